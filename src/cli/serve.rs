@@ -1,0 +1,83 @@
+//! `lariat serve`: the site, until a signal comes.
+
+use super::{Failure, listen, units};
+use crate::{Config, Drain, LocalAddr, Server, site};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998 and [::1]:9998]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// The largest message that is taken, in bytes or like 64KiB
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
+    max_message: usize,
+    /// The most connections at a time; more get 503 [default: as many as there are descriptors]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+}
+
+/// Beyond the largest message, what may wait for a client that reads slowly.
+const SLACK: usize = 4 << 20;
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    raise_descriptor_limit();
+    let mut config = Config::default();
+    config.limits.max_message = options.max_message;
+    config.limits.max_unsent = options.max_message.saturating_add(SLACK);
+    config.max_connections = options.max_connections;
+    let failed = |error| Failure(format!("cannot start: {error}"));
+    let server = listen::listen(Server::new(config).map_err(failed)?, &options.listen)?;
+    #[cfg(unix)]
+    let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
+    announce(&server.local_addrs());
+    let mut event_loop = server.start(site::router()).map_err(failed)?;
+    let outcome = event_loop.run().map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
+    if outcome.interrupted {
+        return Err(Failure(format!("interrupted; {} connections were dropped", outcome.dropped)));
+    }
+    if outcome.dropped > 0 {
+        log::warn!("{} connections did not close in time and were dropped", outcome.dropped);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A connection takes a descriptor; the soft limit is mostly far below the hard one.
+fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+}
+
+/// One line that says where to point a browser.
+fn announce(addresses: &[LocalAddr]) {
+    let names: Vec<String> = addresses.iter().map(LocalAddr::to_string).collect();
+    let mut line = format!("Lariat listens on {}", names.join(" and "));
+    if let Some(host) = browser_host(addresses) {
+        line += &format!(": open http://{host}/ in a browser");
+    }
+    // Nobody may be reading.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// `localhost` if both of its addresses are served, else the first address.
+fn browser_host(addresses: &[LocalAddr]) -> Option<String> {
+    let tcp: Vec<SocketAddr> = addresses
+        .iter()
+        .filter_map(|address| match address {
+            LocalAddr::Tcp(address) => Some(*address),
+            #[cfg(unix)]
+            LocalAddr::Unix(_) => None,
+        })
+        .collect();
+    let first = tcp.first()?;
+    let serves = |v6| tcp.iter().any(|a| a.port() == first.port() && a.is_ipv6() == v6 && a.ip().is_loopback());
+    if serves(false) && serves(true) {
+        return Some(format!("localhost:{}", first.port()));
+    }
+    Some(if first.ip().is_unspecified() { format!("localhost:{}", first.port()) } else { first.to_string() })
+}

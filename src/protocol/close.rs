@@ -1,0 +1,85 @@
+//! Which close codes and reasons may travel, and what does a Close frame's body say? (RFC 6455 §5.5.1, §7.4)
+
+use super::error::ProtocolError;
+use super::frame::MAX_CONTROL_PAYLOAD;
+use super::utf8;
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// The most that a close reason may have: a control frame's payload less the code.
+pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
+
+/// Reads a Close frame's body; an empty one has neither code nor reason.
+///
+/// # Errors
+///
+/// A body of one byte, a code that must not travel (1004, 1005, 1006, 1015, and what nobody has registered),
+/// a reason that is not UTF-8.
+pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
+    match body {
+        [] => Ok(None),
+        [_] => Err(ProtocolError::CloseBodyOfOneByte),
+        [high, low, reason @ ..] => {
+            let number = u16::from_be_bytes([*high, *low]);
+            let code = CloseCode::from(number);
+            if !may_travel(&code) {
+                return Err(ProtocolError::InvalidCloseCode(number));
+            }
+            let reason = utf8::whole(reason).map_err(|_| ProtocolError::InvalidUtf8)?;
+            Ok(Some(CloseFrame { code, reason: reason.into() }))
+        }
+    }
+}
+
+/// Whether a Close frame may carry this code: one that is registered for it, or the application's own (§7.4.2).
+pub fn may_travel(code: &CloseCode) -> bool {
+    // tungstenite does not know 1014 (bad gateway), which IANA registered later.
+    code.is_allowed() || u16::from(code) == 1014
+}
+
+/// Writes a Close frame's body into `body` and returns the part of it that counts. A reason that is
+/// too long is cut at the end of a character.
+pub fn encode_body<'b>(code: CloseCode, reason: &str, body: &'b mut [u8; MAX_CONTROL_PAYLOAD]) -> &'b [u8] {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    body[..2].copy_from_slice(&u16::from(code).to_be_bytes());
+    body[2..2 + end].copy_from_slice(&reason.as_bytes()[..end]);
+    &body[..2 + end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_codes_of_rfc_6455_7_4_travel() {
+        for code in 0..=u16::MAX {
+            let allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            assert_eq!(decode_body(&code.to_be_bytes()).is_ok(), allowed, "{code}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_whole_or_not_at_all() {
+        assert_eq!(decode_body(b""), Ok(None));
+        assert_eq!(decode_body(b"\x03"), Err(ProtocolError::CloseBodyOfOneByte));
+        assert_eq!(decode_body(b"\x03\xe8\xff"), Err(ProtocolError::InvalidUtf8));
+        let frame = decode_body("\u{3}\u{0}bye".as_bytes());
+        assert_eq!(frame, Err(ProtocolError::InvalidCloseCode(0x300)));
+        let frame = decode_body(b"\x0f\xa0bye").unwrap().unwrap();
+        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (4000, "bye"));
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let mut body = [0; MAX_CONTROL_PAYLOAD];
+        let body = encode_body(CloseCode::Normal, &"€".repeat(50), &mut body);
+        assert_eq!(body.len(), 2 + 123);
+        assert!(decode_body(body).is_ok());
+        let mut body = [0; MAX_CONTROL_PAYLOAD];
+        let body = encode_body(CloseCode::Normal, &("a".to_owned() + &"€".repeat(50)), &mut body);
+        assert_eq!(body.len(), 2 + 121);
+    }
+}

@@ -1,0 +1,50 @@
+//! What does a client's masking key do to its payload? (RFC 6455 §5.3)
+//!
+//! Each payload byte is XORed with one of the key's four, in turn. Doing it twice restores the bytes,
+//! so one function masks and unmasks. A frame can arrive in pieces, so the function takes the key as
+//! it stands at the piece's first byte and gives it back as it stands after its last.
+
+/// A frame's masking key, turned so that its first byte belongs to the next payload byte.
+pub type Key = [u8; 4];
+
+/// XORs `payload` with `key` and returns the key for the byte that follows.
+///
+/// Sixteen bytes at a time, which the compiler turns into vector instructions.
+pub fn apply(key: Key, payload: &mut [u8]) -> Key {
+    let wide = u128::from_ne_bytes([
+        key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3], key[0], key[1],
+        key[2], key[3],
+    ]);
+    let mut blocks = payload.chunks_exact_mut(16);
+    for block in &mut blocks {
+        let masked = u128::from_ne_bytes((&*block).try_into().expect("blocks are 16 bytes")) ^ wide;
+        block.copy_from_slice(&masked.to_ne_bytes());
+    }
+    for (byte, key) in blocks.into_remainder().iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+    let mut next = key;
+    next.rotate_left(payload.len() % 4);
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_every_cut_equals_the_definition_of_rfc_6455_5_3() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        for length in 0..70 {
+            let plain: Vec<u8> = (0..length as u8).collect();
+            let expected: Vec<u8> = plain.iter().enumerate().map(|(i, b)| b ^ key[i % 4]).collect();
+            for cut in 0..=length {
+                let mut payload = plain.clone();
+                let (head, tail) = payload.split_at_mut(cut);
+                let key = apply(key, head);
+                apply(key, tail);
+                assert_eq!(payload, expected, "{length} bytes cut at {cut}");
+            }
+        }
+    }
+}

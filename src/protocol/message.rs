@@ -1,0 +1,296 @@
+//! How do fragments become messages? (RFC 6455 §5.4)
+//!
+//! A message that arrives whole in one read is never copied: the application borrows it from the
+//! read buffer. Everything else (half a header, half a payload, a fragmented message, half a request head) is kept in
+//! the conversation's [`Inbox`], a box that exists only while something is incomplete.
+
+use super::error::ProtocolError;
+use super::frame::{Header, MAX_HEADER, Opcode};
+use super::limits::Limits;
+use super::time::Tick;
+use super::utf8::PartialText;
+use std::borrow::Cow;
+
+/// A message, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text (§5.6).
+    Text(&'a str),
+    /// Arbitrary bytes (§5.6).
+    Binary(&'a [u8]),
+}
+
+impl<'a> Message<'a> {
+    /// The payload's bytes.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The text, if it is one.
+    pub const fn as_text(self) -> Option<&'a str> {
+        match self {
+            Message::Text(text) => Some(text),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// The opcode of its first frame.
+    pub(crate) const fn opcode(self) -> Opcode {
+        match self {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        }
+    }
+
+    /// The message with an owner, for a queue or another thread.
+    pub fn into_owned(self) -> tungstenite::Message {
+        match self {
+            Message::Text(text) => tungstenite::Message::text(text),
+            Message::Binary(bytes) => tungstenite::Message::binary(bytes.to_vec()),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Message<'a> {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Message<'a> {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    fn from(bytes: &'a [u8]) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+/// A message that has just arrived: in the read buffer, or in the buffer in which it was put together.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<'b> {
+    /// Text.
+    Text(Cow<'b, str>),
+    /// Arbitrary bytes.
+    Binary(Cow<'b, [u8]>),
+}
+
+impl Received<'_> {
+    /// The message, borrowed.
+    pub fn as_message(&self) -> Message<'_> {
+        match self {
+            Received::Text(text) => Message::Text(text),
+            Received::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+
+    /// The buffer of a message that was put together.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+        match self {
+            Received::Text(Cow::Owned(text)) => Some(text.into_bytes()),
+            Received::Binary(Cow::Owned(bytes)) => Some(bytes),
+            Received::Text(Cow::Borrowed(_)) | Received::Binary(Cow::Borrowed(_)) => None,
+        }
+    }
+}
+
+/// What has arrived of something incomplete.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// A request or response head.
+    pub(super) head: Vec<u8>,
+    /// Bytes that were read but may not be handled yet.
+    pub(super) held: Vec<u8>,
+    /// A frame's header.
+    header: [u8; MAX_HEADER],
+    header_len: u8,
+    /// A frame whose payload is still arriving.
+    pub(super) frame: Option<PartialFrame>,
+    /// The payload of a control frame.
+    pub(super) control: Vec<u8>,
+    /// A message of which fragments are still to come.
+    pub(super) message: Option<PartialMessage>,
+    /// When the incomplete message began.
+    pub(super) since: Tick,
+}
+
+/// A frame whose payload is still arriving. `header.mask` is turned to the next byte.
+#[derive(Clone, Copy, Debug)]
+pub struct PartialFrame {
+    pub(super) header: Header,
+    pub(super) remaining: u64,
+}
+
+impl Inbox {
+    /// Whether nothing is incomplete.
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty()
+            && self.held.is_empty()
+            && self.header_len == 0
+            && self.frame.is_none()
+            && self.message.is_none()
+    }
+
+    /// Whether a frame or message has begun and not ended.
+    pub(super) fn has_partial_message(&self) -> bool {
+        self.header_len > 0 || self.frame.is_some() || self.message.is_some()
+    }
+
+    /// Bytes of memory that this inbox takes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Inbox>()
+            + self.head.capacity()
+            + self.held.capacity()
+            + self.control.capacity()
+            + self.message.as_ref().map_or(0, |message| message.payload.capacity())
+    }
+
+    /// Forgets everything but keeps its buffers; that of a message is handed out.
+    pub(super) fn reset(&mut self) -> Option<Vec<u8>> {
+        self.head.clear();
+        self.held.clear();
+        self.header_len = 0;
+        self.frame = None;
+        self.control.clear();
+        self.message.take().map(PartialMessage::into_buffer)
+    }
+
+    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it took. `None`:
+    /// they have been kept too.
+    pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+        let kept = usize::from(self.header_len);
+        let end = (kept + bytes.len()).min(MAX_HEADER);
+        self.header[kept..end].copy_from_slice(&bytes[..end - kept]);
+        match Header::decode(&self.header[..end])? {
+            Some((header, length)) => {
+                self.header_len = 0;
+                Ok(Some((header, length - kept)))
+            }
+            None => {
+                self.header_len = end as u8;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A message of which something is still to come.
+#[derive(Debug)]
+pub struct PartialMessage {
+    payload: PartialPayload,
+    /// Frames that have begun.
+    fragments: u32,
+}
+
+#[derive(Debug)]
+enum PartialPayload {
+    Text(PartialText),
+    Binary(Vec<u8>),
+}
+
+impl PartialPayload {
+    fn len(&self) -> usize {
+        match self {
+            PartialPayload::Text(text) => text.len(),
+            PartialPayload::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            PartialPayload::Text(text) => text.capacity(),
+            PartialPayload::Binary(bytes) => bytes.capacity(),
+        }
+    }
+}
+
+impl PartialMessage {
+    /// A message that begins with a frame of this opcode and is put together in `buffer`.
+    pub(super) fn new(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
+        let payload = if opcode == Opcode::Text {
+            PartialPayload::Text(PartialText::reusing(buffer))
+        } else {
+            buffer.clear();
+            PartialPayload::Binary(buffer)
+        };
+        PartialMessage { payload, fragments: 0 }
+    }
+
+    /// A further frame of `length` bytes begins.
+    pub(super) fn begin_frame(&mut self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
+        self.fragments += 1;
+        if self.fragments > limits.max_fragments {
+            return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+        }
+        check_length(self.payload.len(), length, limits)
+    }
+
+    /// Appends unmasked payload, after which `remaining` bytes of the same frame are still to come.
+    ///
+    /// The buffer doubles as it fills, but never beyond what has been announced.
+    pub(super) fn push(&mut self, piece: &[u8], remaining: u64) -> Result<(), ProtocolError> {
+        let (length, capacity) = (self.payload.len(), self.payload.capacity());
+        let needed = length + piece.len();
+        if needed > capacity {
+            let announced = needed.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
+            let target = announced.min(2 * needed);
+            match &mut self.payload {
+                PartialPayload::Text(text) => text.reserve_exact(target - length),
+                PartialPayload::Binary(bytes) => bytes.reserve_exact(target - length),
+            }
+        }
+        match &mut self.payload {
+            PartialPayload::Text(text) => text.push(piece).map_err(|_| ProtocolError::InvalidUtf8),
+            PartialPayload::Binary(bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// The message is complete.
+    pub(super) fn finish<'b>(self) -> Result<Received<'b>, ProtocolError> {
+        match self.payload {
+            PartialPayload::Text(text) => match text.finish() {
+                Ok(text) => Ok(Received::Text(Cow::Owned(text))),
+                Err(_) => Err(ProtocolError::InvalidUtf8),
+            },
+            PartialPayload::Binary(bytes) => Ok(Received::Binary(Cow::Owned(bytes))),
+        }
+    }
+
+    /// The buffer, for someone else to use.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        match self.payload {
+            PartialPayload::Text(text) => text.into_buffer(),
+            PartialPayload::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Whether `more` bytes may follow `length` bytes of a message.
+pub(super) fn check_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
+    let limit = limits.max_message;
+    if (length as u64).saturating_add(more) > limit as u64 {
+        return Err(ProtocolError::MessageTooLarge { limit });
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What waits to be written to one peer?
+//!
+//! Frames of the peer's own lie end to end in one buffer, so that all that a turn queues goes out in one
+//! write. A large frame that many peers get is not copied for each of them: it is shared, and remembered with
+//! its place between the own bytes.
+//!
+//! ```text
+//!   own     [ frame frame ........ frame ]      next_run(): up to the next shared frame,
+//!             ^written     ^at                  or that frame, whichever comes first
+//!   shared                [ big frame ]
+//! ```
+//!
+//! An idle connection has no outbox. Those that have been written out go back to the loop's pool with their buffer,
+//! so that an echo allocates nothing.
+
+use super::time::Tick;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy costs less.
+pub const SHARE_FROM: usize = 2 << 10;
+
+/// Runs are joined up to this many bytes, so that a turn's output goes out in one write.
+const JOINED: usize = 64 << 10;
+
+/// Unsent bytes of one conversation.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    own: Vec<u8>,
+    /// Bytes of `own` that have been written.
+    written: usize,
+    shared: VecDeque<Shared>,
+    /// Bytes of the first shared frame that have been written.
+    shared_written: usize,
+    /// Unsent bytes in all.
+    unsent: usize,
+    /// Since when the peer has taken nothing, if bytes are waiting for it to.
+    pub(super) stalled: Option<Tick>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// How many own bytes come before it.
+    at: usize,
+    frame: Rc<[u8]>,
+}
+
+impl Outbox {
+    /// Unsent bytes.
+    pub fn len(&self) -> usize {
+        self.unsent
+    }
+
+    /// Whether all has been written.
+    pub fn is_empty(&self) -> bool {
+        self.unsent == 0
+    }
+
+    /// Bytes of memory that this outbox takes, shared frames not counted.
+    pub fn memory(&self) -> usize {
+        size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
+    }
+
+    /// Appends own bytes: `write` gets the buffer and may only append to it.
+    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.compact();
+        let before = self.own.len();
+        write(&mut self.own);
+        self.unsent += self.own.len() - before;
+    }
+
+    /// Appends a frame that other outboxes have too.
+    pub(super) fn append_shared(&mut self, frame: &Rc<[u8]>) {
+        self.shared.push_back(Shared { at: self.own.len(), frame: Rc::clone(frame) });
+        self.unsent += frame.len();
+    }
+
+    /// The bytes to write next: everything, if it lies together or fits into `joined`.
+    pub(super) fn next<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
+        let run = self.run(self.written, self.shared_written, 0);
+        if run.len() == self.unsent || run.len() >= JOINED {
+            return run;
+        }
+        joined.clear();
+        let (mut written, mut shared_written, mut shared_index) = (self.written, self.shared_written, 0);
+        while joined.len() < JOINED {
+            let run = self.run(written, shared_written, shared_index);
+            if run.is_empty() {
+                break;
+            }
+            joined.extend_from_slice(run);
+            if self.shared.get(shared_index).is_some_and(|shared| shared.at == written) {
+                shared_index += 1;
+                shared_written = 0;
+            } else {
+                written += run.len();
+            }
+        }
+        joined
+    }
+
+    /// The bytes that lie together from a place on.
+    fn run(&self, written: usize, shared_written: usize, shared_index: usize) -> &[u8] {
+        match self.shared.get(shared_index) {
+            Some(shared) if shared.at == written => &shared.frame[shared_written..],
+            Some(shared) => &self.own[written..shared.at],
+            None => &self.own[written..],
+        }
+    }
+
+    /// `count` bytes of what [`next`](Self::next) gave have been written.
+    pub(super) fn advance(&mut self, mut count: usize) {
+        self.unsent -= count;
+        while count > 0 {
+            match self.shared.front() {
+                Some(shared) if shared.at == self.written => {
+                    let left = shared.frame.len() - self.shared_written;
+                    if count < left {
+                        self.shared_written += count;
+                        return;
+                    }
+                    count -= left;
+                    self.shared.pop_front();
+                    self.shared_written = 0;
+                }
+                front => {
+                    let end = front.map_or(self.own.len(), |shared| shared.at);
+                    let step = count.min(end - self.written);
+                    self.written += step;
+                    count -= step;
+                }
+            }
+        }
+        if self.unsent == 0 {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything but keeps the buffer.
+    pub(super) fn clear(&mut self) {
+        self.own.clear();
+        self.written = 0;
+        self.shared.clear();
+        self.shared_written = 0;
+        self.unsent = 0;
+        self.stalled = None;
+    }
+
+    /// Gives the room of what has been written to what is still to come, once it is more than half.
+    fn compact(&mut self) {
+        if self.written > 0 && self.written >= self.own.len() / 2 {
+            self.own.drain(..self.written);
+            for shared in &mut self.shared {
+                shared.at -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_and_shared_bytes_leave_in_the_order_in_which_they_came_however_writes_are_cut() {
+        let big: Rc<[u8]> = (0..SHARE_FROM).map(|i| i as u8).collect();
+        for step in [1, 2, 7, 100, 1_000, 5_000, 100_000] {
+            let (mut outbox, mut expected, mut received) = (Outbox::default(), Vec::new(), Vec::new());
+            let mut joined = Vec::new();
+            for round in 0..20_u8 {
+                let own = vec![round; usize::from(round) * 11];
+                outbox.append(|out| out.extend_from_slice(&own));
+                expected.extend_from_slice(&own);
+                for _ in 0..round % 3 {
+                    outbox.append_shared(&big);
+                    expected.extend_from_slice(&big);
+                }
+                let next = outbox.next(&mut joined);
+                let count = next.len().min(step);
+                received.extend_from_slice(&next[..count]);
+                outbox.advance(count);
+                assert_eq!(outbox.len(), expected.len() - received.len());
+            }
+            while !outbox.is_empty() {
+                let next = outbox.next(&mut joined);
+                let count = next.len().min(step);
+                received.extend_from_slice(&next[..count]);
+                outbox.advance(count);
+            }
+            assert_eq!(received, expected);
+            assert_eq!(Rc::strong_count(&big), 1);
+        }
+    }
+
+    #[test]
+    fn what_fits_goes_out_in_one_write() {
+        let frame: Rc<[u8]> = vec![7; 3_000].into();
+        let mut outbox = Outbox::default();
+        for _ in 0..5 {
+            outbox.append(|out| out.extend_from_slice(b"own"));
+            outbox.append_shared(&frame);
+        }
+        assert_eq!(outbox.next(&mut Vec::new()).len(), 5 * 3_003);
+    }
+
+    #[test]
+    fn a_peer_that_always_lags_does_not_make_the_buffer_grow() {
+        let (mut outbox, mut joined) = (Outbox::default(), Vec::new());
+        for _ in 0..10_000 {
+            outbox.append(|out| out.extend_from_slice(&[0; 100]));
+            let count = outbox.next(&mut joined).len().saturating_sub(50);
+            outbox.advance(count);
+        }
+        assert!(outbox.memory() < 2_000, "{}", outbox.memory());
+    }
+}

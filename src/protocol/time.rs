@@ -1,0 +1,95 @@
+//! What time is it for a conversation? A count of milliseconds in four bytes.
+//!
+//! An `Instant` takes 16 bytes and a connection keeps several points in time, so the protocol counts
+//! in [`Tick`]s. They wrap around after 49.7 days; two of them can be compared as long as they lie
+//! less than [`LONGEST`] apart, and every deadline is looked at long before that.
+
+use std::time::{Duration, Instant};
+
+/// The longest timeout that can be expressed: 12 days, well inside half of the wrap-around.
+pub const LONGEST: Duration = Duration::from_secs(12 * 24 * 60 * 60);
+
+/// A point in time: milliseconds since the loop's [`Epoch`], modulo 2³².
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tick(u32);
+
+impl Tick {
+    /// The tick with this count of milliseconds.
+    pub const fn from_millis(millis: u32) -> Tick {
+        Tick(millis)
+    }
+
+    /// Milliseconds since the epoch, modulo 2³².
+    pub const fn millis(self) -> u32 {
+        self.0
+    }
+
+    /// The point `timeout` later, rounded up to a whole millisecond and capped at [`LONGEST`].
+    #[must_use]
+    pub fn after(self, timeout: Duration) -> Tick {
+        let millis = timeout.min(LONGEST).as_nanos().div_ceil(1_000_000);
+        Tick(self.0.wrapping_add(millis as u32))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Tick) -> Duration {
+        let millis = self.0.wrapping_sub(earlier.0) as i32;
+        Duration::from_millis(millis.max(0) as u64)
+    }
+
+    /// Whether this point comes before `other`.
+    pub const fn is_before(self, other: Tick) -> bool {
+        (self.0.wrapping_sub(other.0) as i32) < 0
+    }
+
+    /// Whether a deadline at this point has come at `now`.
+    pub const fn is_due(self, now: Tick) -> bool {
+        !now.is_before(self)
+    }
+
+    /// The earlier of the two.
+    #[must_use]
+    pub const fn earlier(self, other: Tick) -> Tick {
+        if other.is_before(self) { other } else { self }
+    }
+}
+
+/// The moment from which a loop counts its ticks.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch(Instant);
+
+impl Epoch {
+    /// Ticks count from `start`.
+    pub const fn new(start: Instant) -> Epoch {
+        Epoch(start)
+    }
+
+    /// The tick at `now`: whole milliseconds that have passed.
+    pub fn tick(self, now: Instant) -> Tick {
+        Tick(now.saturating_duration_since(self.0).as_millis() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_compare_across_the_wrap_around() {
+        let before = Tick(u32::MAX - 5);
+        let after = before.after(Duration::from_millis(10));
+        assert_eq!(after, Tick(4));
+        assert!(before.is_before(after) && !after.is_before(before));
+        assert!(!after.is_due(before) && before.is_due(after) && after.is_due(after));
+        assert_eq!(after.since(before), Duration::from_millis(10));
+        assert_eq!(before.since(after), Duration::ZERO);
+        assert_eq!(after.earlier(before), before);
+    }
+
+    #[test]
+    fn a_timeout_is_never_shortened() {
+        assert_eq!(Tick(0).after(Duration::from_nanos(1)), Tick(1));
+        assert_eq!(Tick(0).after(Duration::from_micros(1_000)), Tick(1));
+        assert_eq!(Tick(0).after(Duration::MAX), Tick(LONGEST.as_millis() as u32));
+    }
+}

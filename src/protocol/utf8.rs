@@ -1,0 +1,159 @@
+//! How is text checked that arrives in pieces? (RFC 6455 §8.1)
+//!
+//! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the rest;
+//! an invalid byte is found the moment it arrives, not when the message is complete. What has been
+//! checked is kept as a `String`, so nothing is checked twice.
+
+use simdutf8::compat;
+
+/// Text that is still arriving: checked so far, the last character perhaps incomplete.
+#[derive(Debug, Default)]
+pub struct PartialText {
+    text: String,
+    tail: [u8; 4],
+    tail_len: u8,
+}
+
+/// The bytes are not UTF-8, whatever may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidUtf8;
+
+impl PartialText {
+    /// Continues in `buffer`, which is emptied but keeps its capacity.
+    pub fn reusing(mut buffer: Vec<u8>) -> PartialText {
+        buffer.clear();
+        let text = String::from_utf8(buffer).expect("no bytes are valid UTF-8");
+        PartialText { text, ..PartialText::default() }
+    }
+
+    /// Bytes received so far.
+    pub fn len(&self) -> usize {
+        self.text.len() + usize::from(self.tail_len)
+    }
+
+    /// Bytes of memory taken.
+    pub fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
+    /// Makes room for `additional` bytes without the usual doubling.
+    pub fn reserve_exact(&mut self, additional: usize) {
+        self.text.reserve_exact(additional);
+    }
+
+    /// Appends the next piece.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUtf8`] as soon as no continuation could make the text valid.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), InvalidUtf8> {
+        while self.tail_len > 0 {
+            let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
+            piece = rest;
+            self.push_to_tail(byte)?;
+        }
+        let (body, tail) = piece.split_at(piece.len() - cut_character(piece));
+        self.text.push_str(whole(body)?);
+        tail.iter().try_for_each(|byte| self.push_to_tail(*byte))
+    }
+
+    /// One more byte of the character that a piece's end has cut.
+    fn push_to_tail(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
+        self.tail[usize::from(self.tail_len)] = byte;
+        self.tail_len += 1;
+        match compat::from_utf8(&self.tail[..usize::from(self.tail_len)]) {
+            Ok(character) => {
+                self.text.push_str(character);
+                self.tail_len = 0;
+                Ok(())
+            }
+            Err(error) if error.error_len().is_none() => Ok(()),
+            Err(_) => Err(InvalidUtf8),
+        }
+    }
+
+    /// The whole text.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUtf8`] if it ends inside a character.
+    pub fn finish(self) -> Result<String, InvalidUtf8> {
+        if self.tail_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
+    }
+
+    /// The buffer, for someone else to use.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.text.into_bytes()
+    }
+}
+
+/// How many bytes at the end of `piece` begin a character that it does not finish.
+fn cut_character(piece: &[u8]) -> usize {
+    let from_end = piece.iter().rev().take(3).position(|byte| !(0x80..0xc0).contains(byte));
+    let Some(length) = from_end.map(|position| position + 1) else { return 0 };
+    match piece[piece.len() - length] {
+        0xc0.. if compat::from_utf8(&piece[piece.len() - length..]).is_err_and(|e| e.error_len().is_none()) => length,
+        _ => 0,
+    }
+}
+
+/// A text that has arrived whole.
+///
+/// # Errors
+///
+/// [`InvalidUtf8`] if it is not UTF-8.
+pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_pieces(bytes: &[u8], size: usize) -> Result<String, InvalidUtf8> {
+        let mut text = PartialText::default();
+        for piece in bytes.chunks(size) {
+            text.push(piece)?;
+        }
+        text.finish()
+    }
+
+    #[test]
+    fn valid_text_survives_every_cut() {
+        let text = "aé€😀\u{0}\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff} κόσμε".repeat(9);
+        for size in 1..text.len() {
+            assert_eq!(in_pieces(text.as_bytes(), size).as_deref(), Ok(text.as_str()), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn invalid_text_fails_at_the_first_hopeless_byte() {
+        // (bytes, how many of them can still become valid)
+        let table: [(&[u8], usize); 12] = [
+            (b"\x80", 0),
+            (b"ab\xff", 2),
+            (b"\xc0\x80", 0),
+            (b"\xc3\x28", 1),
+            (b"\xe0\x80\x80", 1),
+            (b"\xed\xa0\x80", 1),
+            (b"\xe2\x82\x28", 2),
+            (b"\xf0\x80\x80\x80", 1),
+            (b"\xf0\x9f\x98\x28", 3),
+            (b"\xf4\x90\x80\x80", 1),
+            (b"\xf5\x80\x80\x80", 0),
+            ("κόσμε\u{10ffff}".as_bytes(), 14),
+        ];
+        for (bytes, good) in table {
+            let mut text = PartialText::default();
+            let failed_at = bytes.iter().position(|byte| text.push(&[*byte]).is_err());
+            assert_eq!(failed_at.unwrap_or(bytes.len()), good, "{bytes:x?}");
+            assert_eq!(whole(bytes).is_ok(), failed_at.is_none());
+        }
+    }
+
+    #[test]
+    fn text_must_not_end_inside_a_character() {
+        assert_eq!(in_pieces(b"ab\xe2\x82", 2), Err(InvalidUtf8));
+        assert_eq!(in_pieces(b"ab\xe2\x82\xac", 2).as_deref(), Ok("ab€"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What does the server know of one connection? 64 bytes.
+//!
+//! | bytes | what |
+//! |--:|---|
+//! | 32 | the conversation ([`Connection`]): state, role, last heard, three boxes that do not exist while it is idle |
+//! | 8 | the socket |
+//! | 12 | the deadline, with its links in the timing wheel |
+//! | 4 | the generation of its id |
+//! | 4 | its route and flags |
+//! | 4 | free |
+//!
+//! The application's `Data` comes on top, and is nothing for `()`.
+
+use super::socket::Socket;
+use super::timers::{Armed, Node, Nodes};
+use super::topics::Subscription;
+use crate::protocol::Connection;
+use slab::Slab;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+/// Which client. Never used again for another one: a slot that is filled again gets a new generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    pub(crate) index: u32,
+    pub(crate) generation: NonZeroU32,
+}
+
+impl ClientId {
+    /// The id as a number, for tokens and foreign code.
+    pub const fn to_u64(self) -> u64 {
+        (self.index as u64) << 32 | self.generation.get() as u64
+    }
+
+    /// The id that [`to_u64`](Self::to_u64) gave; `None` for a number that is none.
+    pub const fn from_u64(number: u64) -> Option<ClientId> {
+        match NonZeroU32::new(number as u32) {
+            Some(generation) => Some(ClientId { index: (number >> 32) as u32, generation }),
+            None => None,
+        }
+    }
+}
+
+/// `12.7`: slot 12, generation 7.
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({self})")
+    }
+}
+
+/// A connection's entry in the slab.
+pub(crate) struct Client<D> {
+    pub(crate) connection: Connection<Extra>,
+    pub(crate) socket: Socket,
+    pub(crate) deadline: Node,
+    pub(crate) generation: NonZeroU32,
+    /// Which handler of a router it belongs to.
+    pub(crate) route: u16,
+    pub(crate) flags: Flags,
+    pub(crate) data: D,
+}
+
+/// What the server remembers of the few clients that need it.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// The address that a trusted proxy gave.
+    pub(crate) proxied: Option<SocketAddr>,
+}
+
+/// What the loop remembers of a client from one step to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// `on_open` has been called, so `on_close` must be.
+    pub(crate) const OPENED: Flags = Flags(1);
+    /// In the queue of those that may have something to read.
+    pub(crate) const READ_QUEUED: Flags = Flags(1 << 1);
+    /// In the queue of those that have something to write.
+    pub(crate) const WRITE_QUEUED: Flags = Flags(1 << 2);
+    /// The kernel takes no more bytes until it says so.
+    pub(crate) const BLOCKED: Flags = Flags(1 << 3);
+    /// Above the high-water mark: not read until below it.
+    pub(crate) const HIGH_WATER: Flags = Flags(1 << 4);
+    /// There may be something to read, but it may not be read now.
+    pub(crate) const UNREAD: Flags = Flags(1 << 5);
+    /// FIN or an error is to be read; short reads do not end the reading.
+    pub(crate) const READ_CLOSED: Flags = Flags(1 << 6);
+    /// In the queue of those that are to be removed.
+    pub(crate) const REAP_QUEUED: Flags = Flags(1 << 7);
+    /// Our half of the stream has been closed.
+    pub(crate) const HALF_CLOSED: Flags = Flags(1 << 8);
+
+    pub(crate) const fn has(self, flag: Flags) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: Flags) {
+        self.0 |= flag.0;
+    }
+
+    pub(crate) fn clear(&mut self, flag: Flags) {
+        self.0 &= !flag.0;
+    }
+
+    /// Sets the flag and says whether it was clear.
+    pub(crate) fn raise(&mut self, flag: Flags) -> bool {
+        let raised = !self.has(flag);
+        self.set(flag);
+        raised
+    }
+
+    /// Clears the flag and says whether it was set.
+    pub(crate) fn lower(&mut self, flag: Flags) -> bool {
+        let lowered = self.has(flag);
+        self.clear(flag);
+        lowered
+    }
+}
+
+/// An application's timer: 24 bytes.
+#[derive(Debug)]
+pub(crate) struct AppTimer {
+    pub(crate) node: Node,
+    pub(crate) generation: NonZeroU32,
+    pub(crate) token: u64,
+}
+
+/// Where the wheel finds its nodes.
+pub(crate) struct Entries<'a, D> {
+    pub(crate) clients: &'a mut Slab<Client<D>>,
+    pub(crate) timers: &'a mut Slab<AppTimer>,
+}
+
+impl<D> Nodes for Entries<'_, D> {
+    fn node(&mut self, armed: Armed) -> &mut Node {
+        match armed {
+            Armed::Client(index) => &mut self.clients[index as usize].deadline,
+            Armed::Timer(index) => &mut self.timers[index as usize].node,
+        }
+    }
+}
+
+/// The slab's own `Entry` has a private layout; this has the same shape.
+#[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
+const _: () = {
+    #[allow(dead_code)]
+    enum Entry<T> {
+        Vacant(usize),
+        Occupied(T),
+    }
+    assert!(size_of::<Entry<Client<()>>>() <= 64, "an idle connection must cost no more than 64 bytes");
+    assert!(size_of::<Entry<AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
+};

@@ -1,0 +1,503 @@
+//! What can an application do with its clients?
+//!
+//! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end of the
+//! turn writes and removes. That is why every method can be called from every callback.
+
+use super::client::{AppTimer, Client, ClientId, Entries, Flags};
+use super::config::Config;
+use super::shutdown::{Drain, Shutdown};
+use super::socket::Socket;
+use super::timers::{Armed, MAX_INDEX, Node, Step, Wheel};
+use super::topics::{Subscribers, Subscription, Topics};
+use crate::protocol::time::Tick;
+use crate::protocol::{
+    Answer, CloseReason, Connection, Message, Prepared, ReadyState, Rejection, Role, SendError, Shared, State,
+};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// Which timer. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    index: u32,
+    generation: NonZeroU32,
+}
+
+/// All clients of a server, and what can be done with them.
+pub struct Clients<D> {
+    pub(crate) slab: Slab<Client<D>>,
+    pub(crate) shared: Shared,
+    pub(crate) now: Tick,
+    /// Those that may have something to read, the longest waiting first.
+    pub(crate) readable: VecDeque<u32>,
+    /// Those that have something to write, or a half to close.
+    pub(crate) writable: VecDeque<u32>,
+    /// Those that have ended.
+    pub(crate) ended: Vec<u32>,
+    pub(crate) shutdown: Option<Shutdown>,
+    max_connections: usize,
+    open: usize,
+    generation: u32,
+    wheel: Wheel,
+    timers: Slab<AppTimer>,
+    /// What few timers need: a period, a route.
+    timer_extras: HashMap<u32, TimerExtra>,
+    topics: Topics,
+    /// The route whose handler is being called; `iter` and topics keep to it.
+    pub(crate) route: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct TimerExtra {
+    period: Option<Duration>,
+    route: u16,
+}
+
+impl<D> Subscribers for Slab<Client<D>> {
+    fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
+        &mut self[client as usize].connection.extra_mut().subscriptions
+    }
+}
+
+impl<D> Clients<D> {
+    // ---- one client ----------------------------------------------------------------------------
+
+    /// Queues a message: text for `&str`, binary for `&[u8]`, or what was received as it came.
+    ///
+    /// All that is queued for a client in one turn goes out in one write, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait:
+    /// the client is closed then, as a slow consumer.
+    pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let outcome = self.slab[index].connection.send(&mut self.shared, message.into());
+        self.queued(index, outcome)
+    }
+
+    /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2); `on_pong` tells of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::TooLong`].
+    pub fn ping(&mut self, id: ClientId, payload: &[u8]) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let outcome = self.slab[index].connection.ping(&mut self.shared, payload);
+        self.queued(index, outcome)
+    }
+
+    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame; `on_close` is called when
+    /// the peer has answered, or has not in time. Messages that come meanwhile are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`], [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
+    pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        self.slab[index].connection.close(&mut self.shared, self.now, code, reason)?;
+        self.settle(index);
+        Ok(())
+    }
+
+    /// Answers a request for which [`Answer::Later`] was given.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] if the client has not waited; [`SendError::NotOpen`] if no answer is due.
+    pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let connection = &mut self.slab[index].connection;
+        let ticket = connection.take_ticket().ok_or(SendError::NotOpen)?;
+        if let Err(rejection) = connection.answer(&mut self.shared, self.now, ticket, answer.into()) {
+            log::error!("{id} was answered with {}: {rejection}", rejection.status());
+        }
+        self.settle(index);
+        // What came behind the request waits to be handled, and `on_open` to be called.
+        self.queue_read(index);
+        Ok(())
+    }
+
+    /// Bytes that wait to be written to this client; 0 if it is gone.
+    pub fn buffered_amount(&self, id: ClientId) -> usize {
+        self.find(id).map_or(0, |index| self.slab[index].connection.buffered_amount())
+    }
+
+    /// In the browser's words; [`ReadyState::Closed`] if it is gone.
+    pub fn ready_state(&self, id: ClientId) -> ReadyState {
+        self.find(id).map_or(ReadyState::Closed, |index| self.slab[index].connection.state().ready_state())
+    }
+
+    /// What the application knows of this client; `None` if it is gone.
+    pub fn data(&self, id: ClientId) -> Option<&D> {
+        self.find(id).map(|index| &self.slab[index].data)
+    }
+
+    /// What the application knows of this client, to be changed; `None` if it is gone.
+    pub fn data_mut(&mut self, id: ClientId) -> Option<&mut D> {
+        self.find(id).map(|index| &mut self.slab[index].data)
+    }
+
+    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix sockets, and if
+    /// it is gone.
+    pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
+        let client = &self.slab[self.find(id)?];
+        client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
+    }
+
+    // ---- many clients --------------------------------------------------------------------------
+
+    /// How many clients are open, on all routes.
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether no client is open.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// The open clients of the handler's route.
+    pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let route = self.route;
+        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
+    }
+
+    /// The open clients of all routes.
+    pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
+        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+    }
+
+    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many accepted it.
+    pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
+        let prepared = Prepared::new(message.into());
+        let mut accepted = 0;
+        for index in 0..self.slab.capacity() {
+            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
+            if self.slab.get(index).is_some_and(is_meant) {
+                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
+            }
+        }
+        accepted
+    }
+
+    /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
+    pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        let route = self.slab[index].route;
+        self.topics.subscribe(&mut self.slab, id.index, route, topic)
+    }
+
+    /// Ends a membership. `false` if there was none.
+    pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        let route = self.slab[index].route;
+        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
+    }
+
+    /// How many members a topic of the handler's route has.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.topics.members(self.route, topic).len()
+    }
+
+    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and what is published
+    /// in one turn goes out in one write to each. Returns how many accepted it.
+    pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
+        self.publish_to(topic, None, message.into())
+    }
+
+    /// As [`publish`](Self::publish), but not to `except`: mostly the one whose message it is.
+    pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
+        self.publish_to(topic, Some(except), message.into())
+    }
+
+    fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
+        let except = except.and_then(|id| self.find(id));
+        let count = self.topics.members(self.route, topic).len();
+        if count == 0 {
+            return 0;
+        }
+        let prepared = Prepared::new(message);
+        let mut accepted = 0;
+        for place in 0..count {
+            let index = self.topics.members(self.route, topic)[place].client as usize;
+            if Some(index) != except {
+                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
+            }
+        }
+        accepted
+    }
+
+    fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
+        let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
+        self.queued(index, outcome)
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less than a millisecond later if
+    /// the loop has nothing else to do.
+    pub fn set_timer(&mut self, after: Duration, token: u64) -> TimerId {
+        self.arm_timer(after, None, token)
+    }
+
+    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has passed. When the loop is late, calls are left
+    /// out rather than made up for.
+    pub fn set_interval(&mut self, period: Duration, token: u64) -> TimerId {
+        let period = period.max(Duration::from_millis(1));
+        self.arm_timer(period, Some(period), token)
+    }
+
+    fn arm_timer(&mut self, after: Duration, period: Option<Duration>, token: u64) -> TimerId {
+        let generation = self.next_generation();
+        let index = self.timers.insert(AppTimer { node: Node::new(), generation, token }) as u32;
+        if period.is_some() || self.route != 0 {
+            self.timer_extras.insert(index, TimerExtra { period, route: self.route });
+        }
+        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after));
+        TimerId { index, generation }
+    }
+
+    /// The timer will not come. `false` if it has, or was cancelled before.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        let is_same = |found: &AppTimer| found.generation == timer.generation;
+        if !self.timers.get(timer.index as usize).is_some_and(is_same) {
+            return false;
+        }
+        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+        self.wheel.disarm(&mut nodes, Armed::Timer(timer.index));
+        self.remove_timer(timer.index);
+        true
+    }
+
+    fn remove_timer(&mut self, index: u32) -> TimerExtra {
+        self.timers.remove(index as usize);
+        self.timer_extras.remove(&index).unwrap_or_default()
+    }
+
+    // ---- the end -------------------------------------------------------------------------------
+
+    /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says, and
+    /// [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
+    pub fn shutdown(&mut self, drain: Drain) {
+        if self.shutdown.is_none() {
+            log::info!("stopping: {} clients are to be closed over {:?}", self.open, drain.over);
+            let ids = self.iter_all().collect();
+            self.shutdown = Some(Shutdown::new(drain, self.now, ids));
+        }
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
+    // ---- for the loop --------------------------------------------------------------------------
+
+    pub(crate) fn new(config: &Config, shared: Shared, now: Tick) -> Clients<D> {
+        Clients {
+            slab: Slab::new(),
+            shared,
+            now,
+            readable: VecDeque::new(),
+            writable: VecDeque::new(),
+            ended: Vec::new(),
+            shutdown: None,
+            max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
+            open: 0,
+            generation: 0,
+            wheel: Wheel::new(now),
+            timers: Slab::new(),
+            timer_extras: HashMap::new(),
+            topics: Topics::default(),
+            route: 0,
+        }
+    }
+
+    fn next_generation(&mut self) -> NonZeroU32 {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// The place of a client that is still here.
+    pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
+        let client = self.slab.get(id.index as usize)?;
+        (client.generation == id.generation).then_some(id.index as usize)
+    }
+
+    /// Whether upgrades are refused, and with what.
+    pub(crate) fn refuses_upgrades(&self) -> Option<Rejection> {
+        (self.shutdown.is_some() || self.slab.len() > self.max_connections).then_some(Rejection::Unavailable)
+    }
+
+    pub(crate) fn set_route(&mut self, id: ClientId, route: u16) {
+        if let Some(index) = self.find(id) {
+            self.slab[index].route = route;
+        }
+    }
+
+    pub(crate) fn route_of(&self, id: ClientId) -> u16 {
+        self.find(id).map_or(0, |index| self.slab[index].route)
+    }
+
+    /// Queues a client that has something to read.
+    pub(crate) fn queue_read(&mut self, index: usize) {
+        if self.slab[index].flags.raise(Flags::READ_QUEUED) {
+            self.readable.push_back(index as u32);
+        }
+    }
+
+    /// Queues a client that has something to write.
+    pub(crate) fn queue_write(&mut self, index: usize) {
+        if self.slab[index].flags.raise(Flags::WRITE_QUEUED) {
+            self.writable.push_back(index as u32);
+        }
+    }
+
+    /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water mark.
+    fn queue_output(&mut self, index: usize, has_output: bool) {
+        let client = &mut self.slab[index];
+        if client.connection.buffered_amount() > self.shared.limits.high_water {
+            client.flags.set(Flags::HIGH_WATER);
+        }
+        if has_output && !client.flags.has(Flags::BLOCKED) {
+            self.queue_write(index);
+        }
+    }
+
+    /// Something was queued for a client, or could not be.
+    fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
+        match outcome {
+            Ok(()) => self.queue_output(index, true),
+            Err(SendError::Full) => {
+                self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
+                self.settle(index);
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Brings the queues and the deadline of a client up to its state. To be called when something may have changed it.
+    pub(crate) fn settle(&mut self, index: usize) {
+        let client = &mut self.slab[index];
+        match client.connection.state() {
+            State::Closed => {
+                if client.flags.raise(Flags::REAP_QUEUED) {
+                    self.ended.push(index as u32);
+                }
+                return;
+            }
+            State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_output(index, true),
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Flushing => {
+                let has_output = client.connection.buffered_amount() > 0;
+                self.queue_output(index, has_output);
+            }
+        }
+        self.arm_deadline(index);
+    }
+
+    /// Arms a client's deadline, if it comes before the one that is armed.
+    fn arm_deadline(&mut self, index: usize) {
+        let client = &self.slab[index];
+        let Some(due) = client.connection.deadline(&self.shared.limits, self.now) else { return };
+        if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
+            let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+            self.wheel.arm(&mut nodes, Armed::Client(index as u32), due);
+        }
+    }
+
+    /// The next thing that is due: `Some(None)` while the wheel turns, `None` when nothing is due.
+    pub(crate) fn next_expired(&mut self) -> Option<Expired> {
+        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+        match self.wheel.step(&mut nodes, self.now) {
+            Step::Idle => None,
+            Step::Moved => Some(Expired::Nothing),
+            Step::Expired(Armed::Client(index)) => Some(Expired::Deadline(index as usize)),
+            Step::Expired(Armed::Timer(index)) => {
+                let AppTimer { generation, token, .. } = self.timers[index as usize];
+                let extra = self.timer_extras.get(&index).copied().unwrap_or_default();
+                match extra.period {
+                    Some(period) => {
+                        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+                        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(period));
+                    }
+                    None => {
+                        self.remove_timer(index);
+                    }
+                }
+                Some(Expired::Timer { timer: TimerId { index, generation }, token, route: extra.route })
+            }
+        }
+    }
+
+    /// When the wheel has something to do.
+    pub(crate) fn next_due(&self) -> Option<Tick> {
+        self.wheel.next_due()
+    }
+
+    /// A connection that has just been accepted.
+    pub(crate) fn insert(&mut self, socket: Socket, role: Role) -> usize
+    where
+        D: Default,
+    {
+        let generation = self.next_generation();
+        let index = self.slab.insert(Client {
+            connection: Connection::new(role, self.now),
+            socket,
+            deadline: Node::new(),
+            generation,
+            route: 0,
+            flags: Flags::default(),
+            data: D::default(),
+        });
+        self.arm_deadline(index);
+        index
+    }
+
+    /// The client is open now.
+    pub(crate) fn opened(&mut self, index: usize) -> bool {
+        let opened = self.slab[index].flags.raise(Flags::OPENED);
+        self.open += usize::from(opened);
+        opened
+    }
+
+    /// Frees a client's place. Only the end of a turn does.
+    pub(crate) fn remove(&mut self, index: usize) {
+        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+        self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
+        if self.slab[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
+            self.topics.leave_all(&mut self.slab, index as u32);
+        }
+        let client = self.slab.remove(index);
+        self.open -= usize::from(client.flags.has(Flags::OPENED));
+    }
+}
+
+impl<D> Client<D> {
+    pub(crate) fn id(&self, index: usize) -> ClientId {
+        ClientId { index: index as u32, generation: self.generation }
+    }
+}
+
+/// What [`Clients::next_expired`] found.
+pub(crate) enum Expired {
+    /// The wheel has turned a little.
+    Nothing,
+    /// A client's deadline.
+    Deadline(usize),
+    /// An application's timer.
+    Timer { timer: TimerId, token: u64, route: u16 },
+}
+

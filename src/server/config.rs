@@ -1,0 +1,132 @@
+//! Every limit, timeout and option of a server, in one place.
+
+use crate::protocol::Limits;
+use crate::protocol::time::LONGEST;
+use std::fmt;
+use std::time::Duration;
+
+/// What a server may cost and how it behaves. Safe by default.
+///
+/// ```
+/// let mut config = lariat::Config::default();
+/// config.limits.max_message = 64 << 10;
+/// config.max_connections = Some(5_000);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The limits and timeouts of each conversation.
+    pub limits: Limits,
+    /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once for the
+    /// whole server.
+    pub read_buffer: usize,
+    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are descriptors.
+    pub max_connections: Option<usize>,
+    /// The most connections that are accepted in one turn, so that a storm of them does not stop those
+    /// that are open. Default 256.
+    pub accepts_per_turn: usize,
+    /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12 to 32 bytes each.
+    pub events_per_turn: usize,
+    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it). Default 4,096.
+    pub backlog: u32,
+    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default `false`.
+    pub reuse_port: bool,
+    /// How many calls of [`Remote`](crate::Remote)s may wait for the loop. Default 65,536.
+    pub remote_queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            limits: Limits::default(),
+            read_buffer: 64 << 10,
+            max_connections: None,
+            accepts_per_turn: 256,
+            events_per_turn: 1_024,
+            backlog: 4_096,
+            reuse_port: false,
+            remote_queue: 1 << 16,
+        }
+    }
+}
+
+/// A [`Config`] contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    field: &'static str,
+    problem: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config::{} {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<ConfigError> for std::io::Error {
+    fn from(error: ConfigError) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
+impl Config {
+    /// Whether the fields make sense together.
+    ///
+    /// # Errors
+    ///
+    /// The first field that does not, and why.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let timeouts = [
+            ("limits.handshake_timeout", Some(limits.handshake_timeout)),
+            ("limits.close_timeout", Some(limits.close_timeout)),
+            ("limits.ping_interval", limits.ping_interval),
+            ("limits.idle_timeout", limits.idle_timeout),
+            ("limits.message_timeout", limits.message_timeout),
+            ("limits.write_timeout", limits.write_timeout),
+        ];
+        for (field, timeout) in timeouts {
+            if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1) || timeout > LONGEST) {
+                return Err(ConfigError { field, problem: "must lie between a millisecond and 12 days" });
+            }
+        }
+        let checks = [
+            ("limits.max_message", limits.max_message == 0, "must be at least 1 byte"),
+            ("limits.max_fragments", limits.max_fragments == 0, "must be at least 1 frame"),
+            ("limits.max_head", limits.max_head < 256, "must be at least 256 bytes: a handshake takes about 200"),
+            (
+                "limits.high_water",
+                limits.high_water > limits.max_unsent,
+                "must not be above limits.max_unsent: a slow client would be closed before it is paused",
+            ),
+            ("read_buffer", self.read_buffer < 1_024, "must be at least 1 KiB"),
+            ("accepts_per_turn", self.accepts_per_turn == 0, "must be at least 1"),
+            ("events_per_turn", self.events_per_turn == 0, "must be at least 1"),
+            ("backlog", self.backlog == 0 || self.backlog > i32::MAX as u32, "must lie between 1 and 2^31 - 1"),
+            ("remote_queue", self.remote_queue == 0, "must be at least 1"),
+        ];
+        match checks.into_iter().find(|(_, wrong, _)| *wrong) {
+            Some((field, _, problem)) => Err(ConfigError { field, problem }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_contradictions_are_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let mut config = Config::default();
+        config.limits.max_unsent = 1_000;
+        assert!(config.validate().unwrap_err().to_string().contains("high_water"));
+        let mut config = Config::default();
+        config.limits.idle_timeout = Some(Duration::ZERO);
+        assert!(config.validate().unwrap_err().to_string().contains("idle_timeout"));
+    }
+}

@@ -1,0 +1,360 @@
+//! What happens in one turn, after readiness is known?
+//!
+//! ```text
+//!  read ──► deliver ──► Handler ──► Clients (only queues)
+//!  expire ─────────────────┘           │
+//!  flush ◄─────────────────────────────┘   one write per client
+//!  reap                                    the only place that frees a slot
+//! ```
+//!
+//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready and what time it is.
+
+use super::client::{ClientId, Flags};
+use super::clients::{Clients, Expired};
+use super::config::Config;
+use super::handler::Handler;
+use super::socket::{Readiness, Socket};
+use crate::protocol::time::Tick;
+use crate::protocol::{
+    Answer, CloseReason, Event, Input, Rejection, Request, Role, Shared, State, Ticket,
+};
+use http::StatusCode;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not stop the loop.
+const EXPIRIES_PER_TURN: usize = 4_096;
+
+/// The application and its clients.
+pub(crate) struct Engine<H: Handler> {
+    pub(crate) handler: H,
+    pub(crate) clients: Clients<H::Data>,
+    read_buffer: Vec<u8>,
+}
+
+impl<H: Handler> Engine<H> {
+    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick) -> Engine<H> {
+        let read_buffer = vec![0; config.read_buffer];
+        Engine { handler, clients: Clients::new(config, shared, now), read_buffer }
+    }
+
+    /// Whether something is pending that waits for no event.
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.clients.readable.is_empty() && self.clients.writable.is_empty() && self.clients.ended.is_empty())
+    }
+
+    /// A new connection; returns its place.
+    pub(crate) fn accept(&mut self, socket: Socket) -> usize {
+        let index = self.clients.insert(socket, Role::Server);
+        log::debug!("{} connected", self.clients.slab[index].id(index));
+        index
+    }
+
+    /// A new connection cannot be served after all.
+    pub(crate) fn abandon(&mut self, index: usize) {
+        self.clients.remove(index);
+    }
+
+    /// The poller has said something.
+    pub(crate) fn ready(&mut self, readiness: Readiness) {
+        let index = readiness.client;
+        let Some(client) = self.clients.slab.get_mut(index) else { return };
+        if readiness.read_closed {
+            client.flags.set(Flags::READ_CLOSED);
+        }
+        if readiness.writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
+            self.clients.queue_write(index);
+        }
+        if readiness.readable || readiness.read_closed {
+            self.clients.queue_read(index);
+        }
+    }
+
+    /// Lets everybody who was queued read once: a fair share each.
+    pub(crate) fn read(&mut self) {
+        // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        for _ in 0..self.clients.readable.len() {
+            let Some(index) = self.clients.readable.pop_front() else { break };
+            let is_queued = self.clients.slab.get_mut(index as usize).map(|client| client.flags.lower(Flags::READ_QUEUED));
+            // Otherwise its slot has been freed since.
+            if is_queued == Some(true) {
+                self.read_client(index as usize, &mut buffer);
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    fn read_client(&mut self, index: usize, buffer: &mut [u8]) {
+        let now = self.clients.now;
+        self.resume(index);
+        let client = &mut self.clients.slab[index];
+        let may_read = match client.connection.state() {
+            State::Closed => return,
+            State::Deciding => false,
+            State::Open | State::Closing => !client.flags.has(Flags::HIGH_WATER),
+            State::Handshaking | State::Draining | State::Flushing => true,
+        };
+        if !may_read {
+            client.flags.set(Flags::UNREAD);
+            return;
+        }
+        match client.socket.read(buffer) {
+            Ok(0) => client.connection.receive_eof(&mut self.clients.shared, now),
+            Ok(count) => {
+                // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
+                if count == buffer.len() || client.flags.has(Flags::READ_CLOSED) {
+                    self.clients.queue_read(index);
+                }
+                self.deliver(index, &mut buffer[..count]);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => client.flags.clear(Flags::READ_CLOSED),
+                io::ErrorKind::Interrupted => self.clients.queue_read(index),
+                kind => client.connection.end(&mut self.clients.shared, CloseReason::Io(kind)),
+            },
+        }
+        self.clients.settle(index);
+    }
+
+    /// Does what could not be done while the application had not answered the request.
+    fn resume(&mut self, index: usize) {
+        let client = &mut self.clients.slab[index];
+        if client.connection.state() != State::Open || client.flags.has(Flags::OPENED) {
+            return;
+        }
+        self.open(index);
+        let mut held = self.clients.slab[index].connection.take_held(&mut self.clients.shared);
+        if !held.is_empty() {
+            self.deliver(index, &mut held);
+        }
+    }
+
+    /// Hands bytes to the conversation, and its events to the application.
+    fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
+        let mut input = Input::new(bytes);
+        let now = self.clients.now;
+        loop {
+            let connection = &mut self.clients.slab[index].connection;
+            let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
+            match event {
+                Event::Message(received) => {
+                    self.call(index, |handler, clients, id| handler.on_message(clients, id, received.as_message()));
+                    self.clients.shared.recycle(received);
+                }
+                Event::Ping(payload) => {
+                    self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
+                }
+                Event::Pong(payload) => {
+                    self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
+                }
+                Event::Request(head) => self.request(index, &head),
+            }
+        }
+    }
+
+    /// A request head is complete.
+    fn request(&mut self, index: usize, head: &[u8]) {
+        let (ticket, answer) = match Request::parse(head) {
+            Ok(request) => {
+                let ticket = Ticket::new(&request);
+                match self.clients.refuses_upgrades() {
+                    Some(rejection) if request.is_upgrade() => (ticket, Err(rejection)),
+                    _ => {
+                        let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
+                        self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, &request));
+                        (ticket, Ok(answer))
+                    }
+                }
+            }
+            Err(rejection) => (Ticket::unreadable(), Err(rejection)),
+        };
+        let now = self.clients.now;
+        let client = &mut self.clients.slab[index];
+        let outcome = match answer {
+            Ok(answer) => client.connection.answer(&mut self.clients.shared, now, ticket, answer),
+            Err(rejection) => {
+                client.connection.reject(&mut self.clients.shared, now, &ticket, rejection);
+                Err(rejection)
+            }
+        };
+        let id = client.id(index);
+        match outcome {
+            Ok(()) if client.connection.state() == State::Open => self.open(index),
+            Ok(()) => {}
+            Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id} was refused: {rejection}"),
+            Err(rejection) => log::debug!("{id} was refused with {}: {rejection}", rejection.status()),
+        }
+    }
+
+    fn open(&mut self, index: usize) {
+        if self.clients.opened(index) {
+            log::debug!("{} is open", self.clients.slab[index].id(index));
+            self.call(index, |handler, clients, id| handler.on_open(clients, id));
+        }
+    }
+
+    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody else notices.
+    #[inline]
+    fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        let client = &clients.slab[index];
+        let id = client.id(index);
+        clients.route = client.route;
+        if catch_unwind(AssertUnwindSafe(|| callback(handler, clients, id))).is_err() {
+            self.panicked(index, id);
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self, index: usize, id: ClientId) {
+        log::error!("the handler panicked on behalf of {id}, which is closed with 1011");
+        let (shared, now) = (&mut self.clients.shared, self.clients.now);
+        let connection = &mut self.clients.slab[index].connection;
+        if connection.state() == State::Open {
+            connection.close_and_drain(shared, now, CloseCode::Error, "internal error", CloseReason::HandlerPanicked);
+        }
+        self.clients.settle(index);
+    }
+
+    /// Does what is due.
+    pub(crate) fn expire(&mut self) {
+        for _ in 0..EXPIRIES_PER_TURN {
+            match self.clients.next_expired() {
+                None => break,
+                Some(Expired::Nothing) => {}
+                Some(Expired::Deadline(index)) => {
+                    let connection = &mut self.clients.slab[index].connection;
+                    connection.handle_timeout(&mut self.clients.shared, self.clients.now);
+                    self.clients.settle(index);
+                }
+                Some(Expired::Timer { timer, token, route }) => {
+                    let (handler, clients) = (&mut self.handler, &mut self.clients);
+                    clients.route = route;
+                    if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
+                        log::error!("the handler panicked in on_timer");
+                    }
+                }
+            }
+        }
+        self.close_due();
+    }
+
+    /// Calls something that is not on behalf of a client.
+    pub(crate) fn run(&mut self, call: impl FnOnce(&mut Clients<H::Data>)) {
+        let clients = &mut self.clients;
+        clients.route = 0;
+        if catch_unwind(AssertUnwindSafe(|| call(clients))).is_err() {
+            log::error!("a remote call panicked");
+        }
+    }
+
+    /// While the server stops: closes those whose turn has come.
+    fn close_due(&mut self) {
+        let now = self.clients.now;
+        let Some(shutdown) = &mut self.clients.shutdown else { return };
+        let due = shutdown.take_due(now);
+        let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
+        for id in due {
+            // Whoever is closing or gone already needs no Close.
+            let _ = self.clients.close(id, code, &reason);
+        }
+    }
+
+    /// Writes what this turn has queued: once for each client. What is queued meanwhile goes out in the next turn.
+    pub(crate) fn flush(&mut self) {
+        for _ in 0..self.clients.writable.len() {
+            let Some(index) = self.clients.writable.pop_front() else { break };
+            let index = index as usize;
+            let is_queued = self.clients.slab.get_mut(index).map(|client| client.flags.lower(Flags::WRITE_QUEUED));
+            if is_queued == Some(true) {
+                self.write_client(index);
+            }
+        }
+    }
+
+    fn write_client(&mut self, index: usize) {
+        let (shared, now) = (&mut self.clients.shared, self.clients.now);
+        let client = &mut self.clients.slab[index];
+        let output = client.connection.output(shared);
+        let length = output.len();
+        if length > 0 {
+            match client.socket.write(output) {
+                Ok(count) => {
+                    if count < length {
+                        client.flags.set(Flags::BLOCKED);
+                    }
+                    client.connection.sent(shared, now, count);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        client.flags.set(Flags::BLOCKED);
+                        client.connection.sent(shared, now, 0);
+                    }
+                    kind => client.connection.end(shared, CloseReason::Io(kind)),
+                },
+            }
+        }
+        self.wrote(index);
+    }
+
+    /// What follows from a client's output having become less.
+    #[inline]
+    fn wrote(&mut self, index: usize) {
+        let high_water = self.clients.shared.limits.high_water;
+        let client = &mut self.clients.slab[index];
+        let buffered = client.connection.buffered_amount();
+        let state = client.connection.state();
+        if buffered == 0 && state == State::Open && !client.flags.has(Flags::HIGH_WATER) {
+            return;
+        }
+        if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
+            // The peer may have closed already; then there is nothing to shut.
+            let _ = client.socket.shutdown_write();
+        }
+        if buffered <= high_water && client.flags.lower(Flags::HIGH_WATER) {
+            if client.flags.lower(Flags::UNREAD) {
+                self.clients.queue_read(index);
+            }
+            if state == State::Open {
+                self.call(index, |handler, clients, id| handler.on_drain(clients, id));
+            }
+        }
+        self.clients.settle(index);
+    }
+
+    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a stranger.
+    pub(crate) fn reap(&mut self) {
+        while let Some(index) = self.clients.ended.pop() {
+            let index = index as usize;
+            let client = &mut self.clients.slab[index];
+            let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
+            log::debug!("{} is gone: {reason}", client.id(index));
+            if client.flags.has(Flags::OPENED) {
+                self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
+            }
+            self.clients.remove(index);
+        }
+    }
+
+    /// Whether a shutdown has come to its end, by itself or by its deadline.
+    pub(crate) fn has_stopped(&self) -> bool {
+        let Some(shutdown) = &self.clients.shutdown else { return false };
+        let still_talks = || self.clients.slab.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
+        shutdown.is_over(self.clients.now) || (self.clients.is_empty() && !still_talks())
+    }
+
+    /// Ends everybody at once and returns how many had been open.
+    pub(crate) fn drop_everybody(&mut self) -> usize {
+        let dropped = self.clients.len();
+        let indexes: Vec<usize> = self.clients.slab.iter().map(|(index, _)| index).collect();
+        for index in indexes {
+            self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Eof);
+            self.clients.settle(index);
+        }
+        self.reap();
+        dropped
+    }
+}

@@ -1,0 +1,312 @@
+//! One turn of the loop: wait, accept, read, expire, flush, reap.
+//!
+//! ```text
+//!  kernel -> readiness -> shared read buffer -> frame -> message -> Handler::on_message
+//!    ^                                                                     |
+//!    +--- one write per client <- pending writes <- outbox <- frame <- Clients::send / publish
+//! ```
+//!
+//! This is the only file that reads the clock, and the only one that waits.
+
+use super::clients::Clients;
+use super::config::Config;
+use super::engine::Engine;
+use super::handler::Handler;
+use super::listener::{Listener, LocalAddr, SpareDescriptor, is_exhaustion};
+use super::remote::{Queue, Remote};
+use super::shutdown::Outcome;
+#[cfg(all(unix, feature = "signals"))]
+use super::signals::{Signalled, Signals};
+use super::socket::Readiness;
+use crate::protocol::Shared;
+use crate::protocol::time::{Epoch, Tick};
+use mio::{Events, Poll, Token};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Tokens from here on are not clients.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+pub(super) const WAKER: Token = Token(FIRST_LISTENER - 1);
+#[cfg(all(unix, feature = "signals"))]
+pub(super) const SIGNALS: Token = Token(FIRST_LISTENER - 2);
+
+/// After descriptors have run out, accepting is tried again this much later.
+const RETRY_ACCEPT: Duration = Duration::from_millis(100);
+
+/// A server that is running: [`run`](Self::run) it, or [`turn`](Self::turn) it from a loop of your own.
+pub struct EventLoop<H: Handler> {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    engine: Engine<H>,
+    queue: Arc<Queue<H::Data>>,
+    epoch: Epoch,
+    /// The time of the last turn.
+    now: Instant,
+    spare: SpareDescriptor,
+    /// Descriptors have run out; until then nothing is accepted.
+    accept_again: Option<Tick>,
+    accepts_per_turn: usize,
+    #[cfg(all(unix, feature = "signals"))]
+    signals: Option<Signals>,
+    outcome: Option<Outcome>,
+}
+
+/// The parts of a loop that exist before its handler does.
+pub(super) struct Parts<D> {
+    pub(super) poll: Poll,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) queue: Arc<Queue<D>>,
+    pub(super) config: Config,
+    #[cfg(all(unix, feature = "signals"))]
+    pub(super) signals: Option<Signals>,
+}
+
+impl<H: Handler> EventLoop<H> {
+    pub(super) fn new(parts: Parts<H::Data>, handler: H) -> io::Result<EventLoop<H>> {
+        let Parts { poll, mut listeners, queue, config, .. } = parts;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), Token(FIRST_LISTENER + index))?;
+        }
+        let now = read_clock();
+        let epoch = Epoch::new(now);
+        let shared = Shared::new(config.limits.clone());
+        Ok(EventLoop {
+            poll,
+            events: Events::with_capacity(config.events_per_turn),
+            listeners,
+            engine: Engine::new(handler, &config, shared, epoch.tick(now)),
+            queue,
+            epoch,
+            now,
+            spare: SpareDescriptor::new(),
+            accept_again: None,
+            accepts_per_turn: config.accepts_per_turn,
+            #[cfg(all(unix, feature = "signals"))]
+            signals: parts.signals,
+            outcome: None,
+        })
+    }
+
+    /// Turns until the server has been shut down, and says how that went.
+    ///
+    /// # Errors
+    ///
+    /// The poller has failed. No client's error ever comes here.
+    pub fn run(&mut self) -> io::Result<Outcome> {
+        loop {
+            self.turn(None)?;
+            if let Some(outcome) = self.outcome {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// One turn. Waits at most `timeout` for something to do (`None`: as long as it takes), and not at all
+    /// while something is pending. Returns after the turn; [`outcome`](Self::outcome) tells whether it was the last.
+    ///
+    /// # Errors
+    ///
+    /// The poller has failed. No client's error ever comes here.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.outcome.is_some() {
+            return Ok(());
+        }
+        self.wait(timeout)?;
+        self.accept();
+        self.engine.read();
+        self.engine.expire();
+        self.engine.flush();
+        self.engine.reap();
+        self.stop_when_done();
+        Ok(())
+    }
+
+    /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. In the past
+    /// while something is pending; `None`: only readiness matters.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.has_work() {
+            return Some(self.now);
+        }
+        let due = self.next_due()?;
+        let now = self.engine.clients.now;
+        Some(if due.is_due(now) { self.now } else { self.now + due.since(now) })
+    }
+
+    /// How the server stopped, once it has.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// The application.
+    pub const fn handler(&self) -> &H {
+        &self.engine.handler
+    }
+
+    /// The application, to be changed.
+    pub const fn handler_mut(&mut self) -> &mut H {
+        &mut self.engine.handler
+    }
+
+    /// The clients, for a host that turns the loop itself and has something to say between two turns.
+    pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
+        &mut self.engine.clients
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote<H::Data> {
+        Remote::new(Arc::clone(&self.queue))
+    }
+
+    /// Where the server listens.
+    pub fn local_addrs(&self) -> Vec<LocalAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    // ---- the steps of a turn -------------------------------------------------------------------
+
+    /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = match self.next_deadline() {
+            Some(due) => {
+                let left = due.saturating_duration_since(if self.has_work() { due } else { read_clock() });
+                Some(timeout.map_or(left, |timeout| timeout.min(left)))
+            }
+            None => timeout,
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // A signal is neither an error nor a shutdown.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        self.now = read_clock();
+        self.engine.clients.now = self.epoch.tick(self.now);
+        let mut is_woken = false;
+        for event in &self.events {
+            match event.token() {
+                WAKER => is_woken = true,
+                #[cfg(all(unix, feature = "signals"))]
+                SIGNALS => {}
+                Token(token) if token >= FIRST_LISTENER => self.listeners[token - FIRST_LISTENER].ready = true,
+                Token(client) => self.engine.ready(Readiness {
+                    client,
+                    readable: event.is_readable(),
+                    writable: event.is_writable(),
+                    read_closed: event.is_read_closed() || event.is_error(),
+                }),
+            }
+        }
+        if is_woken {
+            for call in self.queue.take() {
+                self.engine.run(call);
+            }
+        }
+        #[cfg(all(unix, feature = "signals"))]
+        self.obey_signals();
+        Ok(())
+    }
+
+    /// Accepts until there is nobody left, or the turn's share is used up.
+    fn accept(&mut self) {
+        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.now)) {
+            return;
+        }
+        let mut share = self.accepts_per_turn;
+        for index in 0..self.listeners.len() {
+            while self.listeners[index].ready && share > 0 {
+                share -= 1;
+                match self.listeners[index].accept() {
+                    Ok(socket) => {
+                        self.accept_again = None;
+                        let client = self.engine.accept(socket);
+                        let socket = &mut self.engine.clients.slab[client].socket;
+                        if let Err(error) = socket.register(self.poll.registry(), Token(client)) {
+                            log::error!("cannot watch a new connection: {error}");
+                            self.engine.abandon(client);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
+                    Err(error) if is_exhaustion(&error) => {
+                        self.exhausted(index, &error);
+                        return;
+                    }
+                    // The newcomer has gone again (ECONNABORTED and the like): on to the next.
+                    Err(error) => log::debug!("accept: {error}"),
+                }
+            }
+        }
+    }
+
+    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried again a little later.
+    #[cold]
+    fn exhausted(&mut self, index: usize, error: &io::Error) {
+        if self.accept_again.is_none() {
+            let clients = self.engine.clients.len();
+            log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
+        }
+        for _ in 0..self.accepts_per_turn {
+            if !self.spare.turn_away(&self.listeners[index]) {
+                break;
+            }
+        }
+        self.accept_again = Some(self.engine.clients.now.after(RETRY_ACCEPT));
+    }
+
+    fn stop_when_done(&mut self) {
+        if self.engine.has_stopped() {
+            self.stop(false);
+        }
+    }
+
+    fn stop(&mut self, interrupted: bool) {
+        let dropped = self.engine.drop_everybody();
+        self.outcome = Some(Outcome { dropped, interrupted });
+        self.queue.close();
+        self.listeners.clear();
+    }
+
+    /// The first signal shuts down, the second one does not wait.
+    #[cfg(all(unix, feature = "signals"))]
+    fn obey_signals(&mut self) {
+        match self.signals.as_mut().map(Signals::take) {
+            Some(Signalled::Once(drain)) => self.engine.clients.shutdown(drain),
+            Some(Signalled::Again) => self.stop(true),
+            Some(Signalled::No) | None => {}
+        }
+    }
+
+    /// Whether something is pending that waits for no event.
+    fn has_work(&self) -> bool {
+        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|listener| listener.ready);
+        may_accept || self.engine.has_work() || self.queue.has_calls()
+    }
+
+    /// When something is due.
+    fn next_due(&self) -> Option<Tick> {
+        let clients = &self.engine.clients;
+        let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.now));
+        [clients.next_due(), self.accept_again, shutdown].into_iter().flatten().reduce(Tick::earlier)
+    }
+}
+
+/// Time is an argument everywhere else.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn read_clock() -> Instant {
+    Instant::now()
+}
+
+/// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or select.
+#[cfg(unix)]
+impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
+impl<H: Handler> Drop for EventLoop<H> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}

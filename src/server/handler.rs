@@ -1,0 +1,61 @@
+//! What does an application tell the server to do?
+
+use super::client::ClientId;
+use super::clients::{Clients, TimerId};
+use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
+
+/// An application. Every method has a default, so one says only what one cares about.
+///
+/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever a callback does to
+/// clients, closing them and itself included, only queues. A callback that blocks, blocks everybody; work that takes long
+/// belongs into another thread, which answers through a [`Remote`](crate::Remote).
+///
+/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with `panic = "abort"` it aborts.
+pub trait Handler {
+    /// What the application knows of each client; it lies inline in the client's slab entry.
+    type Data: Default;
+
+    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol, and plain
+    /// HTTP gets 426.
+    ///
+    /// Here is the place to check [`Request::origin`] (RFC 6455 §10.2) and to choose a subprotocol.
+    fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
+        let _ = (clients, id, request);
+        Answer::Upgrade(Upgrade::new())
+    }
+
+    /// The opening handshake has succeeded.
+    fn on_open(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// A message, complete and checked.
+    fn on_message(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, message: Message<'_>) {
+        let _ = (clients, id, message);
+    }
+
+    /// A ping; it has been answered.
+    fn on_ping(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
+        let _ = (clients, id, payload);
+    }
+
+    /// A pong.
+    fn on_pong(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
+        let _ = (clients, id, payload);
+    }
+
+    /// The client's unsent bytes were above [`high_water`](crate::Limits::high_water) and are not any more.
+    fn on_drain(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is the application's own.
+    fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
+        let _ = (clients, timer, token);
+    }
+
+    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open); its data can be read for the last time.
+    fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
+        let _ = (clients, id, reason);
+    }
+}

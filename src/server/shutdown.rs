@@ -1,0 +1,87 @@
+//! How does a server say goodbye to everybody?
+
+use super::client::ClientId;
+use crate::protocol::time::Tick;
+use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// How clients are closed when the server stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The Close frames are spread evenly over this long, so that the clients do not all come back elsewhere at once. Default: zero, all at once.
+    pub over: Duration,
+    /// The code of the Close frames. Default 1001, going away.
+    pub code: CloseCode,
+    /// The reason in the Close frames, at most 123 bytes. Default: none.
+    pub reason: String,
+    /// Those who have not left by then are dropped. Default 5 s.
+    pub deadline: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Drain {
+        Drain {
+            over: Duration::ZERO,
+            code: CloseCode::Away,
+            reason: String::new(),
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// How many clients were dropped without a complete closing handshake, because the deadline of [`Drain`] had come or a second signal.
+    pub dropped: usize,
+    /// Whether a second signal cut it short.
+    pub interrupted: bool,
+}
+
+/// A shutdown under way.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    pub(crate) drain: Drain,
+    started: Tick,
+    /// Those who were open when it began.
+    ids: Vec<ClientId>,
+    /// How many of them have been sent their Close.
+    closed: usize,
+}
+
+/// Close frames are spread in steps of this length.
+const STEP: Duration = Duration::from_millis(10);
+
+impl Shutdown {
+    pub(crate) fn new(drain: Drain, now: Tick, ids: Vec<ClientId>) -> Shutdown {
+        Shutdown { drain, started: now, ids, closed: 0 }
+    }
+
+    /// Those whose turn has come.
+    pub(crate) fn take_due(&mut self, now: Tick) -> Vec<ClientId> {
+        let elapsed = now.since(self.started);
+        let due = if elapsed >= self.drain.over {
+            self.ids.len()
+        } else {
+            (self.ids.len() as u128 * elapsed.as_nanos() / self.drain.over.as_nanos()) as usize
+        };
+        let ids = self.ids[self.closed..due.max(self.closed)].to_vec();
+        self.closed = due.max(self.closed);
+        ids
+    }
+
+    /// Whether the last may not wait any longer.
+    pub(crate) fn is_over(&self, now: Tick) -> bool {
+        self.deadline().is_due(now)
+    }
+
+    /// When there is something to do.
+    pub(crate) fn next_due(&self, now: Tick) -> Tick {
+        if self.closed < self.ids.len() { now.after(STEP).earlier(self.deadline()) } else { self.deadline() }
+    }
+
+    fn deadline(&self) -> Tick {
+        self.started.after(self.drain.over.max(self.drain.deadline))
+    }
+}

@@ -1,0 +1,94 @@
+//! Which stream carries a conversation?
+//!
+//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that is neither
+//! TCP nor a kernel.
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+/// A non-blocking stream.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(mio::net::TcpStream),
+    #[cfg(unix)]
+    Unix(mio::net::UnixStream),
+}
+
+impl Socket {
+    /// Reads at most `buffer.len()` bytes; 0 is the peer's FIN.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.read(buffer),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    /// Writes what the kernel takes. Never raises SIGPIPE, whatever the host's disposition.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
+            Socket::Tcp(stream) => stream.write(bytes),
+            #[cfg(unix)]
+            Socket::Unix(stream) => write_without_sigpipe(stream, bytes),
+        }
+    }
+
+    /// Sends FIN: nothing more will be written.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// The peer's address; `None` for Unix sockets, and for a peer that has gone.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            #[cfg(unix)]
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// Registers for everything, once and for ever.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Socket::Tcp(stream) => stream.register(registry, token, interest),
+            #[cfg(unix)]
+            Socket::Unix(stream) => stream.register(registry, token, interest),
+        }
+    }
+}
+
+/// std's write to a Unix socket raises SIGPIPE in a host that kept the default disposition.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    socket2::SockRef::from(&*stream).send_with_flags(bytes, libc::MSG_NOSIGNAL)
+}
+
+/// Where there is no MSG_NOSIGNAL, the socket has SO_NOSIGPIPE from its birth.
+#[cfg(all(
+    unix,
+    not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))
+))]
+fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.write(bytes)
+}
+
+/// What a poller said of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    /// Which client, by its place in the slab.
+    pub(crate) client: usize,
+    /// Bytes, FIN or an error can be read.
+    pub(crate) readable: bool,
+    /// There is room for bytes.
+    pub(crate) writable: bool,
+    /// FIN or an error has come: read on to it, no other edge will.
+    pub(crate) read_closed: bool,
+}

@@ -1,0 +1,155 @@
+//! Who gets what is published?
+//!
+//! A topic has a list of its members, a member a list of its topics, and each entry of the one knows its place in
+//! the other: joining and leaving take the same time however many members there are. A client without topics has neither list.
+
+use std::collections::HashMap;
+
+/// A client's membership in a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    topic: u32,
+    /// The place in the topic's list of members.
+    place: u32,
+}
+
+/// A topic's member.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    /// The client's place in the slab.
+    pub(crate) client: u32,
+    /// The place in the client's list of topics.
+    place: u32,
+}
+
+#[derive(Debug)]
+struct Topic {
+    route: u16,
+    name: Box<str>,
+    members: Vec<Member>,
+}
+
+/// All topics that have members.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    /// By route, then by name.
+    names: HashMap<u16, HashMap<Box<str>, u32>>,
+    topics: slab::Slab<Topic>,
+}
+
+/// Where the lists of the clients lie.
+pub(crate) trait Subscribers {
+    fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription>;
+}
+
+impl Topics {
+    /// The members of a topic.
+    pub(crate) fn members(&self, route: u16, name: &str) -> &[Member] {
+        self.find(route, name).map_or(&[], |topic| &self.topics[topic as usize].members)
+    }
+
+    fn find(&self, route: u16, name: &str) -> Option<u32> {
+        self.names.get(&route)?.get(name).copied()
+    }
+
+    /// `false` if the client is a member already.
+    pub(crate) fn subscribe(&mut self, clients: &mut impl Subscribers, client: u32, route: u16, name: &str) -> bool {
+        let topic = self.find(route, name).unwrap_or_else(|| {
+            let topic = self.topics.insert(Topic { route, name: name.into(), members: Vec::new() }) as u32;
+            self.names.entry(route).or_default().insert(name.into(), topic);
+            topic
+        });
+        let subscriptions = clients.subscriptions(client);
+        if subscriptions.iter().any(|subscription| subscription.topic == topic) {
+            return false;
+        }
+        let members = &mut self.topics[topic as usize].members;
+        subscriptions.push(Subscription { topic, place: members.len() as u32 });
+        members.push(Member { client, place: subscriptions.len() as u32 - 1 });
+        true
+    }
+
+    /// `false` if the client is no member.
+    pub(crate) fn unsubscribe(&mut self, clients: &mut impl Subscribers, client: u32, route: u16, name: &str) -> bool {
+        let Some(topic) = self.find(route, name) else { return false };
+        let place = clients.subscriptions(client).iter().position(|subscription| subscription.topic == topic);
+        let Some(place) = place else { return false };
+        self.leave(clients, client, place);
+        true
+    }
+
+    /// The client leaves all its topics.
+    pub(crate) fn leave_all(&mut self, clients: &mut impl Subscribers, client: u32) {
+        while let Some(last) = clients.subscriptions(client).len().checked_sub(1) {
+            self.leave(clients, client, last);
+        }
+    }
+
+    /// Takes a client's subscription out of both lists, whose last entries move into the gaps.
+    fn leave(&mut self, clients: &mut impl Subscribers, client: u32, place: usize) {
+        let subscriptions = clients.subscriptions(client);
+        let left = subscriptions.swap_remove(place);
+        if let Some(moved) = subscriptions.get(place) {
+            self.topics[moved.topic as usize].members[moved.place as usize].place = place as u32;
+        }
+        let members = &mut self.topics[left.topic as usize].members;
+        members.swap_remove(left.place as usize);
+        if let Some(moved) = members.get(left.place as usize) {
+            clients.subscriptions(moved.client)[moved.place as usize].place = left.place;
+        }
+        if members.is_empty() {
+            let topic = self.topics.remove(left.topic as usize);
+            if let Some(names) = self.names.get_mut(&topic.route) {
+                names.remove(&topic.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+    use std::collections::BTreeSet;
+
+    impl Subscribers for Vec<Vec<Subscription>> {
+        fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
+            &mut self[client as usize]
+        }
+    }
+
+    #[test]
+    fn members_are_those_of_a_model_after_any_joins_and_leaves() {
+        let mut random = StdRng::seed_from_u64(1);
+        let (mut topics, mut clients) = (Topics::default(), vec![Vec::new(); 50]);
+        let mut model: BTreeSet<(u16, u32, u32)> = BTreeSet::new();
+        for _ in 0..20_000 {
+            let (client, route) = (random.random_range(0..50_u32), random.random_range(0..2_u16));
+            let number = random.random_range(0..12_u32);
+            let name = number.to_string();
+            match random.random_range(0..10) {
+                0 => {
+                    topics.leave_all(&mut clients, client);
+                    model.retain(|(_, _, other)| *other != client);
+                }
+                1..=4 => {
+                    let left = topics.unsubscribe(&mut clients, client, route, &name);
+                    assert_eq!(left, model.remove(&(route, number, client)));
+                }
+                _ => {
+                    let joined = topics.subscribe(&mut clients, client, route, &name);
+                    assert_eq!(joined, model.insert((route, number, client)));
+                }
+            }
+            let mut members: Vec<u32> = topics.members(route, &name).iter().map(|member| member.client).collect();
+            members.sort_unstable();
+            let expected = model.range((route, number, 0)..=(route, number, u32::MAX)).map(|(_, _, client)| *client);
+            assert!(members.into_iter().eq(expected));
+        }
+        for client in 0..50 {
+            topics.leave_all(&mut clients, client);
+        }
+        assert!(topics.topics.is_empty(), "a topic without members costs nothing");
+    }
+}

@@ -1,0 +1,23 @@
+//! What `lariat serve` shows: a page with an echo console, `/echo`, `/broadcast` and a health check.
+//!
+//! Each part is a small [`Handler`](crate::Handler) on the public API, such as an embedder would write.
+
+mod broadcast;
+mod echo;
+mod page;
+
+pub use broadcast::Broadcast;
+pub use echo::Echo;
+pub use page::{Health, Page, Readiness};
+
+use crate::Router;
+
+/// Everything, each at its path.
+pub fn router() -> Router<()> {
+    Router::new()
+        .route("/", Page)
+        .route("/echo", Echo)
+        .route("/broadcast", Broadcast)
+        .route("/healthz", Health)
+        .route("/readyz", Readiness)
+}
