@@ -1,5 +1,5 @@
-//! Lariat is a WebSocket server: one thread, one epoll/kqueue loop, a slab of connections that cost 64 bytes each while
-//! they are idle.
+//! Lariat is a WebSocket server: one thread, one epoll/kqueue loop, a slab of connections that cost 64 bytes
+//! each while they are idle.
 //!
 //! ```no_run
 //! use lariat::{ClientId, Clients, Handler, Message, Server};
@@ -20,7 +20,8 @@
 //!
 //! # The map
 //!
-//! > **[`protocol`] turns bytes and time into events and bytes; `server` moves bytes between it and sockets.**
+//! > **[`protocol`] turns bytes and time into events and bytes; `server` moves bytes between it and
+//! > sockets.**
 //!
 //! ```text
 //!  kernel -> readiness -> shared read buffer -> frame -> message -> Handler::on_message
@@ -33,17 +34,20 @@
 //! 1. *The protocol never sees a socket, a poller or a clock.* Time is an argument.
 //! 2. *The loop never sees a frame.*
 //! 3. *Handlers only queue. Only the end of a turn writes and removes.*
-//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 64 bytes (release build, 64-bit, `Data = ()`).
+//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 64 bytes (release build, 64-bit,
+//!    `Data = ()`).
 //!
 //! # Reading order
 //!
-//! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`, `outbox`, `connection`. Part II, `server`: `event_loop`
-//! (one turn), `engine` (its steps), `client` (the 64 bytes), `clients` (what an application can do), `timers`, `topics`, `remote`.
+//! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`, `outbox`,
+//! `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps), `client` (the 64 bytes),
+//! `clients` (what an application can do), `timers`, `topics`, `remote`.
 //!
 //! # What an application says
 //!
-//! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`] composes one of several;
-//! a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can be turned by a host's own loop. [`Config`] has every limit and timeout.
+//! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`] composes one of
+//! several; a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can be turned by a host's own
+//! loop. [`Config`] has every limit and timeout.
 
 #![forbid(unsafe_code)]
 

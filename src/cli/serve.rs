@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998 and [::1]:9998]
+    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998 and
+    /// [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// The largest message that is taken, in bytes or like 64KiB

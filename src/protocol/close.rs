@@ -31,7 +31,8 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     }
 }
 
-/// Whether a Close frame may carry this code: one that is registered for it, or the application's own (§7.4.2).
+/// Whether a Close frame may carry this code: one that is registered for it, or the application's own
+/// (§7.4.2).
 pub fn may_travel(code: &CloseCode) -> bool {
     // tungstenite does not know 1014 (bad gateway), which IANA registered later.
     code.is_allowed() || u16::from(code) == 1014

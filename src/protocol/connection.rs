@@ -13,8 +13,8 @@
 //!     from any state ───────► Closed ◄───── all sent, or deadline ──────────┘
 //! ```
 //!
-//! Each edge is one method here, and there is no other way from state to state. A [`Connection`] never sees a socket
-//! or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and time, and carries its
+//! Each edge is one method here, and there is no other way from state to state. A [`Connection`] never sees a
+//! socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and time, and carries its
 //! [`output`](Connection::output) to the peer.
 
 use super::close;
@@ -56,7 +56,8 @@ pub enum State {
     Open,
     /// We have sent Close and wait for the peer's.
     Closing,
-    /// All is said: what we still have to send is sent, then our half is closed, then we wait for the peer's FIN.
+    /// All is said: what we still have to send is sent, then our half is closed, then we wait for the peer's
+    /// FIN.
     Draining,
     /// The peer's FIN has come; what we still have to send is sent.
     Flushing,
@@ -215,11 +216,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// The opening handshake: bytes up to the empty line.
-    fn receive_head<'b>(
-        &mut self,
-        shared: &mut Shared,
-        input: &mut Input<'b>,
-    ) -> Result<Option<Event<'b>>, Rejection> {
+    fn receive_head<'b>(&mut self, shared: &mut Shared, input: &mut Input<'b>) -> Result<Option<Event<'b>>, Rejection> {
         let limit = shared.limits.max_head;
         let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
         let piece = &input.peek()[..input.len().min(limit - kept)];
@@ -385,11 +382,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// A data frame is complete, and with FIN its message.
-    fn end_data_frame<'b>(
-        &mut self,
-        shared: &mut Shared,
-        header: &Header,
-    ) -> Result<Option<Event<'b>>, ProtocolError> {
+    fn end_data_frame<'b>(&mut self, shared: &mut Shared, header: &Header) -> Result<Option<Event<'b>>, ProtocolError> {
         let message = match &mut self.inbox {
             Some(inbox) if header.fin => inbox.message.take(),
             Some(_) | None => None,
@@ -513,7 +506,8 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], [`SendError::TooLong`] for a reason of more than 123 bytes.
+    /// [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], [`SendError::TooLong`] for a reason of more
+    /// than 123 bytes.
     pub fn close(&mut self, shared: &mut Shared, now: Tick, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
@@ -541,7 +535,8 @@ impl<X: Default> Connection<X> {
         self.drain(shared, now, CloseReason::Peer(frame));
     }
 
-    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a peer's violation.
+    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a peer's
+    /// violation.
     fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
         self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
     }
@@ -605,8 +600,9 @@ impl<X: Default> Connection<X> {
 
     // ---- time ----------------------------------------------------------------------------------
 
-    /// The next point in time at which [`handle_timeout`](Self::handle_timeout) has something to do. It can move further away with each
-    /// byte, so a driver may look lazily: when the time that it knew has come.
+    /// The next point in time at which [`handle_timeout`](Self::handle_timeout) has something to do. It can
+    /// move further away with each byte, so a driver may look lazily: when the time that it knew has
+    /// come.
     pub fn deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         match self.state {
             State::Handshaking | State::Deciding => Some(self.since.after(limits.handshake_timeout)),
@@ -819,4 +815,3 @@ impl<'m> Prepared<'m> {
         Prepared { message, frame }
     }
 }
-

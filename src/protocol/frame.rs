@@ -188,11 +188,9 @@ mod tests {
     fn every_header_survives_encoding_and_needs_each_of_its_bytes() {
         for length in LENGTHS {
             for mask in [None, Some([1, 2, 3, 4])] {
-                for (fin, rsv1, opcode) in [
-                    (true, false, Opcode::Text),
-                    (false, true, Opcode::Binary),
-                    (false, false, Opcode::Continuation),
-                ] {
+                for (fin, rsv1, opcode) in
+                    [(true, false, Opcode::Text), (false, true, Opcode::Binary), (false, false, Opcode::Continuation)]
+                {
                     let header = Header { fin, rsv1, opcode, mask, length };
                     let mut bytes = Vec::new();
                     header.encode(&mut bytes);

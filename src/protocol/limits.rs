@@ -6,8 +6,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest message that is taken, in bytes, announced or real; larger ones fail the connection with 1009.
-    /// Default 1 MiB: a client can make the server hold this much while its message arrives, never before its bytes come.
+    /// The largest message that is taken, in bytes, announced or real; larger ones fail the connection with
+    /// 1009. Default 1 MiB: a client can make the server hold this much while its message arrives, never
+    /// before its bytes come.
     pub max_message: usize,
     /// The most frames in which a message may come, empty ones included; more fail the connection
     /// with 1008. Default 65,536. Costs nothing to hold; bounds the work that a message can make.
@@ -15,8 +16,8 @@ pub struct Limits {
     /// The largest request head that is taken, in bytes; larger ones get 431. Default 8 KiB, held only
     /// while a head arrives in pieces. (The number of headers is limited to 64.)
     pub max_head: usize,
-    /// The most bytes that may wait unsent for one client; a send beyond it is refused and the client closed as a slow
-    /// consumer. Default 4 MiB, held only while a client reads more slowly than it is sent to.
+    /// The most bytes that may wait unsent for one client; a send beyond it is refused and the client closed
+    /// as a slow consumer. Default 4 MiB, held only while a client reads more slowly than it is sent to.
     pub max_unsent: usize,
     /// With more unsent bytes than this, the client's own messages are not read until it has read ours;
     /// `on_drain` tells when it has. Default 64 KiB.

@@ -1,8 +1,8 @@
 //! How do fragments become messages? (RFC 6455 §5.4)
 //!
 //! A message that arrives whole in one read is never copied: the application borrows it from the
-//! read buffer. Everything else (half a header, half a payload, a fragmented message, half a request head) is kept in
-//! the conversation's [`Inbox`], a box that exists only while something is incomplete.
+//! read buffer. Everything else (half a header, half a payload, a fragmented message, half a request head) is
+//! kept in the conversation's [`Inbox`], a box that exists only while something is incomplete.
 
 use super::error::ProtocolError;
 use super::frame::{Header, MAX_HEADER, Opcode};
@@ -173,8 +173,8 @@ impl Inbox {
         self.message.take().map(PartialMessage::into_buffer)
     }
 
-    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it took. `None`:
-    /// they have been kept too.
+    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it took.
+    /// `None`: they have been kept too.
     pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let kept = usize::from(self.header_len);
         let end = (kept + bytes.len()).min(MAX_HEADER);

@@ -10,8 +10,8 @@
 //!   shared                [ big frame ]
 //! ```
 //!
-//! An idle connection has no outbox. Those that have been written out go back to the loop's pool with their buffer,
-//! so that an echo allocates nothing.
+//! An idle connection has no outbox. Those that have been written out go back to the loop's pool with their
+//! buffer, so that an echo allocates nothing.
 
 use super::time::Tick;
 use std::collections::VecDeque;

@@ -1,8 +1,8 @@
 //! What does the peer ask for, and is its request well formed? (RFC 6455 §4.2.1, RFC 9112)
 //!
-//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is complete, `httparse`
-//! takes it apart and [`Request::parse`] judges it, so that the application sees only requests that are in order: a plain
-//! GET or HEAD, or an upgrade to version 13 with a valid key.
+//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is complete,
+//! `httparse` takes it apart and [`Request::parse`] judges it, so that the application sees only requests
+//! that are in order: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
 use super::error::Rejection;
 use std::borrow::Cow;

@@ -15,7 +15,8 @@ pub enum Answer {
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
     /// `X-Content-Type-Options` are added.
     Respond(http::Response<Vec<u8>>),
-    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the handshake's deadline.
+    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the handshake's
+    /// deadline.
     Later,
 }
 
@@ -54,8 +55,8 @@ impl Upgrade {
         Upgrade::default()
     }
 
-    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake is answered with 500 otherwise,
-    /// since the client would have to fail it.
+    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake is
+    /// answered with 500 otherwise, since the client would have to fail it.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
         self.subprotocol = Some(name.into());
@@ -125,7 +126,8 @@ pub(super) fn encode_response(method: Method, response: &http::Response<Vec<u8>>
         out.extend_from_slice(b"Connection: close\r\n");
     }
     // RFC 9110 §8.6: no Content-Length with 1xx and 204.
-    let has_body = !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
+    let has_body =
+        !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
     if has_body {
         write!(out, "Content-Length: {}\r\n", response.body().len()).expect("a Vec takes every write");
     }
@@ -138,13 +140,7 @@ pub(super) fn encode_response(method: Method, response: &http::Response<Vec<u8>>
 fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
-            // A header name may be written in any case; this is the usual one.
-            let mut start = true;
-            out.extend(name.as_str().bytes().map(|byte| {
-                let cased = if start { byte.to_ascii_uppercase() } else { byte };
-                start = byte == b'-';
-                cased
-            }));
+            encode_name(name.as_str(), out);
             out.extend_from_slice(b": ");
             out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -152,7 +148,25 @@ fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-/// The response to a request that is refused: its status, the headers that the status asks for, and a sentence.
+/// Names may be written in any case (RFC 9110 §5.1); the usual one is easier on the eyes.
+fn encode_name(name: &str, out: &mut Vec<u8>) {
+    let rest = match name.strip_prefix("sec-websocket-") {
+        Some(rest) => {
+            out.extend_from_slice(b"Sec-WebSocket-");
+            rest
+        }
+        None => name,
+    };
+    let mut starts_word = true;
+    out.extend(rest.bytes().map(|byte| {
+        let cased = if starts_word { byte.to_ascii_uppercase() } else { byte };
+        starts_word = byte == b'-';
+        cased
+    }));
+}
+
+/// The response to a request that is refused: its status, the headers that the status asks for, and a
+/// sentence.
 pub(super) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
     let status = rejection.status();
     let mut response = http::Response::new(format!("{status}: {rejection}\n").into_bytes());

@@ -1,7 +1,7 @@
 //! What do all conversations of a loop share?
 //!
-//! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so that thousands of
-//! connections that speak in turn need the memory of the few that speak now.
+//! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
+//! that thousands of connections that speak in turn need the memory of the few that speak now.
 
 use super::limits::Limits;
 use super::mask;

@@ -72,8 +72,9 @@ impl<D> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait:
-    /// the client is closed then, as a slow consumer.
+    /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a slow
+    /// consumer.
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let outcome = self.slab[index].connection.send(&mut self.shared, message.into());
@@ -91,12 +92,13 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame; `on_close` is called when
-    /// the peer has answered, or has not in time. Messages that come meanwhile are dropped.
+    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame; `on_close` is
+    /// called when the peer has answered, or has not in time. Messages that come meanwhile are dropped.
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`], [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
+    /// [`SendError::Gone`], [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], or
+    /// [`SendError::TooLong`] for a reason of more than 123 bytes.
     pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         self.slab[index].connection.close(&mut self.shared, self.now, code, reason)?;
@@ -142,8 +144,8 @@ impl<D> Clients<D> {
         self.find(id).map(|index| &mut self.slab[index].data)
     }
 
-    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix sockets, and if
-    /// it is gone.
+    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix sockets,
+    /// and if it is gone.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
         let client = &self.slab[self.find(id)?];
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
@@ -173,7 +175,8 @@ impl<D> Clients<D> {
         self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
     }
 
-    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many accepted it.
+    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many
+    /// accepted it.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
@@ -205,8 +208,8 @@ impl<D> Clients<D> {
         self.topics.members(self.route, topic).len()
     }
 
-    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and what is published
-    /// in one turn goes out in one write to each. Returns how many accepted it.
+    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and
+    /// what is published in one turn goes out in one write to each. Returns how many accepted it.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, None, message.into())
     }
@@ -240,14 +243,14 @@ impl<D> Clients<D> {
 
     // ---- time ----------------------------------------------------------------------------------
 
-    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less than a millisecond later if
-    /// the loop has nothing else to do.
+    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less than a
+    /// millisecond later if the loop has nothing else to do.
     pub fn set_timer(&mut self, after: Duration, token: u64) -> TimerId {
         self.arm_timer(after, None, token)
     }
 
-    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has passed. When the loop is late, calls are left
-    /// out rather than made up for.
+    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has passed. When
+    /// the loop is late, calls are left out rather than made up for.
     pub fn set_interval(&mut self, period: Duration, token: u64) -> TimerId {
         let period = period.max(Duration::from_millis(1));
         self.arm_timer(period, Some(period), token)
@@ -360,7 +363,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water mark.
+    /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water
+    /// mark.
     fn queue_output(&mut self, index: usize, has_output: bool) {
         let client = &mut self.slab[index];
         if client.connection.buffered_amount() > self.shared.limits.high_water {
@@ -384,7 +388,8 @@ impl<D> Clients<D> {
         outcome
     }
 
-    /// Brings the queues and the deadline of a client up to its state. To be called when something may have changed it.
+    /// Brings the queues and the deadline of a client up to its state. To be called when something may have
+    /// changed it.
     pub(crate) fn settle(&mut self, index: usize) {
         let client = &mut self.slab[index];
         match client.connection.state() {
@@ -395,12 +400,7 @@ impl<D> Clients<D> {
                 return;
             }
             State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_output(index, true),
-            State::Handshaking
-            | State::Deciding
-            | State::Open
-            | State::Closing
-            | State::Draining
-            | State::Flushing => {
+            State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining | State::Flushing => {
                 let has_output = client.connection.buffered_amount() > 0;
                 self.queue_output(index, has_output);
             }
@@ -500,4 +500,3 @@ pub(crate) enum Expired {
     /// An application's timer.
     Timer { timer: TimerId, token: u64, route: u16 },
 }
-

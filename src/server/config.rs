@@ -18,17 +18,20 @@ use std::time::Duration;
 pub struct Config {
     /// The limits and timeouts of each conversation.
     pub limits: Limits,
-    /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once for the
-    /// whole server.
+    /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once
+    /// for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are descriptors.
+    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are
+    /// descriptors.
     pub max_connections: Option<usize>,
     /// The most connections that are accepted in one turn, so that a storm of them does not stop those
     /// that are open. Default 256.
     pub accepts_per_turn: usize,
-    /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12 to 32 bytes each.
+    /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12 to 32 bytes
+    /// each.
     pub events_per_turn: usize,
-    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it). Default 4,096.
+    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it).
+    /// Default 4,096.
     pub backlog: u32,
     /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default `false`.
     pub reuse_port: bool,

@@ -7,7 +7,8 @@
 //!  reap                                    the only place that frees a slot
 //! ```
 //!
-//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready and what time it is.
+//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready
+//! and what time it is.
 
 use super::client::{ClientId, Flags};
 use super::clients::{Clients, Expired};
@@ -15,15 +16,14 @@ use super::config::Config;
 use super::handler::Handler;
 use super::socket::{Readiness, Socket};
 use crate::protocol::time::Tick;
-use crate::protocol::{
-    Answer, CloseReason, Event, Input, Rejection, Request, Role, Shared, State, Ticket,
-};
+use crate::protocol::{Answer, CloseReason, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
 use http::StatusCode;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not stop the loop.
+/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not
+/// stop the loop.
 const EXPIRIES_PER_TURN: usize = 4_096;
 
 /// The application and its clients.
@@ -77,7 +77,8 @@ impl<H: Handler> Engine<H> {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for _ in 0..self.clients.readable.len() {
             let Some(index) = self.clients.readable.pop_front() else { break };
-            let is_queued = self.clients.slab.get_mut(index as usize).map(|client| client.flags.lower(Flags::READ_QUEUED));
+            let is_queued =
+                self.clients.slab.get_mut(index as usize).map(|client| client.flags.lower(Flags::READ_QUEUED));
             // Otherwise its slot has been freed since.
             if is_queued == Some(true) {
                 self.read_client(index as usize, &mut buffer);
@@ -195,7 +196,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody else notices.
+    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody else
+    /// notices.
     #[inline]
     fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
@@ -262,7 +264,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Writes what this turn has queued: once for each client. What is queued meanwhile goes out in the next turn.
+    /// Writes what this turn has queued: once for each client. What is queued meanwhile goes out in the next
+    /// turn.
     pub(crate) fn flush(&mut self) {
         for _ in 0..self.clients.writable.len() {
             let Some(index) = self.clients.writable.pop_front() else { break };
@@ -325,7 +328,8 @@ impl<H: Handler> Engine<H> {
         self.clients.settle(index);
     }
 
-    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a stranger.
+    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a
+    /// stranger.
     pub(crate) fn reap(&mut self) {
         while let Some(index) = self.clients.ended.pop() {
             let index = index as usize;
@@ -342,7 +346,8 @@ impl<H: Handler> Engine<H> {
     /// Whether a shutdown has come to its end, by itself or by its deadline.
     pub(crate) fn has_stopped(&self) -> bool {
         let Some(shutdown) = &self.clients.shutdown else { return false };
-        let still_talks = || self.clients.slab.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
+        let still_talks =
+            || self.clients.slab.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
         shutdown.is_over(self.clients.now) || (self.clients.is_empty() && !still_talks())
     }
 

@@ -104,7 +104,8 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// One turn. Waits at most `timeout` for something to do (`None`: as long as it takes), and not at all
-    /// while something is pending. Returns after the turn; [`outcome`](Self::outcome) tells whether it was the last.
+    /// while something is pending. Returns after the turn; [`outcome`](Self::outcome) tells whether it was
+    /// the last.
     ///
     /// # Errors
     ///
@@ -123,8 +124,8 @@ impl<H: Handler> EventLoop<H> {
         Ok(())
     }
 
-    /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. In the past
-    /// while something is pending; `None`: only readiness matters.
+    /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd)
+    /// does not become readable. In the past while something is pending; `None`: only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.has_work() {
             return Some(self.now);
@@ -239,7 +240,8 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried again a little later.
+    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried again a
+    /// little later.
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error) {
         if self.accept_again.is_none() {

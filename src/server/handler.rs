@@ -6,11 +6,13 @@ use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
 
 /// An application. Every method has a default, so one says only what one cares about.
 ///
-/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever a callback does to
-/// clients, closing them and itself included, only queues. A callback that blocks, blocks everybody; work that takes long
-/// belongs into another thread, which answers through a [`Remote`](crate::Remote).
+/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever a
+/// callback does to clients, closing them and itself included, only queues. A callback that blocks, blocks
+/// everybody; work that takes long belongs into another thread, which answers through a
+/// [`Remote`](crate::Remote).
 ///
-/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with `panic = "abort"` it aborts.
+/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with `panic =
+/// "abort"` it aborts.
 pub trait Handler {
     /// What the application knows of each client; it lies inline in the client's slab entry.
     type Data: Default;
@@ -49,12 +51,14 @@ pub trait Handler {
         let _ = (clients, id);
     }
 
-    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is the application's own.
+    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is the
+    /// application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
         let _ = (clients, timer, token);
     }
 
-    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open); its data can be read for the last time.
+    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open); its data can be
+    /// read for the last time.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

@@ -62,8 +62,9 @@ pub struct Server<D = ()> {
 }
 
 impl<D> Server<D> {
-    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses is listened to on
-    /// all of them; port 0 means any free one ([`local_addrs`](Self::local_addrs) tells which).
+    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses is
+    /// listened to on all of them; port 0 means any free one ([`local_addrs`](Self::local_addrs) tells
+    /// which).
     ///
     /// # Errors
     ///
@@ -133,7 +134,8 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// The first SIGINT or SIGTERM shuts the server down as `drain` says; the second one makes [`EventLoop::run`] return at once.
+    /// The first SIGINT or SIGTERM shuts the server down as `drain` says; the second one makes
+    /// [`EventLoop::run`] return at once.
     ///
     /// # Errors
     ///

@@ -8,7 +8,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// How clients are closed when the server stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The Close frames are spread evenly over this long, so that the clients do not all come back elsewhere at once. Default: zero, all at once.
+    /// The Close frames are spread evenly over this long, so that the clients do not all come back elsewhere
+    /// at once. Default: zero, all at once.
     pub over: Duration,
     /// The code of the Close frames. Default 1001, going away.
     pub code: CloseCode,
@@ -20,12 +21,7 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Drain {
-        Drain {
-            over: Duration::ZERO,
-            code: CloseCode::Away,
-            reason: String::new(),
-            deadline: Duration::from_secs(5),
-        }
+        Drain { over: Duration::ZERO, code: CloseCode::Away, reason: String::new(), deadline: Duration::from_secs(5) }
     }
 }
 
@@ -33,7 +29,8 @@ impl Default for Drain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How many clients were dropped without a complete closing handshake, because the deadline of [`Drain`] had come or a second signal.
+    /// How many clients were dropped without a complete closing handshake, because the deadline of [`Drain`]
+    /// had come or a second signal.
     pub dropped: usize,
     /// Whether a second signal cut it short.
     pub interrupted: bool,

@@ -66,7 +66,13 @@ impl Socket {
 }
 
 /// std's write to a Unix socket raises SIGPIPE in a host that kept the default disposition.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
 fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
     socket2::SockRef::from(&*stream).send_with_flags(bytes, libc::MSG_NOSIGNAL)
 }
@@ -74,7 +80,13 @@ fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io:
 /// Where there is no MSG_NOSIGNAL, the socket has SO_NOSIGPIPE from its birth.
 #[cfg(all(
     unix,
-    not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ))
 ))]
 fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
     stream.write(bytes)
