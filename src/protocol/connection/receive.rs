@@ -1,0 +1,296 @@
+//! Bytes from the peer become events.
+//!
+//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What has not
+//! arrived whole goes into the [`Inbox`], piece by piece.
+
+use super::super::error::{ProtocolError, Rejection};
+use super::super::frame::{Header, Opcode};
+use super::super::input::Input;
+use super::super::message::{Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::request::{Ticket, head_end};
+use super::super::shared::Shared;
+use super::super::time::Tick;
+use super::super::{close, mask, utf8};
+use super::{Connection, Event, Role, State};
+use std::borrow::Cow;
+
+impl<X: Default> Connection<X> {
+    /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until the
+    /// application has answered.
+    #[inline]
+    pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
+        while !input.is_empty() {
+            let step = match self.state {
+                State::Open => {
+                    self.since = now;
+                    self.receive_frame(shared, now, input)
+                }
+                State::Closing => self.receive_frame(shared, now, input),
+                State::Handshaking => match self.receive_head(shared, input) {
+                    Ok(event) => Ok(event),
+                    Err(rejection) => {
+                        self.reject(shared, now, &Ticket::unreadable(), rejection);
+                        Ok(None)
+                    }
+                },
+                State::Deciding => {
+                    let held = input.take_all();
+                    self.inbox(shared, now).held.extend_from_slice(held);
+                    Ok(None)
+                }
+                State::Draining | State::Flushing | State::Closed => {
+                    input.take_all();
+                    Ok(None)
+                }
+            };
+            match step {
+                Ok(None) => {}
+                Ok(event) => return event,
+                Err(error) => self.fail(shared, now, error),
+            }
+        }
+        None
+    }
+
+    /// Bytes that were held while the application had not answered; to be received now.
+    pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
+        if self.state == State::Deciding {
+            return Vec::new();
+        }
+        let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
+        self.release_inbox(shared);
+        held.unwrap_or_default()
+    }
+
+    /// The opening handshake: bytes up to the empty line.
+    fn receive_head<'b>(&mut self, shared: &mut Shared, input: &mut Input<'b>) -> Result<Option<Event<'b>>, Rejection> {
+        let limit = shared.limits.max_head;
+        let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
+        let piece = &input.peek()[..input.len().min(limit - kept)];
+        if kept == 0 {
+            if let Some(end) = head_end(piece, 0)? {
+                self.state = State::Deciding;
+                return Ok(Some(Event::Request(Cow::Borrowed(input.take(end)))));
+            }
+        }
+        let inbox = self.inbox.get_or_insert_with(|| shared.take_inbox());
+        inbox.head.extend_from_slice(piece);
+        match head_end(&inbox.head, kept)? {
+            Some(end) => {
+                input.take(end - kept);
+                inbox.head.truncate(end);
+                let head = std::mem::take(&mut inbox.head);
+                self.release_inbox(shared);
+                self.state = State::Deciding;
+                Ok(Some(Event::Request(Cow::Owned(head))))
+            }
+            None if inbox.head.len() == limit => Err(Rejection::HeadTooLarge),
+            None => {
+                input.take_all();
+                Ok(None)
+            }
+        }
+    }
+
+    /// The next piece of the next frame.
+    #[inline]
+    fn receive_frame<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let decoded = match &mut self.inbox {
+            None => Header::decode(input.peek())?,
+            Some(inbox) => match inbox.frame.take() {
+                Some(frame) => return self.receive_piece(shared, input, frame),
+                None => inbox.decode_header(input.peek())?,
+            },
+        };
+        let Some((mut header, length)) = decoded else {
+            let piece = input.take_all();
+            if self.inbox.is_none() {
+                self.inbox(shared, now).decode_header(piece)?;
+            }
+            return Ok(None);
+        };
+        input.take(length);
+        self.check_header(&header, shared)?;
+        if header.length > input.len() as u64 {
+            return self.receive_first_piece(shared, now, input, header);
+        }
+        let payload = input.take(header.length as usize);
+        if let Some(key) = &mut header.mask {
+            mask::apply(*key, payload);
+        }
+        let payload = &*payload;
+        match header.opcode {
+            Opcode::Text if header.fin => {
+                let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
+                self.release_inbox(shared);
+                Ok(self.deliver(shared, Received::Text(Cow::Borrowed(text))))
+            }
+            Opcode::Binary if header.fin => {
+                self.release_inbox(shared);
+                Ok(self.deliver(shared, Received::Binary(Cow::Borrowed(payload))))
+            }
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                self.begin_data_frame(shared, now, &header)?.push(payload, 0)?;
+                self.end_data_frame(shared, &header)
+            }
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {
+                self.release_inbox(shared);
+                self.control(shared, now, header.opcode, Cow::Borrowed(payload))
+            }
+        }
+    }
+
+    /// Whether this frame may come now.
+    fn check_header(&self, header: &Header, shared: &Shared) -> Result<(), ProtocolError> {
+        match (self.role, header.mask) {
+            (Role::Server, Some(_)) | (Role::Client, None) => {}
+            (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
+            (Role::Client, Some(_)) => return Err(ProtocolError::MaskedFrame),
+        }
+        if header.rsv1 {
+            return Err(ProtocolError::ReservedBits);
+        }
+        let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
+        match header.opcode {
+            Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
+            Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
+            Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(()),
+        }
+    }
+
+    /// A frame begins whose payload has not arrived whole.
+    fn receive_first_piece<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+        header: Header,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if header.opcode.is_control() {
+            self.inbox(shared, now).control.clear();
+        } else {
+            self.begin_data_frame(shared, now, &header)?;
+        }
+        self.receive_piece(shared, input, PartialFrame { header, remaining: header.length })
+    }
+
+    /// More of a frame's payload.
+    fn receive_piece<'b>(
+        &mut self,
+        shared: &mut Shared,
+        input: &mut Input<'b>,
+        mut frame: PartialFrame,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let piece = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+        if let Some(key) = &mut frame.header.mask {
+            *key = mask::apply(*key, piece);
+        }
+        frame.remaining -= piece.len() as u64;
+        let Some(inbox) = &mut self.inbox else { return Ok(None) };
+        let is_control = frame.header.opcode.is_control();
+        match &mut inbox.message {
+            _ if is_control => inbox.control.extend_from_slice(piece),
+            Some(message) => message.push(piece, frame.remaining)?,
+            None => {}
+        }
+        if frame.remaining > 0 {
+            inbox.frame = Some(frame);
+            return Ok(None);
+        }
+        if is_control {
+            let payload = std::mem::take(&mut inbox.control);
+            self.release_inbox(shared);
+            return self.control(shared, self.since, frame.header.opcode, Cow::Owned(payload));
+        }
+        self.end_data_frame(shared, &frame.header)
+    }
+
+    /// The message to which a data frame belongs, which it may begin.
+    fn begin_data_frame(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        header: &Header,
+    ) -> Result<&mut PartialMessage, ProtocolError> {
+        let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
+        let inbox = self.inbox.get_or_insert_with(|| shared.take_inbox());
+        if header.opcode != Opcode::Continuation {
+            inbox.since = now;
+        }
+        let message = inbox.message.get_or_insert_with(|| PartialMessage::new(header.opcode, buffer));
+        message.begin_frame(header.length, &shared.limits)?;
+        Ok(message)
+    }
+
+    /// A data frame is complete, and with FIN its message.
+    fn end_data_frame<'b>(&mut self, shared: &mut Shared, header: &Header) -> Result<Option<Event<'b>>, ProtocolError> {
+        let message = match &mut self.inbox {
+            Some(inbox) if header.fin => inbox.message.take(),
+            Some(_) | None => None,
+        };
+        let Some(message) = message else { return Ok(None) };
+        self.release_inbox(shared);
+        let received = message.finish()?;
+        Ok(self.deliver(shared, received))
+    }
+
+    /// A message is complete. Once we have sent Close, nobody waits for it any more.
+    #[inline]
+    fn deliver<'b>(&self, shared: &mut Shared, message: Received<'b>) -> Option<Event<'b>> {
+        if self.state == State::Open {
+            return Some(Event::Message(message));
+        }
+        shared.recycle(message);
+        None
+    }
+
+    /// A control frame is complete (§5.5).
+    fn control<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        opcode: Opcode,
+        payload: Cow<'b, [u8]>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        match opcode {
+            Opcode::Close => {
+                let frame = close::decode_body(&payload)?;
+                self.receive_close(shared, now, frame, &payload);
+                Ok(None)
+            }
+            Opcode::Ping => {
+                // "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,
+                // unless it already received a Close frame."
+                self.queue(shared, Opcode::Pong, &payload);
+                Ok(Some(Event::Ping(payload)))
+            }
+            Opcode::Pong => Ok(Some(Event::Pong(payload))),
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(None),
+        }
+    }
+
+    /// The inbox, which begins to exist.
+    fn inbox(&mut self, shared: &mut Shared, now: Tick) -> &mut Inbox {
+        self.inbox.get_or_insert_with(|| {
+            let mut inbox = shared.take_inbox();
+            inbox.since = now;
+            inbox
+        })
+    }
+
+    /// Gives the inbox back if nothing in it is incomplete.
+    #[inline]
+    fn release_inbox(&mut self, shared: &mut Shared) {
+        if self.inbox.as_ref().is_some_and(|inbox| inbox.is_empty()) {
+            if let Some(inbox) = self.inbox.take() {
+                shared.give_inbox(inbox);
+            }
+        }
+    }
+}

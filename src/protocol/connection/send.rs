@@ -1,0 +1,152 @@
+//! Messages become bytes to the peer.
+
+use super::super::error::{CloseReason, SendError};
+use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
+use super::super::message::Message;
+use super::super::outbox::SHARE_FROM;
+use super::super::shared::Shared;
+use super::super::time::Tick;
+use super::super::{close, mask};
+use super::{Connection, Role, State};
+use std::rc::Rc;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+impl<X: Default> Connection<X> {
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`Limits::max_unsent`] bytes would wait.
+    pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
+        let payload = message.as_bytes();
+        self.check_room(shared, payload.len())?;
+        self.queue(shared, message.opcode(), payload);
+        Ok(())
+    }
+
+    /// Queues a message that others get too.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, shared: &mut Shared, prepared: &Prepared<'_>) -> Result<(), SendError> {
+        if self.role == Role::Client {
+            return self.send(shared, prepared.message);
+        }
+        self.check_room(shared, prepared.message.as_bytes().len())?;
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        match &prepared.frame {
+            Encoded::Small(frame) => outbox.append(|out| out.extend_from_slice(frame)),
+            Encoded::Large(frame) => outbox.append_shared(frame),
+        }
+        Ok(())
+    }
+
+    /// Queues a ping (§5.5.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`], [`SendError::Full`], or [`SendError::TooLong`] for more than 125 bytes.
+    pub fn ping(&mut self, shared: &mut Shared, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        self.check_room(shared, payload.len())?;
+        self.queue(shared, Opcode::Ping, payload);
+        Ok(())
+    }
+
+    fn check_room(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::NotOpen);
+        }
+        if self.buffered_amount().saturating_add(payload) > shared.limits.max_unsent {
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    pub(super) fn queue_close(&mut self, shared: &mut Shared, code: CloseCode, reason: &str) {
+        let mut body = [0; MAX_CONTROL_PAYLOAD];
+        let body = close::encode_body(code, reason, &mut body);
+        self.queue(shared, Opcode::Close, body);
+    }
+
+    /// Appends a whole frame to the outbox.
+    #[inline]
+    pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
+        let mut header = Header::unmasked(opcode, payload.len());
+        if self.role == Role::Client {
+            header.mask = Some(shared.masking_key());
+        }
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        outbox.append(|out| {
+            header.encode(out);
+            let start = out.len();
+            out.extend_from_slice(payload);
+            if let Some(key) = header.mask {
+                mask::apply(key, &mut out[start..]);
+            }
+        });
+    }
+
+    /// The bytes to write next: all of them where they lie together or fit into one write.
+    #[inline]
+    pub fn output<'a>(&'a self, shared: &'a mut Shared) -> &'a [u8] {
+        match &self.outbox {
+            Some(outbox) => outbox.next(&mut shared.joined),
+            None => &[],
+        }
+    }
+
+    /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes nothing now.
+    #[inline]
+    pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
+        let Some(outbox) = &mut self.outbox else { return };
+        outbox.advance(count);
+        if outbox.is_empty() {
+            if let Some(outbox) = self.outbox.take() {
+                shared.give_outbox(outbox);
+            }
+        } else if count > 0 || outbox.stalled.is_none() {
+            outbox.stalled = Some(now);
+        }
+        match self.state {
+            State::Draining | State::Flushing if count > 0 => {
+                self.since = now;
+                if self.state == State::Flushing && self.outbox.is_none() {
+                    self.end(shared, CloseReason::Eof);
+                }
+            }
+            State::Handshaking | State::Deciding | State::Open | State::Closing => {}
+            State::Draining | State::Flushing | State::Closed => {}
+        }
+    }
+}
+
+/// A message that is encoded once for many receivers.
+#[derive(Debug)]
+pub struct Prepared<'m> {
+    message: Message<'m>,
+    frame: Encoded,
+}
+
+#[derive(Debug)]
+enum Encoded {
+    /// Copied into each outbox.
+    Small(Vec<u8>),
+    /// Lies once in memory for all.
+    Large(Rc<[u8]>),
+}
+
+impl<'m> Prepared<'m> {
+    /// Encodes the frame.
+    pub fn new(message: Message<'m>) -> Prepared<'m> {
+        let payload = message.as_bytes();
+        let mut frame = Vec::with_capacity(payload.len() + 10);
+        Header::unmasked(message.opcode(), payload.len()).encode(&mut frame);
+        frame.extend_from_slice(payload);
+        let frame = if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(frame.into()) };
+        Prepared { message, frame }
+    }
+}
