@@ -287,6 +287,21 @@ fn timers_come_once_in_order_and_not_too_early() {
 }
 
 #[test]
+fn a_timer_is_not_early_when_the_loop_is_busy() {
+    const AFTER: Duration = Duration::from_millis(3);
+    let (script, ears) = script();
+    let server = serve(script);
+    for round in 0..30 {
+        let start = Instant::now();
+        server.ask(move |clients| clients.set_timer(AFTER, round));
+        while ears.so_far().is_empty() {
+            server.ask(|_| ());
+        }
+        assert!(start.elapsed() >= AFTER, "it came after {:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn an_interval_comes_again_and_again_until_it_is_cancelled() {
     let mut ticks = 0;
     let (script, ears) = script();
