@@ -66,8 +66,8 @@ pub use protocol::{
     Request, SendError, Side, Timeout, Trace, Unaccepted, Upgrade,
 };
 pub use server::{
-    ClientId, Clients, Config, ConfigError, ConnectOptions, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote,
-    RemoteError, Router, Server, TimerId,
+    ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, Handler,
+    LocalAddr, Outcome, Remote, RemoteError, Router, Server, TimerId,
 };
 pub use tungstenite::protocol::CloseFrame;
 pub use tungstenite::protocol::frame::coding::CloseCode;

@@ -7,6 +7,7 @@
 //! | `client` | what does the server know of one connection? |
 //! | `clients` | what can an application do with its clients? |
 //! | `handler` | what does an application tell the server to do? |
+//! | `closures` | how small can an application be? |
 //! | `router` | how is an application composed of small ones? |
 //! | `topics` | who gets what is published? |
 //! | `timers` | what is due, and when is the next thing due? |
@@ -18,6 +19,7 @@
 
 mod client;
 mod clients;
+mod closures;
 mod config;
 mod connect;
 mod engine;
@@ -35,6 +37,7 @@ mod topics;
 
 pub use client::ClientId;
 pub use clients::{Clients, TimerId};
+pub use closures::{ClosureServer, Closures};
 pub use config::{Config, ConfigError};
 pub use connect::ConnectOptions;
 pub use event_loop::EventLoop;
