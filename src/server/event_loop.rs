@@ -226,7 +226,7 @@ impl<H: Handler> EventLoop<H> {
                 match self.listeners[index].accept() {
                     Ok(socket) => {
                         self.accept_again = None;
-                        let client = self.engine.accept(socket);
+                        let client = self.engine.accept(socket, self.listeners[index].arrival);
                         let socket = &mut self.engine.clients.slab[client].socket;
                         if let Err(error) = socket.register(self.poll.registry(), Token(client)) {
                             log::error!("cannot watch a new connection: {error}");
