@@ -28,6 +28,13 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    /// Whether it is open, nothing is incomplete and nothing unsent: no deadline can come before the one that was
+    /// known when it was so last.
+    #[inline]
+    pub const fn only_listens(&self) -> bool {
+        matches!(self.state, State::Open) && self.inbox.is_none() && self.outbox.is_none()
+    }
+
     /// The next whole multiple of `interval` in the peer's silence.
     fn next_ping(&self, interval: Duration, now: Tick) -> Tick {
         let silent = now.since(self.since);
