@@ -278,7 +278,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn stop_when_done(&mut self) {
-        if self.engine.has_stopped() {
+        if self.outcome.is_none() && self.engine.has_stopped() {
             self.stop(false);
         }
     }
