@@ -25,6 +25,7 @@ impl<X: Default> Connection<X> {
             let step = match self.state {
                 State::Open => {
                     self.since = now;
+                    self.pinged = 0;
                     self.receive_frame(shared, now, input)
                 }
                 State::Closing => self.receive_frame(shared, now, input),
