@@ -68,6 +68,8 @@ pub struct Connection<X = ()> {
     state: State,
     role: Role,
     modes: Modes,
+    /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
+    pinged: u8,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -122,6 +124,7 @@ impl<X: Default> Connection<X> {
             state: State::Handshaking,
             role,
             modes: Modes(0),
+            pinged: 0,
             since: now,
             outbox: None,
             inbox: None,
