@@ -24,10 +24,11 @@ struct Example {
 }
 
 impl Example {
-    fn start(name: &str) -> Example {
+    fn start(name: &str, arguments: &[&str]) -> Example {
         let path = path(name);
         let mut child = Command::new(&path)
             .arg("127.0.0.1:0")
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -126,7 +127,7 @@ impl Client {
 
 #[test]
 fn echo_sends_everything_back() {
-    let example = Example::start("echo");
+    let example = Example::start("echo", &[]);
     let mut client = example.connect("/");
     for text in ["hi", "", "Grüße, 世界"] {
         client.send(text);
@@ -139,7 +140,7 @@ fn echo_sends_everything_back() {
 
 #[test]
 fn chat_keeps_rooms_apart_and_tells_who_comes_and_goes() {
-    let example = Example::start("chat");
+    let example = Example::start("chat", &[]);
     let mut ada = example.connect("/kitchen?Ada");
     assert_eq!(ada.text(), "* welcome to /kitchen, Ada; people here: 1");
     let mut bob = example.connect("/kitchen?Bob");
@@ -171,7 +172,7 @@ fn chat_keeps_rooms_apart_and_tells_who_comes_and_goes() {
 
 #[test]
 fn push_speaks_without_being_asked() {
-    let example = Example::start("push");
+    let example = Example::start("push", &[]);
     let seconds = |text: String| text.strip_suffix(" s").and_then(|count| count.parse::<u64>().ok()).expect("a count");
     let (mut one, mut two) = (example.connect("/"), example.connect("/"));
     for client in [&mut one, &mut two] {
@@ -183,7 +184,7 @@ fn push_speaks_without_being_asked() {
 
 #[test]
 fn threads_answers_while_it_works() {
-    let example = Example::start("threads");
+    let example = Example::start("threads", &[]);
     let mut client = example.connect("/");
     client.send("600851475143");
     assert_eq!(client.text(), "600851475143 = 71 * 839 * 1471 * 6857");
@@ -205,10 +206,33 @@ fn threads_answers_while_it_works() {
     assert_eq!(other.text(), "busy, try again later");
 }
 
+#[test]
+fn relay_passes_messages_and_the_close_on() {
+    let echo = Example::start("echo", &[]);
+    let relay = Example::start("relay", &[&format!("ws://{}/", echo.address)]);
+    let mut client = relay.connect("/");
+    for number in 0..20 {
+        client.send(&number.to_string());
+    }
+    for number in 0..20 {
+        assert_eq!(client.text(), number.to_string());
+    }
+    client.leave();
+
+    let mut client = relay.connect("/");
+    client.send("once more");
+    assert_eq!(client.text(), "once more");
+    drop(echo);
+    assert_eq!(u16::from(client.closed_with().code), 1001);
+    client.finish();
+    let mut client = relay.connect("/");
+    client.closed_with();
+}
+
 #[cfg(feature = "signals")]
 #[test]
 fn drain_says_goodbye_to_everybody_and_refuses_the_next() {
-    let example = Example::start("drain");
+    let example = Example::start("drain", &[]);
     let mut clients: Vec<Client> = (0..4).map(|_| example.connect("/")).collect();
     for client in &mut clients {
         client.send("here");
@@ -231,7 +255,7 @@ fn drain_says_goodbye_to_everybody_and_refuses_the_next() {
 
 #[test]
 fn foreign_loop_serves_clients_and_its_own_input() {
-    let mut example = Example::start("foreign_loop");
+    let mut example = Example::start("foreign_loop", &[]);
     let (mut one, mut two) = (example.connect("/"), example.connect("/"));
     one.send("echo");
     assert_eq!(one.text(), "echo");
