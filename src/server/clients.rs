@@ -328,7 +328,9 @@ impl<D> Clients<D> {
             self.timer_extras.insert(index, TimerExtra { period, route: self.route });
         }
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after));
+        // The present millisecond has begun already, so it does not count.
+        let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
+        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after.saturating_add(rest)));
         TimerId { index, generation }
     }
 

@@ -131,9 +131,7 @@ impl<H: Handler> EventLoop<H> {
         if self.has_work() {
             return Some(self.now);
         }
-        let due = self.next_due()?;
-        let now = self.engine.clients.now;
-        Some(if due.is_due(now) { self.now } else { self.now + due.since(now) })
+        self.next_due().map(|due| self.epoch.instant(due, self.now))
     }
 
     /// How the server stopped, once it has.
