@@ -61,13 +61,15 @@ pub mod cli;
 pub mod site;
 
 pub use http;
+pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
     Answer, CloseReason, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState, Rejection,
     Request, SendError, Side, Timeout, Trace, Unaccepted, Upgrade,
 };
 pub use server::{
-    ClientId, Clients, Config, ConfigError, ConnectOptions, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote,
-    RemoteError, Router, Server, TimerId,
+    ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, ForwardedHeader,
+    Handler, ListenOptions, LocalAddr, Outcome, Remote, RemoteError, Router, Server, TimerId,
 };
+pub use tungstenite::Message as OwnedMessage;
 pub use tungstenite::protocol::CloseFrame;
 pub use tungstenite::protocol::frame::coding::CloseCode;

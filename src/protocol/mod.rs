@@ -21,11 +21,12 @@
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
 //! `response` (the opening handshake) → `outbox` → `connection` (the state machine, with its picture) →
-//! `error`.
+//! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
 mod close;
 mod connection;
 mod error;
+pub mod forwarded;
 mod frame;
 mod input;
 mod limits;
@@ -33,6 +34,7 @@ mod mask;
 mod message;
 mod opening;
 mod outbox;
+pub mod proxy;
 mod request;
 mod response;
 mod shared;

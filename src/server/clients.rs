@@ -480,6 +480,10 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let client = &self.slab[index];
+        if client.deadline.due().is_some() && client.connection.only_listens() {
+            // All of its deadlines move away with each byte that it hears.
+            return;
+        }
         let Some(due) = client.connection.deadline(&self.shared.limits, self.now) else { return };
         if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };

@@ -186,11 +186,13 @@ impl<H: Handler> EventLoop<H> {
         self.now = read_clock();
         self.engine.clients.now = self.epoch.tick(self.now);
         let mut is_woken = false;
+        #[cfg(all(unix, feature = "signals"))]
+        let mut is_signalled = false;
         for event in &self.events {
             match event.token() {
                 WAKER => is_woken = true,
                 #[cfg(all(unix, feature = "signals"))]
-                SIGNALS => {}
+                SIGNALS => is_signalled = true,
                 Token(token) if token >= FIRST_LISTENER => self.listeners[token - FIRST_LISTENER].ready = true,
                 Token(client) => self.engine.ready(Readiness {
                     client,
@@ -206,7 +208,9 @@ impl<H: Handler> EventLoop<H> {
             }
         }
         #[cfg(all(unix, feature = "signals"))]
-        self.obey_signals();
+        if is_signalled {
+            self.obey_signals();
+        }
         Ok(())
     }
 
@@ -222,7 +226,7 @@ impl<H: Handler> EventLoop<H> {
                 match self.listeners[index].accept() {
                     Ok(socket) => {
                         self.accept_again = None;
-                        let client = self.engine.accept(socket);
+                        let client = self.engine.accept(socket, self.listeners[index].arrival);
                         let socket = &mut self.engine.clients.slab[client].socket;
                         if let Err(error) = socket.register(self.poll.registry(), Token(client)) {
                             log::error!("cannot watch a new connection: {error}");

@@ -28,6 +28,13 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    /// Whether it is open, nothing is incomplete and nothing unsent: no deadline can come before the one that was
+    /// known when it was so last.
+    #[inline]
+    pub const fn only_listens(&self) -> bool {
+        matches!(self.state, State::Open) && self.inbox.is_none() && self.outbox.is_none()
+    }
+
     /// At each whole interval of the peer's silence, once: `now` if a ping is overdue.
     fn ping_deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         let interval = limits.ping_interval?;
