@@ -17,8 +17,8 @@ pub enum Difference {
     LooksAtWholeFrames,
     /// It does not limit the number of fragments.
     CountsNoFragments,
-    /// It hands a Close with a forbidden code to the application as 1002, and answers with 1002, as if it had been sent. To it 1014 is
-    /// forbidden too.
+    /// It hands a Close with a forbidden code to the application as 1002, and answers with 1002, as if it had been
+    /// sent. To it 1014 is forbidden too.
     AnswersForbiddenCodes,
     /// Of a Close with a forbidden code and a reason that is not UTF-8 it blames the reason.
     ReadsTheReasonFirst,

@@ -2,8 +2,8 @@
 //!
 //! A seed makes a conversation: messages, fragments, control frames, and most often a violation at its end. The same
 //! bytes, cut at random, go through tungstenite's `WebSocketContext` and through our `Connection`. What comes out before
-//! the end must be the same as what the generator put in, and the failure must be the same too, by [`code_of`]. Where the
-//! two differ they must differ in exactly the way that [`Difference`] says.
+//! the end must be what the generator put in, and the failure must be the same too, by [`code_of`]. Where the two differ
+//! they must differ in exactly the way that [`Difference`] says.
 //!
 //! `LARIAT_SEED=7 cargo test --test oracle -- --nocapture` replays one conversation and prints it.
 
@@ -55,7 +55,8 @@ enum FirstClose {
     Ours,
 }
 
-/// The close code for an error of tungstenite; `None`: the stream ended or the closing handshake is done, which is no failure.
+/// The close code for an error of tungstenite; `None`: the stream ended or the closing handshake is done, which is no
+/// failure.
 fn code_of(error: &Error) -> Option<u16> {
     match error {
         Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
@@ -251,8 +252,8 @@ fn compare(conversation: &Conversation, random: &mut StdRng) {
     assert_eq!(theirs.sent, sent, "what tungstenite sent");
 }
 
-/// Both sides' judgement when we have sent Close already. It differs in three ways: tungstenite still delivers messages, no
-/// longer answers pings, and takes any code in the client's Close.
+/// Both sides' judgement when we have sent Close already. It differs in three ways: tungstenite still delivers messages,
+/// no longer answers pings, and takes any code in the client's Close.
 fn compare_after_our_close(conversation: &Conversation, random: &mut StdRng) {
     let bytes = conversation.bytes();
     let theirs = oracle(&bytes, FirstClose::Ours, StdRng::seed_from_u64(random.random()));
