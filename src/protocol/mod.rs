@@ -20,12 +20,15 @@
 //! # Reading order
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
-//! `response` (the opening handshake) → `outbox` → `connection` (the state machine, with its picture) →
-//! `error`.
+//! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
+//! `outbox` → `connection` (the state machine, with its picture) → `error`.
 
 mod close;
 mod connection;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
+mod extension;
 mod frame;
 mod input;
 mod limits;
@@ -39,7 +42,12 @@ pub mod time;
 mod utf8;
 
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
 pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};
+pub use extension::{
+    Agreed, ClientWindow, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response,
+};
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use limits::Limits;
