@@ -62,12 +62,12 @@ pub mod site;
 
 pub use http;
 pub use protocol::{
-    Answer, CloseReason, Limits, Message, Method, ProtocolError, ReadyState, Rejection, Request, SendError, Timeout,
-    Upgrade,
+    Answer, CloseReason, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState, Rejection,
+    Request, SendError, Side, Timeout, Trace, Unaccepted, Upgrade,
 };
 pub use server::{
-    ClientId, Clients, Config, ConfigError, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote, RemoteError, Router,
-    Server, TimerId,
+    ClientId, Clients, Config, ConfigError, ConnectOptions, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote,
+    RemoteError, Router, Server, TimerId,
 };
 pub use tungstenite::protocol::CloseFrame;
 pub use tungstenite::protocol::frame::coding::CloseCode;

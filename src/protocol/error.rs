@@ -7,6 +7,7 @@
 //! | [`SendError`] | the application | nothing has changed |
 //! | [`CloseReason`] | | what `on_close` is told |
 
+use super::opening::Unaccepted;
 use http::StatusCode;
 use std::fmt;
 use std::io;
@@ -189,6 +190,9 @@ pub enum SendError {
     Gone,
     /// The opening handshake has not ended, or the closing handshake has begun.
     NotOpen,
+    /// A message is being sent in pieces; another one cannot begin inside it (RFC 6455 §5.4). Or a piece that
+    /// goes on has come without one that begins.
+    Unfinished,
     /// More bytes would wait for this client than [`max_unsent`](crate::Limits::max_unsent) allows.
     Full,
     /// A control frame's payload of more than 125 bytes, or a close reason of more than 123 (RFC 6455 §5.5).
@@ -202,6 +206,7 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             SendError::Gone => "the client has gone",
             SendError::NotOpen => "the connection is not open",
+            SendError::Unfinished => "a message is under way in pieces, or none is",
             SendError::Full => "too many unsent bytes wait for this client",
             SendError::TooLong => "a control frame carries at most 125 bytes",
             SendError::InvalidCloseCode => "this close code must not travel",
@@ -247,8 +252,14 @@ pub enum CloseReason {
     SlowConsumer,
     /// The handler panicked; the peer was sent 1011.
     HandlerPanicked,
-    /// The opening handshake did not lead to a conversation, with this HTTP status.
+    /// The opening handshake did not lead to a conversation: we answered it with this HTTP status.
     Refused(StatusCode),
+    /// The server to which we connected did not accept.
+    Unaccepted(Unaccepted),
+    /// The name of the server to which we wanted to connect has no address.
+    NameNotFound,
+    /// The connection had lasted as long as it may; the peer was sent 1001.
+    Lifetime,
 }
 
 impl CloseReason {
@@ -264,7 +275,10 @@ impl CloseReason {
             | CloseReason::Eof
             | CloseReason::Io(_)
             | CloseReason::SlowConsumer
-            | CloseReason::Refused(_) => CloseCode::Abnormal,
+            | CloseReason::Refused(_)
+            | CloseReason::Unaccepted(_)
+            | CloseReason::NameNotFound => CloseCode::Abnormal,
+            CloseReason::Lifetime => CloseCode::Away,
         }
     }
 
@@ -291,6 +305,9 @@ impl fmt::Display for CloseReason {
             CloseReason::SlowConsumer => f.write_str("too many unsent bytes"),
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
+            CloseReason::Unaccepted(why) => write!(f, "{why}"),
+            CloseReason::NameNotFound => f.write_str("the server's name has no address"),
+            CloseReason::Lifetime => f.write_str("the connection had lasted as long as it may"),
         }
     }
 }

@@ -37,6 +37,9 @@ pub struct Limits {
     pub message_timeout: Option<Duration>,
     /// A client is closed that takes nothing of what waits for it for this long; `None`: never. Default 30 s.
     pub write_timeout: Option<Duration>,
+    /// A connection is closed with 1001 when it has lasted this long; `None`: never. Default `None`. Costs a small
+    /// allocation for each connection, so that the 64 bytes of an idle one become about 250.
+    pub max_lifetime: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -53,6 +56,7 @@ impl Default for Limits {
             idle_timeout: Some(Duration::from_secs(120)),
             message_timeout: Some(Duration::from_secs(120)),
             write_timeout: Some(Duration::from_secs(30)),
+            max_lifetime: None,
         }
     }
 }

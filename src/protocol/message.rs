@@ -112,6 +112,38 @@ impl Received<'_> {
     }
 }
 
+/// Where a piece stands in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// The message is in one piece.
+    Whole,
+    /// It begins, and goes on.
+    First,
+    /// It goes on.
+    Middle,
+    /// It ends.
+    Last,
+}
+
+impl Position {
+    /// Whether the message begins with it.
+    pub const fn begins(self) -> bool {
+        matches!(self, Position::Whole | Position::First)
+    }
+
+    /// Whether the message ends with it.
+    pub const fn ends(self) -> bool {
+        matches!(self, Position::Whole | Position::Last)
+    }
+}
+
+/// Whether a message ends with what has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    Here,
+    Later,
+}
+
 /// What has arrived of something incomplete.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -198,6 +230,8 @@ pub struct PartialMessage {
     payload: PartialPayload,
     /// Frames that have begun.
     fragments: u32,
+    /// Something of it has been handed out as a piece.
+    is_handed_out: bool,
 }
 
 #[derive(Debug)]
@@ -231,12 +265,12 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage { payload, fragments: 0 }
+        PartialMessage { payload, fragments: 0, is_handed_out: false }
     }
 
     /// A further frame of `length` bytes begins.
     pub(super) fn begin_frame(&mut self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
-        self.fragments += 1;
+        self.fragments = self.fragments.saturating_add(1);
         if self.fragments > limits.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
         }
@@ -264,6 +298,43 @@ impl PartialMessage {
                 Ok(())
             }
         }
+    }
+
+    /// Whether something has arrived since the last piece.
+    pub(super) fn has_piece(&self) -> bool {
+        match &self.payload {
+            PartialPayload::Text(text) => text.has_checked(),
+            PartialPayload::Binary(bytes) => !bytes.is_empty(),
+        }
+    }
+
+    /// Hands out what has arrived since the last piece, and goes on in `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// The message ends, but inside a character.
+    pub(super) fn take_piece<'b>(
+        &mut self,
+        ends: Ends,
+        mut buffer: Vec<u8>,
+    ) -> Result<(Received<'b>, Position), ProtocolError> {
+        let piece = match &mut self.payload {
+            PartialPayload::Text(text) if ends == Ends::Here && !text.is_whole() => {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+            PartialPayload::Text(text) => Received::Text(Cow::Owned(text.take_checked(buffer))),
+            PartialPayload::Binary(bytes) => {
+                buffer.clear();
+                Received::Binary(Cow::Owned(std::mem::replace(bytes, buffer)))
+            }
+        };
+        let position = match (std::mem::replace(&mut self.is_handed_out, true), ends) {
+            (false, Ends::Here) => Position::Whole,
+            (false, Ends::Later) => Position::First,
+            (true, Ends::Later) => Position::Middle,
+            (true, Ends::Here) => Position::Last,
+        };
+        Ok((piece, position))
     }
 
     /// The message is complete.

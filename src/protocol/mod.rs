@@ -34,11 +34,13 @@ mod input;
 mod limits;
 mod mask;
 mod message;
+mod opening;
 mod outbox;
 mod request;
 mod response;
 mod shared;
 pub mod time;
+mod trace;
 mod utf8;
 
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
@@ -51,7 +53,9 @@ pub use extension::{
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use limits::Limits;
-pub use message::{Message, Received};
+pub use message::{Message, Position, Received};
+pub use opening::{Opening, OpeningError, Unaccepted};
 pub use request::{MAX_HEADERS, Method, Request, Ticket};
 pub use response::{Answer, Upgrade};
 pub use shared::Shared;
+pub use trace::{Side, Trace};

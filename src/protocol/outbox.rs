@@ -14,6 +14,7 @@
 //! buffer, so that an echo allocates nothing.
 
 use super::time::Tick;
+use super::trace::{Side, Trace};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -59,6 +60,11 @@ impl Outbox {
     /// Bytes of memory that this outbox takes, shared frames not counted.
     pub fn memory(&self) -> usize {
         size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
+    }
+
+    /// What waits, as the text of a handshake.
+    pub(super) fn to_trace(&self) -> Trace {
+        Trace::Handshake { side: Side::Us, text: self.own[self.written..].to_vec() }
     }
 
     /// Appends own bytes: `write` gets the buffer and may only append to it.

@@ -137,7 +137,7 @@ pub(super) fn encode_response(method: Method, response: &http::Response<Vec<u8>>
     }
 }
 
-fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+pub(super) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
             encode_name(name.as_str(), out);

@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::mask;
 use super::message::{Inbox, Received};
 use super::outbox::Outbox;
+use super::trace::Trace;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -24,6 +25,8 @@ pub struct Shared {
     /// Where runs of output are joined for a write.
     pub(super) joined: Vec<u8>,
     random: StdRng,
+    /// What has happened in traced conversations, with their labels.
+    pub(super) traces: Vec<(u64, Trace)>,
 }
 
 /// Spare things and how many bytes they take.
@@ -68,6 +71,7 @@ impl Shared {
             buffers: Spares::new(),
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
+            traces: Vec::new(),
         }
     }
 
@@ -81,6 +85,11 @@ impl Shared {
         if let Some(buffer) = message.into_buffer() {
             self.give_buffer(buffer);
         }
+    }
+
+    /// What has happened in traced conversations since the last call, with the labels that they were given.
+    pub fn take_traces(&mut self) -> Vec<(u64, Trace)> {
+        std::mem::take(&mut self.traces)
     }
 
     pub(super) fn take_inbox(&mut self) -> Box<Inbox> {

@@ -72,13 +72,29 @@ impl PartialText {
         }
     }
 
+    /// Whether a character has arrived whole.
+    pub fn has_checked(&self) -> bool {
+        !self.text.is_empty()
+    }
+
+    /// Takes out the characters that have arrived whole, and goes on in `buffer`.
+    pub fn take_checked(&mut self, buffer: Vec<u8>) -> String {
+        let next = PartialText::reusing(buffer);
+        std::mem::replace(&mut self.text, next.text)
+    }
+
+    /// Whether it does not end inside a character.
+    pub fn is_whole(&self) -> bool {
+        self.tail_len == 0
+    }
+
     /// The whole text.
     ///
     /// # Errors
     ///
     /// [`InvalidUtf8`] if it ends inside a character.
     pub fn finish(self) -> Result<String, InvalidUtf8> {
-        if self.tail_len == 0 { Ok(self.text) } else { Err(InvalidUtf8) }
+        if self.is_whole() { Ok(self.text) } else { Err(InvalidUtf8) }
     }
 
     /// The buffer, for someone else to use.

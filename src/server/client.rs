@@ -16,6 +16,7 @@ use super::timers::{Armed, Node, Nodes};
 use super::topics::Subscription;
 use crate::protocol::Connection;
 use slab::Slab;
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -73,6 +74,17 @@ pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
     /// The address that a trusted proxy gave.
     pub(crate) proxied: Option<SocketAddr>,
+    /// If we connect to it.
+    pub(crate) outgoing: Option<Outgoing>,
+}
+
+/// What is needed of a server to which we connect.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// Where it may be; those that have been tried are gone.
+    pub(crate) addresses: VecDeque<SocketAddr>,
+    /// What it has chosen.
+    pub(crate) subprotocol: Option<String>,
 }
 
 /// What the loop remembers of a client from one step to another.

@@ -3,15 +3,17 @@
 //! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end of the
 //! turn writes and removes. That is why every method can be called from every callback.
 
-use super::client::{AppTimer, Client, ClientId, Entries, Flags};
+use super::client::{AppTimer, Client, ClientId, Entries, Extra, Flags};
 use super::config::Config;
+use super::connect::Resolver;
+use super::remote::Remote;
 use super::shutdown::{Drain, Shutdown};
 use super::socket::Socket;
 use super::timers::{Armed, MAX_INDEX, Node, Step, Wheel};
 use super::topics::{Subscribers, Subscription, Topics};
 use crate::protocol::time::Tick;
 use crate::protocol::{
-    Answer, CloseReason, Connection, Message, Prepared, ReadyState, Rejection, Role, SendError, Shared, State,
+    Answer, CloseReason, Connection, Message, Position, Prepared, ReadyState, Rejection, Role, SendError, Shared, State,
 };
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +49,12 @@ pub struct Clients<D> {
     /// What few timers need: a period, a route.
     timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
+    /// Those for which a connection is to be opened.
+    pub(crate) connecting: Vec<u32>,
+    pub(crate) remote: Remote<D>,
+    pub(crate) resolver: Option<Resolver>,
+    /// Every new client is traced.
+    traces_all: bool,
     /// The route whose handler is being called; `iter` and topics keep to it.
     pub(crate) route: u16,
 }
@@ -79,6 +87,32 @@ impl<D> Clients<D> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let outcome = self.slab[index].connection.send(&mut self.shared, message.into());
         self.queued(index, outcome)
+    }
+
+    /// Queues a piece of a message, for messages that are larger than one would like to have in memory: one fragment
+    /// (§5.4). Between the first and the last piece, no other message can be sent to this client.
+    /// [`on_drain`](crate::Handler::on_drain) tells when to go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the last.
+    pub fn send_piece<'m>(
+        &mut self,
+        id: ClientId,
+        piece: impl Into<Message<'m>>,
+        position: Position,
+    ) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
+        self.queued(index, outcome)
+    }
+
+    /// From its next message on, this client's messages go to [`on_piece`](crate::Handler::on_piece) as they
+    /// arrive, whatever their size, and not to `on_message`; to be called in `on_open`.
+    pub fn receive_in_pieces(&mut self, id: ClientId) {
+        if let Some(index) = self.find(id) {
+            self.slab[index].connection.receive_in_pieces(true);
+        }
     }
 
     /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2); `on_pong` tells of the answer.
@@ -151,7 +185,38 @@ impl<D> Clients<D> {
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
     }
 
+    /// Whether we have connected to it, rather than it to us.
+    pub fn is_outgoing(&self, id: ClientId) -> bool {
+        self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
+    }
+
+    /// From now on, [`on_trace`](crate::Handler::on_trace) is told what happens on this client's connection.
+    /// `false`: it is gone.
+    pub fn trace(&mut self, id: ClientId) -> bool {
+        let index = self.find(id);
+        index.map(|index| self.slab[index].connection.trace(Some(id.to_u64()))).is_some()
+    }
+
+    /// Ends [`trace`](Self::trace). `false`: it is gone.
+    pub fn untrace(&mut self, id: ClientId) -> bool {
+        let index = self.find(id);
+        index.map(|index| self.slab[index].connection.trace(None)).is_some()
+    }
+
     // ---- many clients --------------------------------------------------------------------------
+
+    /// Every client that comes from now on is traced, its opening handshake included.
+    pub fn trace_all(&mut self) {
+        self.traces_all = true;
+    }
+
+    /// Ends [`trace_all`](Self::trace_all), for those who are here as well.
+    pub fn untrace_all(&mut self) {
+        self.traces_all = false;
+        for (_, client) in &mut self.slab {
+            client.connection.trace(None);
+        }
+    }
 
     /// How many clients are open, on all routes.
     pub fn len(&self) -> usize {
@@ -303,7 +368,7 @@ impl<D> Clients<D> {
 
     // ---- for the loop --------------------------------------------------------------------------
 
-    pub(crate) fn new(config: &Config, shared: Shared, now: Tick) -> Clients<D> {
+    pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> Clients<D> {
         Clients {
             slab: Slab::new(),
             shared,
@@ -319,6 +384,10 @@ impl<D> Clients<D> {
             timers: Slab::new(),
             timer_extras: HashMap::new(),
             topics: Topics::default(),
+            connecting: Vec::new(),
+            remote,
+            resolver: None,
+            traces_all: false,
             route: 0,
         }
     }
@@ -447,14 +516,14 @@ impl<D> Clients<D> {
         self.wheel.next_due()
     }
 
-    /// A connection that has just been accepted.
-    pub(crate) fn insert(&mut self, socket: Socket, role: Role) -> usize
+    /// A connection that begins.
+    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
     where
         D: Default,
     {
         let generation = self.next_generation();
         let index = self.slab.insert(Client {
-            connection: Connection::new(role, self.now),
+            connection,
             socket,
             deadline: Node::new(),
             generation,
@@ -462,6 +531,10 @@ impl<D> Clients<D> {
             flags: Flags::default(),
             data: D::default(),
         });
+        if self.traces_all {
+            let label = self.slab[index].id(index).to_u64();
+            self.slab[index].connection.trace(Some(label));
+        }
         self.arm_deadline(index);
         index
     }

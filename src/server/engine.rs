@@ -14,11 +14,13 @@ use super::client::{ClientId, Flags};
 use super::clients::{Clients, Expired};
 use super::config::Config;
 use super::handler::Handler;
+use super::remote::Remote;
 use super::socket::{Readiness, Socket};
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
+use crate::protocol::{Answer, CloseReason, Connection, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
 use http::StatusCode;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -34,21 +36,48 @@ pub(crate) struct Engine<H: Handler> {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick) -> Engine<H> {
+    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
         let read_buffer = vec![0; config.read_buffer];
-        Engine { handler, clients: Clients::new(config, shared, now), read_buffer }
+        let mut clients = Clients::new(config, shared, now, remote);
+        if log::log_enabled!(log::Level::Trace) {
+            clients.trace_all();
+        }
+        Engine { handler, clients, read_buffer }
     }
 
     /// Whether something is pending that waits for no event.
     pub(crate) fn has_work(&self) -> bool {
-        !(self.clients.readable.is_empty() && self.clients.writable.is_empty() && self.clients.ended.is_empty())
+        let clients = &self.clients;
+        let is_idle = clients.readable.is_empty()
+            && clients.writable.is_empty()
+            && clients.ended.is_empty()
+            && clients.connecting.is_empty();
+        !is_idle
     }
 
     /// A new connection; returns its place.
     pub(crate) fn accept(&mut self, socket: Socket) -> usize {
-        let index = self.clients.insert(socket, Role::Server);
+        let index = self.clients.insert(socket, Connection::new(Role::Server, self.clients.now));
         log::debug!("{} connected", self.clients.slab[index].id(index));
         index
+    }
+
+    /// The next of those for whom a connection is to be opened, with the address.
+    pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr)> {
+        loop {
+            let index = self.clients.connecting.pop()? as usize;
+            let Some(client) = self.clients.slab.get_mut(index) else { continue };
+            let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
+            if let Some(address) = outgoing.addresses.pop_front() {
+                return Some((index, address));
+            }
+        }
+    }
+
+    /// A connection could not even be begun.
+    pub(crate) fn cannot_connect(&mut self, index: usize, error: &io::Error) {
+        self.broke(index, error.kind());
+        self.clients.settle(index);
     }
 
     /// A new connection cannot be served after all.
@@ -82,6 +111,7 @@ impl<H: Handler> Engine<H> {
             // Otherwise its slot has been freed since.
             if is_queued == Some(true) {
                 self.read_client(index as usize, &mut buffer);
+                self.tell_traces();
             }
         }
         self.read_buffer = buffer;
@@ -113,10 +143,19 @@ impl<H: Handler> Engine<H> {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => client.flags.clear(Flags::READ_CLOSED),
                 io::ErrorKind::Interrupted => self.clients.queue_read(index),
-                kind => client.connection.end(&mut self.clients.shared, CloseReason::Io(kind)),
+                kind => self.broke(index, kind),
             },
         }
         self.clients.settle(index);
+    }
+
+    /// A stream has failed: on to a server's next address, or the end.
+    fn broke(&mut self, index: usize, kind: io::ErrorKind) {
+        let client = &mut self.clients.slab[index];
+        if client.connection.role() == Role::Client && self.clients.connect_to_next(index) {
+            return;
+        }
+        self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Io(kind));
     }
 
     /// Does what could not be done while the application had not answered the request.
@@ -150,7 +189,18 @@ impl<H: Handler> Engine<H> {
                 Event::Pong(payload) => {
                     self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
                 }
+                Event::Piece(received, position) => {
+                    let piece = received.as_message();
+                    self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
+                    self.clients.shared.recycle(received);
+                }
                 Event::Request(head) => self.request(index, &head),
+                Event::Opened(subprotocol) => {
+                    if let Some(outgoing) = &mut connection.extra_mut().outgoing {
+                        outgoing.subprotocol = subprotocol;
+                    }
+                    self.open(index);
+                }
             }
         }
     }
@@ -296,7 +346,7 @@ impl<H: Handler> Engine<H> {
                         client.flags.set(Flags::BLOCKED);
                         client.connection.sent(shared, now, 0);
                     }
-                    kind => client.connection.end(shared, CloseReason::Io(kind)),
+                    kind => self.broke(index, kind),
                 },
             }
         }
@@ -331,15 +381,27 @@ impl<H: Handler> Engine<H> {
     /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a
     /// stranger.
     pub(crate) fn reap(&mut self) {
+        self.tell_traces();
         while let Some(index) = self.clients.ended.pop() {
             let index = index as usize;
             let client = &mut self.clients.slab[index];
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
             log::debug!("{} is gone: {reason}", client.id(index));
-            if client.flags.has(Flags::OPENED) {
+            if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
             self.clients.remove(index);
+        }
+    }
+
+    /// Tells what has happened to those who are traced.
+    pub(crate) fn tell_traces(&mut self) {
+        for (label, trace) in self.clients.shared.take_traces() {
+            let Some(id) = ClientId::from_u64(label) else { continue };
+            log::trace!("{id} {trace}");
+            if let Some(index) = self.clients.find(id) {
+                self.call(index, |handler, clients, id| handler.on_trace(clients, id, &trace));
+            }
         }
     }
 

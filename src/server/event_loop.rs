@@ -17,7 +17,7 @@ use super::remote::{Queue, Remote};
 use super::shutdown::Outcome;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::{Signalled, Signals};
-use super::socket::Readiness;
+use super::socket::{Readiness, Socket};
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Tick};
 use mio::{Events, Poll, Token};
@@ -76,7 +76,7 @@ impl<H: Handler> EventLoop<H> {
             poll,
             events: Events::with_capacity(config.events_per_turn),
             listeners,
-            engine: Engine::new(handler, &config, shared, epoch.tick(now)),
+            engine: Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue))),
             queue,
             epoch,
             now,
@@ -116,6 +116,7 @@ impl<H: Handler> EventLoop<H> {
         }
         self.wait(timeout)?;
         self.accept();
+        self.connect();
         self.engine.read();
         self.engine.expire();
         self.engine.flush();
@@ -254,6 +255,21 @@ impl<H: Handler> EventLoop<H> {
             }
         }
         self.accept_again = Some(self.engine.clients.now.after(RETRY_ACCEPT));
+    }
+
+    /// Opens the connections that the application has asked for.
+    fn connect(&mut self) {
+        while let Some((index, address)) = self.engine.next_connecting() {
+            let registry = self.poll.registry();
+            let connected = Socket::connect(address).and_then(|mut socket| {
+                socket.register(registry, Token(index))?;
+                Ok(socket)
+            });
+            match connected {
+                Ok(socket) => self.engine.clients.slab[index].socket = socket,
+                Err(error) => self.engine.cannot_connect(index, &error),
+            }
+        }
     }
 
     fn stop_when_done(&mut self) {

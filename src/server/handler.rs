@@ -2,7 +2,7 @@
 
 use super::client::ClientId;
 use super::clients::{Clients, TimerId};
-use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
+use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
 
 /// An application. Every method has a default, so one says only what one cares about.
 ///
@@ -15,7 +15,7 @@ use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
 /// "abort"` it aborts.
 pub trait Handler {
     /// What the application knows of each client; it lies inline in the client's slab entry.
-    type Data: Default;
+    type Data: Default + 'static;
 
     /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol, and plain
     /// HTTP gets 426.
@@ -34,6 +34,12 @@ pub trait Handler {
     /// A message, complete and checked.
     fn on_message(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, message: Message<'_>) {
         let _ = (clients, id, message);
+    }
+
+    /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them, as it arrives.
+    /// A text's pieces end between characters.
+    fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
+        let _ = (clients, id, piece, position);
     }
 
     /// A ping; it has been answered.
@@ -57,8 +63,14 @@ pub trait Handler {
         let _ = (clients, timer, token);
     }
 
-    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open); its data can be
-    /// read for the last time.
+    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for, soon after it
+    /// happened. What is sent here to a client that is traced itself will be told here, too.
+    fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
+        let _ = (clients, id, trace);
+    }
+
+    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for each that
+    /// [`Clients::connect`] has made; its data can be read for the last time.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

@@ -10,6 +10,7 @@
 //! | `router` | how is an application composed of small ones? |
 //! | `topics` | who gets what is published? |
 //! | `timers` | what is due, and when is the next thing due? |
+//! | `connect` | how does a loop connect to other servers? |
 //! | `socket`, `listener` | which streams, and where do they come from? |
 //! | `remote` | how does another thread reach the loop? |
 //! | `shutdown`, `signals` | how does a server end? |
@@ -18,6 +19,7 @@
 mod client;
 mod clients;
 mod config;
+mod connect;
 mod engine;
 mod event_loop;
 mod handler;
@@ -34,6 +36,7 @@ mod topics;
 pub use client::ClientId;
 pub use clients::{Clients, TimerId};
 pub use config::{Config, ConfigError};
+pub use connect::ConnectOptions;
 pub use event_loop::EventLoop;
 pub use handler::Handler;
 pub use listener::LocalAddr;

@@ -3,7 +3,7 @@
 use super::client::ClientId;
 use super::clients::{Clients, TimerId};
 use super::handler::Handler;
-use crate::protocol::{Answer, CloseReason, Message, Request};
+use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
 use http::StatusCode;
 
 /// A handler that gives each path to a handler of its own.
@@ -22,13 +22,13 @@ pub struct Router<D> {
     routes: Vec<(String, Box<dyn Handler<Data = D>>)>,
 }
 
-impl<D: Default> Default for Router<D> {
+impl<D: Default + 'static> Default for Router<D> {
     fn default() -> Router<D> {
         Router::new()
     }
 }
 
-impl<D: Default> Router<D> {
+impl<D: Default + 'static> Router<D> {
     /// Without routes.
     pub const fn new() -> Router<D> {
         Router { routes: Vec::new() }
@@ -64,7 +64,7 @@ impl<D: Default> Router<D> {
     }
 }
 
-impl<D: Default> Handler for Router<D> {
+impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {
@@ -91,6 +91,12 @@ impl<D: Default> Handler for Router<D> {
         }
     }
 
+    fn on_piece(&mut self, clients: &mut Clients<D>, id: ClientId, piece: Message<'_>, position: Position) {
+        if let Some(handler) = self.handler_of(clients, id) {
+            handler.on_piece(clients, id, piece, position);
+        }
+    }
+
     fn on_ping(&mut self, clients: &mut Clients<D>, id: ClientId, payload: &[u8]) {
         if let Some(handler) = self.handler_of(clients, id) {
             handler.on_ping(clients, id, payload);
@@ -113,6 +119,12 @@ impl<D: Default> Handler for Router<D> {
         let route = clients.route;
         if let Some(handler) = self.handler(route) {
             handler.on_timer(clients, timer, token);
+        }
+    }
+
+    fn on_trace(&mut self, clients: &mut Clients<D>, id: ClientId, trace: &Trace) {
+        if let Some(handler) = self.handler_of(clients, id) {
+            handler.on_trace(clients, id, trace);
         }
     }
 

@@ -14,15 +14,25 @@ pub(crate) enum Socket {
     Tcp(mio::net::TcpStream),
     #[cfg(unix)]
     Unix(mio::net::UnixStream),
+    /// None yet: the address is still to be found, or connected to.
+    Unconnected,
 }
 
 impl Socket {
+    /// Begins to connect; readiness tells how it went.
+    pub(crate) fn connect(addr: SocketAddr) -> io::Result<Socket> {
+        let stream = mio::net::TcpStream::connect(addr)?;
+        stream.set_nodelay(true)?;
+        Ok(Socket::Tcp(stream))
+    }
+
     /// Reads at most `buffer.len()` bytes; 0 is the peer's FIN.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.read(buffer),
+            Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -33,6 +43,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
             Socket::Unix(stream) => write_without_sigpipe(stream, bytes),
+            Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -42,6 +53,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Unconnected => Ok(()),
         }
     }
 
@@ -51,6 +63,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.peer_addr().ok(),
             #[cfg(unix)]
             Socket::Unix(_) => None,
+            Socket::Unconnected => None,
         }
     }
 
@@ -61,6 +74,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.register(registry, token, interest),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.register(registry, token, interest),
+            Socket::Unconnected => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::limits::Limits;
 use super::super::request::Ticket;
 use super::super::shared::Shared;
 use super::super::time::Tick;
-use super::{Connection, State};
+use super::{Connection, Role, State};
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -21,10 +21,9 @@ impl<X: Default> Connection<X> {
             State::Closed => None,
             State::Open => {
                 let ping = limits.ping_interval.map(|interval| self.next_ping(interval, now));
-                [ping, self.idle_deadline(limits), self.message_deadline(limits), self.write_deadline(limits)]
-                    .into_iter()
-                    .flatten()
-                    .reduce(Tick::earlier)
+                let [idle, lifetime] = [self.idle_deadline(limits), self.lifetime_deadline(limits)];
+                let [message, write] = [self.message_deadline(limits), self.write_deadline(limits)];
+                [ping, idle, lifetime, message, write].into_iter().flatten().reduce(Tick::earlier)
             }
         }
     }
@@ -48,6 +47,11 @@ impl<X: Default> Connection<X> {
         limits.message_timeout.map(|timeout| inbox.since.after(timeout))
     }
 
+    fn lifetime_deadline(&self, limits: &Limits) -> Option<Tick> {
+        let lifetime = limits.max_lifetime?;
+        Some(self.rare.as_ref()?.opened?.after(lifetime))
+    }
+
     fn write_deadline(&self, limits: &Limits) -> Option<Tick> {
         let stalled = self.outbox.as_ref()?.stalled?;
         limits.write_timeout.map(|timeout| stalled.after(timeout))
@@ -67,12 +71,14 @@ impl<X: Default> Connection<X> {
                 } else if is_due(self.idle_deadline(limits)) {
                     let reason = CloseReason::Timeout(Timeout::Idle);
                     self.close_and_drain(shared, now, CloseCode::Away, "silent for too long", reason);
+                } else if is_due(self.lifetime_deadline(limits)) {
+                    self.close_and_drain(shared, now, CloseCode::Away, "lifetime is over", CloseReason::Lifetime);
                 } else if limits.ping_interval.is_some_and(|interval| now.since(self.since) >= interval) {
                     self.queue(shared, Opcode::Ping, b"");
                 }
             }
             _ if !is_due(self.deadline(limits, now)) => {}
-            State::Handshaking if self.inbox.is_some() => {
+            State::Handshaking if self.role == Role::Server && self.inbox.is_some() => {
                 self.reject(shared, now, &Ticket::unreadable(), Rejection::Timeout);
             }
             State::Deciding => {

@@ -31,12 +31,14 @@ pub use state::{ReadyState, Role, State};
 use super::close;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
 use super::frame::Opcode;
-use super::message::{Inbox, Received};
+use super::message::{Inbox, Position, Received};
+use super::opening::{Expected, Opening, Unaccepted};
 use super::outbox::Outbox;
 use super::request::Ticket;
 use super::response::{Answer, encode_response, encode_upgrade, refusal};
 use super::shared::Shared;
 use super::time::Tick;
+use super::trace::Trace;
 use std::borrow::Cow;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -46,8 +48,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 pub enum Event<'b> {
     /// A request head is complete: to be parsed and answered with [`Connection::answer`].
     Request(Cow<'b, [u8]>),
+    /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
+    Opened(Option<String>),
     /// A message.
     Message(Received<'b>),
+    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them.
+    Piece(Received<'b>, Position),
     /// A ping; its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.
@@ -61,6 +67,7 @@ pub enum Event<'b> {
 pub struct Connection<X = ()> {
     state: State,
     role: Role,
+    modes: Modes,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -74,13 +81,67 @@ pub struct Connection<X = ()> {
 struct Rare<X> {
     reason: Option<CloseReason>,
     ticket: Option<Ticket>,
+    /// What a server to which we connect must answer.
+    expected: Option<Expected>,
+    /// When it opened, if it may last only so long.
+    opened: Option<Tick>,
+    /// What its traces are labelled with.
+    label: u64,
     extra: X,
+}
+
+/// What is unusual about a conversation: one bit each.
+#[derive(Clone, Copy, Debug)]
+struct Modes(u8);
+
+impl Modes {
+    /// Its story is recorded.
+    const TRACED: Modes = Modes(1);
+    /// Messages are handed out as they arrive.
+    const PIECES: Modes = Modes(1 << 1);
+    /// We are sending a message in pieces.
+    const SENDING: Modes = Modes(1 << 2);
+
+    const fn has(self, mode: Modes) -> bool {
+        self.0 & mode.0 != 0
+    }
+
+    const fn set(&mut self, mode: Modes, on: bool) {
+        if on {
+            self.0 |= mode.0;
+        } else {
+            self.0 &= !mode.0;
+        }
+    }
 }
 
 impl<X: Default> Connection<X> {
     /// A conversation that begins now.
     pub const fn new(role: Role, now: Tick) -> Connection<X> {
-        Connection { state: State::Handshaking, role, since: now, outbox: None, inbox: None, rare: None }
+        Connection {
+            state: State::Handshaking,
+            role,
+            modes: Modes(0),
+            since: now,
+            outbox: None,
+            inbox: None,
+            rare: None,
+        }
+    }
+
+    /// A conversation that we begin: its request is queued, to be written when the stream is connected.
+    pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
+        let mut connection = Connection::new(Role::Client, now);
+        let mut outbox = shared.take_outbox();
+        let rare = connection.rare();
+        outbox.append(|out| rare.expected = Some(opening.encode(out)));
+        connection.outbox = Some(outbox);
+        connection
+    }
+
+    /// Which side we are.
+    pub const fn role(&self) -> Role {
+        self.role
     }
 
     /// Where it stands.
@@ -113,11 +174,73 @@ impl<X: Default> Connection<X> {
         &mut self.rare().extra
     }
 
+    /// Messages are handed out as they arrive, from the next one on; the limit of a message's size does not apply
+    /// to them, nor that of its fragments.
+    pub fn receive_in_pieces(&mut self, on: bool) {
+        self.modes.set(Modes::PIECES, on);
+    }
+
+    /// Records what happens from now on under this label in [`Shared`], or stops to.
+    pub fn trace(&mut self, label: Option<u64>) {
+        self.modes.set(Modes::TRACED, label.is_some());
+        if let Some(label) = label {
+            self.rare().label = label;
+        }
+    }
+
+    /// Records a step, if this conversation is traced.
+    #[inline]
+    fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
+        if self.modes.has(Modes::TRACED) {
+            let label = self.rare.as_ref().map_or(0, |rare| rare.label);
+            shared.traces.push((label, trace()));
+        }
+    }
+
+    /// Every state change goes through here.
+    fn enter(&mut self, shared: &mut Shared, to: State) {
+        let from = std::mem::replace(&mut self.state, to);
+        self.record(shared, || Trace::State { from, to });
+    }
+
     fn rare(&mut self) -> &mut Rare<X> {
         self.rare.get_or_insert_default()
     }
 
     // ---- edges ---------------------------------------------------------------------------------
+
+    /// Handshaking -> Deciding: the request is complete.
+    fn requested(&mut self, shared: &mut Shared) {
+        self.enter(shared, State::Deciding);
+    }
+
+    /// Handshaking, Deciding -> Open.
+    fn open(&mut self, shared: &mut Shared, now: Tick) {
+        if shared.limits.max_lifetime.is_some() {
+            self.rare().opened = Some(now);
+        }
+        self.since = now;
+        self.enter(shared, State::Open);
+    }
+
+    /// Handshaking -> Open, or Closed: the answer of a server to which we connect.
+    fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
+        let expected = self.rare().expected.take();
+        let judged = match expected {
+            Some(expected) => expected.judge(head),
+            None => Err(Unaccepted::BadResponse("nothing was asked")),
+        };
+        match judged {
+            Ok(subprotocol) => {
+                self.open(shared, now);
+                Some(subprotocol)
+            }
+            Err(why) => {
+                self.end(shared, CloseReason::Unaccepted(why));
+                None
+            }
+        }
+    }
 
     /// Deciding -> Open, or Draining after an HTTP response; Later leaves it Deciding.
     ///
@@ -133,12 +256,10 @@ impl<X: Default> Connection<X> {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
                 let mut outcome = Ok(());
                 outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, out));
+                self.record(shared, || outbox.to_trace());
                 self.outbox = Some(outbox);
                 match outcome {
-                    Ok(()) => {
-                        self.state = State::Open;
-                        self.since = now;
-                    }
+                    Ok(()) => self.open(shared, now),
                     Err(rejection) => self.reject(shared, now, &ticket, rejection),
                 }
                 outcome
@@ -168,6 +289,7 @@ impl<X: Default> Connection<X> {
     fn respond(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, response: &http::Response<Vec<u8>>) {
         let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
         outbox.append(|out| encode_response(ticket.method, response, out));
+        self.record(shared, || outbox.to_trace());
         self.outbox = Some(outbox);
         self.drain(shared, now, CloseReason::Refused(response.status()));
     }
@@ -190,8 +312,8 @@ impl<X: Default> Connection<X> {
         }
         self.queue_close(shared, code, reason);
         self.rare().reason = Some(CloseReason::Local(CloseFrame { code, reason: reason.into() }));
-        self.state = State::Closing;
         self.since = now;
+        self.enter(shared, State::Closing);
         Ok(())
     }
 
@@ -208,6 +330,7 @@ impl<X: Default> Connection<X> {
     /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a peer's
     /// violation.
     fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
+        self.record(shared, || Trace::Violation(error));
         self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
     }
 
@@ -232,8 +355,8 @@ impl<X: Default> Connection<X> {
             shared.give_inbox(inbox);
         }
         self.rare().reason = Some(reason);
-        self.state = State::Draining;
         self.since = now;
+        self.enter(shared, State::Draining);
     }
 
     /// -> Flushing if bytes of ours are unsent, else -> Closed: the peer has sent FIN.
@@ -243,7 +366,7 @@ impl<X: Default> Connection<X> {
                 if self.state != State::Draining {
                     self.drain(shared, now, CloseReason::Eof);
                 }
-                self.state = State::Flushing;
+                self.enter(shared, State::Flushing);
             }
             State::Flushing | State::Closed => {}
             State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining => {
@@ -259,7 +382,7 @@ impl<X: Default> Connection<X> {
         if !known {
             self.rare().reason = Some(reason);
         }
-        self.state = State::Closed;
+        self.enter(shared, State::Closed);
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }

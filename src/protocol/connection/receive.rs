@@ -3,15 +3,17 @@
 //! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What has not
 //! arrived whole goes into the [`Inbox`], piece by piece.
 
-use super::super::error::{ProtocolError, Rejection};
+use super::super::error::{CloseReason, ProtocolError, Rejection};
 use super::super::frame::{Header, Opcode};
 use super::super::input::Input;
-use super::super::message::{Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::message::{Ends, Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::opening::Unaccepted;
 use super::super::request::{Ticket, head_end};
 use super::super::shared::Shared;
 use super::super::time::Tick;
+use super::super::trace::{Side, Trace};
 use super::super::{close, mask, utf8};
-use super::{Connection, Event, Role, State};
+use super::{Connection, Event, Modes, Role, State};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
@@ -26,13 +28,7 @@ impl<X: Default> Connection<X> {
                     self.receive_frame(shared, now, input)
                 }
                 State::Closing => self.receive_frame(shared, now, input),
-                State::Handshaking => match self.receive_head(shared, input) {
-                    Ok(event) => Ok(event),
-                    Err(rejection) => {
-                        self.reject(shared, now, &Ticket::unreadable(), rejection);
-                        Ok(None)
-                    }
-                },
+                State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
                 State::Deciding => {
                     let held = input.take_all();
                     self.inbox(shared, now).held.extend_from_slice(held);
@@ -62,15 +58,43 @@ impl<X: Default> Connection<X> {
         held.unwrap_or_default()
     }
 
-    /// The opening handshake: bytes up to the empty line.
-    fn receive_head<'b>(&mut self, shared: &mut Shared, input: &mut Input<'b>) -> Result<Option<Event<'b>>, Rejection> {
+    /// The opening handshake: a request, or the answer to ours.
+    fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
+        match (self.receive_head(shared, input), self.role) {
+            (Ok(None), _) => None,
+            (Ok(Some(head)), role) => {
+                self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
+                match role {
+                    Role::Server => {
+                        self.requested(shared);
+                        Some(Event::Request(head))
+                    }
+                    Role::Client => self.receive_answer(shared, now, &head).map(Event::Opened),
+                }
+            }
+            (Err(rejection), Role::Server) => {
+                self.reject(shared, now, &Ticket::unreadable(), rejection);
+                None
+            }
+            (Err(_), Role::Client) => {
+                self.end(shared, CloseReason::Unaccepted(Unaccepted::BadResponse("malformed")));
+                None
+            }
+        }
+    }
+
+    /// Bytes up to the empty line.
+    fn receive_head<'b>(
+        &mut self,
+        shared: &mut Shared,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Cow<'b, [u8]>>, Rejection> {
         let limit = shared.limits.max_head;
         let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
         let piece = &input.peek()[..input.len().min(limit - kept)];
         if kept == 0 {
             if let Some(end) = head_end(piece, 0)? {
-                self.state = State::Deciding;
-                return Ok(Some(Event::Request(Cow::Borrowed(input.take(end)))));
+                return Ok(Some(Cow::Borrowed(input.take(end))));
             }
         }
         let inbox = self.inbox.get_or_insert_with(|| shared.take_inbox());
@@ -81,8 +105,7 @@ impl<X: Default> Connection<X> {
                 inbox.head.truncate(end);
                 let head = std::mem::take(&mut inbox.head);
                 self.release_inbox(shared);
-                self.state = State::Deciding;
-                Ok(Some(Event::Request(Cow::Owned(head))))
+                Ok(Some(Cow::Owned(head)))
             }
             None if inbox.head.len() == limit => Err(Rejection::HeadTooLarge),
             None => {
@@ -103,7 +126,11 @@ impl<X: Default> Connection<X> {
         let decoded = match &mut self.inbox {
             None => Header::decode(input.peek())?,
             Some(inbox) => match inbox.frame.take() {
-                Some(frame) => return self.receive_piece(shared, input, frame),
+                Some(frame) => {
+                    let count = input.len().min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+                    self.record(shared, || Trace::Payload { payload: input.peek()[..count].to_vec() });
+                    return self.receive_piece(shared, now, input, frame);
+                }
                 None => inbox.decode_header(input.peek())?,
             },
         };
@@ -120,23 +147,24 @@ impl<X: Default> Connection<X> {
             return self.receive_first_piece(shared, now, input, header);
         }
         let payload = input.take(header.length as usize);
+        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: payload.to_vec() });
         if let Some(key) = &mut header.mask {
             mask::apply(*key, payload);
         }
         let payload = &*payload;
         match header.opcode {
-            Opcode::Text if header.fin => {
+            Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
                 self.release_inbox(shared);
                 Ok(self.deliver(shared, Received::Text(Cow::Borrowed(text))))
             }
-            Opcode::Binary if header.fin => {
+            Opcode::Binary if header.fin && !self.modes.has(Modes::PIECES) => {
                 self.release_inbox(shared);
                 Ok(self.deliver(shared, Received::Binary(Cow::Borrowed(payload))))
             }
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
                 self.begin_data_frame(shared, now, &header)?.push(payload, 0)?;
-                self.end_data_frame(shared, &header)
+                self.end_data_frame(shared, now, &header)
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
                 self.release_inbox(shared);
@@ -158,6 +186,7 @@ impl<X: Default> Connection<X> {
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
+            Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
             Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(()),
@@ -177,13 +206,15 @@ impl<X: Default> Connection<X> {
         } else {
             self.begin_data_frame(shared, now, &header)?;
         }
-        self.receive_piece(shared, input, PartialFrame { header, remaining: header.length })
+        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: input.peek().to_vec() });
+        self.receive_piece(shared, now, input, PartialFrame { header, remaining: header.length })
     }
 
     /// More of a frame's payload.
     fn receive_piece<'b>(
         &mut self,
         shared: &mut Shared,
+        now: Tick,
         input: &mut Input<'b>,
         mut frame: PartialFrame,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
@@ -201,14 +232,14 @@ impl<X: Default> Connection<X> {
         }
         if frame.remaining > 0 {
             inbox.frame = Some(frame);
-            return Ok(None);
+            return self.hand_out(shared, now, Ends::Later);
         }
         if is_control {
             let payload = std::mem::take(&mut inbox.control);
             self.release_inbox(shared);
-            return self.control(shared, self.since, frame.header.opcode, Cow::Owned(payload));
+            return self.control(shared, now, frame.header.opcode, Cow::Owned(payload));
         }
-        self.end_data_frame(shared, &frame.header)
+        self.end_data_frame(shared, now, &frame.header)
     }
 
     /// The message to which a data frame belongs, which it may begin.
@@ -224,20 +255,51 @@ impl<X: Default> Connection<X> {
             inbox.since = now;
         }
         let message = inbox.message.get_or_insert_with(|| PartialMessage::new(header.opcode, buffer));
-        message.begin_frame(header.length, &shared.limits)?;
+        if !self.modes.has(Modes::PIECES) {
+            message.begin_frame(header.length, &shared.limits)?;
+        }
         Ok(message)
     }
 
     /// A data frame is complete, and with FIN its message.
-    fn end_data_frame<'b>(&mut self, shared: &mut Shared, header: &Header) -> Result<Option<Event<'b>>, ProtocolError> {
-        let message = match &mut self.inbox {
-            Some(inbox) if header.fin => inbox.message.take(),
-            Some(_) | None => None,
-        };
-        let Some(message) = message else { return Ok(None) };
+    fn end_data_frame<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        header: &Header,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if !header.fin {
+            return self.hand_out(shared, now, Ends::Later);
+        }
+        if self.modes.has(Modes::PIECES) {
+            return self.hand_out(shared, now, Ends::Here);
+        }
+        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take()) else { return Ok(None) };
         self.release_inbox(shared);
         let received = message.finish()?;
         Ok(self.deliver(shared, received))
+    }
+
+    /// If messages are wanted in pieces: hands out what has arrived of this one.
+    fn hand_out<'b>(&mut self, shared: &mut Shared, now: Tick, ends: Ends) -> Result<Option<Event<'b>>, ProtocolError> {
+        let Some(inbox) = self.inbox.as_mut().filter(|_| self.modes.has(Modes::PIECES)) else { return Ok(None) };
+        let Some(message) = inbox.message.as_mut() else { return Ok(None) };
+        if ends == Ends::Later && !message.has_piece() {
+            return Ok(None);
+        }
+        let (piece, position) = message.take_piece(ends, shared.take_buffer())?;
+        inbox.since = now;
+        if ends == Ends::Here {
+            if let Some(message) = inbox.message.take() {
+                shared.give_buffer(message.into_buffer());
+            }
+            self.release_inbox(shared);
+        }
+        if self.state == State::Open {
+            return Ok(Some(Event::Piece(piece, position)));
+        }
+        shared.recycle(piece);
+        Ok(None)
     }
 
     /// A message is complete. Once we have sent Close, nobody waits for it any more.

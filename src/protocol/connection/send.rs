@@ -2,12 +2,13 @@
 
 use super::super::error::{CloseReason, SendError};
 use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
-use super::super::message::Message;
+use super::super::message::{Message, Position};
 use super::super::outbox::SHARE_FROM;
 use super::super::shared::Shared;
 use super::super::time::Tick;
+use super::super::trace::{Side, Trace};
 use super::super::{close, mask};
-use super::{Connection, Role, State};
+use super::{Connection, Modes, Role, State};
 use std::rc::Rc;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -20,8 +21,31 @@ impl<X: Default> Connection<X> {
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
+        self.check_no_pieces()?;
         self.queue(shared, message.opcode(), payload);
         Ok(())
+    }
+
+    /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other message can be
+    /// sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the last.
+    pub fn send_piece(&mut self, shared: &mut Shared, piece: Message<'_>, position: Position) -> Result<(), SendError> {
+        self.check_room(shared, piece.as_bytes().len())?;
+        if self.modes.has(Modes::SENDING) == position.begins() {
+            return Err(SendError::Unfinished);
+        }
+        self.modes.set(Modes::SENDING, !position.ends());
+        let opcode = if position.begins() { piece.opcode() } else { Opcode::Continuation };
+        let header = Header { fin: position.ends(), ..Header::unmasked(opcode, piece.as_bytes().len()) };
+        self.queue_frame(shared, header, piece.as_bytes());
+        Ok(())
+    }
+
+    fn check_no_pieces(&self) -> Result<(), SendError> {
+        if self.modes.has(Modes::SENDING) { Err(SendError::Unfinished) } else { Ok(()) }
     }
 
     /// Queues a message that others get too.
@@ -34,6 +58,12 @@ impl<X: Default> Connection<X> {
             return self.send(shared, prepared.message);
         }
         self.check_room(shared, prepared.message.as_bytes().len())?;
+        self.check_no_pieces()?;
+        self.record(shared, || {
+            let payload = prepared.message.as_bytes();
+            let header = Header::unmasked(prepared.message.opcode(), payload.len());
+            Trace::Frame { side: Side::Us, header, payload: payload.to_vec() }
+        });
         let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
         match &prepared.frame {
             Encoded::Small(frame) => outbox.append(|out| out.extend_from_slice(frame)),
@@ -75,7 +105,12 @@ impl<X: Default> Connection<X> {
     /// Appends a whole frame to the outbox.
     #[inline]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
-        let mut header = Header::unmasked(opcode, payload.len());
+        self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
+    }
+
+    /// Appends a frame to the outbox, masked if we are the client.
+    #[inline]
+    fn queue_frame(&mut self, shared: &mut Shared, mut header: Header, payload: &[u8]) {
         if self.role == Role::Client {
             header.mask = Some(shared.masking_key());
         }
@@ -87,6 +122,11 @@ impl<X: Default> Connection<X> {
             if let Some(key) = header.mask {
                 mask::apply(key, &mut out[start..]);
             }
+        });
+        self.record(shared, || {
+            let mut payload = payload.to_vec();
+            mask::apply(header.mask.unwrap_or_default(), &mut payload);
+            Trace::Frame { side: Side::Us, header, payload }
         });
     }
 

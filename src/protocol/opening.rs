@@ -1,0 +1,243 @@
+//! The client's side of the opening handshake: what does it ask, and may it believe the answer? (RFC 6455 §4.1)
+
+use super::request::is_token;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use std::fmt;
+use std::io::Write;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    host: String,
+    target: String,
+    subprotocols: Vec<String>,
+    headers: HeaderMap,
+}
+
+/// An opening handshake cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpeningError {
+    /// Not a URL with a scheme, a host and perhaps a port and a path.
+    BadUrl,
+    /// A scheme other than `ws`. `wss` needs TLS, which is not there yet.
+    BadScheme,
+    /// A subprotocol that is not a token, or is named twice.
+    BadSubprotocol,
+    /// A header of the handshake itself.
+    BadHeader,
+}
+
+impl fmt::Display for OpeningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpeningError::BadUrl => "the URL must look like ws://host:port/path",
+            OpeningError::BadScheme => "only ws:// is spoken; wss:// (TLS) is not there yet",
+            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
+            OpeningError::BadHeader => "a header of the handshake itself cannot be set",
+        })
+    }
+}
+
+impl std::error::Error for OpeningError {}
+
+impl Opening {
+    /// Takes a URL apart, and says which host and port to connect to.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadUrl`] or [`OpeningError::BadScheme`].
+    pub fn parse(url: &str) -> Result<(Opening, String, u16), OpeningError> {
+        let uri: Uri = url.parse().map_err(|_| OpeningError::BadUrl)?;
+        match uri.scheme_str() {
+            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => {}
+            Some(_) => return Err(OpeningError::BadScheme),
+            None => return Err(OpeningError::BadUrl),
+        }
+        let authority = uri.authority().ok_or(OpeningError::BadUrl)?;
+        if authority.as_str().contains('@') || url.contains('#') || authority.host().is_empty() {
+            return Err(OpeningError::BadUrl);
+        }
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        let opening = Opening {
+            host: authority.as_str().to_owned(),
+            target,
+            subprotocols: Vec::new(),
+            headers: HeaderMap::new(),
+        };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok((opening, name, authority.port_u16().unwrap_or(80)))
+    }
+
+    /// Offers subprotocols, the preferred one first.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadSubprotocol`].
+    pub fn offer(&mut self, subprotocols: &[String]) -> Result<(), OpeningError> {
+        let is_bad = |(index, name): (usize, &String)| !is_token(name) || subprotocols[..index].contains(name);
+        if subprotocols.iter().enumerate().any(is_bad) {
+            return Err(OpeningError::BadSubprotocol);
+        }
+        self.subprotocols = subprotocols.to_vec();
+        Ok(())
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadHeader`] for those of the handshake itself.
+    pub fn header(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), OpeningError> {
+        let own =
+            [header::HOST, header::UPGRADE, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        if own.contains(&name) || name.as_str().starts_with("sec-websocket-") {
+            return Err(OpeningError::BadHeader);
+        }
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    /// Appends the request, and says what the answer must have.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Expected {
+        let key = generate_key();
+        write!(
+            out,
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
+            self.target, self.host
+        )
+        .expect("a Vec takes every write");
+        if !self.subprotocols.is_empty() {
+            write!(out, "Sec-WebSocket-Protocol: {}\r\n", self.subprotocols.join(", "))
+                .expect("a Vec takes every write");
+        }
+        super::response::encode_headers(&self.headers, out);
+        out.extend_from_slice(b"\r\n");
+        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone() }
+    }
+}
+
+/// What the server's answer must have.
+#[derive(Debug)]
+pub(super) struct Expected {
+    accept: String,
+    subprotocols: Vec<String>,
+}
+
+/// The server's answer does not open the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unaccepted {
+    /// An HTTP status other than 101.
+    Status(StatusCode),
+    /// The answer breaks a rule, which the text names (§4.1).
+    BadResponse(&'static str),
+}
+
+impl fmt::Display for Unaccepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unaccepted::Status(status) => write!(f, "the server answered with {status}"),
+            Unaccepted::BadResponse(why) => write!(f, "the server's handshake is wrong: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unaccepted {}
+
+impl Expected {
+    /// Judges a complete response head (§4.1), and says which subprotocol the server has chosen.
+    pub(super) fn judge(&self, head: &[u8]) -> Result<Option<String>, Unaccepted> {
+        let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(head) {
+            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+            Ok(_) | Err(_) => return Err(Unaccepted::BadResponse("malformed")),
+        }
+        let code = response.code.unwrap_or_default();
+        if code != 101 {
+            let status = StatusCode::from_u16(code).map_err(|_| Unaccepted::BadResponse("malformed status"))?;
+            return Err(Unaccepted::Status(status));
+        }
+        let headers = &*response.headers;
+        let values = |name: &'static str| {
+            let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+            named.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
+        };
+        let mut upgrades = values("upgrade");
+        if !(upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case("websocket")) && upgrades.next().is_none())
+        {
+            return Err(Unaccepted::BadResponse("Upgrade is not websocket"));
+        }
+        let tokens = values("connection").flat_map(|value| value.split(','));
+        if !tokens.map(str::trim).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+            return Err(Unaccepted::BadResponse("Connection does not list Upgrade"));
+        }
+        if !values("sec-websocket-accept").eq([self.accept.as_str()]) {
+            return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not fit the key"));
+        }
+        if values("sec-websocket-extensions").any(|value| !value.is_empty()) {
+            return Err(Unaccepted::BadResponse("an extension that was not asked for"));
+        }
+        let mut chosen = values("sec-websocket-protocol");
+        match (chosen.next(), chosen.next()) {
+            (None, _) => Ok(None),
+            (Some(name), None) if self.subprotocols.iter().any(|offered| offered == name) => Ok(Some(name.to_owned())),
+            (Some(_), _) => Err(Unaccepted::BadResponse("a subprotocol that was not offered")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let parsed = |url| Opening::parse(url).map(|(opening, name, port)| (opening.host, name, port, opening.target));
+        let expect = |a: &str, b: &str, port, d: &str| Ok((a.to_owned(), b.to_owned(), port, d.to_owned()));
+        assert_eq!(parsed("ws://localhost:9998/echo?a=b"), expect("localhost:9998", "localhost", 9998, "/echo?a=b"));
+        assert_eq!(parsed("ws://[::1]:9998"), expect("[::1]:9998", "::1", 9998, "/"));
+        assert_eq!(parsed("WS://example.org?x"), expect("example.org", "example.org", 80, "/?x"));
+        assert_eq!(parsed("wss://example.org/").unwrap_err(), OpeningError::BadScheme);
+        for bad in ["", "/echo", "ws://", "ws:///x", "ws://u:p@h/", "ws://h/#f", "ws://h:99999/", "ws://h/ x"] {
+            assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_complete_and_fitting_answer_is_believed() {
+        let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
+        opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
+        let expected = opening.encode(&mut Vec::new());
+        let answer = |status: &str, lines: &[&str]| {
+            let accept = format!("Sec-WebSocket-Accept: {}", expected.accept);
+            let lines: Vec<&str> =
+                lines.iter().map(|line| if *line == "ACCEPT" { accept.as_str() } else { line }).collect();
+            expected.judge(format!("HTTP/1.1 {status}\r\n{}\r\n\r\n", lines.join("\r\n")).as_bytes())
+        };
+        let (upgrade, connection) = ("upgrade: WebSocket", "connection: keep-alive, Upgrade");
+        assert_eq!(answer("101 X", &[upgrade, connection, "ACCEPT"]), Ok(None));
+        let chosen = answer("101 X", &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: talk"]);
+        assert_eq!(chosen, Ok(Some("talk".to_owned())));
+        assert_eq!(answer("404 No", &[]), Err(Unaccepted::Status(StatusCode::NOT_FOUND)));
+        let bad: [&[&str]; 9] = [
+            &[connection, "ACCEPT"],
+            &["upgrade: h2c", connection, "ACCEPT"],
+            &[upgrade, "ACCEPT"],
+            &[upgrade, connection],
+            &[upgrade, connection, "ACCEPT", "ACCEPT"],
+            &[upgrade, connection, "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: other"],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol: talk"],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Extensions: x"],
+        ];
+        for lines in bad {
+            assert!(matches!(answer("101 X", lines), Err(Unaccepted::BadResponse(_))), "{lines:?}");
+        }
+    }
+}
