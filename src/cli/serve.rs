@@ -18,6 +18,9 @@ pub(super) struct Options {
     /// The most connections at a time; more get 503 [default: as many as there are descriptors]
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
+    /// Do not compress messages, whatever clients offer
+    #[arg(long)]
+    no_deflate: bool,
 }
 
 /// Beyond the largest message, what may wait for a client that reads slowly.
@@ -29,6 +32,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     config.limits.max_message = options.max_message;
     config.limits.max_unsent = options.max_message.saturating_add(SLACK);
     config.max_connections = options.max_connections;
+    if options.no_deflate {
+        config.deflate = None;
+    }
     let failed = |error| Failure(format!("cannot start: {error}"));
     let server = listen::listen(Server::new(config).map_err(failed)?, &options.listen)?;
     #[cfg(unix)]

@@ -13,6 +13,9 @@ use super::error::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::fmt;
 
+/// Whether messages can be compressed in this build.
+pub(super) const AVAILABLE: bool = true;
+
 /// The most bytes that come out of an [`Inflater`] at a time.
 pub const STEP: usize = 16 << 10;
 

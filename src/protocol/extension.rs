@@ -9,7 +9,7 @@
 //! parameters that hold for both; whatever is malformed, doubled or unknown makes it decline that offer and look at the
 //! next. A client takes nothing that it has not offered: a response that is not in order fails the handshake.
 //!
-//! What has been agreed on fits in two bytes, so that a conversation which keeps no context costs nothing more.
+//! What has been agreed on fits in a byte, so that a conversation which keeps no context costs nothing more.
 
 use super::connection::Role;
 use super::request::is_tchar;
@@ -224,18 +224,20 @@ pub fn judge_response<'v>(
 
 /// What has been agreed on, as one side of the conversation sees it; the default is: no compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Agreed {
-    /// [`KNOWN`](Self::KNOWN), [`TAKEOVER`](Self::TAKEOVER), and the window in the lower bits.
-    sent: u8,
-    received: u8,
-}
+pub struct Agreed(u8);
 
 impl Agreed {
-    const KNOWN: u8 = 0x80;
-    const TAKEOVER: u8 = 0x40;
-    const WINDOW: u8 = 0x0f;
+    /// The window in which we may compress, less 8.
+    const WINDOW: u8 = 0b111;
+    const COMPRESSED: u8 = 1 << 3;
+    const KEEPS_SENT: u8 = 1 << 4;
+    const KEEPS_RECEIVED: u8 = 1 << 5;
 
-    /// What a response means for a side that compresses as `deflate` says. `takeover` is what has been offered or responded with.
+    /// No compression.
+    pub const NOTHING: Agreed = Agreed(0);
+
+    /// What a response means for a side that compresses as `deflate` says. `takeover` is what it has
+    /// offered, or responded with.
     pub fn new(role: Role, response: Parameters, deflate: &Deflate, takeover: Takeover) -> Agreed {
         let client_bits = match response.client_max_window_bits {
             ClientWindow::Bits(bits) => bits,
@@ -246,32 +248,35 @@ impl Agreed {
             Role::Server => (server_bits, response.server_no_context_takeover, response.client_no_context_takeover),
             Role::Client => (client_bits, response.client_no_context_takeover, response.server_no_context_takeover),
         };
-        let takeover_flag = |alone: bool| if alone { 0 } else { Agreed::TAKEOVER };
-        Agreed {
-            sent: Agreed::KNOWN | bits.min(deflate.max_window_bits) | takeover_flag(sent_alone || !takeover.of_sent()),
-            received: Agreed::KNOWN | takeover_flag(received_alone),
+        let mut agreed = Agreed::COMPRESSED | (bits.min(deflate.max_window_bits) - 8);
+        if takeover.of_sent() && !sent_alone {
+            agreed |= Agreed::KEEPS_SENT;
         }
+        if !received_alone {
+            agreed |= Agreed::KEEPS_RECEIVED;
+        }
+        Agreed(agreed)
     }
 
     /// Whether messages may come compressed.
     pub const fn is_compressed(self) -> bool {
-        self.received & Agreed::KNOWN != 0
+        self.0 & Agreed::COMPRESSED != 0
     }
 
     /// The window in which we may compress, in bits; `None` if we may not, or cannot.
     pub const fn window_bits(self) -> Option<u8> {
-        let bits = self.sent & Agreed::WINDOW;
-        if bits < MIN_WINDOW_BITS { None } else { Some(bits) }
+        let bits = 8 + (self.0 & Agreed::WINDOW);
+        if self.is_compressed() && bits >= MIN_WINDOW_BITS { Some(bits) } else { None }
     }
 
     /// Whether what we send may refer to what we have sent before.
     pub const fn keeps_sent(self) -> bool {
-        self.sent & Agreed::TAKEOVER != 0
+        self.0 & Agreed::KEEPS_SENT != 0
     }
 
     /// Whether what the peer sends may refer to what it has sent before.
     pub const fn keeps_received(self) -> bool {
-        self.received & Agreed::TAKEOVER != 0
+        self.0 & Agreed::KEEPS_RECEIVED != 0
     }
 }
 

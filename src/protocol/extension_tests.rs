@@ -221,5 +221,5 @@ fn both_sides_understand_each_response_alike() {
     }
     assert!(!Agreed::default().is_compressed());
     assert_eq!(Agreed::default().window_bits(), None);
-    assert_eq!(size_of::<Agreed>(), 2);
+    assert_eq!(size_of::<Agreed>(), 1);
 }

@@ -21,11 +21,12 @@
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
 //! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
-//! `outbox` → `connection` (the state machine, with its picture) → `error`.
+//! `compression` (its shared and its own parts) → `outbox` → `connection` (the state machine, with its picture) → `error`.
 
 mod close;
+mod compression;
 mod connection;
-#[cfg(feature = "deflate")]
+#[cfg_attr(not(feature = "deflate"), path = "deflate_off.rs")]
 mod deflate;
 mod error;
 mod extension;
@@ -44,7 +45,6 @@ mod trace;
 mod utf8;
 
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
-#[cfg(feature = "deflate")]
 pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
 pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};
 pub use extension::{

@@ -20,16 +20,20 @@
 //! The edges are in this file; `receive` turns bytes into events, `send` messages into bytes, and
 //! `deadlines` knows when something is due.
 
+mod compress;
 mod deadlines;
+mod prepared;
 mod receive;
 mod send;
 mod state;
 
-pub use send::Prepared;
+pub use prepared::Prepared;
 pub use state::{ReadyState, Role, State};
 
 use super::close;
+use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
+use super::extension::Agreed;
 use super::frame::Opcode;
 use super::message::{Inbox, Position, Received};
 use super::opening::{Expected, Opening, Unaccepted};
@@ -68,6 +72,7 @@ pub struct Connection<X = ()> {
     state: State,
     role: Role,
     modes: Modes,
+    agreed: Agreed,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -87,6 +92,8 @@ struct Rare<X> {
     opened: Option<Tick>,
     /// What its traces are labelled with.
     label: u64,
+    /// What it needs to compress, if messages refer to earlier ones.
+    contexts: Option<Box<Contexts>>,
     extra: X,
 }
 
@@ -122,6 +129,7 @@ impl<X: Default> Connection<X> {
             state: State::Handshaking,
             role,
             modes: Modes(0),
+            agreed: Agreed::NOTHING,
             since: now,
             outbox: None,
             inbox: None,
@@ -134,7 +142,8 @@ impl<X: Default> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
         let rare = connection.rare();
-        outbox.append(|out| rare.expected = Some(opening.encode(out)));
+        let deflate = shared.compression.offer();
+        outbox.append(|out| rare.expected = Some(opening.encode(deflate, out)));
         connection.outbox = Some(outbox);
         connection
     }
@@ -227,13 +236,14 @@ impl<X: Default> Connection<X> {
     fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let expected = self.rare().expected.take();
         let judged = match expected {
-            Some(expected) => expected.judge(head),
+            Some(expected) => expected.judge(&shared.compression, head),
             None => Err(Unaccepted::BadResponse("nothing was asked")),
         };
         match judged {
-            Ok(subprotocol) => {
+            Ok(accepted) => {
+                self.agree(shared, accepted.agreed);
                 self.open(shared, now);
-                Some(subprotocol)
+                Some(accepted.subprotocol)
             }
             Err(why) => {
                 self.end(shared, CloseReason::Unaccepted(why));
@@ -255,11 +265,15 @@ impl<X: Default> Connection<X> {
             Answer::Upgrade(upgrade) => {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
                 let mut outcome = Ok(());
-                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, out));
+                let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
+                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, response, out));
                 self.record(shared, || outbox.to_trace());
                 self.outbox = Some(outbox);
                 match outcome {
-                    Ok(()) => self.open(shared, now),
+                    Ok(()) => {
+                        self.agree(shared, agreed.unwrap_or_default());
+                        self.open(shared, now);
+                    }
                     Err(rejection) => self.reject(shared, now, &ticket, rejection),
                 }
                 outcome
@@ -354,6 +368,7 @@ impl<X: Default> Connection<X> {
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }
+        self.release_contexts(shared);
         self.rare().reason = Some(reason);
         self.since = now;
         self.enter(shared, State::Draining);
@@ -383,6 +398,7 @@ impl<X: Default> Connection<X> {
             self.rare().reason = Some(reason);
         }
         self.enter(shared, State::Closed);
+        self.release_contexts(shared);
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }

@@ -6,7 +6,9 @@
 use super::super::error::{CloseReason, ProtocolError, Rejection};
 use super::super::frame::{Header, Opcode};
 use super::super::input::Input;
-use super::super::message::{Ends, Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::message::{
+    Ends, Inbox, PartialFrame, PartialMessage, Position, Received, check_compressed_length, check_length,
+};
 use super::super::opening::Unaccepted;
 use super::super::request::{Ticket, head_end};
 use super::super::shared::Shared;
@@ -152,6 +154,11 @@ impl<X: Default> Connection<X> {
             mask::apply(*key, payload);
         }
         let payload = &*payload;
+        if header.rsv1 && header.fin {
+            let received = self.inflate(shared, header.opcode, payload)?;
+            self.release_inbox(shared);
+            return Ok(self.deliver(shared, received));
+        }
         match header.opcode {
             Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
@@ -180,12 +187,13 @@ impl<X: Default> Connection<X> {
             (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
             (Role::Client, Some(_)) => return Err(ProtocolError::MaskedFrame),
         }
-        if header.rsv1 {
+        if header.rsv1 && !self.may_have_rsv1(header) {
             return Err(ProtocolError::ReservedBits);
         }
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
+            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
@@ -254,8 +262,11 @@ impl<X: Default> Connection<X> {
         if header.opcode != Opcode::Continuation {
             inbox.since = now;
         }
-        let message = inbox.message.get_or_insert_with(|| PartialMessage::new(header.opcode, buffer));
-        if !self.modes.has(Modes::PIECES) {
+        let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
+            true => PartialMessage::compressed(header.opcode, buffer),
+            false => PartialMessage::new(header.opcode, buffer),
+        });
+        if !self.modes.has(Modes::PIECES) || message.is_compressed() {
             message.begin_frame(header.length, &shared.limits)?;
         }
         Ok(message)
@@ -271,12 +282,21 @@ impl<X: Default> Connection<X> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
         }
-        if self.modes.has(Modes::PIECES) {
+        let wants_pieces = self.modes.has(Modes::PIECES);
+        let is_whole = |message: &PartialMessage| !wants_pieces || message.is_compressed();
+        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take_if(|message| is_whole(message)))
+        else {
             return self.hand_out(shared, now, Ends::Here);
-        }
-        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take()) else { return Ok(None) };
+        };
         self.release_inbox(shared);
-        let received = message.finish()?;
+        let received = match message.into_compressed() {
+            Ok((opcode, compressed)) => {
+                let received = self.inflate(shared, opcode, &compressed);
+                shared.give_buffer(compressed);
+                received?
+            }
+            Err(message) => message.finish()?,
+        };
         Ok(self.deliver(shared, received))
     }
 
@@ -306,7 +326,10 @@ impl<X: Default> Connection<X> {
     #[inline]
     fn deliver<'b>(&self, shared: &mut Shared, message: Received<'b>) -> Option<Event<'b>> {
         if self.state == State::Open {
-            return Some(Event::Message(message));
+            return Some(match self.modes.has(Modes::PIECES) {
+                true => Event::Piece(message, Position::Whole),
+                false => Event::Message(message),
+            });
         }
         shared.recycle(message);
         None
