@@ -71,7 +71,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = read_clock();
         let epoch = Epoch::new(now);
-        let shared = Shared::new(config.limits.clone());
+        let shared = Shared::new(config.limits.clone()).with_deflate(config.deflate.clone());
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(config.events_per_turn),

@@ -93,7 +93,7 @@ impl<X: Default> Connection<X> {
                 }
             }
             _ if !is_due(self.deadline(limits, now)) => {}
-            State::Handshaking if self.role == Role::Server && self.inbox.is_some() => {
+            State::Handshaking if self.role() == Role::Server && self.inbox.is_some() => {
                 self.reject(shared, now, &Ticket::unreadable(), Rejection::Timeout);
             }
             State::Deciding => {

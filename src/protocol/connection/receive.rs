@@ -6,7 +6,9 @@
 use super::super::error::{CloseReason, ProtocolError, Rejection};
 use super::super::frame::{Header, Opcode};
 use super::super::input::Input;
-use super::super::message::{Ends, Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::message::{
+    Ends, Inbox, PartialFrame, PartialMessage, Position, Received, check_compressed_length, check_length,
+};
 use super::super::opening::Unaccepted;
 use super::super::request::{Ticket, head_end};
 use super::super::shared::Shared;
@@ -61,7 +63,7 @@ impl<X: Default> Connection<X> {
 
     /// The opening handshake: a request, or the answer to ours.
     fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        match (self.receive_head(shared, input), self.role) {
+        match (self.receive_head(shared, input), self.role()) {
             (Ok(None), _) => None,
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
@@ -153,6 +155,11 @@ impl<X: Default> Connection<X> {
             mask::apply(*key, payload);
         }
         let payload = &*payload;
+        if header.rsv1 && header.fin {
+            let received = self.inflate(shared, header.opcode, payload)?;
+            self.release_inbox(shared);
+            return Ok(self.deliver(shared, received));
+        }
         match header.opcode {
             Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
@@ -176,17 +183,18 @@ impl<X: Default> Connection<X> {
 
     /// Whether this frame may come now.
     fn check_header(&self, header: &Header, shared: &Shared) -> Result<(), ProtocolError> {
-        match (self.role, header.mask) {
+        match (self.role(), header.mask) {
             (Role::Server, Some(_)) | (Role::Client, None) => {}
             (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
             (Role::Client, Some(_)) => return Err(ProtocolError::MaskedFrame),
         }
-        if header.rsv1 {
+        if header.rsv1 && !self.may_have_rsv1(header) {
             return Err(ProtocolError::ReservedBits);
         }
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
+            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
@@ -253,8 +261,11 @@ impl<X: Default> Connection<X> {
         let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
         let in_pieces = self.modes.has(Modes::PIECES);
         let inbox = self.inbox(shared, now);
-        let message = inbox.message.get_or_insert_with(|| PartialMessage::new(header.opcode, buffer));
-        if !in_pieces {
+        let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
+            true => PartialMessage::compressed(header.opcode, buffer),
+            false => PartialMessage::new(header.opcode, buffer),
+        });
+        if !in_pieces || message.is_compressed() {
             message.begin_frame(header.length, &shared.limits)?;
         }
         Ok(message)
@@ -270,12 +281,21 @@ impl<X: Default> Connection<X> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
         }
-        if self.modes.has(Modes::PIECES) {
+        let wants_pieces = self.modes.has(Modes::PIECES);
+        let is_whole = |message: &PartialMessage| !wants_pieces || message.is_compressed();
+        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take_if(|message| is_whole(message)))
+        else {
             return self.hand_out(shared, now, Ends::Here);
-        }
-        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take()) else { return Ok(None) };
+        };
         self.release_inbox(shared);
-        let received = message.finish()?;
+        let received = match message.into_compressed() {
+            Ok((opcode, compressed)) => {
+                let received = self.inflate(shared, opcode, &compressed);
+                shared.give_buffer(compressed);
+                received?
+            }
+            Err(message) => message.finish()?,
+        };
         Ok(self.deliver(shared, received))
     }
 
@@ -305,7 +325,10 @@ impl<X: Default> Connection<X> {
     #[inline]
     fn deliver<'b>(&self, shared: &mut Shared, message: Received<'b>) -> Option<Event<'b>> {
         if self.state == State::Open {
-            return Some(Event::Message(message));
+            return Some(match self.modes.has(Modes::PIECES) {
+                true => Event::Piece(message, Position::Whole),
+                false => Event::Message(message),
+            });
         }
         shared.recycle(message);
         None
