@@ -134,6 +134,12 @@ impl<H: Handler> EventLoop<H> {
         self.next_due().map(|due| self.epoch.instant(due, self.now))
     }
 
+    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
+    /// something is pending, `None` when only readiness matters.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.next_deadline().map(|due| due.saturating_duration_since(read_clock()))
+    }
+
     /// How the server stopped, once it has.
     pub const fn outcome(&self) -> Option<Outcome> {
         self.outcome
