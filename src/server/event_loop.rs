@@ -237,7 +237,10 @@ impl<H: Handler> EventLoop<H> {
                             self.engine.abandon(client);
                         }
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.listeners[index].ready = false;
+                        self.accept_again = None;
+                    }
                     Err(error) if is_exhaustion(&error) => {
                         self.exhausted(index, &error);
                         return;
