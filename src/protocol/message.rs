@@ -251,6 +251,8 @@ pub struct PartialMessage {
     payload: PartialPayload,
     /// Frames that have begun.
     fragments: u32,
+    /// It is handed out as it arrives; decided when it began.
+    pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
     is_handed_out: bool,
 }
@@ -288,13 +290,14 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage { payload, fragments: 0, is_handed_out: false }
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
     }
 
     /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
     pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         buffer.clear();
-        PartialMessage { payload: PartialPayload::Compressed(opcode, buffer), fragments: 0, is_handed_out: false }
+        let payload = PartialPayload::Compressed(opcode, buffer);
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
     }
 
     /// Whether it is compressed.

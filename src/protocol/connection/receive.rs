@@ -259,13 +259,13 @@ impl<X: Default> Connection<X> {
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
         let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
-        let in_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.has(Modes::PIECES);
         let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
             true => PartialMessage::compressed(header.opcode, buffer),
-            false => PartialMessage::new(header.opcode, buffer),
+            false => PartialMessage { in_pieces: wants_pieces, ..PartialMessage::new(header.opcode, buffer) },
         });
-        if !in_pieces || message.is_compressed() {
+        if !message.in_pieces {
             message.begin_frame(header.length, &shared.limits)?;
         }
         Ok(message)
@@ -281,10 +281,8 @@ impl<X: Default> Connection<X> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
         }
-        let wants_pieces = self.modes.has(Modes::PIECES);
-        let is_whole = |message: &PartialMessage| !wants_pieces || message.is_compressed();
-        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take_if(|message| is_whole(message)))
-        else {
+        let inbox = self.inbox.as_mut();
+        let Some(message) = inbox.and_then(|inbox| inbox.message.take_if(|message| !message.in_pieces)) else {
             return self.hand_out(shared, now, Ends::Here);
         };
         self.release_inbox(shared);
@@ -301,8 +299,8 @@ impl<X: Default> Connection<X> {
 
     /// If messages are wanted in pieces: hands out what has arrived of this one.
     fn hand_out<'b>(&mut self, shared: &mut Shared, now: Tick, ends: Ends) -> Result<Option<Event<'b>>, ProtocolError> {
-        let Some(inbox) = self.inbox.as_mut().filter(|_| self.modes.has(Modes::PIECES)) else { return Ok(None) };
-        let Some(message) = inbox.message.as_mut() else { return Ok(None) };
+        let Some(inbox) = self.inbox.as_mut() else { return Ok(None) };
+        let Some(message) = inbox.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
         if ends == Ends::Later && !message.has_piece() {
             return Ok(None);
         }
