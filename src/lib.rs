@@ -51,6 +51,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod protocol;
 mod server;
 
@@ -63,8 +67,8 @@ pub mod site;
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
-    Answer, CloseReason, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState, Rejection,
-    Request, SendError, Side, Timeout, Trace, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
+    Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Unaccepted, Upgrade,
 };
 pub use server::{
     ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, ForwardedHeader,

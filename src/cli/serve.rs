@@ -24,6 +24,9 @@ pub(super) struct Options {
     /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of --trust-proxy
     #[arg(long, requires = "trust_proxy")]
     proxy_protocol: bool,
+    /// Do not compress messages, whatever clients offer
+    #[arg(long)]
+    no_deflate: bool,
 }
 
 /// Beyond the largest message, what may wait for a client that reads slowly.
@@ -37,6 +40,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     config.max_connections = options.max_connections;
     config.trusted_proxies = options.trust_proxy.iter().copied().collect();
     let listen_options = ListenOptions { proxy_protocol: options.proxy_protocol, ..ListenOptions::default() };
+    if options.no_deflate {
+        config.deflate = None;
+    }
     let failed = |error| Failure(format!("cannot start: {error}"));
     let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
     #[cfg(unix)]

@@ -3,6 +3,8 @@
 //! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
 //! that thousands of connections that speak in turn need the memory of the few that speak now.
 
+use super::compression::Compression;
+use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
 use super::message::{Inbox, Received};
@@ -25,6 +27,7 @@ pub struct Shared {
     /// Where runs of output are joined for a write.
     pub(super) joined: Vec<u8>,
     random: StdRng,
+    pub(super) compression: Compression,
     /// What has happened in traced conversations, with their labels.
     pub(super) traces: Vec<(u64, Trace)>,
 }
@@ -71,13 +74,30 @@ impl Shared {
             buffers: Spares::new(),
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
+            compression: Compression::default(),
             traces: Vec::new(),
         }
     }
 
-    /// Bytes of spare buffers.
+    /// Messages are compressed, for those peers that can do it. `None`, and at first: they are not.
+    #[must_use]
+    pub fn with_deflate(mut self, deflate: Option<Deflate>) -> Shared {
+        self.compression = Compression::new(deflate);
+        self
+    }
+
+    /// Bytes of spare buffers, and of what all use to compress.
     pub fn memory(&self) -> usize {
-        self.inboxes.bytes + self.outboxes.bytes + self.buffers.bytes + self.joined.capacity()
+        self.inboxes.bytes
+            + self.outboxes.bytes
+            + self.buffers.bytes
+            + self.joined.capacity()
+            + self.compression.memory()
+    }
+
+    /// Bytes that conversations with context takeover can take to compress, beyond those of [`memory`](Self::memory).
+    pub const fn context_bytes(&self) -> usize {
+        self.compression.context_bytes()
     }
 
     /// The application is done with a message: if it has a buffer of its own, another may use it.

@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub struct ConnectOptions {
     subprotocols: Vec<String>,
     headers: HeaderMap,
+    is_plain: bool,
 }
 
 impl ConnectOptions {
@@ -38,6 +39,13 @@ impl ConnectOptions {
         self.headers.append(name, value);
         self
     }
+
+    /// Does not offer compression.
+    #[must_use]
+    pub const fn uncompressed(mut self) -> ConnectOptions {
+        self.is_plain = true;
+        self
+    }
 }
 
 impl<D: Default + 'static> Clients<D> {
@@ -54,6 +62,9 @@ impl<D: Default + 'static> Clients<D> {
         opening.offer(&options.subprotocols)?;
         for (name, value) in &options.headers {
             opening.header(name.clone(), value.clone())?;
+        }
+        if options.is_plain {
+            opening.uncompressed();
         }
         let connection = Connection::connect(&mut self.shared, self.now, &opening);
         let index = self.insert(Socket::Unconnected, connection);

@@ -71,7 +71,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = read_clock();
         let epoch = Epoch::new(now);
-        let shared = Shared::new(config.limits.clone());
+        let shared = Shared::new(config.limits.clone()).with_deflate(config.deflate.clone());
         Ok(EventLoop {
             poll,
             events: Events::with_capacity(config.events_per_turn),
@@ -132,6 +132,12 @@ impl<H: Handler> EventLoop<H> {
             return Some(self.now);
         }
         self.next_due().map(|due| self.epoch.instant(due, self.now))
+    }
+
+    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
+    /// something is pending, `None` when only readiness matters.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.next_deadline().map(|due| due.saturating_duration_since(read_clock()))
     }
 
     /// How the server stopped, once it has.

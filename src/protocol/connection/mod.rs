@@ -20,16 +20,20 @@
 //! The edges are in this file; `receive` turns bytes into events, `send` messages into bytes, and
 //! `deadlines` knows when something is due.
 
+mod compress;
 mod deadlines;
+mod prepared;
 mod receive;
 mod send;
 mod state;
 
-pub use send::Prepared;
+pub use prepared::Prepared;
 pub use state::{ReadyState, Role, State};
 
 use super::close;
+use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
+use super::extension::Agreed;
 use super::frame::Opcode;
 use super::message::{Inbox, Position, Received};
 use super::opening::{Expected, Opening, Unaccepted};
@@ -66,8 +70,10 @@ pub enum Event<'b> {
 #[derive(Debug)]
 pub struct Connection<X = ()> {
     state: State,
-    role: Role,
     modes: Modes,
+    /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
+    pinged: u8,
+    agreed: Agreed,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -87,6 +93,8 @@ struct Rare<X> {
     opened: Option<Tick>,
     /// What its traces are labelled with.
     label: u64,
+    /// What it needs to compress, if messages refer to earlier ones.
+    contexts: Option<Box<Contexts>>,
     extra: X,
 }
 
@@ -99,6 +107,8 @@ impl Modes {
     const TRACED: Modes = Modes(1);
     /// Messages are handed out as they arrive.
     const PIECES: Modes = Modes(1 << 1);
+    /// We opened the connection.
+    const CLIENT: Modes = Modes(1 << 3);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
 
@@ -120,8 +130,12 @@ impl<X: Default> Connection<X> {
     pub const fn new(role: Role, now: Tick) -> Connection<X> {
         Connection {
             state: State::Handshaking,
-            role,
-            modes: Modes(0),
+            modes: match role {
+                Role::Server => Modes(0),
+                Role::Client => Modes::CLIENT,
+            },
+            pinged: 0,
+            agreed: Agreed::NOTHING,
             since: now,
             outbox: None,
             inbox: None,
@@ -134,14 +148,15 @@ impl<X: Default> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
         let rare = connection.rare();
-        outbox.append(|out| rare.expected = Some(opening.encode(out)));
+        let deflate = shared.compression.offer();
+        outbox.append(|out| rare.expected = Some(opening.encode(deflate, out)));
         connection.outbox = Some(outbox);
         connection
     }
 
     /// Which side we are.
     pub const fn role(&self) -> Role {
-        self.role
+        if self.modes.has(Modes::CLIENT) { Role::Client } else { Role::Server }
     }
 
     /// Where it stands.
@@ -227,13 +242,14 @@ impl<X: Default> Connection<X> {
     fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let expected = self.rare().expected.take();
         let judged = match expected {
-            Some(expected) => expected.judge(head),
+            Some(expected) => expected.judge(&shared.compression, head),
             None => Err(Unaccepted::BadResponse("nothing was asked")),
         };
         match judged {
-            Ok(subprotocol) => {
+            Ok(accepted) => {
+                self.agree(shared, accepted.agreed);
                 self.open(shared, now);
-                Some(subprotocol)
+                Some(accepted.subprotocol)
             }
             Err(why) => {
                 self.end(shared, CloseReason::Unaccepted(why));
@@ -255,11 +271,15 @@ impl<X: Default> Connection<X> {
             Answer::Upgrade(upgrade) => {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
                 let mut outcome = Ok(());
-                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, out));
+                let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
+                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, response, out));
                 self.record(shared, || outbox.to_trace());
                 self.outbox = Some(outbox);
                 match outcome {
-                    Ok(()) => self.open(shared, now),
+                    Ok(()) => {
+                        self.agree(shared, agreed.unwrap_or_default());
+                        self.open(shared, now);
+                    }
                     Err(rejection) => self.reject(shared, now, &ticket, rejection),
                 }
                 outcome
@@ -354,6 +374,7 @@ impl<X: Default> Connection<X> {
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }
+        self.release_contexts(shared);
         self.rare().reason = Some(reason);
         self.since = now;
         self.enter(shared, State::Draining);
@@ -383,6 +404,7 @@ impl<X: Default> Connection<X> {
             self.rare().reason = Some(reason);
         }
         self.enter(shared, State::Closed);
+        self.release_contexts(shared);
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }

@@ -1,0 +1,11 @@
+//! What an embedder gets beyond messages: connections to other servers, messages in pieces, traces, proxies.
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod outgoing;
+mod pieces;
+mod proxies;
+mod topics;
+mod traces;

@@ -1,0 +1,241 @@
+//! `Clients::connect`: the client's role in the same loop.
+
+use crate::common::{Running, WAIT, Wire, echo_script, request, script, serve, serve_with, text};
+use lariat::{
+    CloseCode, CloseReason, Config, ConnectOptions, OpeningError, ReadyState, SendError, Timeout, Unaccepted, Upgrade,
+};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+fn url(addr: SocketAddr) -> String {
+    format!("ws://{addr}/echo?x=1")
+}
+
+fn connect(running: &Running, url: &str, options: ConnectOptions) -> Result<lariat::ClientId, OpeningError> {
+    let url = url.to_owned();
+    running.ask(move |clients| clients.connect(&url, &options))
+}
+
+/// A server of literal bytes: takes one connection, reads the request's head, and goes on as `serve` says.
+fn literal_server(serve: impl FnOnce(String, TcpStream) + Send + 'static) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("an address");
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).expect("a request") > 0, "{head:?}");
+        }
+        serve(head, reader.into_inner());
+    });
+    (addr, thread)
+}
+
+fn accept_of(head: &str) -> String {
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+    tungstenite::handshake::derive_accept_key(key.as_bytes())
+}
+
+#[test]
+fn a_loop_talks_to_another_one_and_closes_properly() {
+    let (script_there, ears_there) = echo_script();
+    let there = serve(script_there);
+    let (script_here, ears) = script();
+    let here = serve(script_here.on_open(|clients, id| {
+        assert!(clients.is_outgoing(id));
+        clients.send(id, "hello").expect("it is open");
+    }));
+    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is good");
+    assert_eq!(ears.open(), id);
+    ears.until(&crate::common::Told::Message(id, b"hello".to_vec()));
+    assert_eq!(here.ask(move |clients| clients.ready_state(id)), ReadyState::Open);
+    here.ask(move |clients| clients.close(id, CloseCode::Library(4_000), "enough")).expect("it is open");
+    let (closed, reason) = ears.close();
+    assert_eq!(closed, id);
+    assert!(matches!(&reason, CloseReason::Local(frame) if frame.reason.as_str() == "enough"), "{reason:?}");
+    assert!(matches!(ears_there.close().1, CloseReason::Peer(Some(frame)) if frame.code == CloseCode::Library(4_000)));
+    assert_eq!(here.ask(move |clients| clients.send(id, "late")), Err(SendError::Gone));
+}
+
+#[test]
+fn large_messages_go_both_ways_masked() {
+    let there = serve(echo_script().0);
+    let payload: Vec<u8> = (0..900_000_u32).map(|i| (i * 7) as u8).collect();
+    let (script, ears) = script();
+    let sent = payload.clone();
+    let here = serve(script.on_open(move |clients, id| clients.send(id, &sent).expect("it is open")));
+    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is good");
+    ears.until(&crate::common::Told::Message(id, payload));
+}
+
+#[test]
+fn the_request_is_as_rfc_6455_4_1_asks_and_keys_are_never_the_same() {
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (addr, server) = literal_server(move |head, mut stream| {
+            let accept = accept_of(&head);
+            write!(
+                stream,
+                "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\
+                 Sec-WebSocket-Protocol: talk\r\n\r\n"
+            )
+            .expect("the client reads");
+            let mut frame = [0; 8];
+            stream.read_exact(&mut frame).expect("a frame");
+            sender.send((head, frame)).expect("the test waits");
+        });
+        let (script, ears) = script();
+        let here = serve(script.on_open(|clients, id| {
+            assert_eq!(clients.subprotocol(id), Some("talk"));
+            clients.send(id, "hi").expect("it is open");
+        }));
+        let options = ConnectOptions::new()
+            .subprotocol("chat")
+            .subprotocol("talk")
+            .header(lariat::http::header::AUTHORIZATION, lariat::http::HeaderValue::from_static("Bearer x"));
+        connect(&here, &url(addr), options).expect("the URL is good");
+        ears.open();
+        let (head, frame) = receiver.recv_timeout(WAIT).expect("the server was asked");
+        server.join().expect("the server is content");
+        assert!(head.starts_with("GET /echo?x=1 HTTP/1.1\r\n"), "{head}");
+        for line in [
+            format!("Host: {addr}").as_str(),
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Protocol: chat, talk",
+            "Authorization: Bearer x",
+        ] {
+            assert_eq!(head.lines().filter(|found| *found == line).count(), 1, "{line} in {head}");
+        }
+        assert_eq!(frame[..2], [0x81, 0x82], "the frame is masked");
+        assert_eq!([frame[6] ^ frame[2], frame[7] ^ frame[3]], *b"hi");
+        keys.push((accept_of(&head), frame[2..6].to_vec()));
+    }
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn every_way_not_to_be_accepted_is_told_once() {
+    type IsExpected = fn(&CloseReason) -> bool;
+    let answers: [(&str, IsExpected); 4] = [
+        (
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+            |reason| matches!(reason, CloseReason::Unaccepted(Unaccepted::Status(status)) if status.as_u16() == 403),
+        ),
+        ("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n", |reason| {
+            matches!(reason, CloseReason::Unaccepted(Unaccepted::BadResponse(_)))
+        }),
+        ("SSH-2.0-OpenSSH\n", |reason| matches!(reason, CloseReason::Unaccepted(Unaccepted::BadResponse(_)))),
+        ("", |reason| *reason == CloseReason::Eof),
+    ];
+    for (answer, is_expected) in answers {
+        let (addr, server) = literal_server(move |_, mut stream| {
+            stream.write_all(answer.as_bytes()).expect("the client reads");
+        });
+        let (script, ears) = script();
+        let here = serve(script);
+        let id = connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+        let (closed, reason) = ears.close();
+        assert_eq!(closed, id);
+        assert!(is_expected(&reason), "{answer:?}: {reason:?}");
+        server.join().expect("the server is content");
+        drop(here);
+        assert!(ears.rest().is_empty(), "{answer:?}: neither on_open nor a second on_close");
+    }
+}
+
+#[test]
+fn nobody_there_and_silence_and_unknown_names_end_as_well() {
+    let mut config = Config::default();
+    config.limits.handshake_timeout = Duration::from_millis(300);
+    let (script, ears) = script();
+    let here = serve_with(config, script);
+
+    // A port that was free a moment ago.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    connect(&here, &url(free), ConnectOptions::new()).expect("the URL is good");
+    assert_eq!(ears.close().1, CloseReason::Io(std::io::ErrorKind::ConnectionRefused));
+
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is good");
+    assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
+
+    // RFC 6761: never resolves. Where the resolver itself takes too long, the deadline ends it.
+    connect(&here, "ws://name.invalid/", ConnectOptions::new()).expect("the URL is good");
+    let reason = ears.close().1;
+    assert!(matches!(reason, CloseReason::NameNotFound | CloseReason::Timeout(Timeout::Handshake)), "{reason:?}");
+}
+
+#[test]
+fn a_name_with_several_addresses_is_tried_one_by_one() {
+    // `localhost` is ::1 and 127.0.0.1 on most hosts, and this server listens on one of them alone.
+    let there = serve(echo_script().0);
+    let (script, ears) = script();
+    let here = serve(script);
+    let id = connect(&here, &format!("ws://localhost:{}/", there.addr.port()), ConnectOptions::new());
+    assert_eq!(ears.open(), id.expect("the URL is good"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_at_once() {
+    let here = serve(script().0);
+    let bad_header =
+        ConnectOptions::new().header(lariat::http::header::HOST, lariat::http::HeaderValue::from_static("elsewhere"));
+    for (url, options, error) in [
+        ("wss://localhost/", ConnectOptions::new(), OpeningError::BadScheme),
+        ("/echo", ConnectOptions::new(), OpeningError::BadUrl),
+        ("ws://localhost/", ConnectOptions::new().subprotocol("a b"), OpeningError::BadSubprotocol),
+        ("ws://localhost/", ConnectOptions::new().subprotocol("a").subprotocol("a"), OpeningError::BadSubprotocol),
+        ("ws://localhost/", bad_header, OpeningError::BadHeader),
+    ] {
+        assert_eq!(connect(&here, url, options), Err(error), "{url}");
+    }
+    assert_eq!(here.ask(|clients| clients.len()), 0);
+}
+
+#[test]
+fn a_server_that_masks_its_frames_is_failed() {
+    let (addr, server) = literal_server(|head, mut stream| {
+        let accept = accept_of(&head);
+        write!(
+            stream,
+            "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .expect("the client reads");
+        stream.write_all(&text("masked")).expect("the client reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the client closes");
+        assert_eq!((answer[0], answer[1] & 0x80), (0x88, 0x80), "a masked Close frame");
+    });
+    let (script, ears) = script();
+    let here = serve(script);
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+    assert_eq!(ears.close().1, CloseReason::Protocol(lariat::ProtocolError::MaskedFrame));
+    server.join().expect("the server is content");
+}
+
+#[test]
+fn a_connection_may_last_only_so_long() {
+    let mut config = Config::default();
+    config.limits.max_lifetime = Some(Duration::from_millis(100));
+    let (script, ears) = script();
+    let server = serve_with(config, script);
+    let mut wire = Wire::open(server.addr);
+    wire.expect_close(1001);
+    drop(wire);
+    assert_eq!(ears.close().1, CloseReason::Lifetime);
+}
+
+#[test]
+fn an_answer_with_an_unknown_subprotocol_never_leaves_the_server() {
+    let (script, _ears) = script();
+    let server = serve(script.on_request(|_, _, _| Upgrade::new().subprotocol("chat").into()));
+    let mut wire = Wire::connect(server.addr);
+    wire.send(request("/").as_bytes());
+    assert_eq!(wire.response().status(), 500);
+}

@@ -1,0 +1,55 @@
+//! A host that kept SIGPIPE at its default, as C programs do, survives its clients.
+#![cfg(unix)]
+#![allow(unsafe_code, reason = "only signal(2) brings the default back that Rust's runtime has changed")]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::{Told, Wire, request, script};
+use lariat::{LocalAddr, Server};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+#[test]
+fn writing_to_those_who_have_gone_raises_no_signal() {
+    // SAFETY: no handler is installed, the default disposition is set.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let path = std::env::temp_dir().join(format!("lariat-sigpipe-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let (script, ears) = script();
+    let server = Server::bind("127.0.0.1:0").and_then(|server| server.listen_unix(&path)).expect("free addresses");
+    let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("TCP comes first") };
+    let mut event_loop = server.start(script).expect("a loop");
+    for is_tcp in [true, false] {
+        let (tcp, unix) = if is_tcp {
+            let mut wire = Wire::connect(addr);
+            wire.send(request("/").as_bytes());
+            (Some(wire), None)
+        } else {
+            let mut stream = UnixStream::connect(&path).expect("the server listens");
+            stream.write_all(request("/").as_bytes()).expect("the server reads");
+            (None, Some(stream))
+        };
+        let id = loop {
+            event_loop.turn(Some(Duration::from_secs(1))).expect("a turn");
+            if let Some(Told::Open(id)) = ears.so_far().into_iter().find(|told| matches!(told, Told::Open(_))) {
+                break id;
+            }
+        };
+        event_loop.turn(Some(Duration::ZERO)).expect("a turn");
+        if let Some(stream) = &unix {
+            // With nothing unread, it ends with FIN rather than a reset, and what is queued will be written.
+            assert!((&mut &*stream).read(&mut [0; 1_024]).expect("an answer") > 100);
+        }
+        // Queued before the loop has heard of the end: this turn's write meets a closed stream.
+        if let Some(wire) = tcp {
+            wire.reset();
+        }
+        drop(unix);
+        event_loop.clients_mut().send(id, "is anybody there?").expect("it has not been heard of yet");
+        while !ears.so_far().iter().any(|told| matches!(told, Told::Close(closed, _) if *closed == id)) {
+            event_loop.turn(Some(Duration::from_secs(1))).expect("a turn");
+        }
+    }
+}
