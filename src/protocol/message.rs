@@ -300,9 +300,9 @@ impl PartialMessage {
         PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
     }
 
-    /// Whether it is compressed.
-    pub(super) const fn is_compressed(&self) -> bool {
-        matches!(self.payload, PartialPayload::Compressed(..))
+    /// A message that is handed out as it arrives.
+    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
     }
 
     /// A further frame of `length` bytes begins.

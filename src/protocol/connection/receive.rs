@@ -263,7 +263,8 @@ impl<X: Default> Connection<X> {
         let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
             true => PartialMessage::compressed(header.opcode, buffer),
-            false => PartialMessage { in_pieces: wants_pieces, ..PartialMessage::new(header.opcode, buffer) },
+            false if wants_pieces => PartialMessage::in_pieces(header.opcode, buffer),
+            false => PartialMessage::new(header.opcode, buffer),
         });
         if !message.in_pieces {
             message.begin_frame(header.length, &shared.limits)?;
