@@ -51,6 +51,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod protocol;
 mod server;
 
@@ -61,13 +65,15 @@ pub mod cli;
 pub mod site;
 
 pub use http;
+pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
     Answer, CloseReason, Deflate, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
     Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Unaccepted, Upgrade,
 };
 pub use server::{
-    ClientId, Clients, Config, ConfigError, ConnectOptions, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote,
-    RemoteError, Router, Server, TimerId,
+    ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, ForwardedHeader,
+    Handler, ListenOptions, LocalAddr, Outcome, Remote, RemoteError, Router, Server, TimerId,
 };
+pub use tungstenite::Message as OwnedMessage;
 pub use tungstenite::protocol::CloseFrame;
 pub use tungstenite::protocol::frame::coding::CloseCode;

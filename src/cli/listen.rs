@@ -9,10 +9,12 @@ use std::path::Path;
 /// The port of the textbook's `ws://localhost:9998/echo`.
 const PORT: u16 = 9998;
 
-/// Listens on each of `addresses`, or on both loopback addresses if there are none.
+/// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on both loopback
+/// addresses.
 pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
     if addresses.is_empty() {
-        return listen_on_loopback(server);
+        let (server, count) = listen_on_passed(server)?;
+        return if count == 0 { listen_on_loopback(server) } else { Ok(server) };
     }
     for address in addresses {
         server = match address.strip_prefix("unix:") {
@@ -29,6 +31,27 @@ pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Ser
         };
     }
     Ok(server)
+}
+
+/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and says how many.
+fn listen_on_passed(mut server: Server<()>) -> Result<(Server<()>, usize), Failure> {
+    let failed = |error| Failure(format!("cannot take over a socket that was passed in LISTEN_FDS: {error}"));
+    let mut passed = listenfd::ListenFd::from_env();
+    for index in 0..passed.len() {
+        if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+            server = server.listen_on(listener).map_err(failed)?;
+            continue;
+        }
+        #[cfg(unix)]
+        if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+            server = server.listen_on_unix(listener).map_err(failed)?;
+            continue;
+        }
+        return Err(Failure(format!(
+            "socket {index} of LISTEN_FDS is neither a listening TCP nor a listening Unix socket; see the .socket unit"
+        )));
+    }
+    Ok((server, passed.len()))
 }
 
 fn listen_on_loopback(server: Server<()>) -> Result<Server<()>, Failure> {

@@ -1,7 +1,7 @@
 //! `lariat serve`: the site, until a signal comes.
 
 use super::{Failure, listen, units};
-use crate::{Config, Drain, LocalAddr, Server, site};
+use crate::{Block, Config, Drain, ListenOptions, LocalAddr, Server, site};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -21,6 +21,12 @@ pub(super) struct Options {
     /// Do not compress messages, whatever clients offer
     #[arg(long)]
     no_deflate: bool,
+    /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block like 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "BLOCK")]
+    trust_proxy: Vec<Block>,
+    /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of --trust-proxy
+    #[arg(long, requires = "trust_proxy")]
+    proxy_protocol: bool,
 }
 
 /// Beyond the largest message, what may wait for a client that reads slowly.
@@ -35,8 +41,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.no_deflate {
         config.deflate = None;
     }
+    config.trusted_proxies = options.trust_proxy.iter().copied().collect();
+    let listen_options = ListenOptions { proxy_protocol: options.proxy_protocol, ..ListenOptions::default() };
     let failed = |error| Failure(format!("cannot start: {error}"));
-    let server = listen::listen(Server::new(config).map_err(failed)?, &options.listen)?;
+    let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
     #[cfg(unix)]
     let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
     announce(&server.local_addrs());

@@ -256,6 +256,8 @@ pub enum CloseReason {
     Refused(StatusCode),
     /// The server to which we connected did not accept.
     Unaccepted(Unaccepted),
+    /// On a listener with the PROXY protocol: no such header, or not from a trusted proxy.
+    BadProxyHeader,
     /// The name of the server to which we wanted to connect has no address.
     NameNotFound,
     /// The connection had lasted as long as it may; the peer was sent 1001.
@@ -277,6 +279,7 @@ impl CloseReason {
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
             | CloseReason::Unaccepted(_)
+            | CloseReason::BadProxyHeader
             | CloseReason::NameNotFound => CloseCode::Abnormal,
             CloseReason::Lifetime => CloseCode::Away,
         }
@@ -306,6 +309,7 @@ impl fmt::Display for CloseReason {
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
+            CloseReason::BadProxyHeader => f.write_str("no PROXY header of a trusted proxy"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),
             CloseReason::Lifetime => f.write_str("the connection had lasted as long as it may"),
         }

@@ -236,6 +236,9 @@ impl Agreed {
     /// No compression.
     pub const NOTHING: Agreed = Agreed(0);
 
+    /// Each message is compressed by itself, in the largest window.
+    pub const USUAL: Agreed = Agreed(Agreed::COMPRESSED | Agreed::WINDOW);
+
     /// What a response means for a side that compresses as `deflate` says. `takeover` is what it has
     /// offered, or responded with.
     pub fn new(role: Role, response: Parameters, deflate: &Deflate, takeover: Takeover) -> Agreed {

@@ -54,6 +54,27 @@ impl<'a> Message<'a> {
     }
 }
 
+/// A message with an owner.
+impl From<Message<'_>> for tungstenite::Message {
+    fn from(message: Message<'_>) -> tungstenite::Message {
+        message.into_owned()
+    }
+}
+
+/// A message that has an owner, borrowed. Control frames are no messages: their payload counts as binary.
+impl<'a> From<&'a tungstenite::Message> for Message<'a> {
+    fn from(owned: &'a tungstenite::Message) -> Message<'a> {
+        match owned {
+            tungstenite::Message::Text(text) => Message::Text(text.as_str()),
+            tungstenite::Message::Binary(bytes)
+            | tungstenite::Message::Ping(bytes)
+            | tungstenite::Message::Pong(bytes) => Message::Binary(bytes),
+            tungstenite::Message::Close(_) => Message::Binary(&[]),
+            tungstenite::Message::Frame(frame) => Message::Binary(frame.payload()),
+        }
+    }
+}
+
 impl<'a> From<&'a str> for Message<'a> {
     fn from(text: &'a str) -> Message<'a> {
         Message::Text(text)

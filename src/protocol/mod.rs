@@ -21,7 +21,8 @@
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
 //! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
-//! `compression` (its shared and its own parts) → `outbox` → `connection` (the state machine, with its picture) → `error`.
+//! `compression` (who has a compressor) → `outbox` → `connection` (the state machine, with its picture) →
+//! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
 mod close;
 mod compression;
@@ -30,6 +31,7 @@ mod connection;
 mod deflate;
 mod error;
 mod extension;
+pub mod forwarded;
 mod frame;
 mod input;
 mod limits;
@@ -37,6 +39,7 @@ mod mask;
 mod message;
 mod opening;
 mod outbox;
+pub mod proxy;
 mod request;
 mod response;
 mod shared;

@@ -63,6 +63,11 @@ impl Opening {
         if authority.as_str().contains('@') || url.contains('#') || authority.host().is_empty() {
             return Err(OpeningError::BadUrl);
         }
+        let port = match (authority.port_u16(), authority.as_str() == authority.host()) {
+            (Some(port), _) => port,
+            (None, true) => 80,
+            (None, false) => return Err(OpeningError::BadUrl),
+        };
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
         let opening = Opening {
@@ -73,7 +78,7 @@ impl Opening {
             is_plain: false,
         };
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok((opening, name, authority.port_u16().unwrap_or(80)))
+        Ok((opening, name, port))
     }
 
     /// Offers subprotocols, the preferred one first.
@@ -240,7 +245,8 @@ mod tests {
             let accept = format!("Sec-WebSocket-Accept: {}", expected.accept);
             let lines: Vec<&str> =
                 lines.iter().map(|line| if *line == "ACCEPT" { accept.as_str() } else { line }).collect();
-            let head = format!("HTTP/1.1 {status}\r\n{}\r\n\r\n", lines.join("\r\n"));
+            let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
             expected.judge(&Compression::default(), head.as_bytes()).map(|accepted| accepted.subprotocol)
         };
         let (upgrade, connection) = ("upgrade: WebSocket", "connection: keep-alive, Upgrade");

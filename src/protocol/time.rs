@@ -68,6 +68,12 @@ impl Epoch {
     pub fn tick(self, now: Instant) -> Tick {
         Tick(now.saturating_duration_since(self.0).as_millis() as u32)
     }
+
+    /// When the tick `due` begins, seen from `now`; `now` itself if it has begun.
+    pub fn instant(self, due: Tick, now: Instant) -> Instant {
+        let begun = now.saturating_duration_since(self.0).subsec_nanos() % 1_000_000;
+        now + due.since(self.tick(now)).saturating_sub(Duration::from_nanos(begun.into()))
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +90,17 @@ mod tests {
         assert_eq!(after.since(before), Duration::from_millis(10));
         assert_eq!(before.since(after), Duration::ZERO);
         assert_eq!(after.earlier(before), before);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "there is no other way to make an Instant")]
+    fn a_tick_begins_when_its_count_of_milliseconds_has_passed() {
+        let (start, micros) = (Instant::now(), Duration::from_micros);
+        let (epoch, now) = (Epoch::new(start), start + micros(10_700));
+        assert_eq!(epoch.tick(now), Tick(10));
+        assert_eq!(epoch.instant(Tick(13), now), start + micros(13_000));
+        assert_eq!(epoch.instant(Tick(10), now), now);
+        assert_eq!(epoch.instant(Tick(5), now), now);
     }
 
     #[test]

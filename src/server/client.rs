@@ -74,6 +74,8 @@ pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
     /// The address that a trusted proxy gave.
     pub(crate) proxied: Option<SocketAddr>,
+    /// What has arrived of a proxy's header.
+    pub(crate) proxy_header: Vec<u8>,
     /// If we connect to it.
     pub(crate) outgoing: Option<Outgoing>,
 }
@@ -108,6 +110,8 @@ impl Flags {
     pub(crate) const READ_CLOSED: Flags = Flags(1 << 6);
     /// In the queue of those that are to be removed.
     pub(crate) const REAP_QUEUED: Flags = Flags(1 << 7);
+    /// It must begin with a header of the PROXY protocol.
+    pub(crate) const PROXIED: Flags = Flags(1 << 9);
     /// Our half of the stream has been closed.
     pub(crate) const HALF_CLOSED: Flags = Flags(1 << 8);
 

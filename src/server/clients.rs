@@ -328,7 +328,9 @@ impl<D> Clients<D> {
             self.timer_extras.insert(index, TimerExtra { period, route: self.route });
         }
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after));
+        // The present millisecond has begun already, so it does not count.
+        let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
+        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after.saturating_add(rest)));
         TimerId { index, generation }
     }
 
@@ -480,6 +482,10 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let client = &self.slab[index];
+        if client.deadline.due().is_some() && client.connection.only_listens() {
+            // All of its deadlines move away with each byte that it hears.
+            return;
+        }
         let Some(due) = client.connection.deadline(&self.shared.limits, self.now) else { return };
         if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };

@@ -1,5 +1,6 @@
 //! Every limit, timeout and option of a server, in one place.
 
+use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
 use crate::protocol::{Deflate, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
@@ -33,11 +34,11 @@ pub struct Config {
     /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12 to 32 bytes
     /// each.
     pub events_per_turn: usize,
-    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it).
-    /// Default 4,096.
-    pub backlog: u32,
-    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default `false`.
-    pub reuse_port: bool,
+    /// Proxies that are believed when they say where a client is. Default: none.
+    pub trusted_proxies: TrustedProxies,
+    /// The header in which trusted HTTP proxies say it. Only one counts: a proxy hands the other one on as the
+    /// client wrote it. Default `X-Forwarded-For`.
+    pub forwarded_header: ForwardedHeader,
     /// How many calls of [`Remote`](crate::Remote)s may wait for the loop. Default 65,536.
     pub remote_queue: usize,
 }
@@ -51,9 +52,60 @@ impl Default for Config {
             max_connections: None,
             accepts_per_turn: 256,
             events_per_turn: 1_024,
+            trusted_proxies: TrustedProxies::new(),
+            forwarded_header: ForwardedHeader::XForwardedFor,
+            remote_queue: 1 << 16,
+        }
+    }
+}
+
+/// Where an HTTP proxy says whom it speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, which most proxies use.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// Options of a listening socket. The sockets that it accepts inherit them.
+///
+/// ```
+/// let mut options = lariat::ListenOptions::default();
+/// options.keepalive = Some(std::time::Duration::from_secs(60));
+/// let server = lariat::Server::<()>::new(lariat::Config::default())?.options(options).listen("127.0.0.1:0")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it).
+    /// Default 4,096.
+    pub backlog: u32,
+    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default `false`.
+    pub reuse_port: bool,
+    /// An IPv6 address takes IPv4 connections, too, if it is the unspecified one (`IPV6_V6ONLY` is off). Default `false`.
+    pub dual_stack: bool,
+    /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket protocol do the
+    /// same and more.
+    pub keepalive: Option<Duration>,
+    /// A connection breaks when what was written has not been acknowledged for this long (`TCP_USER_TIMEOUT`; on
+    /// Linux alone). Default `None`: the kernel's own, about 15 minutes.
+    pub user_timeout: Option<Duration>,
+    /// Every connection must begin with a header of the PROXY protocol, version 1 or 2, from one of
+    /// [`trusted_proxies`](Config::trusted_proxies). Default `false`.
+    pub proxy_protocol: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
             backlog: 4_096,
             reuse_port: false,
-            remote_queue: 1 << 16,
+            dual_stack: false,
+            keepalive: None,
+            user_timeout: None,
+            proxy_protocol: false,
         }
     }
 }
@@ -112,7 +164,6 @@ impl Config {
             ("read_buffer", self.read_buffer < 1_024, "must be at least 1 KiB"),
             ("accepts_per_turn", self.accepts_per_turn == 0, "must be at least 1"),
             ("events_per_turn", self.events_per_turn == 0, "must be at least 1"),
-            ("backlog", self.backlog == 0 || self.backlog > i32::MAX as u32, "must lie between 1 and 2^31 - 1"),
             ("remote_queue", self.remote_queue == 0, "must be at least 1"),
         ];
         let deflate = self.deflate.iter().flat_map(check_deflate);

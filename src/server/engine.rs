@@ -14,6 +14,8 @@ use super::client::{ClientId, Flags};
 use super::clients::{Clients, Expired};
 use super::config::Config;
 use super::handler::Handler;
+use super::listener::Arrival;
+use super::proxied::Trust;
 use super::remote::Remote;
 use super::socket::{Readiness, Socket};
 use crate::protocol::time::Tick;
@@ -32,6 +34,7 @@ const EXPIRIES_PER_TURN: usize = 4_096;
 pub(crate) struct Engine<H: Handler> {
     pub(crate) handler: H,
     pub(crate) clients: Clients<H::Data>,
+    pub(super) trust: Trust,
     read_buffer: Vec<u8>,
 }
 
@@ -42,7 +45,7 @@ impl<H: Handler> Engine<H> {
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
-        Engine { handler, clients, read_buffer }
+        Engine { handler, clients, trust: Trust::new(config), read_buffer }
     }
 
     /// Whether something is pending that waits for no event.
@@ -56,8 +59,11 @@ impl<H: Handler> Engine<H> {
     }
 
     /// A new connection; returns its place.
-    pub(crate) fn accept(&mut self, socket: Socket) -> usize {
+    pub(crate) fn accept(&mut self, socket: Socket, arrival: Arrival) -> usize {
         let index = self.clients.insert(socket, Connection::new(Role::Server, self.clients.now));
+        if arrival == Arrival::Proxied {
+            self.clients.slab[index].flags.set(Flags::PROXIED);
+        }
         log::debug!("{} connected", self.clients.slab[index].id(index));
         index
     }
@@ -138,7 +144,11 @@ impl<H: Handler> Engine<H> {
                 if count == buffer.len() || client.flags.has(Flags::READ_CLOSED) {
                     self.clients.queue_read(index);
                 }
-                self.deliver(index, &mut buffer[..count]);
+                if self.clients.slab[index].flags.has(Flags::PROXIED) {
+                    self.receive_proxied(index, &buffer[..count]);
+                } else {
+                    self.deliver(index, &mut buffer[..count]);
+                }
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => client.flags.clear(Flags::READ_CLOSED),
@@ -172,7 +182,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Hands bytes to the conversation, and its events to the application.
-    fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
+    pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
         let mut input = Input::new(bytes);
         let now = self.clients.now;
         loop {
@@ -209,6 +219,7 @@ impl<H: Handler> Engine<H> {
     fn request(&mut self, index: usize, head: &[u8]) {
         let (ticket, answer) = match Request::parse(head) {
             Ok(request) => {
+                self.note_forwarded(index, &request);
                 let ticket = Ticket::new(&request);
                 match self.clients.refuses_upgrades() {
                     Some(rejection) if request.is_upgrade() => (ticket, Err(rejection)),

@@ -131,9 +131,7 @@ impl<H: Handler> EventLoop<H> {
         if self.has_work() {
             return Some(self.now);
         }
-        let due = self.next_due()?;
-        let now = self.engine.clients.now;
-        Some(if due.is_due(now) { self.now } else { self.now + due.since(now) })
+        self.next_due().map(|due| self.epoch.instant(due, self.now))
     }
 
     /// How the server stopped, once it has.
@@ -186,11 +184,13 @@ impl<H: Handler> EventLoop<H> {
         self.now = read_clock();
         self.engine.clients.now = self.epoch.tick(self.now);
         let mut is_woken = false;
+        #[cfg(all(unix, feature = "signals"))]
+        let mut is_signalled = false;
         for event in &self.events {
             match event.token() {
                 WAKER => is_woken = true,
                 #[cfg(all(unix, feature = "signals"))]
-                SIGNALS => {}
+                SIGNALS => is_signalled = true,
                 Token(token) if token >= FIRST_LISTENER => self.listeners[token - FIRST_LISTENER].ready = true,
                 Token(client) => self.engine.ready(Readiness {
                     client,
@@ -206,7 +206,9 @@ impl<H: Handler> EventLoop<H> {
             }
         }
         #[cfg(all(unix, feature = "signals"))]
-        self.obey_signals();
+        if is_signalled {
+            self.obey_signals();
+        }
         Ok(())
     }
 
@@ -222,7 +224,7 @@ impl<H: Handler> EventLoop<H> {
                 match self.listeners[index].accept() {
                     Ok(socket) => {
                         self.accept_again = None;
-                        let client = self.engine.accept(socket);
+                        let client = self.engine.accept(socket, self.listeners[index].arrival);
                         let socket = &mut self.engine.clients.slab[client].socket;
                         if let Err(error) = socket.register(self.poll.registry(), Token(client)) {
                             log::error!("cannot watch a new connection: {error}");

@@ -1,6 +1,6 @@
 //! Where do connections come from?
 
-use super::config::Config;
+use super::config::ListenOptions;
 use super::socket::Socket;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -9,21 +9,33 @@ use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
+use std::os::unix::net::UnixListener;
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: ListeningSocket,
+    pub(crate) arrival: Arrival,
     /// There may be connections to accept; no new edge comes for them.
     pub(crate) ready: bool,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// With the client's own bytes.
+    Direct,
+    /// With a header of the PROXY protocol.
+    Proxied,
 }
 
 #[derive(Debug)]
 enum ListeningSocket {
     Tcp(mio::net::TcpListener),
     #[cfg(unix)]
-    Unix(mio::net::UnixListener, UnixPath),
+    Unix(mio::net::UnixListener, Option<UnixPath>),
 }
 
 /// Where a server listens.
@@ -48,53 +60,76 @@ impl fmt::Display for LocalAddr {
 }
 
 impl Listener {
-    /// Listens on a TCP address. An IPv6 address means IPv6 alone.
-    pub(crate) fn tcp(addr: SocketAddr, config: &Config) -> io::Result<Listener> {
+    /// Listens on a TCP address.
+    pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
         if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
+            socket.set_only_v6(!options.dual_stack)?;
         }
         #[cfg(unix)]
         {
             socket.set_reuse_address(true)?;
-            if config.reuse_port {
+            if options.reuse_port {
                 socket.set_reuse_port(true)?;
             }
         }
         socket.bind(&addr.into())?;
-        socket.listen(config.backlog as i32)?;
-        Listener::from_tcp(socket.into())
+        socket.listen(backlog(options))?;
+        Listener::from_tcp(socket.into(), options)
     }
 
     /// Takes over a socket that listens already.
-    pub(crate) fn from_tcp(listener: TcpListener) -> io::Result<Listener> {
+    pub(crate) fn from_tcp(listener: TcpListener, options: &ListenOptions) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
+        let socket = socket2::SockRef::from(&listener);
         // On Linux, accepted sockets inherit it; elsewhere `accept` sets it.
-        socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
-        Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener))))
+        socket.set_tcp_nodelay(true)?;
+        if let Some(after) = options.keepalive {
+            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(after))?;
+        }
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+        Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener)), options))
     }
 
     /// Listens on a Unix socket, whose file is made, and removed in the end.
     #[cfg(unix)]
-    pub(crate) fn unix(path: &Path, config: &Config) -> io::Result<Listener> {
+    pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
         socket.bind(&socket2::SockAddr::unix(path)?)?;
         let path = UnixPath::of(path)?;
-        socket.listen(config.backlog as i32)?;
-        socket.set_nonblocking(true)?;
-        let listener = std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket));
-        Ok(Listener::new(ListeningSocket::Unix(mio::net::UnixListener::from_std(listener), path)))
+        socket.listen(backlog(options))?;
+        let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+        Listener::from_unix(listener, Some(path), options)
     }
 
-    const fn new(socket: ListeningSocket) -> Listener {
-        Listener { socket, ready: true }
+    /// Takes over a Unix socket that listens already; its file stays whose it is.
+    #[cfg(unix)]
+    pub(crate) fn from_unix(
+        listener: UnixListener,
+        path: Option<UnixPath>,
+        options: &ListenOptions,
+    ) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        let listener = mio::net::UnixListener::from_std(listener);
+        Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
+    }
+
+    const fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
+        let arrival = if options.proxy_protocol { Arrival::Proxied } else { Arrival::Direct };
+        Listener { socket, arrival, ready: true }
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<LocalAddr> {
         match &self.socket {
             ListeningSocket::Tcp(listener) => listener.local_addr().map(LocalAddr::Tcp),
             #[cfg(unix)]
-            ListeningSocket::Unix(_, path) => Ok(LocalAddr::Unix(path.path.clone())),
+            ListeningSocket::Unix(_, Some(path)) => Ok(LocalAddr::Unix(path.path.clone())),
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener, None) => {
+                let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf);
+                Ok(LocalAddr::Unix(path.unwrap_or_default()))
+            }
         }
     }
 
@@ -120,10 +155,14 @@ impl Listener {
     }
 }
 
+fn backlog(options: &ListenOptions) -> i32 {
+    i32::try_from(options.backlog.max(1)).unwrap_or(i32::MAX)
+}
+
 /// A socket's file: removed with its listener, if it is still the same file.
 #[cfg(unix)]
 #[derive(Debug)]
-struct UnixPath {
+pub(crate) struct UnixPath {
     path: PathBuf,
     device: u64,
     inode: u64,

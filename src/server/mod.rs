@@ -7,10 +7,12 @@
 //! | `client` | what does the server know of one connection? |
 //! | `clients` | what can an application do with its clients? |
 //! | `handler` | what does an application tell the server to do? |
+//! | `closures` | how small can an application be? |
 //! | `router` | how is an application composed of small ones? |
 //! | `topics` | who gets what is published? |
 //! | `timers` | what is due, and when is the next thing due? |
 //! | `connect` | how does a loop connect to other servers? |
+//! | `proxied` | where is a client that comes through proxies? |
 //! | `socket`, `listener` | which streams, and where do they come from? |
 //! | `remote` | how does another thread reach the loop? |
 //! | `shutdown`, `signals` | how does a server end? |
@@ -18,12 +20,14 @@
 
 mod client;
 mod clients;
+mod closures;
 mod config;
 mod connect;
 mod engine;
 mod event_loop;
 mod handler;
 mod listener;
+mod proxied;
 mod remote;
 mod router;
 mod shutdown;
@@ -35,7 +39,8 @@ mod topics;
 
 pub use client::ClientId;
 pub use clients::{Clients, TimerId};
-pub use config::{Config, ConfigError};
+pub use closures::{ClosureServer, Closures};
+pub use config::{Config, ConfigError, ForwardedHeader, ListenOptions};
 pub use connect::ConnectOptions;
 pub use event_loop::EventLoop;
 pub use handler::Handler;
@@ -60,6 +65,7 @@ pub struct Server<D = ()> {
     listeners: Vec<Listener>,
     queue: Arc<Queue<D>>,
     config: Config,
+    options: ListenOptions,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
 }
@@ -90,9 +96,17 @@ impl<D> Server<D> {
             listeners: Vec::new(),
             queue,
             config,
+            options: ListenOptions::default(),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
         })
+    }
+
+    /// Options for the listening sockets that are added from now on.
+    #[must_use]
+    pub fn options(mut self, options: ListenOptions) -> Server<D> {
+        self.options = options;
+        self
     }
 
     /// Listens on an address, too.
@@ -111,7 +125,7 @@ impl<D> Server<D> {
     ///
     /// As [`bind`](Self::bind); the server is as before then.
     pub fn listen_also(&mut self, addrs: impl ToSocketAddrs) -> io::Result<()> {
-        let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.config));
+        let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.options));
         self.listeners.append(&mut listeners.collect::<io::Result<Vec<Listener>>>()?);
         Ok(())
     }
@@ -123,7 +137,7 @@ impl<D> Server<D> {
     /// There is something at `path` already, or the file cannot be made.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
-        self.listeners.push(Listener::unix(path.as_ref(), &self.config)?);
+        self.listeners.push(Listener::unix(path.as_ref(), &self.options)?);
         Ok(self)
     }
 
@@ -133,7 +147,18 @@ impl<D> Server<D> {
     ///
     /// The socket cannot be made non-blocking.
     pub fn listen_on(mut self, listener: TcpListener) -> io::Result<Server<D>> {
-        self.listeners.push(Listener::from_tcp(listener)?);
+        self.listeners.push(Listener::from_tcp(listener, &self.options)?);
+        Ok(self)
+    }
+
+    /// Takes over a Unix socket that listens already, too. Its file is not removed in the end.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be made non-blocking.
+    #[cfg(unix)]
+    pub fn listen_on_unix(mut self, listener: std::os::unix::net::UnixListener) -> io::Result<Server<D>> {
+        self.listeners.push(Listener::from_unix(listener, None, &self.options)?);
         Ok(self)
     }
 

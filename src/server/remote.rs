@@ -86,9 +86,9 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let message = Owned::new(message.into());
+        let message = message.into().into_owned();
         self.run(move |clients| {
-            let _ = clients.send(id, message.as_message());
+            let _ = clients.send(id, &message);
         })
     }
 
@@ -98,9 +98,9 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let (topic, message) = (topic.into(), Owned::new(message.into()));
+        let (topic, message) = (topic.into(), message.into().into_owned());
         self.run(move |clients| {
-            clients.publish(&topic, message.as_message());
+            clients.publish(&topic, &message);
         })
     }
 
@@ -123,28 +123,6 @@ impl<D> Remote<D> {
     /// As [`run`](Self::run).
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
         self.run(move |clients| clients.shutdown(drain))
-    }
-}
-
-/// A message on its way between threads.
-enum Owned {
-    Text(String),
-    Binary(Vec<u8>),
-}
-
-impl Owned {
-    fn new(message: Message<'_>) -> Owned {
-        match message {
-            Message::Text(text) => Owned::Text(text.to_owned()),
-            Message::Binary(bytes) => Owned::Binary(bytes.to_vec()),
-        }
-    }
-
-    fn as_message(&self) -> Message<'_> {
-        match self {
-            Owned::Text(text) => Message::Text(text),
-            Owned::Binary(bytes) => Message::Binary(bytes),
-        }
     }
 }
 

@@ -20,22 +20,35 @@ impl<X: Default> Connection<X> {
             State::Closing | State::Draining | State::Flushing => Some(self.since.after(limits.close_timeout)),
             State::Closed => None,
             State::Open => {
-                let ping = limits.ping_interval.map(|interval| self.next_ping(interval, now));
-                let [idle, lifetime] = [self.idle_deadline(limits), self.lifetime_deadline(limits)];
+                let [ping, idle] = [self.ping_deadline(limits, now), self.idle_deadline(limits)];
                 let [message, write] = [self.message_deadline(limits), self.write_deadline(limits)];
+                let lifetime = self.lifetime_deadline(limits);
                 [ping, idle, lifetime, message, write].into_iter().flatten().reduce(Tick::earlier)
             }
         }
     }
 
-    /// The next whole multiple of `interval` in the peer's silence.
-    fn next_ping(&self, interval: Duration, now: Tick) -> Tick {
-        let silent = now.since(self.since);
-        if silent < interval {
-            return self.since.after(interval);
+    /// Whether it is open, nothing is incomplete and nothing unsent: no deadline can come before the one that was
+    /// known when it was so last.
+    #[inline]
+    pub const fn only_listens(&self) -> bool {
+        matches!(self.state, State::Open) && self.inbox.is_none() && self.outbox.is_none()
+    }
+
+    /// At each whole interval of the peer's silence, once: `now` if a ping is overdue.
+    fn ping_deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
+        let interval = limits.ping_interval?;
+        if now.since(self.since) < interval {
+            return Some(self.since.after(interval));
         }
-        let intervals = silent.as_millis() / interval.as_millis().max(1) + 1;
-        self.since.after(interval.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX)))
+        let (intervals, next) = self.silence(interval, now);
+        Some(if intervals == self.pinged { now.after(next) } else { now })
+    }
+
+    /// For how many whole intervals the peer has been silent, modulo 256, and how long until the next one is over.
+    fn silence(&self, interval: Duration, now: Tick) -> (u8, Duration) {
+        let (silent, interval) = (now.since(self.since).as_nanos(), interval.as_nanos().max(1));
+        ((silent / interval) as u8, Duration::from_nanos((interval - silent % interval) as u64))
     }
 
     fn idle_deadline(&self, limits: &Limits) -> Option<Tick> {
@@ -73,7 +86,9 @@ impl<X: Default> Connection<X> {
                     self.close_and_drain(shared, now, CloseCode::Away, "silent for too long", reason);
                 } else if is_due(self.lifetime_deadline(limits)) {
                     self.close_and_drain(shared, now, CloseCode::Away, "lifetime is over", CloseReason::Lifetime);
-                } else if limits.ping_interval.is_some_and(|interval| now.since(self.since) >= interval) {
+                } else if let Some(interval) = limits.ping_interval.filter(|_| is_due(self.ping_deadline(limits, now)))
+                {
+                    self.pinged = self.silence(interval, now).0;
                     self.queue(shared, Opcode::Ping, b"");
                 }
             }

@@ -72,7 +72,8 @@ pub struct Connection<X = ()> {
     state: State,
     role: Role,
     modes: Modes,
-    agreed: Agreed,
+    /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
+    pinged: u8,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -92,6 +93,8 @@ struct Rare<X> {
     opened: Option<Tick>,
     /// What its traces are labelled with.
     label: u64,
+    /// What has been agreed on with the peer, if it is not the usual.
+    agreed: Option<Agreed>,
     /// What it needs to compress, if messages refer to earlier ones.
     contexts: Option<Box<Contexts>>,
     extra: X,
@@ -108,6 +111,8 @@ impl Modes {
     const PIECES: Modes = Modes(1 << 1);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
+    /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
+    const COMPRESSED: Modes = Modes(1 << 3);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0
@@ -129,7 +134,7 @@ impl<X: Default> Connection<X> {
             state: State::Handshaking,
             role,
             modes: Modes(0),
-            agreed: Agreed::NOTHING,
+            pinged: 0,
             since: now,
             outbox: None,
             inbox: None,

@@ -27,6 +27,7 @@ impl<X: Default> Connection<X> {
             let step = match self.state {
                 State::Open => {
                     self.since = now;
+                    self.pinged = 0;
                     self.receive_frame(shared, now, input)
                 }
                 State::Closing => self.receive_frame(shared, now, input),
@@ -258,15 +259,13 @@ impl<X: Default> Connection<X> {
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
         let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
-        let inbox = self.inbox.get_or_insert_with(|| shared.take_inbox());
-        if header.opcode != Opcode::Continuation {
-            inbox.since = now;
-        }
+        let in_pieces = self.modes.has(Modes::PIECES);
+        let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
             true => PartialMessage::compressed(header.opcode, buffer),
             false => PartialMessage::new(header.opcode, buffer),
         });
-        if !self.modes.has(Modes::PIECES) || message.is_compressed() {
+        if !in_pieces || message.is_compressed() {
             message.begin_frame(header.length, &shared.limits)?;
         }
         Ok(message)

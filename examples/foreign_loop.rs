@@ -1,0 +1,73 @@
+//! A host that has a loop of its own turns ours: here with poll(2), beside standard input.
+//!
+//! Whatever is typed goes to every client; the end of the input (Ctrl-D) stops the server.
+//!
+//! ```text
+//! cargo run --example foreign_loop [ADDRESS]
+//! ```
+//!
+//! In a browser's console:
+//!
+//! ```text
+//! new WebSocket("ws://127.0.0.1:9998").onmessage = event => console.log(event.data)
+//! ```
+
+use lariat::{ClientId, Clients, Drain, Handler, Message, Server};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+struct Echo;
+
+impl Handler for Echo {
+    type Data = ();
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        let _ = clients.send(id, message);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this loop is the host's, and so is its clock")]
+fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9998".to_owned());
+    let server = Server::bind(address)?;
+    println!("listening on {}", server.local_addrs()[0]);
+    let mut event_loop = server.start(Echo)?;
+
+    // Without the buffer of `io::stdin()`: what lies in a buffer makes no descriptor readable.
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut buffer = [0; 4096];
+    while event_loop.outcome().is_none() {
+        // How long may we sleep? Until Lariat's next deadline, or for ever if it has none. It lies in the past while
+        // something is pending: then we do not sleep at all.
+        let left = event_loop.next_deadline().map(|due| due.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+
+        // Lariat is one descriptor among ours, however many clients it has: readable when `turn` has something to do.
+        let is_stopping = event_loop.clients_mut().is_shutting_down();
+        let mut watched = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+        let watched = if is_stopping { &mut watched[..1] } else { &mut watched[..] };
+        match poll(watched, timeout.as_ref()) {
+            // A signal has come; look again.
+            Err(Errno::INTR) => continue,
+            outcome => outcome?,
+        };
+        let is_typed = watched.get(1).is_some_and(|input| !input.revents().is_empty());
+
+        if is_typed {
+            // Between two turns, the clients are ours as they are a handler's.
+            match input.read(&mut buffer)? {
+                0 => event_loop.clients_mut().shutdown(Drain::default()),
+                length => {
+                    event_loop.clients_mut().broadcast(String::from_utf8_lossy(&buffer[..length]).trim_end());
+                }
+            }
+        }
+        // Zero: whether there was something to wait for, `poll` has told.
+        event_loop.turn(Some(Duration::ZERO))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Where is a client that comes through proxies?
+//!
+//! What a proxy says counts only if the proxy is one of [`trusted_proxies`](super::Config::trusted_proxies). On a
+//! listener with the PROXY protocol, every connection must begin with its header; in HTTP, `X-Forwarded-For` or
+//! `Forwarded` may tell.
+
+use super::client::Flags;
+use super::config::{Config, ForwardedHeader};
+use super::engine::Engine;
+use super::handler::Handler;
+use crate::protocol::forwarded::{TrustedProxies, client_address};
+use crate::protocol::proxy::{self, ProxyHeader};
+use crate::protocol::{CloseReason, Request};
+use std::net::SocketAddr;
+
+/// Whom to believe.
+#[derive(Debug)]
+pub(super) struct Trust {
+    proxies: TrustedProxies,
+    header: ForwardedHeader,
+}
+
+impl Trust {
+    pub(super) fn new(config: &Config) -> Trust {
+        Trust { proxies: config.trusted_proxies.clone(), header: config.forwarded_header }
+    }
+}
+
+impl<H: Handler> Engine<H> {
+    /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the client's.
+    pub(super) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
+        let client = &mut self.clients.slab[index];
+        let peer = client.socket.peer_addr();
+        let header = &mut client.connection.extra_mut().proxy_header;
+        header.extend_from_slice(bytes);
+        let is_trusted = peer.is_none_or(|peer| self.trust.proxies.contains(peer.ip()));
+        let decoded = if is_trusted { proxy::decode(header) } else { Err(proxy::ProxyError::NoHeader) };
+        match decoded {
+            Ok(None) => {}
+            Ok(Some((said, length))) => {
+                let mut received = std::mem::take(header);
+                client.flags.clear(Flags::PROXIED);
+                if let ProxyHeader::Proxied { source } = said {
+                    client.connection.extra_mut().proxied = Some(source);
+                }
+                self.deliver(index, &mut received[length..]);
+            }
+            Err(error) => {
+                let why = if is_trusted { error.to_string() } else { "not one of trusted_proxies".to_owned() };
+                log::warn!("{} is dropped: {why}", client.id(index));
+                client.connection.end(&mut self.clients.shared, CloseReason::BadProxyHeader);
+            }
+        }
+    }
+
+    /// Remembers whom a trusted HTTP proxy speaks for.
+    pub(super) fn note_forwarded(&mut self, index: usize, request: &Request<'_>) {
+        if self.trust.proxies.is_empty() {
+            return;
+        }
+        let client = &mut self.clients.slab[index];
+        let known = client.connection.extra().and_then(|extra| extra.proxied);
+        let Some(peer) = known.or_else(|| client.socket.peer_addr()) else { return };
+        let none = std::iter::empty;
+        let address = match self.trust.header {
+            ForwardedHeader::XForwardedFor => {
+                client_address(peer.ip(), &self.trust.proxies, none(), request.values("x-forwarded-for"))
+            }
+            ForwardedHeader::Forwarded => {
+                client_address(peer.ip(), &self.trust.proxies, request.values("forwarded"), none())
+            }
+        };
+        if let Some(address) = address {
+            client.connection.extra_mut().proxied = Some(SocketAddr::new(address, 0));
+        }
+    }
+}

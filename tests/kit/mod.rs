@@ -1,0 +1,400 @@
+//! What the tests of the protocol have in common: the client's frames, a driver without a socket, and a look at its output.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+use lariat::protocol::time::Tick;
+use lariat::protocol::{
+    Answer, Connection, Event, Input, Limits, Position, Received, Rejection, Request, Role, Shared, State, Ticket,
+    Upgrade,
+};
+use lariat::{CloseCode, CloseReason};
+
+/// The opening handshake of RFC 6455 §1.2, without what is optional.
+pub const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xa;
+pub const FIN: u8 = 0x80;
+pub const RSV1: u8 = 0x40;
+pub const RSV2: u8 = 0x20;
+pub const RSV3: u8 = 0x10;
+
+/// The masking key of the examples in RFC 6455 §5.7.
+pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// In how many bytes a header says its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LengthForm {
+    Minimal,
+    Bits16,
+    Bits64,
+}
+
+/// A header with the first byte as it is given.
+pub fn header(first: u8, key: Option<[u8; 4]>, form: LengthForm, length: u64) -> Vec<u8> {
+    let masked = if key.is_some() { 0x80 } else { 0 };
+    let form = match (form, length) {
+        (LengthForm::Minimal, 126..=0xffff) => LengthForm::Bits16,
+        (LengthForm::Minimal, 0x1_0000..) => LengthForm::Bits64,
+        (form, _) => form,
+    };
+    let mut bytes = vec![first];
+    match form {
+        LengthForm::Minimal => bytes.push(masked | length as u8),
+        LengthForm::Bits16 => {
+            bytes.push(masked | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        LengthForm::Bits64 => {
+            bytes.push(masked | 127);
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+    bytes.extend(key.into_iter().flatten());
+    bytes
+}
+
+/// A masked frame with the first byte as it is given.
+pub fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    keyed_frame(first, KEY, payload)
+}
+
+/// A frame that is masked with this key.
+pub fn keyed_frame(first: u8, key: [u8; 4], payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mut bytes = header(first, Some(key), LengthForm::Minimal, payload.len() as u64);
+    bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]));
+    bytes
+}
+
+/// A frame that is not masked, as a server sends it.
+pub fn unmasked_frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mut bytes = header(first, None, LengthForm::Minimal, payload.len() as u64);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A whole text message.
+pub fn text(text: &str) -> Vec<u8> {
+    frame(FIN | TEXT, text)
+}
+
+/// A whole binary message.
+pub fn binary(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    frame(FIN | BINARY, bytes)
+}
+
+/// A Close frame's body.
+pub fn close_body(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
+    [&code.to_be_bytes(), reason.as_ref()].concat()
+}
+
+/// A Close frame.
+pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
+    frame(FIN | CLOSE, close_body(code, reason))
+}
+
+/// An event, with an owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Request { path: String, is_upgrade: bool },
+    Refused(Rejection),
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+}
+
+impl Seen {
+    fn message(message: &Received<'_>) -> Seen {
+        match message {
+            Received::Text(text) => Seen::text(text),
+            Received::Binary(bytes) => Seen::binary(bytes),
+        }
+    }
+
+    pub fn text(text: &str) -> Seen {
+        Seen::Text(text.to_owned())
+    }
+
+    pub fn binary(bytes: impl AsRef<[u8]>) -> Seen {
+        Seen::Binary(bytes.as_ref().to_vec())
+    }
+
+    pub fn ping(bytes: impl AsRef<[u8]>) -> Seen {
+        Seen::Ping(bytes.as_ref().to_vec())
+    }
+
+    pub fn pong(bytes: impl AsRef<[u8]>) -> Seen {
+        Seen::Pong(bytes.as_ref().to_vec())
+    }
+}
+
+/// An application's answer to a request.
+pub type Decide = fn(&Request<'_>) -> Answer;
+
+/// Agrees to everything.
+pub fn upgrade(_: &Request<'_>) -> Answer {
+    Upgrade::new().into()
+}
+
+/// A conversation and its driver: what `server` does with sockets, here with vectors.
+pub struct Talk {
+    pub connection: Connection,
+    pub shared: Shared,
+    pub now: Tick,
+    pub seen: Vec<Seen>,
+    /// The pieces of a message that has not ended.
+    pieces: Option<Seen>,
+    /// What has been carried away.
+    pub output: Vec<u8>,
+    /// The most memory that the conversation held after a read.
+    pub most_memory: usize,
+    pub decide: Decide,
+}
+
+impl Talk {
+    /// A conversation whose opening handshake is still to come.
+    pub fn fresh(shared: Shared, now: Tick) -> Talk {
+        let connection = Connection::new(Role::Server, now);
+        Talk {
+            connection,
+            shared,
+            now,
+            seen: Vec::new(),
+            pieces: None,
+            output: Vec::new(),
+            most_memory: 0,
+            decide: upgrade,
+        }
+    }
+
+    /// A conversation that is open, its 101 carried away.
+    pub fn open(shared: Shared, now: Tick) -> Talk {
+        let mut talk = Talk::fresh(shared, now);
+        talk.receive(REQUEST);
+        talk.flush();
+        assert_eq!(talk.state(), State::Open);
+        assert!(talk.output.starts_with(b"HTTP/1.1 101 "), "{:?}", talk.output);
+        assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        talk.seen.clear();
+        talk.output.clear();
+        talk.most_memory = 0;
+        talk
+    }
+
+    pub fn with_limits(limits: Limits) -> Talk {
+        Talk::open(Shared::with_seed(limits, 0), Tick::default())
+    }
+
+    pub fn state(&self) -> State {
+        self.connection.state()
+    }
+
+    /// One read.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        let mut buffer = bytes.to_vec();
+        let mut input = Input::new(&mut buffer);
+        while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
+            match event {
+                Event::Request(head) => self.request(&head),
+                Event::Opened(_) => panic!("a server is not told that it has opened"),
+                Event::Message(message) => {
+                    self.seen.push(Seen::message(&message));
+                    self.shared.recycle(message);
+                }
+                Event::Piece(piece, position) => {
+                    self.piece(Seen::message(&piece), position);
+                    self.shared.recycle(piece);
+                }
+                Event::Ping(payload) => self.seen.push(Seen::ping(payload)),
+                Event::Pong(payload) => self.seen.push(Seen::pong(payload)),
+            }
+        }
+        assert!(input.is_empty(), "None means that everything has been handled");
+        self.most_memory = self.most_memory.max(self.connection.memory());
+    }
+
+    /// Puts a message together again that is handed out in pieces.
+    fn piece(&mut self, piece: Seen, position: Position) {
+        assert_eq!(position.begins(), self.pieces.is_none(), "{position:?}");
+        let message = match (self.pieces.take(), piece) {
+            (None, piece) => piece,
+            (Some(Seen::Text(head)), Seen::Text(tail)) => Seen::Text(head + &tail),
+            (Some(Seen::Binary(head)), Seen::Binary(tail)) => Seen::Binary([head, tail].concat()),
+            (Some(head), tail) => panic!("{tail:?} goes on with {head:?}"),
+        };
+        if position.ends() {
+            self.seen.push(message);
+        } else {
+            self.pieces = Some(message);
+        }
+    }
+
+    fn request(&mut self, head: &[u8]) {
+        let (ticket, answer) = match Request::parse(head) {
+            Ok(request) => {
+                self.seen.push(Seen::Request { path: request.path().to_owned(), is_upgrade: request.is_upgrade() });
+                (Ticket::new(&request), Ok((self.decide)(&request)))
+            }
+            Err(rejection) => (Ticket::unreadable(), Err(rejection)),
+        };
+        let outcome = match answer {
+            Ok(answer) => self.connection.answer(&mut self.shared, self.now, ticket, answer),
+            Err(rejection) => {
+                self.connection.reject(&mut self.shared, self.now, &ticket, rejection);
+                Err(rejection)
+            }
+        };
+        if let Err(rejection) = outcome {
+            self.seen.push(Seen::Refused(rejection));
+        }
+    }
+
+    /// Carries everything away, in as many writes as it takes.
+    pub fn flush(&mut self) {
+        loop {
+            let output = self.connection.output(&mut self.shared);
+            let count = output.len();
+            self.output.extend_from_slice(output);
+            if count == 0 {
+                return;
+            }
+            self.connection.sent(&mut self.shared, self.now, count);
+        }
+    }
+
+    /// Carries everything away and looks at it.
+    pub fn flushed(&mut self) -> Vec<Sent> {
+        self.flush();
+        sent(&std::mem::take(&mut self.output))
+    }
+
+    pub fn eof(&mut self) {
+        self.connection.receive_eof(&mut self.shared, self.now);
+    }
+
+    pub fn handle_timeout(&mut self) {
+        self.connection.handle_timeout(&mut self.shared, self.now);
+    }
+
+    pub fn deadline(&self) -> Option<Tick> {
+        self.connection.deadline(&self.shared.limits, self.now)
+    }
+
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        let outcome = self.connection.close(&mut self.shared, self.now, code, reason);
+        assert_eq!(outcome, Ok(()));
+    }
+
+    /// Why it ended: the connection breaks, which says nothing new if the reason is known.
+    pub fn end(mut self) -> Option<CloseReason> {
+        self.connection.end(&mut self.shared, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(self.state(), State::Closed);
+        assert_eq!(self.connection.memory(), 0, "a closed conversation owns no buffer");
+        let reason = self.connection.take_close_reason();
+        assert_eq!(self.connection.take_close_reason(), None, "a reason is given once");
+        reason
+    }
+}
+
+/// Something that the server has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Response(Response),
+    /// First byte and payload.
+    Frame(u8, Vec<u8>),
+}
+
+impl Sent {
+    pub fn text(text: &str) -> Sent {
+        Sent::Frame(FIN | TEXT, text.into())
+    }
+
+    pub fn ping(payload: impl AsRef<[u8]>) -> Sent {
+        Sent::Frame(FIN | PING, payload.as_ref().to_vec())
+    }
+
+    pub fn pong(payload: impl AsRef<[u8]>) -> Sent {
+        Sent::Frame(FIN | PONG, payload.as_ref().to_vec())
+    }
+
+    pub fn close(code: u16, reason: &str) -> Sent {
+        Sent::Frame(FIN | CLOSE, close_body(code, reason))
+    }
+
+    /// The HTTP status, or a Close frame's code.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Sent::Response(response) => Some(response.status),
+            Sent::Frame(0x88, body) => body.first_chunk().map(|code| u16::from_be_bytes(*code)),
+            Sent::Frame(_, _) => None,
+        }
+    }
+}
+
+/// A response's head and body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The values of all headers of this name, joined.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self
+            .headers
+            .iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        if values.is_empty() { None } else { Some(values.join(", ")) }
+    }
+
+    /// Takes a response from the front: with its body, which is the rest, unless it is a 101.
+    fn parse(bytes: &[u8]) -> (Response, usize) {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut parsed = httparse::Response::new(&mut headers);
+        let Ok(httparse::Status::Complete(length)) = parsed.parse(bytes) else {
+            panic!("not a response: {}", bytes.escape_ascii());
+        };
+        let status = parsed.code.expect("a complete response has a status");
+        let value = |value: &[u8]| String::from_utf8(value.to_vec()).expect("our headers are ASCII");
+        let headers = parsed.headers.iter().map(|header| (header.name.to_owned(), value(header.value))).collect();
+        let end = if status == 101 { length } else { bytes.len() };
+        (Response { status, headers, body: bytes[length..end].to_vec() }, end)
+    }
+}
+
+/// Takes output apart; a frame that is masked, not minimal or incomplete is a failure.
+pub fn sent(mut bytes: &[u8]) -> Vec<Sent> {
+    let mut all = Vec::new();
+    while let Some(&first) = bytes.first() {
+        if bytes.starts_with(b"HTTP/") {
+            let (response, length) = Response::parse(bytes);
+            bytes = &bytes[length..];
+            all.push(Sent::Response(response));
+            continue;
+        }
+        let (length, start) = match bytes[1] {
+            length @ 0..=125 => (usize::from(length), 2),
+            126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
+            127 => (u64::from_be_bytes(bytes[2..10].try_into().expect("eight bytes")) as usize, 10),
+            _ => panic!("a server must not mask its frames: {}", bytes.escape_ascii()),
+        };
+        let again = unmasked_frame(first, &bytes[start..start + length]);
+        assert_eq!(again, bytes[..start + length], "a length must be minimal");
+        all.push(Sent::Frame(first, bytes[start..start + length].to_vec()));
+        bytes = &bytes[start + length..];
+    }
+    all
+}

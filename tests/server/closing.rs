@@ -1,0 +1,171 @@
+//! How conversations end.
+
+use crate::common::{Ears, Running, Told, Wire, binary, close, echo_script, frame, ping, request, script, serve, text};
+use lariat::{CloseCode, CloseFrame, CloseReason};
+use std::collections::BTreeMap;
+
+fn close_frame(code: u16, reason: &str) -> CloseFrame {
+    CloseFrame { code: CloseCode::from(code), reason: reason.into() }
+}
+
+#[test]
+fn the_peer_closes() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    wire.send(&[text("last words"), close(4321, "bye"), text("too late")].concat());
+    wire.expect_text("last words");
+    assert_eq!(wire.expect_close(4321), "bye");
+    wire.expect_end();
+    drop(wire);
+    let id = ears.open();
+    assert_eq!(ears.next(), Told::Message(id, b"last words".to_vec()));
+    assert_eq!(ears.next(), Told::Close(id, CloseReason::Peer(Some(close_frame(4321, "bye")))));
+}
+
+#[test]
+fn the_peer_closes_without_a_code() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    wire.send(&frame(0x88, b""));
+    wire.expect(0x88, b"");
+    wire.expect_end();
+    drop(wire);
+    assert_eq!(ears.close().1, CloseReason::Peer(None));
+}
+
+#[test]
+fn we_close() {
+    let (script, ears) = script();
+    let server = serve(script.on_message(|clients, id, _| {
+        clients.send(id, "last words").expect("it is open");
+        clients.close(id, CloseCode::from(4000), "enough").expect("it is open");
+    }));
+    let mut wire = Wire::open(server.addr);
+    wire.send(&[text("talk"), text("nobody hears this")].concat());
+    wire.expect_text("last words");
+    assert_eq!(wire.expect_close(4000), "enough");
+    // Until the peer's Close its pings are answered, its messages dropped.
+    wire.send(&[text("nor this"), ping(b"?"), close(4000, "enough")].concat());
+    wire.expect(0x8a, b"?");
+    wire.expect_end();
+    drop(wire);
+    let id = ears.open();
+    assert_eq!(ears.next(), Told::Message(id, b"talk".to_vec()));
+    assert_eq!(ears.next(), Told::Ping(id, b"?".to_vec()));
+    assert_eq!(ears.next(), Told::Close(id, CloseReason::Local(close_frame(4000, "enough"))));
+}
+
+#[test]
+fn whoever_hangs_up_ends_with_eof() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    drop(Wire::open(server.addr));
+    assert_eq!(ears.close().1, CloseReason::Eof);
+}
+
+#[test]
+fn a_half_closed_client_gets_all_its_echoes() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    let large = vec![5; 300_000];
+    wire.send(&[text("one"), binary(&large), text("three")].concat());
+    wire.shutdown_write();
+    wire.expect_text("one");
+    wire.expect(0x82, &large);
+    wire.expect_text("three");
+    wire.expect_end();
+    assert_eq!(ears.close().1, CloseReason::Eof);
+}
+
+#[test]
+fn a_half_closed_client_may_have_asked_for_a_page() {
+    let (script, _ears) = script();
+    let server = serve(script);
+    let mut wire = Wire::connect(server.addr);
+    wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    wire.shutdown_write();
+    assert_eq!(wire.response().status(), 426);
+    wire.expect_end();
+}
+
+/// A conversation with everything in it.
+fn conversation() -> Vec<u8> {
+    [
+        request("/").into_bytes(),
+        text("whole"),
+        frame(0x01, b"frag"),
+        ping(b"ping"),
+        frame(0x80, b"ments"),
+        binary(&[1; 130]),
+        close(1000, "bye"),
+    ]
+    .concat()
+}
+
+/// After at least `opened` calls of `on_open`: each was followed by one of `on_close`.
+fn assert_paired(server: Running, ears: Ears, opened: usize) {
+    let mut told = Vec::new();
+    while told.iter().filter(|told| matches!(told, Told::Open(_))).count() < opened {
+        told.push(ears.next());
+    }
+    drop(server);
+    told.extend(ears.rest());
+    let mut balance = BTreeMap::new();
+    for told in told {
+        match told {
+            Told::Open(id) => assert_eq!(balance.insert(id, 0), None, "{id} opened twice"),
+            Told::Close(id, _) => *balance.get_mut(&id).expect("it was open") += 1,
+            Told::Message(id, _) | Told::Ping(id, _) | Told::Pong(id, _) | Told::Drain(id) => {
+                assert_eq!(balance.get(&id), Some(&0), "{id} is not open");
+            }
+            Told::Timer(_) => {}
+        }
+    }
+    assert!(balance.values().all(|closes| *closes == 1), "{balance:?}");
+}
+
+#[test]
+fn a_reset_at_any_byte_harms_nobody_else() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut bystander = Wire::open(server.addr);
+    let (bytes, request) = (conversation(), request("/").len());
+    for cut in 0..=bytes.len() {
+        let mut wire = Wire::connect(server.addr);
+        wire.send(&bytes[..cut]);
+        wire.reset();
+        if cut >= request {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(&bytes[..request]);
+            assert_eq!(wire.response().status(), 101);
+            wire.send(&bytes[request..cut]);
+            wire.reset();
+        }
+        if cut % 16 == 0 {
+            bystander.echo("still here");
+        }
+    }
+    bystander.echo("to the end");
+    assert_paired(server, ears, bytes.len() - request + 2);
+}
+
+#[test]
+fn a_hang_up_at_any_byte_harms_nobody_else() {
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut bystander = Wire::open(server.addr);
+    let (bytes, request) = (conversation(), request("/").len());
+    for cut in 0..=bytes.len() {
+        let mut wire = Wire::connect(server.addr);
+        wire.send(&bytes[..cut]);
+        drop(wire);
+        if cut % 16 == 0 {
+            bystander.echo("still here");
+        }
+    }
+    bystander.echo("to the end");
+    assert_paired(server, ears, bytes.len() - request + 2);
+}

@@ -1,0 +1,185 @@
+//! A host with a loop of its own drives the server's.
+#![cfg(unix)]
+
+use crate::common::{Script, Told, WAIT, Wire, echo_script, request, script, text};
+use lariat::{Config, Drain, EventLoop, Handler, LocalAddr, Server};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A host whose own poller watches the server's descriptor.
+struct Host {
+    poll: Poll,
+    event_loop: EventLoop<Script>,
+    addr: SocketAddr,
+}
+
+impl Host {
+    fn new(script: Script) -> Host {
+        let server =
+            Server::new(Config::default()).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port");
+        let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
+        let event_loop = server.start(script).expect("a loop");
+        let poll = Poll::new().expect("a poller");
+        let fd = event_loop.as_fd().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE).expect("it can be polled");
+        Host { poll, event_loop, addr }
+    }
+
+    /// Waits as a foreign loop does, at most `longest`; `false` if there was nothing to do.
+    fn turn(&mut self, longest: Duration) -> bool {
+        let timeout = self.event_loop.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let (waits, mut events) = (timeout.map_or(longest, |timeout| timeout.min(longest)), Events::with_capacity(4));
+        self.poll.poll(&mut events, Some(waits)).expect("the host's poller works");
+        let is_due = self.event_loop.next_deadline().is_some_and(|at| at <= Instant::now());
+        if events.is_empty() && !is_due {
+            return false;
+        }
+        let before = Instant::now();
+        self.event_loop.turn(Some(Duration::ZERO)).expect("the poller works");
+        assert!(before.elapsed() < WAIT, "a turn that may not wait has waited");
+        true
+    }
+
+    /// Turns until there is nothing left to do right now.
+    fn settle(&mut self) {
+        let deadline = Instant::now() + WAIT;
+        while self.turn(Duration::ZERO) {
+            assert!(Instant::now() < deadline, "it never comes to rest");
+        }
+    }
+
+    #[track_caller]
+    fn turn_until(&mut self, mut done: impl FnMut(&mut Host) -> bool) {
+        let deadline = Instant::now() + WAIT;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "it has not happened in time");
+            self.turn(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn a_foreign_loop_serves_by_descriptor_and_deadline() {
+    let (script, ears) = echo_script();
+    let mut host = Host::new(script);
+    host.settle();
+    assert_eq!(host.event_loop.next_deadline(), None, "nothing is armed");
+
+    let mut wire = Wire::connect(host.addr);
+    wire.send(request("/").as_bytes());
+    host.turn_until(|host| !host.event_loop.clients_mut().is_empty());
+    assert_eq!(wire.response().status(), 101);
+    let id = ears.open();
+    host.settle();
+    let deadline = host.event_loop.next_deadline().expect("a ping will be due");
+    assert!(deadline > Instant::now() && deadline <= Instant::now() + Duration::from_secs(51));
+
+    wire.send(&text("hello"));
+    host.turn_until(|_| ears.so_far().contains(&Told::Message(id, b"hello".to_vec())));
+    wire.expect_text("hello");
+
+    // Between two turns, the host says something itself: that is pending until the next turn.
+    host.settle();
+    host.event_loop.clients_mut().send(id, "from the host").expect("it is open");
+    assert!(host.event_loop.next_deadline().is_some_and(|at| at <= Instant::now()));
+    host.settle();
+    wire.expect_text("from the host");
+
+    let start = Instant::now();
+    host.event_loop.clients_mut().set_timer(Duration::from_millis(30), 5);
+    assert!(host.event_loop.next_deadline().is_some_and(|at| at <= start + Duration::from_millis(80)));
+    host.turn_until(|_| ears.so_far().contains(&Told::Timer(5)));
+    assert!(start.elapsed() >= Duration::from_millis(29));
+
+    host.event_loop.remote().send(id, "from a remote").expect("the queue has room");
+    assert!(host.event_loop.next_deadline().is_some_and(|at| at <= Instant::now()));
+    host.settle();
+    wire.expect_text("from a remote");
+
+    host.event_loop.clients_mut().shutdown(Drain { deadline: Duration::from_millis(50), ..Drain::default() });
+    host.turn_until(|host| host.event_loop.outcome().is_some());
+    assert_eq!(host.event_loop.outcome().map(|outcome| outcome.dropped), Some(1));
+    wire.expect_close(1001);
+    // After its end it does nothing, and says so.
+    host.event_loop.turn(None).expect("nothing");
+    assert_eq!(host.event_loop.local_addrs(), []);
+}
+
+#[test]
+fn the_host_reaches_its_application() {
+    struct Count(u32);
+    impl Handler for Count {
+        type Data = ();
+    }
+    let mut event_loop = Server::<()>::bind("127.0.0.1:0").and_then(|server| server.start(Count(1))).expect("a loop");
+    event_loop.handler_mut().0 += 1;
+    assert_eq!(event_loop.handler().0, 2);
+}
+
+fn socket_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("lariat-test-{}-{name}.sock", std::process::id()))
+}
+
+fn open_unix(path: &PathBuf) -> Wire<UnixStream> {
+    let stream = UnixStream::connect(path).expect("it listens");
+    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let mut wire = Wire::new(stream);
+    wire.handshake("/");
+    wire
+}
+
+#[test]
+fn a_unix_socket_is_served_and_its_file_removed_in_the_end() {
+    let path = socket_path("served");
+    let server = Server::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
+    assert_eq!(server.local_addrs(), [LocalAddr::Unix(path.clone())]);
+    let occupied = Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path));
+    assert!(occupied.is_err(), "the path is taken");
+    let (script, ears) = echo_script();
+    let server = crate::common::run(server, script);
+    let mut wire = open_unix(&path);
+    let id = ears.open();
+    assert_eq!(server.ask(move |clients| clients.peer_addr(id)), None);
+    wire.echo("hello");
+    // The peer hangs up before it has read: no SIGPIPE.
+    drop(wire);
+    server.ask(move |clients| clients.send(id, &[0; 1 << 20]).is_ok());
+    ears.close();
+    drop(server);
+    assert!(!path.exists(), "the file is still there");
+}
+
+#[test]
+fn a_file_that_is_not_the_servers_stays() {
+    let path = socket_path("replaced");
+    let server =
+        Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
+    std::fs::remove_file(&path).expect("it is there");
+    std::fs::write(&path, "somebody else's").expect("a file");
+    drop(server);
+    assert!(path.exists(), "a stranger's file has been removed");
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+#[test]
+fn tcp_and_unix_are_served_together() {
+    let path = socket_path("together");
+    let server = Server::new(Config::default()).and_then(|server| server.listen("127.0.0.1:0"));
+    let server = server.and_then(|server| server.listen_unix(&path)).expect("both");
+    let (script, _ears) = script();
+    let server = crate::common::run(
+        server,
+        script.on_message(|clients, _, message| {
+            clients.broadcast(message);
+        }),
+    );
+    let (mut tcp, mut unix) = (Wire::open(server.addr), open_unix(&path));
+    tcp.send(&text("to both"));
+    tcp.expect_text("to both");
+    unix.expect_text("to both");
+}

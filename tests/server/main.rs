@@ -1,0 +1,15 @@
+//! The server over real sockets, with literal bytes.
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod applications;
+mod closing;
+mod embedding;
+mod fairness;
+mod handshakes;
+mod messages;
+mod remote;
+mod routes;
+mod shutdown;

@@ -1,0 +1,121 @@
+//! Other threads reach the loop.
+
+use crate::common::{Ears, Told, Wire, echo_script, script, serve, serve_with, text};
+use lariat::{CloseCode, CloseReason, Config, Drain, RemoteError};
+use std::sync::mpsc;
+
+#[test]
+fn eight_threads_send_at_once_and_each_ones_messages_stay_in_order() {
+    const EACH: u32 = 1_000;
+    let (script, ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    let id = ears.open();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u8 {
+            let remote = server.remote.clone();
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let mut payload = vec![thread];
+                    payload.extend_from_slice(&number.to_be_bytes());
+                    remote.send(id, &payload).expect("the queue has room");
+                }
+            });
+        }
+        let mut next = [0; 8];
+        for _ in 0..8 * EACH {
+            let payload = wire.frame().payload;
+            let number = &mut next[usize::from(payload[0])];
+            assert_eq!(payload[1..], u32::to_be_bytes(*number));
+            *number += 1;
+        }
+    });
+    wire.echo("nothing more");
+}
+
+#[test]
+fn it_publishes_and_closes() {
+    let (script, ears) = script();
+    let server = serve(script.on_open(|clients, id| assert!(clients.subscribe(id, "topic"))));
+    let mut wire = Wire::open(server.addr);
+    let id = ears.open();
+    server.remote.publish("topic", "hello").expect("the queue has room");
+    server.remote.publish("another topic", "nobody").expect("the queue has room");
+    server.remote.close(id, CloseCode::Policy, "go").expect("the queue has room");
+    server.remote.send(id, "too late").expect("the queue has room");
+    wire.expect_text("hello");
+    assert_eq!(wire.expect_close(1008), "go");
+    drop(wire);
+    ears.close();
+    server.remote.send(id, "nobody").expect("the queue has room");
+    server.remote.close(id, CloseCode::Normal, "").expect("the queue has room");
+    assert_eq!(server.ask(|clients| clients.len()), 0);
+}
+
+#[test]
+fn a_full_queue_is_an_error_for_the_caller() {
+    let mut config = Config::default();
+    config.remote_queue = 4;
+    let server = serve_with(config, script().0);
+    let (entered, inside) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let hold = move |_: &mut lariat::Clients<()>| {
+        entered.send(()).expect("the test waits");
+        released.recv().expect("the test releases it");
+    };
+    server.remote.run(hold).expect("the queue has room");
+    inside.recv().expect("the call runs");
+    let (done, order) = mpsc::channel();
+    for number in 0..4 {
+        let done = done.clone();
+        server.remote.run(move |_| done.send(number).expect("the test waits")).expect("the queue has room");
+    }
+    assert_eq!(server.remote.run(|_| unreachable!("it was refused")), Err(RemoteError::Full));
+    release.send(()).expect("the loop waits");
+    drop(done);
+    assert_eq!(order.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    server.ask(|_| ());
+}
+
+#[test]
+fn it_can_be_used_inside_a_callback() {
+    let (remotes, given) = mpsc::channel::<lariat::Remote<()>>();
+    let mut remote = None;
+    let (script, ears) = script();
+    let server = serve(script.on_message(move |_, id, message| {
+        let remote = remote.get_or_insert_with(|| given.recv().expect("a remote"));
+        remote.send(id, message).expect("the queue has room");
+        let again = remote.clone();
+        remote.run(move |_| again.send(id, "again").expect("the queue has room")).expect("the queue has room");
+    }));
+    remotes.send(server.remote.clone()).expect("the handler waits");
+    let mut wire = Wire::open(server.addr);
+    wire.send(&text("hello"));
+    wire.expect_text("hello");
+    wire.expect_text("again");
+    ears.open();
+}
+
+#[test]
+fn a_call_that_panics_harms_nobody() {
+    let (script, _ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    server.remote.run(|_| panic!("a panic on purpose")).expect("the queue has room");
+    server.ask(|_| ());
+    wire.echo("still here");
+}
+
+#[test]
+fn when_the_server_has_stopped_nothing_is_taken() {
+    let (script, ears): (_, Ears) = script();
+    let server = serve(script);
+    let remote = server.remote.clone();
+    let wire = Wire::open(server.addr);
+    let id = ears.open();
+    drop(wire);
+    assert_eq!(ears.next(), Told::Close(id, CloseReason::Eof));
+    server.stop(Drain::default());
+    assert_eq!(remote.send(id, "hello"), Err(RemoteError::Stopped));
+    assert_eq!(remote.shutdown(Drain::default()), Err(RemoteError::Stopped));
+}

@@ -1,0 +1,148 @@
+//! How a server ends.
+
+use crate::common::{Told, Wire, close, echo_script, request, script, serve, text};
+use lariat::{CloseCode, CloseReason, Drain, Outcome};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// A client that answers the Close, and when the Close came.
+fn say_goodbye(mut wire: Wire, code: u16, reason: &str) -> Instant {
+    assert_eq!(wire.expect_close(code), reason);
+    let came = Instant::now();
+    wire.send(&close(code, ""));
+    wire.expect_end();
+    came
+}
+
+fn parts(outcome: Outcome) -> (usize, bool) {
+    (outcome.dropped, outcome.interrupted)
+}
+
+#[test]
+fn everybody_is_closed_with_1001_and_nobody_is_dropped() {
+    let (script, ears) = script();
+    let server = serve(script);
+    let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
+    let (addr, start) = (server.addr, Instant::now());
+    server.remote.shutdown(Drain { reason: "moving".to_owned(), ..Drain::default() }).expect("it runs");
+    for wire in wires {
+        say_goodbye(wire, 1001, "moving");
+    }
+    assert_eq!(parts(server.outcome()), (0, false));
+    assert!(start.elapsed() < Duration::from_secs(4), "it waited for the deadline: {:?}", start.elapsed());
+    assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    let closes = ears.rest().into_iter().filter(|told| matches!(told, Told::Close(_, CloseReason::Local(_)))).count();
+    assert_eq!(closes, 20);
+}
+
+#[test]
+fn a_server_without_clients_stops_at_once() {
+    let start = Instant::now();
+    let server = serve(script().0);
+    // Somebody who has not asked for anything is not waited for.
+    let mut silent = Wire::connect(server.addr);
+    server.ask(|_| ());
+    assert_eq!(parts(server.stop(Drain::default())), (0, false));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    silent.expect_gone();
+}
+
+#[test]
+fn close_frames_are_spread_over_the_time_that_was_asked_for() {
+    const OVER: Duration = Duration::from_millis(400);
+    let server = serve(script().0);
+    let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
+    let start = Instant::now();
+    let drain = Drain { over: OVER, code: CloseCode::Restart, ..Drain::default() };
+    server.remote.shutdown(drain).expect("it runs");
+    let came: Vec<Duration> = std::thread::scope(|scope| {
+        let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| say_goodbye(wire, 1012, ""))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a goodbye") - start).collect()
+    });
+    assert_eq!(parts(server.outcome()), (0, false));
+    // The n-th of 20 is due after n/20 of the time; a slow machine may be late but never early.
+    let mut sorted = came.clone();
+    sorted.sort();
+    for (index, came) in sorted.iter().enumerate() {
+        let due = OVER * (index as u32 + 1) / 20;
+        assert!(*came + Duration::from_millis(2) >= due, "number {index} came after {came:?}");
+    }
+}
+
+#[test]
+fn whoever_never_answers_is_dropped_at_the_deadline() {
+    let (script, ears) = script();
+    let server = serve(script);
+    let (mut stubborn, polite) = (Wire::open(server.addr), Wire::open(server.addr));
+    let (first, _) = (ears.open(), ears.open());
+    let start = Instant::now();
+    let deadline = Duration::from_millis(200);
+    server.remote.shutdown(Drain { deadline, ..Drain::default() }).expect("it runs");
+    say_goodbye(polite, 1001, "");
+    assert_eq!(parts(server.outcome()), (1, false));
+    let took = start.elapsed() + Duration::from_millis(1);
+    assert!(took >= deadline && took < Duration::from_secs(4), "the loop counts milliseconds: {took:?}");
+    stubborn.expect_close(1001);
+    stubborn.expect_gone();
+    let told = ears.rest();
+    assert!(
+        matches!(told[..], [Told::Close(polite, CloseReason::Local(_)), Told::Close(last, _)] if polite != first && last == first),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn while_it_stops_newcomers_get_503_and_those_who_are_there_are_served() {
+    let (script, _ears) = echo_script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    let drain = Drain { over: Duration::from_secs(60), ..Drain::default() };
+    server.ask(move |clients| {
+        clients.shutdown(drain);
+        // The first one counts.
+        clients.shutdown(Drain::default());
+        assert!(clients.is_shutting_down());
+    });
+    let mut newcomer = Wire::connect(server.addr);
+    newcomer.send(request("/").as_bytes());
+    assert_eq!(newcomer.response().status(), 503);
+    newcomer.expect_end();
+    drop(newcomer);
+    wire.echo("still served");
+    wire.send(&close(1000, ""));
+    wire.expect_close(1000);
+    wire.expect_end();
+    drop(wire);
+    assert_eq!(parts(server.outcome()), (0, false));
+}
+
+#[test]
+fn a_handler_can_stop_the_server() {
+    let (script, _ears) = script();
+    let server = serve(script.on_message(|clients, id, _| {
+        clients.send(id, "goodbye").expect("it is open");
+        clients.shutdown(Drain::default());
+    }));
+    let mut wire = Wire::open(server.addr);
+    wire.send(&text("stop"));
+    wire.expect_text("goodbye");
+    say_goodbye(wire, 1001, "");
+    assert_eq!(parts(server.outcome()), (0, false));
+}
+
+#[test]
+fn what_waits_for_a_client_is_delivered_before_its_close() {
+    let (script, ears) = script();
+    let server = serve(script);
+    let mut wire = Wire::open(server.addr);
+    let id = ears.open();
+    let payload = vec![3; 3 << 20];
+    let message = payload.clone();
+    server.ask(move |clients| {
+        clients.send(id, &message).expect("it fits");
+        clients.shutdown(Drain::default());
+    });
+    wire.expect(0x82, &payload);
+    say_goodbye(wire, 1001, "");
+    assert_eq!(parts(server.outcome()), (0, false));
+}

@@ -1,0 +1,391 @@
+//! What does each state make of each input? A table without a gap.
+//!
+//! [`cell`] is an exhaustive `match` over (state, input) without a wildcard: a state or an input that is added does not
+//! compile until its cells are filled.
+
+mod kit;
+
+use kit::*;
+use lariat::http::StatusCode;
+use lariat::protocol::time::Tick;
+use lariat::protocol::{
+    Answer, CloseReason, Limits, ProtocolError, ReadyState, SendError, Shared, State, Ticket, Timeout, Upgrade,
+};
+use lariat::{CloseCode, CloseFrame};
+use std::io;
+
+/// What can happen to a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stimulus {
+    /// An opening handshake arrives.
+    Request,
+    /// A whole message.
+    Message,
+    /// The first fragment of a message.
+    Fragment,
+    Ping,
+    Pong,
+    /// A Close frame: 4000 "peer".
+    Close,
+    /// A frame that is not masked.
+    Violation,
+    /// The stream ends; all of ours has been sent.
+    Eof,
+    /// The stream ends, and something of ours is unsent.
+    EofUnsent,
+    /// The connection breaks.
+    Broken,
+    /// A millisecond before the deadline.
+    Early,
+    /// At the deadline.
+    Due,
+    /// The application closes: 4001 "app".
+    AppClose,
+    /// The application sends "app".
+    AppSend,
+    /// The application sends a ping.
+    AppPing,
+    /// The application accepts.
+    AppUpgrade,
+    /// The application answers with a page.
+    AppRespond,
+    /// All that was unsent is sent.
+    Written,
+    /// The socket takes nothing.
+    Blocked,
+}
+
+use Stimulus::*;
+
+const STIMULI: [Stimulus; 19] = [
+    Request, Message, Fragment, Ping, Pong, Close, Violation, Eof, EofUnsent, Broken, Early, Due, AppClose, AppSend,
+    AppPing, AppUpgrade, AppRespond, Written, Blocked,
+];
+
+/// All states, each found from the one before, so that none can be forgotten.
+fn states() -> Vec<State> {
+    let next = |state: &State| match state {
+        State::Handshaking => Some(State::Deciding),
+        State::Deciding => Some(State::Open),
+        State::Open => Some(State::Closing),
+        State::Closing => Some(State::Draining),
+        State::Draining => Some(State::Flushing),
+        State::Flushing => Some(State::Closed),
+        State::Closed => None,
+    };
+    std::iter::successors(Some(State::Handshaking), next).collect()
+}
+
+/// What a cell says.
+#[derive(Debug, PartialEq, Eq)]
+struct Cell {
+    next: State,
+    /// What is queued for the peer.
+    queued: Queued,
+    /// What the application is told at once.
+    seen: Vec<Seen>,
+    /// What its call returns.
+    returned: Result<(), SendError>,
+    /// What it is told in the end, once that is settled.
+    reason: Option<CloseReason>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Queued {
+    Nothing,
+    Http(u16),
+    Text,
+    Ping,
+    Pong,
+    Close(u16),
+}
+
+/// The reason that a conversation has when it begins to drain in [`start`].
+fn peer_closed() -> CloseReason {
+    CloseReason::Peer(Some(CloseFrame { code: CloseCode::from(4000), reason: "peer".into() }))
+}
+
+fn we_closed(code: u16, reason: &str) -> CloseReason {
+    CloseReason::Local(CloseFrame { code: CloseCode::from(code), reason: reason.into() })
+}
+
+fn refused(status: u16) -> CloseReason {
+    CloseReason::Refused(StatusCode::from_u16(status).unwrap())
+}
+
+impl Cell {
+    fn to(next: State) -> Cell {
+        Cell { next, queued: Queued::Nothing, seen: vec![], returned: Ok(()), reason: None }
+    }
+
+    fn queues(self, queued: Queued) -> Cell {
+        Cell { queued, ..self }
+    }
+
+    fn sees(self, seen: Seen) -> Cell {
+        Cell { seen: vec![seen], ..self }
+    }
+
+    fn returns(self, error: SendError) -> Cell {
+        Cell { returned: Err(error), ..self }
+    }
+
+    fn because(self, reason: CloseReason) -> Cell {
+        Cell { reason: Some(reason), ..self }
+    }
+}
+
+/// The table.
+fn cell(state: State, stimulus: Stimulus) -> Cell {
+    let stays = || match state {
+        State::Handshaking | State::Deciding | State::Open | State::Closing => Cell::to(state),
+        State::Draining | State::Flushing | State::Closed => Cell::to(state).because(peer_closed()),
+    };
+    let ends = |reason: CloseReason| Cell::to(State::Closed).because(reason);
+    let drains = |reason: CloseReason| Cell::to(State::Draining).because(reason);
+    match (state, stimulus) {
+        // Bytes before the opening handshake must be one.
+        (State::Handshaking, Request) => Cell::to(State::Deciding),
+        (State::Handshaking, Message | Fragment | Ping | Pong | Close | Violation) => {
+            drains(refused(400)).queues(Queued::Http(400))
+        }
+        (State::Handshaking, Eof | EofUnsent) => ends(CloseReason::Eof),
+        (State::Handshaking, Due) => ends(CloseReason::Timeout(Timeout::Handshake)),
+
+        // Bytes wait for the application's decision.
+        (State::Deciding, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
+        (State::Deciding, Eof | EofUnsent) => ends(CloseReason::Eof),
+        (State::Deciding, Due) => drains(refused(503)).queues(Queued::Http(503)),
+        (State::Deciding, AppUpgrade) => Cell::to(State::Open).queues(Queued::Http(101)),
+        (State::Deciding, AppRespond) => drains(refused(404)).queues(Queued::Http(404)),
+
+        (State::Open, Message) => stays().sees(Seen::text("peer")),
+        (State::Open, Fragment) => stays(),
+        (State::Open, Ping) => stays().sees(Seen::ping("peer")).queues(Queued::Pong),
+        (State::Open, Pong) => stays().sees(Seen::pong("peer")),
+        (State::Open, Close) => drains(peer_closed()).queues(Queued::Close(4000)),
+        // "G", the first byte of a request, has a reserved opcode.
+        (State::Open, Request) => {
+            drains(CloseReason::Protocol(ProtocolError::ReservedOpcode(7))).queues(Queued::Close(1002))
+        }
+        (State::Open, Violation) => {
+            drains(CloseReason::Protocol(ProtocolError::UnmaskedFrame)).queues(Queued::Close(1002))
+        }
+        (State::Open, Eof) => ends(CloseReason::Eof),
+        (State::Open, EofUnsent) => Cell::to(State::Flushing).because(CloseReason::Eof),
+        (State::Open, Due) => stays().queues(Queued::Ping),
+        (State::Open, AppClose) => Cell::to(State::Closing).queues(Queued::Close(4001)),
+        (State::Open, AppSend) => stays().queues(Queued::Text),
+        (State::Open, AppPing) => stays().queues(Queued::Ping),
+        (State::Open, Written | Blocked) => stays(),
+
+        // Our Close is on its way: what crosses it is judged, control frames are answered.
+        (State::Closing, Message | Fragment) => stays(),
+        (State::Closing, Ping) => stays().sees(Seen::ping("peer")).queues(Queued::Pong),
+        (State::Closing, Pong) => stays().sees(Seen::pong("peer")),
+        (State::Closing, Close) => drains(we_closed(1000, "bye")),
+        (State::Closing, Request) => drains(CloseReason::Protocol(ProtocolError::ReservedOpcode(7))),
+        (State::Closing, Violation) => drains(CloseReason::Protocol(ProtocolError::UnmaskedFrame)),
+        (State::Closing, Eof) => ends(CloseReason::Eof),
+        (State::Closing, EofUnsent) => Cell::to(State::Flushing).because(CloseReason::Eof),
+        (State::Closing, Due) => ends(CloseReason::Timeout(Timeout::Close)),
+        (State::Closing, Written | Blocked) => stays(),
+
+        // All is said: nothing is received any more, and the reason stays.
+        (State::Draining, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
+        (State::Draining, Eof) => ends(peer_closed()),
+        (State::Draining, EofUnsent) => Cell::to(State::Flushing).because(peer_closed()),
+        (State::Draining, Due) => ends(peer_closed()),
+        (State::Draining, Written | Blocked) => stays(),
+
+        (State::Flushing, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
+        (State::Flushing, Eof | EofUnsent) => stays(),
+        (State::Flushing, Due | Written) => ends(peer_closed()),
+        (State::Flushing, Blocked) => stays(),
+
+        (State::Closed, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
+        (State::Closed, Eof | EofUnsent | Due | Written | Blocked | Broken) => stays(),
+
+        // What is the same in most states.
+        (State::Handshaking | State::Deciding, Written | Blocked) => stays(),
+        (State::Handshaking | State::Deciding | State::Open | State::Closing, Broken) => {
+            ends(CloseReason::Io(io::ErrorKind::BrokenPipe))
+        }
+        (State::Draining | State::Flushing, Broken) => ends(peer_closed()),
+        (
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Flushing
+            | State::Closed,
+            Early,
+        ) => stays(),
+        (
+            State::Handshaking | State::Deciding | State::Closing | State::Draining | State::Flushing | State::Closed,
+            AppClose | AppSend | AppPing,
+        ) => stays().returns(SendError::NotOpen),
+        (
+            State::Handshaking | State::Open | State::Closing | State::Draining | State::Flushing | State::Closed,
+            AppUpgrade | AppRespond,
+        ) => stays(),
+    }
+}
+
+/// Whether what a state has to say in the beginning has been carried away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Sent,
+    Unsent,
+}
+
+/// A conversation in this state.
+fn start(state: State, output: Output) -> Talk {
+    let shared = Shared::with_seed(Limits::default(), 0);
+    let mut talk = Talk::fresh(shared, Tick::from_millis(0));
+    if matches!(state, State::Handshaking | State::Deciding) {
+        talk.decide = |_| Answer::Later;
+    }
+    match state {
+        State::Handshaking => {}
+        State::Deciding => talk.receive(REQUEST),
+        State::Open => talk.receive(REQUEST),
+        State::Closing => {
+            talk.receive(REQUEST);
+            talk.close(CloseCode::Normal, "bye");
+        }
+        State::Draining => {
+            talk.receive(REQUEST);
+            talk.receive(&close(4000, "peer"));
+        }
+        State::Flushing | State::Closed => {
+            talk.receive(REQUEST);
+            talk.receive(&close(4000, "peer"));
+            talk.eof();
+        }
+    }
+    // Who has sent everything in Flushing is Closed.
+    if (output == Output::Sent && state != State::Flushing) || state == State::Closed {
+        talk.flush();
+    }
+    assert_eq!(talk.state(), state);
+    talk.seen.clear();
+    talk.output.clear();
+    talk
+}
+
+/// A state with what happens to it.
+fn run(state: State, stimulus: Stimulus) -> Cell {
+    let output = match stimulus {
+        EofUnsent | Written | Blocked => Output::Unsent,
+        Request | Message | Fragment | Ping | Pong | Close | Violation | Eof | Broken | Early | Due | AppClose
+        | AppSend | AppPing | AppUpgrade | AppRespond => Output::Sent,
+    };
+    let mut talk = start(state, output);
+    let before = talk.connection.buffered_amount();
+    let ticket = || Ticket::new(&lariat::Request::parse(REQUEST).unwrap());
+    let mut returned = Ok(());
+    let (connection, shared, now) = (&mut talk.connection, &mut talk.shared, talk.now);
+    let deadline = connection.deadline(&shared.limits, now);
+    assert_eq!(deadline.is_none(), state == State::Closed, "every other state ends by itself");
+    let deadline = deadline.unwrap_or(Tick::from_millis(1_000_000_000));
+    match stimulus {
+        Request => talk.receive(REQUEST),
+        Message => talk.receive(&text("peer")),
+        Fragment => talk.receive(&frame(TEXT, "peer")),
+        Ping => talk.receive(&frame(FIN | PING, "peer")),
+        Pong => talk.receive(&frame(FIN | PONG, "peer")),
+        Close => talk.receive(&close(4000, "peer")),
+        Violation => talk.receive(&unmasked_frame(FIN | TEXT, "peer")),
+        Eof | EofUnsent => connection.receive_eof(shared, now),
+        Broken => connection.end(shared, CloseReason::Io(io::ErrorKind::BrokenPipe)),
+        Early => connection.handle_timeout(shared, Tick::from_millis(deadline.millis() - 1)),
+        Due => connection.handle_timeout(shared, deadline),
+        AppClose => returned = connection.close(shared, now, CloseCode::from(4001), "app"),
+        AppSend => returned = connection.send(shared, "app".into()),
+        AppPing => returned = connection.ping(shared, b"app"),
+        AppUpgrade => assert_eq!(connection.answer(shared, now, ticket(), Upgrade::new().into()), Ok(())),
+        AppRespond => assert_eq!(connection.answer(shared, now, ticket(), StatusCode::NOT_FOUND.into()), Ok(())),
+        Written => connection.sent(shared, now, before),
+        Blocked => connection.sent(shared, now, 0),
+    }
+    let next = talk.state();
+    let queued = queued(&mut talk, before);
+    let seen = talk.seen.iter().filter(|seen| !matches!(seen, Seen::Request { .. })).cloned().collect();
+    let reason = match next {
+        State::Handshaking | State::Deciding | State::Open | State::Closing => None,
+        State::Draining | State::Flushing | State::Closed => talk.end(),
+    };
+    Cell { next, queued, seen, returned, reason }
+}
+
+/// What has been queued behind `before` bytes.
+fn queued(talk: &mut Talk, before: usize) -> Queued {
+    let output = talk.connection.output(&mut talk.shared);
+    let sent = output.get(before..).map_or(vec![], sent);
+    match sent.as_slice() {
+        [] => Queued::Nothing,
+        [Sent::Response(response)] => Queued::Http(response.status),
+        [Sent::Frame(first, payload)] => match (*first, payload.as_slice()) {
+            (0x81, b"app") => Queued::Text,
+            (0x89, b"" | b"app") => Queued::Ping,
+            (0x8a, b"peer") => Queued::Pong,
+            (0x88, [high, low, ..]) => Queued::Close(u16::from_be_bytes([*high, *low])),
+            _ => panic!("{sent:?}"),
+        },
+        _ => panic!("more than one thing is queued: {sent:?}"),
+    }
+}
+
+#[test]
+fn every_cell() {
+    let states = states();
+    assert_eq!(states.len(), 7);
+    for state in states {
+        for stimulus in STIMULI {
+            assert_eq!(run(state, stimulus), cell(state, stimulus), "{stimulus:?} in {state:?}");
+        }
+    }
+}
+
+#[test]
+fn the_list_of_inputs_has_each_of_them_once() {
+    for (index, stimulus) in STIMULI.iter().enumerate() {
+        assert_eq!(*stimulus as usize, index);
+    }
+    assert_eq!(Blocked as usize + 1, STIMULI.len(), "the last of them is the last in the list");
+}
+
+#[test]
+fn the_ready_state_is_the_one_that_a_browser_would_show() {
+    let shown = states().into_iter().map(State::ready_state).collect::<Vec<_>>();
+    let [connecting, open, closing, closed] =
+        [ReadyState::Connecting, ReadyState::Open, ReadyState::Closing, ReadyState::Closed];
+    assert_eq!(shown, [connecting, connecting, open, closing, closing, closing, closed]);
+    assert_eq!([connecting, open, closing, closed].map(|state| state as u8), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_held_while_deciding_is_bounded_by_what_was_read_and_given_back_at_the_end() {
+    for stimulus in STIMULI {
+        let mut talk = start(State::Deciding, Output::Sent);
+        talk.receive(&text("held"));
+        assert!(talk.connection.memory() > 0);
+        let (connection, shared) = (&mut talk.connection, &mut talk.shared);
+        match stimulus {
+            Eof => connection.receive_eof(shared, talk.now),
+            Broken => connection.end(shared, CloseReason::Io(io::ErrorKind::BrokenPipe)),
+            Due => connection.handle_timeout(shared, Tick::from_millis(10_000)),
+            AppRespond => {
+                let ticket = connection.take_ticket().unwrap();
+                assert_eq!(connection.answer(shared, talk.now, ticket, StatusCode::OK.into()), Ok(()));
+            }
+            Request | Message | Fragment | Ping | Pong | Close | Violation | EofUnsent | Early | AppClose | AppSend
+            | AppPing | AppUpgrade | Written | Blocked => continue,
+        }
+        assert!(connection.take_held(shared).is_empty(), "{stimulus:?}");
+        talk.flush();
+        assert_eq!(talk.connection.memory(), 0, "{stimulus:?}");
+    }
+}

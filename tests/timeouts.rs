@@ -1,0 +1,501 @@
+//! When does a conversation end, or say something, because time has passed?
+//!
+//! Time is an argument: every test passes later ticks. Each runs from several beginnings, so that each deadline once
+//! lies behind the wrap-around of the ticks.
+
+mod kit;
+
+use kit::*;
+use lariat::protocol::time::Tick;
+use lariat::protocol::{Answer, CloseReason, Limits, Shared, State, Timeout, Upgrade};
+use lariat::{CloseCode, CloseFrame};
+use std::time::Duration;
+
+/// Beginnings: long before the wrap-around, and just before it in steps finer than the shortest timeout.
+fn beginnings() -> impl Iterator<Item = Tick> {
+    [0, 1, 1 << 31]
+        .into_iter()
+        .chain((0..200_000).step_by(3_777).map(|millis| u32::MAX - millis))
+        .map(Tick::from_millis)
+}
+
+fn seconds(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+/// No timeout but these.
+fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    limits.ping_interval = None;
+    limits.idle_timeout = None;
+    limits.message_timeout = None;
+    limits.write_timeout = None;
+    set(&mut limits);
+    limits
+}
+
+/// A conversation and when it began.
+struct Clock {
+    talk: Talk,
+    beginning: Tick,
+}
+
+impl Clock {
+    fn fresh(limits: Limits, beginning: Tick) -> Clock {
+        Clock { talk: Talk::fresh(Shared::with_seed(limits, 0), beginning), beginning }
+    }
+
+    fn open(limits: Limits, beginning: Tick) -> Clock {
+        Clock { talk: Talk::open(Shared::with_seed(limits, 0), beginning), beginning }
+    }
+
+    fn tick(&self, millis: u64) -> Tick {
+        Tick::from_millis(self.beginning.millis().wrapping_add(millis as u32))
+    }
+
+    /// It is so many milliseconds after the beginning, and nothing else happens.
+    fn at(&mut self, millis: u64) -> &mut Talk {
+        self.talk.now = self.tick(millis);
+        &mut self.talk
+    }
+
+    /// Nothing is due until `millis`: not a millisecond before, not when asked again and again.
+    #[track_caller]
+    fn is_due_at(&mut self, millis: u64) {
+        assert_eq!(self.talk.deadline(), Some(self.tick(millis)), "the deadline");
+        let (state, buffered) = (self.talk.state(), self.talk.connection.buffered_amount());
+        let now = self.talk.now;
+        for early in [now, Tick::from_millis(self.tick(millis).millis().wrapping_sub(1))] {
+            self.talk.now = early;
+            self.talk.handle_timeout();
+            assert_eq!((self.talk.state(), self.talk.connection.buffered_amount()), (state, buffered), "too early");
+            assert_eq!(self.talk.deadline(), Some(self.tick(millis)), "the deadline, asked again");
+        }
+        self.talk.now = now;
+    }
+
+    /// Nothing happens until `millis`, and then what is due.
+    #[track_caller]
+    fn expire_at(&mut self, millis: u64) -> &mut Talk {
+        self.is_due_at(millis);
+        let talk = self.at(millis);
+        // A driver that asks before it acts must hear that it is time.
+        let due = talk.deadline().is_some_and(|deadline| deadline.is_due(talk.now));
+        assert!(due, "the deadline is no longer due when it has come");
+        talk.handle_timeout();
+        talk
+    }
+}
+
+#[track_caller]
+fn ended(clock: Clock, reason: CloseReason) {
+    assert_eq!(clock.talk.deadline(), None);
+    assert_eq!(clock.talk.state(), State::Closed);
+    assert_eq!(clock.talk.end(), Some(reason));
+}
+
+/// It drains, then it ends at its deadline; the reason is the first one.
+#[track_caller]
+fn drains(mut clock: Clock, since: u64, reason: CloseReason) {
+    assert_eq!(clock.talk.state(), State::Draining);
+    clock.expire_at(since + 5_000);
+    ended(clock, reason);
+}
+
+fn refused(status: u16) -> CloseReason {
+    CloseReason::Refused(lariat::http::StatusCode::from_u16(status).unwrap())
+}
+
+// ---- the opening handshake ---------------------------------------------------------------------
+
+#[test]
+fn a_request_has_ten_seconds_however_slowly_it_trickles() {
+    for beginning in beginnings() {
+        let mut clock = Clock::fresh(Limits::default(), beginning);
+        for second in 0..10 {
+            clock.at(second * 1_000).receive(&REQUEST[second as usize..][..1]);
+            clock.is_due_at(10_000);
+        }
+        let talk = clock.expire_at(10_000);
+        assert_eq!(talk.flushed()[0].code(), Some(408));
+        drains(clock, 10_000, refused(408));
+    }
+}
+
+#[test]
+fn who_says_nothing_is_told_nothing() {
+    for beginning in beginnings() {
+        let mut clock = Clock::fresh(Limits::default(), beginning);
+        let talk = clock.expire_at(10_000);
+        assert_eq!(talk.flushed(), []);
+        ended(clock, CloseReason::Timeout(Timeout::Handshake));
+    }
+}
+
+#[test]
+fn a_decision_has_the_same_ten_seconds() {
+    for beginning in beginnings() {
+        let mut clock = Clock::fresh(Limits::default(), beginning);
+        clock.talk.decide = |_| Answer::Later;
+        clock.at(9_000).receive(REQUEST);
+        clock.at(9_500).receive(&text("early"));
+        assert_eq!(clock.talk.state(), State::Deciding);
+        let talk = clock.expire_at(10_000);
+        let sent = talk.flushed();
+        assert_eq!((sent.len(), sent[0].code()), (1, Some(503)));
+        // Too late.
+        assert_eq!(talk.connection.take_ticket(), None);
+        drains(clock, 10_000, refused(503));
+    }
+}
+
+#[test]
+fn a_decision_in_time_opens_and_the_handshakes_deadline_is_gone() {
+    for beginning in beginnings() {
+        let mut clock = Clock::fresh(Limits::default(), beginning);
+        clock.talk.decide = |_| Answer::Later;
+        clock.at(2_000).receive(REQUEST);
+        let talk = clock.at(9_999);
+        let ticket = talk.connection.take_ticket().unwrap();
+        assert_eq!(talk.connection.answer(&mut talk.shared, talk.now, ticket, Upgrade::new().into()), Ok(()));
+        talk.flush();
+        assert_eq!(talk.state(), State::Open);
+        // The silence counts from here.
+        clock.is_due_at(9_999 + 50_000);
+    }
+}
+
+// ---- silence -----------------------------------------------------------------------------------
+
+#[test]
+fn silence_is_pinged_at_each_interval_and_ends_at_its_timeout() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(Limits::default(), beginning);
+        assert_eq!(clock.expire_at(50_000).flushed(), [Sent::ping("")]);
+        assert_eq!(clock.expire_at(100_000).flushed(), [Sent::ping("")]);
+        let talk = clock.expire_at(120_000);
+        assert_eq!(talk.flushed(), [Sent::close(1001, "silent for too long")]);
+        drains(clock, 120_000, CloseReason::Timeout(Timeout::Idle));
+    }
+}
+
+#[test]
+fn a_pong_begins_the_silence_anew() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(Limits::default(), beginning);
+        for round in 0..5 {
+            assert_eq!(clock.expire_at(round * 51_000 + 50_000).flushed(), [Sent::ping("")]);
+            clock.at(round * 51_000 + 51_000).receive(&frame(FIN | PONG, ""));
+        }
+        clock.expire_at(5 * 51_000 + 50_000);
+        clock.expire_at(5 * 51_000 + 100_000);
+        clock.expire_at(5 * 51_000 + 120_000);
+        assert_eq!(clock.talk.state(), State::Draining);
+    }
+}
+
+#[test]
+fn any_byte_counts_as_life() {
+    for beginning in beginnings() {
+        let limits = limits(|limits| {
+            limits.ping_interval = seconds(10);
+            limits.idle_timeout = seconds(25);
+        });
+        let mut clock = Clock::open(limits, beginning);
+        let bytes = [frame(TEXT, "a"), frame(FIN | PING, ""), frame(FIN, "b")].concat();
+        for (index, byte) in bytes.iter().enumerate() {
+            let now = index as u64 * 9_999;
+            clock.at(now).receive(&[*byte]);
+            clock.is_due_at(now + 10_000);
+        }
+        let last = (bytes.len() as u64 - 1) * 9_999;
+        assert_eq!(clock.talk.seen, [Seen::ping(""), Seen::text("ab")]);
+        assert_eq!(clock.talk.flushed(), [Sent::pong("")]);
+        assert_eq!(clock.expire_at(last + 10_000).flushed(), [Sent::ping("")]);
+        assert_eq!(clock.expire_at(last + 20_000).flushed(), [Sent::ping("")]);
+        assert_eq!(clock.expire_at(last + 25_000).flushed()[0].code(), Some(1001));
+    }
+}
+
+#[test]
+fn what_we_send_is_no_life_of_the_peers() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(Limits::default(), beginning);
+        for second in [10, 20, 40] {
+            let talk = clock.at(second * 1_000);
+            talk.connection.send(&mut talk.shared, "tick".into()).unwrap();
+            talk.flush();
+            clock.is_due_at(50_000);
+        }
+    }
+}
+
+#[test]
+fn a_driver_that_comes_late_finds_one_ping_due_and_the_next_in_its_time() {
+    for beginning in beginnings() {
+        let limits = limits(|limits| limits.ping_interval = seconds(10));
+        let mut clock = Clock::open(limits, beginning);
+        clock.is_due_at(10_000);
+        // It comes after three and a half intervals.
+        let talk = clock.at(35_000);
+        assert!(talk.deadline().unwrap().is_due(talk.now), "a ping is overdue");
+        talk.handle_timeout();
+        assert_eq!(talk.flushed(), [Sent::ping("")]);
+        assert_eq!(clock.expire_at(40_000).flushed(), [Sent::ping("")]);
+        assert_eq!(clock.expire_at(50_000).flushed(), [Sent::ping("")]);
+    }
+}
+
+#[test]
+fn pings_go_on_for_as_long_as_nobody_minds_the_silence() {
+    for beginning in [Tick::from_millis(0), Tick::from_millis(u32::MAX - 1_500_000)] {
+        let limits = limits(|limits| limits.ping_interval = seconds(10));
+        let mut clock = Clock::open(limits, beginning);
+        for round in 1..=1_000 {
+            assert_eq!(clock.expire_at(round * 10_000).flushed(), [Sent::ping("")], "ping {round}");
+        }
+    }
+}
+
+#[test]
+fn without_timeouts_nothing_is_ever_due() {
+    let mut clock = Clock::open(limits(|_| {}), Tick::from_millis(0));
+    let talk = clock.at(0);
+    talk.receive(&frame(TEXT, "never ends"));
+    talk.connection.send(&mut talk.shared, "never read".into()).unwrap();
+    talk.connection.sent(&mut talk.shared, talk.now, 0);
+    assert_eq!(talk.deadline(), None);
+    let buffered = talk.connection.buffered_amount();
+    let talk = clock.at(11 * 24 * 60 * 60 * 1_000);
+    talk.handle_timeout();
+    assert_eq!((talk.state(), talk.connection.buffered_amount()), (State::Open, buffered));
+}
+
+// ---- a message ---------------------------------------------------------------------------------
+
+#[test]
+fn a_message_must_end_in_its_time_whatever_else_is_said() {
+    let frames = [frame(TEXT, "a"), frame(FIN | PING, ""), frame(0, "b"), frame(FIN | PONG, ""), frame(0, "c")];
+    for beginning in beginnings() {
+        let limits = limits(|limits| {
+            limits.message_timeout = seconds(30);
+            limits.idle_timeout = seconds(25);
+        });
+        let mut clock = Clock::open(limits, beginning);
+        for (index, bytes) in frames.iter().enumerate() {
+            clock.at(1_000 + index as u64 * 7_000).receive(bytes);
+        }
+        clock.talk.flush();
+        clock.talk.output.clear();
+        let talk = clock.expire_at(31_000);
+        assert_eq!(talk.flushed(), [Sent::close(1008, "message did not end in time")]);
+        drains(clock, 31_000, CloseReason::Timeout(Timeout::Message));
+    }
+}
+
+#[test]
+fn a_messages_time_counts_from_its_first_byte() {
+    let whole = frame(FIN | BINARY, [7; 1_000]);
+    for beginning in [Tick::from_millis(0), Tick::from_millis(u32::MAX - 5_000)] {
+        // However it goes on.
+        for cuts in [&[1, 9][..], &[2, 9], &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[8, 100, 900], &[500], &[1]] {
+            let mut clock = Clock::open(limits(|limits| limits.message_timeout = seconds(30)), beginning);
+            let mut start = 0;
+            for (index, cut) in cuts.iter().enumerate() {
+                clock.at(1_000 + index as u64 * 3_000).receive(&whole[start..*cut]);
+                start = *cut;
+                clock.is_due_at(31_000);
+            }
+            clock.at(30_999).receive(&whole[start..]);
+            assert_eq!((clock.talk.seen.len(), clock.talk.deadline()), (1, None));
+        }
+    }
+}
+
+#[test]
+fn each_message_has_its_own_time() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(limits(|limits| limits.message_timeout = seconds(30)), beginning);
+        clock.at(1_000).receive(&frame(TEXT, "a"));
+        clock.is_due_at(31_000);
+        // The end of one and the beginning of the next in one read.
+        clock.at(20_000).receive(&[frame(FIN, "b"), text("whole"), frame(BINARY, "c")].concat());
+        clock.is_due_at(50_000);
+        clock.at(40_000).receive(&frame(FIN, "d"));
+        assert_eq!(clock.talk.deadline(), None);
+        clock.at(45_000).receive(&text("whole"));
+        assert_eq!((clock.talk.seen.len(), clock.talk.deadline()), (4, None));
+        // A control frame that does not end is as bad.
+        clock.at(50_000).receive(&frame(FIN | PING, "ping")[..7]);
+        assert_eq!(clock.expire_at(80_000).flushed()[0].code(), Some(1008));
+    }
+}
+
+// ---- writing -----------------------------------------------------------------------------------
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(limits(|limits| limits.write_timeout = seconds(30)), beginning);
+        let talk = clock.at(1_000);
+        talk.connection.send(&mut talk.shared, "never read".into()).unwrap();
+        assert_eq!(talk.deadline(), None, "it has not been written yet");
+        let talk = clock.at(2_000);
+        talk.connection.sent(&mut talk.shared, talk.now, 0);
+        clock.is_due_at(32_000);
+        // That it still takes nothing, and that more is waiting, changes nothing.
+        let talk = clock.at(20_000);
+        talk.connection.send(&mut talk.shared, "more".into()).unwrap();
+        talk.connection.sent(&mut talk.shared, talk.now, 0);
+        // Nor that it speaks.
+        clock.at(31_000).receive(&text("but I do talk"));
+        clock.expire_at(32_000);
+        // A Close frame could not reach it either.
+        ended(clock, CloseReason::Timeout(Timeout::Write));
+    }
+}
+
+#[test]
+fn who_takes_a_little_has_more_time() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(limits(|limits| limits.write_timeout = seconds(30)), beginning);
+        let talk = clock.at(0);
+        talk.connection.send(&mut talk.shared, "slowly".into()).unwrap();
+        for (index, taken) in [0, 1, 1, 0, 1].into_iter().enumerate() {
+            let talk = clock.at(index as u64 * 20_000);
+            talk.connection.sent(&mut talk.shared, talk.now, taken);
+        }
+        clock.is_due_at(4 * 20_000 + 30_000);
+        // Whoever has taken everything has no deadline, and its next stall begins anew.
+        let talk = clock.at(100_000);
+        talk.flush();
+        assert_eq!(talk.deadline(), None);
+        let talk = clock.at(200_000);
+        talk.connection.send(&mut talk.shared, "again".into()).unwrap();
+        talk.connection.sent(&mut talk.shared, talk.now, 0);
+        clock.expire_at(230_000);
+        ended(clock, CloseReason::Timeout(Timeout::Write));
+    }
+}
+
+// ---- the end -----------------------------------------------------------------------------------
+
+#[test]
+fn our_close_is_answered_in_five_seconds_or_not_at_all() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(Limits::default(), beginning);
+        clock.at(60_000).close(CloseCode::Normal, "bye");
+        clock.at(61_000).flush();
+        // What else the peer says is no answer.
+        clock.at(62_000).receive(&text("crossed"));
+        clock.at(63_000).receive(&frame(FIN | PING, ""));
+        clock.at(64_000).receive(&frame(TEXT, "and more"));
+        clock.expire_at(65_000);
+        ended(clock, CloseReason::Timeout(Timeout::Close));
+    }
+}
+
+#[test]
+fn an_answer_to_our_close_begins_the_last_five_seconds_however_it_is_cut() {
+    let ours = CloseReason::Local(CloseFrame { code: CloseCode::Normal, reason: "bye".into() });
+    let answer = close(1000, "");
+    for beginning in beginnings() {
+        for cut in 0..answer.len() {
+            let mut clock = Clock::open(Limits::default(), beginning);
+            clock.at(1_000).close(CloseCode::Normal, "bye");
+            clock.talk.flush();
+            clock.at(3_000).receive(&answer[..cut]);
+            clock.at(4_000).receive(&answer[cut..]);
+            drains(clock, 4_000, ours.clone());
+        }
+    }
+}
+
+#[test]
+fn draining_lives_as_long_as_it_makes_progress() {
+    let reason = CloseReason::Peer(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
+    for beginning in beginnings() {
+        for eof in [None, Some(9_000)] {
+            let mut clock = Clock::open(Limits::default(), beginning);
+            let talk = clock.at(1_000);
+            talk.connection.send(&mut talk.shared, "a long goodbye".into()).unwrap();
+            talk.receive(&close(1000, ""));
+            clock.is_due_at(6_000);
+            for now in [5_000, 9_000, 13_000] {
+                let talk = clock.at(now);
+                talk.connection.sent(&mut talk.shared, talk.now, 1);
+                if eof == Some(now) {
+                    talk.eof();
+                    assert_eq!(talk.state(), State::Flushing);
+                }
+                clock.is_due_at(now + 5_000);
+            }
+            // Being blocked is no progress, and neither is what the peer says.
+            let talk = clock.at(16_000);
+            talk.connection.sent(&mut talk.shared, talk.now, 0);
+            talk.receive(b"whatever");
+            clock.expire_at(18_000);
+            ended(clock, reason.clone());
+        }
+    }
+}
+
+#[test]
+fn what_is_unsent_when_the_stream_ends_has_five_seconds() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(Limits::default(), beginning);
+        let talk = clock.at(1_000);
+        talk.connection.send(&mut talk.shared, "into the void".into()).unwrap();
+        clock.at(30_000).eof();
+        assert_eq!(clock.talk.state(), State::Flushing);
+        clock.expire_at(35_000);
+        ended(clock, CloseReason::Eof);
+    }
+}
+
+#[test]
+fn a_connection_may_last_only_so_long() {
+    for beginning in beginnings() {
+        let mut clock = Clock::open(limits(|limits| limits.max_lifetime = seconds(60)), beginning);
+        for second in [10, 30, 59] {
+            clock.at(second * 1_000).receive(&text("still here"));
+            clock.is_due_at(60_000);
+        }
+        let talk = clock.expire_at(60_000);
+        assert_eq!(talk.flushed(), [Sent::close(1001, "lifetime is over")]);
+        drains(clock, 60_000, CloseReason::Lifetime);
+    }
+}
+
+#[test]
+fn of_several_deadlines_the_first_is_due() {
+    let all = limits(|limits| {
+        limits.ping_interval = seconds(10);
+        limits.idle_timeout = seconds(40);
+        limits.message_timeout = seconds(25);
+        limits.write_timeout = seconds(15);
+    });
+    for beginning in beginnings() {
+        let mut clock = Clock::open(all.clone(), beginning);
+        let talk = clock.at(0);
+        talk.receive(&frame(TEXT, "never ends"));
+        assert_eq!(clock.expire_at(10_000).flushed(), [Sent::ping("")]);
+        let talk = clock.at(12_000);
+        talk.connection.send(&mut talk.shared, "never read".into()).unwrap();
+        talk.connection.sent(&mut talk.shared, talk.now, 0);
+        clock.expire_at(20_000);
+        assert_eq!(clock.talk.connection.buffered_amount(), "..never read..".len());
+        // The message's deadline comes before the write's.
+        clock.expire_at(25_000);
+        drains(clock, 25_000, CloseReason::Timeout(Timeout::Message));
+
+        // A write that stalls is cut off when both are overdue: nothing could reach the peer.
+        let mut clock = Clock::open(all.clone(), beginning);
+        let talk = clock.at(0);
+        talk.receive(&frame(TEXT, "never ends"));
+        talk.connection.send(&mut talk.shared, "never read".into()).unwrap();
+        talk.connection.sent(&mut talk.shared, talk.now, 0);
+        clock.at(100_000).handle_timeout();
+        ended(clock, CloseReason::Timeout(Timeout::Write));
+    }
+}
