@@ -73,15 +73,14 @@ impl<X: Default> Connection<X> {
     }
 
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
-        let mut compressed = shared.take_buffer();
-        compressed.clear();
+        let mut compressed = shared.take_compressed();
         let keeps = self.agreed().keeps_sent();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let is_smaller = shared.compression.deflate(contexts, window_bits, payload, &mut compressed);
         if is_smaller {
             self.queue_frame(shared, Header::compressed(opcode, compressed.len()), &compressed);
         }
-        shared.give_buffer(compressed);
+        shared.give_compressed(compressed);
         is_smaller
     }
 }
