@@ -111,6 +111,12 @@ impl Shared {
         }
     }
 
+    /// Whether something has happened in traced conversations.
+    #[inline]
+    pub fn has_traces(&self) -> bool {
+        !self.traces.is_empty()
+    }
+
     /// What has happened in traced conversations since the last call, with the labels that they were given.
     pub fn take_traces(&mut self) -> Vec<(u64, Trace)> {
         std::mem::take(&mut self.traces)
