@@ -136,8 +136,8 @@ impl<X: Default> Connection<X> {
     pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
-        let rare = connection.rare();
-        outbox.append(|out| rare.expected = Some(opening.encode(out)));
+        let (key, rare) = (shared.handshake_key(), connection.rare());
+        outbox.append(|out| rare.expected = Some(opening.encode(&key, out)));
         connection.outbox = Some(outbox);
         connection
     }
