@@ -21,7 +21,7 @@
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
 //! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
-//! `compression` (its shared and its own parts) → `outbox` → `connection` (the state machine, with its picture) →
+//! `compression` (who has a compressor) → `outbox` → `connection` (the state machine, with its picture) →
 //! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
 mod close;

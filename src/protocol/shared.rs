@@ -24,6 +24,8 @@ pub struct Shared {
     inboxes: Spares<Box<Inbox>>,
     outboxes: Spares<Box<Outbox>>,
     buffers: Spares<Vec<u8>>,
+    /// Apart from the others: they are smaller, and would have to grow again and again.
+    compressed: Spares<Vec<u8>>,
     /// Where runs of output are joined for a write.
     pub(super) joined: Vec<u8>,
     random: StdRng,
@@ -72,6 +74,7 @@ impl Shared {
             inboxes: Spares::new(),
             outboxes: Spares::new(),
             buffers: Spares::new(),
+            compressed: Spares::new(),
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
             compression: Compression::default(),
@@ -91,6 +94,7 @@ impl Shared {
         self.inboxes.bytes
             + self.outboxes.bytes
             + self.buffers.bytes
+            + self.compressed.bytes
             + self.joined.capacity()
             + self.compression.memory()
     }
@@ -105,6 +109,12 @@ impl Shared {
         if let Some(buffer) = message.into_buffer() {
             self.give_buffer(buffer);
         }
+    }
+
+    /// Whether something has happened in traced conversations.
+    #[inline]
+    pub fn has_traces(&self) -> bool {
+        !self.traces.is_empty()
     }
 
     /// What has happened in traced conversations since the last call, with the labels that they were given.
@@ -142,6 +152,20 @@ impl Shared {
         let bytes = buffer.capacity();
         if bytes > 0 {
             self.buffers.give(buffer, bytes);
+        }
+    }
+
+    /// An empty buffer for a message that is compressed.
+    pub(super) fn take_compressed(&mut self) -> Vec<u8> {
+        let mut buffer = self.compressed.take(Vec::capacity).unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    pub(super) fn give_compressed(&mut self, buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        if bytes > 0 {
+            self.compressed.give(buffer, bytes);
         }
     }
 

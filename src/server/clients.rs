@@ -482,7 +482,7 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let client = &self.slab[index];
-        if client.deadline.due().is_some() && client.connection.only_listens() {
+        if client.deadline.due().is_some() && client.connection.is_flowing() {
             // All of its deadlines move away with each byte that it hears.
             return;
         }

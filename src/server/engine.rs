@@ -416,6 +416,9 @@ impl<H: Handler> Engine<H> {
 
     /// Tells what has happened to those who are traced.
     pub(crate) fn tell_traces(&mut self) {
+        if !self.clients.shared.has_traces() {
+            return;
+        }
         for (label, trace) in self.clients.shared.take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");

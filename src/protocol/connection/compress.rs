@@ -6,17 +6,23 @@ use super::super::extension::Agreed;
 use super::super::frame::{Header, Opcode};
 use super::super::message::{PartialMessage, Received};
 use super::super::shared::Shared;
-use super::Connection;
+use super::{Connection, Modes};
 
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.
-    pub const fn agreed(&self) -> Agreed {
-        self.agreed
+    pub fn agreed(&self) -> Agreed {
+        if !self.modes.has(Modes::COMPRESSED) {
+            return Agreed::NOTHING;
+        }
+        self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
     }
 
     /// From now on, messages may travel compressed.
     pub(super) fn agree(&mut self, shared: &mut Shared, agreed: Agreed) {
-        self.agreed = agreed;
+        self.modes.set(Modes::COMPRESSED, agreed.is_compressed());
+        if agreed.is_compressed() && agreed != Agreed::USUAL {
+            self.rare().agreed = Some(agreed);
+        }
         if let Some(contexts) = shared.compression.take_contexts(agreed) {
             self.rare().contexts = Some(Box::new(contexts));
         }
@@ -31,7 +37,7 @@ impl<X: Default> Connection<X> {
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
     pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
-        self.agreed.is_compressed() && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+        self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
@@ -42,7 +48,8 @@ impl<X: Default> Connection<X> {
         compressed: &[u8],
     ) -> Result<Received<'b>, ProtocolError> {
         let mut message = PartialMessage::new(opcode, shared.take_buffer());
-        let contexts = contexts(&mut self.rare).filter(|_| self.agreed.keeps_received());
+        let keeps = self.agreed().keeps_received();
+        let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let limits = &shared.limits;
         match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
             Ok(()) => message.finish(),
@@ -56,21 +63,24 @@ impl<X: Default> Connection<X> {
     /// Queues a message compressed, if the peer understands that and it is worth it. `false`: it is to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
-        match self.agreed.window_bits() {
-            Some(bits) if shared.compression.is_worth(payload.len()) => self.compress(shared, bits, opcode, payload),
-            Some(_) | None => false,
+        if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {
+            return false;
+        }
+        match self.agreed().window_bits() {
+            Some(bits) => self.compress(shared, bits, opcode, payload),
+            None => false,
         }
     }
 
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
-        let mut compressed = shared.take_buffer();
-        compressed.clear();
-        let contexts = contexts(&mut self.rare).filter(|_| self.agreed.keeps_sent());
+        let mut compressed = shared.take_compressed();
+        let keeps = self.agreed().keeps_sent();
+        let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let is_smaller = shared.compression.deflate(contexts, window_bits, payload, &mut compressed);
         if is_smaller {
             self.queue_frame(shared, Header::compressed(opcode, compressed.len()), &compressed);
         }
-        shared.give_buffer(compressed);
+        shared.give_compressed(compressed);
         is_smaller
     }
 }

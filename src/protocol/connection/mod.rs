@@ -70,10 +70,10 @@ pub enum Event<'b> {
 #[derive(Debug)]
 pub struct Connection<X = ()> {
     state: State,
+    role: Role,
     modes: Modes,
     /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
     pinged: u8,
-    agreed: Agreed,
     /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
     /// Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
@@ -93,6 +93,8 @@ struct Rare<X> {
     opened: Option<Tick>,
     /// What its traces are labelled with.
     label: u64,
+    /// What has been agreed on with the peer, if it is not the usual.
+    agreed: Option<Agreed>,
     /// What it needs to compress, if messages refer to earlier ones.
     contexts: Option<Box<Contexts>>,
     extra: X,
@@ -107,10 +109,10 @@ impl Modes {
     const TRACED: Modes = Modes(1);
     /// Messages are handed out as they arrive.
     const PIECES: Modes = Modes(1 << 1);
-    /// We opened the connection.
-    const CLIENT: Modes = Modes(1 << 3);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
+    /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
+    const COMPRESSED: Modes = Modes(1 << 3);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0
@@ -130,12 +132,9 @@ impl<X: Default> Connection<X> {
     pub const fn new(role: Role, now: Tick) -> Connection<X> {
         Connection {
             state: State::Handshaking,
-            modes: match role {
-                Role::Server => Modes(0),
-                Role::Client => Modes::CLIENT,
-            },
+            role,
+            modes: Modes(0),
             pinged: 0,
-            agreed: Agreed::NOTHING,
             since: now,
             outbox: None,
             inbox: None,
@@ -156,7 +155,7 @@ impl<X: Default> Connection<X> {
 
     /// Which side we are.
     pub const fn role(&self) -> Role {
-        if self.modes.has(Modes::CLIENT) { Role::Client } else { Role::Server }
+        self.role
     }
 
     /// Where it stands.

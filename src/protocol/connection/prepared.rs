@@ -55,12 +55,11 @@ impl<'m> Prepared<'m> {
     }
 
     fn compress(&self, shared: &mut Shared, window_bits: u8) -> Option<Frame> {
-        let mut compressed = shared.take_buffer();
-        compressed.clear();
+        let mut compressed = shared.take_compressed();
         let is_smaller = shared.compression.deflate(None, window_bits, self.message.as_bytes(), &mut compressed);
         let header = Header::compressed(self.message.opcode(), compressed.len());
         let frame = is_smaller.then(|| Frame::new(header, &compressed));
-        shared.give_buffer(compressed);
+        shared.give_compressed(compressed);
         frame
     }
 }

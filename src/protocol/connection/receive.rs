@@ -258,13 +258,12 @@ impl<X: Default> Connection<X> {
         now: Tick,
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
-        let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
         let wants_pieces = self.modes.has(Modes::PIECES);
         let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
-            true => PartialMessage::compressed(header.opcode, buffer),
-            false if wants_pieces => PartialMessage::in_pieces(header.opcode, buffer),
-            false => PartialMessage::new(header.opcode, buffer),
+            true => PartialMessage::compressed(header.opcode, shared.take_compressed()),
+            false if wants_pieces => PartialMessage::in_pieces(header.opcode, shared.take_buffer()),
+            false => PartialMessage::new(header.opcode, shared.take_buffer()),
         });
         if !message.in_pieces {
             message.begin_frame(header.length, &shared.limits)?;
@@ -290,7 +289,7 @@ impl<X: Default> Connection<X> {
         let received = match message.into_compressed() {
             Ok((opcode, compressed)) => {
                 let received = self.inflate(shared, opcode, &compressed);
-                shared.give_buffer(compressed);
+                shared.give_compressed(compressed);
                 received?
             }
             Err(message) => message.finish()?,

@@ -56,12 +56,12 @@ impl<X: Default> Connection<X> {
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, shared: &mut Shared, prepared: &Prepared<'_>) -> Result<(), SendError> {
         // Neither masks nor contexts can be shared.
-        if self.role() == Role::Client || self.agreed.keeps_sent() {
+        if self.role() == Role::Client || self.agreed().keeps_sent() {
             return self.send(shared, prepared.message);
         }
         self.check_room(shared, prepared.message.as_bytes().len())?;
         self.check_no_pieces()?;
-        let frame = prepared.frame(shared, self.agreed);
+        let frame = prepared.frame(shared, self.agreed());
         self.record(shared, || frame.to_trace());
         frame.append_to(self.outbox.get_or_insert_with(|| shared.take_outbox()));
         Ok(())
