@@ -70,6 +70,8 @@ pub use protocol::{
     Answer, CloseReason, Deflate, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
     Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Unaccepted, Upgrade,
 };
+#[cfg(feature = "sim")]
+pub use server::sim;
 pub use server::{
     ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, ForwardedHeader,
     Handler, ListenOptions, LocalAddr, Outcome, Remote, RemoteError, Router, Server, TimerId,

@@ -6,7 +6,6 @@ use super::request::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::fmt;
 use std::io::Write;
-use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
 /// What a client asks for.
@@ -115,10 +114,9 @@ impl Opening {
         self.is_plain = true;
     }
 
-    /// Appends the request, and says what the answer must have.
-    pub(super) fn encode(&self, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
+    /// Appends the request, and says what the answer must have. The key is the base64 of 16 random bytes.
+    pub(super) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
         let deflate = deflate.filter(|_| !self.is_plain);
-        let key = generate_key();
         write!(
             out,
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -240,7 +238,7 @@ mod tests {
     fn only_a_complete_and_fitting_answer_is_believed() {
         let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
         opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
-        let expected = opening.encode(None, &mut Vec::new());
+        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());
         let answer = |status: &str, lines: &[&str]| {
             let accept = format!("Sec-WebSocket-Accept: {}", expected.accept);
             let lines: Vec<&str> =

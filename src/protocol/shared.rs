@@ -169,6 +169,13 @@ impl Shared {
         }
     }
 
+    /// A fresh `Sec-WebSocket-Key` (§4.1): "a randomly selected 16-byte value that has been base64-encoded".
+    pub(super) fn handshake_key(&mut self) -> String {
+        let mut nonce = [0; 16];
+        self.random.fill_bytes(&mut nonce);
+        data_encoding::BASE64.encode(&nonce)
+    }
+
     /// A fresh masking key that nobody can foresee (§5.3).
     pub(super) fn masking_key(&mut self) -> mask::Key {
         self.random.next_u32().to_ne_bytes()

@@ -549,6 +549,12 @@ impl<D> Clients<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self.slab[index].flags.raise(Flags::OPENED);
         self.open += usize::from(opened);
+        if opened {
+            // The handshake's deadline means nothing any more.
+            let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+            self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
+            self.arm_deadline(index);
+        }
         opened
     }
 

@@ -46,6 +46,17 @@ impl ConnectOptions {
         self.is_plain = true;
         self
     }
+
+    pub(super) fn apply(&self, opening: &mut Opening) -> Result<(), OpeningError> {
+        opening.offer(&self.subprotocols)?;
+        for (name, value) in &self.headers {
+            opening.header(name.clone(), value.clone())?;
+        }
+        if self.is_plain {
+            opening.uncompressed();
+        }
+        Ok(())
+    }
 }
 
 impl<D: Default + 'static> Clients<D> {
@@ -59,13 +70,7 @@ impl<D: Default + 'static> Clients<D> {
     /// The URL or the options make no sense. That nobody answers there, `on_close` will tell.
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
-        opening.offer(&options.subprotocols)?;
-        for (name, value) in &options.headers {
-            opening.header(name.clone(), value.clone())?;
-        }
-        if options.is_plain {
-            opening.uncompressed();
-        }
+        options.apply(&mut opening)?;
         let connection = Connection::connect(&mut self.shared, self.now, &opening);
         let index = self.insert(Socket::Unconnected, connection);
         let route = self.route;
@@ -92,7 +97,7 @@ impl<D: Default + 'static> Clients<D> {
     }
 
     /// The addresses of a server are known.
-    fn resolved(&mut self, id: ClientId, addresses: Vec<SocketAddr>) {
+    pub(super) fn resolved(&mut self, id: ClientId, addresses: Vec<SocketAddr>) {
         let Some(index) = self.find(id) else { return };
         if let Some(outgoing) = &mut self.slab[index].connection.extra_mut().outgoing {
             outgoing.addresses = addresses.into();
@@ -132,13 +137,19 @@ pub(crate) struct Resolver {
 }
 
 #[derive(Debug)]
-struct Question {
-    id: ClientId,
-    name: String,
-    port: u16,
+pub(super) struct Question {
+    pub(super) id: ClientId,
+    pub(super) name: String,
+    pub(super) port: u16,
 }
 
 impl Resolver {
+    /// Somebody else answers.
+    #[cfg(feature = "sim")]
+    pub(super) const fn by_hand(questions: Sender<Question>) -> Resolver {
+        Resolver { questions }
+    }
+
     fn start<D: Default + 'static>(remote: Remote<D>) -> Resolver {
         let (questions, receiver) = channel();
         let name = "lariat-resolver".to_owned();

@@ -6,38 +6,30 @@
 //!    +--- one write per client <- pending writes <- outbox <- frame <- Clients::send / publish
 //! ```
 //!
-//! This is the only file that reads the clock, and the only one that waits.
+//! What is ready, and what time it is, says the [`poller`](super::poller): this is the only file that asks.
 
 use super::clients::Clients;
 use super::config::Config;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::listener::{Listener, LocalAddr, SpareDescriptor, is_exhaustion};
+use super::poller::{Poller, Ready};
 use super::remote::{Queue, Remote};
 use super::shutdown::Outcome;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::{Signalled, Signals};
-use super::socket::{Readiness, Socket};
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Tick};
-use mio::{Events, Poll, Token};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Tokens from here on are not clients.
-const FIRST_LISTENER: usize = usize::MAX / 2;
-pub(super) const WAKER: Token = Token(FIRST_LISTENER - 1);
-#[cfg(all(unix, feature = "signals"))]
-pub(super) const SIGNALS: Token = Token(FIRST_LISTENER - 2);
 
 /// After descriptors have run out, accepting is tried again this much later.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 
 /// A server that is running: [`run`](Self::run) it, or [`turn`](Self::turn) it from a loop of your own.
 pub struct EventLoop<H: Handler> {
-    poll: Poll,
-    events: Events,
+    poller: Poller,
     listeners: Vec<Listener>,
     engine: Engine<H>,
     queue: Arc<Queue<H::Data>>,
@@ -55,26 +47,27 @@ pub struct EventLoop<H: Handler> {
 
 /// The parts of a loop that exist before its handler does.
 pub(super) struct Parts<D> {
-    pub(super) poll: Poll,
+    pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
     pub(super) queue: Arc<Queue<D>>,
     pub(super) config: Config,
+    /// Of masking keys and whatever else nobody must foresee.
+    pub(super) seed: u64,
     #[cfg(all(unix, feature = "signals"))]
     pub(super) signals: Option<Signals>,
 }
 
 impl<H: Handler> EventLoop<H> {
     pub(super) fn new(parts: Parts<H::Data>, handler: H) -> io::Result<EventLoop<H>> {
-        let Parts { poll, mut listeners, queue, config, .. } = parts;
+        let Parts { poller, mut listeners, queue, config, seed, .. } = parts;
         for (index, listener) in listeners.iter_mut().enumerate() {
-            listener.register(poll.registry(), Token(FIRST_LISTENER + index))?;
+            poller.watch_listener(listener, index)?;
         }
-        let now = read_clock();
+        let now = poller.now();
         let epoch = Epoch::new(now);
-        let shared = Shared::new(config.limits.clone()).with_deflate(config.deflate.clone());
+        let shared = Shared::with_seed(config.limits.clone(), seed).with_deflate(config.deflate.clone());
         Ok(EventLoop {
-            poll,
-            events: Events::with_capacity(config.events_per_turn),
+            poller,
             listeners,
             engine: Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue))),
             queue,
@@ -137,7 +130,7 @@ impl<H: Handler> EventLoop<H> {
     /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
     /// something is pending, `None` when only readiness matters.
     pub fn timeout(&self) -> Option<Duration> {
-        self.next_deadline().map(|due| due.saturating_duration_since(read_clock()))
+        self.next_deadline().map(|due| due.saturating_duration_since(self.poller.now()))
     }
 
     /// How the server stopped, once it has.
@@ -153,6 +146,11 @@ impl<H: Handler> EventLoop<H> {
     /// The application, to be changed.
     pub const fn handler_mut(&mut self) -> &mut H {
         &mut self.engine.handler
+    }
+
+    #[cfg(feature = "sim")]
+    pub(super) const fn clients(&self) -> &Clients<H::Data> {
+        &self.engine.clients
     }
 
     /// The clients, for a host that turns the loop itself and has something to say between two turns.
@@ -176,36 +174,24 @@ impl<H: Handler> EventLoop<H> {
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = match self.next_deadline() {
             Some(due) => {
-                let left = due.saturating_duration_since(if self.has_work() { due } else { read_clock() });
+                let left = due.saturating_duration_since(if self.has_work() { due } else { self.poller.now() });
                 Some(timeout.map_or(left, |timeout| timeout.min(left)))
             }
             None => timeout,
         };
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            // A signal is neither an error nor a shutdown.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        self.now = read_clock();
-        self.engine.clients.now = self.epoch.tick(self.now);
+        let (engine, listeners) = (&mut self.engine, &mut self.listeners);
         let mut is_woken = false;
         #[cfg(all(unix, feature = "signals"))]
         let mut is_signalled = false;
-        for event in &self.events {
-            match event.token() {
-                WAKER => is_woken = true,
-                #[cfg(all(unix, feature = "signals"))]
-                SIGNALS => is_signalled = true,
-                Token(token) if token >= FIRST_LISTENER => self.listeners[token - FIRST_LISTENER].ready = true,
-                Token(client) => self.engine.ready(Readiness {
-                    client,
-                    readable: event.is_readable(),
-                    writable: event.is_writable(),
-                    read_closed: event.is_read_closed() || event.is_error(),
-                }),
-            }
-        }
+        self.poller.wait(timeout, |ready| match ready {
+            Ready::Remote => is_woken = true,
+            #[cfg(all(unix, feature = "signals"))]
+            Ready::Signal => is_signalled = true,
+            Ready::Listener(index) => listeners[index].ready = true,
+            Ready::Client(readiness) => engine.ready(readiness),
+        })?;
+        self.now = self.poller.now();
+        self.engine.clients.now = self.epoch.tick(self.now);
         if is_woken {
             for call in self.queue.take() {
                 self.engine.run(call);
@@ -232,7 +218,7 @@ impl<H: Handler> EventLoop<H> {
                         self.accept_again = None;
                         let client = self.engine.accept(socket, self.listeners[index].arrival);
                         let socket = &mut self.engine.clients.slab[client].socket;
-                        if let Err(error) = socket.register(self.poll.registry(), Token(client)) {
+                        if let Err(error) = self.poller.watch(socket, client) {
                             log::error!("cannot watch a new connection: {error}");
                             self.engine.abandon(client);
                         }
@@ -271,9 +257,8 @@ impl<H: Handler> EventLoop<H> {
     /// Opens the connections that the application has asked for.
     fn connect(&mut self) {
         while let Some((index, address)) = self.engine.next_connecting() {
-            let registry = self.poll.registry();
-            let connected = Socket::connect(address).and_then(|mut socket| {
-                socket.register(registry, Token(index))?;
+            let connected = self.poller.connect(address).and_then(|mut socket| {
+                self.poller.watch(&mut socket, index)?;
                 Ok(socket)
             });
             match connected {
@@ -320,17 +305,11 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-/// Time is an argument everywhere else.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-fn read_clock() -> Instant {
-    Instant::now()
-}
-
 /// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or select.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.poll.registry().as_fd()
+        self.poller.as_fd()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Where do connections come from?
 
 use super::config::ListenOptions;
+#[cfg(feature = "sim")]
+use super::sim::Backlog;
 use super::socket::Socket;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -36,6 +38,8 @@ enum ListeningSocket {
     Tcp(mio::net::TcpListener),
     #[cfg(unix)]
     Unix(mio::net::UnixListener, Option<UnixPath>),
+    #[cfg(feature = "sim")]
+    Simulated(Backlog),
 }
 
 /// Where a server listens.
@@ -115,6 +119,12 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
     }
 
+    /// Listens where there is no kernel.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(backlog: Backlog) -> Listener {
+        Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
+    }
+
     const fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
         let arrival = if options.proxy_protocol { Arrival::Proxied } else { Arrival::Direct };
         Listener { socket, arrival, ready: true }
@@ -130,6 +140,8 @@ impl Listener {
                 let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf);
                 Ok(LocalAddr::Unix(path.unwrap_or_default()))
             }
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(backlog) => Ok(LocalAddr::Tcp(backlog.local_addr())),
         }
     }
 
@@ -138,6 +150,8 @@ impl Listener {
             ListeningSocket::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
             #[cfg(unix)]
             ListeningSocket::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(_) => Ok(()),
         }
     }
 
@@ -151,6 +165,8 @@ impl Listener {
             }
             #[cfg(unix)]
             ListeningSocket::Unix(listener, _) => listener.accept().map(|(stream, _)| Socket::Unix(stream)),
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(backlog) => backlog.accept(),
         }
     }
 }
@@ -230,4 +246,14 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     #[cfg(not(unix))]
     let is_exhaustion = error.kind() == io::ErrorKind::OutOfMemory;
     is_exhaustion
+}
+
+/// The error of `accept` that says so.
+#[cfg(feature = "sim")]
+pub(crate) fn exhaustion() -> io::Error {
+    #[cfg(unix)]
+    let error = io::Error::from_raw_os_error(libc::EMFILE);
+    #[cfg(not(unix))]
+    let error = io::ErrorKind::OutOfMemory.into();
+    error
 }

@@ -3,6 +3,7 @@
 //! | file | the question that it answers |
 //! |---|---|
 //! | `event_loop` | what is one turn? |
+//! | `poller` | who says what is ready, and what time it is? |
 //! | `engine` | what happens in a turn, once readiness is known? |
 //! | `client` | what does the server know of one connection? |
 //! | `clients` | what can an application do with its clients? |
@@ -16,6 +17,7 @@
 //! | `socket`, `listener` | which streams, and where do they come from? |
 //! | `remote` | how does another thread reach the loop? |
 //! | `shutdown`, `signals` | how does a server end? |
+//! | `sim` | does an application work, whatever its clients and the network do? |
 //! | `config` | every limit, timeout and option |
 
 mod client;
@@ -27,12 +29,15 @@ mod engine;
 mod event_loop;
 mod handler;
 mod listener;
+mod poller;
 mod proxied;
 mod remote;
 mod router;
 mod shutdown;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod socket;
 mod timers;
 mod topics;
@@ -49,9 +54,9 @@ pub use remote::{Remote, RemoteError};
 pub use router::Router;
 pub use shutdown::{Drain, Outcome};
 
-use event_loop::{Parts, WAKER};
+use event_loop::Parts;
 use listener::Listener;
-use mio::{Poll, Waker};
+use poller::{Kernel, Poller};
 use remote::Queue;
 #[cfg(all(unix, feature = "signals"))]
 use signals::Signals;
@@ -61,7 +66,7 @@ use std::sync::Arc;
 
 /// A server that listens but does not run yet. `D` is the [`Data`](Handler::Data) of its handler.
 pub struct Server<D = ()> {
-    poll: Poll,
+    poller: Kernel,
     listeners: Vec<Listener>,
     queue: Arc<Queue<D>>,
     config: Config,
@@ -89,10 +94,10 @@ impl<D> Server<D> {
     /// A [`ConfigError`], or the poller cannot be made.
     pub fn new(config: Config) -> io::Result<Server<D>> {
         config.validate()?;
-        let poll = Poll::new()?;
-        let queue = Arc::new(Queue::new(Waker::new(poll.registry(), WAKER)?, config.remote_queue));
+        let poller = Kernel::new(config.events_per_turn)?;
+        let queue = Arc::new(Queue::new(Some(poller.waker()?), config.remote_queue));
         Ok(Server {
-            poll,
+            poller,
             listeners: Vec::new(),
             queue,
             config,
@@ -170,7 +175,7 @@ impl<D> Server<D> {
     /// The signal handlers cannot be installed.
     #[cfg(all(unix, feature = "signals"))]
     pub fn shutdown_on_signals(mut self, drain: Drain) -> io::Result<Server<D>> {
-        self.signals = Some(Signals::new(self.poll.registry(), drain)?);
+        self.signals = Some(Signals::new(self.poller.registry(), drain)?);
         Ok(self)
     }
 
@@ -190,12 +195,13 @@ impl<D> Server<D> {
     ///
     /// The listening sockets cannot be watched.
     pub fn start<H: Handler<Data = D>>(self, handler: H) -> io::Result<EventLoop<H>> {
-        let Server { poll, listeners, queue, config, .. } = self;
+        let Server { poller, listeners, queue, config, .. } = self;
         let parts = Parts {
-            poll,
+            poller: Poller::Kernel(poller),
             listeners,
             queue,
             config,
+            seed: rand::random(),
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,
         };

@@ -24,7 +24,8 @@ pub struct Remote<D> {
 /// The calls that wait for a loop.
 pub(crate) struct Queue<D> {
     calls: Mutex<Waiting<D>>,
-    waker: Waker,
+    /// `None` where nobody sleeps.
+    waker: Option<Waker>,
     capacity: usize,
 }
 
@@ -127,7 +128,7 @@ impl<D> Remote<D> {
 }
 
 impl<D> Queue<D> {
-    pub(crate) fn new(waker: Waker, capacity: usize) -> Queue<D> {
+    pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
         Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
     }
 
@@ -147,7 +148,7 @@ impl<D> Queue<D> {
         let is_first = waiting.calls.len() == 1;
         drop(waiting);
         if is_first {
-            if let Err(error) = self.waker.wake() {
+            if let Some(Err(error)) = self.waker.as_ref().map(Waker::wake) {
                 log::error!("cannot wake the loop: {error}");
             }
         }

@@ -1,6 +1,6 @@
 //! What do SIGINT and SIGTERM do?
 
-use super::event_loop::SIGNALS;
+use super::poller::SIGNALS;
 use super::shutdown::Drain;
 use mio::{Interest, Registry};
 use signal_hook::consts::{SIGINT, SIGTERM};

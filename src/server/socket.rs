@@ -3,6 +3,8 @@
 //! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that is neither
 //! TCP nor a kernel.
 
+#[cfg(feature = "sim")]
+use super::sim::Wire;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
@@ -14,6 +16,8 @@ pub(crate) enum Socket {
     Tcp(mio::net::TcpStream),
     #[cfg(unix)]
     Unix(mio::net::UnixStream),
+    #[cfg(feature = "sim")]
+    Simulated(Wire),
     /// None yet: the address is still to be found, or connected to.
     Unconnected,
 }
@@ -32,6 +36,8 @@ impl Socket {
             Socket::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.read(buffer),
             Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -43,6 +49,8 @@ impl Socket {
             Socket::Tcp(stream) => stream.write(bytes),
             #[cfg(unix)]
             Socket::Unix(stream) => write_without_sigpipe(stream, bytes),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.write(bytes),
             Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -53,6 +61,8 @@ impl Socket {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.shutdown_write(),
             Socket::Unconnected => Ok(()),
         }
     }
@@ -63,6 +73,8 @@ impl Socket {
             Socket::Tcp(stream) => stream.peer_addr().ok(),
             #[cfg(unix)]
             Socket::Unix(_) => None,
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.peer_addr(),
             Socket::Unconnected => None,
         }
     }
@@ -74,6 +86,8 @@ impl Socket {
             Socket::Tcp(stream) => stream.register(registry, token, interest),
             #[cfg(unix)]
             Socket::Unix(stream) => stream.register(registry, token, interest),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(_) => Ok(()),
             Socket::Unconnected => Ok(()),
         }
     }

@@ -146,9 +146,9 @@ impl<X: Default> Connection<X> {
     pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
-        let rare = connection.rare();
+        let (key, rare) = (shared.handshake_key(), connection.rare());
         let deflate = shared.compression.offer();
-        outbox.append(|out| rare.expected = Some(opening.encode(deflate, out)));
+        outbox.append(|out| rare.expected = Some(opening.encode(&key, deflate, out)));
         connection.outbox = Some(outbox);
         connection
     }
