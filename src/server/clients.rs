@@ -144,7 +144,8 @@ impl<D> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] if the client has not waited; [`SendError::NotOpen`] if no answer is due.
+    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is due. A client that has
+    /// hung up meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let connection = &mut self.slab[index].connection;

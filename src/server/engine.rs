@@ -180,7 +180,9 @@ impl<H: Handler> Engine<H> {
     /// Does what could not be done while the application had not answered the request.
     fn resume(&mut self, index: usize) {
         let client = &mut self.clients.slab[index];
-        if client.connection.state() != State::Open || client.flags.has(Flags::OPENED) {
+        // Whoever answered may have closed at once; it has been open nevertheless.
+        let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
+        if !has_opened || client.flags.has(Flags::OPENED) {
             return;
         }
         self.open(index);
