@@ -122,10 +122,12 @@ impl Shared {
         std::mem::take(&mut self.traces)
     }
 
+    #[inline(never)]
     pub(super) fn take_inbox(&mut self) -> Box<Inbox> {
         self.inboxes.take(|inbox| inbox.memory()).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(super) fn give_inbox(&mut self, mut inbox: Box<Inbox>) {
         if let Some(buffer) = inbox.reset() {
             self.give_buffer(buffer);
@@ -134,10 +136,12 @@ impl Shared {
         self.inboxes.give(inbox, bytes);
     }
 
+    #[inline(never)]
     pub(super) fn take_outbox(&mut self) -> Box<Outbox> {
         self.outboxes.take(|outbox| outbox.memory()).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         outbox.clear();
         let bytes = outbox.memory();
@@ -177,6 +181,7 @@ impl Shared {
     }
 
     /// A fresh masking key that nobody can foresee (§5.3).
+    #[inline(never)]
     pub(super) fn masking_key(&mut self) -> mask::Key {
         self.random.next_u32().to_ne_bytes()
     }

@@ -83,9 +83,12 @@ impl<D> Clients<D> {
     /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
     /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a slow
     /// consumer.
+    #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let index = self.find(id).ok_or(SendError::Gone)?;
-        let outcome = self.slab[index].connection.send(&mut self.shared, message.into());
+        let index = id.index as usize;
+        let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
+        let client = client.ok_or(SendError::Gone)?;
+        let outcome = client.connection.send(&mut self.shared, message.into());
         self.queued(index, outcome)
     }
 
@@ -417,10 +420,6 @@ impl<D> Clients<D> {
         }
     }
 
-    pub(crate) fn route_of(&self, id: ClientId) -> u16 {
-        self.find(id).map_or(0, |index| self.slab[index].route)
-    }
-
     /// Queues a client that has something to read.
     pub(crate) fn queue_read(&mut self, index: usize) {
         if self.slab[index].flags.raise(Flags::READ_QUEUED) {
@@ -437,27 +436,33 @@ impl<D> Clients<D> {
 
     /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water
     /// mark.
+    #[inline(always)]
     fn queue_output(&mut self, index: usize, has_output: bool) {
         let client = &mut self.slab[index];
         if client.connection.buffered_amount() > self.shared.limits.high_water {
             client.flags.set(Flags::HIGH_WATER);
         }
-        if has_output && !client.flags.has(Flags::BLOCKED) {
-            self.queue_write(index);
+        if has_output && !client.flags.has(Flags::BLOCKED) && client.flags.raise(Flags::WRITE_QUEUED) {
+            self.writable.push_back(index as u32);
         }
     }
 
     /// Something was queued for a client, or could not be.
+    #[inline]
     fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => self.queue_output(index, true),
-            Err(SendError::Full) => {
-                self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
-                self.settle(index);
-            }
-            Err(_) => {}
+            Err(error) => self.not_queued(index, error),
         }
         outcome
+    }
+
+    #[cold]
+    fn not_queued(&mut self, index: usize, error: SendError) {
+        if error == SendError::Full {
+            self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
+            self.settle(index);
+        }
     }
 
     /// Brings the queues and the deadline of a client up to its state. To be called when something may have

@@ -227,6 +227,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// A request head is complete.
+    #[inline(never)]
     fn request(&mut self, index: usize, head: &[u8]) {
         let (ticket, answer) = match Request::parse(head) {
             Ok(request) => {
@@ -261,6 +262,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    #[inline(never)]
     fn open(&mut self, index: usize) {
         if self.clients.opened(index) {
             log::debug!("{} is open", self.clients.slab[index].id(index));

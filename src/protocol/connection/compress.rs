@@ -36,11 +36,12 @@ impl<X: Default> Connection<X> {
     }
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
-    pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
+    pub(super) fn may_have_rsv1(&self, header: Header) -> bool {
         self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
+    #[inline(never)]
     pub(super) fn inflate<'b>(
         &mut self,
         shared: &mut Shared,
@@ -72,6 +73,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    #[inline(never)]
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
         let mut compressed = shared.take_compressed();
         let keeps = self.agreed().keeps_sent();

@@ -24,13 +24,12 @@ impl<X: Default> Connection<X> {
     #[inline]
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
+            if self.state == State::Open {
+                self.since = now;
+                self.pinged = 0;
+            }
             let step = match self.state {
-                State::Open => {
-                    self.since = now;
-                    self.pinged = 0;
-                    self.receive_frame(shared, now, input)
-                }
-                State::Closing => self.receive_frame(shared, now, input),
+                State::Open | State::Closing => self.receive_frame(shared, now, input),
                 State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
                 State::Deciding => {
                     let held = input.take_all();
@@ -62,6 +61,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// The opening handshake: a request, or the answer to ours.
+    #[inline(never)]
     fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         match (self.receive_head(shared, input), self.role()) {
             (Ok(None), _) => None,
@@ -128,39 +128,30 @@ impl<X: Default> Connection<X> {
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         let decoded = match &mut self.inbox {
             None => Header::decode(input.peek())?,
-            Some(inbox) => match inbox.frame.take() {
-                Some(frame) => {
-                    let count = input.len().min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
-                    self.record(shared, || Trace::Payload { payload: input.peek()[..count].to_vec() });
-                    return self.receive_piece(shared, now, input, frame);
-                }
-                None => inbox.decode_header(input.peek())?,
-            },
+            Some(inbox) if inbox.frame.is_some() => return self.receive_piece(shared, now, input),
+            Some(inbox) => inbox.decode_header(input.peek())?,
         };
-        let Some((mut header, length)) = decoded else {
-            let piece = input.take_all();
-            if self.inbox.is_none() {
-                self.inbox(shared, now).decode_header(piece)?;
-            }
+        let Some((header, length)) = decoded else {
+            self.keep_header(shared, now, input)?;
             return Ok(None);
         };
         input.take(length);
-        self.check_header(&header, shared)?;
+        self.check_header(header, shared)?;
         if header.length > input.len() as u64 {
             return self.receive_first_piece(shared, now, input, header);
         }
         let payload = input.take(header.length as usize);
         self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: payload.to_vec() });
-        if let Some(key) = &mut header.mask {
-            mask::apply(*key, payload);
+        if let Some(key) = header.mask {
+            mask::apply(key, payload);
         }
         let payload = &*payload;
-        if header.rsv1 && header.fin {
-            let received = self.inflate(shared, header.opcode, payload)?;
-            self.release_inbox(shared);
-            return Ok(self.deliver(shared, received));
-        }
         match header.opcode {
+            _ if header.rsv1 && header.fin => {
+                let received = self.inflate(shared, header.opcode, payload)?;
+                self.release_inbox(shared);
+                Ok(self.deliver(shared, received))
+            }
             Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
                 self.release_inbox(shared);
@@ -171,8 +162,8 @@ impl<X: Default> Connection<X> {
                 Ok(self.deliver(shared, Received::Binary(Cow::Borrowed(payload))))
             }
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.begin_data_frame(shared, now, &header)?.push(payload, 0)?;
-                self.end_data_frame(shared, now, &header)
+                self.begin_data_frame(shared, now, header)?.push(payload, 0)?;
+                self.end_data_frame(shared, now, header)
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
                 self.release_inbox(shared);
@@ -181,8 +172,19 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    /// The bytes of a header that has not arrived whole; those of an earlier read have been kept already.
+    #[inline(never)]
+    fn keep_header(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'_>) -> Result<(), ProtocolError> {
+        let piece = input.take_all();
+        if self.inbox.is_none() {
+            self.inbox(shared, now).decode_header(piece)?;
+        }
+        Ok(())
+    }
+
     /// Whether this frame may come now.
-    fn check_header(&self, header: &Header, shared: &Shared) -> Result<(), ProtocolError> {
+    #[inline]
+    fn check_header(&self, header: Header, shared: &Shared) -> Result<(), ProtocolError> {
         match (self.role(), header.mask) {
             (Role::Server, Some(_)) | (Role::Client, None) => {}
             (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
@@ -203,6 +205,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// A frame begins whose payload has not arrived whole.
+    #[inline(never)]
     fn receive_first_piece<'b>(
         &mut self,
         shared: &mut Shared,
@@ -213,14 +216,28 @@ impl<X: Default> Connection<X> {
         if header.opcode.is_control() {
             self.inbox(shared, now).control.clear();
         } else {
-            self.begin_data_frame(shared, now, &header)?;
+            self.begin_data_frame(shared, now, header)?;
         }
         self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: input.peek().to_vec() });
-        self.receive_piece(shared, now, input, PartialFrame { header, remaining: header.length })
+        self.receive_payload(shared, now, input, PartialFrame { header, remaining: header.length })
     }
 
-    /// More of a frame's payload.
+    /// More of a frame's payload arrives.
+    #[inline(never)]
     fn receive_piece<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        let Some(frame) = self.inbox.as_mut().and_then(|inbox| inbox.frame.take()) else { return Ok(None) };
+        let count = input.len().min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
+        self.record(shared, || Trace::Payload { payload: input.peek()[..count].to_vec() });
+        self.receive_payload(shared, now, input, frame)
+    }
+
+    /// As much of a frame's payload as has arrived.
+    fn receive_payload<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
@@ -248,15 +265,16 @@ impl<X: Default> Connection<X> {
             self.release_inbox(shared);
             return self.control(shared, now, frame.header.opcode, Cow::Owned(payload));
         }
-        self.end_data_frame(shared, now, &frame.header)
+        self.end_data_frame(shared, now, frame.header)
     }
 
     /// The message to which a data frame belongs, which it may begin.
+    #[inline(never)]
     fn begin_data_frame(
         &mut self,
         shared: &mut Shared,
         now: Tick,
-        header: &Header,
+        header: Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
         let wants_pieces = self.modes.has(Modes::PIECES);
         let inbox = self.inbox(shared, now);
@@ -272,11 +290,12 @@ impl<X: Default> Connection<X> {
     }
 
     /// A data frame is complete, and with FIN its message.
+    #[inline(never)]
     fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
-        header: &Header,
+        header: Header,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
@@ -333,6 +352,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// A control frame is complete (§5.5).
+    #[inline(never)]
     fn control<'b>(
         &mut self,
         shared: &mut Shared,
