@@ -283,7 +283,7 @@ impl Network {
             // A reset is reported once.
             return match line.error.take() {
                 Some(error) => Err(error.into()),
-                None if line.marks.has(Marks::RESET) || line.inward.end_has_arrived() => Ok(0),
+                None if line.marks.has(Marks::RESET) || line.inward.is_over() => Ok(0),
                 None => Err(io::ErrorKind::WouldBlock.into()),
             };
         }

@@ -224,7 +224,7 @@ impl Network {
                 Event::Opened(_) | Event::Ping(_) | Event::Piece(..) => {}
             }
         }
-        if line.outward.end_has_arrived() && !line.marks.has(Marks::HEARD_END) {
+        if line.outward.is_over() && !line.marks.has(Marks::HEARD_END) {
             line.marks.set(Marks::HEARD_END);
             if !line.marks.has(Marks::RAW) {
                 line.connection.receive_eof(&mut self.shared, now);
