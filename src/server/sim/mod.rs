@@ -63,7 +63,8 @@ use super::poller::Poller;
 use super::remote::{Queue, Remote};
 use super::shutdown::Outcome;
 use crate::protocol::{Opening, OpeningError};
-use network::SERVER;
+use network::{SERVER, Stays};
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -82,6 +83,7 @@ pub struct Simulation<H: Handler> {
     turns: u64,
     // The last: sockets that are dropped look for their network.
     network: OwnNetwork,
+    stays: Stays,
 }
 
 /// Ends with its simulation.
@@ -95,7 +97,7 @@ impl Drop for OwnNetwork {
 
 /// A simulation's clock, for handlers that need one.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(NetworkRef);
+pub struct Clock(NetworkRef, Stays);
 
 impl Clock {
     /// Time that has passed in the simulation.
@@ -150,7 +152,7 @@ impl<H: Handler> Simulation<H> {
         let mut event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
         let (ask, questions) = channel();
         event_loop.clients_mut().resolver = Some(Resolver::by_hand(ask));
-        Simulation { event_loop, questions, turns: 0, network }
+        Simulation { event_loop, questions, turns: 0, network, stays: PhantomData }
     }
 
     /// From now on, these faults are committed.
@@ -256,7 +258,7 @@ impl<H: Handler> Simulation<H> {
 
     /// The clock.
     pub const fn clock(&self) -> Clock {
-        Clock(self.network.0)
+        Clock(self.network.0, PhantomData)
     }
 
     /// Turns that the loop has made.

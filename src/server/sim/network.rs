@@ -50,9 +50,10 @@ struct Table {
 pub(crate) struct NetworkRef {
     place: u8,
     serial: u64,
-    /// Another thread has another table.
-    stays: PhantomData<Rc<()>>,
 }
+
+/// Whoever has this stays in its thread: another thread has another table.
+pub(super) type Stays = PhantomData<Rc<()>>;
 
 /// The server's end of a line: eight bits say in which network, twenty-four where.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl NetworkRef {
                 table.networks.push(None);
             }
             table.count += 1;
-            let network = NetworkRef { place: place as u8, serial: table.count, stays: PhantomData };
+            let network = NetworkRef { place: place as u8, serial: table.count };
             table.networks[place] = Some(Box::new(Network::new(network, seed, faults, events_per_turn, now)));
             network
         })

@@ -1,10 +1,11 @@
 //! Who is at the other end of a simulated connection?
 
 use super::line::Marks;
-use super::network::{Network, NetworkRef};
+use super::network::{Network, NetworkRef, Stays};
 use crate::protocol::{
     Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, State, Ticket, Upgrade,
 };
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use tungstenite::Message as OwnedMessage;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -17,11 +18,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 pub struct Peer {
     network: NetworkRef,
     line: u32,
+    stays: Stays,
 }
 
 impl Peer {
     pub(super) const fn new(network: NetworkRef, line: u32) -> Peer {
-        Peer { network, line }
+        Peer { network, line, stays: PhantomData }
     }
 
     /// Does something with the peer and the network, and lets what follows from it begin.
