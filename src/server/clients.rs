@@ -463,7 +463,13 @@ impl<D> Clients<D> {
     /// changed it.
     pub(crate) fn settle(&mut self, index: usize) {
         let client = &mut self.slab[index];
-        match client.connection.state() {
+        let state = client.connection.state();
+        if state == State::Draining && client.flags.lower(Flags::UNREAD) {
+            // What is left unread when the socket is closed makes the kernel send a reset.
+            self.queue_read(index);
+        }
+        let client = &mut self.slab[index];
+        match state {
             State::Closed => {
                 if client.flags.raise(Flags::REAP_QUEUED) {
                     self.ended.push(index as u32);

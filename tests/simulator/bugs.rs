@@ -1,7 +1,7 @@
 //! Bugs that the simulator has found: one test for each.
 
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{ClientId, Clients, Config, Handler, Message};
+use lariat::{Answer, ClientId, Clients, CloseReason, Config, Handler, Message, Request};
 use std::time::Duration;
 
 struct Echo;
@@ -33,4 +33,30 @@ fn the_loop_sleeps_after_descriptors_had_run_out() {
     let turns = sim.turns();
     sim.run_for(Duration::from_secs(3_600));
     assert!(sim.turns() - turns < 1_000, "{} turns in an hour", sim.turns() - turns);
+}
+
+/// The application takes its time to answer, for ever.
+struct Undecided;
+
+impl Handler for Undecided {
+    type Data = ();
+    fn on_request(&mut self, _: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
+        Answer::Later
+    }
+}
+
+/// What came while the application had not answered was never read: closing with it unread makes the kernel send a
+/// reset, which may eat the response; and the end of the stream, if that had come, was not seen.
+#[test]
+fn what_came_before_the_answer_is_read_after_it() {
+    let mut sim = Simulation::new(1, Config::default(), Undecided);
+    let peer = sim.connect("/");
+    sim.run_until_idle();
+    peer.send_raw(b"impatience");
+    peer.stop_reading();
+    sim.run_for(Duration::from_secs(60));
+    peer.resume_reading();
+    sim.run_until_idle();
+    let reason = peer.close_reason();
+    assert!(matches!(reason, Some(CloseReason::Unaccepted(_))), "not refused, but {reason:?}");
 }
