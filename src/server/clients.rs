@@ -394,6 +394,12 @@ impl<D> Clients<D> {
         }
     }
 
+    /// Time has passed.
+    pub(crate) fn set_now(&mut self, now: Tick) {
+        self.now = now;
+        self.wheel.catch_up(now);
+    }
+
     fn next_generation(&mut self) -> NonZeroU32 {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)

@@ -185,7 +185,7 @@ impl<H: Handler> EventLoop<H> {
             Ready::Client(readiness) => engine.ready(readiness),
         })?;
         self.now = self.poller.now();
-        self.engine.clients.now = self.epoch.tick(self.now);
+        self.engine.clients.set_now(self.epoch.tick(self.now));
         if is_woken {
             for call in self.queue.take() {
                 self.engine.run(call);

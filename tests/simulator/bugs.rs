@@ -60,3 +60,16 @@ fn what_came_before_the_answer_is_read_after_it() {
     let reason = peer.close_reason();
     assert!(matches!(reason, Some(CloseReason::Unaccepted(_))), "not refused, but {reason:?}");
 }
+
+/// Ticks wrap around: a loop that had not looked at the clock for more than 24 days took the past for the future, and
+/// nothing was due until the next wrap-around.
+#[test]
+fn deadlines_hold_after_weeks_in_which_nothing_happened() {
+    let mut config = Config::default();
+    config.limits.handshake_timeout = Duration::from_secs(10);
+    let mut sim = Simulation::new(1, config, Echo);
+    sim.run_for(Duration::from_secs(30 * 24 * 60 * 60));
+    let peer = sim.connect_raw();
+    sim.run_for(Duration::from_secs(11));
+    assert!(peer.has_heard_end(), "the opening handshake should have taken too long");
+}
