@@ -414,7 +414,7 @@ impl Network {
     }
 
     /// Lets everything that is under way arrive, or some of it.
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         for _ in 0..self.active.len() {
             if self.ready.len() > self.events_per_turn {
                 break;
@@ -545,7 +545,7 @@ impl Network {
 
     /// Whether something happens without time passing.
     pub(super) fn is_busy(&self) -> bool {
-        self.listener_edge || !self.active.is_empty()
+        self.listener_edge || !self.active.is_empty() || !self.ready.is_empty()
     }
 }
 
