@@ -30,12 +30,17 @@ impl Counter {
 impl Handler for Counter {
     type Data = ();
 
+    /// One timer for all clients.
+    fn on_start(&mut self, clients: &mut Clients<()>) {
+        clients.set_interval(Duration::from_secs(1), TICK);
+    }
+
     /// Whoever comes does not have to wait for the next second.
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
         let _ = clients.send(id, &self.text());
     }
 
-    /// One timer for all clients. It only queues; the loop writes when this has returned, once to each client. Those who
+    /// This only queues; the loop writes when this has returned, once to each client. Those who
     /// do not read are closed when too much waits for them (`Limits::max_unsent`), so they cannot fill the memory.
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, token: u64) {
         if token == TICK {
@@ -49,9 +54,5 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9998".to_owned());
     let server = Server::bind(address)?;
     println!("listening on {}", server.local_addrs()[0]);
-    // `start` instead of `run`: it gives us the loop before its first turn.
-    let mut event_loop = server.start(Counter { seconds: 0 })?;
-    event_loop.clients_mut().set_interval(Duration::from_secs(1), TICK);
-    event_loop.run()?;
-    Ok(())
+    server.run(Counter { seconds: 0 })
 }

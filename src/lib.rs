@@ -67,8 +67,8 @@ pub mod site;
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
-    Answer, CloseReason, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState, Rejection,
-    Request, SendError, Side, Timeout, Trace, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
+    Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 pub use server::sim;

@@ -250,9 +250,17 @@ async def _():
             raise AssertionError(f"stderr says {errors!r}")
 
 
+@check("a bad address: exit code 1, a sentence that says what to write")
+async def _():
+    code, out, errors = await outcome("serve", "--listen", "nonsense")
+    equal((code, out), (1, ""), "exit code and stdout")
+    if "127.0.0.1:9998" not in errors:
+        raise AssertionError(f"stderr says no way out: {errors!r}")
+
+
 @check("wrong use: exit code 2, a word about it on stderr")
 async def _():
-    for arguments in [["--nonsense"], ["serve", "--listen", "nonsense"], ["nonsense"]]:
+    for arguments in [["--nonsense"], ["serve", "--listen"], ["nonsense"]]:
         code, out, errors = await outcome(*arguments)
         equal((code, out), (2, ""), f"exit code and stdout of {arguments}")
         if not errors:

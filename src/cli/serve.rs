@@ -1,7 +1,7 @@
 //! `lariat serve`: the site, until a signal comes.
 
 use super::{Failure, listen, units};
-use crate::{Block, Config, Drain, ListenOptions, LocalAddr, Server, site};
+use crate::{Block, Config, Drain, ListenOptions, LocalAddr, Server, Takeover, site};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -18,6 +18,12 @@ pub(super) struct Options {
     /// The most connections at a time; more get 503 [default: as many as there are descriptors]
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
+    /// Do not compress messages, whatever clients offer
+    #[arg(long)]
+    no_deflate: bool,
+    /// Let compressed messages refer to earlier ones, which takes up to 420 KiB for a connection, and at most so much in all
+    #[arg(long, value_name = "SIZE", value_parser = units::size, conflicts_with = "no_deflate")]
+    deflate_contexts: Option<usize>,
     /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block like 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "BLOCK")]
     trust_proxy: Vec<Block>,
@@ -35,6 +41,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     config.limits.max_message = options.max_message;
     config.limits.max_unsent = options.max_message.saturating_add(SLACK);
     config.max_connections = options.max_connections;
+    if options.no_deflate {
+        config.deflate = None;
+    }
+    if let (Some(size), Some(deflate)) = (options.deflate_contexts, &mut config.deflate) {
+        deflate.context_takeover = Takeover::Both;
+        deflate.max_context_bytes = size;
+    }
     config.trusted_proxies = options.trust_proxy.iter().copied().collect();
     let listen_options = ListenOptions { proxy_protocol: options.proxy_protocol, ..ListenOptions::default() };
     let failed = |error| Failure(format!("cannot start: {error}"));

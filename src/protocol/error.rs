@@ -44,6 +44,8 @@ pub enum ProtocolError {
     CloseBodyOfOneByte,
     /// Text, or a close reason, that is not UTF-8.
     InvalidUtf8,
+    /// A compressed message that cannot be decompressed.
+    InvalidDeflate,
     /// A message of more bytes than `limit`, announced or real.
     MessageTooLarge {
         /// The limit, in bytes.
@@ -60,7 +62,7 @@ impl ProtocolError {
     /// The code of the Close frame that answers it (§7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
-            ProtocolError::InvalidUtf8 => CloseCode::Invalid,
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::Invalid,
             ProtocolError::MessageTooLarge { .. } => CloseCode::Size,
             ProtocolError::TooManyFragments { .. } => CloseCode::Policy,
             ProtocolError::UnmaskedFrame
@@ -78,9 +80,10 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that has the rule.
+    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
     pub const fn section(self) -> &'static str {
         match self {
+            ProtocolError::InvalidDeflate => "7.2.2",
             ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => "5.1",
             ProtocolError::ReservedBits
             | ProtocolError::ReservedOpcode(_)
@@ -112,6 +115,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}")?,
             ProtocolError::CloseBodyOfOneByte => f.write_str("close body of one byte")?,
             ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8")?,
+            ProtocolError::InvalidDeflate => return f.write_str("invalid compressed data (RFC 7692 section 7.2.2)"),
             ProtocolError::MessageTooLarge { limit } => write!(f, "message of more than {limit} bytes")?,
             ProtocolError::TooManyFragments { limit } => write!(f, "message in more than {limit} frames")?,
         }

@@ -312,7 +312,7 @@ fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u
         if text[at] == b'"' {
             let is_mark = |place: &usize| text[*place] == b'"' && !is_escaped(*place);
             let opening = (0..at).rev().find(is_mark).ok_or(Malformed)?;
-            if is_escaped(at) || !text[..opening].ends_with(b"=") {
+            if !text[..opening].ends_with(b"=") {
                 return Err(Malformed);
             }
             end = opening;
@@ -508,6 +508,8 @@ mod tests {
             ("for=\"203.0.113.7\"x", None),
             ("for=x\"203.0.113.7\"", None),
             ("for=\" 203.0.113.7\"", None),
+            ("x=\"a\"\"b\";for=203.0.113.7", None),
+            ("x=\"a\\\";for=203.0.113.7", None),
             ("fo r=203.0.113.7", None),
             ("f\u{f6}r=203.0.113.7", None),
             ("203.0.113.7", None),

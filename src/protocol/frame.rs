@@ -87,6 +87,11 @@ impl Header {
         Header { fin: true, rsv1: false, opcode, mask: None, length: length as u64 }
     }
 
+    /// The header of a whole, unmasked message that is compressed (RFC 7692 §6).
+    pub const fn compressed(opcode: Opcode, length: usize) -> Header {
+        Header { rsv1: true, ..Header::unmasked(opcode, length) }
+    }
+
     /// Reads the header at the start of `bytes` and says how many bytes it took. `Ok(None)`: more
     /// bytes are needed.
     ///

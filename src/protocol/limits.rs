@@ -11,7 +11,7 @@ pub struct Limits {
     /// before its bytes come.
     pub max_message: usize,
     /// The most frames in which a message may come, empty ones included; more fail the connection
-    /// with 1008. Default 65,536. Costs nothing to hold; bounds the work that a message can make.
+    /// with 1008. Default 131,072. Costs nothing to hold; bounds the work that a message can make.
     pub max_fragments: u32,
     /// The largest request head that is taken, in bytes; larger ones get 431. Default 8 KiB, held only
     /// while a head arrives in pieces. (The number of headers is limited to 64.)
@@ -46,7 +46,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             max_message: 1 << 20,
-            max_fragments: 1 << 16,
+            max_fragments: 1 << 17,
             max_head: 8 << 10,
             max_unsent: 4 << 20,
             high_water: 64 << 10,

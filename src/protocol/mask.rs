@@ -13,7 +13,8 @@ pub type Key = [u8; 4];
 #[inline]
 pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     let narrow = u32::from_ne_bytes(key);
-    let wide = u128::from_ne_bytes(std::array::from_fn(|index| key[index % 4]));
+    let pair = u64::from(narrow) << 32 | u64::from(narrow);
+    let wide = u128::from(pair) << 64 | u128::from(pair);
     let mut blocks = payload.chunks_exact_mut(16);
     for block in &mut blocks {
         let masked = u128::from_ne_bytes((&*block).try_into().expect("blocks are 16 bytes")) ^ wide;

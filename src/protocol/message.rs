@@ -251,6 +251,8 @@ pub struct PartialMessage {
     payload: PartialPayload,
     /// Frames that have begun.
     fragments: u32,
+    /// It is handed out as it arrives; decided when it began.
+    pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
     is_handed_out: bool,
 }
@@ -259,20 +261,22 @@ pub struct PartialMessage {
 enum PartialPayload {
     Text(PartialText),
     Binary(Vec<u8>),
+    /// Still compressed; the opcode says what it will be.
+    Compressed(Opcode, Vec<u8>),
 }
 
 impl PartialPayload {
     fn len(&self) -> usize {
         match self {
             PartialPayload::Text(text) => text.len(),
-            PartialPayload::Binary(bytes) => bytes.len(),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.len(),
         }
     }
 
     fn capacity(&self) -> usize {
         match self {
             PartialPayload::Text(text) => text.capacity(),
-            PartialPayload::Binary(bytes) => bytes.capacity(),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.capacity(),
         }
     }
 }
@@ -286,7 +290,19 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage { payload, fragments: 0, is_handed_out: false }
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+    }
+
+    /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
+    pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
+        buffer.clear();
+        let payload = PartialPayload::Compressed(opcode, buffer);
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+    }
+
+    /// A message that is handed out as it arrives.
+    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
     }
 
     /// A further frame of `length` bytes begins.
@@ -295,7 +311,16 @@ impl PartialMessage {
         if self.fragments > limits.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
         }
-        check_length(self.payload.len(), length, limits)
+        match &self.payload {
+            PartialPayload::Compressed(_, bytes) => check_compressed_length(bytes.len(), length, limits),
+            payload => check_length(payload.len(), length, limits),
+        }
+    }
+
+    /// Appends bytes that have come out of a decompressor, as long as the message is not too large with them.
+    pub(super) fn push_inflated(&mut self, step: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+        check_length(self.payload.len(), step.len() as u64, limits)?;
+        self.push(step, (limits.max_message - self.payload.len() - step.len()) as u64)
     }
 
     /// Appends unmasked payload, after which `remaining` bytes of the same frame are still to come.
@@ -309,12 +334,14 @@ impl PartialMessage {
             let target = announced.min(2 * needed);
             match &mut self.payload {
                 PartialPayload::Text(text) => text.reserve_exact(target - length),
-                PartialPayload::Binary(bytes) => bytes.reserve_exact(target - length),
+                PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
+                    bytes.reserve_exact(target - length);
+                }
             }
         }
         match &mut self.payload {
             PartialPayload::Text(text) => text.push(piece).map_err(|_| ProtocolError::InvalidUtf8),
-            PartialPayload::Binary(bytes) => {
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 bytes.extend_from_slice(piece);
                 Ok(())
             }
@@ -326,6 +353,7 @@ impl PartialMessage {
         match &self.payload {
             PartialPayload::Text(text) => text.has_checked(),
             PartialPayload::Binary(bytes) => !bytes.is_empty(),
+            PartialPayload::Compressed(..) => false,
         }
     }
 
@@ -344,7 +372,7 @@ impl PartialMessage {
                 return Err(ProtocolError::InvalidUtf8);
             }
             PartialPayload::Text(text) => Received::Text(Cow::Owned(text.take_checked(buffer))),
-            PartialPayload::Binary(bytes) => {
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 buffer.clear();
                 Received::Binary(Cow::Owned(std::mem::replace(bytes, buffer)))
             }
@@ -366,6 +394,15 @@ impl PartialMessage {
                 Err(_) => Err(ProtocolError::InvalidUtf8),
             },
             PartialPayload::Binary(bytes) => Ok(Received::Binary(Cow::Owned(bytes))),
+            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
+        }
+    }
+
+    /// What is to be decompressed of a message that is complete, or the message, if nothing is.
+    pub(super) fn into_compressed(self) -> Result<(Opcode, Vec<u8>), PartialMessage> {
+        match self.payload {
+            PartialPayload::Compressed(opcode, bytes) => Ok((opcode, bytes)),
+            PartialPayload::Text(_) | PartialPayload::Binary(_) => Err(self),
         }
     }
 
@@ -373,9 +410,20 @@ impl PartialMessage {
     pub(super) fn into_buffer(self) -> Vec<u8> {
         match self.payload {
             PartialPayload::Text(text) => text.into_buffer(),
-            PartialPayload::Binary(bytes) => bytes,
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes,
         }
     }
+}
+
+/// Whether `more` bytes may follow `length` bytes of a compressed message. What counts is how many bytes come out; but deflate
+/// makes nothing larger by more than a few bytes in each block, so nobody needs more of them than this.
+pub(super) fn check_compressed_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
+    let limit = limits.max_message;
+    let most = limit.saturating_add(limit / 8).saturating_add(1 << 10);
+    if (length as u64).saturating_add(more) > most as u64 {
+        return Err(ProtocolError::MessageTooLarge { limit });
+    }
+    Ok(())
 }
 
 /// Whether `more` bytes may follow `length` bytes of a message.

@@ -20,12 +20,17 @@
 //! # Reading order
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
-//! `response` (the opening handshake) → `outbox` → `connection` (the state machine, with its picture) →
+//! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
+//! `compression` (who has a compressor) → `outbox` → `connection` (the state machine, with its picture) →
 //! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
 mod close;
+mod compression;
 mod connection;
+#[cfg_attr(not(feature = "deflate"), path = "deflate_off.rs")]
+mod deflate;
 mod error;
+mod extension;
 pub mod forwarded;
 mod frame;
 mod input;
@@ -43,7 +48,11 @@ mod trace;
 mod utf8;
 
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
+pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
 pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};
+pub use extension::{
+    Agreed, ClientWindow, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response,
+};
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use limits::Limits;

@@ -1,5 +1,7 @@
 //! The client's side of the opening handshake: what does it ask, and may it believe the answer? (RFC 6455 §4.1)
 
+use super::compression::Compression;
+use super::extension::{Agreed, Parameters, Takeover};
 use super::request::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::fmt;
@@ -13,6 +15,7 @@ pub struct Opening {
     target: String,
     subprotocols: Vec<String>,
     headers: HeaderMap,
+    is_plain: bool,
 }
 
 /// An opening handshake cannot be asked for.
@@ -71,6 +74,7 @@ impl Opening {
             target,
             subprotocols: Vec::new(),
             headers: HeaderMap::new(),
+            is_plain: false,
         };
         let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok((opening, name, port))
@@ -105,8 +109,14 @@ impl Opening {
         Ok(())
     }
 
+    /// Does not offer compression.
+    pub const fn uncompressed(&mut self) {
+        self.is_plain = true;
+    }
+
     /// Appends the request, and says what the answer must have. The key is the base64 of 16 random bytes.
-    pub(super) fn encode(&self, key: &str, out: &mut Vec<u8>) -> Expected {
+    pub(super) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
+        let deflate = deflate.filter(|_| !self.is_plain);
         write!(
             out,
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -118,9 +128,12 @@ impl Opening {
             write!(out, "Sec-WebSocket-Protocol: {}\r\n", self.subprotocols.join(", "))
                 .expect("a Vec takes every write");
         }
+        if let Some((offer, _)) = deflate {
+            write!(out, "Sec-WebSocket-Extensions: {offer}\r\n").expect("a Vec takes every write");
+        }
         super::response::encode_headers(&self.headers, out);
         out.extend_from_slice(b"\r\n");
-        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone() }
+        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone(), deflate }
     }
 }
 
@@ -129,6 +142,14 @@ impl Opening {
 pub(super) struct Expected {
     accept: String,
     subprotocols: Vec<String>,
+    deflate: Option<(Parameters, Takeover)>,
+}
+
+/// What the server's answer has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) subprotocol: Option<String>,
+    pub(super) agreed: Agreed,
 }
 
 /// The server's answer does not open the conversation.
@@ -153,8 +174,8 @@ impl fmt::Display for Unaccepted {
 impl std::error::Error for Unaccepted {}
 
 impl Expected {
-    /// Judges a complete response head (§4.1), and says which subprotocol the server has chosen.
-    pub(super) fn judge(&self, head: &[u8]) -> Result<Option<String>, Unaccepted> {
+    /// Judges a complete response head (§4.1), and says what the server has chosen.
+    pub(super) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
         let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(head) {
@@ -183,13 +204,14 @@ impl Expected {
         if !values("sec-websocket-accept").eq([self.accept.as_str()]) {
             return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not fit the key"));
         }
-        if values("sec-websocket-extensions").any(|value| !value.is_empty()) {
-            return Err(Unaccepted::BadResponse("an extension that was not asked for"));
-        }
+        let extensions = values("sec-websocket-extensions").map(str::as_bytes);
+        let agreed = compression.judge(self.deflate, extensions).map_err(Unaccepted::BadResponse)?;
         let mut chosen = values("sec-websocket-protocol");
         match (chosen.next(), chosen.next()) {
-            (None, _) => Ok(None),
-            (Some(name), None) if self.subprotocols.iter().any(|offered| offered == name) => Ok(Some(name.to_owned())),
+            (None, _) => Ok(Accepted { subprotocol: None, agreed }),
+            (Some(name), None) if self.subprotocols.iter().any(|offered| offered == name) => {
+                Ok(Accepted { subprotocol: Some(name.to_owned()), agreed })
+            }
             (Some(_), _) => Err(Unaccepted::BadResponse("a subprotocol that was not offered")),
         }
     }
@@ -216,13 +238,14 @@ mod tests {
     fn only_a_complete_and_fitting_answer_is_believed() {
         let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
         opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
-        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", &mut Vec::new());
+        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());
         let answer = |status: &str, lines: &[&str]| {
             let accept = format!("Sec-WebSocket-Accept: {}", expected.accept);
             let lines: Vec<&str> =
                 lines.iter().map(|line| if *line == "ACCEPT" { accept.as_str() } else { line }).collect();
             let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-            expected.judge(format!("HTTP/1.1 {status}\r\n{lines}\r\n").as_bytes())
+            let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
+            expected.judge(&Compression::default(), head.as_bytes()).map(|accepted| accepted.subprotocol)
         };
         let (upgrade, connection) = ("upgrade: WebSocket", "connection: keep-alive, Upgrade");
         assert_eq!(answer("101 X", &[upgrade, connection, "ACCEPT"]), Ok(None));

@@ -154,11 +154,7 @@ fn read_fields(line: &[u8], is_complete: bool) -> Result<Option<ProxyHeader>, Pr
     let Some(source) = address(next()?)? else { return Ok(None) };
     let Some(_destination) = address(next()?)? else { return Ok(None) };
     let Some(source_port) = next()?.port()? else { return Ok(None) };
-    let last = next()?;
-    if last.has_ended && !is_complete {
-        return Err(ProxyError::MalformedLine);
-    }
-    let Some(_destination_port) = last.port()? else { return Ok(None) };
+    let Some(_destination_port) = next()?.port()? else { return Ok(None) };
     match next() {
         Ok(_) => Err(ProxyError::MalformedLine),
         Err(_) => Ok(Some(ProxyHeader::Proxied { source: SocketAddr::new(source, source_port) })),
@@ -371,6 +367,10 @@ mod tests {
             ("PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", proxied("0.0.0.0:0")),
             ("PROXY TCP6 2001:db8::7 2001:DB8::1 51234 443\r\n", proxied("[2001:db8::7]:51234")),
             ("PROXY TCP6 :: ::1 1 2\r\n", proxied("[::]:1")),
+            (
+                "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+                proxied("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"),
+            ),
             ("PROXY TCP6 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: 1 2\r\n", proxied("[1:2:3:4:5:6:7:8]:1")),
             ("PROXY TCP6 ::ffff:203.0.113.7 ::ffff:192.0.2.1 1 2\r\n", proxied("[::ffff:203.0.113.7]:1")),
             ("PROXY UNKNOWN\r\n", ProxyHeader::Local),
@@ -471,6 +471,7 @@ mod tests {
         }
         assert_eq!(decode(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 \r"), Err(MalformedPort));
         assert_eq!(decode(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n"), Err(MalformedLine));
+        assert_eq!(decode(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n\n"), Err(MalformedLine));
         assert_eq!(decode(b"PROXY TCP4 \xff"), Err(MalformedAddress));
         // The dotted form makes lines possible that are longer than any line may be.
         let long = "0000:0000:0000:0000:0000:ffff:255.255.255.255";

@@ -5,6 +5,7 @@
 //! that are in order: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
 use super::error::Rejection;
+use super::extension::Parameters;
 use std::borrow::Cow;
 
 /// The most headers that a request may have.
@@ -271,8 +272,12 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
 
 /// RFC 9110 §5.6.2.
 pub(super) fn is_token(text: &str) -> bool {
-    let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+/// What tokens consist of.
+pub(super) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What remains of a request when its head is gone: enough to answer it later.
@@ -283,6 +288,8 @@ pub struct Ticket {
     pub(super) accept: Option<String>,
     /// The offered subprotocols, separated by commas.
     pub(super) offered: String,
+    /// The offer of permessage-deflate that can be accepted.
+    pub(super) deflate: Option<Parameters>,
 }
 
 impl Ticket {
@@ -293,12 +300,16 @@ impl Ticket {
             Cow::Borrowed("") => Cow::Borrowed(protocol),
             all => Cow::Owned(format!("{all},{protocol}")),
         });
-        Ticket { method: request.method(), accept, offered: offered.into_owned() }
+        let deflate = match accept {
+            Some(_) => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
+            None => None,
+        };
+        Ticket { method: request.method(), accept, offered: offered.into_owned(), deflate }
     }
 
     /// For the answer to a request that nobody could read.
     pub const fn unreadable() -> Ticket {
-        Ticket { method: Method::Get, accept: None, offered: String::new() }
+        Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
     }
 
     /// Whether this was an opening handshake.

@@ -3,6 +3,7 @@
 //! 101 and a conversation, or an HTTP response after which the connection closes.
 
 use super::error::Rejection;
+use super::extension::Parameters;
 use super::request::{Method, Ticket, is_token};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::io::Write;
@@ -47,6 +48,7 @@ impl From<StatusCode> for Answer {
 pub struct Upgrade {
     subprotocol: Option<String>,
     headers: HeaderMap,
+    is_plain: bool,
 }
 
 impl Upgrade {
@@ -68,6 +70,19 @@ impl Upgrade {
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
         self.headers.append(name, value);
         self
+    }
+
+    /// Messages of this client are not compressed, whatever it offers. Compression tells by its length whether what an attacker
+    /// can put into a message resembles a secret that is in the same message (CRIME, BREACH).
+    #[must_use]
+    pub const fn uncompressed(mut self) -> Upgrade {
+        self.is_plain = true;
+        self
+    }
+
+    /// What is offered to this client, as far as the application wants it.
+    pub(super) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
+        ticket.deflate.filter(|_| !self.is_plain)
     }
 
     fn check(&self, ticket: &Ticket) -> Result<(), Rejection> {
@@ -95,7 +110,12 @@ impl Upgrade {
 /// # Errors
 ///
 /// The request was no upgrade, or the upgrade has what the client could not accept; nothing is appended then.
-pub(super) fn encode_upgrade(ticket: &Ticket, upgrade: &Upgrade, out: &mut Vec<u8>) -> Result<(), Rejection> {
+pub(super) fn encode_upgrade(
+    ticket: &Ticket,
+    upgrade: &Upgrade,
+    deflate: Option<Parameters>,
+    out: &mut Vec<u8>,
+) -> Result<(), Rejection> {
     let accept = ticket.accept.as_deref().ok_or(Rejection::UpgradeRequired)?;
     upgrade.check(ticket)?;
     out.extend_from_slice(
@@ -107,6 +127,9 @@ pub(super) fn encode_upgrade(ticket: &Ticket, upgrade: &Upgrade, out: &mut Vec<u
         out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
         out.extend_from_slice(chosen.as_bytes());
         out.extend_from_slice(b"\r\n");
+    }
+    if let Some(deflate) = deflate {
+        write!(out, "Sec-WebSocket-Extensions: {deflate}\r\n").expect("a Vec takes every write");
     }
     encode_headers(&upgrade.headers, out);
     out.extend_from_slice(b"\r\n");

@@ -3,6 +3,8 @@
 //! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
 //! that thousands of connections that speak in turn need the memory of the few that speak now.
 
+use super::compression::Compression;
+use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
 use super::message::{Inbox, Received};
@@ -22,9 +24,12 @@ pub struct Shared {
     inboxes: Spares<Box<Inbox>>,
     outboxes: Spares<Box<Outbox>>,
     buffers: Spares<Vec<u8>>,
+    /// Apart from the others: they are smaller, and would have to grow again and again.
+    compressed: Spares<Vec<u8>>,
     /// Where runs of output are joined for a write.
     pub(super) joined: Vec<u8>,
     random: StdRng,
+    pub(super) compression: Compression,
     /// What has happened in traced conversations, with their labels.
     pub(super) traces: Vec<(u64, Trace)>,
 }
@@ -69,15 +74,34 @@ impl Shared {
             inboxes: Spares::new(),
             outboxes: Spares::new(),
             buffers: Spares::new(),
+            compressed: Spares::new(),
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
+            compression: Compression::default(),
             traces: Vec::new(),
         }
     }
 
-    /// Bytes of spare buffers.
+    /// Messages are compressed, for those peers that can do it. `None`, and at first: they are not.
+    #[must_use]
+    pub fn with_deflate(mut self, deflate: Option<Deflate>) -> Shared {
+        self.compression = Compression::new(deflate);
+        self
+    }
+
+    /// Bytes of spare buffers, and of what all use to compress.
     pub fn memory(&self) -> usize {
-        self.inboxes.bytes + self.outboxes.bytes + self.buffers.bytes + self.joined.capacity()
+        self.inboxes.bytes
+            + self.outboxes.bytes
+            + self.buffers.bytes
+            + self.compressed.bytes
+            + self.joined.capacity()
+            + self.compression.memory()
+    }
+
+    /// Bytes that conversations with context takeover can take to compress, beyond those of [`memory`](Self::memory).
+    pub const fn context_bytes(&self) -> usize {
+        self.compression.context_bytes()
     }
 
     /// The application is done with a message: if it has a buffer of its own, another may use it.
@@ -85,6 +109,12 @@ impl Shared {
         if let Some(buffer) = message.into_buffer() {
             self.give_buffer(buffer);
         }
+    }
+
+    /// Whether something has happened in traced conversations.
+    #[inline]
+    pub fn has_traces(&self) -> bool {
+        !self.traces.is_empty()
     }
 
     /// What has happened in traced conversations since the last call, with the labels that they were given.
@@ -122,6 +152,20 @@ impl Shared {
         let bytes = buffer.capacity();
         if bytes > 0 {
             self.buffers.give(buffer, bytes);
+        }
+    }
+
+    /// An empty buffer for a message that is compressed.
+    pub(super) fn take_compressed(&mut self) -> Vec<u8> {
+        let mut buffer = self.compressed.take(Vec::capacity).unwrap_or_default();
+        buffer.clear();
+        buffer
+    }
+
+    pub(super) fn give_compressed(&mut self, buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        if bytes > 0 {
+            self.compressed.give(buffer, bytes);
         }
     }
 

@@ -494,7 +494,7 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let client = &self.slab[index];
-        if client.deadline.due().is_some() && client.connection.only_listens() {
+        if client.deadline.due().is_some() && client.connection.is_flowing() {
             // All of its deadlines move away with each byte that it hears.
             return;
         }
@@ -561,6 +561,12 @@ impl<D> Clients<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self.slab[index].flags.raise(Flags::OPENED);
         self.open += usize::from(opened);
+        if opened {
+            // The handshake's deadline means nothing any more.
+            let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+            self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
+            self.arm_deadline(index);
+        }
         opened
     }
 

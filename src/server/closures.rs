@@ -4,7 +4,7 @@ use super::client::ClientId;
 use super::clients::{Clients, TimerId};
 use super::event_loop::EventLoop;
 use super::handler::Handler;
-use super::{Remote, Server};
+use super::{LocalAddr, Remote, Server};
 use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
 use std::io;
 
@@ -207,6 +207,11 @@ impl ClosureServer {
     {
         self.closures = self.closures.on_close(call);
         self
+    }
+
+    /// Where the server listens.
+    pub fn local_addrs(&self) -> Vec<LocalAddr> {
+        self.server.local_addrs()
     }
 
     /// A handle for other threads.

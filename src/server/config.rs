@@ -1,8 +1,8 @@
 //! Every limit, timeout and option of a server, in one place.
 
-use crate::protocol::Limits;
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
+use crate::protocol::{Deflate, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use std::time::Duration;
 pub struct Config {
     /// The limits and timeouts of each conversation.
     pub limits: Limits,
+    /// How messages are compressed for those clients that can do it; `None`: not at all. Default: without context takeover, which costs
+    /// no memory per connection; `None` in a build without the feature `deflate`.
+    pub deflate: Option<Deflate>,
     /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once
     /// for the whole server.
     pub read_buffer: usize,
@@ -44,6 +47,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             limits: Limits::default(),
+            deflate: cfg!(feature = "deflate").then(Deflate::default),
             read_buffer: 64 << 10,
             max_connections: None,
             accepts_per_turn: 256,
@@ -162,11 +166,22 @@ impl Config {
             ("events_per_turn", self.events_per_turn == 0, "must be at least 1"),
             ("remote_queue", self.remote_queue == 0, "must be at least 1"),
         ];
-        match checks.into_iter().find(|(_, wrong, _)| *wrong) {
+        let deflate = self.deflate.iter().flat_map(check_deflate);
+        match checks.into_iter().chain(deflate).find(|(_, wrong, _)| *wrong) {
             Some((field, _, problem)) => Err(ConfigError { field, problem }),
             None => Ok(()),
         }
     }
+}
+
+/// Fields, whether they are wrong, and why.
+fn check_deflate(deflate: &Deflate) -> [(&'static str, bool, &'static str); 3] {
+    let is_window = (MIN_WINDOW_BITS..=MAX_WINDOW_BITS).contains(&deflate.max_window_bits);
+    [
+        ("deflate", !cfg!(feature = "deflate"), "needs a build with the feature of that name"),
+        ("deflate.level", deflate.level > 9, "must lie between 0 and 9"),
+        ("deflate.max_window_bits", !is_window, "must lie between 9 and 15"),
+    ]
 }
 
 #[cfg(test)]
@@ -182,5 +197,9 @@ mod tests {
         let mut config = Config::default();
         config.limits.idle_timeout = Some(Duration::ZERO);
         assert!(config.validate().unwrap_err().to_string().contains("idle_timeout"));
+        let mut config = Config { deflate: Some(Deflate::default()), ..Config::default() };
+        assert_eq!(config.validate().is_ok(), cfg!(feature = "deflate"));
+        config.deflate.iter_mut().for_each(|deflate| deflate.max_window_bits = 8);
+        assert!(config.validate().unwrap_err().to_string().contains("deflate"));
     }
 }

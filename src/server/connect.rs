@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub struct ConnectOptions {
     subprotocols: Vec<String>,
     headers: HeaderMap,
+    is_plain: bool,
 }
 
 impl ConnectOptions {
@@ -39,10 +40,20 @@ impl ConnectOptions {
         self
     }
 
+    /// Does not offer compression.
+    #[must_use]
+    pub const fn uncompressed(mut self) -> ConnectOptions {
+        self.is_plain = true;
+        self
+    }
+
     pub(super) fn apply(&self, opening: &mut Opening) -> Result<(), OpeningError> {
         opening.offer(&self.subprotocols)?;
         for (name, value) in &self.headers {
             opening.header(name.clone(), value.clone())?;
+        }
+        if self.is_plain {
+            opening.uncompressed();
         }
         Ok(())
     }

@@ -39,11 +39,20 @@ pub(crate) struct Engine<H: Handler> {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
+    pub(crate) fn new(
+        mut handler: H,
+        config: &Config,
+        shared: Shared,
+        now: Tick,
+        remote: Remote<H::Data>,
+    ) -> Engine<H> {
         let read_buffer = vec![0; config.read_buffer];
         let mut clients = Clients::new(config, shared, now, remote);
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
+        }
+        if catch_unwind(AssertUnwindSafe(|| handler.on_start(&mut clients))).is_err() {
+            log::error!("the handler panicked in on_start");
         }
         Engine { handler, clients, trust: Trust::new(config), read_buffer }
     }
@@ -407,6 +416,9 @@ impl<H: Handler> Engine<H> {
 
     /// Tells what has happened to those who are traced.
     pub(crate) fn tell_traces(&mut self) {
+        if !self.clients.shared.has_traces() {
+            return;
+        }
         for (label, trace) in self.clients.shared.take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");

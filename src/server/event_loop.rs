@@ -65,7 +65,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = poller.now();
         let epoch = Epoch::new(now);
-        let shared = Shared::with_seed(config.limits.clone(), seed);
+        let shared = Shared::with_seed(config.limits.clone(), seed).with_deflate(config.deflate.clone());
         Ok(EventLoop {
             poller,
             listeners,
@@ -125,6 +125,12 @@ impl<H: Handler> EventLoop<H> {
             return Some(self.now);
         }
         self.next_due().map(|due| self.epoch.instant(due, self.now))
+    }
+
+    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
+    /// something is pending, `None` when only readiness matters.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.next_deadline().map(|due| due.saturating_duration_since(self.poller.now()))
     }
 
     /// How the server stopped, once it has.
@@ -261,7 +267,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn stop_when_done(&mut self) {
-        if self.engine.has_stopped() {
+        if self.outcome.is_none() && self.engine.has_stopped() {
             self.stop(false);
         }
     }

@@ -17,6 +17,11 @@ pub trait Handler {
     /// What the application knows of each client; it lies inline in the client's slab entry.
     type Data: Default + 'static;
 
+    /// The loop is about to turn for the first time: the place to set timers and to connect to others.
+    fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
+        let _ = clients;
+    }
+
     /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol, and plain
     /// HTTP gets 426.
     ///

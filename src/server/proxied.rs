@@ -8,10 +8,11 @@ use super::client::Flags;
 use super::config::{Config, ForwardedHeader};
 use super::engine::Engine;
 use super::handler::Handler;
+use super::socket::Socket;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
 use crate::protocol::proxy::{self, ProxyHeader};
 use crate::protocol::{CloseReason, Request};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Whom to believe.
 #[derive(Debug)]
@@ -26,14 +27,19 @@ impl Trust {
     }
 }
 
+/// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1 is.
+fn peer_ip(socket: &Socket) -> IpAddr {
+    socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
+}
+
 impl<H: Handler> Engine<H> {
     /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the client's.
     pub(super) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
         let client = &mut self.clients.slab[index];
-        let peer = client.socket.peer_addr();
+        let peer = peer_ip(&client.socket);
         let header = &mut client.connection.extra_mut().proxy_header;
         header.extend_from_slice(bytes);
-        let is_trusted = peer.is_none_or(|peer| self.trust.proxies.contains(peer.ip()));
+        let is_trusted = self.trust.proxies.contains(peer);
         let decoded = if is_trusted { proxy::decode(header) } else { Err(proxy::ProxyError::NoHeader) };
         match decoded {
             Ok(None) => {}
@@ -60,14 +66,14 @@ impl<H: Handler> Engine<H> {
         }
         let client = &mut self.clients.slab[index];
         let known = client.connection.extra().and_then(|extra| extra.proxied);
-        let Some(peer) = known.or_else(|| client.socket.peer_addr()) else { return };
+        let peer = known.map_or_else(|| peer_ip(&client.socket), |known| known.ip());
         let none = std::iter::empty;
         let address = match self.trust.header {
             ForwardedHeader::XForwardedFor => {
-                client_address(peer.ip(), &self.trust.proxies, none(), request.values("x-forwarded-for"))
+                client_address(peer, &self.trust.proxies, none(), request.values("x-forwarded-for"))
             }
             ForwardedHeader::Forwarded => {
-                client_address(peer.ip(), &self.trust.proxies, request.values("forwarded"), none())
+                client_address(peer, &self.trust.proxies, request.values("forwarded"), none())
             }
         };
         if let Some(address) = address {

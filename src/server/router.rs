@@ -67,6 +67,13 @@ impl<D: Default + 'static> Router<D> {
 impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
+    fn on_start(&mut self, clients: &mut Clients<D>) {
+        for (route, (_, handler)) in self.routes.iter_mut().enumerate() {
+            clients.route = route as u16;
+            handler.on_start(clients);
+        }
+    }
+
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {
         let Some(route) = self.find(request.path()) else {
             return StatusCode::NOT_FOUND.into();

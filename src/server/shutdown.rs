@@ -15,7 +15,7 @@ pub struct Drain {
     pub code: CloseCode,
     /// The reason in the Close frames, at most 123 bytes. Default: none.
     pub reason: String,
-    /// Those who have not left by then are dropped. Default 5 s.
+    /// Those who have not left this long after the last Close frame are dropped. Default 5 s.
     pub deadline: Duration,
 }
 
@@ -79,6 +79,6 @@ impl Shutdown {
     }
 
     fn deadline(&self) -> Tick {
-        self.started.after(self.drain.over.max(self.drain.deadline))
+        self.started.after(self.drain.over.saturating_add(self.drain.deadline))
     }
 }

@@ -7,6 +7,7 @@ mod closing;
 mod control;
 mod fragments;
 mod framing;
+mod http;
 mod limits;
 mod opening;
 mod text;
@@ -59,7 +60,7 @@ impl Case {
     /// with messages handed out as they arrive; the outcome must be the same each time.
     #[track_caller]
     fn check(&self, bytes: &[u8]) -> Outcome {
-        // The conversations follow one another in one loop, so that each finds the buffers that the one before has left.
+        // The conversations follow one another in one loop: each finds the buffers that the one before has left.
         let mut shared = Shared::with_seed(self.limits.clone(), 0);
         let outcome = self.run(&mut shared, [bytes], Flush::AtTheEnd);
         for (size, flush) in [

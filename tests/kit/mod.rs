@@ -1,4 +1,5 @@
-//! What the tests of the protocol have in common: the client's frames, a driver without a socket, and a look at its output.
+//! What the tests of the protocol have in common: the client's frames, a driver without a socket, and a look at its
+//! output.
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]

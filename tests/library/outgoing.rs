@@ -121,7 +121,8 @@ fn the_request_is_as_rfc_6455_4_1_asks_and_keys_are_never_the_same() {
 
 #[test]
 fn every_way_not_to_be_accepted_is_told_once() {
-    let answers: [(&str, fn(&CloseReason) -> bool); 4] = [
+    type IsExpected = fn(&CloseReason) -> bool;
+    let answers: [(&str, IsExpected); 4] = [
         (
             "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
             |reason| matches!(reason, CloseReason::Unaccepted(Unaccepted::Status(status)) if status.as_u16() == 403),

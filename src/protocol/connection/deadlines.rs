@@ -28,11 +28,12 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether it is open, nothing is incomplete and nothing unsent: no deadline can come before the one that was
-    /// known when it was so last.
+    /// Whether it is open, nothing is incomplete and the peer takes what is sent: no deadline can come before the one
+    /// that was known when it was so last.
     #[inline]
-    pub const fn only_listens(&self) -> bool {
-        matches!(self.state, State::Open) && self.inbox.is_none() && self.outbox.is_none()
+    pub fn is_flowing(&self) -> bool {
+        let is_stalled = self.outbox.as_ref().is_some_and(|outbox| outbox.stalled.is_some());
+        self.state == State::Open && self.inbox.is_none() && !is_stalled
     }
 
     /// At each whole interval of the peer's silence, once: `now` if a ping is overdue.
@@ -93,7 +94,7 @@ impl<X: Default> Connection<X> {
                 }
             }
             _ if !is_due(self.deadline(limits, now)) => {}
-            State::Handshaking if self.role == Role::Server && self.inbox.is_some() => {
+            State::Handshaking if self.role() == Role::Server && self.inbox.is_some() => {
                 self.reject(shared, now, &Ticket::unreadable(), Rejection::Timeout);
             }
             State::Deciding => {

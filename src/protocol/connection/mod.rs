@@ -20,16 +20,20 @@
 //! The edges are in this file; `receive` turns bytes into events, `send` messages into bytes, and
 //! `deadlines` knows when something is due.
 
+mod compress;
 mod deadlines;
+mod prepared;
 mod receive;
 mod send;
 mod state;
 
-pub use send::Prepared;
+pub use prepared::Prepared;
 pub use state::{ReadyState, Role, State};
 
 use super::close;
+use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
+use super::extension::Agreed;
 use super::frame::Opcode;
 use super::message::{Inbox, Position, Received};
 use super::opening::{Expected, Opening, Unaccepted};
@@ -89,6 +93,10 @@ struct Rare<X> {
     opened: Option<Tick>,
     /// What its traces are labelled with.
     label: u64,
+    /// What has been agreed on with the peer, if it is not the usual.
+    agreed: Option<Agreed>,
+    /// What it needs to compress, if messages refer to earlier ones.
+    contexts: Option<Box<Contexts>>,
     extra: X,
 }
 
@@ -103,6 +111,8 @@ impl Modes {
     const PIECES: Modes = Modes(1 << 1);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
+    /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
+    const COMPRESSED: Modes = Modes(1 << 3);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0
@@ -137,7 +147,8 @@ impl<X: Default> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
         let (key, rare) = (shared.handshake_key(), connection.rare());
-        outbox.append(|out| rare.expected = Some(opening.encode(&key, out)));
+        let deflate = shared.compression.offer();
+        outbox.append(|out| rare.expected = Some(opening.encode(&key, deflate, out)));
         connection.outbox = Some(outbox);
         connection
     }
@@ -230,13 +241,14 @@ impl<X: Default> Connection<X> {
     fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let expected = self.rare().expected.take();
         let judged = match expected {
-            Some(expected) => expected.judge(head),
+            Some(expected) => expected.judge(&shared.compression, head),
             None => Err(Unaccepted::BadResponse("nothing was asked")),
         };
         match judged {
-            Ok(subprotocol) => {
+            Ok(accepted) => {
+                self.agree(shared, accepted.agreed);
                 self.open(shared, now);
-                Some(subprotocol)
+                Some(accepted.subprotocol)
             }
             Err(why) => {
                 self.end(shared, CloseReason::Unaccepted(why));
@@ -258,11 +270,15 @@ impl<X: Default> Connection<X> {
             Answer::Upgrade(upgrade) => {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
                 let mut outcome = Ok(());
-                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, out));
+                let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
+                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, response, out));
                 self.record(shared, || outbox.to_trace());
                 self.outbox = Some(outbox);
                 match outcome {
-                    Ok(()) => self.open(shared, now),
+                    Ok(()) => {
+                        self.agree(shared, agreed.unwrap_or_default());
+                        self.open(shared, now);
+                    }
                     Err(rejection) => self.reject(shared, now, &ticket, rejection),
                 }
                 outcome
@@ -357,6 +373,7 @@ impl<X: Default> Connection<X> {
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }
+        self.release_contexts(shared);
         self.rare().reason = Some(reason);
         self.since = now;
         self.enter(shared, State::Draining);
@@ -386,6 +403,7 @@ impl<X: Default> Connection<X> {
             self.rare().reason = Some(reason);
         }
         self.enter(shared, State::Closed);
+        self.release_contexts(shared);
         if let Some(inbox) = self.inbox.take() {
             shared.give_inbox(inbox);
         }

@@ -6,7 +6,9 @@
 use super::super::error::{CloseReason, ProtocolError, Rejection};
 use super::super::frame::{Header, Opcode};
 use super::super::input::Input;
-use super::super::message::{Ends, Inbox, PartialFrame, PartialMessage, Received, check_length};
+use super::super::message::{
+    Ends, Inbox, PartialFrame, PartialMessage, Position, Received, check_compressed_length, check_length,
+};
 use super::super::opening::Unaccepted;
 use super::super::request::{Ticket, head_end};
 use super::super::shared::Shared;
@@ -61,7 +63,7 @@ impl<X: Default> Connection<X> {
 
     /// The opening handshake: a request, or the answer to ours.
     fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        match (self.receive_head(shared, input), self.role) {
+        match (self.receive_head(shared, input), self.role()) {
             (Ok(None), _) => None,
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
@@ -153,6 +155,11 @@ impl<X: Default> Connection<X> {
             mask::apply(*key, payload);
         }
         let payload = &*payload;
+        if header.rsv1 && header.fin {
+            let received = self.inflate(shared, header.opcode, payload)?;
+            self.release_inbox(shared);
+            return Ok(self.deliver(shared, received));
+        }
         match header.opcode {
             Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
@@ -176,17 +183,18 @@ impl<X: Default> Connection<X> {
 
     /// Whether this frame may come now.
     fn check_header(&self, header: &Header, shared: &Shared) -> Result<(), ProtocolError> {
-        match (self.role, header.mask) {
+        match (self.role(), header.mask) {
             (Role::Server, Some(_)) | (Role::Client, None) => {}
             (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
             (Role::Client, Some(_)) => return Err(ProtocolError::MaskedFrame),
         }
-        if header.rsv1 {
+        if header.rsv1 && !self.may_have_rsv1(header) {
             return Err(ProtocolError::ReservedBits);
         }
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
+            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
@@ -250,11 +258,14 @@ impl<X: Default> Connection<X> {
         now: Tick,
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
-        let buffer = if header.opcode == Opcode::Continuation { Vec::new() } else { shared.take_buffer() };
-        let in_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.has(Modes::PIECES);
         let inbox = self.inbox(shared, now);
-        let message = inbox.message.get_or_insert_with(|| PartialMessage::new(header.opcode, buffer));
-        if !in_pieces {
+        let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
+            true => PartialMessage::compressed(header.opcode, shared.take_compressed()),
+            false if wants_pieces => PartialMessage::in_pieces(header.opcode, shared.take_buffer()),
+            false => PartialMessage::new(header.opcode, shared.take_buffer()),
+        });
+        if !message.in_pieces {
             message.begin_frame(header.length, &shared.limits)?;
         }
         Ok(message)
@@ -270,19 +281,26 @@ impl<X: Default> Connection<X> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
         }
-        if self.modes.has(Modes::PIECES) {
+        let inbox = self.inbox.as_mut();
+        let Some(message) = inbox.and_then(|inbox| inbox.message.take_if(|message| !message.in_pieces)) else {
             return self.hand_out(shared, now, Ends::Here);
-        }
-        let Some(message) = self.inbox.as_mut().and_then(|inbox| inbox.message.take()) else { return Ok(None) };
+        };
         self.release_inbox(shared);
-        let received = message.finish()?;
+        let received = match message.into_compressed() {
+            Ok((opcode, compressed)) => {
+                let received = self.inflate(shared, opcode, &compressed);
+                shared.give_compressed(compressed);
+                received?
+            }
+            Err(message) => message.finish()?,
+        };
         Ok(self.deliver(shared, received))
     }
 
     /// If messages are wanted in pieces: hands out what has arrived of this one.
     fn hand_out<'b>(&mut self, shared: &mut Shared, now: Tick, ends: Ends) -> Result<Option<Event<'b>>, ProtocolError> {
-        let Some(inbox) = self.inbox.as_mut().filter(|_| self.modes.has(Modes::PIECES)) else { return Ok(None) };
-        let Some(message) = inbox.message.as_mut() else { return Ok(None) };
+        let Some(inbox) = self.inbox.as_mut() else { return Ok(None) };
+        let Some(message) = inbox.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
         if ends == Ends::Later && !message.has_piece() {
             return Ok(None);
         }
@@ -305,7 +323,10 @@ impl<X: Default> Connection<X> {
     #[inline]
     fn deliver<'b>(&self, shared: &mut Shared, message: Received<'b>) -> Option<Event<'b>> {
         if self.state == State::Open {
-            return Some(Event::Message(message));
+            return Some(match self.modes.has(Modes::PIECES) {
+                true => Event::Piece(message, Position::Whole),
+                false => Event::Message(message),
+            });
         }
         shared.recycle(message);
         None

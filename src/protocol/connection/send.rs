@@ -3,13 +3,11 @@
 use super::super::error::{CloseReason, SendError};
 use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
 use super::super::message::{Message, Position};
-use super::super::outbox::SHARE_FROM;
 use super::super::shared::Shared;
 use super::super::time::Tick;
 use super::super::trace::{Side, Trace};
 use super::super::{close, mask};
-use super::{Connection, Modes, Role, State};
-use std::rc::Rc;
+use super::{Connection, Modes, Prepared, Role, State};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<X: Default> Connection<X> {
@@ -17,12 +15,15 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`Limits::max_unsent`] bytes would wait.
+    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes
+    /// would wait, counted before compression.
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
-        self.queue(shared, message.opcode(), payload);
+        if !self.queue_compressed(shared, message.opcode(), payload) {
+            self.queue(shared, message.opcode(), payload);
+        }
         Ok(())
     }
 
@@ -54,21 +55,15 @@ impl<X: Default> Connection<X> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, shared: &mut Shared, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        if self.role == Role::Client {
+        // Neither masks nor contexts can be shared.
+        if self.role() == Role::Client || self.agreed().keeps_sent() {
             return self.send(shared, prepared.message);
         }
         self.check_room(shared, prepared.message.as_bytes().len())?;
         self.check_no_pieces()?;
-        self.record(shared, || {
-            let payload = prepared.message.as_bytes();
-            let header = Header::unmasked(prepared.message.opcode(), payload.len());
-            Trace::Frame { side: Side::Us, header, payload: payload.to_vec() }
-        });
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        match &prepared.frame {
-            Encoded::Small(frame) => outbox.append(|out| out.extend_from_slice(frame)),
-            Encoded::Large(frame) => outbox.append_shared(frame),
-        }
+        let frame = prepared.frame(shared, self.agreed());
+        self.record(shared, || frame.to_trace());
+        frame.append_to(self.outbox.get_or_insert_with(|| shared.take_outbox()));
         Ok(())
     }
 
@@ -110,8 +105,8 @@ impl<X: Default> Connection<X> {
 
     /// Appends a frame to the outbox, masked if we are the client.
     #[inline]
-    fn queue_frame(&mut self, shared: &mut Shared, mut header: Header, payload: &[u8]) {
-        if self.role == Role::Client {
+    pub(super) fn queue_frame(&mut self, shared: &mut Shared, mut header: Header, payload: &[u8]) {
+        if self.role() == Role::Client {
             header.mask = Some(shared.masking_key());
         }
         let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
@@ -161,32 +156,5 @@ impl<X: Default> Connection<X> {
             State::Handshaking | State::Deciding | State::Open | State::Closing => {}
             State::Draining | State::Flushing | State::Closed => {}
         }
-    }
-}
-
-/// A message that is encoded once for many receivers.
-#[derive(Debug)]
-pub struct Prepared<'m> {
-    message: Message<'m>,
-    frame: Encoded,
-}
-
-#[derive(Debug)]
-enum Encoded {
-    /// Copied into each outbox.
-    Small(Vec<u8>),
-    /// Lies once in memory for all.
-    Large(Rc<[u8]>),
-}
-
-impl<'m> Prepared<'m> {
-    /// Encodes the frame.
-    pub fn new(message: Message<'m>) -> Prepared<'m> {
-        let payload = message.as_bytes();
-        let mut frame = Vec::with_capacity(payload.len() + 10);
-        Header::unmasked(message.opcode(), payload.len()).encode(&mut frame);
-        frame.extend_from_slice(payload);
-        let frame = if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(frame.into()) };
-        Prepared { message, frame }
     }
 }

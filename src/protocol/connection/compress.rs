@@ -1,0 +1,90 @@
+//! Messages that travel compressed (RFC 7692).
+
+use super::super::compression::Contexts;
+use super::super::error::ProtocolError;
+use super::super::extension::Agreed;
+use super::super::frame::{Header, Opcode};
+use super::super::message::{PartialMessage, Received};
+use super::super::shared::Shared;
+use super::{Connection, Modes};
+
+impl<X: Default> Connection<X> {
+    /// What has been agreed on with the peer.
+    pub fn agreed(&self) -> Agreed {
+        if !self.modes.has(Modes::COMPRESSED) {
+            return Agreed::NOTHING;
+        }
+        self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
+    }
+
+    /// From now on, messages may travel compressed.
+    pub(super) fn agree(&mut self, shared: &mut Shared, agreed: Agreed) {
+        self.modes.set(Modes::COMPRESSED, agreed.is_compressed());
+        if agreed.is_compressed() && agreed != Agreed::USUAL {
+            self.rare().agreed = Some(agreed);
+        }
+        if let Some(contexts) = shared.compression.take_contexts(agreed) {
+            self.rare().contexts = Some(Box::new(contexts));
+        }
+    }
+
+    /// No further message will be compressed, or decompressed.
+    pub(super) fn release_contexts(&mut self, shared: &mut Shared) {
+        if let Some(contexts) = self.rare.as_mut().and_then(|rare| rare.contexts.take()) {
+            shared.compression.give_contexts(*contexts);
+        }
+    }
+
+    /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
+    pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
+        self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+    }
+
+    /// Decompresses a message that has arrived.
+    pub(super) fn inflate<'b>(
+        &mut self,
+        shared: &mut Shared,
+        opcode: Opcode,
+        compressed: &[u8],
+    ) -> Result<Received<'b>, ProtocolError> {
+        let mut message = PartialMessage::new(opcode, shared.take_buffer());
+        let keeps = self.agreed().keeps_received();
+        let contexts = contexts(&mut self.rare).filter(|_| keeps);
+        let limits = &shared.limits;
+        match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
+            Ok(()) => message.finish(),
+            Err(error) => {
+                shared.give_buffer(message.into_buffer());
+                Err(error)
+            }
+        }
+    }
+
+    /// Queues a message compressed, if the peer understands that and it is worth it. `false`: it is to be queued as it is.
+    #[inline]
+    pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
+        if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {
+            return false;
+        }
+        match self.agreed().window_bits() {
+            Some(bits) => self.compress(shared, bits, opcode, payload),
+            None => false,
+        }
+    }
+
+    fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
+        let mut compressed = shared.take_compressed();
+        let keeps = self.agreed().keeps_sent();
+        let contexts = contexts(&mut self.rare).filter(|_| keeps);
+        let is_smaller = shared.compression.deflate(contexts, window_bits, payload, &mut compressed);
+        if is_smaller {
+            self.queue_frame(shared, Header::compressed(opcode, compressed.len()), &compressed);
+        }
+        shared.give_compressed(compressed);
+        is_smaller
+    }
+}
+
+fn contexts<X>(rare: &mut Option<Box<super::Rare<X>>>) -> Option<&mut Contexts> {
+    rare.as_mut()?.contexts.as_deref_mut()
+}

@@ -1,0 +1,91 @@
+//! A message for many: encoded once, and compressed once for all who can share it.
+
+use super::super::compression::WINDOWS;
+use super::super::extension::{Agreed, MIN_WINDOW_BITS};
+use super::super::frame::Header;
+use super::super::message::Message;
+use super::super::outbox::{Outbox, SHARE_FROM};
+use super::super::shared::Shared;
+use super::super::trace::{Side, Trace};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// A message that is encoded once for many receivers, when the first of them needs it.
+///
+/// Those without context takeover share what is compressed in the same window.
+#[derive(Debug)]
+pub struct Prepared<'m> {
+    pub(super) message: Message<'m>,
+    plain: OnceCell<Frame>,
+    /// For each window; `None`: it does not become smaller.
+    compressed: [OnceCell<Option<Frame>>; WINDOWS],
+}
+
+#[derive(Debug)]
+pub(super) struct Frame {
+    header: Header,
+    encoded: Encoded,
+}
+
+#[derive(Debug)]
+enum Encoded {
+    /// Copied into each outbox.
+    Small(Vec<u8>),
+    /// Lies once in memory for all.
+    Large(Rc<[u8]>),
+}
+
+impl<'m> Prepared<'m> {
+    /// To be sent with [`Connection::send_prepared`](super::Connection::send_prepared).
+    pub fn new(message: Message<'m>) -> Prepared<'m> {
+        Prepared { message, plain: OnceCell::new(), compressed: Default::default() }
+    }
+
+    /// The frame for a receiver without context takeover.
+    pub(super) fn frame(&self, shared: &mut Shared, agreed: Agreed) -> &Frame {
+        let payload = self.message.as_bytes();
+        let bits = agreed.window_bits().filter(|_| shared.compression.is_worth(payload.len()));
+        let compressed = bits.and_then(|bits| {
+            let place = &self.compressed[usize::from(bits - MIN_WINDOW_BITS)];
+            place.get_or_init(|| self.compress(shared, bits)).as_ref()
+        });
+        compressed.unwrap_or_else(|| {
+            self.plain.get_or_init(|| Frame::new(Header::unmasked(self.message.opcode(), payload.len()), payload))
+        })
+    }
+
+    fn compress(&self, shared: &mut Shared, window_bits: u8) -> Option<Frame> {
+        let mut compressed = shared.take_compressed();
+        let is_smaller = shared.compression.deflate(None, window_bits, self.message.as_bytes(), &mut compressed);
+        let header = Header::compressed(self.message.opcode(), compressed.len());
+        let frame = is_smaller.then(|| Frame::new(header, &compressed));
+        shared.give_compressed(compressed);
+        frame
+    }
+}
+
+impl Frame {
+    fn new(header: Header, payload: &[u8]) -> Frame {
+        let mut frame = Vec::with_capacity(payload.len() + 10);
+        header.encode(&mut frame);
+        frame.extend_from_slice(payload);
+        let encoded = if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(frame.into()) };
+        Frame { header, encoded }
+    }
+
+    pub(super) fn append_to(&self, outbox: &mut Outbox) {
+        match &self.encoded {
+            Encoded::Small(frame) => outbox.append(|out| out.extend_from_slice(frame)),
+            Encoded::Large(frame) => outbox.append_shared(frame),
+        }
+    }
+
+    pub(super) fn to_trace(&self) -> Trace {
+        let bytes = match &self.encoded {
+            Encoded::Small(frame) => &frame[..],
+            Encoded::Large(frame) => frame,
+        };
+        let payload = bytes[bytes.len() - self.header.length as usize..].to_vec();
+        Trace::Frame { side: Side::Us, header: self.header, payload }
+    }
+}

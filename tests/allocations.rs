@@ -1,0 +1,198 @@
+//! How often does the server allocate? Never, once it is warm: not for an echo, whatever its size, whole or in pieces.
+//!
+//! The loop is turned in the test's own thread, which is the only one, and every allocation of the process is counted.
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::{WAIT, Wire, binary, request, text};
+use lariat::{ClientId, Clients, EventLoop, Handler, LocalAddr, Message, Server};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
+use std::alloc::System;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Binary messages are echoed, text goes to everybody.
+struct EchoOrBroadcast;
+
+impl Handler for EchoOrBroadcast {
+    type Data = ();
+
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        clients.subscribe(id, "everybody");
+    }
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        match message {
+            Message::Text(text) => assert!(clients.publish("everybody", text) > 0),
+            Message::Binary(bytes) => clients.send(id, bytes).expect("it is open"),
+        }
+    }
+}
+
+/// A server, and a place to read into that is there already.
+struct Bench {
+    event_loop: EventLoop<EchoOrBroadcast>,
+    addr: SocketAddr,
+    received: Box<[u8]>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let server = Server::bind("127.0.0.1:0").expect("a free port");
+        let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
+        let event_loop = server.start(EchoOrBroadcast).expect("a loop");
+        Bench { event_loop, addr, received: vec![0; 4 << 20].into_boxed_slice() }
+    }
+
+    fn open(&mut self) -> TcpStream {
+        let mut wire = Wire::connect(self.addr);
+        wire.send(request("/").as_bytes());
+        let stream = wire.stream.get_ref().try_clone().expect("a second handle");
+        stream.set_nonblocking(true).expect("non-blocking");
+        let deadline = Instant::now() + WAIT;
+        while stream.peek(&mut [0; 200]).is_err() {
+            assert!(Instant::now() < deadline, "there is no response");
+            self.turn();
+        }
+        assert_eq!(wire.response().status(), 101);
+        stream
+    }
+
+    fn turn(&mut self) {
+        self.event_loop.turn(Some(Duration::from_millis(1))).expect("the poller works");
+    }
+
+    /// Turns until `length` bytes have come from the server.
+    fn receive(&mut self, mut stream: &TcpStream, length: usize) {
+        let (mut at, deadline) = (0, Instant::now() + WAIT);
+        while at < length {
+            assert!(Instant::now() < deadline, "{at} of {length} bytes have come");
+            match stream.read(&mut self.received[at..]) {
+                Ok(count) => at += count,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    self.turn();
+                }
+            }
+        }
+        assert_eq!(at, length, "more has come than was asked for");
+    }
+
+    /// Sends `bytes`, turning the loop where they do not fit.
+    fn send(&mut self, mut stream: &TcpStream, mut bytes: &[u8]) {
+        let deadline = Instant::now() + WAIT;
+        while !bytes.is_empty() {
+            assert!(Instant::now() < deadline, "{} bytes are left", bytes.len());
+            match stream.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    self.turn();
+                }
+            }
+        }
+    }
+
+    /// Does something often enough for everything to have grown as much as it has to, then again, counted.
+    fn count(&mut self, rounds: usize, mut act: impl FnMut(&mut Bench)) -> Stats {
+        (0..rounds).for_each(|_| act(self));
+        let region = Region::new(ALLOCATOR);
+        (0..rounds).for_each(|_| act(self));
+        region.change()
+    }
+}
+
+/// Heap operations of any kind.
+fn operations(stats: &Stats) -> usize {
+    stats.allocations + stats.deallocations + stats.reallocations
+}
+
+/// A server's frame has no masking key.
+fn echo_length(frame: &[u8]) -> usize {
+    frame.len() - 4
+}
+
+fn an_echo_allocates_nothing(bench: &mut Bench) {
+    let stream = bench.open();
+    for length in [20, 1 << 10, 16 << 10, 60 << 10] {
+        let frame = binary(&vec![7; length]);
+        let whole = bench.count(100, |bench| {
+            bench.send(&stream, &frame);
+            bench.receive(&stream, echo_length(&frame));
+        });
+        let (head, tail) = frame.split_at(frame.len() / 2);
+        let split = bench.count(100, |bench| {
+            bench.send(&stream, head);
+            bench.turn();
+            bench.send(&stream, tail);
+            bench.receive(&stream, echo_length(&frame));
+        });
+        let pipelined = frame.repeat(32);
+        let deep = bench.count(5, |bench| {
+            bench.send(&stream, &pipelined);
+            bench.receive(&stream, 32 * echo_length(&frame));
+        });
+        println!(
+            "echo of {length} bytes: {} heap operations in 100 whole, {} in 100 in two pieces, {} in 160 pipelined",
+            operations(&whole),
+            operations(&split),
+            operations(&deep)
+        );
+        assert_eq!([operations(&whole), operations(&split), operations(&deep)], [0; 3], "{length} bytes");
+    }
+}
+
+fn fragments_and_control_frames_allocate_nothing(bench: &mut Bench) {
+    let stream = bench.open();
+    let pieces = [common::frame(0x02, &[1; 500]), common::ping(b"ping"), common::frame(0x80, &[2; 500])].concat();
+    let stats = bench.count(100, |bench| {
+        bench.send(&stream, &pieces);
+        bench.receive(&stream, 2 + 4 + 4 + 1_000);
+    });
+    println!("fragmented message with a ping: {} heap operations in 100", operations(&stats));
+    assert_eq!(operations(&stats), 0);
+}
+
+/// One frame for all: the number of members does not matter.
+fn a_publish_allocates_once(bench: &mut Bench) {
+    let streams: Vec<TcpStream> = (0..50).map(|_| bench.open()).collect();
+    let message = text("to everybody");
+    let stats = bench.count(50, |bench| {
+        bench.send(&streams[0], &message);
+        streams.iter().for_each(|stream| bench.receive(stream, 14));
+    });
+    println!("publish to {} clients: {} heap operations in 50", streams.len(), operations(&stats));
+    assert!(operations(&stats) <= 50 * 4, "{stats:?}");
+}
+
+/// The buffers of a large message are not kept.
+fn a_large_message_gives_its_memory_back(bench: &mut Bench) {
+    let stream = bench.open();
+    let (small, large) = (binary(&[0; 60 << 10]), binary(&vec![0; 1 << 20]));
+    bench.send(&stream, &small);
+    bench.receive(&stream, echo_length(&small));
+    let region = Region::new(ALLOCATOR);
+    bench.send(&stream, &large);
+    bench.receive(&stream, echo_length(&large));
+    let stats = region.change();
+    let kept = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;
+    println!("after a message of 1 MiB: {kept} bytes more than before, of {} allocated", stats.bytes_allocated);
+    assert!(stats.bytes_allocated >= 1 << 20, "it was never in memory: {stats:?}");
+    // A buffer for joining runs of output is the loop's own, once.
+    assert!(kept <= 160 << 10, "{kept} bytes were kept");
+}
+
+/// Without libtest, whose main thread allocates when it pleases.
+fn main() {
+    let mut bench = Bench::new();
+    an_echo_allocates_nothing(&mut bench);
+    fragments_and_control_frames_allocate_nothing(&mut bench);
+    a_large_message_gives_its_memory_back(&mut bench);
+    a_publish_allocates_once(&mut bench);
+    println!("test result: ok");
+}

@@ -1,0 +1,87 @@
+//! permessage-deflate (RFC 7692) in conversations without sockets.
+
+#![cfg(feature = "deflate")]
+
+mod agreement;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod many;
+mod messages;
+mod pair;
+mod violations;
+
+use kit::{FIN, RSV1, Sent, TEXT, Talk};
+use lariat::protocol::time::Tick;
+use lariat::protocol::{Deflater, Inflater, Limits, STEP, Shared, State};
+use lariat::{Deflate, Takeover};
+
+/// The defaults, but for what is changed.
+fn deflate(change: impl FnOnce(&mut Deflate)) -> Deflate {
+    let mut deflate = Deflate::default();
+    change(&mut deflate);
+    deflate
+}
+
+/// Compresses everything, and keeps contexts for `takeover`.
+fn eager(takeover: Takeover) -> Deflate {
+    deflate(|deflate| {
+        deflate.threshold = 0;
+        deflate.context_takeover = takeover;
+    })
+}
+
+fn shared(deflate: Deflate) -> Shared {
+    Shared::with_seed(Limits::default(), 0).with_deflate(Some(deflate))
+}
+
+/// A server's conversation with a client whose request has these lines, and the extension in the response.
+fn offered(shared: Shared, lines: &[&str]) -> (Talk, Option<String>) {
+    let mut talk = Talk::fresh(shared, Tick::default());
+    let request = offer(&mut talk, lines);
+    (talk, request)
+}
+
+fn offer(talk: &mut Talk, lines: &[&str]) -> Option<String> {
+    let head = kit::REQUEST.strip_suffix(b"\r\n").expect("a head ends with an empty line");
+    let lines: String = lines.iter().map(|line| format!("Sec-WebSocket-Extensions: {line}\r\n")).collect();
+    talk.receive(&[head, lines.as_bytes(), b"\r\n"].concat());
+    assert_eq!(talk.state(), State::Open);
+    let sent = talk.flushed();
+    talk.seen.clear();
+    talk.most_memory = 0;
+    match &sent[..] {
+        [Sent::Response(response)] => response.header("Sec-WebSocket-Extensions"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An open conversation in which each message is compressed by itself.
+fn open(limits: Limits) -> Talk {
+    let shared = Shared::with_seed(limits, 0).with_deflate(Some(eager(Takeover::Never)));
+    let (talk, response) = offered(shared, &["permessage-deflate"]);
+    assert!(response.is_some());
+    talk
+}
+
+/// A message, compressed by itself.
+fn compress(message: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    Deflater::new(6, 15).compress(message.as_ref(), &mut out);
+    out
+}
+
+fn decompress(message: &[u8]) -> Vec<u8> {
+    let (mut out, mut scratch, mut inflater) = (Vec::new(), vec![0; STEP], Inflater::new());
+    let mut take = |step: &[u8]| {
+        out.extend_from_slice(step);
+        Ok(())
+    };
+    inflater.push(message, &mut scratch, &mut take).expect("valid");
+    inflater.finish_and_forget(&mut scratch, &mut take).expect("valid");
+    out
+}
+
+/// A compressed text message in one frame.
+fn compressed_text(text: impl AsRef<[u8]>) -> Vec<u8> {
+    kit::frame(FIN | RSV1 | TEXT, compress(text))
+}

@@ -1,0 +1,133 @@
+//! §6 and §7.2: compressed messages, sent and received.
+
+use super::kit::*;
+use super::{compress, compressed_text, decompress, deflate, eager, offered, open, shared};
+use lariat::protocol::{Connection, Event, Input, Limits, Message, Position};
+use lariat::{Deflate, Takeover};
+
+/// The examples of RFC 7692 §7.2.3, masked as a client sends them.
+#[test]
+fn the_examples_of_rfc_7692_7_2_3() {
+    let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let (text, rest) = (FIN | RSV1 | TEXT, FIN | CONTINUATION);
+    let table: [(&str, Vec<u8>); 7] = [
+        ("one block", frame(text, hello)),
+        ("in two frames", [frame(RSV1 | TEXT, &hello[..3]), frame(rest, &hello[3..])].concat()),
+        ("in three, with nothing in the last", {
+            [frame(RSV1 | TEXT, &hello[..3]), frame(CONTINUATION, &hello[3..]), frame(rest, "")].concat()
+        }),
+        ("a stored block", frame(text, [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00])),
+        ("BFINAL", frame(text, [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00])),
+        ("two blocks", frame(text, [0xf2, 0x48, 5, 0, 0, 0, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00])),
+        ("not compressed", frame(FIN | TEXT, "Hello")),
+    ];
+    for (name, bytes) in &table {
+        for size in 1..=bytes.len() {
+            let mut talk = open(Limits::default());
+            bytes.chunks(size).for_each(|piece| talk.receive(piece));
+            assert_eq!(talk.seen, [Seen::text("Hello")], "{name} in pieces of {size}");
+            assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        }
+    }
+    // One after the other, in the same conversation, and with empty ones between.
+    let mut talk = open(Limits::default());
+    for (_, bytes) in &table {
+        talk.receive(&[bytes, &frame(text, [0x00])[..], &frame(text, "")].concat());
+    }
+    for seen in talk.seen.chunks(3) {
+        assert_eq!(seen, [Seen::text("Hello"), Seen::text(""), Seen::text("")]);
+    }
+    assert_eq!(talk.seen.len(), 3 * table.len());
+}
+
+#[test]
+fn a_message_with_takeover_may_refer_to_the_one_before() {
+    let (mut talk, _) = offered(shared(eager(Takeover::Received)), &["permessage-deflate"]);
+    talk.receive(&frame(FIN | RSV1 | TEXT, [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]));
+    talk.receive(&frame(FIN | RSV1 | TEXT, [0xf2, 0x00, 0x11, 0x00, 0x00]));
+    assert_eq!(talk.seen, [Seen::text("Hello"), Seen::text("Hello")]);
+}
+
+#[test]
+fn fragments_are_compressed_as_one_message_wherever_they_are_cut() {
+    let text = "A long enough text with some repetition: abcabcabcabc, κόσμε κόσμε. ".repeat(3);
+    let compressed = compress(&text);
+    for cut in 0..=compressed.len() {
+        let fragments = [
+            frame(RSV1 | TEXT, &compressed[..cut]),
+            frame(FIN | PING, "between"),
+            frame(CONTINUATION, ""),
+            frame(FIN | CONTINUATION, &compressed[cut..]),
+        ];
+        let mut talk = open(Limits::default());
+        talk.receive(&fragments.concat());
+        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}");
+        let mut talk = open(Limits::default());
+        fragments.concat().iter().for_each(|byte| talk.receive(&[*byte]));
+        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}, byte by byte");
+    }
+}
+
+/// What a server sends for a message.
+fn sent(deflate: Deflate, message: Message<'_>) -> (u8, Vec<u8>) {
+    let (mut talk, _) = offered(shared(deflate), &["permessage-deflate"]);
+    talk.connection.send(&mut talk.shared, message).expect("open");
+    match &talk.flushed()[..] {
+        [Sent::Frame(first, payload)] => (*first, payload.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_short_or_does_not_shrink_goes_out_as_it_is() {
+    let long = "abc".repeat(1_000);
+    for (length, is_compressed) in [(0, false), (100, false), (1_023, false), (1_024, true), (3_000, true)] {
+        let (first, payload) = sent(Deflate::default(), Message::Text(&long[..length]));
+        if is_compressed {
+            assert_eq!(first, FIN | RSV1 | TEXT);
+            assert!(payload.len() < 100);
+            assert_eq!(decompress(&payload), long.as_bytes()[..length]);
+        } else {
+            assert_eq!((first, payload), (FIN | TEXT, long.as_bytes()[..length].to_vec()));
+        }
+    }
+    let noise: Vec<u8> = (0..5_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let (first, payload) = sent(deflate(|deflate| deflate.threshold = 0), Message::Binary(&noise));
+    assert_eq!(first & RSV1 != 0, payload.len() < noise.len());
+    assert_eq!(sent(eager(Takeover::Never), Message::Binary(b"xyz")), (FIN | BINARY, b"xyz".to_vec()));
+    assert_eq!(sent(eager(Takeover::Both), Message::Binary(b"")), (FIN | BINARY, Vec::new()));
+    let level_0 = deflate(|deflate| deflate.level = 0);
+    assert_eq!(sent(level_0, Message::Text(&long)), (FIN | TEXT, long.clone().into_bytes()));
+}
+
+#[test]
+fn a_compressed_message_comes_in_one_piece() {
+    let mut talk = open(Limits::default());
+    talk.connection.receive_in_pieces(true);
+    let compressed = compress("abc".repeat(100));
+    let mut bytes = [
+        frame(RSV1 | TEXT, &compressed[..3]),
+        frame(FIN | CONTINUATION, &compressed[3..]),
+        compressed_text("whole"),
+        frame(TEXT, "not "),
+        frame(FIN | CONTINUATION, "compressed"),
+    ]
+    .concat();
+    let mut input = Input::new(&mut bytes);
+    let mut pieces = Vec::new();
+    while let Some(event) = Connection::receive(&mut talk.connection, &mut talk.shared, talk.now, &mut input) {
+        match event {
+            Event::Piece(piece, position) => {
+                pieces.push((piece.as_message().as_text().map(str::to_owned), position));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let expected = [
+        ("abc".repeat(100), Position::Whole),
+        ("whole".to_owned(), Position::Whole),
+        ("not ".to_owned(), Position::First),
+        ("compressed".to_owned(), Position::Last),
+    ];
+    assert_eq!(pieces, expected.map(|(text, position)| (Some(text), position)));
+}

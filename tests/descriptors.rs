@@ -1,0 +1,59 @@
+//! What if descriptors run out? The only test of its process, whose limit it lowers.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::{Script, WAIT, Wire, echo_script, request, text};
+use lariat::{EventLoop, LocalAddr, Server};
+use rlimit::Resource;
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+#[track_caller]
+fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut EventLoop<Script>) -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !done(event_loop) {
+        assert!(Instant::now() < deadline, "it has not happened in time");
+        event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
+    }
+}
+
+/// Newcomers are hung up on instead of left in the dark, those who are here are served, the loop does not spin,
+/// and when there are descriptors again, newcomers are welcome.
+#[test]
+fn running_out_of_descriptors_harms_newcomers_only() {
+    let (script, _ears) = echo_script();
+    let server = Server::bind("127.0.0.1:0").expect("a free port");
+    let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
+    let mut event_loop = server.start(script).expect("a loop");
+    let mut old = Wire::connect(addr);
+    old.send(request("/").as_bytes());
+    turn_until(&mut event_loop, |event_loop| event_loop.clients_mut().len() == 1);
+    assert_eq!(old.response().status(), 101);
+
+    // The kernel completes these connections; for accepting them there are no descriptors left.
+    let mut newcomers: Vec<Wire> = (0..10).map(|_| Wire::connect(addr)).collect();
+    let (soft, hard) = Resource::NOFILE.get().expect("RLIMIT_NOFILE");
+    Resource::NOFILE.set(16, hard).expect("it can be lowered");
+    let holes: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    event_loop.turn(Some(WAIT)).expect("the poller works");
+    for newcomer in &mut newcomers {
+        newcomer.expect_gone();
+    }
+    old.send(&text("still here"));
+    old.stream.get_ref().set_nonblocking(true).expect("non-blocking");
+    turn_until(&mut event_loop, |_| old.stream.get_ref().peek(&mut [0; 100]).is_ok());
+    old.expect_text("still here");
+
+    // When there are descriptors again, it tries again, finds nobody, and comes to rest until the next ping.
+    drop(holes);
+    Resource::NOFILE.set(soft, hard).expect("it was so before");
+    turn_until(&mut event_loop, |event_loop| {
+        event_loop.next_deadline().is_some_and(|at| at > Instant::now() + Duration::from_secs(5))
+    });
+    let mut welcome = Wire::connect(addr);
+    welcome.send(request("/").as_bytes());
+    turn_until(&mut event_loop, |event_loop| event_loop.clients_mut().len() == 2);
+    assert_eq!(welcome.response().status(), 101);
+}

@@ -1,0 +1,437 @@
+//! The invariants of the crate's front page that live in no single place: who may name what. Read from the sources.
+//!
+//! 1. The protocol never sees a socket, a poller or a clock.
+//! 2. The loop never sees a frame.
+//! 3. Handlers only queue: in `server`, sockets are written and slots freed in the loop's own files.
+//! 4. An idle connection owns no buffer: see `memory.rs`, and the assertion beside the slab entry.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+// ---- reading sources -----------------------------------------------------------------------------
+
+/// A source file without comments, literals and unit tests, as words and punctuation.
+#[derive(Debug)]
+struct Source {
+    /// Below `src`, with `/` between folders.
+    path: String,
+    text: String,
+    tokens: Vec<String>,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Source {
+        let production = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text);
+        Source { path: path.to_owned(), text: text.to_owned(), tokens: tokens(production) }
+    }
+
+    /// The room that it belongs to: the first folder, or the file.
+    fn room(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default()
+    }
+
+    /// The place of its module: `["server", "engine"]`.
+    fn module(&self) -> Vec<String> {
+        let path = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        path.split('/').filter(|name| !matches!(*name, "lib" | "main")).map(str::to_owned).collect()
+    }
+
+    fn has_word(&self, word: &str) -> bool {
+        self.tokens.iter().any(|token| token == word)
+    }
+}
+
+/// All files below `src`.
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, root: &Path, into: &mut Vec<Source>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, root, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let relative = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+                into.push(Source::new(&relative, &std::fs::read_to_string(&path).expect("a source")));
+            }
+        }
+    }
+    let (root, mut sources) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), Vec::new());
+    walk(&root, &root, &mut sources);
+    assert!(sources.len() > 30, "only {} sources were found", sources.len());
+    sources
+}
+
+/// Words, `::`, and single characters; no comments, strings or characters.
+fn tokens(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let (mut tokens, mut at) = (Vec::new(), 0);
+    let starts = |at: usize, what: &str| what.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
+    while at < chars.len() {
+        let start = at;
+        if starts(at, "//") {
+            while at < chars.len() && chars[at] != '\n' {
+                at += 1;
+            }
+        } else if starts(at, "/*") {
+            while at < chars.len() && !starts(at, "*/") {
+                at += 1;
+            }
+            at += 2;
+        } else if starts(at, "r\"") || starts(at, "r#") && chars.get(at + 2).is_some_and(|c| matches!(c, '"' | '#')) {
+            let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
+            let end = format!("\"{}", "#".repeat(hashes));
+            at += 2 + hashes;
+            while at < chars.len() && !starts(at, &end) {
+                at += 1;
+            }
+            at += end.len();
+        } else if chars[at] == '"' {
+            at += 1;
+            while at < chars.len() && chars[at] != '"' {
+                at += if chars[at] == '\\' { 2 } else { 1 };
+            }
+            at += 1;
+        } else if chars[at] == '\'' {
+            // A lifetime has no closing quote.
+            let closing = if chars.get(at + 1) == Some(&'\\') {
+                (at + 3..chars.len()).find(|i| chars[*i] == '\'')
+            } else {
+                Some(at + 2).filter(|i| chars.get(*i) == Some(&'\''))
+            };
+            at = closing.map_or(at + 1, |closing| closing + 1);
+        } else if chars[at].is_alphanumeric() || chars[at] == '_' {
+            while at < chars.len() && (chars[at].is_alphanumeric() || chars[at] == '_') {
+                at += 1;
+            }
+            tokens.push(chars[start..at].iter().collect());
+        } else if starts(at, "::") {
+            at += 2;
+            tokens.push("::".to_owned());
+        } else {
+            at += 1;
+            if !chars[start].is_whitespace() {
+                tokens.push(chars[start].to_string());
+            }
+        }
+    }
+    tokens
+}
+
+/// All paths that a source names, from the crate or another one on: `use` trees are spread out, and what they bring in
+/// is replaced where it is used.
+fn paths(source: &Source) -> Vec<String> {
+    let (mut found, mut names, mut rest) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut tokens = source.tokens.iter().map(String::as_str).peekable();
+    while let Some(token) = tokens.next() {
+        if token != "use" {
+            rest.push(token);
+            continue;
+        }
+        let tree: Vec<&str> = tokens.by_ref().take_while(|token| *token != ";").collect();
+        spread(&tree, &[], &mut |path, name| {
+            let path = absolute(source, path);
+            names.insert(name.to_owned(), path.clone());
+            found.push(path.join("::"));
+        });
+    }
+    let is_name = |token: &str| token.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    let mut at = 0;
+    while at < rest.len() {
+        let mut path = vec![rest[at].to_owned()];
+        let is_start = is_name(rest[at]);
+        at += 1;
+        while is_start && rest.get(at) == Some(&"::") && rest.get(at + 1).is_some_and(|token| is_name(token)) {
+            path.push(rest[at + 1].to_owned());
+            at += 2;
+        }
+        if let Some(brought_in) = names.get(&path[0]) {
+            path.splice(..1, brought_in.iter().cloned());
+        } else if path.len() > 1 {
+            path = absolute(source, &path);
+        } else {
+            continue;
+        }
+        found.push(path.join("::"));
+    }
+    found
+}
+
+/// Calls `each` for each leaf of a `use` tree, with its path and the name that it brings in.
+fn spread(tree: &[&str], prefix: &[String], each: &mut impl FnMut(&[String], &str)) {
+    let (mut path, mut at) = (prefix.to_vec(), 0);
+    while at < tree.len() {
+        match tree[at] {
+            "::" => {}
+            "{" => {
+                let (mut depth, mut start) = (0, at + 1);
+                for (index, token) in tree.iter().enumerate().skip(at) {
+                    depth += i32::from(*token == "{") - i32::from(*token == "}");
+                    if (*token == "," && depth == 1) || (*token == "}" && depth == 0) {
+                        if start < index {
+                            spread(&tree[start..index], &path, each);
+                        }
+                        start = index + 1;
+                    }
+                }
+                return;
+            }
+            "as" => return each(&path, tree[at + 1]),
+            "self" if !path.is_empty() => {}
+            name => path.push(name.to_owned()),
+        }
+        at += 1;
+    }
+    let name = path.last().cloned().unwrap_or_default();
+    each(&path, &name);
+}
+
+/// A path from the crate's root or from another crate on.
+fn absolute(source: &Source, path: &[String]) -> Vec<String> {
+    let mut module = source.module();
+    let mut rest = path;
+    match rest.first().map(String::as_str) {
+        Some("self") => rest = &rest[1..],
+        Some("super") => {}
+        Some(_) | None => return path.to_vec(),
+    }
+    while rest.first().is_some_and(|name| name == "super") {
+        module.pop();
+        rest = &rest[1..];
+    }
+    [vec!["crate".to_owned()], module, rest.to_vec()].concat()
+}
+
+// ---- the rules -----------------------------------------------------------------------------------
+
+/// What `source` names although it must not; nothing if it is in order.
+fn violations(source: &Source, root: &Source) -> Vec<String> {
+    let named = paths(source);
+    let lies_in = |path: &str, place: &str| path == place || path.starts_with(&format!("{place}::"));
+    let mut wrong: Vec<String> = Vec::new();
+    let mut forbid = |places: &[&str], except: &[&str]| {
+        let is_wrong = |path: &&String| {
+            places.iter().any(|place| lies_in(path, place)) && !except.iter().any(|place| lies_in(path, place))
+        };
+        wrong.extend(named.iter().filter(is_wrong).map(|path| format!("{} names {path}", source.path)));
+    };
+    const CLOCKS: [&str; 3] = ["std::time::Instant::now", "std::time::SystemTime", "std::thread"];
+    match source.room() {
+        "protocol" => {
+            let addresses = ["SocketAddr", "SocketAddrV4", "SocketAddrV6", "IpAddr", "Ipv4Addr", "Ipv6Addr"];
+            let addresses = addresses.map(|name| format!("std::net::{name}"));
+            let except: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            forbid(&["mio", "socket2", "libc", "slab", "std::net", "std::os", "std::fs"], &except);
+            forbid(&["crate::server", "crate::site", "crate::cli"], &[]);
+            let root_names = root_names(root, "server");
+            forbid(&root_names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+            forbid(&CLOCKS, &[]);
+            if source.path != "protocol/time.rs" {
+                forbid(&["std::time::Instant"], &[]);
+            }
+        }
+        "server" => forbid(&["crate::site", "crate::cli"], &[]),
+        "site" => {
+            forbid(&["crate::protocol", "crate::server", "crate::cli", "mio", "socket2", "std::net", "std::os"], &[])
+        }
+        "cli" => forbid(&["mio", "socket2", "crate::protocol", "crate::server"], &[]),
+        "main.rs" => forbid(&["lariat", "std"], &["lariat::cli", "std::process::ExitCode"]),
+        "lib.rs" => {}
+        room => wrong.push(format!("{room} is a room without rules")),
+    }
+    wrong
+}
+
+/// What `lib.rs` re-exports from a room, as paths from the root.
+fn root_names(root: &Source, room: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let tokens: Vec<&str> = root.tokens.iter().map(String::as_str).collect();
+    for (at, token) in tokens.iter().enumerate() {
+        if *token == "use" && tokens[at + 1] == room {
+            let end = tokens[at..].iter().position(|token| *token == ";").expect("a semicolon") + at;
+            spread(&tokens[at + 1..end], &[], &mut |_, name| names.push(format!("crate::{name}")));
+        }
+    }
+    names
+}
+
+/// Files that must not know what a frame is.
+const FRAMELESS: [&str; 2] = ["server/event_loop.rs", "server/engine.rs"];
+
+/// Words of RFC 6455 §5 that the loop has no use for. Where tungstenite keeps its close codes is not one of them.
+fn frame_words(source: &Source) -> Vec<String> {
+    let text = source.tokens.join(" ").replace("tungstenite :: protocol :: frame :: coding :: CloseCode", "");
+    let is_frame_word = |token: &&str| {
+        let lower = token.to_lowercase();
+        ["frame", "opcode", "mask"].iter().any(|word| lower.contains(word)) || lower == "header"
+    };
+    text.split(' ').filter(is_frame_word).map(str::to_owned).collect()
+}
+
+/// Where something is called that only some files may call: `.name(` or `::name(`.
+fn callers<'s>(sources: &'s [Source], owner: &str, method: &str) -> Vec<&'s str> {
+    let calls = |source: &Source| {
+        source.tokens.windows(4).any(|window| {
+            let [first, dot, name, paren] = window else { return false };
+            first == owner && (dot == "." || dot == "::") && name == method && paren == "("
+        })
+    };
+    sources.iter().filter(|source| calls(source)).map(|source| source.path.as_str()).collect()
+}
+
+/// Lines that are neither empty nor comments, outside unit tests.
+fn code_lines(source: &Source) -> usize {
+    let production = source.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+fn root(sources: &[Source]) -> &Source {
+    sources.iter().find(|source| source.path == "lib.rs").expect("lib.rs")
+}
+
+#[test]
+fn rooms_import_downwards_only() {
+    let sources = sources();
+    let wrong: Vec<String> = sources.iter().flat_map(|source| violations(source, root(&sources))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_poller_reads_the_clock() {
+    let sources = sources();
+    let readers = |source: &&Source| paths(source).iter().any(|path| path.ends_with("Instant::now"));
+    let mut readers: Vec<&str> = sources.iter().filter(readers).map(|source| source.path.as_str()).collect();
+    readers.sort_unstable();
+    // A simulation's clock starts at some `Instant`, and there is no other way to make one.
+    assert_eq!(readers, ["server/poller.rs", "server/sim/mod.rs"]);
+    let waiters = |source: &&Source| source.has_word("sleep") || source.has_word("park_timeout");
+    assert_eq!(sources.iter().filter(waiters).count(), 0);
+}
+
+#[test]
+fn the_loop_never_sees_a_frame() {
+    let sources = sources();
+    for path in FRAMELESS {
+        let source = sources.iter().find(|source| source.path == path).expect("it is there");
+        assert_eq!(frame_words(source), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[test]
+fn only_the_end_of_a_turn_writes_and_removes() {
+    let sources = sources();
+    assert_eq!(callers(&sources, "socket", "write"), ["server/engine.rs"]);
+    assert_eq!(callers(&sources, "slab", "remove"), ["server/clients.rs"], "`Clients::remove`, which `reap` calls");
+}
+
+#[test]
+fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
+    let sources = sources();
+    for path in ["lib.rs", "main.rs"] {
+        let source = sources.iter().find(|source| source.path == path).expect("it is there");
+        assert!(source.text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{path}");
+    }
+    // A simulated network is found by the sockets of its thread, whose real ones know nothing of it.
+    for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/sim/network.rs"]), ("transmute", &[])] {
+        let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
+        assert_eq!(users, expected, "{word}");
+    }
+}
+
+#[test]
+fn files_are_small() {
+    let large: Vec<(String, usize)> = sources()
+        .iter()
+        .map(|source| (source.path.clone(), code_lines(source)))
+        .filter(|(_, lines)| *lines > 700)
+        .collect();
+    assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
+}
+
+// ---- the rules can be broken ---------------------------------------------------------------------
+
+fn lib() -> Source {
+    Source::new("lib.rs", "pub use protocol::Message;\npub use server::{Clients, Handler as H};\n")
+}
+
+#[track_caller]
+fn assert_wrong(path: &str, text: &str, named: &str) {
+    let wrong = violations(&Source::new(path, text), &lib());
+    assert!(wrong.iter().any(|wrong| wrong.ends_with(&format!(" {named}"))), "{text:?} in {path}: {wrong:?}");
+}
+
+#[track_caller]
+fn assert_fine(path: &str, text: &str) {
+    assert_eq!(violations(&Source::new(path, text), &lib()), Vec::<String>::new(), "{text:?} in {path}");
+}
+
+#[test]
+fn a_forbidden_import_is_found_however_it_is_written() {
+    assert_wrong("protocol/a.rs", "use mio::Poll;", "names mio::Poll");
+    assert_wrong("protocol/a.rs", "use std::{io, net::{IpAddr, TcpStream as S}};", "names std::net::TcpStream");
+    assert_wrong("protocol/a.rs", "use std::net;\nfn f(_: net::UdpSocket) {}", "names std::net::UdpSocket");
+    assert_wrong("protocol/a.rs", "fn f(_: std::os::fd::OwnedFd) {}", "names std::os::fd::OwnedFd");
+    assert_wrong("protocol/a.rs", "use std::time::Instant;", "names std::time::Instant");
+    assert_wrong(
+        "protocol/time.rs",
+        "use std::time::Instant;\nfn f() { Instant::now(); }",
+        "names std::time::Instant::now",
+    );
+    assert_wrong("protocol/a.rs", "use super::super::server::Config;", "names crate::server::Config");
+    assert_wrong("protocol/b/c.rs", "use super::super::super::cli;", "names crate::cli");
+    assert_wrong("protocol/a.rs", "use crate::Clients;", "names crate::Clients");
+    assert_wrong("protocol/a.rs", "use crate::{Message, H};", "names crate::H");
+    assert_wrong("server/a.rs", "fn f() { crate::site::router(); }", "names crate::site::router");
+    assert_wrong("server/a.rs", "use super::super::cli::run;", "names crate::cli::run");
+    assert_wrong("site/a.rs", "use crate::server::Clients;", "names crate::server::Clients");
+    assert_wrong("site/mod.rs", "use super::protocol::State;", "names crate::protocol::State");
+    assert_wrong("cli/a.rs", "use mio::Poll;", "names mio::Poll");
+    assert_wrong("main.rs", "fn main() { lariat::Server::bind(0); }", "names lariat::Server::bind");
+    assert_wrong("attic/a.rs", "", "a room without rules");
+}
+
+#[test]
+fn what_is_allowed_is_not_reported() {
+    assert_fine("protocol/a.rs", "use std::net::{IpAddr, SocketAddr};\nuse super::frame::Header;\nuse crate::Message;");
+    assert_fine("protocol/time.rs", "use std::time::{Duration, Instant};\nfn f(_: Instant) {}");
+    assert_fine("protocol/a.rs", "//! [`mio::Poll`]\n/* use mio::Poll; */ const S: &str = \"use mio::Poll;\";");
+    assert_fine(
+        "protocol/a.rs",
+        "fn f<'a>(c: char) -> bool { c == '\"' || c == '\\'' }\nconst S: &str = r#\"\"mio::Poll\"#;",
+    );
+    assert_fine("protocol/a.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::net::TcpStream; }");
+    assert_fine("server/a.rs", "use mio::Poll;\nuse crate::protocol::Tick;\nuse std::net::TcpListener;");
+    assert_fine("site/a.rs", "use crate::{Clients, Handler};\nuse super::page::Page;\nuse http::Response;");
+    assert_fine("main.rs", "fn main() -> std::process::ExitCode { lariat::cli::run() }");
+}
+
+#[test]
+fn a_frame_in_the_loop_is_found() {
+    for text in ["fn f(_: Header) {}", "let opcode = 1;", "mask::apply();", "fn queue_frame() {}", "use x::CloseFrame;"]
+    {
+        assert!(!frame_words(&Source::new(FRAMELESS[0], text)).is_empty(), "{text}");
+    }
+    let comment = "use tungstenite::protocol::frame::coding::CloseCode;\n// a frame\nlet headers = \"opcode\";";
+    assert_eq!(frame_words(&Source::new(FRAMELESS[0], comment)), Vec::<String>::new());
+}
+
+#[test]
+fn a_write_or_a_removal_elsewhere_is_found() {
+    let sources = [
+        Source::new("server/a.rs", "fn f() { client.socket.write(b); }"),
+        Source::new("server/b.rs", "fn f() { self.slab.remove(index); }"),
+        Source::new("server/c.rs", "fn f() { file.write(b); other.remove(index); // slab.remove(index)\n }"),
+    ];
+    assert_eq!(callers(&sources, "socket", "write"), ["server/a.rs"]);
+    assert_eq!(callers(&sources, "slab", "remove"), ["server/b.rs"]);
+}
+
+#[test]
+fn forbidden_words_and_long_files_are_found() {
+    let source = Source::new(
+        "server/a.rs",
+        "fn f() { unsafe { g() } }\n// RefCell\nuse std::time::Instant as Clock;\nfn c() { Clock::now(); }",
+    );
+    assert!(source.has_word("unsafe") && !source.has_word("RefCell"));
+    assert!(paths(&source).contains(&"std::time::Instant::now".to_owned()));
+    let long = "fn f() {}\n\n// comment\n".repeat(701) + "\n#[cfg(test)]\nmod tests {}\n";
+    assert_eq!(code_lines(&Source::new("server/a.rs", &long)), 701);
+}

@@ -1,0 +1,82 @@
+//! What does a connection cost in memory? Measured at the program itself, as its private dirty pages: before, with idle
+//! connections, after each has echoed 64 KiB, and after many have done so at the same time.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::program::Program;
+use common::{Wire, binary};
+
+/// As many as there are descriptors for, up to this. Fewer in debug builds, whose client takes long to mask.
+const MOST: usize = if cfg!(debug_assertions) { 2_000 } else { 19_000 };
+
+/// Bytes per idle connection: its slab entry. In debug builds mio's sockets are larger (they remember their poller), so the entry is.
+const PER_CONNECTION: usize = if cfg!(debug_assertions) { 96 } else { 64 };
+
+/// Bytes that do not depend on the number of connections: the loop's buffers, the spare ones, the allocator's slack.
+const FIXED: usize = 512 << 10;
+
+/// How many clients send at the same time.
+const AT_ONCE: usize = 500;
+
+/// What one of them may need for it: its message while it arrives, its echo while it waits.
+const AT_ONCE_EACH: usize = 132 << 10;
+
+/// Private dirty bytes of a process.
+fn private_dirty(pid: u32) -> usize {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("/proc");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("Private_Dirty");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+#[test]
+fn an_idle_connection_costs_its_slab_entry() {
+    let count = MOST.min(common::descriptors().saturating_sub(100));
+    // Pages of a file that has just been written count as dirty.
+    std::fs::File::open(env!("CARGO_BIN_EXE_lariat")).and_then(|file| file.sync_all()).expect("the program");
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let (addr, pid) = (program.ready(), program.child.id());
+    let before = private_dirty(pid);
+
+    let mut wires: Vec<Wire> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut wire = Wire::connect(addr);
+        wire.handshake("/echo");
+        // The test's own buffers are small: it is not the one that is measured, but it has as many.
+        wires.push(Wire { stream: std::io::BufReader::with_capacity(256, wire.stream.into_inner()) });
+    }
+    let idle = private_dirty(pid);
+
+    let (message, payload) = (binary(&[7; 64 << 10]), [7; 64 << 10]);
+    for wire in &mut wires {
+        wire.send(&message);
+        wire.expect(0x82, &payload);
+    }
+    let one_by_one = private_dirty(pid);
+
+    // All of them have half a message in the server's memory, then all a whole one.
+    let (head, tail) = message.split_at(message.len() / 2);
+    for group in wires.chunks_mut(AT_ONCE) {
+        group.iter_mut().for_each(|wire| wire.send(head));
+        group.iter_mut().for_each(|wire| wire.send(tail));
+        group.iter_mut().for_each(|wire| wire.expect(0x82, &payload));
+    }
+    let at_once = private_dirty(pid);
+
+    let allowed = count * PER_CONNECTION + FIXED;
+    println!("{count} connections, {before} bytes before any, {allowed} more allowed");
+    let more = [idle, one_by_one, at_once].map(|bytes| bytes.saturating_sub(before));
+    for (what, more) in ["idle", "each echoed 64 KiB", "500 at once did"].into_iter().zip(more) {
+        println!("{what}: {more} bytes more, {} per connection", more / count);
+    }
+    assert!(more[0] <= allowed, "idle: {} bytes more than before the first of {count} connections", more[0]);
+    assert!(more[1] <= allowed, "after an echo each: {} bytes more, {count} connections", more[1]);
+    // Every buffer has been freed, but the allocator may keep what many needed at once: never what each needed in turn.
+    assert!(
+        more[2] <= allowed + AT_ONCE * AT_ONCE_EACH,
+        "after many at once: {} bytes more, {count} connections",
+        more[2]
+    );
+    assert!(program.child.try_wait().expect("it is our child").is_none(), "it has ended");
+}

@@ -1,0 +1,237 @@
+//! The program: what it prints, what it serves, how it ends.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::program::Program;
+use common::{WAIT, Wire, close};
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// Runs it to its end.
+fn lariat(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS").output().expect("the program starts")
+}
+
+#[track_caller]
+fn assert_fails(arguments: &[&str], code: i32, sentences: &[&str]) {
+    let output = lariat(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty(), "an error belongs on standard error: {output:?}");
+    for sentence in sentences {
+        assert!(stderr.contains(sentence), "{sentence:?} is missing: {stderr}");
+    }
+}
+
+/// A path of this test's own.
+struct Path(PathBuf);
+
+impl Path {
+    fn new(name: &str) -> Path {
+        Path(std::env::temp_dir().join(format!("lariat-program-{}-{name}", std::process::id())))
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.0.display())
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        // The program may have removed it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["help"]] {
+        let output = lariat(arguments);
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("Usage:"), "{output:?}");
+    }
+    let output = lariat(&["--version"]);
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("lariat {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    assert_fails(&["--no-such-option"], 2, &["Usage:", "--no-such-option"]);
+    assert_fails(&["no-such-command"], 2, &["Usage:"]);
+    assert_fails(&["--listen"], 2, &["--listen"]);
+    assert_fails(&["--max-message", "1 elephant"], 2, &["64KiB"]);
+    assert_fails(&["--max-connections", "many"], 2, &["--max-connections"]);
+}
+
+#[test]
+fn a_port_that_is_in_use_is_1_and_says_what_to_do() {
+    let occupied = TcpListener::bind("127.0.0.1:0").and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (addr, _listener) = occupied.expect("a free port");
+    let (address, port) = (addr.to_string(), addr.port().to_string());
+    assert_fails(&["--listen", &address], 1, &["cannot listen on", &address, "in use", "ss -ltnp", &port, "--listen"]);
+}
+
+#[test]
+fn a_bad_address_is_1_and_says_how_to_write_one() {
+    for address in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:http"] {
+        assert_fails(&["--listen", address], 1, &[address, "127.0.0.1:9998"]);
+    }
+    // A documentation address (RFC 5737): no host has it.
+    assert_fails(&["--listen", "192.0.2.1:0"], 1, &["192.0.2.1", "does not have that address", "--listen"]);
+}
+
+#[test]
+fn a_socket_that_was_left_behind_is_1_and_says_to_remove_it() {
+    let path = Path::new("stale");
+    drop(UnixListener::bind(&path.0).expect("a free path"));
+    assert_fails(&["--listen", &path.address()], 1, &["Remove it: rm ", &path.0.display().to_string()]);
+    assert!(path.0.exists(), "it is the user's to remove");
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_1_and_stays() {
+    let path = Path::new("foreign");
+    std::fs::write(&path.0, "precious").expect("a file");
+    assert_fails(&["--listen", &path.address()], 1, &["not a socket", "another path"]);
+    assert_eq!(std::fs::read_to_string(&path.0).expect("it is still there"), "precious");
+}
+
+#[test]
+fn a_socket_that_is_in_use_is_1_and_stays() {
+    let path = Path::new("in-use");
+    let _listener = UnixListener::bind(&path.0).expect("a free path");
+    assert_fails(&["--listen", &path.address()], 1, &["another program listens there"]);
+    assert!(UnixStream::connect(&path.0).is_ok());
+    assert_fails(&["--listen", "unix:/no/such/folder/lariat.sock"], 1, &["folder does not exist"]);
+}
+
+#[test]
+fn the_ready_line_says_where_to_point_a_browser() {
+    let mut program = Program::start(&["serve", "--listen", "127.0.0.1:0"]);
+    let line = program.ready_line();
+    let url = line.trim_end().strip_suffix(" in a browser").and_then(|line| line.split("open http://").nth(1));
+    let addr = url.and_then(|url| url.trim_end_matches('/').parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
+    let mut wire = Wire::connect(addr);
+    wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let page = wire.response();
+    assert_eq!((page.status(), page.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.starts_with(b"<!"), "not a page");
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/echo", 426), ("/nothing", 404)] {
+        let mut wire = Wire::connect(addr);
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        assert_eq!(wire.response().status(), status, "{path}");
+    }
+    Wire::open_at(addr, "/echo").echo("hello");
+    let (mut one, mut other) = (Wire::open_at(addr, "/broadcast"), Wire::open_at(addr, "/broadcast"));
+    one.send(&common::text("to both"));
+    one.expect_text("to both");
+    other.expect_text("to both");
+}
+
+#[test]
+fn options_are_obeyed() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--max-message", "1KiB", "--max-connections", "1"]);
+    let addr = program.ready();
+    let mut wire = Wire::open_at(addr, "/echo");
+    let mut second = Wire::connect(addr);
+    second.send(common::request("/echo").as_bytes());
+    assert_eq!(second.response().status(), 503);
+    wire.send(&common::binary(&[0; 1_024]));
+    wire.expect(0x82, &[0; 1_024]);
+    wire.send(&common::binary(&[0; 1_025]));
+    wire.expect_close(1009);
+}
+
+#[test]
+fn a_unix_socket_is_served_and_removed() {
+    let path = Path::new("served");
+    let mut program = Program::start(&["--listen", &path.address()]);
+    assert!(program.ready_line().contains(&path.address()));
+    let stream = UnixStream::connect(&path.0).expect("it listens");
+    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let mut wire = Wire::new(stream);
+    wire.handshake("/echo");
+    wire.echo("hello");
+    program.signal("TERM");
+    wire.expect_close(1001);
+    drop(wire);
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(!path.0.exists(), "its file is still there");
+}
+
+#[test]
+fn signals_close_everybody_with_1001_and_end_with_0() {
+    for signal in ["INT", "TERM"] {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+        let addr = program.ready();
+        let start = Instant::now();
+        let mut wires: Vec<Wire> = ["/echo", "/broadcast", "/echo"].map(|path| Wire::open_at(addr, path)).into();
+        program.signal(signal);
+        for wire in &mut wires {
+            wire.expect_close(1001);
+            wire.send(&close(1001, ""));
+            wire.expect_end();
+        }
+        drop(wires);
+        assert_eq!(program.wait().code(), Some(0), "{signal}");
+        assert!(start.elapsed() < Duration::from_secs(4), "it waited for nobody: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_client_that_never_answers_is_waited_for_5_seconds() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let mut wire = Wire::open_at(program.ready(), "/echo");
+    let start = Instant::now();
+    program.signal("TERM");
+    wire.expect_close(1001);
+    assert_eq!(program.wait().code(), Some(0));
+    let took = start.elapsed();
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(15), "{took:?}");
+    wire.expect_gone();
+}
+
+#[test]
+fn the_second_signal_does_not_wait() {
+    for signals in [["INT", "INT"], ["TERM", "INT"]] {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+        let mut wire = Wire::open_at(program.ready(), "/echo");
+        let start = Instant::now();
+        program.signal(signals[0]);
+        wire.expect_close(1001);
+        program.signal(signals[1]);
+        assert_eq!(program.wait().code(), Some(1));
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        wire.expect_gone();
+    }
+}
+
+#[test]
+fn what_went_wrong_is_told_once_and_nothing_else() {
+    let mut program = {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+        command.args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
+        command.stderr(std::process::Stdio::piped());
+        Program::spawn(command)
+    };
+    let mut wire = Wire::open_at(program.ready(), "/echo");
+    wire.echo("hello");
+    program.signal("INT");
+    wire.expect_close(1001);
+    program.signal("INT");
+    assert_eq!(program.wait().code(), Some(1));
+    let mut stderr = String::new();
+    program.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
+    assert!(
+        stderr.starts_with("lariat: ") && stderr.contains("interrupted") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+}
