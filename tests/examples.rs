@@ -279,3 +279,9 @@ fn foreign_loop_serves_clients_and_its_own_input() {
 /// What makes a request an opening handshake.
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn simulated_tests_a_chat() {
+    let output = Command::new(path("simulated")).output().expect("the example is built");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -398,6 +398,12 @@ impl<D> Clients<D> {
         }
     }
 
+    /// Time has passed.
+    pub(crate) fn set_now(&mut self, now: Tick) {
+        self.now = now;
+        self.wheel.catch_up(now);
+    }
+
     fn next_generation(&mut self) -> NonZeroU32 {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)
@@ -469,7 +475,13 @@ impl<D> Clients<D> {
     /// changed it.
     pub(crate) fn settle(&mut self, index: usize) {
         let client = &mut self.slab[index];
-        match client.connection.state() {
+        let state = client.connection.state();
+        if state == State::Draining && client.flags.lower(Flags::UNREAD) {
+            // What is left unread when the socket is closed makes the kernel send a reset.
+            self.queue_read(index);
+        }
+        let client = &mut self.slab[index];
+        match state {
             State::Closed => {
                 if client.flags.raise(Flags::REAP_QUEUED) {
                     self.ended.push(index as u32);

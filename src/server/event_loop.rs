@@ -191,7 +191,7 @@ impl<H: Handler> EventLoop<H> {
             Ready::Client(readiness) => engine.ready(readiness),
         })?;
         self.now = self.poller.now();
-        self.engine.clients.now = self.epoch.tick(self.now);
+        self.engine.clients.set_now(self.epoch.tick(self.now));
         if is_woken {
             for call in self.queue.take() {
                 self.engine.run(call);
@@ -209,13 +209,14 @@ impl<H: Handler> EventLoop<H> {
         if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.now)) {
             return;
         }
+        // If this one fails, too, another retry will be set.
+        let is_retry = self.accept_again.take().is_some();
         let mut share = self.accepts_per_turn;
         for index in 0..self.listeners.len() {
             while self.listeners[index].ready && share > 0 {
                 share -= 1;
                 match self.listeners[index].accept() {
                     Ok(socket) => {
-                        self.accept_again = None;
                         let client = self.engine.accept(socket, self.listeners[index].arrival);
                         let socket = &mut self.engine.clients.slab[client].socket;
                         if let Err(error) = self.poller.watch(socket, client) {
@@ -223,12 +224,9 @@ impl<H: Handler> EventLoop<H> {
                             self.engine.abandon(client);
                         }
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.listeners[index].ready = false;
-                        self.accept_again = None;
-                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
                     Err(error) if is_exhaustion(&error) => {
-                        self.exhausted(index, &error);
+                        self.exhausted(index, &error, is_retry);
                         return;
                     }
                     // The newcomer has gone again (ECONNABORTED and the like): on to the next.
@@ -241,8 +239,8 @@ impl<H: Handler> EventLoop<H> {
     /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried again a
     /// little later.
     #[cold]
-    fn exhausted(&mut self, index: usize, error: &io::Error) {
-        if self.accept_again.is_none() {
+    fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
+        if !is_retry {
             let clients = self.engine.clients.len();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }

@@ -113,6 +113,14 @@ impl Wheel {
         Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now }
     }
 
+    /// If nothing is armed, it does not matter what time it was; and it may have been so long ago that it seems to lie
+    /// ahead. To be called before anything is armed.
+    pub(crate) fn catch_up(&mut self, to: Tick) {
+        if self.occupied == [0; LEVELS] {
+            self.now = to;
+        }
+    }
+
     /// Arms something for `due`; a point that has passed is due at once. It may be armed already.
     pub(crate) fn arm(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick) {
         self.disarm(nodes, armed);

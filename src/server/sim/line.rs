@@ -49,8 +49,14 @@ impl Pipe {
         self.end != End::Open
     }
 
+    /// Whether the end has arrived, even if there are bytes before it.
     pub(super) fn end_has_arrived(&self) -> bool {
-        self.end == End::Arrived && self.bytes.is_empty()
+        self.end == End::Arrived
+    }
+
+    /// Whether the end is what is to be read next.
+    pub(super) fn is_over(&self) -> bool {
+        self.end_has_arrived() && self.bytes.is_empty()
     }
 
     /// No bytes will follow.

@@ -52,8 +52,7 @@ pub(crate) struct NetworkRef {
     serial: u64,
 }
 
-/// Another thread has another table: what a user holds of a simulation stays in its own. (The sockets and listeners of
-/// real servers, which could hold a [`NetworkRef`] as well, may go.)
+/// Whoever has this stays in its thread: another thread has another table.
 pub(super) type Stays = PhantomData<Rc<()>>;
 
 /// The server's end of a line: eight bits say in which network, twenty-four where.
@@ -285,7 +284,7 @@ impl Network {
             // A reset is reported once.
             return match line.error.take() {
                 Some(error) => Err(error.into()),
-                None if line.marks.has(Marks::RESET) || line.inward.end_has_arrived() => Ok(0),
+                None if line.marks.has(Marks::RESET) || line.inward.is_over() => Ok(0),
                 None => Err(io::ErrorKind::WouldBlock.into()),
             };
         }
@@ -415,7 +414,7 @@ impl Network {
     }
 
     /// Lets everything that is under way arrive, or some of it.
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         for _ in 0..self.active.len() {
             if self.ready.len() > self.events_per_turn {
                 break;
@@ -546,7 +545,7 @@ impl Network {
 
     /// Whether something happens without time passing.
     pub(super) fn is_busy(&self) -> bool {
-        self.listener_edge || !self.active.is_empty()
+        self.listener_edge || !self.active.is_empty() || !self.ready.is_empty()
     }
 }
 

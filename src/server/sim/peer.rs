@@ -5,6 +5,7 @@ use super::network::{Network, NetworkRef, Stays};
 use crate::protocol::{
     Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, State, Ticket, Upgrade,
 };
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use tungstenite::Message as OwnedMessage;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -21,8 +22,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(network: NetworkRef, line: u32) -> Peer {
-        Peer { network, line, stays: Stays::default() }
+    pub(super) const fn new(network: NetworkRef, line: u32) -> Peer {
+        Peer { network, line, stays: PhantomData }
     }
 
     /// Does something with the peer and the network, and lets what follows from it begin.
@@ -225,7 +226,7 @@ impl Network {
                 Event::Opened(_) | Event::Ping(_) | Event::Piece(..) => {}
             }
         }
-        if line.outward.end_has_arrived() && !line.marks.has(Marks::HEARD_END) {
+        if line.outward.is_over() && !line.marks.has(Marks::HEARD_END) {
             line.marks.set(Marks::HEARD_END);
             if !line.marks.has(Marks::RAW) {
                 line.connection.receive_eof(&mut self.shared, now);

@@ -1,0 +1,220 @@
+//! A million connections, and a million timers, in one server: what do they cost, and how long is its slowest turn?
+//!
+//! ```text
+//! cargo bench --bench million [-- COUNT]
+//! ```
+//!
+//! In the simulator, so that neither a kernel nor other hosts are needed. What is counted: bytes that the server's
+//! side allocates (the kernel's 4.2 KiB for each socket come on top), by a counting allocator from which the
+//! simulated network and peers are taken off, and by the server's own account. What is timed: turns of the loop with
+//! a network that has carried everything already; the writes into the simulated sockets are part of a turn.
+
+#![allow(missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a bench may look at the clock")]
+
+use lariat::sim::{Footprint, Peer, Simulation};
+use lariat::{ClientId, Clients, Config, Handler, Message, TimerId};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+#[derive(Default)]
+struct Echo {
+    expired: usize,
+}
+
+impl Handler for Echo {
+    type Data = ();
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        let _ = clients.send(id, message);
+    }
+
+    fn on_timer(&mut self, _: &mut Clients<()>, _: TimerId, _: u64) {
+        self.expired += 1;
+    }
+}
+
+/// Turns, and how long they took.
+#[derive(Default)]
+struct Turns(Vec<Duration>);
+
+impl Turns {
+    /// Turns until there is nothing left to do.
+    fn run(&mut self, sim: &mut Simulation<Echo>, is_done: impl Fn(&Simulation<Echo>) -> bool) {
+        while !is_done(sim) {
+            sim.carry();
+            let start = Instant::now();
+            sim.step();
+            self.0.push(start.elapsed());
+        }
+    }
+
+    fn report(mut self, what: &str) {
+        self.0.sort_unstable();
+        let at = |share: f64| self.0[((self.0.len() - 1) as f64 * share) as usize];
+        let (total, count) = (self.0.iter().sum::<Duration>(), self.0.len());
+        println!("{what}: {count} turns, {total:.1?} in all; median {:.1?}, slowest {:.1?}", at(0.5), at(1.0));
+    }
+}
+
+fn live(region: &Region<'_, System>) -> usize {
+    let stats = region.change();
+    (stats.bytes_allocated as isize - stats.bytes_deallocated as isize).max(0) as usize
+}
+
+/// Bytes of the server, for each of `count`: allocated, and held by its own account.
+fn report_memory(region: &Region<'_, System>, sim: &Simulation<Echo>, peers: &[Peer], before: Footprint) {
+    let footprint = sim.footprint();
+    let handles = size_of_val(peers);
+    let allocated = live(region).saturating_sub(footprint.simulation - before.simulation + handles);
+    let entries = footprint.connections * footprint.entry;
+    let count = footprint.connections.max(1) as f64;
+    println!(
+        "  {} connections: {} bytes an entry; buffers {} bytes, spares {}, queues {}: {:.1} bytes each",
+        footprint.connections,
+        footprint.entry,
+        footprint.buffers,
+        footprint.spares,
+        footprint.queues,
+        (entries + footprint.buffers + footprint.spares + footprint.queues) as f64 / count
+    );
+    println!(
+        "  by the allocator: {:.1} bytes each, of which a Vec has reserved {:.1} for more",
+        allocated as f64 / count,
+        (footprint.connections.next_power_of_two() - footprint.connections) as f64 * footprint.entry as f64 / count
+    );
+}
+
+fn main() {
+    let default = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
+    let count = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(default);
+    connections(count);
+    timers(count);
+}
+
+fn connections(count: usize) {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut peers: Vec<Peer> = Vec::with_capacity(count);
+    let mut config = Config::default();
+    config.max_connections = None;
+    let mut sim = Simulation::new(1, config, Echo::default());
+    let before = sim.footprint();
+    let region = Region::new(ALLOCATOR);
+    let start = Instant::now();
+    while peers.len() < count {
+        for _ in 0..1_000.min(count - peers.len()) {
+            let peer = sim.connect("/");
+            peer.count_only();
+            peers.push(peer);
+        }
+        sim.run_until_idle();
+    }
+    assert_eq!(sim.clients().len(), count);
+    println!("{count} connections opened in {:.1?}, their peers' part included", start.elapsed());
+    report_memory(&region, &sim, &peers[..0], before);
+    if !cfg!(debug_assertions) {
+        assert!(sim.footprint().entry <= 64 && sim.footprint().buffers == 0, "an idle connection costs too much");
+    }
+
+    // Idle: nothing but pings, which are due for all at nearly the same time.
+    let mut turns = Turns::default();
+    let end = sim.elapsed() + Duration::from_secs(51);
+    turns.run(&mut sim, |sim| sim.elapsed() >= end);
+    sim.run_until_idle();
+    turns.report("pings to all, and their pongs");
+
+    // One per cent active.
+    let mut turns = Turns::default();
+    for _ in 0..20 {
+        for _ in 0..count / 100 {
+            peers[random.random_range(0..count)].send("thirty-two bytes of conversation");
+        }
+        turns.run(&mut sim, |sim| sim.is_idle());
+    }
+    turns.report("1 % active, echoes of 32 bytes, 20 times");
+
+    // Everybody is told something.
+    for text in ["a broadcast", &"x".repeat(4_000)] {
+        let received: u64 = peers.iter().map(Peer::received_count).sum();
+        let mark = live(&region);
+        let begin = Instant::now();
+        let accepted = sim.clients().broadcast(text);
+        let queued = begin.elapsed();
+        let peak = live(&region) - mark;
+        let start = Instant::now();
+        sim.step();
+        let flushed = start.elapsed();
+        sim.run_until_idle();
+        let delivered: u64 = peers.iter().map(Peer::received_count).sum::<u64>() - received;
+        println!(
+            "a broadcast of {} bytes to {accepted}: queued in {queued:.1?} with {:.0} bytes each, written in one turn of \
+             {flushed:.1?}",
+            text.len(),
+            peak as f64 / count as f64
+        );
+        assert_eq!((accepted, delivered), (count, count as u64));
+    }
+    println!("afterwards:");
+    report_memory(&region, &sim, &peers[..0], before);
+
+    // A topic with everybody in it.
+    let ids: Vec<ClientId> = sim.clients().iter().collect();
+    let mark = live(&region);
+    let start = Instant::now();
+    for id in &ids {
+        sim.clients().subscribe(*id, "news");
+    }
+    let (subscribed, bytes) = (start.elapsed(), live(&region) - mark);
+    let received: u64 = peers.iter().map(Peer::received_count).sum();
+    let start = Instant::now();
+    assert_eq!(sim.clients().publish("news", "extra"), count);
+    let published = start.elapsed();
+    let start = Instant::now();
+    sim.step();
+    let flushed = start.elapsed();
+    sim.run_until_idle();
+    let delivered: u64 = peers.iter().map(Peer::received_count).sum::<u64>() - received;
+    assert_eq!(delivered, count as u64);
+    println!(
+        "a topic of {count}: joined in {subscribed:.1?}, {:.0} bytes a member; a publish is queued in {published:.1?} and \
+         written in one turn of {flushed:.1?}",
+        bytes as f64 / count as f64
+    );
+
+    let start = Instant::now();
+    peers.clear();
+    let mut turns = Turns::default();
+    turns.run(&mut sim, |sim| sim.is_idle());
+    turns.report(&format!("all hang up at once, in {:.1?}", start.elapsed()));
+    assert_eq!(sim.footprint().connections, 0);
+}
+
+fn timers(count: usize) {
+    for spread in [Duration::ZERO, Duration::from_secs(10)] {
+        let mut random = StdRng::seed_from_u64(2);
+        let mut sim = Simulation::new(2, Config::default(), Echo::default());
+        let region = Region::new(ALLOCATOR);
+        let start = Instant::now();
+        for token in 0..count as u64 {
+            let extra = Duration::from_micros(random.random_range(0..=spread.as_micros() as u64));
+            black_box(sim.clients().set_timer(Duration::from_secs(30) + extra, token));
+        }
+        let (armed, bytes) = (start.elapsed(), live(&region));
+        let reserved = (count.next_power_of_two() - count) * 24;
+        println!(
+            "{count} timers armed in {armed:.1?}: {:.1} bytes each by the allocator, of which a Vec has reserved {:.1} for more",
+            bytes as f64 / count as f64,
+            reserved as f64 / count as f64
+        );
+        let mut turns = Turns::default();
+        turns.run(&mut sim, |sim| sim.handler().expired == count);
+        turns.report(&format!("  due within {spread:?}"));
+    }
+}

@@ -1,0 +1,56 @@
+//! The server against a model, whatever its peers, its application and the network do: thousands of runs, each from
+//! one seed.
+//!
+//! `LARIAT_SEED=7 cargo test --test simulator -- --nocapture` replays one and tells its story;
+//! `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` goes on with new seeds for so long,
+//! and counts them.
+
+#![allow(missing_docs)]
+
+mod application;
+mod bugs;
+mod run;
+
+use run::run;
+use std::env;
+use std::time::{Duration, Instant};
+
+/// What a build with debug assertions does in some seconds.
+const SEEDS: u64 = 3_000;
+
+fn from_environment(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
+fn nothing_is_lost_and_nobody_is_forgotten() {
+    if let Some(seed) = from_environment("LARIAT_SEED") {
+        let verdict = run(seed, true);
+        println!("{verdict:#?}");
+        assert!(verdict.wrongs.is_empty(), "seed {seed}");
+        return;
+    }
+    let (start, limit) = (Instant::now(), from_environment("LARIAT_SIM_SECONDS").map(Duration::from_secs));
+    let first = if limit.is_some() { u64::from(std::process::id()) << 32 } else { 0 };
+    let (mut seeds, mut opened, mut messages) = (0, 0, 0);
+    while limit.map_or(seeds < SEEDS, |limit| start.elapsed() < limit) {
+        let seed = first + seeds;
+        let verdict = run(seed, false);
+        assert!(verdict.wrongs.is_empty(), "LARIAT_SEED={seed} replays this: {:#?}", verdict.wrongs);
+        seeds += 1;
+        opened += verdict.opened;
+        messages += verdict.messages;
+    }
+    let rate = seeds as f64 / start.elapsed().as_secs_f64();
+    println!("{seeds} seeds from {first}, {rate:.0} a second: {opened} conversations, {messages} messages");
+    assert!(opened as u64 > seeds && messages as u64 > 10 * seeds, "the runs have become too short to show anything");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..50 {
+        assert_eq!(run(seed, false), run(seed, false));
+    }
+    assert_ne!(run(1, false).fingerprint, run(2, false).fingerprint);
+}

@@ -1,0 +1,379 @@
+//! One run: peers that do what they like, faults of all kinds, and at the end the accounts.
+
+use crate::application::{Application, Known, number_of_owned, numbered};
+use lariat::sim::{Faults, Peer, Simulation};
+use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::time::Duration;
+
+/// A peer, and what is known of it.
+struct Actor {
+    peer: Peer,
+    /// The numbers of the messages that it has sent.
+    sent: Vec<u32>,
+    received: Vec<u32>,
+    /// It has said something that is no WebSocket, or nothing that is.
+    is_hostile: bool,
+    /// It has begun to end the conversation.
+    has_ended: bool,
+    /// It has closed its half without a Close frame, or broken the connection.
+    has_broken: bool,
+    is_outgoing: bool,
+}
+
+/// What a run has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub fingerprint: u64,
+    pub opened: usize,
+    pub messages: usize,
+    pub wrongs: Vec<String>,
+}
+
+struct Run {
+    seed: u64,
+    random: StdRng,
+    sim: Simulation<Application>,
+    actors: Vec<Actor>,
+    faults: Faults,
+    next: u32,
+    wrongs: Vec<String>,
+}
+
+pub fn run(seed: u64, tell: bool) -> Verdict {
+    let mut random = StdRng::seed_from_u64(seed);
+    let config = config(&mut random);
+    let faults = faults(&mut random);
+    let mut application = Application::new(random.next_u64(), config.limits.max_unsent);
+    if faults.late == 0.0 {
+        // A turn takes no time, but a network that delays everything takes a little.
+        application.patience = Duration::from_millis(3);
+    }
+    if tell {
+        println!("seed {seed}: {config:#?}\n{faults:#?}");
+    }
+    let mut sim = Simulation::new(seed, config, application);
+    let clock = sim.clock();
+    sim.handler_mut().set_clock(clock);
+    if tell {
+        sim.record_story();
+    }
+    sim.set_faults(faults.clone());
+    sim.listen("203.0.113.1", 80);
+    sim.listen("somewhere.test", 80);
+    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, next: 0, wrongs: Vec::new() };
+    run.act();
+    run.settle();
+    run.judge_living();
+    run.leave();
+    run.judge_dead();
+    let (application, mut wrongs) = (run.sim.handler(), run.wrongs.clone());
+    wrongs.extend(application.wrongs.iter().cloned());
+    let known = &application.known;
+    Verdict {
+        fingerprint: run.sim.fingerprint(),
+        opened: known.values().filter(|known| known.opened).count(),
+        messages: known.values().map(|known| known.heard.len() + known.accepted.len()).sum(),
+        wrongs,
+    }
+}
+
+/// Small limits and short timeouts, so that they are met.
+fn config(random: &mut StdRng) -> Config {
+    let mut config = Config::default();
+    let limits = &mut config.limits;
+    limits.max_message = 8 << 10;
+    limits.max_head = 1 << 10;
+    limits.max_unsent = random.random_range(8..64) << 10;
+    limits.high_water = limits.max_unsent / random.random_range(1..8);
+    limits.handshake_timeout = Duration::from_secs(3);
+    limits.close_timeout = Duration::from_secs(2);
+    limits.ping_interval = random.random_bool(0.7).then_some(Duration::from_secs(4));
+    limits.idle_timeout = random.random_bool(0.7).then_some(Duration::from_secs(9));
+    limits.message_timeout = random.random_bool(0.7).then_some(Duration::from_secs(5));
+    limits.write_timeout = Some(Duration::from_secs(6));
+    limits.max_lifetime = random.random_bool(0.2).then_some(Duration::from_secs(15));
+    config.read_buffer = 1 << random.random_range(10..16);
+    config.accepts_per_turn = random.random_range(1..6);
+    config.events_per_turn = random.random_range(1..12);
+    config.max_connections = random.random_bool(0.2).then_some(6);
+    config
+}
+
+/// Each fault in half of the runs: what one of them breaks, another may hide.
+fn faults(random: &mut StdRng) -> Faults {
+    let mut faults = Faults::rough();
+    let all = [
+        &mut faults.short_read,
+        &mut faults.short_write,
+        &mut faults.would_block,
+        &mut faults.interrupted,
+        &mut faults.spurious,
+        &mut faults.delay,
+        &mut faults.reset,
+        &mut faults.half_close,
+        &mut faults.late,
+        &mut faults.exhaustion,
+        &mut faults.aborted,
+    ];
+    for fault in all {
+        *fault *= [0.0, 1.0, 0.0, 2.0][random.random_range(0..4)];
+    }
+    faults.window = 1 << random.random_range(9..19);
+    faults
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("LARIAT_SEED={} replays this", self.seed);
+        }
+        self.sim.take_story().iter().for_each(|line| println!("{line}"));
+    }
+}
+
+impl Run {
+    fn act(&mut self) {
+        for _ in 0..self.random.random_range(10..120) {
+            match self.random.random_range(0..10) {
+                0 | 1 if self.actors.len() < 12 => self.connect(),
+                2..=6 => self.act_as_peer(),
+                7 => self.sim.run_until_idle(),
+                8 => {
+                    let millis = self.random.random_range(0..1_500);
+                    self.sim.run_for(Duration::from_millis(millis));
+                }
+                _ => (0..self.random.random_range(1..5)).for_each(|_| self.sim.step()),
+            }
+            while let Some(peer) = self.sim.accept() {
+                self.add(peer, true, false);
+            }
+        }
+    }
+
+    fn add(&mut self, peer: Peer, is_outgoing: bool, is_hostile: bool) {
+        let (sent, received) = (Vec::new(), Vec::new());
+        let (has_ended, has_broken) = (false, false);
+        self.actors.push(Actor { peer, sent, received, is_hostile, has_ended, has_broken, is_outgoing });
+    }
+
+    fn connect(&mut self) {
+        let (peer, is_hostile) = match self.random.random_range(0..6) {
+            0 => (self.sim.connect_raw(), true),
+            _ => (self.sim.connect("/"), false),
+        };
+        self.add(peer, false, is_hostile);
+    }
+
+    fn act_as_peer(&mut self) {
+        if self.actors.is_empty() {
+            return;
+        }
+        let index = self.random.random_range(0..self.actors.len());
+        let random = &mut self.random;
+        let actor = &mut self.actors[index];
+        match random.random_range(0..100) {
+            0..=59 => {
+                for _ in 0..random.random_range(1..6) {
+                    if actor.has_ended || actor.peer.ready_state() as u8 > ReadyState::Open as u8 {
+                        break;
+                    }
+                    self.next += 1;
+                    let most = if random.random_bool(0.1) { 4_000 } else { 40 };
+                    let text = numbered(self.next, random.random_range(0..most));
+                    if random.random_bool(0.5) {
+                        actor.peer.send(&text);
+                    } else {
+                        actor.peer.send(text.as_bytes());
+                    }
+                    actor.sent.push(self.next);
+                }
+            }
+            60..=64 => actor.peer.ping(b"?"),
+            65..=72 => actor.peer.stop_reading(),
+            73..=82 => actor.peer.resume_reading(),
+            83..=86 => {
+                actor.peer.close(CloseCode::Normal, "bye");
+                actor.has_ended = true;
+            }
+            87..=89 => {
+                actor.peer.half_close();
+                (actor.has_ended, actor.has_broken) = (true, true);
+            }
+            90 => {
+                actor.peer.reset();
+                (actor.has_ended, actor.has_broken) = (true, true);
+            }
+            91 => {
+                actor.peer.hang_up();
+                (actor.has_ended, actor.has_broken) = (true, true);
+            }
+            92 => {
+                let mut actor = self.actors.swap_remove(index);
+                actor.receive();
+            }
+            _ if actor.is_hostile || random.random_bool(0.3) => {
+                actor.is_hostile = true;
+                actor.peer.send_raw(&rubbish(random));
+            }
+            _ => {}
+        }
+    }
+
+    /// The network becomes good, the application quiet, and whoever has not read reads: whatever waits must come.
+    fn settle(&mut self) {
+        let mut faults = Faults::none();
+        faults.window = self.faults.window;
+        self.sim.set_faults(faults);
+        self.sim.remark("the faults are over");
+        settle_application(&mut self.sim);
+        self.actors.iter().for_each(|actor| actor.peer.resume_reading());
+        let (before, peers) = (self.sim.turns(), self.actors.len() as u64);
+        self.sim.run_until_idle();
+        // Newcomers that could not be accepted are accepted a little later.
+        self.sim.run_for(Duration::from_millis(200));
+        let turns = self.sim.turns() - before;
+        self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until all was done"));
+        while let Some(peer) = self.sim.accept() {
+            self.add(peer, true, false);
+        }
+        self.actors.iter_mut().for_each(Actor::receive);
+    }
+
+    /// Those who are open have got everything, and we everything from them.
+    fn judge_living(&mut self) {
+        let mut open = 0;
+        for actor in &self.actors {
+            let Some((id, known)) = actor.known(&self.sim) else { continue };
+            if known.reason.is_some() || !known.opened {
+                continue;
+            }
+            open += 1;
+            if actor.is_hostile || actor.has_ended || !actor.peer.is_open() || self.faults.half_close > 0.0 {
+                continue;
+            }
+            if actor.received != known.accepted {
+                self.wrongs
+                    .push(format!("{id} is open and has received {:?}, not {:?}", actor.received, known.accepted));
+            }
+            if known.heard != actor.sent {
+                self.wrongs.push(format!("{id} is open and was heard {:?}, not {:?}", known.heard, actor.sent));
+            }
+        }
+        let len = self.sim.clients().len();
+        self.check(open <= len, || format!("{open} are open, and the server knows of {len}"));
+    }
+
+    /// Everybody goes; nothing may be left.
+    fn leave(&mut self) {
+        for (index, actor) in self.actors.iter_mut().enumerate() {
+            match index % 3 {
+                // Whoever has announced a frame that did not come could not even say goodbye.
+                _ if actor.is_hostile || !actor.peer.is_open() => actor.peer.hang_up(),
+                0 => actor.peer.close(CloseCode::Away, ""),
+                1 => actor.peer.half_close(),
+                _ => actor.peer.hang_up(),
+            }
+            actor.has_ended = true;
+        }
+        self.sim.run_for(Duration::from_secs(20));
+        self.actors.iter_mut().for_each(Actor::receive);
+        let footprint = self.sim.footprint();
+        self.check(footprint.connections == 0, || format!("somebody is left: {footprint:?}"));
+        self.check(footprint.buffers == 0, || format!("something is left: {footprint:?}"));
+        self.check(footprint.spares < 600 << 10, || format!("too much is kept: {footprint:?}"));
+        let (clients, topics) = (self.sim.clients(), ["0", "1", "2", "3"]);
+        let left = (clients.len(), clients.iter_all().count(), topics.map(|topic| clients.subscribers(topic)));
+        self.check(left == (0, 0, [0; 4]), || format!("left are {left:?}"));
+        let has_timers = self.sim.handler().has_timers();
+        self.check(!has_timers, || "timers have not come".to_owned());
+        // And then it sleeps.
+        let before = self.sim.turns();
+        self.sim.run_for(Duration::from_secs(24 * 60 * 60));
+        let turns = self.sim.turns() - before;
+        self.check(turns < 20, || format!("{turns} turns in a day without anybody"));
+    }
+
+    fn judge_dead(&mut self) {
+        for (id, known) in &self.sim.handler().known {
+            if (known.opened || known.is_outgoing) != known.reason.is_some() {
+                self.wrongs.push(format!("{id} has not had as many ends as beginnings: {known:?}"));
+            }
+        }
+        for actor in &self.actors {
+            let Some((id, known)) = actor.known(&self.sim) else { continue };
+            let Some(reason) = &known.reason else { continue };
+            let mut wrongs = Vec::new();
+            if !known.accepted.starts_with(&actor.received) {
+                wrongs.push(format!("received {:?}, of {:?}", actor.received, known.accepted));
+            }
+            if !actor.is_hostile && !actor.sent.starts_with(&known.heard) {
+                wrongs.push(format!("was heard {:?}, of {:?}", known.heard, actor.sent));
+            }
+            // What the peer had said before it said goodbye has been heard.
+            let said_goodbye = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
+            if said_goodbye && known.heard != actor.sent {
+                wrongs.push(format!("was heard {:?}, not {:?}", known.heard, actor.sent));
+            }
+            // We have said goodbye, and the peer has answered: so it has all that came before.
+            let was_clean = matches!(reason, CloseReason::Local(_)) && !actor.is_hostile && !actor.has_ended;
+            if was_clean && actor.received != known.accepted {
+                wrongs.push(format!("received {:?}, not {:?}", actor.received, known.accepted));
+            }
+            self.wrongs.extend(wrongs.iter().map(|wrong| format!("{id}, gone because {reason}: {wrong}")));
+        }
+    }
+
+    fn check(&mut self, is_right: bool, wrong: impl FnOnce() -> String) {
+        if !is_right {
+            self.wrongs.push(wrong());
+        }
+    }
+}
+
+/// The application cancels its timers between two turns, as a host of its own loop would.
+fn settle_application(sim: &mut Simulation<Application>) {
+    let mut application = std::mem::replace(sim.handler_mut(), Application::new(0, 0));
+    application.settle(sim.clients());
+    *sim.handler_mut() = application;
+}
+
+impl Actor {
+    fn receive(&mut self) {
+        self.received.extend(self.peer.received().iter().filter_map(number_of_owned));
+    }
+
+    /// What the model knows of this peer.
+    fn known<'a>(&self, sim: &'a Simulation<Application>) -> Option<(&'a ClientId, &'a Known)> {
+        let known = &sim.handler().known;
+        if self.is_outgoing {
+            let first = self.received.first()?;
+            return known.iter().find(|(_, known)| known.is_outgoing && known.accepted.first() == Some(first));
+        }
+        let addr = Some(self.peer.addr());
+        known.iter().find(|(_, known)| known.addr == addr && !known.is_outgoing)
+    }
+}
+
+/// Something that a server must be able to bear.
+fn rubbish(random: &mut StdRng) -> Vec<u8> {
+    let head = "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
+    match random.random_range(0..8) {
+        0 => head.as_bytes()[..random.random_range(0..head.len())].to_vec(),
+        1 | 2 => head.as_bytes().to_vec(),
+        3 => b"GET / HTTP/1.1\r\nHost: here\r\n\r\n".to_vec(),
+        // A frame that is announced and does not come.
+        4 => vec![0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4],
+        // The first fragment of many.
+        5 => [0x01, 0x81, 0, 0, 0, 0, b'a'].repeat(random.random_range(1..3)),
+        // Pings without end.
+        6 => [0x89, 0x80, 0, 0, 0, 0].repeat(random.random_range(1..3_000)),
+        _ => {
+            let mut bytes = vec![0; random.random_range(0..300)];
+            random.fill_bytes(&mut bytes);
+            bytes
+        }
+    }
+}
