@@ -57,6 +57,8 @@ pub struct Clients<D> {
     traces_all: bool,
     /// The route whose handler is being called; `iter` and topics keep to it.
     pub(crate) route: u16,
+    /// The patterns of a router's routes.
+    pub(crate) route_patterns: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -288,6 +290,25 @@ impl<D> Clients<D> {
         self.publish_to(topic, Some(except), message.into())
     }
 
+    /// Does something on another route of the [`Router`](crate::Router), named as it was when it was added: publishes to its
+    /// topics, sets its timers, iterates over its clients. Calls of a [`Remote`](crate::Remote) are on the first route
+    /// otherwise. `None`: there is no such route.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
+    /// remote.run(|clients| {
+    ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
+    /// })
+    /// # }
+    /// ```
+    pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {
+        let route = self.route_patterns.iter().position(|known| known == pattern)?;
+        let before = std::mem::replace(&mut self.route, route as u16);
+        let outcome = call(self);
+        self.route = before;
+        Some(outcome)
+    }
+
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
         let count = self.topics.members(self.route, topic).len();
@@ -395,6 +416,7 @@ impl<D> Clients<D> {
             resolver: None,
             traces_all: false,
             route: 0,
+            route_patterns: Vec::new(),
         }
     }
 

@@ -64,6 +64,7 @@ impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {
+        clients.route_patterns = self.routes.iter().map(|(pattern, _)| pattern.clone()).collect();
         for (route, (_, handler)) in self.routes.iter_mut().enumerate() {
             clients.route = route as u16;
             handler.on_start(clients);
