@@ -39,22 +39,21 @@ pub(crate) struct Engine<H: Handler> {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(crate) fn new(
-        mut handler: H,
-        config: &Config,
-        shared: Shared,
-        now: Tick,
-        remote: Remote<H::Data>,
-    ) -> Engine<H> {
+    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
         let read_buffer = vec![0; config.read_buffer];
         let mut clients = Clients::new(config, shared, now, remote);
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
-        if catch_unwind(AssertUnwindSafe(|| handler.on_start(&mut clients))).is_err() {
+        Engine { handler, clients, trust: Trust::new(config), read_buffer }
+    }
+
+    /// The first turn is near.
+    pub(crate) fn start(&mut self) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        if catch_unwind(AssertUnwindSafe(|| handler.on_start(clients))).is_err() {
             log::error!("the handler panicked in on_start");
         }
-        Engine { handler, clients, trust: Trust::new(config), read_buffer }
     }
 
     /// Whether something is pending that waits for no event.
