@@ -30,6 +30,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// stop the loop.
 const EXPIRIES_PER_TURN: usize = 4_096;
 
+/// How many clients are written to in one turn, so that a message for a million does not stop the loop.
+const WRITES_PER_TURN: usize = 1_024;
+
 /// The application and its clients.
 pub(crate) struct Engine<H: Handler> {
     pub(crate) handler: H,
@@ -333,10 +336,10 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Writes what this turn has queued: once for each client. What is queued meanwhile goes out in the next
-    /// turn.
+    /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
+    /// is beyond the turn's share, goes out in the next turn.
     pub(crate) fn flush(&mut self) {
-        for _ in 0..self.clients.writable.len() {
+        for _ in 0..self.clients.writable.len().min(WRITES_PER_TURN) {
             let Some(index) = self.clients.writable.pop_front() else { break };
             let index = index as usize;
             let is_queued = self.clients.slab.get_mut(index).map(|client| client.flags.lower(Flags::WRITE_QUEUED));
@@ -344,6 +347,7 @@ impl<H: Handler> Engine<H> {
                 self.write_client(index);
             }
         }
+        self.clients.trim_queues();
     }
 
     fn write_client(&mut self, index: usize) {
