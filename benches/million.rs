@@ -145,13 +145,17 @@ fn connections(count: usize) {
 
     // One per cent active.
     let mut turns = Turns::default();
-    for _ in 0..20 {
+    for round in 0..21 {
         for _ in 0..count / 100 {
             peers[random.random_range(0..count)].send("thirty-two bytes of conversation");
         }
         turns.run(&mut sim, |sim| sim.is_idle());
+        if round == 0 {
+            // The first time, queues grow, and the allocator sorts what a million handshakes have left behind.
+            turns = Turns::default();
+        }
     }
-    turns.report("1 % active, echoes of 32 bytes, 20 times");
+    turns.report("1 % active, echoes of 32 bytes, 20 times after a first one");
 
     // Everybody is told something.
     for text in ["a broadcast", &"x".repeat(4_000)] {

@@ -22,9 +22,6 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// Queues of up to so many clients keep their room when they are empty.
-const KEPT_QUEUE: usize = 16 << 10;
-
 /// Which timer. Never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
@@ -440,13 +437,6 @@ impl<D> Clients<D> {
     pub(crate) fn queue_write(&mut self, index: usize) {
         if self.slab[index].flags.raise(Flags::WRITE_QUEUED) {
             self.writable.push_back(index as u32);
-        }
-    }
-
-    /// A message for a million clients makes a long queue, which is not kept.
-    pub(crate) fn trim_queues(&mut self) {
-        if self.writable.is_empty() && self.writable.capacity() > KEPT_QUEUE {
-            self.writable = VecDeque::new();
         }
     }
 

@@ -28,7 +28,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not
 /// stop the loop.
-const EXPIRIES_PER_TURN: usize = 4_096;
+const EXPIRIES_PER_TURN: usize = 2_048;
 
 /// How many clients are written to in one turn, so that a message for a million does not stop the loop.
 const WRITES_PER_TURN: usize = 1_024;
@@ -347,7 +347,6 @@ impl<H: Handler> Engine<H> {
                 self.write_client(index);
             }
         }
-        self.clients.trim_queues();
     }
 
     fn write_client(&mut self, index: usize) {
