@@ -116,7 +116,8 @@ fn connections(count: usize) {
     let mut random = StdRng::seed_from_u64(1);
     let mut peers: Vec<Peer> = Vec::with_capacity(count);
     let mut config = Config::default();
-    config.max_connections = None;
+    // As many bytes as it says, that is.
+    config.deflate = None;
     let mut sim = Simulation::new(1, config, Echo::default());
     let before = sim.footprint();
     let region = Region::new(ALLOCATOR);
