@@ -28,7 +28,10 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not
 /// stop the loop.
-const EXPIRIES_PER_TURN: usize = 4_096;
+const EXPIRIES_PER_TURN: usize = 2_048;
+
+/// How many clients are written to in one turn, so that a message for a million does not stop the loop.
+const WRITES_PER_TURN: usize = 1_024;
 
 /// The application and its clients.
 pub(crate) struct Engine<H: Handler> {
@@ -39,22 +42,21 @@ pub(crate) struct Engine<H: Handler> {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(crate) fn new(
-        mut handler: H,
-        config: &Config,
-        shared: Shared,
-        now: Tick,
-        remote: Remote<H::Data>,
-    ) -> Engine<H> {
+    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
         let read_buffer = vec![0; config.read_buffer];
         let mut clients = Clients::new(config, shared, now, remote);
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
-        if catch_unwind(AssertUnwindSafe(|| handler.on_start(&mut clients))).is_err() {
+        Engine { handler, clients, trust: Trust::new(config), read_buffer }
+    }
+
+    /// The first turn is near.
+    pub(crate) fn start(&mut self) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        if catch_unwind(AssertUnwindSafe(|| handler.on_start(clients))).is_err() {
             log::error!("the handler panicked in on_start");
         }
-        Engine { handler, clients, trust: Trust::new(config), read_buffer }
     }
 
     /// Whether something is pending that waits for no event.
@@ -338,10 +340,10 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Writes what this turn has queued: once for each client. What is queued meanwhile goes out in the next
-    /// turn.
+    /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
+    /// is beyond the turn's share, goes out in the next turn.
     pub(crate) fn flush(&mut self) {
-        for _ in 0..self.clients.writable.len() {
+        for _ in 0..self.clients.writable.len().min(WRITES_PER_TURN) {
             let Some(index) = self.clients.writable.pop_front() else { break };
             let index = index as usize;
             let is_queued = self.clients.slab.get_mut(index).map(|client| client.flags.lower(Flags::WRITE_QUEUED));

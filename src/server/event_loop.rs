@@ -10,6 +10,7 @@
 
 use super::clients::Clients;
 use super::config::Config;
+use super::connect::Resolver;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::listener::{Listener, LocalAddr, SpareDescriptor, is_exhaustion};
@@ -53,6 +54,8 @@ pub(super) struct Parts<D> {
     pub(super) config: Config,
     /// Of masking keys and whatever else nobody must foresee.
     pub(super) seed: u64,
+    /// `None`: a thread will be started when a name is to be looked up.
+    pub(super) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
     pub(super) signals: Option<Signals>,
 }
@@ -66,10 +69,13 @@ impl<H: Handler> EventLoop<H> {
         let now = poller.now();
         let epoch = Epoch::new(now);
         let shared = Shared::with_seed(config.limits.clone(), seed).with_deflate(config.deflate.clone());
+        let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
+        engine.clients.resolver = parts.resolver;
+        engine.start();
         Ok(EventLoop {
             poller,
             listeners,
-            engine: Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue))),
+            engine,
             queue,
             epoch,
             now,

@@ -202,6 +202,7 @@ impl<D> Server<D> {
             queue,
             config,
             seed: rand::random(),
+            resolver: None,
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,
         };

@@ -9,6 +9,7 @@
 
 mod application;
 mod bugs;
+mod fairness;
 mod run;
 
 use run::run;

@@ -2,7 +2,7 @@
 
 use crate::application::{Application, Known, number_of_owned, numbered};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState};
+use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState, Takeover};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::time::Duration;
@@ -94,6 +94,14 @@ fn config(random: &mut StdRng) -> Config {
     limits.message_timeout = random.random_bool(0.7).then_some(Duration::from_secs(5));
     limits.write_timeout = Some(Duration::from_secs(6));
     limits.max_lifetime = random.random_bool(0.2).then_some(Duration::from_secs(15));
+    match (&mut config.deflate, random.random_range(0..4)) {
+        (Some(deflate), 0) => {
+            deflate.threshold = 30;
+            deflate.context_takeover = Takeover::Both;
+        }
+        (Some(deflate), 1) => deflate.threshold = 100,
+        (deflate, _) => *deflate = None,
+    }
     config.read_buffer = 1 << random.random_range(10..16);
     config.accepts_per_turn = random.random_range(1..6);
     config.events_per_turn = random.random_range(1..12);

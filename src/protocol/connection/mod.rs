@@ -173,6 +173,12 @@ impl<X: Default> Connection<X> {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory()) + self.outbox.as_ref().map_or(0, |outbox| outbox.memory())
     }
 
+    /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about it, what that
+    /// holds itself not counted; 0 for most.
+    pub fn rare_memory(&self) -> usize {
+        self.rare.as_ref().map_or(0, |_| size_of::<Rare<X>>())
+    }
+
     /// Why it ended, once the state is [`State::Closed`]. Given once.
     pub fn take_close_reason(&mut self) -> Option<CloseReason> {
         self.rare.as_mut().and_then(|rare| rare.reason.take())

@@ -256,6 +256,10 @@ impl Line {
     /// Bytes of memory, messages not counted.
     pub(super) fn memory(&self) -> usize {
         let buffers = [&self.inward.bytes, &self.outward.bytes, &self.unsent].map(VecDeque::capacity);
-        size_of::<Line>() + self.connection.memory() + buffers.iter().sum::<usize>() + self.raw.capacity()
+        size_of::<Line>()
+            + self.connection.memory()
+            + self.connection.rare_memory()
+            + buffers.iter().sum::<usize>()
+            + self.raw.capacity()
     }
 }

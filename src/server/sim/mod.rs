@@ -120,6 +120,8 @@ pub struct Footprint {
     pub entry: usize,
     /// Bytes of buffers that connections hold: of what is incomplete or unsent.
     pub buffers: usize,
+    /// Bytes that connections take because there is something unusual about them: a topic, a reason for their end.
+    pub rare: usize,
     /// Bytes of spare buffers, and of those that all share.
     pub spares: usize,
     /// Bytes of the loop's queues.
@@ -138,7 +140,8 @@ impl<H: Handler> Simulation<H> {
         if let Err(error) = config.validate() {
             panic!("{error}");
         }
-        let network = OwnNetwork(NetworkRef::new(seed, Faults::none(), config.events_per_turn, some_instant()));
+        let network = OwnNetwork(NetworkRef::new(seed, &config, some_instant()));
+        let (ask, questions) = channel();
         let queue = Arc::new(Queue::new(None, config.remote_queue));
         let parts = Parts {
             poller: Poller::Simulated(network.0),
@@ -146,12 +149,11 @@ impl<H: Handler> Simulation<H> {
             queue,
             config,
             seed,
+            resolver: Some(Resolver::by_hand(ask)),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
         };
-        let mut event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
-        let (ask, questions) = channel();
-        event_loop.clients_mut().resolver = Some(Resolver::by_hand(ask));
+        let event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
         Simulation { event_loop, questions, turns: 0, network, stays: PhantomData }
     }
 
@@ -336,6 +338,7 @@ impl<H: Handler> Simulation<H> {
             connections: clients.slab.len(),
             entry: size_of::<Client<H::Data>>(),
             buffers: clients.slab.iter().map(|(_, client)| client.connection.memory()).sum(),
+            rare: clients.slab.iter().map(|(_, client)| client.connection.rare_memory()).sum(),
             spares: clients.shared.memory(),
             queues: queues.iter().sum::<usize>() * size_of::<u32>(),
             simulation: self.network.0.with(|network| network.memory()),

@@ -8,6 +8,7 @@
 //! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its table of
 //! descriptors: so that a simulated socket is a number, and as small as a real one.
 
+use super::super::config::Config;
 use super::super::listener::exhaustion;
 use super::super::poller::Ready;
 use super::super::socket::{Readiness, Socket};
@@ -96,7 +97,7 @@ pub(super) struct Network {
 // ---- the table ---------------------------------------------------------------------------------
 
 impl NetworkRef {
-    pub(super) fn new(seed: u64, faults: Faults, events_per_turn: usize, now: Instant) -> NetworkRef {
+    pub(super) fn new(seed: u64, config: &Config, now: Instant) -> NetworkRef {
         TABLE.with_borrow_mut(|table| {
             let place = table.networks.iter().position(Option::is_none).unwrap_or(table.networks.len());
             assert!(place < 256, "at most 256 simulations in one thread at a time");
@@ -105,7 +106,7 @@ impl NetworkRef {
             }
             table.count += 1;
             let network = NetworkRef { place: place as u8, serial: table.count };
-            table.networks[place] = Some(Box::new(Network::new(network, seed, faults, events_per_turn, now)));
+            table.networks[place] = Some(Box::new(Network::new(network, seed, config, now)));
             network
         })
     }
@@ -225,7 +226,7 @@ impl Drop for Wire {
 }
 
 impl Network {
-    fn new(network: NetworkRef, seed: u64, faults: Faults, events_per_turn: usize, now: Instant) -> Network {
+    fn new(network: NetworkRef, seed: u64, config: &Config, now: Instant) -> Network {
         let mut limits = Limits::default();
         // Peers keep no time, and are as generous as can be.
         (limits.ping_interval, limits.idle_timeout) = (None, None);
@@ -233,7 +234,7 @@ impl Network {
         Network {
             serial: network.serial,
             place: network.place,
-            faults,
+            faults: Faults::none(),
             random: StdRng::seed_from_u64(seed),
             start: now,
             now,
@@ -241,7 +242,7 @@ impl Network {
             lines: Slab::new(),
             active: VecDeque::new(),
             ready: Vec::new(),
-            events_per_turn,
+            events_per_turn: config.events_per_turn,
             backlog: VecDeque::new(),
             listener_edge: false,
             is_listening: true,
@@ -249,7 +250,8 @@ impl Network {
             names: BTreeMap::new(),
             dialled: VecDeque::new(),
             newcomers: 0,
-            shared: Shared::with_seed(limits, seed),
+            // Peers can do whatever the server can.
+            shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
             fingerprint: DefaultHasher::new(),
             story: None,
         }
