@@ -7,7 +7,7 @@ use super::compression::Compression;
 use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
-use super::message::{Inbox, Received};
+use super::message::{Gathered, Inbox};
 use super::outbox::Outbox;
 use super::trace::Trace;
 use rand::rngs::StdRng;
@@ -104,11 +104,9 @@ impl Shared {
         self.compression.context_bytes()
     }
 
-    /// The application is done with a message: if it has a buffer of its own, another may use it.
-    pub fn recycle(&mut self, message: Received<'_>) {
-        if let Some(buffer) = message.into_buffer() {
-            self.give_buffer(buffer);
-        }
+    /// The application is done with a message: another may use its buffer.
+    pub fn recycle(&mut self, message: Gathered) {
+        self.give_buffer(message.into_buffer());
     }
 
     /// Whether something has happened in traced conversations.
@@ -181,7 +179,6 @@ impl Shared {
     }
 
     /// A fresh masking key that nobody can foresee (§5.3).
-    #[inline(never)]
     pub(super) fn masking_key(&mut self) -> mask::Key {
         self.random.next_u32().to_ne_bytes()
     }

@@ -91,7 +91,12 @@ impl<D> Clients<D> {
         let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
         let client = client.ok_or(SendError::Gone)?;
         let outcome = client.connection.send(&mut self.shared, message.into());
-        self.queued(index, outcome)
+        match outcome {
+            Ok(()) if client.flags.raise_to_write() => self.writable.push_back(id.index),
+            Ok(()) => {}
+            Err(error) => self.not_queued(index, error),
+        }
+        outcome
     }
 
     /// Queues a piece of a message, for messages that are larger than one would like to have in memory: one fragment
@@ -455,31 +460,17 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Queues a client that has something to write.
+    /// Queues a client for writing, unless the kernel takes nothing from it now.
     pub(crate) fn queue_write(&mut self, index: usize) {
-        if self.slab[index].flags.raise(Flags::WRITE_QUEUED) {
-            self.writable.push_back(index as u32);
-        }
-    }
-
-    /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water
-    /// mark.
-    #[inline(always)]
-    fn queue_output(&mut self, index: usize, has_output: bool) {
-        let client = &mut self.slab[index];
-        if client.connection.buffered_amount() > self.shared.limits.high_water {
-            client.flags.set(Flags::HIGH_WATER);
-        }
-        if has_output && !client.flags.has(Flags::BLOCKED) && client.flags.raise(Flags::WRITE_QUEUED) {
+        if self.slab[index].flags.raise_to_write() {
             self.writable.push_back(index as u32);
         }
     }
 
     /// Something was queued for a client, or could not be.
-    #[inline]
     fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
         match outcome {
-            Ok(()) => self.queue_output(index, true),
+            Ok(()) => self.queue_write(index),
             Err(error) => self.not_queued(index, error),
         }
         outcome
@@ -510,10 +501,11 @@ impl<D> Clients<D> {
                 }
                 return;
             }
-            State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_output(index, true),
+            State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_write(index),
             State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining | State::Flushing => {
-                let has_output = client.connection.buffered_amount() > 0;
-                self.queue_output(index, has_output);
+                if client.connection.buffered_amount() > 0 {
+                    self.queue_write(index);
+                }
             }
         }
         self.arm_deadline(index);
@@ -611,6 +603,14 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
+    /// Notes whether more than `high_water` bytes wait to be written to it, and says so.
+    pub(crate) fn is_above(&mut self, high_water: usize) -> bool {
+        if self.connection.buffered_amount() > high_water {
+            self.flags.set(Flags::HIGH_WATER);
+        }
+        self.flags.has(Flags::HIGH_WATER)
+    }
+
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }

@@ -141,7 +141,7 @@ impl<H: Handler> Engine<H> {
         let may_read = match client.connection.state() {
             State::Closed => return,
             State::Deciding => false,
-            State::Open | State::Closing => !client.flags.has(Flags::HIGH_WATER),
+            State::Open | State::Closing => !client.is_above(self.clients.shared.limits.high_water),
             State::Handshaking | State::Draining | State::Flushing => true,
         };
         if !may_read {
@@ -202,9 +202,13 @@ impl<H: Handler> Engine<H> {
             let connection = &mut self.clients.slab[index].connection;
             let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
             match event {
-                Event::Message(received) => {
-                    self.call(index, |handler, clients, id| handler.on_message(clients, id, received.as_message()));
-                    self.clients.shared.recycle(received);
+                Event::Message(message) => {
+                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
+                }
+                Event::Gathered(gathered) => {
+                    let message = gathered.as_message();
+                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
+                    self.clients.shared.recycle(gathered);
                 }
                 Event::Ping(payload) => {
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
@@ -212,10 +216,10 @@ impl<H: Handler> Engine<H> {
                 Event::Pong(payload) => {
                     self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
                 }
-                Event::Piece(received, position) => {
-                    let piece = received.as_message();
+                Event::Piece(gathered, position) => {
+                    let piece = gathered.as_message();
                     self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
-                    self.clients.shared.recycle(received);
+                    self.clients.shared.recycle(gathered);
                 }
                 Event::Request(head) => self.request(index, &head),
                 Event::Opened(subprotocol) => {
@@ -356,6 +360,7 @@ impl<H: Handler> Engine<H> {
     fn write_client(&mut self, index: usize) {
         let (shared, now) = (&mut self.clients.shared, self.clients.now);
         let client = &mut self.clients.slab[index];
+        client.is_above(shared.limits.high_water);
         let output = client.connection.output(shared);
         let length = output.len();
         if length > 0 {

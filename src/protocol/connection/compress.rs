@@ -4,7 +4,7 @@ use super::super::compression::Contexts;
 use super::super::error::ProtocolError;
 use super::super::extension::Agreed;
 use super::super::frame::{Header, Opcode};
-use super::super::message::{PartialMessage, Received};
+use super::super::message::{Gathered, PartialMessage};
 use super::super::shared::Shared;
 use super::{Connection, Modes};
 
@@ -36,18 +36,18 @@ impl<X: Default> Connection<X> {
     }
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
-    pub(super) fn may_have_rsv1(&self, header: Header) -> bool {
+    pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
         self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
     #[inline(never)]
-    pub(super) fn inflate<'b>(
+    pub(super) fn inflate(
         &mut self,
         shared: &mut Shared,
         opcode: Opcode,
         compressed: &[u8],
-    ) -> Result<Received<'b>, ProtocolError> {
+    ) -> Result<Gathered, ProtocolError> {
         let mut message = PartialMessage::new(opcode, shared.take_buffer());
         let keeps = self.agreed().keeps_received();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);

@@ -35,7 +35,7 @@ use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
 use super::extension::Agreed;
 use super::frame::Opcode;
-use super::message::{Inbox, Position, Received};
+use super::message::{Gathered, Inbox, Message, Position};
 use super::opening::{Expected, Opening, Unaccepted};
 use super::outbox::Outbox;
 use super::request::Ticket;
@@ -54,10 +54,12 @@ pub enum Event<'b> {
     Request(Cow<'b, [u8]>),
     /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
     Opened(Option<String>),
-    /// A message.
-    Message(Received<'b>),
-    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them.
-    Piece(Received<'b>, Position),
+    /// A message that lies whole in the bytes that were given.
+    Message(Message<'b>),
+    /// A message that has been put together, or decompressed; to be given back with [`Shared::recycle`].
+    Gathered(Gathered),
+    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them; to be given back as well.
+    Piece(Gathered, Position),
     /// A ping; its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.

@@ -17,7 +17,7 @@ impl<X: Default> Connection<X> {
     ///
     /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes
     /// would wait, counted before compression.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
@@ -108,17 +108,24 @@ impl<X: Default> Connection<X> {
 
     /// Appends a frame to the outbox, masked if we are the client.
     #[inline(always)]
-    pub(super) fn queue_frame(&mut self, shared: &mut Shared, mut header: Header, payload: &[u8]) {
+    pub(super) fn queue_frame(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         if self.role() == Role::Client {
-            header.mask = Some(shared.masking_key());
+            return self.queue_masked(shared, header, payload);
         }
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        let out = outbox.own();
+        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
         header.encode(out);
         out.extend_from_slice(payload);
-        if let Some(key) = header.mask {
-            mask_last(out, payload.len(), key);
-        }
+        self.record(shared, || Trace::sent(header, payload));
+    }
+
+    fn queue_masked(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
+        let key = shared.masking_key();
+        let header = Header { mask: Some(key), ..header };
+        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
+        header.encode(out);
+        let start = out.len();
+        out.extend_from_slice(payload);
+        mask::apply(key, &mut out[start..]);
         self.record(shared, || Trace::sent(header, payload));
     }
 
@@ -154,11 +161,4 @@ impl<X: Default> Connection<X> {
             State::Draining | State::Flushing | State::Closed => {}
         }
     }
-}
-
-/// Masks the last `count` bytes.
-#[inline(never)]
-fn mask_last(out: &mut [u8], count: usize, key: mask::Key) {
-    let start = out.len() - count;
-    mask::apply(key, &mut out[start..]);
 }
