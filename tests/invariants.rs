@@ -319,7 +319,7 @@ fn the_loop_never_sees_a_frame() {
 fn only_the_end_of_a_turn_writes_and_removes() {
     let sources = sources();
     assert_eq!(callers(&sources, "socket", "write"), ["server/engine.rs"]);
-    assert_eq!(callers(&sources, "slab", "remove"), ["server/clients.rs"], "`Clients::remove`, which `reap` calls");
+    assert_eq!(callers(&sources, "slab", "remove"), ["server/clients/mod.rs"], "`Clients::remove`, which `reap` calls");
 }
 
 #[test]

@@ -2,6 +2,15 @@
 //!
 //! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end of the
 //! turn writes and removes. That is why every method can be called from every callback.
+//!
+//! Here is what can be done with one client, and what the loop needs; `many` has topics and broadcasts, `time` timers.
+
+mod many;
+mod time;
+
+pub(crate) use time::Expired;
+use time::TimerExtra;
+pub use time::TimerId;
 
 use super::client::{AppTimer, Client, ClientId, Entries, Extra, Flags};
 use super::config::Config;
@@ -9,25 +18,17 @@ use super::connect::Resolver;
 use super::remote::Remote;
 use super::shutdown::{Drain, Shutdown};
 use super::socket::Socket;
-use super::timers::{Armed, MAX_INDEX, Node, Step, Wheel};
+use super::timers::{Armed, MAX_INDEX, Node, Wheel};
 use super::topics::{Subscribers, Subscription, Topics};
 use crate::protocol::time::Tick;
 use crate::protocol::{
-    Answer, CloseReason, Connection, Message, Position, Prepared, ReadyState, Rejection, Role, SendError, Shared, State,
+    Answer, CloseReason, Connection, Message, Position, ReadyState, Rejection, Role, SendError, Shared, State,
 };
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
-
-/// Which timer. Never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerId {
-    index: u32,
-    generation: NonZeroU32,
-}
 
 /// All clients of a server, and what can be done with them.
 pub struct Clients<D> {
@@ -59,12 +60,6 @@ pub struct Clients<D> {
     pub(crate) route: u16,
     /// The patterns of a router's routes.
     pub(crate) route_patterns: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct TimerExtra {
-    period: Option<Duration>,
-    route: u16,
 }
 
 impl<D> Subscribers for Slab<Client<D>> {
@@ -214,8 +209,6 @@ impl<D> Clients<D> {
         index.map(|index| self.slab[index].connection.trace(None)).is_some()
     }
 
-    // ---- many clients --------------------------------------------------------------------------
-
     /// Every client that comes from now on is traced, its opening handshake included.
     pub fn trace_all(&mut self) {
         self.traces_all = true;
@@ -227,158 +220,6 @@ impl<D> Clients<D> {
         for (_, client) in &mut self.slab {
             client.connection.trace(None);
         }
-    }
-
-    /// How many clients are open, on all routes.
-    pub fn len(&self) -> usize {
-        self.open
-    }
-
-    /// Whether no client is open.
-    pub fn is_empty(&self) -> bool {
-        self.open == 0
-    }
-
-    /// The open clients of the handler's route.
-    pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let route = self.route;
-        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
-    }
-
-    /// The open clients of all routes.
-    pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
-        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
-    }
-
-    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many
-    /// accepted it.
-    pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
-        let prepared = Prepared::new(message.into());
-        let mut accepted = 0;
-        for index in 0..self.slab.capacity() {
-            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
-            if self.slab.get(index).is_some_and(is_meant) {
-                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
-            }
-        }
-        accepted
-    }
-
-    /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
-    pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.subscribe(&mut self.slab, id.index, route, topic)
-    }
-
-    /// Ends a membership. `false` if there was none.
-    pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
-    }
-
-    /// How many members a topic of the handler's route has.
-    pub fn subscribers(&self, topic: &str) -> usize {
-        self.topics.members(self.route, topic).len()
-    }
-
-    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and
-    /// what is published in one turn goes out in one write to each. Returns how many accepted it.
-    pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
-        self.publish_to(topic, None, message.into())
-    }
-
-    /// As [`publish`](Self::publish), but not to `except`: mostly the one whose message it is.
-    pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
-        self.publish_to(topic, Some(except), message.into())
-    }
-
-    /// Does something on another route of the [`Router`](crate::Router), named as it was when it was added: publishes to its
-    /// topics, sets its timers, iterates over its clients. Calls of a [`Remote`](crate::Remote) are on the first route
-    /// otherwise. `None`: there is no such route.
-    ///
-    /// ```
-    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
-    /// remote.run(|clients| {
-    ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
-    /// })
-    /// # }
-    /// ```
-    pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {
-        let route = self.route_patterns.iter().position(|known| known == pattern)?;
-        let before = std::mem::replace(&mut self.route, route as u16);
-        let outcome = call(self);
-        self.route = before;
-        Some(outcome)
-    }
-
-    fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
-        let except = except.and_then(|id| self.find(id));
-        let count = self.topics.members(self.route, topic).len();
-        if count == 0 {
-            return 0;
-        }
-        let prepared = Prepared::new(message);
-        let mut accepted = 0;
-        for place in 0..count {
-            let index = self.topics.members(self.route, topic)[place].client as usize;
-            if Some(index) != except {
-                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
-            }
-        }
-        accepted
-    }
-
-    fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
-        self.queued(index, outcome)
-    }
-
-    // ---- time ----------------------------------------------------------------------------------
-
-    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less than a
-    /// millisecond later if the loop has nothing else to do.
-    pub fn set_timer(&mut self, after: Duration, token: u64) -> TimerId {
-        self.arm_timer(after, None, token)
-    }
-
-    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has passed. When
-    /// the loop is late, calls are left out rather than made up for.
-    pub fn set_interval(&mut self, period: Duration, token: u64) -> TimerId {
-        let period = period.max(Duration::from_millis(1));
-        self.arm_timer(period, Some(period), token)
-    }
-
-    fn arm_timer(&mut self, after: Duration, period: Option<Duration>, token: u64) -> TimerId {
-        let generation = self.next_generation();
-        let index = self.timers.insert(AppTimer { node: Node::new(), generation, token }) as u32;
-        if period.is_some() || self.route != 0 {
-            self.timer_extras.insert(index, TimerExtra { period, route: self.route });
-        }
-        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        // The present millisecond has begun already, so it does not count.
-        let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
-        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after.saturating_add(rest)));
-        TimerId { index, generation }
-    }
-
-    /// The timer will not come. `false` if it has, or was cancelled before.
-    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        let is_same = |found: &AppTimer| found.generation == timer.generation;
-        if !self.timers.get(timer.index as usize).is_some_and(is_same) {
-            return false;
-        }
-        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        self.wheel.disarm(&mut nodes, Armed::Timer(timer.index));
-        self.remove_timer(timer.index);
-        true
-    }
-
-    fn remove_timer(&mut self, index: u32) -> TimerExtra {
-        self.timers.remove(index as usize);
-        self.timer_extras.remove(&index).unwrap_or_default()
     }
 
     // ---- the end -------------------------------------------------------------------------------
@@ -525,35 +366,6 @@ impl<D> Clients<D> {
         }
     }
 
-    /// The next thing that is due: `Some(None)` while the wheel turns, `None` when nothing is due.
-    pub(crate) fn next_expired(&mut self) -> Option<Expired> {
-        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        match self.wheel.step(&mut nodes, self.now) {
-            Step::Idle => None,
-            Step::Moved => Some(Expired::Nothing),
-            Step::Expired(Armed::Client(index)) => Some(Expired::Deadline(index as usize)),
-            Step::Expired(Armed::Timer(index)) => {
-                let AppTimer { generation, token, .. } = self.timers[index as usize];
-                let extra = self.timer_extras.get(&index).copied().unwrap_or_default();
-                match extra.period {
-                    Some(period) => {
-                        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-                        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(period));
-                    }
-                    None => {
-                        self.remove_timer(index);
-                    }
-                }
-                Some(Expired::Timer { timer: TimerId { index, generation }, token, route: extra.route })
-            }
-        }
-    }
-
-    /// When the wheel has something to do.
-    pub(crate) fn next_due(&self) -> Option<Tick> {
-        self.wheel.next_due()
-    }
-
     /// A connection that begins.
     pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
     where
@@ -614,14 +426,4 @@ impl<D> Client<D> {
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }
-}
-
-/// What [`Clients::next_expired`] found.
-pub(crate) enum Expired {
-    /// The wheel has turned a little.
-    Nothing,
-    /// A client's deadline.
-    Deadline(usize),
-    /// An application's timer.
-    Timer { timer: TimerId, token: u64, route: u16 },
 }

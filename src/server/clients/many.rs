@@ -1,0 +1,116 @@
+//! What can be done with many clients at once?
+//!
+//! A message for many is framed once, and compressed once for all who can share it.
+
+use super::super::client::{Client, ClientId};
+use super::Clients;
+use crate::protocol::{Message, Prepared, SendError, State};
+
+impl<D> Clients<D> {
+    /// How many clients have opened and are not gone, on all routes.
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// The open clients of the handler's route.
+    pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let route = self.route;
+        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
+    }
+
+    /// The open clients of all routes.
+    pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
+        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+    }
+
+    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many
+    /// accepted it.
+    pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
+        let prepared = Prepared::new(message.into());
+        let mut accepted = 0;
+        for index in 0..self.slab.capacity() {
+            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
+            if self.slab.get(index).is_some_and(is_meant) {
+                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
+            }
+        }
+        accepted
+    }
+
+    /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
+    pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        let route = self.slab[index].route;
+        self.topics.subscribe(&mut self.slab, id.index, route, topic)
+    }
+
+    /// Ends a membership. `false` if there was none.
+    pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        let route = self.slab[index].route;
+        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
+    }
+
+    /// How many members a topic of the handler's route has.
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.topics.members(self.route, topic).len()
+    }
+
+    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and
+    /// what is published in one turn goes out in one write to each. Returns how many accepted it.
+    pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
+        self.publish_to(topic, None, message.into())
+    }
+
+    /// As [`publish`](Self::publish), but not to `except`: mostly the one whose message it is.
+    pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
+        self.publish_to(topic, Some(except), message.into())
+    }
+
+    /// Does something on another route of the [`Router`](crate::Router), named as it was when it was added: publishes to its
+    /// topics, sets its timers, iterates over its clients. Calls of a [`Remote`](crate::Remote) are on the first route
+    /// otherwise. `None`: there is no such route.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
+    /// remote.run(|clients| {
+    ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
+    /// })
+    /// # }
+    /// ```
+    pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {
+        let route = self.route_patterns.iter().position(|known| known == pattern)?;
+        let before = std::mem::replace(&mut self.route, route as u16);
+        let outcome = call(self);
+        self.route = before;
+        Some(outcome)
+    }
+
+    fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
+        let except = except.and_then(|id| self.find(id));
+        let count = self.topics.members(self.route, topic).len();
+        if count == 0 {
+            return 0;
+        }
+        let prepared = Prepared::new(message);
+        let mut accepted = 0;
+        for place in 0..count {
+            let index = self.topics.members(self.route, topic)[place].client as usize;
+            if Some(index) != except {
+                accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
+            }
+        }
+        accepted
+    }
+
+    fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
+        let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
+        self.queued(index, outcome)
+    }
+}
