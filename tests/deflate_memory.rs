@@ -70,7 +70,7 @@ impl Frame {
         for piece in [first, second] {
             let mut input = Input::new(piece);
             while let Some(event) = connection.receive(shared, Default::default(), &mut input) {
-                let Event::Message(message) = event else { panic!("a message") };
+                let Event::Gathered(message) = event else { panic!("a message") };
                 connection.send(shared, message.as_message()).expect("open");
                 shared.recycle(message);
             }

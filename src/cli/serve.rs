@@ -58,10 +58,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut event_loop = server.start(site::router()).map_err(failed)?;
     let outcome = event_loop.run().map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
-        return Err(Failure(format!("interrupted; {} connections were dropped", outcome.dropped)));
+        return Err(Failure(format!("interrupted, with {} still connected", outcome.dropped)));
     }
     if outcome.dropped > 0 {
-        log::warn!("{} connections did not close in time and were dropped", outcome.dropped);
+        log::warn!("{} did not close in time and were dropped", outcome.dropped);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -123,8 +123,8 @@ impl Inflater {
         self.saw_final_block = false;
     }
 
-    /// Behind a final block, an empty one must follow before the tail is removed (RFC 7692 §7.2.1). Peers that end their stream with each message
-    /// forget it, and every zlib takes their messages: its stream has ended, and what follows is not looked at.
+    /// Behind a final block, an empty one must follow before the tail is removed (RFC 7692 §7.2.1). Peers that end their
+    /// stream with each message may forget it; a zlib whose stream has ended does not look at what follows, and takes their messages.
     fn forgive(&self, outcome: Result<(), ProtocolError>) -> Result<(), ProtocolError> {
         match outcome {
             Err(ProtocolError::InvalidDeflate) if self.saw_final_block => Ok(()),

@@ -147,39 +147,31 @@ impl Header {
     }
 
     /// Appends the header to `out`.
-    #[inline]
+    #[inline(always)]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (bytes, length) = self.to_bytes();
-        out.extend_from_slice(&bytes[..length]);
-    }
-
-    /// The header's bytes, and how many of them count.
-    #[inline]
-    pub fn to_bytes(&self) -> ([u8; MAX_HEADER], usize) {
-        let mut bytes = [0; MAX_HEADER];
-        bytes[0] = u8::from(self.fin) << 7 | u8::from(self.rsv1) << 6 | self.opcode as u8;
+        let first = u8::from(self.fin) << 7 | u8::from(self.rsv1) << 6 | self.opcode as u8;
         let masked = u8::from(self.mask.is_some()) << 7;
-        let mut end = match self.length {
-            0..=125 => {
-                bytes[1] = masked | self.length as u8;
-                2
-            }
+        match self.length {
+            0..=125 => out.extend_from_slice(&[first, masked | self.length as u8]),
             126..=0xffff => {
-                bytes[1] = masked | 126;
-                bytes[2..4].copy_from_slice(&(self.length as u16).to_be_bytes());
-                4
+                let [high, low] = (self.length as u16).to_be_bytes();
+                out.extend_from_slice(&[first, masked | 126, high, low]);
             }
             _ => {
-                bytes[1] = masked | 127;
-                bytes[2..10].copy_from_slice(&self.length.to_be_bytes());
-                10
+                out.extend_from_slice(&[first, masked | 127]);
+                out.extend_from_slice(&self.length.to_be_bytes());
             }
-        };
-        if let Some(key) = self.mask {
-            bytes[end..end + 4].copy_from_slice(&key);
-            end += 4;
         }
-        (bytes, end)
+        if let Some(key) = self.mask {
+            out.extend_from_slice(&key);
+        }
+    }
+
+    /// The header's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(MAX_HEADER);
+        self.encode(&mut bytes);
+        bytes
     }
 }
 

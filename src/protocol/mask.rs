@@ -9,29 +9,36 @@ pub type Key = [u8; 4];
 
 /// XORs `payload` with `key` and returns the key for the byte that follows.
 ///
-/// Sixteen bytes at a time, which the compiler turns into vector instructions.
+/// Blocks of 32 bytes become vector instructions; the rest of a payload, or all of a short one, takes a few steps.
 #[inline]
 pub fn apply(key: Key, payload: &mut [u8]) -> Key {
-    let narrow = u32::from_ne_bytes(key);
-    let pair = u64::from(narrow) << 32 | u64::from(narrow);
-    let wide = u128::from(pair) << 64 | u128::from(pair);
-    let mut blocks = payload.chunks_exact_mut(16);
-    for block in &mut blocks {
-        let masked = u128::from_ne_bytes((&*block).try_into().expect("blocks are 16 bytes")) ^ wide;
-        block.copy_from_slice(&masked.to_ne_bytes());
+    let four = u32::from_ne_bytes(key);
+    let eight = u64::from(four) << 32 | u64::from(four);
+    let sixteen = u128::from(eight) << 64 | u128::from(eight);
+    let (blocks, rest) = payload.split_at_mut(payload.len() & !31);
+    for block in blocks.chunks_exact_mut(8) {
+        xor(block, |bytes| (u64::from_ne_bytes(bytes) ^ eight).to_ne_bytes());
     }
-    let mut words = blocks.into_remainder().chunks_exact_mut(4);
-    for word in &mut words {
-        let masked = u32::from_ne_bytes((&*word).try_into().expect("words are 4 bytes")) ^ narrow;
-        word.copy_from_slice(&masked.to_ne_bytes());
-    }
-    let rest = words.into_remainder();
+    let (head, rest) = rest.split_at_mut(rest.len() & 16);
+    xor(head, |bytes| (u128::from_ne_bytes(bytes) ^ sixteen).to_ne_bytes());
+    let (head, rest) = rest.split_at_mut(rest.len() & 8);
+    xor(head, |bytes| (u64::from_ne_bytes(bytes) ^ eight).to_ne_bytes());
+    let (head, rest) = rest.split_at_mut(rest.len() & 4);
+    xor(head, |bytes| (u32::from_ne_bytes(bytes) ^ four).to_ne_bytes());
     for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
     }
     let mut next = key;
     next.rotate_left(rest.len());
     next
+}
+
+/// Changes `bytes` if there are `N`, and not if there are none.
+#[inline]
+fn xor<const N: usize>(bytes: &mut [u8], masked: impl Fn([u8; N]) -> [u8; N]) {
+    if let Ok(bytes) = <&mut [u8; N]>::try_from(bytes) {
+        *bytes = masked(*bytes);
+    }
 }
 
 #[cfg(test)]

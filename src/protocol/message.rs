@@ -9,7 +9,6 @@ use super::frame::{Header, MAX_HEADER, Opcode};
 use super::limits::Limits;
 use super::time::Tick;
 use super::utf8::PartialText;
-use std::borrow::Cow;
 
 /// A message, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,30 +104,29 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
     }
 }
 
-/// A message that has just arrived: in the read buffer, or in the buffer in which it was put together.
+/// A message that has been put together, with its buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Received<'b> {
+pub enum Gathered {
     /// Text.
-    Text(Cow<'b, str>),
+    Text(String),
     /// Arbitrary bytes.
-    Binary(Cow<'b, [u8]>),
+    Binary(Vec<u8>),
 }
 
-impl Received<'_> {
+impl Gathered {
     /// The message, borrowed.
     pub fn as_message(&self) -> Message<'_> {
         match self {
-            Received::Text(text) => Message::Text(text),
-            Received::Binary(bytes) => Message::Binary(bytes),
+            Gathered::Text(text) => Message::Text(text),
+            Gathered::Binary(bytes) => Message::Binary(bytes),
         }
     }
 
-    /// The buffer of a message that was put together.
-    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+    /// The buffer, for someone else to use.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
         match self {
-            Received::Text(Cow::Owned(text)) => Some(text.into_bytes()),
-            Received::Binary(Cow::Owned(bytes)) => Some(bytes),
-            Received::Text(Cow::Borrowed(_)) | Received::Binary(Cow::Borrowed(_)) => None,
+            Gathered::Text(text) => text.into_bytes(),
+            Gathered::Binary(bytes) => bytes,
         }
     }
 }
@@ -362,19 +360,19 @@ impl PartialMessage {
     /// # Errors
     ///
     /// The message ends, but inside a character.
-    pub(super) fn take_piece<'b>(
+    pub(super) fn take_piece(
         &mut self,
         ends: Ends,
         mut buffer: Vec<u8>,
-    ) -> Result<(Received<'b>, Position), ProtocolError> {
+    ) -> Result<(Gathered, Position), ProtocolError> {
         let piece = match &mut self.payload {
             PartialPayload::Text(text) if ends == Ends::Here && !text.is_whole() => {
                 return Err(ProtocolError::InvalidUtf8);
             }
-            PartialPayload::Text(text) => Received::Text(Cow::Owned(text.take_checked(buffer))),
+            PartialPayload::Text(text) => Gathered::Text(text.take_checked(buffer)),
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 buffer.clear();
-                Received::Binary(Cow::Owned(std::mem::replace(bytes, buffer)))
+                Gathered::Binary(std::mem::replace(bytes, buffer))
             }
         };
         let position = match (std::mem::replace(&mut self.is_handed_out, true), ends) {
@@ -387,13 +385,13 @@ impl PartialMessage {
     }
 
     /// The message is complete.
-    pub(super) fn finish<'b>(self) -> Result<Received<'b>, ProtocolError> {
+    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
         match self.payload {
             PartialPayload::Text(text) => match text.finish() {
-                Ok(text) => Ok(Received::Text(Cow::Owned(text))),
+                Ok(text) => Ok(Gathered::Text(text)),
                 Err(_) => Err(ProtocolError::InvalidUtf8),
             },
-            PartialPayload::Binary(bytes) => Ok(Received::Binary(Cow::Owned(bytes))),
+            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
             PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
         }
     }

@@ -56,7 +56,7 @@ pub use extension::{
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use limits::Limits;
-pub use message::{Message, Position, Received};
+pub use message::{Gathered, Message, Position};
 pub use opening::{Opening, OpeningError, Unaccepted};
 pub use request::{MAX_HEADERS, Method, Request, Ticket};
 pub use response::{Answer, Upgrade};

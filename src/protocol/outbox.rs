@@ -33,8 +33,8 @@ pub struct Outbox {
     shared: VecDeque<Shared>,
     /// Bytes of the first shared frame that have been written.
     shared_written: usize,
-    /// Unsent bytes in all.
-    unsent: usize,
+    /// Bytes of shared frames that have not.
+    shared_unsent: usize,
     /// Since when the peer has taken nothing, if bytes are waiting for it to.
     pub(super) stalled: Option<Tick>,
 }
@@ -48,13 +48,14 @@ struct Shared {
 
 impl Outbox {
     /// Unsent bytes.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.unsent
+        self.own.len() - self.written + self.shared_unsent
     }
 
     /// Whether all has been written.
     pub fn is_empty(&self) -> bool {
-        self.unsent == 0
+        self.len() == 0
     }
 
     /// Bytes of memory that this outbox takes, shared frames not counted.
@@ -67,24 +68,28 @@ impl Outbox {
         Trace::Handshake { side: Side::Us, text: self.own[self.written..].to_vec() }
     }
 
-    /// Appends own bytes: `write` gets the buffer and may only append to it.
-    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.compact();
-        let before = self.own.len();
-        write(&mut self.own);
-        self.unsent += self.own.len() - before;
+    /// Where own bytes are to be appended, and nothing else to be done.
+    #[inline]
+    pub(super) fn own(&mut self) -> &mut Vec<u8> {
+        if self.written > 0 {
+            self.compact();
+        }
+        &mut self.own
     }
 
     /// Appends a frame that other outboxes have too.
     pub(super) fn append_shared(&mut self, frame: &Rc<[u8]>) {
         self.shared.push_back(Shared { at: self.own.len(), frame: Rc::clone(frame) });
-        self.unsent += frame.len();
+        self.shared_unsent += frame.len();
     }
 
     /// The bytes to write next: everything, if it lies together or fits into `joined`.
     pub(super) fn next<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
+        if self.shared.is_empty() {
+            return &self.own[self.written..];
+        }
         let run = self.run(self.written, self.shared_written, 0);
-        if run.len() == self.unsent || run.len() >= JOINED {
+        if run.len() == self.len() || run.len() >= JOINED {
             return run;
         }
         joined.clear();
@@ -116,16 +121,20 @@ impl Outbox {
 
     /// `count` bytes of what [`next`](Self::next) gave have been written.
     pub(super) fn advance(&mut self, mut count: usize) {
-        self.unsent -= count;
+        if count == self.len() {
+            return self.clear();
+        }
         while count > 0 {
             match self.shared.front() {
                 Some(shared) if shared.at == self.written => {
                     let left = shared.frame.len() - self.shared_written;
-                    if count < left {
-                        self.shared_written += count;
+                    let step = count.min(left);
+                    self.shared_unsent -= step;
+                    if step < left {
+                        self.shared_written += step;
                         return;
                     }
-                    count -= left;
+                    count -= step;
                     self.shared.pop_front();
                     self.shared_written = 0;
                 }
@@ -137,24 +146,24 @@ impl Outbox {
                 }
             }
         }
-        if self.unsent == 0 {
-            self.clear();
-        }
     }
 
     /// Forgets everything but keeps the buffer.
     pub(super) fn clear(&mut self) {
         self.own.clear();
         self.written = 0;
-        self.shared.clear();
+        if !self.shared.is_empty() {
+            self.shared.clear();
+        }
         self.shared_written = 0;
-        self.unsent = 0;
+        self.shared_unsent = 0;
         self.stalled = None;
     }
 
     /// Gives the room of what has been written to what is still to come, once it is more than half.
+    #[inline(never)]
     fn compact(&mut self) {
-        if self.written > 0 && self.written >= self.own.len() / 2 {
+        if self.written >= self.own.len() / 2 {
             self.own.drain(..self.written);
             for shared in &mut self.shared {
                 shared.at -= self.written;
@@ -176,7 +185,7 @@ mod tests {
             let mut joined = Vec::new();
             for round in 0..20_u8 {
                 let own = vec![round; usize::from(round) * 11];
-                outbox.append(|out| out.extend_from_slice(&own));
+                outbox.own().extend_from_slice(&own);
                 expected.extend_from_slice(&own);
                 for _ in 0..round % 3 {
                     outbox.append_shared(&big);
@@ -204,7 +213,7 @@ mod tests {
         let frame: Rc<[u8]> = vec![7; 3_000].into();
         let mut outbox = Outbox::default();
         for _ in 0..5 {
-            outbox.append(|out| out.extend_from_slice(b"own"));
+            outbox.own().extend_from_slice(b"own");
             outbox.append_shared(&frame);
         }
         assert_eq!(outbox.next(&mut Vec::new()).len(), 5 * 3_003);
@@ -214,7 +223,7 @@ mod tests {
     fn a_peer_that_always_lags_does_not_make_the_buffer_grow() {
         let (mut outbox, mut joined) = (Outbox::default(), Vec::new());
         for _ in 0..10_000 {
-            outbox.append(|out| out.extend_from_slice(&[0; 100]));
+            outbox.own().extend_from_slice(&[0; 100]);
             let count = outbox.next(&mut joined).len().saturating_sub(50);
             outbox.advance(count);
         }

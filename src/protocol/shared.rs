@@ -7,7 +7,7 @@ use super::compression::Compression;
 use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
-use super::message::{Inbox, Received};
+use super::message::{Gathered, Inbox};
 use super::outbox::Outbox;
 use super::trace::Trace;
 use rand::rngs::StdRng;
@@ -104,11 +104,9 @@ impl Shared {
         self.compression.context_bytes()
     }
 
-    /// The application is done with a message: if it has a buffer of its own, another may use it.
-    pub fn recycle(&mut self, message: Received<'_>) {
-        if let Some(buffer) = message.into_buffer() {
-            self.give_buffer(buffer);
-        }
+    /// The application is done with a message: another may use its buffer.
+    pub fn recycle(&mut self, message: Gathered) {
+        self.give_buffer(message.into_buffer());
     }
 
     /// Whether something has happened in traced conversations.
@@ -122,10 +120,12 @@ impl Shared {
         std::mem::take(&mut self.traces)
     }
 
+    #[inline(never)]
     pub(super) fn take_inbox(&mut self) -> Box<Inbox> {
         self.inboxes.take(|inbox| inbox.memory()).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(super) fn give_inbox(&mut self, mut inbox: Box<Inbox>) {
         if let Some(buffer) = inbox.reset() {
             self.give_buffer(buffer);
@@ -134,10 +134,12 @@ impl Shared {
         self.inboxes.give(inbox, bytes);
     }
 
+    #[inline(never)]
     pub(super) fn take_outbox(&mut self) -> Box<Outbox> {
         self.outboxes.take(|outbox| outbox.memory()).unwrap_or_default()
     }
 
+    #[inline(never)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         outbox.clear();
         let bytes = outbox.memory();

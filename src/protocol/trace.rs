@@ -55,6 +55,14 @@ pub enum Trace {
 }
 
 impl Trace {
+    /// A frame of ours with this payload, as it is before it is masked.
+    #[cold]
+    pub(super) fn sent(header: Header, payload: &[u8]) -> Trace {
+        let mut payload = payload.to_vec();
+        mask::apply(header.mask.unwrap_or_default(), &mut payload);
+        Trace::Frame { side: Side::Us, header, payload }
+    }
+
     /// A frame's payload as it was meant: unmasked.
     pub fn unmasked(&self) -> Option<Vec<u8>> {
         match self {

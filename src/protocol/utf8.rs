@@ -118,6 +118,7 @@ fn cut_character(piece: &[u8]) -> usize {
 /// # Errors
 ///
 /// [`InvalidUtf8`] if it is not UTF-8.
+#[inline(always)]
 pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
 }

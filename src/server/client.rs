@@ -134,6 +134,11 @@ impl Flags {
         raised
     }
 
+    /// Raises [`WRITE_QUEUED`](Self::WRITE_QUEUED), unless the kernel takes nothing now, and says whether it did.
+    pub(crate) fn raise_to_write(&mut self) -> bool {
+        !self.has(Flags::BLOCKED) && self.raise(Flags::WRITE_QUEUED)
+    }
+
     /// Clears the flag and says whether it was set.
     pub(crate) fn lower(&mut self, flag: Flags) -> bool {
         let lowered = self.has(flag);

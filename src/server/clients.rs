@@ -57,6 +57,8 @@ pub struct Clients<D> {
     traces_all: bool,
     /// The route whose handler is being called; `iter` and topics keep to it.
     pub(crate) route: u16,
+    /// The patterns of a router's routes.
+    pub(crate) route_patterns: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,10 +85,18 @@ impl<D> Clients<D> {
     /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
     /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a slow
     /// consumer.
+    #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let index = self.find(id).ok_or(SendError::Gone)?;
-        let outcome = self.slab[index].connection.send(&mut self.shared, message.into());
-        self.queued(index, outcome)
+        let index = id.index as usize;
+        let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
+        let client = client.ok_or(SendError::Gone)?;
+        let outcome = client.connection.send(&mut self.shared, message.into());
+        match outcome {
+            Ok(()) if client.flags.raise_to_write() => self.writable.push_back(id.index),
+            Ok(()) => {}
+            Err(error) => self.not_queued(index, error),
+        }
+        outcome
     }
 
     /// Queues a piece of a message, for messages that are larger than one would like to have in memory: one fragment
@@ -144,7 +154,8 @@ impl<D> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] if the client has not waited; [`SendError::NotOpen`] if no answer is due.
+    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is due. A client that has
+    /// hung up meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let connection = &mut self.slab[index].connection;
@@ -284,6 +295,25 @@ impl<D> Clients<D> {
         self.publish_to(topic, Some(except), message.into())
     }
 
+    /// Does something on another route of the [`Router`](crate::Router), named as it was when it was added: publishes to its
+    /// topics, sets its timers, iterates over its clients. Calls of a [`Remote`](crate::Remote) are on the first route
+    /// otherwise. `None`: there is no such route.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
+    /// remote.run(|clients| {
+    ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
+    /// })
+    /// # }
+    /// ```
+    pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {
+        let route = self.route_patterns.iter().position(|known| known == pattern)?;
+        let before = std::mem::replace(&mut self.route, route as u16);
+        let outcome = call(self);
+        self.route = before;
+        Some(outcome)
+    }
+
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
         let count = self.topics.members(self.route, topic).len();
@@ -391,6 +421,7 @@ impl<D> Clients<D> {
             resolver: None,
             traces_all: false,
             route: 0,
+            route_patterns: Vec::new(),
         }
     }
 
@@ -422,10 +453,6 @@ impl<D> Clients<D> {
         }
     }
 
-    pub(crate) fn route_of(&self, id: ClientId) -> u16 {
-        self.find(id).map_or(0, |index| self.slab[index].route)
-    }
-
     /// Queues a client that has something to read.
     pub(crate) fn queue_read(&mut self, index: usize) {
         if self.slab[index].flags.raise(Flags::READ_QUEUED) {
@@ -433,36 +460,28 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Queues a client that has something to write.
+    /// Queues a client for writing, unless the kernel takes nothing from it now.
     pub(crate) fn queue_write(&mut self, index: usize) {
-        if self.slab[index].flags.raise(Flags::WRITE_QUEUED) {
+        if self.slab[index].flags.raise_to_write() {
             self.writable.push_back(index as u32);
-        }
-    }
-
-    /// Queues a client for writing unless the kernel takes nothing from it now, and notes the high-water
-    /// mark.
-    fn queue_output(&mut self, index: usize, has_output: bool) {
-        let client = &mut self.slab[index];
-        if client.connection.buffered_amount() > self.shared.limits.high_water {
-            client.flags.set(Flags::HIGH_WATER);
-        }
-        if has_output && !client.flags.has(Flags::BLOCKED) {
-            self.queue_write(index);
         }
     }
 
     /// Something was queued for a client, or could not be.
     fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
         match outcome {
-            Ok(()) => self.queue_output(index, true),
-            Err(SendError::Full) => {
-                self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
-                self.settle(index);
-            }
-            Err(_) => {}
+            Ok(()) => self.queue_write(index),
+            Err(error) => self.not_queued(index, error),
         }
         outcome
+    }
+
+    #[cold]
+    fn not_queued(&mut self, index: usize, error: SendError) {
+        if error == SendError::Full {
+            self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
+            self.settle(index);
+        }
     }
 
     /// Brings the queues and the deadline of a client up to its state. To be called when something may have
@@ -482,10 +501,11 @@ impl<D> Clients<D> {
                 }
                 return;
             }
-            State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_output(index, true),
+            State::Draining if !client.flags.has(Flags::HALF_CLOSED) => self.queue_write(index),
             State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining | State::Flushing => {
-                let has_output = client.connection.buffered_amount() > 0;
-                self.queue_output(index, has_output);
+                if client.connection.buffered_amount() > 0 {
+                    self.queue_write(index);
+                }
             }
         }
         self.arm_deadline(index);
@@ -583,6 +603,14 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
+    /// Notes whether more than `high_water` bytes wait to be written to it, and says so.
+    pub(crate) fn is_above(&mut self, high_water: usize) -> bool {
+        if self.connection.buffered_amount() > high_water {
+            self.flags.set(Flags::HIGH_WATER);
+        }
+        self.flags.has(Flags::HIGH_WATER)
+    }
+
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }

@@ -141,7 +141,7 @@ impl<H: Handler> Engine<H> {
         let may_read = match client.connection.state() {
             State::Closed => return,
             State::Deciding => false,
-            State::Open | State::Closing => !client.flags.has(Flags::HIGH_WATER),
+            State::Open | State::Closing => !client.is_above(self.clients.shared.limits.high_water),
             State::Handshaking | State::Draining | State::Flushing => true,
         };
         if !may_read {
@@ -182,7 +182,9 @@ impl<H: Handler> Engine<H> {
     /// Does what could not be done while the application had not answered the request.
     fn resume(&mut self, index: usize) {
         let client = &mut self.clients.slab[index];
-        if client.connection.state() != State::Open || client.flags.has(Flags::OPENED) {
+        // Whoever answered may have closed at once; it has been open nevertheless.
+        let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
+        if !has_opened || client.flags.has(Flags::OPENED) {
             return;
         }
         self.open(index);
@@ -200,9 +202,13 @@ impl<H: Handler> Engine<H> {
             let connection = &mut self.clients.slab[index].connection;
             let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
             match event {
-                Event::Message(received) => {
-                    self.call(index, |handler, clients, id| handler.on_message(clients, id, received.as_message()));
-                    self.clients.shared.recycle(received);
+                Event::Message(message) => {
+                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
+                }
+                Event::Gathered(gathered) => {
+                    let message = gathered.as_message();
+                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
+                    self.clients.shared.recycle(gathered);
                 }
                 Event::Ping(payload) => {
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
@@ -210,10 +216,10 @@ impl<H: Handler> Engine<H> {
                 Event::Pong(payload) => {
                     self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
                 }
-                Event::Piece(received, position) => {
-                    let piece = received.as_message();
+                Event::Piece(gathered, position) => {
+                    let piece = gathered.as_message();
                     self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
-                    self.clients.shared.recycle(received);
+                    self.clients.shared.recycle(gathered);
                 }
                 Event::Request(head) => self.request(index, &head),
                 Event::Opened(subprotocol) => {
@@ -227,6 +233,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// A request head is complete.
+    #[inline(never)]
     fn request(&mut self, index: usize, head: &[u8]) {
         let (ticket, answer) = match Request::parse(head) {
             Ok(request) => {
@@ -261,6 +268,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    #[inline(never)]
     fn open(&mut self, index: usize) {
         if self.clients.opened(index) {
             log::debug!("{} is open", self.clients.slab[index].id(index));
@@ -352,6 +360,7 @@ impl<H: Handler> Engine<H> {
     fn write_client(&mut self, index: usize) {
         let (shared, now) = (&mut self.clients.shared, self.clients.now);
         let client = &mut self.clients.slab[index];
+        client.is_above(shared.limits.high_water);
         let output = client.connection.output(shared);
         let length = output.len();
         if length > 0 {

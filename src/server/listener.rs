@@ -257,3 +257,35 @@ pub(crate) fn exhaustion() -> io::Error {
     let error = io::ErrorKind::OutOfMemory.into();
     error
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn accepted_sockets_inherit_the_options() {
+        let options = ListenOptions {
+            keepalive: Some(Duration::from_secs(77)),
+            user_timeout: Some(Duration::from_secs(11)),
+            reuse_port: true,
+            ..ListenOptions::default()
+        };
+        let first = Listener::tcp(([127, 0, 0, 1], 0).into(), &options).expect("a free port");
+        let LocalAddr::Tcp(addr) = first.local_addr().expect("an address") else { panic!("not TCP") };
+        let second = Listener::tcp(addr, &options).expect("SO_REUSEPORT shares the port");
+        let _client = std::net::TcpStream::connect(addr).expect("somebody listens");
+        let accepted = loop {
+            match first.accept().or_else(|_| second.accept()) {
+                Ok(socket) => break socket,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        let Socket::Tcp(stream) = accepted else { panic!("not TCP") };
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
+        assert_eq!(socket.tcp_user_timeout().expect("an option"), Some(Duration::from_secs(11)));
+    }
+}

@@ -58,16 +58,13 @@ impl<D: Default + 'static> Router<D> {
     fn handler(&mut self, route: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
         self.routes.get_mut(usize::from(route)).map(|(_, handler)| handler)
     }
-
-    fn handler_of(&mut self, clients: &Clients<D>, id: ClientId) -> Option<&mut Box<dyn Handler<Data = D>>> {
-        self.handler(clients.route_of(id))
-    }
 }
 
 impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {
+        clients.route_patterns = self.routes.iter().map(|(pattern, _)| pattern.clone()).collect();
         for (route, (_, handler)) in self.routes.iter_mut().enumerate() {
             clients.route = route as u16;
             handler.on_start(clients);
@@ -87,56 +84,55 @@ impl<D: Default + 'static> Handler for Router<D> {
     }
 
     fn on_open(&mut self, clients: &mut Clients<D>, id: ClientId) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_open(clients, id);
         }
     }
 
     fn on_message(&mut self, clients: &mut Clients<D>, id: ClientId, message: Message<'_>) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_message(clients, id, message);
         }
     }
 
     fn on_piece(&mut self, clients: &mut Clients<D>, id: ClientId, piece: Message<'_>, position: Position) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_piece(clients, id, piece, position);
         }
     }
 
     fn on_ping(&mut self, clients: &mut Clients<D>, id: ClientId, payload: &[u8]) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_ping(clients, id, payload);
         }
     }
 
     fn on_pong(&mut self, clients: &mut Clients<D>, id: ClientId, payload: &[u8]) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_pong(clients, id, payload);
         }
     }
 
     fn on_drain(&mut self, clients: &mut Clients<D>, id: ClientId) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_drain(clients, id);
         }
     }
 
     fn on_timer(&mut self, clients: &mut Clients<D>, timer: TimerId, token: u64) {
-        let route = clients.route;
-        if let Some(handler) = self.handler(route) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_timer(clients, timer, token);
         }
     }
 
     fn on_trace(&mut self, clients: &mut Clients<D>, id: ClientId, trace: &Trace) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_trace(clients, id, trace);
         }
     }
 
     fn on_close(&mut self, clients: &mut Clients<D>, id: ClientId, reason: &CloseReason) {
-        if let Some(handler) = self.handler_of(clients, id) {
+        if let Some(handler) = self.handler(clients.route) {
             handler.on_close(clients, id, reason);
         }
     }

@@ -21,6 +21,10 @@ impl Side {
         self.connection.send(&mut self.shared, message).expect("there is room");
     }
 
+    fn see(&mut self, message: Message<'_>) {
+        self.seen.push((message.as_text().is_some(), message.as_bytes().to_vec()));
+    }
+
     fn receive(&mut self, bytes: &mut [u8]) {
         let mut input = Input::new(bytes);
         while let Some(event) = self.connection.receive(&mut self.shared, Default::default(), &mut input) {
@@ -31,10 +35,10 @@ impl Side {
                     let outcome = self.connection.answer(&mut self.shared, Default::default(), ticket, answer);
                     outcome.expect("a good answer");
                 }
-                Event::Message(message) => {
-                    let is_text = message.as_message().as_text().is_some();
-                    self.seen.push((is_text, message.as_message().as_bytes().to_vec()));
-                    self.shared.recycle(message);
+                Event::Message(message) => self.see(message),
+                Event::Gathered(gathered) => {
+                    self.see(gathered.as_message());
+                    self.shared.recycle(gathered);
                 }
                 Event::Opened(_) | Event::Ping(_) | Event::Pong(_) => {}
                 Event::Piece(..) => panic!("nobody asked for pieces"),

@@ -6,7 +6,7 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Answer, Connection, Event, Input, Limits, Position, Received, Rejection, Request, Role, Shared, State, Ticket,
+    Answer, Connection, Event, Input, Limits, Message, Position, Rejection, Request, Role, Shared, State, Ticket,
     Upgrade,
 };
 use lariat::{CloseCode, CloseReason};
@@ -114,10 +114,10 @@ pub enum Seen {
 }
 
 impl Seen {
-    fn message(message: &Received<'_>) -> Seen {
+    fn message(message: Message<'_>) -> Seen {
         match message {
-            Received::Text(text) => Seen::text(text),
-            Received::Binary(bytes) => Seen::binary(bytes),
+            Message::Text(text) => Seen::text(text),
+            Message::Binary(bytes) => Seen::binary(bytes),
         }
     }
 
@@ -207,12 +207,13 @@ impl Talk {
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(_) => panic!("a server is not told that it has opened"),
-                Event::Message(message) => {
-                    self.seen.push(Seen::message(&message));
-                    self.shared.recycle(message);
+                Event::Message(message) => self.seen.push(Seen::message(message)),
+                Event::Gathered(gathered) => {
+                    self.seen.push(Seen::message(gathered.as_message()));
+                    self.shared.recycle(gathered);
                 }
                 Event::Piece(piece, position) => {
-                    self.piece(Seen::message(&piece), position);
+                    self.piece(Seen::message(piece.as_message()), position);
                     self.shared.recycle(piece);
                 }
                 Event::Ping(payload) => self.seen.push(Seen::ping(payload)),

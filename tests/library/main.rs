@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ids;
 mod outgoing;
 mod pieces;
 mod proxies;

@@ -1,6 +1,6 @@
 //! What a handler may do from inside its callbacks.
 
-use crate::common::{Told, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
+use crate::common::{Frame, Told, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Config, Handler, Message, ReadyState, SendError};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -326,8 +326,8 @@ fn an_interval_comes_again_and_again_until_it_is_cancelled() {
 #[test]
 fn silence_is_answered_with_pings_and_then_with_the_end() {
     let mut config = Config::default();
-    config.limits.ping_interval = Some(Duration::from_millis(60));
-    config.limits.idle_timeout = Some(Duration::from_millis(150));
+    config.limits.ping_interval = Some(Duration::from_millis(50));
+    config.limits.idle_timeout = Some(Duration::from_secs(1));
     let (script, ears) = script();
     let server = serve_with(config, script);
     let mut wire = Wire::open(server.addr);
@@ -335,10 +335,10 @@ fn silence_is_answered_with_pings_and_then_with_the_end() {
         wire.expect(0x89, b"");
         wire.send(&frame(0x8a, b""));
     }
-    // Not any more.
-    wire.expect(0x89, b"");
-    wire.expect(0x89, b"");
-    wire.expect_close(1001);
+    // Not any more. A machine that is busy may leave pings out, but not all of them.
+    let unanswered: Vec<Frame> =
+        std::iter::repeat_with(|| wire.frame()).take_while(|frame| frame.first == 0x89).collect();
+    assert!(!unanswered.is_empty() && unanswered.len() < 20, "{} pings", unanswered.len());
     wire.expect_end();
     drop(wire);
     assert_eq!(ears.close().1, CloseReason::Timeout(lariat::Timeout::Idle));

@@ -182,6 +182,30 @@ fn a_request_can_be_answered_later_by_another_thread() {
 }
 
 #[test]
+fn who_is_let_in_and_closed_in_one_go_has_been_open_nevertheless() {
+    let (ids, asked) = mpsc::channel();
+    let (script, ears) = script();
+    let server = serve(script.on_request(move |_, id, _| {
+        ids.send(id).expect("the test waits");
+        Answer::Later
+    }));
+    let mut wire = Wire::connect(server.addr);
+    wire.send(request("/").as_bytes());
+    let id = asked.recv().expect("a request");
+    server.ask(move |clients| {
+        clients.answer(id, Upgrade::new()).expect("it waits");
+        clients.close(id, lariat::CloseCode::Policy, "not today").expect("it is open");
+    });
+    assert_eq!(wire.response().status(), 101);
+    assert_eq!(wire.expect_close(1008), "not today");
+    wire.send(&crate::common::close(1008, "not today"));
+    wire.expect_end();
+    drop(wire);
+    assert_eq!(ears.next(), Told::Open(id));
+    assert!(matches!(ears.next(), Told::Close(closed, lariat::CloseReason::Local(_)) if closed == id));
+}
+
+#[test]
 fn whoever_leaves_before_the_answer_was_never_there_or_opens_and_closes() {
     let (ids, asked) = mpsc::channel();
     let (script, ears) = script();

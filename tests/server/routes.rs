@@ -113,6 +113,20 @@ fn routes_do_not_hear_each_other() {
 }
 
 #[test]
+fn another_thread_reaches_any_route() {
+    let server = serve_made(|| Router::new().route("/a", topics().0).route("/b", topics().0));
+    let mut b = Wire::open_at(server.addr, "/b");
+    order(&mut b, "+news", &["true"]);
+    let outcomes = server.ask(|clients| {
+        let on_first = clients.publish("news", "nobody is there");
+        let on_b = clients.on_route("/b", |clients| (clients.publish("news", "for b"), clients.iter().count()));
+        (on_first, on_b, clients.on_route("/nowhere", |_| ()), clients.iter().count())
+    });
+    assert_eq!(outcomes, (0, Some((1, 1)), None, 0));
+    b.expect_text("for b");
+}
+
+#[test]
 fn timers_are_told_to_the_route_that_set_them() {
     let timed = || {
         let (script, ears) = script();

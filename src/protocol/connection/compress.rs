@@ -4,7 +4,7 @@ use super::super::compression::Contexts;
 use super::super::error::ProtocolError;
 use super::super::extension::Agreed;
 use super::super::frame::{Header, Opcode};
-use super::super::message::{PartialMessage, Received};
+use super::super::message::{Gathered, PartialMessage};
 use super::super::shared::Shared;
 use super::{Connection, Modes};
 
@@ -41,12 +41,13 @@ impl<X: Default> Connection<X> {
     }
 
     /// Decompresses a message that has arrived.
-    pub(super) fn inflate<'b>(
+    #[inline(never)]
+    pub(super) fn inflate(
         &mut self,
         shared: &mut Shared,
         opcode: Opcode,
         compressed: &[u8],
-    ) -> Result<Received<'b>, ProtocolError> {
+    ) -> Result<Gathered, ProtocolError> {
         let mut message = PartialMessage::new(opcode, shared.take_buffer());
         let keeps = self.agreed().keeps_received();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
@@ -72,6 +73,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    #[inline(never)]
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
         let mut compressed = shared.take_compressed();
         let keeps = self.agreed().keeps_sent();

@@ -35,7 +35,7 @@ use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
 use super::extension::Agreed;
 use super::frame::Opcode;
-use super::message::{Inbox, Position, Received};
+use super::message::{Gathered, Inbox, Message, Position};
 use super::opening::{Expected, Opening, Unaccepted};
 use super::outbox::Outbox;
 use super::request::Ticket;
@@ -54,10 +54,12 @@ pub enum Event<'b> {
     Request(Cow<'b, [u8]>),
     /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
     Opened(Option<String>),
-    /// A message.
-    Message(Received<'b>),
-    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them.
-    Piece(Received<'b>, Position),
+    /// A message that lies whole in the bytes that were given.
+    Message(Message<'b>),
+    /// A message that has been put together, or decompressed; to be given back with [`Shared::recycle`].
+    Gathered(Gathered),
+    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them; to be given back as well.
+    Piece(Gathered, Position),
     /// A ping; its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.
@@ -148,7 +150,7 @@ impl<X: Default> Connection<X> {
         let mut outbox = shared.take_outbox();
         let (key, rare) = (shared.handshake_key(), connection.rare());
         let deflate = shared.compression.offer();
-        outbox.append(|out| rare.expected = Some(opening.encode(&key, deflate, out)));
+        rare.expected = Some(opening.encode(&key, deflate, outbox.own()));
         connection.outbox = Some(outbox);
         connection
     }
@@ -209,12 +211,17 @@ impl<X: Default> Connection<X> {
     }
 
     /// Records a step, if this conversation is traced.
-    #[inline]
+    #[inline(always)]
     fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
         if self.modes.has(Modes::TRACED) {
-            let label = self.rare.as_ref().map_or(0, |rare| rare.label);
-            shared.traces.push((label, trace()));
+            self.record_now(shared, trace());
         }
+    }
+
+    #[cold]
+    fn record_now(&self, shared: &mut Shared, trace: Trace) {
+        let label = self.rare.as_ref().map_or(0, |rare| rare.label);
+        shared.traces.push((label, trace));
     }
 
     /// Every state change goes through here.
@@ -275,9 +282,8 @@ impl<X: Default> Connection<X> {
         match answer {
             Answer::Upgrade(upgrade) => {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
-                let mut outcome = Ok(());
                 let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
-                outbox.append(|out| outcome = encode_upgrade(&ticket, &upgrade, response, out));
+                let outcome = encode_upgrade(&ticket, &upgrade, response, outbox.own());
                 self.record(shared, || outbox.to_trace());
                 self.outbox = Some(outbox);
                 match outcome {
@@ -313,7 +319,7 @@ impl<X: Default> Connection<X> {
     /// Handshaking, Deciding -> Draining: an HTTP response, after which the connection closes.
     fn respond(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, response: &http::Response<Vec<u8>>) {
         let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
-        outbox.append(|out| encode_response(ticket.method, response, out));
+        encode_response(ticket.method, response, outbox.own());
         self.record(shared, || outbox.to_trace());
         self.outbox = Some(outbox);
         self.drain(shared, now, CloseReason::Refused(response.status()));
@@ -354,6 +360,7 @@ impl<X: Default> Connection<X> {
 
     /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a peer's
     /// violation.
+    #[cold]
     fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
         self.record(shared, || Trace::Violation(error));
         self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));

@@ -75,7 +75,7 @@ impl Frame {
 
     pub(super) fn append_to(&self, outbox: &mut Outbox) {
         match &self.encoded {
-            Encoded::Small(frame) => outbox.append(|out| out.extend_from_slice(frame)),
+            Encoded::Small(frame) => outbox.own().extend_from_slice(frame),
             Encoded::Large(frame) => outbox.append_shared(frame),
         }
     }

@@ -5,7 +5,7 @@ use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
 use super::super::message::{Message, Position};
 use super::super::shared::Shared;
 use super::super::time::Tick;
-use super::super::trace::{Side, Trace};
+use super::super::trace::Trace;
 use super::super::{close, mask};
 use super::{Connection, Modes, Prepared, Role, State};
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -17,12 +17,13 @@ impl<X: Default> Connection<X> {
     ///
     /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes
     /// would wait, counted before compression.
+    #[inline(always)]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
         if !self.queue_compressed(shared, message.opcode(), payload) {
-            self.queue(shared, message.opcode(), payload);
+            self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
         Ok(())
     }
@@ -45,6 +46,7 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
+    #[inline]
     fn check_no_pieces(&self) -> Result<(), SendError> {
         if self.modes.has(Modes::SENDING) { Err(SendError::Unfinished) } else { Ok(()) }
     }
@@ -81,6 +83,7 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
+    #[inline]
     fn check_room(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
@@ -98,31 +101,32 @@ impl<X: Default> Connection<X> {
     }
 
     /// Appends a whole frame to the outbox.
-    #[inline]
+    #[inline(never)]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
         self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
     }
 
     /// Appends a frame to the outbox, masked if we are the client.
-    #[inline]
-    pub(super) fn queue_frame(&mut self, shared: &mut Shared, mut header: Header, payload: &[u8]) {
+    #[inline(always)]
+    pub(super) fn queue_frame(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         if self.role() == Role::Client {
-            header.mask = Some(shared.masking_key());
+            return self.queue_masked(shared, header, payload);
         }
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        outbox.append(|out| {
-            header.encode(out);
-            let start = out.len();
-            out.extend_from_slice(payload);
-            if let Some(key) = header.mask {
-                mask::apply(key, &mut out[start..]);
-            }
-        });
-        self.record(shared, || {
-            let mut payload = payload.to_vec();
-            mask::apply(header.mask.unwrap_or_default(), &mut payload);
-            Trace::Frame { side: Side::Us, header, payload }
-        });
+        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
+        header.encode(out);
+        out.extend_from_slice(payload);
+        self.record(shared, || Trace::sent(header, payload));
+    }
+
+    fn queue_masked(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
+        let key = shared.masking_key();
+        let header = Header { mask: Some(key), ..header };
+        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
+        header.encode(out);
+        let start = out.len();
+        out.extend_from_slice(payload);
+        mask::apply(key, &mut out[start..]);
+        self.record(shared, || Trace::sent(header, payload));
     }
 
     /// The bytes to write next: all of them where they lie together or fit into one write.

@@ -1,6 +1,6 @@
 //! Who is at the other end of a simulated connection?
 
-use super::line::Marks;
+use super::line::{Line, Marks};
 use super::network::{Network, NetworkRef, Stays};
 use crate::protocol::{
     Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, Role, State, Ticket, Upgrade,
@@ -199,6 +199,16 @@ impl Drop for Peer {
     }
 }
 
+impl Line {
+    /// A message has come to the peer.
+    fn keep(&mut self, message: Message<'_>) {
+        self.count += 1;
+        if !self.marks.has(Marks::COUNTS) {
+            self.messages.push(message.into_owned());
+        }
+    }
+}
+
 impl Network {
     /// The peer handles what has arrived.
     pub(super) fn hear(&mut self, index: u32) {
@@ -214,12 +224,10 @@ impl Network {
         let mut input = Input::new(&mut bytes);
         while let Some(event) = line.connection.receive(&mut self.shared, now, &mut input) {
             match event {
-                Event::Message(received) => {
-                    line.count += 1;
-                    if !line.marks.has(Marks::COUNTS) {
-                        line.messages.push(received.as_message().into_owned());
-                    }
-                    self.shared.recycle(received);
+                Event::Message(message) => line.keep(message),
+                Event::Gathered(gathered) => {
+                    line.keep(gathered.as_message());
+                    self.shared.recycle(gathered);
                 }
                 Event::Pong(payload) => line.pongs.push(payload.into_owned()),
                 Event::Request(head) => answer(&mut line.connection, &mut self.shared, now, &head),
