@@ -402,7 +402,8 @@ impl<H: Handler> Engine<H> {
             if client.flags.lower(Flags::UNREAD) {
                 self.clients.queue_read(index);
             }
-            if state == State::Open {
+            // Before `on_open`, that was the response to an upgrade which was answered later.
+            if state == State::Open && self.clients.slab[index].flags.has(Flags::OPENED) {
                 self.call(index, |handler, clients, id| handler.on_drain(clients, id));
             }
         }

@@ -1,7 +1,7 @@
 //! Bugs that the simulator has found: one test for each.
 
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{Answer, ClientId, Clients, CloseReason, Config, Handler, Message, Request};
+use lariat::{Answer, ClientId, Clients, CloseReason, Config, Handler, Message, Request, TimerId, Upgrade};
 use std::time::Duration;
 
 struct Echo;
@@ -35,13 +35,33 @@ fn the_loop_sleeps_after_descriptors_had_run_out() {
     assert!(sim.turns() - turns < 1_000, "{} turns in an hour", sim.turns() - turns);
 }
 
-/// The application takes its time to answer, for ever.
-struct Undecided;
+/// The application takes its time to answer: until a timer comes, if one does.
+#[derive(Default)]
+struct Undecided {
+    calls: Vec<&'static str>,
+    asked: Vec<ClientId>,
+}
 
 impl Handler for Undecided {
     type Data = ();
-    fn on_request(&mut self, _: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
+
+    fn on_request(&mut self, _: &mut Clients<()>, id: ClientId, _: &Request<'_>) -> Answer {
+        self.asked.push(id);
         Answer::Later
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, _: u64) {
+        for id in self.asked.drain(..) {
+            clients.answer(id, Upgrade::new()).expect("it waits for the answer");
+        }
+    }
+
+    fn on_open(&mut self, _: &mut Clients<()>, _: ClientId) {
+        self.calls.push("on_open");
+    }
+
+    fn on_drain(&mut self, _: &mut Clients<()>, _: ClientId) {
+        self.calls.push("on_drain");
     }
 }
 
@@ -49,7 +69,7 @@ impl Handler for Undecided {
 /// reset, which may eat the response; and the end of the stream, if that had come, was not seen.
 #[test]
 fn what_came_before_the_answer_is_read_after_it() {
-    let mut sim = Simulation::new(1, Config::default(), Undecided);
+    let mut sim = Simulation::new(1, Config::default(), Undecided::default());
     let peer = sim.connect("/");
     sim.run_until_idle();
     peer.send_raw(b"impatience");
@@ -72,4 +92,17 @@ fn deadlines_hold_after_weeks_in_which_nothing_happened() {
     let peer = sim.connect_raw();
     sim.run_for(Duration::from_secs(11));
     assert!(peer.has_heard_end(), "the opening handshake should have taken too long");
+}
+
+/// With a low mark, the response itself was above it, and was written before `on_open` was called.
+#[test]
+fn nothing_is_told_of_a_client_before_it_is_open() {
+    let mut config = Config::default();
+    config.limits.high_water = 100;
+    let mut sim = Simulation::new(1, config, Undecided::default());
+    let peer = sim.connect("/");
+    sim.clients().set_timer(Duration::from_secs(1), 0);
+    sim.run_for(Duration::from_secs(2));
+    assert!(peer.is_open());
+    assert_eq!(sim.handler().calls.first(), Some(&"on_open"));
 }

@@ -2,6 +2,7 @@
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, Config, Handler, Message};
+use std::time::Duration;
 
 /// Answers those who ask, and hears everything.
 #[derive(Default)]
@@ -67,4 +68,19 @@ fn a_message_for_many_does_not_hold_up_the_others() {
     assert!(turns > 3, "{turns}: all in one turn");
     sim.run_until_idle();
     assert!(peers[..5_999].iter().all(|peer| peer.received_text() == ["news"]));
+}
+
+#[test]
+fn a_client_that_answers_stays_for_longer_than_ticks_count() {
+    let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
+    let mut config = Config::default();
+    (config.limits.ping_interval, config.limits.idle_timeout) = (Some(hour), Some(2 * hour));
+    let mut sim = Simulation::new(1, config, Listener::default());
+    let peer = sim.connect("/");
+    // Ticks wrap around after 49.7 days.
+    sim.run_for(110 * day);
+    assert!(peer.is_open());
+    peer.stop_reading();
+    sim.run_for(3 * hour);
+    assert_eq!(sim.clients().len(), 0, "and one that does not, does not");
 }

@@ -16,8 +16,8 @@ use run::run;
 use std::env;
 use std::time::{Duration, Instant};
 
-/// What a build with debug assertions does in some seconds.
-const SEEDS: u64 = 3_000;
+/// What takes some seconds.
+const SEEDS: u64 = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
 
 fn from_environment(name: &str) -> Option<u64> {
     env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))

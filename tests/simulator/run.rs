@@ -2,7 +2,7 @@
 
 use crate::application::{Application, Known, number_of_owned, numbered};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState, Takeover};
+use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState, Takeover, Timeout};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::time::Duration;
@@ -15,6 +15,8 @@ struct Actor {
     received: Vec<u32>,
     /// It has said something that is no WebSocket, or nothing that is.
     is_hostile: bool,
+    /// It has not read for a while.
+    has_stopped: bool,
     /// It has begun to end the conversation.
     has_ended: bool,
     /// It has closed its half without a Close frame, or broken the connection.
@@ -86,7 +88,7 @@ fn config(random: &mut StdRng) -> Config {
     limits.max_message = 8 << 10;
     limits.max_head = 1 << 10;
     limits.max_unsent = random.random_range(8..64) << 10;
-    limits.high_water = limits.max_unsent / random.random_range(1..8);
+    limits.high_water = [100, 1_000, limits.max_unsent][random.random_range(0..3)];
     limits.handshake_timeout = Duration::from_secs(3);
     limits.close_timeout = Duration::from_secs(2);
     limits.ping_interval = random.random_bool(0.7).then_some(Duration::from_secs(4));
@@ -94,7 +96,7 @@ fn config(random: &mut StdRng) -> Config {
     limits.message_timeout = random.random_bool(0.7).then_some(Duration::from_secs(5));
     limits.write_timeout = Some(Duration::from_secs(6));
     limits.max_lifetime = random.random_bool(0.2).then_some(Duration::from_secs(15));
-    match (&mut config.deflate, random.random_range(0..4)) {
+    match (&mut config.deflate, random.random_range(0..8)) {
         (Some(deflate), 0) => {
             deflate.threshold = 30;
             deflate.context_takeover = Takeover::Both;
@@ -162,8 +164,8 @@ impl Run {
 
     fn add(&mut self, peer: Peer, is_outgoing: bool, is_hostile: bool) {
         let (sent, received) = (Vec::new(), Vec::new());
-        let (has_ended, has_broken) = (false, false);
-        self.actors.push(Actor { peer, sent, received, is_hostile, has_ended, has_broken, is_outgoing });
+        let [has_stopped, has_ended, has_broken] = [false; 3];
+        self.actors.push(Actor { peer, sent, received, is_hostile, has_stopped, has_ended, has_broken, is_outgoing });
     }
 
     fn connect(&mut self) {
@@ -172,6 +174,13 @@ impl Run {
             _ => (self.sim.connect("/"), false),
         };
         self.add(peer, false, is_hostile);
+        if !is_hostile && self.random.random_bool(0.2) {
+            // It is so sure to be let in that it does not wait.
+            self.next += 1;
+            let last = self.actors.len() - 1;
+            self.actors[last].peer.send_raw(&frame(self.next));
+            self.actors[last].sent.push(self.next);
+        }
     }
 
     fn act_as_peer(&mut self) {
@@ -199,7 +208,10 @@ impl Run {
                 }
             }
             60..=64 => actor.peer.ping(b"?"),
-            65..=72 => actor.peer.stop_reading(),
+            65..=72 => {
+                actor.peer.stop_reading();
+                actor.has_stopped = true;
+            }
             73..=82 => actor.peer.resume_reading(),
             83..=86 => {
                 actor.peer.close(CloseCode::Normal, "bye");
@@ -249,9 +261,17 @@ impl Run {
         self.actors.iter_mut().for_each(Actor::receive);
     }
 
-    /// Those who are open have got everything, and we everything from them.
+    /// Those who are open have got everything, and we everything from them. Nobody is left on a threshold.
     fn judge_living(&mut self) {
         let mut open = 0;
+        for actor in &self.actors {
+            let state = actor.peer.ready_state();
+            let is_between = matches!(state, ReadyState::Connecting | ReadyState::Closing);
+            if is_between && !actor.is_hostile && !actor.has_broken && self.faults.half_close == 0.0 {
+                let known = actor.known(&self.sim);
+                self.wrongs.push(format!("{:?} is left {state:?}: {known:?}", actor.peer.addr()));
+            }
+        }
         for actor in &self.actors {
             let Some((id, known)) = actor.known(&self.sim) else { continue };
             if known.reason.is_some() || !known.opened {
@@ -324,6 +344,13 @@ impl Run {
             if said_goodbye && known.heard != actor.sent {
                 wrongs.push(format!("was heard {:?}, not {:?}", known.heard, actor.sent));
             }
+            // Nobody waited in vain for somebody who was there.
+            let is_patient = !actor.is_hostile && !actor.has_stopped && !actor.has_broken;
+            let is_undisturbed = self.faults.late == 0.0 && self.faults.half_close == 0.0;
+            let in_vain = matches!(reason, CloseReason::Timeout(Timeout::Close | Timeout::Write | Timeout::Message));
+            if is_patient && is_undisturbed && in_vain {
+                wrongs.push("but the peer was there".to_owned());
+            }
             // We have said goodbye, and the peer has answered: so it has all that came before.
             let was_clean = matches!(reason, CloseReason::Local(_)) && !actor.is_hostile && !actor.has_ended;
             if was_clean && actor.received != known.accepted {
@@ -362,6 +389,12 @@ impl Actor {
         let addr = Some(self.peer.addr());
         known.iter().find(|(_, known)| known.addr == addr && !known.is_outgoing)
     }
+}
+
+/// A masked frame with a message of this number.
+fn frame(number: u32) -> Vec<u8> {
+    let text = numbered(number, 3);
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
 /// Something that a server must be able to bear.

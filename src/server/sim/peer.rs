@@ -3,7 +3,7 @@
 use super::line::{Line, Marks};
 use super::network::{Network, NetworkRef, Stays};
 use crate::protocol::{
-    Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, State, Ticket, Upgrade,
+    Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, Role, State, Ticket, Upgrade,
 };
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -257,6 +257,8 @@ impl Network {
         line.collect(&mut self.shared, now);
         match line.connection.state() {
             State::Handshaking | State::Deciding | State::Open | State::Closing | State::Flushing => {}
+            // "The client SHOULD wait for the server to close the connection" (§7.1.1), and browsers do.
+            State::Draining if line.connection.role() == Role::Client => {}
             State::Draining => line.marks.set(Marks::FINISHES),
             State::Closed => {
                 line.marks.set(Marks::FINISHES);
