@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn only_the_codes_of_rfc_6455_7_4_travel() {
-        for code in 0..=u16::MAX {
+        let step = if cfg!(miri) { 97 } else { 1 };
+        for code in (0..=u16::MAX).step_by(step) {
             let allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
             assert_eq!(decode_body(&code.to_be_bytes()).is_ok(), allowed, "{code}");
         }

@@ -627,7 +627,8 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7239);
         let palette = b"for=\"\"\\\\,; []:1.0x_\xff\t";
         let proxies = [&b"for=\"203.0.113.7\";host=\"a\\\"b\", for=10.0.0.2"[..], b"203.0.113.7, 10.0.0.2"];
-        for round in 0..20_000 {
+        let rounds = if cfg!(miri) { 20 } else { 20_000 };
+        for round in 0..rounds {
             let written: Vec<u8> =
                 (0..random.random_range(0..24)).map(|_| palette[random.random_range(0..palette.len())]).collect();
             for (is_x, appended) in proxies.into_iter().enumerate() {

@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn every_length_and_every_cut_equals_the_definition_of_rfc_6455_5_3() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
-        for length in 0..70 {
+        let lengths = if cfg!(miri) { 0..35 } else { 0..70 };
+        for length in lengths {
             let plain: Vec<u8> = (0..length as u8).collect();
             let expected: Vec<u8> = plain.iter().enumerate().map(|(i, b)| b ^ key[i % 4]).collect();
             for cut in 0..=length {

@@ -6,6 +6,7 @@ use super::request::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::fmt;
 use std::io::Write;
+use std::net::Ipv6Addr;
 use tungstenite::handshake::derive_accept_key;
 
 /// What a client asks for.
@@ -76,8 +77,15 @@ impl Opening {
             headers: HeaderMap::new(),
             is_plain: false,
         };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok((opening, name, port))
+        let name = match authority.host().strip_prefix('[') {
+            None => authority.host(),
+            // Only an IPv6 address stands in brackets (RFC 3986 §3.2.2).
+            Some(rest) => rest
+                .strip_suffix(']')
+                .filter(|address| address.parse::<Ipv6Addr>().is_ok())
+                .ok_or(OpeningError::BadUrl)?,
+        };
+        Ok((opening, name.to_owned(), port))
     }
 
     /// Offers subprotocols, the preferred one first.
@@ -230,6 +238,9 @@ mod tests {
         assert_eq!(parsed("WS://example.org?x"), expect("example.org", "example.org", 80, "/?x"));
         assert_eq!(parsed("wss://example.org/").unwrap_err(), OpeningError::BadScheme);
         for bad in ["", "/echo", "ws://", "ws:///x", "ws://u:p@h/", "ws://h/#f", "ws://h:99999/", "ws://h/ x"] {
+            assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
+        }
+        for bad in ["ws://[]:9908", "ws://[host]/", "ws://[[::1]]/", "ws://[127.0.0.1]/", "ws://[::1/"] {
             assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
         }
     }

@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn valid_text_survives_every_cut() {
         let text = "aé€😀\u{0}\u{7f}\u{80}\u{7ff}\u{800}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff} κόσμε".repeat(9);
-        for size in 1..text.len() {
+        let step = if cfg!(miri) { 13 } else { 1 };
+        for size in (1..text.len()).step_by(step) {
             assert_eq!(in_pieces(text.as_bytes(), size).as_deref(), Ok(text.as_str()), "pieces of {size}");
         }
     }

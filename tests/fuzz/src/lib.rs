@@ -1,0 +1,436 @@
+//! What the targets of whole conversations have in common: one side with an application that does as it is told, and the
+//! other side, which must find no fault in what this one says.
+//!
+//! Each input is
+//!
+//! ```text
+//!  mode, limits, number of steps (1 byte each), steps, the peer's bytes
+//! ```
+
+use lariat::protocol::time::Tick;
+use lariat::protocol::{
+    Connection, Event, Gathered, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
+};
+use lariat::{CloseCode, CloseReason, Deflate, Limits, Message, Takeover};
+
+/// An input, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'d> {
+    mode: u8,
+    limits: u8,
+    /// What is done, one after the other.
+    pub steps: &'d [u8],
+    /// What the peer says.
+    pub bytes: &'d [u8],
+}
+
+impl<'d> Plan<'d> {
+    /// Takes an input apart.
+    pub fn new(data: &'d [u8]) -> Option<Plan<'d>> {
+        let [mode, limits, count, rest @ ..] = data else { return None };
+        let (steps, bytes) = rest.split_at(usize::from(*count).min(rest.len()));
+        Some(Plan { mode: *mode, limits: *limits, steps, bytes })
+    }
+
+    /// The same, with room for whatever is sent.
+    #[must_use]
+    pub fn with_room(self) -> Plan<'d> {
+        Plan { limits: self.limits & 0x3f, ..self }
+    }
+
+    /// Which side we are.
+    pub fn role(self) -> Role {
+        if self.mode & 1 == 0 { Role::Server } else { Role::Client }
+    }
+
+    /// The opening handshake is over when the peer's bytes begin.
+    pub fn is_open(self) -> bool {
+        self.mode & 2 == 0
+    }
+
+    fn deflate(self) -> Option<Deflate> {
+        let mut deflate = Deflate::default();
+        deflate.threshold = 20;
+        deflate.level = 1;
+        deflate.context_takeover = if self.mode & 8 == 0 { Takeover::Never } else { Takeover::Both };
+        (self.mode & 4 != 0).then_some(deflate)
+    }
+
+    /// Messages are handed out in pieces, from the first one on.
+    fn in_pieces(self) -> bool {
+        self.mode & 16 != 0
+    }
+
+    /// The application answers requests when everything that was read has been handled.
+    fn answers_late(self) -> bool {
+        self.mode & 32 != 0
+    }
+
+    /// The application sends every message back.
+    fn echoes(self) -> bool {
+        self.mode & 64 != 0
+    }
+
+    /// Traces are recorded.
+    fn is_traced(self) -> bool {
+        self.mode & 128 != 0
+    }
+
+    fn limits(self) -> Limits {
+        let mut limits = Limits::default();
+        limits.max_message = [1 << 20, 0, 125, 4_000][usize::from(self.limits & 3)];
+        limits.max_fragments = [1 << 17, 1, 3, 100][usize::from(self.limits >> 2 & 3)];
+        limits.max_head = [8 << 10, 200, 300, 1_000][usize::from(self.limits >> 4 & 3)];
+        limits.max_unsent = [1 << 30, 0, 300, 10_000][usize::from(self.limits >> 6)];
+        limits
+    }
+}
+
+/// What has been seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A request.
+    Request(Vec<u8>),
+    /// The other side has accepted.
+    Opened(Option<String>),
+    /// A whole message, and whether it is text.
+    Message(bool, Vec<u8>),
+    /// A ping.
+    Ping(Vec<u8>),
+    /// A pong.
+    Pong(Vec<u8>),
+}
+
+/// One side of a conversation.
+pub struct Side<'d> {
+    plan: Plan<'d>,
+    /// The conversation.
+    pub connection: Connection,
+    shared: Shared,
+    /// The time.
+    pub now: Tick,
+    /// What has been seen, in order.
+    pub seen: Vec<Seen>,
+    /// What the application does at each event.
+    reactions: &'d [u8],
+    reacted: usize,
+    /// The pieces of a message that has not ended.
+    pieces: Option<(bool, Vec<u8>)>,
+    ticket: Option<(Ticket, bool)>,
+    /// What the application began to send in pieces has not ended.
+    is_sending: bool,
+    /// What the other side has not read.
+    unread: Vec<u8>,
+    /// Why it ended.
+    pub reason: Option<CloseReason>,
+    /// Bytes that were received, decompressed, and sent by the application.
+    cause: usize,
+    rank: u8,
+}
+
+/// A line that the application sends: large enough to be compressed.
+const LINE: &str = "The quick brown fox jumps over the lazy dog, κόσμε. The quick brown fox, again.";
+
+/// Large enough to be shared by several receivers.
+const BLOCK: [u8; 3_000] = [0x5a; 3_000];
+
+impl<'d> Side<'d> {
+    /// As the plan says, with what the application does at each event; and the other side, if the opening handshake is over.
+    pub fn new(plan: Plan<'d>, reactions: &'d [u8]) -> (Side<'d>, Option<Side<'d>>) {
+        let role = plan.role();
+        let mut side = Side::one(plan, role, plan.limits(), reactions);
+        if !plan.is_open() {
+            return (side, None);
+        }
+        let other_role = if role == Role::Server { Role::Client } else { Role::Server };
+        // It takes everything, says nothing unasked, and does not wait.
+        let mut limits = Limits::default();
+        (limits.max_message, limits.max_fragments, limits.ping_interval) = (usize::MAX, u32::MAX, None);
+        (limits.idle_timeout, limits.message_timeout, limits.write_timeout) = (None, None, None);
+        let plain = Plan { mode: plan.mode & 0b1100, ..plan };
+        let mut other = Side::one(plain, other_role, limits, &[]);
+        for _ in 0..2 {
+            side.flush(usize::MAX);
+            other.receive(&side.take_unread());
+            other.flush(usize::MAX);
+            side.receive(&other.take_unread());
+            side.settle();
+        }
+        assert_eq!((side.connection.state(), other.connection.state()), (State::Open, State::Open));
+        assert_eq!(side.connection.memory(), 0, "an idle conversation owns no buffer");
+        side.seen.clear();
+        (side.reactions, side.reacted) = (reactions, 0);
+        side.connection.receive_in_pieces(plan.in_pieces());
+        (side, Some(other))
+    }
+
+    fn one(plan: Plan<'d>, role: Role, mut limits: Limits, reactions: &'d [u8]) -> Side<'d> {
+        if plan.is_open() {
+            limits.max_head = limits.max_head.max(1_000);
+        }
+        let now = Tick::from_millis(u32::MAX - 70_000);
+        let mut shared = Shared::with_seed(limits, 7).with_deflate(plan.deflate());
+        let mut connection = match role {
+            Role::Server => Connection::new(role, now),
+            Role::Client => {
+                let (mut opening, _, _) = Opening::parse("ws://localhost/").expect("a URL");
+                opening.offer(&["chat".to_owned()]).expect("a token");
+                Connection::connect(&mut shared, now, &opening)
+            }
+        };
+        connection.trace(plan.is_traced().then_some(1));
+        Side {
+            plan,
+            connection,
+            shared,
+            now,
+            seen: Vec::new(),
+            reactions: if plan.is_open() { &[] } else { reactions },
+            reacted: 0,
+            pieces: None,
+            ticket: None,
+            is_sending: false,
+            unread: Vec::new(),
+            reason: None,
+            cause: 0,
+            rank: 0,
+        }
+    }
+
+    /// One read.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.cause += bytes.len();
+        let mut buffer = bytes.to_vec();
+        let mut input = Input::new(&mut buffer);
+        while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
+            self.handle(event);
+            self.check();
+        }
+        assert!(input.is_empty(), "None means that everything has been handled");
+        self.check();
+    }
+
+    /// A late answer, and what has been held until then.
+    pub fn settle(&mut self) {
+        if let Some((ticket, is_upgrade)) = self.ticket.take() {
+            self.answer(ticket, is_upgrade);
+            let held = self.connection.take_held(&mut self.shared);
+            self.receive(&held);
+        }
+    }
+
+    fn handle(&mut self, event: Event<'_>) {
+        let seen = match event {
+            Event::Request(head) => {
+                match Request::parse(&head) {
+                    Ok(request) => {
+                        let (ticket, is_upgrade) = (Ticket::new(&request), request.is_upgrade());
+                        if self.plan.answers_late() {
+                            self.ticket = Some((ticket, is_upgrade));
+                        } else {
+                            self.answer(ticket, is_upgrade);
+                        }
+                    }
+                    Err(rejection) => {
+                        self.connection.reject(&mut self.shared, self.now, &Ticket::unreadable(), rejection);
+                    }
+                }
+                // Compared, not looked at.
+                self.seen.push(Seen::Request(head.into_owned()));
+                return;
+            }
+            Event::Opened(subprotocol) => Seen::Opened(subprotocol),
+            Event::Message(message) => self.message(message, Position::Whole).expect("a whole message"),
+            Event::Gathered(gathered) => self.gathered(gathered, Position::Whole).expect("a whole message"),
+            Event::Piece(piece, position) => match self.gathered(piece, position) {
+                Some(seen) => seen,
+                None => return,
+            },
+            Event::Ping(payload) => Seen::Ping(payload.into_owned()),
+            Event::Pong(payload) => Seen::Pong(payload.into_owned()),
+        };
+        let echo = match (&seen, self.plan.echoes()) {
+            (Seen::Message(is_text, bytes), true) => Some((*is_text, bytes.clone())),
+            (_, _) => None,
+        };
+        self.seen.push(seen);
+        if let Some((is_text, bytes)) = echo {
+            let text = is_text.then(|| std::str::from_utf8(&bytes).expect("text is UTF-8"));
+            self.send(text.map_or(Message::Binary(&bytes), Message::Text));
+        }
+        if let Some(reaction) = self.reactions.get(self.reacted) {
+            self.reacted += 1;
+            self.act(*reaction);
+        }
+    }
+
+    /// What has a buffer of its own, which is used again.
+    fn gathered(&mut self, gathered: Gathered, position: Position) -> Option<Seen> {
+        let seen = self.message(gathered.as_message(), position);
+        self.shared.recycle(gathered);
+        seen
+    }
+
+    /// Puts pieces together.
+    fn message(&mut self, message: Message<'_>, position: Position) -> Option<Seen> {
+        assert_eq!(position.begins(), self.pieces.is_none(), "{position:?}");
+        let (is_text, mut bytes) = self.pieces.take().unwrap_or((message.as_text().is_some(), Vec::new()));
+        assert_eq!(is_text, message.as_text().is_some());
+        bytes.extend_from_slice(message.as_bytes());
+        // It may have come compressed, and its buffer is used again.
+        self.cause += message.as_bytes().len();
+        if position.ends() {
+            return Some(Seen::Message(is_text, bytes));
+        }
+        self.pieces = Some((is_text, bytes));
+        None
+    }
+
+    fn answer(&mut self, ticket: Ticket, is_upgrade: bool) {
+        let answer = match is_upgrade {
+            true => Upgrade::new().into(),
+            false => lariat::http::StatusCode::NOT_FOUND.into(),
+        };
+        self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a good answer");
+        self.connection.receive_in_pieces(self.plan.in_pieces());
+    }
+
+    fn send(&mut self, message: Message<'_>) {
+        self.cause += message.as_bytes().len() + 14;
+        let outcome = self.connection.send(&mut self.shared, message);
+        assert!(outcome.is_err() || self.connection.state() == State::Open);
+    }
+
+    fn send_piece(&mut self, piece: &str, position: Position) {
+        self.cause += piece.len() + 14;
+        let outcome = self.connection.send_piece(&mut self.shared, Message::Text(piece), position);
+        if outcome.is_ok() {
+            assert_eq!(position.begins(), !self.is_sending);
+            self.is_sending = !position.ends();
+        }
+    }
+
+    /// The application does something.
+    pub fn act(&mut self, what: u8) {
+        match what % 16 {
+            0 => self.send(Message::Text(LINE)),
+            1 => self.send(Message::Text("hi")),
+            2 => self.send(Message::Binary(&BLOCK)),
+            3 => self.send(Message::Binary(&[])),
+            4 => {
+                self.cause += LINE.len() + 14;
+                let _ = self.connection.ping(&mut self.shared, LINE.as_bytes());
+            }
+            5 => {
+                self.cause += 140;
+                let _ = self.connection.close(&mut self.shared, self.now, CloseCode::Normal, LINE);
+            }
+            6 => {
+                let code = CloseCode::from(990 + u16::from(what));
+                let _ = self.connection.close(&mut self.shared, self.now, code, "");
+            }
+            7 => self.connection.receive_in_pieces(true),
+            8 => self.connection.receive_in_pieces(false),
+            9 => self.send_piece("beg", Position::First),
+            10 => self.send_piece("", Position::Middle),
+            11 => self.send_piece("end", Position::Last),
+            12 => self.send_piece(LINE, Position::Whole),
+            13 => {
+                self.cause += BLOCK.len() + 14;
+                let prepared = Prepared::new(Message::Binary(&BLOCK));
+                let _ = self.connection.send_prepared(&mut self.shared, &prepared);
+            }
+            14 => {
+                self.cause += LINE.len() + 14;
+                let _ = self.connection.send_prepared(&mut self.shared, &Prepared::new(Message::Text(LINE)));
+            }
+            _ => {}
+        }
+        self.check();
+    }
+
+    /// Carries at most so many bytes away; none: the peer takes nothing.
+    pub fn flush(&mut self, mut most: usize) {
+        loop {
+            let output = self.connection.output(&mut self.shared);
+            assert_eq!(output.is_empty(), self.connection.buffered_amount() == 0);
+            let count = output.len().min(most);
+            self.unread.extend_from_slice(&output[..count]);
+            most -= count;
+            self.connection.sent(&mut self.shared, self.now, count);
+            self.check();
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
+    /// What has been carried away since the last time.
+    pub fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, millis: u32) {
+        self.now = Tick::from_millis(self.now.millis().wrapping_add(millis));
+        self.cause += 256;
+        self.connection.handle_timeout(&mut self.shared, self.now);
+        let deadline = self.connection.deadline(&self.shared.limits, self.now);
+        assert!(deadline.is_none_or(|deadline| !deadline.is_due(self.now)), "nothing has become of {deadline:?}");
+        self.check();
+    }
+
+    /// The peer's FIN.
+    pub fn eof(&mut self) {
+        self.connection.receive_eof(&mut self.shared, self.now);
+        self.check();
+    }
+
+    /// The connection breaks.
+    pub fn end(&mut self) {
+        self.connection.end(&mut self.shared, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(self.connection.state(), State::Closed);
+        self.check();
+        assert_eq!(self.connection.memory(), 0);
+        assert_eq!(self.shared.context_bytes(), 0);
+        assert!(self.reason.is_some());
+    }
+
+    /// What holds at any time.
+    fn check(&mut self) {
+        let state = self.connection.state();
+        let rank = state as u8;
+        assert!(rank >= self.rank, "no way leads back to {state:?}");
+        self.rank = rank;
+        let is_closed = state == State::Closed;
+        if is_closed {
+            match self.connection.take_close_reason() {
+                Some(reason) => assert_eq!(self.reason.replace(reason), None, "two reasons"),
+                None => assert!(self.reason.is_some(), "no reason"),
+            }
+        } else {
+            assert_eq!(self.reason, None);
+        }
+        let memory = self.connection.memory();
+        let (limits, pongs) = (&self.shared.limits, 1_024);
+        assert!(memory <= 4 * self.cause + pongs + limits.max_head.min(4 * self.cause), "{memory} for {}", self.cause);
+        let is_over = matches!(state, State::Draining | State::Flushing | State::Closed);
+        assert!(!is_over || self.connection.buffered_amount() > 0 || memory == 0, "{memory} bytes in {state:?}");
+        assert!(!is_closed || self.connection.deadline(limits, self.now).is_none());
+        let most_spare = 4 * (128 << 10) + (64 << 10) + (1 << 20);
+        assert!(self.shared.memory() <= most_spare + (64 << 10) + 4 * self.cause, "{}", self.shared.memory());
+        if self.shared.has_traces() {
+            assert!(self.plan.is_traced());
+            self.shared.take_traces();
+        }
+    }
+}
+
+/// The other side finds no fault in this one.
+pub fn agrees(mut other: Side<'_>, said: &[u8]) {
+    other.receive(said);
+    other.flush(usize::MAX);
+    other.eof();
+    other.end();
+    assert!(!matches!(other.reason, Some(CloseReason::Protocol(_))), "{:?} in {}", other.reason, said.escape_ascii());
+}
