@@ -10,7 +10,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const TOTAL_TIMEOUT_MS = 60_000;
+const TOTAL_TIMEOUT_MS = 150_000;
 const STEP_TIMEOUT_MS = 10_000;
 const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
 const ARGUMENTS = [
@@ -53,7 +53,7 @@ async function run() {
     executablePath: CHROMIUM,
     args: [...ARGUMENTS, noNames],
     env: { ...process.env, HOME: temporary, XDG_CONFIG_HOME: temporary, XDG_CACHE_HOME: temporary },
-    timeout: STEP_TIMEOUT_MS * 2,
+    timeout: STEP_TIMEOUT_MS * 6,
   }).catch((error) => {
     throw new Error(`${CHROMIUM} did not start; CHROMIUM=/path/to/chromium names another (${firstLine(error)})`);
   });
