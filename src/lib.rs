@@ -47,7 +47,8 @@
 //!
 //! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`] composes one of
 //! several; a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can be turned by a host's own
-//! loop. [`Config`] has every limit and timeout.
+//! loop. [`Config`] has every limit and timeout. With the feature `sim`, `lariat::sim` tests an application without
+//! sockets and sleeps.
 
 #![forbid(unsafe_code)]
 
