@@ -146,6 +146,7 @@ impl Config {
             ("limits.idle_timeout", limits.idle_timeout),
             ("limits.message_timeout", limits.message_timeout),
             ("limits.write_timeout", limits.write_timeout),
+            ("limits.max_lifetime", limits.max_lifetime),
         ];
         for (field, timeout) in timeouts {
             if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1) || timeout > LONGEST) {
