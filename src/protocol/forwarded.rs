@@ -592,7 +592,7 @@ mod tests {
 
     #[test]
     fn a_client_cannot_reach_what_a_proxy_appends() {
-        for forged in [
+        let forgeries = [
             "for=6.6.6.6",
             "for=10.0.0.9",
             "for=\"",
@@ -606,7 +606,8 @@ mod tests {
             ";",
             ",",
             "for=6.6.6.6;",
-        ] {
+        ];
+        for forged in forgeries.into_iter().step_by(if cfg!(miri) { 4 } else { 1 }) {
             for appended in [
                 "for=203.0.113.7",
                 "for=\"203.0.113.7:1\"",
@@ -627,7 +628,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7239);
         let palette = b"for=\"\"\\\\,; []:1.0x_\xff\t";
         let proxies = [&b"for=\"203.0.113.7\";host=\"a\\\"b\", for=10.0.0.2"[..], b"203.0.113.7, 10.0.0.2"];
-        let rounds = if cfg!(miri) { 20 } else { 20_000 };
+        let rounds = if cfg!(miri) { 5 } else { 20_000 };
         for round in 0..rounds {
             let written: Vec<u8> =
                 (0..random.random_range(0..24)).map(|_| palette[random.random_range(0..palette.len())]).collect();

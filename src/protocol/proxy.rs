@@ -401,7 +401,8 @@ mod tests {
     #[test]
     fn good_headers_need_each_of_their_bytes_and_no_others() {
         for (bytes, header) in good_headers() {
-            for cut in 0..bytes.len() {
+            let step = if cfg!(miri) { 1 + bytes.len() / 20 } else { 1 };
+            for cut in (0..bytes.len()).step_by(step) {
                 assert_eq!(decode(&bytes[..cut]), Ok(None), "{header:?} cut at {cut}");
             }
             assert_eq!(decode(&bytes), Ok(Some((header, bytes.len()))));
@@ -541,7 +542,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(7);
         let good = good_headers();
         let palette = b"PROXY TCP46UNKNOWN 0123456789abcdef:.\r\n\0\x11\x20\x21\xff";
-        let rounds = if cfg!(miri) { 10 } else { 3_000 };
+        let rounds = if cfg!(miri) { 3 } else { 3_000 };
         for _ in 0..rounds {
             let mut bytes = good[random.random_range(0..good.len())].0.clone();
             bytes.truncate(300);
