@@ -53,11 +53,6 @@ impl Outbox {
         self.own.len() - self.written + self.shared_unsent
     }
 
-    /// Whether all has been written.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Bytes of memory that this outbox takes, shared frames not counted.
     pub fn memory(&self) -> usize {
         size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
@@ -149,15 +144,21 @@ impl Outbox {
     }
 
     /// Forgets everything but keeps the buffer.
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.own.clear();
         self.written = 0;
         if !self.shared.is_empty() {
-            self.shared.clear();
+            self.clear_shared();
         }
+        self.stalled = None;
+    }
+
+    #[inline(never)]
+    fn clear_shared(&mut self) {
+        self.shared.clear();
         self.shared_written = 0;
         self.shared_unsent = 0;
-        self.stalled = None;
     }
 
     /// Gives the room of what has been written to what is still to come, once it is more than half.
@@ -199,7 +200,7 @@ mod tests {
                 outbox.advance(count);
                 assert_eq!(outbox.len(), expected.len() - received.len());
             }
-            while !outbox.is_empty() {
+            while outbox.len() > 0 {
                 let next = outbox.next(&mut joined);
                 let count = next.len().min(step);
                 received.extend_from_slice(&next[..count]);

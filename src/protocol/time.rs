@@ -66,14 +66,20 @@ impl Epoch {
 
     /// The tick at `now`: whole milliseconds that have passed.
     pub fn tick(self, now: Instant) -> Tick {
-        Tick(now.saturating_duration_since(self.0).as_millis() as u32)
+        Tick(whole_millis(now.saturating_duration_since(self.0)))
     }
 
-    /// When the tick `due` begins, seen from `now`; `now` itself if it has begun.
-    pub fn instant(self, due: Tick, now: Instant) -> Instant {
-        let begun = now.saturating_duration_since(self.0).subsec_nanos() % 1_000_000;
-        now + due.since(self.tick(now)).saturating_sub(Duration::from_nanos(begun.into()))
+    /// How long it is from `now` until the tick `due` begins; nothing if it has begun.
+    pub fn until(self, due: Tick, now: Instant) -> Duration {
+        let elapsed = now.saturating_duration_since(self.0);
+        let begun = Duration::from_nanos((elapsed.subsec_nanos() % 1_000_000).into());
+        due.since(Tick(whole_millis(elapsed))).saturating_sub(begun)
     }
+}
+
+/// Modulo 2³², and without the 128 bits of [`Duration::as_millis`].
+const fn whole_millis(elapsed: Duration) -> u32 {
+    (elapsed.as_secs() as u32).wrapping_mul(1_000).wrapping_add(elapsed.subsec_millis())
 }
 
 #[cfg(test)]
@@ -98,9 +104,9 @@ mod tests {
         let (start, micros) = (Instant::now(), Duration::from_micros);
         let (epoch, now) = (Epoch::new(start), start + micros(10_700));
         assert_eq!(epoch.tick(now), Tick(10));
-        assert_eq!(epoch.instant(Tick(13), now), start + micros(13_000));
-        assert_eq!(epoch.instant(Tick(10), now), now);
-        assert_eq!(epoch.instant(Tick(5), now), now);
+        assert_eq!(epoch.until(Tick(13), now), micros(2_300));
+        assert_eq!(epoch.until(Tick(10), now), Duration::ZERO);
+        assert_eq!(epoch.until(Tick(5), now), Duration::ZERO);
     }
 
     #[test]

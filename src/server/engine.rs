@@ -123,20 +123,22 @@ impl<H: Handler> Engine<H> {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         for _ in 0..self.clients.readable.len() {
             let Some(index) = self.clients.readable.pop_front() else { break };
-            let is_queued =
-                self.clients.slab.get_mut(index as usize).map(|client| client.flags.lower(Flags::READ_QUEUED));
-            // Otherwise its slot has been freed since.
-            if is_queued == Some(true) {
-                self.read_client(index as usize, &mut buffer);
-                self.tell_traces();
-            }
+            self.read_client(index as usize, &mut buffer);
+            self.tell_traces();
         }
         self.read_buffer = buffer;
     }
 
     fn read_client(&mut self, index: usize, buffer: &mut [u8]) {
         let now = self.clients.now;
-        self.resume(index);
+        let Some(client) = self.clients.slab.get_mut(index) else { return };
+        if !client.flags.lower(Flags::READ_QUEUED) {
+            // Its slot has been freed since, and filled again.
+            return;
+        }
+        if !client.flags.has(Flags::OPENED) {
+            self.resume(index);
+        }
         let client = &mut self.clients.slab[index];
         let may_read = match client.connection.state() {
             State::Closed => return,
@@ -151,11 +153,12 @@ impl<H: Handler> Engine<H> {
         match client.socket.read(buffer) {
             Ok(0) => client.connection.receive_eof(&mut self.clients.shared, now),
             Ok(count) => {
+                let flags = client.flags;
                 // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
-                if count == buffer.len() || client.flags.has(Flags::READ_CLOSED) {
+                if count == buffer.len() || flags.has(Flags::READ_CLOSED) {
                     self.clients.queue_read(index);
                 }
-                if self.clients.slab[index].flags.has(Flags::PROXIED) {
+                if flags.has(Flags::PROXIED) {
                     self.receive_proxied(index, &buffer[..count]);
                 } else {
                     self.deliver(index, &mut buffer[..count]);
@@ -349,17 +352,16 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn flush(&mut self) {
         for _ in 0..self.clients.writable.len().min(WRITES_PER_TURN) {
             let Some(index) = self.clients.writable.pop_front() else { break };
-            let index = index as usize;
-            let is_queued = self.clients.slab.get_mut(index).map(|client| client.flags.lower(Flags::WRITE_QUEUED));
-            if is_queued == Some(true) {
-                self.write_client(index);
-            }
+            self.write_client(index as usize);
         }
     }
 
     fn write_client(&mut self, index: usize) {
         let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let client = &mut self.clients.slab[index];
+        let Some(client) = self.clients.slab.get_mut(index) else { return };
+        if !client.flags.lower(Flags::WRITE_QUEUED) {
+            return;
+        }
         client.is_above(shared.limits.high_water);
         let output = client.connection.output(shared);
         let length = output.len();
@@ -381,19 +383,21 @@ impl<H: Handler> Engine<H> {
                 },
             }
         }
-        self.wrote(index);
+        let client = &self.clients.slab[index];
+        if client.connection.buffered_amount() > 0
+            || !client.connection.is_flowing()
+            || client.flags.has(Flags::HIGH_WATER)
+        {
+            self.wrote(index);
+        }
     }
 
     /// What follows from a client's output having become less.
-    #[inline]
     fn wrote(&mut self, index: usize) {
         let high_water = self.clients.shared.limits.high_water;
         let client = &mut self.clients.slab[index];
         let buffered = client.connection.buffered_amount();
         let state = client.connection.state();
-        if buffered == 0 && state == State::Open && !client.flags.has(Flags::HIGH_WATER) {
-            return;
-        }
         if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
             // The peer may have closed already; then there is nothing to shut.
             let _ = client.socket.shutdown_write();
@@ -427,10 +431,15 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Tells what has happened to those who are traced.
+    #[inline]
     pub(crate) fn tell_traces(&mut self) {
-        if !self.clients.shared.has_traces() {
-            return;
+        if self.clients.shared.has_traces() {
+            self.tell_each_trace();
         }
+    }
+
+    #[cold]
+    fn tell_each_trace(&mut self) {
         for (label, trace) in self.clients.shared.take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");

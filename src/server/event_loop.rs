@@ -130,7 +130,7 @@ impl<H: Handler> EventLoop<H> {
         if self.has_work() {
             return Some(self.now);
         }
-        self.next_due().map(|due| self.epoch.instant(due, self.now))
+        self.next_due().map(|due| self.now + self.epoch.until(due, self.now))
     }
 
     /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
@@ -178,12 +178,11 @@ impl<H: Handler> EventLoop<H> {
 
     /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = match self.next_deadline() {
-            Some(due) => {
-                let left = due.saturating_duration_since(if self.has_work() { due } else { self.poller.now() });
-                Some(timeout.map_or(left, |timeout| timeout.min(left)))
-            }
-            None => timeout,
+        let timeout = if self.has_work() {
+            Some(Duration::ZERO)
+        } else {
+            let due = self.next_due().map(|due| self.epoch.until(due, self.poller.now()));
+            due.into_iter().chain(timeout).min()
         };
         let (engine, listeners) = (&mut self.engine, &mut self.listeners);
         let mut is_woken = false;

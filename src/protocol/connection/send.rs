@@ -141,24 +141,20 @@ impl<X: Default> Connection<X> {
     /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes nothing now.
     #[inline]
     pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
-        let Some(outbox) = &mut self.outbox else { return };
-        outbox.advance(count);
-        if outbox.is_empty() {
-            if let Some(outbox) = self.outbox.take() {
-                shared.give_outbox(outbox);
-            }
-        } else if count > 0 || outbox.stalled.is_none() {
-            outbox.stalled = Some(now);
+        if let Some(outbox) = self.outbox.take_if(|outbox| outbox.len() == count) {
+            shared.give_outbox(outbox);
         }
-        match self.state {
-            State::Draining | State::Flushing if count > 0 => {
-                self.since = now;
-                if self.state == State::Flushing && self.outbox.is_none() {
-                    self.end(shared, CloseReason::Eof);
-                }
+        if let Some(outbox) = &mut self.outbox {
+            outbox.advance(count);
+            if count > 0 || outbox.stalled.is_none() {
+                outbox.stalled = Some(now);
             }
-            State::Handshaking | State::Deciding | State::Open | State::Closing => {}
-            State::Draining | State::Flushing | State::Closed => {}
+        }
+        if count > 0 && matches!(self.state, State::Draining | State::Flushing) {
+            self.since = now;
+            if self.state == State::Flushing && self.outbox.is_none() {
+                self.end(shared, CloseReason::Eof);
+            }
         }
     }
 }

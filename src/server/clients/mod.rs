@@ -327,7 +327,19 @@ impl<D> Clients<D> {
 
     /// Brings the queues and the deadline of a client up to its state. To be called when something may have
     /// changed it.
+    #[inline]
     pub(crate) fn settle(&mut self, index: usize) {
+        let client = &mut self.slab[index];
+        if client.deadline.due().is_none() || !client.connection.is_flowing() {
+            self.settle_state(index);
+        } else if client.connection.buffered_amount() > 0 && client.flags.raise_to_write() {
+            // All of its deadlines move away with each byte that it hears.
+            self.writable.push_back(index as u32);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
         if state == State::Draining && client.flags.lower(Flags::UNREAD) {
@@ -355,10 +367,6 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let client = &self.slab[index];
-        if client.deadline.due().is_some() && client.connection.is_flowing() {
-            // All of its deadlines move away with each byte that it hears.
-            return;
-        }
         let Some(due) = client.connection.deadline(&self.shared.limits, self.now) else { return };
         if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
