@@ -161,10 +161,18 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 #[cfg(not(target_os = "linux"))]
                 stream.set_nodelay(true)?;
+                // Where there is no MSG_NOSIGNAL, the socket itself says that it raises no SIGPIPE.
+                #[cfg(target_vendor = "apple")]
+                socket2::SockRef::from(&stream).set_nosigpipe(true)?;
                 Ok(Socket::Tcp(stream))
             }
             #[cfg(unix)]
-            ListeningSocket::Unix(listener, _) => listener.accept().map(|(stream, _)| Socket::Unix(stream)),
+            ListeningSocket::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                #[cfg(target_vendor = "apple")]
+                socket2::SockRef::from(&stream).set_nosigpipe(true)?;
+                Ok(Socket::Unix(stream))
+            }
             #[cfg(feature = "sim")]
             ListeningSocket::Simulated(backlog) => backlog.accept(),
         }

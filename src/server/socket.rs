@@ -27,6 +27,8 @@ impl Socket {
     pub(crate) fn connect(addr: SocketAddr) -> io::Result<Socket> {
         let stream = mio::net::TcpStream::connect(addr)?;
         stream.set_nodelay(true)?;
+        #[cfg(target_vendor = "apple")]
+        socket2::SockRef::from(&stream).set_nosigpipe(true)?;
         Ok(Socket::Tcp(stream))
     }
 
