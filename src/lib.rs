@@ -68,14 +68,15 @@ pub mod site;
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
-    Answer, CloseReason, Deflate, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
-    Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Flow, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
+    Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 pub use server::sim;
 pub use server::{
-    ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Drain, EventLoop, ForwardedHeader,
-    Handler, ListenOptions, LocalAddr, Outcome, Remote, RemoteError, Router, Server, TimerId,
+    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Rates, Remote,
+    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
 pub use tungstenite::Message as OwnedMessage;
 pub use tungstenite::protocol::CloseFrame;

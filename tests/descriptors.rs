@@ -19,7 +19,7 @@ fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut Even
     }
 }
 
-/// Newcomers are hung up on instead of left in the dark, those who are here are served, the loop does not spin,
+/// Newcomers are answered with 503 instead of left in the dark, those who are here are served, the loop does not spin,
 /// and when there are descriptors again, newcomers are welcome.
 #[test]
 fn running_out_of_descriptors_harms_newcomers_only() {
@@ -39,8 +39,13 @@ fn running_out_of_descriptors_harms_newcomers_only() {
     let holes: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
     event_loop.turn(Some(WAIT)).expect("the poller works");
     for newcomer in &mut newcomers {
+        let response = newcomer.response();
+        assert_eq!((response.status(), response.header("retry-after")), (503, Some("5")));
         newcomer.expect_gone();
     }
+    let stats = event_loop.stats();
+    assert_eq!((stats.turned_away, stats.connections.open), (10, 1));
+    assert!(stats.accept_errors >= 1);
     old.send(&text("still here"));
     old.stream.get_ref().set_nonblocking(true).expect("non-blocking");
     turn_until(&mut event_loop, |_| old.stream.get_ref().peek(&mut [0; 100]).is_ok());

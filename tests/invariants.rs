@@ -318,7 +318,12 @@ fn the_loop_never_sees_a_frame() {
 #[test]
 fn only_the_end_of_a_turn_writes_and_removes() {
     let sources = sources();
-    assert_eq!(callers(&sources, "socket", "write"), ["server/engine.rs"]);
+    let writers = callers(&sources, "socket", "write");
+    assert_eq!(
+        writers,
+        ["server/engine.rs", "server/listener.rs"],
+        "and to those who are turned away before they are clients"
+    );
     assert_eq!(callers(&sources, "slab", "remove"), ["server/clients/mod.rs"], "`Clients::remove`, which `reap` calls");
 }
 

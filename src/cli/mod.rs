@@ -8,6 +8,7 @@
 
 mod listen;
 mod serve;
+mod status;
 mod units;
 
 use clap::{Parser, Subcommand};

@@ -1,8 +1,11 @@
 //! `lariat serve`: the site, until a signal comes.
 
+use super::status::StatusLine;
 use super::{Failure, listen, units};
-use crate::{Block, Config, Drain, ListenOptions, LocalAddr, Server, Takeover, site};
-use std::io::Write;
+use crate::{
+    Block, Config, Drain, EventLoop, Excess, Handler, ListenOptions, LocalAddr, Outcome, Server, Takeover, site,
+};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -18,6 +21,25 @@ pub(super) struct Options {
     /// The most connections at a time; more get 503 [default: as many as there are descriptors]
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
+    /// The most bytes that all clients together may hold; near it, those who hold most are not read any more, at it they are
+    /// closed with 1013
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
+    memory_budget: usize,
+    /// The most connections of one address at a time (of IPv6: of one /64 network); more get 429
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<u32>,
+    /// The most opening handshakes in a second; more get 503
+    #[arg(long, value_name = "N")]
+    max_handshakes_per_second: Option<u32>,
+    /// The most messages of a client in a second; those who send more are delayed
+    #[arg(long, value_name = "N")]
+    max_messages_per_second: Option<u32>,
+    /// The most bytes of a client in a second; those who send more are delayed
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    max_bytes_per_second: Option<usize>,
+    /// Close those with 1008 who send more than they may, instead of delaying them
+    #[arg(long)]
+    close_excess: bool,
     /// Do not compress messages, whatever clients offer
     #[arg(long)]
     no_deflate: bool,
@@ -35,20 +57,50 @@ pub(super) struct Options {
 /// Beyond the largest message, what may wait for a client that reads slowly.
 const SLACK: usize = 4 << 20;
 
+impl Options {
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.limits.max_message = self.max_message;
+        config.limits.max_unsent = self.max_message.saturating_add(SLACK);
+        config.memory_budget = self.memory_budget;
+        config.max_connections = self.max_connections;
+        config.max_connections_per_address = self.max_connections_per_address;
+        config.handshakes_per_second = self.max_handshakes_per_second;
+        config.rates.messages_per_second = self.max_messages_per_second;
+        config.rates.bytes_per_second = self.max_bytes_per_second.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        config.rates.excess = if self.close_excess { Excess::Close } else { Excess::Delay };
+        if self.no_deflate {
+            config.deflate = None;
+        }
+        if let (Some(size), Some(deflate)) = (self.deflate_contexts, &mut config.deflate) {
+            deflate.context_takeover = Takeover::Both;
+            deflate.max_context_bytes = size;
+        }
+        config.trusted_proxies = self.trust_proxy.iter().copied().collect();
+        config
+    }
+
+    /// What contradicts itself, in the words of the command line.
+    fn check(&self, config: &Config) -> Result<(), Failure> {
+        let mut roomy = config.clone();
+        roomy.memory_budget = usize::MAX;
+        match (config.validate(), roomy.validate()) {
+            (Err(_), Ok(())) => Err(Failure(format!(
+                "--memory-budget is too small for a message of --max-message ({} and {}): it must hold it about three times, and 5 MiB; \
+                 raise the one or lower the other",
+                units::Size(self.memory_budget),
+                units::Size(self.max_message)
+            ))),
+            (Err(error), _) => Err(Failure(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     raise_descriptor_limit();
-    let mut config = Config::default();
-    config.limits.max_message = options.max_message;
-    config.limits.max_unsent = options.max_message.saturating_add(SLACK);
-    config.max_connections = options.max_connections;
-    if options.no_deflate {
-        config.deflate = None;
-    }
-    if let (Some(size), Some(deflate)) = (options.deflate_contexts, &mut config.deflate) {
-        deflate.context_takeover = Takeover::Both;
-        deflate.max_context_bytes = size;
-    }
-    config.trusted_proxies = options.trust_proxy.iter().copied().collect();
+    let config = options.config();
+    options.check(&config)?;
     let listen_options = ListenOptions { proxy_protocol: options.proxy_protocol, ..ListenOptions::default() };
     let failed = |error| Failure(format!("cannot start: {error}"));
     let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
@@ -56,7 +108,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
     announce(&server.local_addrs());
     let mut event_loop = server.start(site::router()).map_err(failed)?;
-    let outcome = event_loop.run().map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
+    let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
         return Err(Failure(format!("interrupted, with {} still connected", outcome.dropped)));
     }
@@ -64,6 +116,19 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
         log::warn!("{} did not close in time and were dropped", outcome.dropped);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Turns the loop until it has stopped, with a live line if there is a terminal for it.
+fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
+    let Some(mut status) = StatusLine::on_terminal() else { return event_loop.run() };
+    loop {
+        event_loop.turn(Some(status.wait(event_loop)))?;
+        status.update(event_loop);
+        if let Some(outcome) = event_loop.outcome() {
+            status.finish();
+            return Ok(outcome);
+        }
+    }
 }
 
 /// A connection takes a descriptor; the soft limit is mostly far below the hard one.

@@ -38,6 +38,13 @@ pub(super) struct Contexts {
     bytes: usize,
 }
 
+impl Contexts {
+    /// Bytes that have been counted for it.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// The bytes of contexts that an agreement can cost.
 fn cost(agreed: Agreed) -> usize {
     let sent = if agreed.keeps_sent() { agreed.window_bits().map_or(0, Deflater::memory) } else { 0 };

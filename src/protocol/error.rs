@@ -141,11 +141,13 @@ pub enum Rejection {
     UpgradeRequired,
     /// 426: a version of the WebSocket protocol other than 13 (§4.4).
     UnsupportedVersion,
+    /// 429: this address has as many connections as it may.
+    TooManyConnections,
     /// 431: more bytes or headers than the limits allow.
     HeadTooLarge,
     /// 500: the application's answer could not be sent.
     BadAnswer(&'static str),
-    /// 503: the server is full or about to stop.
+    /// 503: the server is full, out of memory, or about to stop.
     Unavailable,
 }
 
@@ -158,6 +160,7 @@ impl Rejection {
             Rejection::Timeout => StatusCode::REQUEST_TIMEOUT,
             Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::UpgradeRequired | Rejection::UnsupportedVersion => StatusCode::UPGRADE_REQUIRED,
+            Rejection::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
             Rejection::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Rejection::BadAnswer(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -174,6 +177,7 @@ impl fmt::Display for Rejection {
             Rejection::BodyTooLarge => "a request with a body is not answered here",
             Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
             Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is spoken here",
+            Rejection::TooManyConnections => "there are too many connections from this address",
             Rejection::HeadTooLarge => "the request head is too large",
             Rejection::Unavailable => "the server takes no new connections now",
         })
@@ -195,6 +199,9 @@ pub enum SendError {
     Unfinished,
     /// More bytes would wait for this client than [`max_unsent`](crate::Limits::max_unsent) allows.
     Full,
+    /// Many bytes wait for this client, and messages for it are dropped meanwhile
+    /// ([`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest)).
+    Dropped,
     /// A control frame's payload of more than 125 bytes, or a close reason of more than 123 (RFC 6455 §5.5).
     TooLong,
     /// A close code that must not travel (RFC 6455 §7.4).
@@ -207,6 +214,7 @@ impl fmt::Display for SendError {
             SendError::Gone => "the client has gone",
             SendError::NotOpen => "the connection is not open",
             SendError::Unfinished => "a message is under way in pieces, or none is",
+            SendError::Dropped => "dropped: the client does not read fast enough",
             SendError::Full => "too many unsent bytes wait for this client",
             SendError::TooLong => "a control frame carries at most 125 bytes",
             SendError::InvalidCloseCode => "this close code must not travel",
@@ -230,6 +238,9 @@ pub enum Timeout {
     Write,
     /// The peer did not answer our Close.
     Close,
+    /// It was not read for too long, because it held much and the memory budget was nearly used up; the peer was sent 1013
+    /// unless a frame was under way to it.
+    Pause,
 }
 
 /// Who ended a conversation, and why.
@@ -250,6 +261,11 @@ pub enum CloseReason {
     Io(io::ErrorKind),
     /// The client did not read, and what waits for it reached its limit.
     SlowConsumer,
+    /// The server's [`memory_budget`](crate::Config::memory_budget) was used up, and this client held most; the peer was
+    /// sent 1013 unless a frame was under way to it.
+    Evicted,
+    /// The client sent more than [`Rates`](crate::Rates) allow; the peer was sent 1008.
+    TooFast,
     /// The handler panicked; the peer was sent 1011.
     HandlerPanicked,
     /// The opening handshake did not lead to a conversation: we answered it with this HTTP status.
@@ -273,6 +289,8 @@ impl CloseReason {
             CloseReason::Peer(None) => CloseCode::Status,
             CloseReason::Protocol(error) => error.close_code(),
             CloseReason::HandlerPanicked => CloseCode::Error,
+            CloseReason::Evicted | CloseReason::Timeout(Timeout::Pause) => CloseCode::Again,
+            CloseReason::TooFast => CloseCode::Policy,
             CloseReason::Timeout(_)
             | CloseReason::Eof
             | CloseReason::Io(_)
@@ -303,9 +321,12 @@ impl fmt::Display for CloseReason {
             CloseReason::Timeout(Timeout::Message) => f.write_str("a message did not end in time"),
             CloseReason::Timeout(Timeout::Write) => f.write_str("the peer did not read"),
             CloseReason::Timeout(Timeout::Close) => f.write_str("the peer did not answer our Close"),
+            CloseReason::Timeout(Timeout::Pause) => f.write_str("the memory that it needed did not become free"),
             CloseReason::Eof => f.write_str("the peer hung up without a Close frame"),
             CloseReason::Io(kind) => write!(f, "the connection broke: {kind}"),
             CloseReason::SlowConsumer => f.write_str("too many unsent bytes"),
+            CloseReason::Evicted => f.write_str("the memory that it held was needed"),
+            CloseReason::TooFast => f.write_str("it sent too much"),
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
             CloseReason::Unaccepted(why) => write!(f, "{why}"),

@@ -181,6 +181,8 @@ pub struct Inbox {
     pub(super) message: Option<PartialMessage>,
     /// When the incomplete message began.
     pub(super) since: Tick,
+    /// Bytes of memory that the budget knows of.
+    pub(super) counted: usize,
 }
 
 /// A frame whose payload is still arriving. `header.mask` is turned to the next byte.

@@ -21,12 +21,14 @@
 //!
 //! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
 //! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
-//! `compression` (who has a compressor) → `outbox` → `connection` (the state machine, with its picture) →
+//! `compression` (who has a compressor) → `outbox` → `budget` (what do all hold together?) → `connection` (the state machine, with its picture) →
 //! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
+mod budget;
 mod close;
 mod compression;
 mod connection;
+mod counts;
 #[cfg_attr(not(feature = "deflate"), path = "deflate_off.rs")]
 mod deflate;
 mod error;
@@ -47,7 +49,9 @@ pub mod time;
 mod trace;
 mod utf8;
 
+pub use budget::SharedBytes;
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
+pub use counts::{Counts, Flow, Traffic};
 pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
 pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};
 pub use extension::{

@@ -13,10 +13,10 @@
 //! An idle connection has no outbox. Those that have been written out go back to the loop's pool with their
 //! buffer, so that an echo allocates nothing.
 
+use super::budget::SharedBytes;
 use super::time::Tick;
 use super::trace::{Side, Trace};
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 /// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy costs less.
 pub const SHARE_FROM: usize = 2 << 10;
@@ -37,13 +37,17 @@ pub struct Outbox {
     shared_unsent: usize,
     /// Since when the peer has taken nothing, if bytes are waiting for it to.
     pub(super) stalled: Option<Tick>,
+    /// Some of what waits has been written, but not all: a frame may be under way.
+    is_begun: bool,
+    /// Bytes of memory that the budget knows of.
+    pub(super) counted: usize,
 }
 
 #[derive(Debug)]
 struct Shared {
     /// How many own bytes come before it.
     at: usize,
-    frame: Rc<[u8]>,
+    frame: SharedBytes,
 }
 
 impl Outbox {
@@ -56,6 +60,16 @@ impl Outbox {
     /// Bytes of memory that this outbox takes, shared frames not counted.
     pub fn memory(&self) -> usize {
         size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
+    }
+
+    /// Bytes that could be freed with it, those included that it shares with others.
+    pub fn holds(&self) -> usize {
+        self.memory() + self.shared_unsent
+    }
+
+    /// Whether what waits may be forgotten without a trace: nothing of it has been written.
+    pub(super) const fn is_whole(&self) -> bool {
+        !self.is_begun
     }
 
     /// What waits, as the text of a handshake.
@@ -73,8 +87,8 @@ impl Outbox {
     }
 
     /// Appends a frame that other outboxes have too.
-    pub(super) fn append_shared(&mut self, frame: &Rc<[u8]>) {
-        self.shared.push_back(Shared { at: self.own.len(), frame: Rc::clone(frame) });
+    pub(super) fn append_shared(&mut self, frame: &SharedBytes) {
+        self.shared.push_back(Shared { at: self.own.len(), frame: frame.clone() });
         self.shared_unsent += frame.len();
     }
 
@@ -119,6 +133,7 @@ impl Outbox {
         if count == self.len() {
             return self.clear();
         }
+        self.is_begun |= count > 0;
         while count > 0 {
             match self.shared.front() {
                 Some(shared) if shared.at == self.written => {
@@ -148,6 +163,7 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         self.own.clear();
         self.written = 0;
+        self.is_begun = false;
         if !self.shared.is_empty() {
             self.clear_shared();
         }
@@ -176,11 +192,13 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Meter;
     use super::*;
 
     #[test]
     fn own_and_shared_bytes_leave_in_the_order_in_which_they_came_however_writes_are_cut() {
-        let big: Rc<[u8]> = (0..SHARE_FROM).map(|i| i as u8).collect();
+        let meter = Meter::default();
+        let big = SharedBytes::new((0..SHARE_FROM).map(|i| i as u8).collect(), &meter);
         let steps = [1, 2, 7, 100, 1_000, 5_000, 100_000].into_iter().skip(if cfg!(miri) { 3 } else { 0 });
         for step in steps {
             let (mut outbox, mut expected, mut received) = (Outbox::default(), Vec::new(), Vec::new());
@@ -207,13 +225,13 @@ mod tests {
                 outbox.advance(count);
             }
             assert_eq!(received, expected);
-            assert_eq!(Rc::strong_count(&big), 1);
+            assert_eq!(outbox.shared.len(), 0);
         }
     }
 
     #[test]
     fn what_fits_goes_out_in_one_write() {
-        let frame: Rc<[u8]> = vec![7; 3_000].into();
+        let frame = SharedBytes::new(vec![7; 3_000], &Meter::default());
         let mut outbox = Outbox::default();
         for _ in 0..5 {
             outbox.own().extend_from_slice(b"own");

@@ -206,7 +206,7 @@ pub(super) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close, Upgrade"));
             headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
-        Rejection::Unavailable => {
+        Rejection::Unavailable | Rejection::TooManyConnections => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         Rejection::BadRequest(_)

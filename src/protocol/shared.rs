@@ -3,7 +3,9 @@
 //! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
 //! that thousands of connections that speak in turn need the memory of the few that speak now.
 
+use super::budget::{Budget, SharedBytes};
 use super::compression::Compression;
+use super::counts::Counts;
 use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
@@ -13,8 +15,11 @@ use super::trace::Trace;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Bytes of spare buffers that are kept of each kind; beyond it they are freed.
+/// Bytes of spare buffers that are kept of each kind, if the budget is not a small one; beyond it they are freed.
 const SPARE_BYTES: usize = 128 << 10;
+
+/// The part of a budget that spare buffers of one kind may take.
+const SPARE_SHARE: usize = 64;
 
 /// Limits, spare buffers and randomness of one loop. An argument of every call that needs them.
 #[derive(Debug)]
@@ -30,6 +35,9 @@ pub struct Shared {
     pub(super) joined: Vec<u8>,
     random: StdRng,
     pub(super) compression: Compression,
+    /// What has been said, and who stands where.
+    pub counts: Counts,
+    budget: Budget,
     /// What has happened in traced conversations, with their labels.
     pub(super) traces: Vec<(u64, Trace)>,
 }
@@ -39,11 +47,12 @@ pub struct Shared {
 struct Spares<T> {
     spare: Vec<T>,
     bytes: usize,
+    most: usize,
 }
 
 impl<T> Spares<T> {
     const fn new() -> Spares<T> {
-        Spares { spare: Vec::new(), bytes: 0 }
+        Spares { spare: Vec::new(), bytes: 0, most: SPARE_BYTES }
     }
 
     fn take(&mut self, bytes: impl FnOnce(&T) -> usize) -> Option<T> {
@@ -52,11 +61,14 @@ impl<T> Spares<T> {
         Some(spare)
     }
 
-    fn give(&mut self, spare: T, bytes: usize) {
-        if self.bytes + bytes <= SPARE_BYTES {
+    /// Keeps it, or frees it: `false`.
+    fn give(&mut self, spare: T, bytes: usize) -> bool {
+        let is_kept = self.bytes + bytes <= self.most;
+        if is_kept {
             self.bytes += bytes;
             self.spare.push(spare);
         }
+        is_kept
     }
 }
 
@@ -78,6 +90,8 @@ impl Shared {
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
             compression: Compression::default(),
+            counts: Counts::default(),
+            budget: Budget::new(usize::MAX, 0),
             traces: Vec::new(),
         }
     }
@@ -87,6 +101,88 @@ impl Shared {
     pub fn with_deflate(mut self, deflate: Option<Deflate>) -> Shared {
         self.compression = Compression::new(deflate);
         self
+    }
+
+    /// All conversations together hold at most `limit` bytes, of which `reserve` are for what one step can add. Without this,
+    /// and at first: as much as they like.
+    #[must_use]
+    pub fn with_budget(mut self, limit: usize, reserve: usize) -> Shared {
+        self.budget = Budget::new(limit, reserve);
+        let most = SPARE_BYTES.min(limit / SPARE_SHARE);
+        (self.inboxes.most, self.outboxes.most) = (most, most);
+        (self.buffers.most, self.compressed.most) = (most, most);
+        self
+    }
+
+    /// Bytes that count against the budget: what conversations hold, spare buffers, and what is used to compress.
+    pub fn held(&self) -> usize {
+        self.budget.boxes
+            + self.budget.frames.bytes()
+            + self.buffers.bytes
+            + self.compressed.bytes
+            + self.joined.capacity()
+            + self.compression.memory()
+            + self.compression.context_bytes()
+    }
+
+    /// Whether more than three quarters of the budget were held when that was last reviewed; it is, when something
+    /// grows.
+    #[inline]
+    pub const fn is_near_budget(&self) -> bool {
+        self.budget.is_near
+    }
+
+    /// Whether somebody has to go, as of the last review.
+    #[inline]
+    pub const fn is_over_budget(&self) -> bool {
+        self.budget.is_over
+    }
+
+    /// Looks at what is held.
+    pub fn review_budget(&mut self) {
+        let held = self.held();
+        self.budget.judge(held);
+    }
+
+    /// Bytes that may still be held.
+    pub fn free_budget(&self) -> usize {
+        self.budget.free(self.held())
+    }
+
+    /// Whether so much has been freed that nobody has to go any more.
+    pub fn is_relieved(&self) -> bool {
+        self.budget.is_relieved(self.held())
+    }
+
+    /// Bytes that several conversations will hold.
+    pub(crate) fn share(&mut self, bytes: Vec<u8>) -> SharedBytes {
+        let shared = SharedBytes::new(bytes, &self.budget.frames);
+        self.review_budget();
+        shared
+    }
+
+    /// An outbox may have grown.
+    #[inline]
+    pub(super) fn count_outbox(&mut self, outbox: &mut Outbox) {
+        let memory = outbox.memory();
+        if memory != outbox.counted {
+            self.recount(&mut outbox.counted, memory);
+        }
+    }
+
+    /// An inbox may have grown.
+    pub(super) fn count_inbox(&mut self, inbox: &mut Inbox) {
+        let memory = inbox.memory();
+        if memory != inbox.counted {
+            self.recount(&mut inbox.counted, memory);
+        }
+    }
+
+    #[cold]
+    fn recount(&mut self, counted: &mut usize, memory: usize) {
+        self.budget.boxes = self.budget.boxes.saturating_sub(*counted) + memory;
+        *counted = memory;
+        self.review_budget();
     }
 
     /// Bytes of spare buffers, and of what all use to compress.
@@ -122,7 +218,7 @@ impl Shared {
 
     #[inline(never)]
     pub(super) fn take_inbox(&mut self) -> Box<Inbox> {
-        self.inboxes.take(|inbox| inbox.memory()).unwrap_or_default()
+        self.inboxes.take(|inbox| inbox.counted).unwrap_or_default()
     }
 
     #[inline(never)]
@@ -130,20 +226,26 @@ impl Shared {
         if let Some(buffer) = inbox.reset() {
             self.give_buffer(buffer);
         }
-        let bytes = inbox.memory();
-        self.inboxes.give(inbox, bytes);
+        self.count_inbox(&mut inbox);
+        let counted = inbox.counted;
+        if !self.inboxes.give(inbox, counted) {
+            self.budget.boxes = self.budget.boxes.saturating_sub(counted);
+        }
     }
 
     #[inline(never)]
     pub(super) fn take_outbox(&mut self) -> Box<Outbox> {
-        self.outboxes.take(|outbox| outbox.memory()).unwrap_or_default()
+        self.outboxes.take(|outbox| outbox.counted).unwrap_or_default()
     }
 
     #[inline(never)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         outbox.clear();
-        let bytes = outbox.memory();
-        self.outboxes.give(outbox, bytes);
+        self.count_outbox(&mut outbox);
+        let counted = outbox.counted;
+        if !self.outboxes.give(outbox, counted) {
+            self.budget.boxes = self.budget.boxes.saturating_sub(counted);
+        }
     }
 
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {

@@ -11,6 +11,7 @@
 //!
 //! The application's `Data` comes on top, and is nothing for `()`.
 
+use super::clients::Behind;
 use super::socket::Socket;
 use super::timers::{Armed, Node, Nodes};
 use super::topics::Subscription;
@@ -78,6 +79,8 @@ pub(crate) struct Extra {
     pub(crate) proxy_header: Vec<u8>,
     /// If we connect to it.
     pub(crate) outgoing: Option<Outgoing>,
+    /// If it was once sent more than it could take.
+    pub(crate) behind: Option<Box<Behind>>,
 }
 
 /// What is needed of a server to which we connect.
@@ -114,6 +117,20 @@ impl Flags {
     pub(crate) const PROXIED: Flags = Flags(1 << 9);
     /// Our half of the stream has been closed.
     pub(crate) const HALF_CLOSED: Flags = Flags(1 << 8);
+    /// Not read, because it holds much and memory runs short.
+    pub(crate) const PAUSED: Flags = Flags(1 << 10);
+    /// Not read, because it has sent more than it may.
+    pub(crate) const THROTTLED: Flags = Flags(1 << 11);
+    /// Messages for it are dropped while much waits for it.
+    pub(crate) const DROPS: Flags = Flags(1 << 12);
+    /// Messages wait apart, each to be replaced by a later one.
+    pub(crate) const LATEST: Flags = Flags(1 << 13);
+    /// The kernel takes no more, or something waits apart.
+    pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::LATEST.0);
+    /// Not read for either reason.
+    pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
+    /// Something happens when what waits for it has become less.
+    pub(crate) const WATCHED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::PAUSED.0 | Flags::LATEST.0);
 
     pub(crate) const fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0

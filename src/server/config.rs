@@ -22,12 +22,29 @@ pub struct Config {
     /// How messages are compressed for those clients that can do it; `None`: not at all. Default: without context takeover, which costs
     /// no memory per connection; `None` in a build without the feature `deflate`.
     pub deflate: Option<Deflate>,
+    /// The most bytes that all clients together may hold: messages that have not arrived whole, what waits to be
+    /// written, request heads, compression contexts, and the spare buffers of all. Near it, those who hold most are not
+    /// read any more; at it, upgrades get 503 and those who hold most are closed with 1013. Default 64 MiB. Nothing is
+    /// reserved. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the queue of
+    /// [`Remote`](crate::Remote)s, and the kernel's own buffers.
+    pub memory_budget: usize,
+    /// A client that is not read because memory runs short is closed with 1013 when that has lasted so long. Default 10 s.
+    pub pause_timeout: Duration,
     /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once
     /// for the whole server.
     pub read_buffer: usize,
     /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are
     /// descriptors.
     pub max_connections: Option<usize>,
+    /// The most connections of one address at a time (of IPv6: of one network of 64 bits; behind
+    /// [`trusted_proxies`](Self::trusted_proxies), of the client that they name). Those beyond it get 429, or are dropped if
+    /// they are twice as many. Default `None`: no limit. Costs about 10 bytes per connection and 50 per address.
+    pub max_connections_per_address: Option<u32>,
+    /// The most opening handshakes in a second, up to a second's worth at once; upgrades beyond it get 503. Default `None`:
+    /// no limit.
+    pub handshakes_per_second: Option<u32>,
+    /// How fast each client may send. Default: as fast as it likes.
+    pub rates: Rates,
     /// The most connections that are accepted in one turn, so that a storm of them does not stop those
     /// that are open. Default 256.
     pub accepts_per_turn: usize,
@@ -48,8 +65,13 @@ impl Default for Config {
         Config {
             limits: Limits::default(),
             deflate: cfg!(feature = "deflate").then(Deflate::default),
+            memory_budget: 64 << 20,
+            pause_timeout: Duration::from_secs(10),
             read_buffer: 64 << 10,
             max_connections: None,
+            max_connections_per_address: None,
+            handshakes_per_second: None,
+            rates: Rates::default(),
             accepts_per_turn: 256,
             events_per_turn: 1_024,
             trusted_proxies: TrustedProxies::new(),
@@ -57,6 +79,36 @@ impl Default for Config {
             remote_queue: 1 << 16,
         }
     }
+}
+
+/// How fast a client may send. Each limit allows a second's worth at once.
+///
+/// With a limit, 4 KiB are read at a time, so that a client cannot overdraw by much, and 40 bytes are kept for each client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rates {
+    /// Messages, and pings and pongs, in a second. Default `None`: no limit.
+    pub messages_per_second: Option<u32>,
+    /// Bytes in a second, as they come from the socket. Default `None`: no limit.
+    pub bytes_per_second: Option<u32>,
+    /// What happens to those who send more. Default: they are delayed.
+    pub excess: Excess,
+}
+
+impl Rates {
+    pub(crate) const fn are_off(&self) -> bool {
+        self.messages_per_second.is_none() && self.bytes_per_second.is_none()
+    }
+}
+
+/// What happens to a client that sends more than its [`Rates`] allow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Excess {
+    /// It is not read for a while: TCP makes it wait. Nothing is lost.
+    #[default]
+    Delay,
+    /// It is closed with 1008.
+    Close,
 }
 
 /// Where an HTTP proxy says whom it speaks for.
@@ -132,6 +184,17 @@ impl From<ConfigError> for std::io::Error {
 }
 
 impl Config {
+    /// What one step can add to what is held: a message in the application's hands, and what a read becomes.
+    pub(crate) const fn reserve(&self) -> usize {
+        self.limits.max_message.saturating_add(2 * self.read_buffer)
+    }
+
+    fn least_budget(&self) -> usize {
+        let compressors = if self.deflate.is_some() { 1 << 20 } else { 0 };
+        let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
+        self.reserve().saturating_add(one_client).saturating_add(compressors)
+    }
+
     /// Whether the fields make sense together.
     ///
     /// # Errors
@@ -147,6 +210,7 @@ impl Config {
             ("limits.message_timeout", limits.message_timeout),
             ("limits.write_timeout", limits.write_timeout),
             ("limits.max_lifetime", limits.max_lifetime),
+            ("pause_timeout", Some(self.pause_timeout)),
         ];
         for (field, timeout) in timeouts {
             if timeout.is_some_and(|timeout| timeout < Duration::from_millis(1) || timeout > LONGEST) {
@@ -163,6 +227,15 @@ impl Config {
                 "must not be above limits.max_unsent: a slow client would be closed before it is paused",
             ),
             ("read_buffer", self.read_buffer < 1_024, "must be at least 1 KiB"),
+            (
+                "memory_budget",
+                self.memory_budget < self.least_budget(),
+                "must hold limits.max_message twice, limits.max_unsent and read_buffer twice, and with deflate 1 MiB more",
+            ),
+            ("max_connections_per_address", self.max_connections_per_address == Some(0), "must be at least 1"),
+            ("handshakes_per_second", self.handshakes_per_second == Some(0), "must be at least 1"),
+            ("rates.messages_per_second", self.rates.messages_per_second == Some(0), "must be at least 1"),
+            ("rates.bytes_per_second", self.rates.bytes_per_second == Some(0), "must be at least 1"),
             ("accepts_per_turn", self.accepts_per_turn == 0, "must be at least 1"),
             ("events_per_turn", self.events_per_turn == 0, "must be at least 1"),
             ("remote_queue", self.remote_queue == 0, "must be at least 1"),

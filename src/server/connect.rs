@@ -73,6 +73,7 @@ impl<D: Default + 'static> Clients<D> {
         options.apply(&mut opening)?;
         let connection = Connection::connect(&mut self.shared, self.now, &opening);
         let index = self.insert(Socket::Unconnected, connection);
+        self.tally.connected += 1;
         let route = self.route;
         let client = &mut self.slab[index];
         client.route = route;

@@ -30,6 +30,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// stop the loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
+/// How many bytes are read in one turn, so that what they lead to is written before more is read.
+const READ_PER_TURN: usize = 4 << 20;
+
 /// How many clients are written to in one turn, so that a message for a million does not stop the loop.
 const WRITES_PER_TURN: usize = 1_024;
 
@@ -39,6 +42,7 @@ pub(crate) struct Engine<H: Handler> {
     pub(crate) clients: Clients<H::Data>,
     pub(super) trust: Trust,
     read_buffer: Vec<u8>,
+    read_share: usize,
 }
 
 impl<H: Handler> Engine<H> {
@@ -48,7 +52,9 @@ impl<H: Handler> Engine<H> {
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
-        Engine { handler, clients, trust: Trust::new(config), read_buffer }
+        // What is read becomes output, which is written at the end of the turn.
+        let read_share = READ_PER_TURN.min(config.memory_budget / 16);
+        Engine { handler, clients, trust: Trust::new(config), read_buffer, read_share }
     }
 
     /// The first turn is near.
@@ -75,7 +81,9 @@ impl<H: Handler> Engine<H> {
         if arrival == Arrival::Proxied {
             self.clients.slab[index].flags.set(Flags::PROXIED);
         }
-        log::debug!("{} connected", self.clients.slab[index].id(index));
+        self.clients.tally.accepted += 1;
+        log::trace!("{} connected", self.clients.slab[index].id(index));
+        self.judge_newcomer(index);
         index
     }
 
@@ -121,38 +129,53 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn read(&mut self) {
         // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
         let mut buffer = std::mem::take(&mut self.read_buffer);
+        let mut share = self.read_share;
         for _ in 0..self.clients.readable.len() {
             let Some(index) = self.clients.readable.pop_front() else { break };
-            self.read_client(index as usize, &mut buffer);
+            let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
+            share = share.saturating_sub(self.read_client(index as usize, &mut buffer[..size]));
             self.tell_traces();
+            if share == 0 || self.clients.is_short() {
+                break;
+            }
         }
         self.read_buffer = buffer;
     }
 
-    fn read_client(&mut self, index: usize, buffer: &mut [u8]) {
+    /// Reads from one client, and says how many bytes.
+    fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         let now = self.clients.now;
-        let Some(client) = self.clients.slab.get_mut(index) else { return };
+        let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
         if !client.flags.lower(Flags::READ_QUEUED) {
             // Its slot has been freed since, and filled again.
-            return;
+            return 0;
         }
         if !client.flags.has(Flags::OPENED) {
             self.resume(index);
         }
         let client = &mut self.clients.slab[index];
         let may_read = match client.connection.state() {
-            State::Closed => return,
+            State::Closed => return 0,
             State::Deciding => false,
-            State::Open | State::Closing => !client.is_above(self.clients.shared.limits.high_water),
-            State::Handshaking | State::Draining | State::Flushing => true,
+            State::Open | State::Closing => {
+                let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
+                !waits && !self.clients.must_pause(index)
+            }
+            State::Handshaking => !self.clients.must_pause(index),
+            State::Draining | State::Flushing => true,
         };
+        let client = &mut self.clients.slab[index];
         if !may_read {
             client.flags.set(Flags::UNREAD);
-            return;
+            return 0;
         }
+        let mut taken = 0;
+        self.clients.tally.reads += 1;
         match client.socket.read(buffer) {
             Ok(0) => client.connection.receive_eof(&mut self.clients.shared, now),
             Ok(count) => {
+                taken = count;
+                self.clients.tally.bytes_read += count as u64;
                 let flags = client.flags;
                 // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
                 if count == buffer.len() || flags.has(Flags::READ_CLOSED) {
@@ -171,6 +194,7 @@ impl<H: Handler> Engine<H> {
             },
         }
         self.clients.settle(index);
+        taken
     }
 
     /// A stream has failed: on to a server's next address, or the end.
@@ -199,28 +223,36 @@ impl<H: Handler> Engine<H> {
 
     /// Hands bytes to the conversation, and its events to the application.
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
+        let length = bytes.len();
         let mut input = Input::new(bytes);
         let now = self.clients.now;
+        let mut messages = 0;
         loop {
             let connection = &mut self.clients.slab[index].connection;
             let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
+            messages += 1;
             match event {
                 Event::Message(message) => {
+                    self.clients.count_received(message);
                     self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
                 }
                 Event::Gathered(gathered) => {
                     let message = gathered.as_message();
+                    self.clients.count_received(message);
                     self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
                     self.clients.shared.recycle(gathered);
                 }
                 Event::Ping(payload) => {
+                    self.clients.shared.counts.received.ping.add(payload.len());
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
                 }
                 Event::Pong(payload) => {
+                    self.clients.shared.counts.received.pong.add(payload.len());
                     self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
                 }
                 Event::Piece(gathered, position) => {
                     let piece = gathered.as_message();
+                    self.clients.count_piece(piece, position);
                     self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
                     self.clients.shared.recycle(gathered);
                 }
@@ -233,6 +265,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        self.clients.charge(index, messages, length);
     }
 
     /// A request head is complete.
@@ -242,9 +275,13 @@ impl<H: Handler> Engine<H> {
             Ok(request) => {
                 self.note_forwarded(index, &request);
                 let ticket = Ticket::new(&request);
-                match self.clients.refuses_upgrades() {
-                    Some(rejection) if request.is_upgrade() => (ticket, Err(rejection)),
-                    _ => {
+                let refused = match request.is_upgrade() {
+                    true => self.refuses_origin(index).or_else(|| self.clients.refuse_upgrade()),
+                    false => None,
+                };
+                match refused {
+                    Some(rejection) => (ticket, Err(rejection)),
+                    None => {
                         let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
                         self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, &request));
                         (ticket, Ok(answer))
@@ -267,14 +304,14 @@ impl<H: Handler> Engine<H> {
             Ok(()) if client.connection.state() == State::Open => self.open(index),
             Ok(()) => {}
             Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id} was refused: {rejection}"),
-            Err(rejection) => log::debug!("{id} was refused with {}: {rejection}", rejection.status()),
+            Err(rejection) => log::trace!("{id} was refused with {}: {rejection}", rejection.status()),
         }
     }
 
     #[inline(never)]
     fn open(&mut self, index: usize) {
         if self.clients.opened(index) {
-            log::debug!("{} is open", self.clients.slab[index].id(index));
+            log::trace!("{} is open", self.clients.slab[index].id(index));
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
         }
     }
@@ -312,6 +349,7 @@ impl<H: Handler> Engine<H> {
                 Some(Expired::Deadline(index)) => {
                     let connection = &mut self.clients.slab[index].connection;
                     connection.handle_timeout(&mut self.clients.shared, self.clients.now);
+                    self.clients.unthrottle(index);
                     self.clients.settle(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
@@ -323,6 +361,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        self.clients.review_pressure();
         self.close_due();
     }
 
@@ -366,8 +405,10 @@ impl<H: Handler> Engine<H> {
         let output = client.connection.output(shared);
         let length = output.len();
         if length > 0 {
+            self.clients.tally.writes += 1;
             match client.socket.write(output) {
                 Ok(count) => {
+                    self.clients.tally.bytes_written += count as u64;
                     if count < length {
                         client.flags.set(Flags::BLOCKED);
                     }
@@ -386,7 +427,7 @@ impl<H: Handler> Engine<H> {
         let client = &self.clients.slab[index];
         if client.connection.buffered_amount() > 0
             || !client.connection.is_flowing()
-            || client.flags.has(Flags::HIGH_WATER)
+            || client.flags.has(Flags::WATCHED)
         {
             self.wrote(index);
         }
@@ -402,6 +443,11 @@ impl<H: Handler> Engine<H> {
             // The peer may have closed already; then there is nothing to shut.
             let _ = client.socket.shutdown_write();
         }
+        self.clients.resume_lighter(index);
+        if buffered == 0 && self.clients.slab[index].flags.has(Flags::LATEST) {
+            self.clients.catch_up(index);
+        }
+        let client = &mut self.clients.slab[index];
         if buffered <= high_water && client.flags.lower(Flags::HIGH_WATER) {
             if client.flags.lower(Flags::UNREAD) {
                 self.clients.queue_read(index);
@@ -423,6 +469,8 @@ impl<H: Handler> Engine<H> {
             let client = &mut self.clients.slab[index];
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
             log::debug!("{} is gone: {reason}", client.id(index));
+            self.clients.tally.ended(&reason);
+            let client = &self.clients.slab[index];
             if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }

@@ -19,6 +19,7 @@ use super::remote::{Queue, Remote};
 use super::shutdown::Outcome;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::{Signalled, Signals};
+use super::stats::Stats;
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Tick};
 use std::io;
@@ -68,7 +69,9 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = poller.now();
         let epoch = Epoch::new(now);
-        let shared = Shared::with_seed(config.limits.clone(), seed).with_deflate(config.deflate.clone());
+        let shared = Shared::with_seed(config.limits.clone(), seed)
+            .with_deflate(config.deflate.clone())
+            .with_budget(config.memory_budget, config.reserve());
         let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         engine.start();
@@ -94,8 +97,9 @@ impl<H: Handler> EventLoop<H> {
     ///
     /// The poller has failed. No client's error ever comes here.
     pub fn run(&mut self) -> io::Result<Outcome> {
+        let mut now = self.poller.now();
         loop {
-            self.turn(None)?;
+            now = self.turn_from(now, None)?;
             if let Some(outcome) = self.outcome {
                 return Ok(outcome);
             }
@@ -110,10 +114,16 @@ impl<H: Handler> EventLoop<H> {
     ///
     /// The poller has failed. No client's error ever comes here.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let now = self.poller.now();
+        self.turn_from(now, timeout).map(drop)
+    }
+
+    /// One turn from now on, and when it ended.
+    fn turn_from(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Instant> {
         if self.outcome.is_some() {
-            return Ok(());
+            return Ok(now);
         }
-        self.wait(timeout)?;
+        self.wait(now, timeout)?;
         self.accept();
         self.connect();
         self.engine.read();
@@ -121,7 +131,9 @@ impl<H: Handler> EventLoop<H> {
         self.engine.flush();
         self.engine.reap();
         self.stop_when_done();
-        Ok(())
+        let end = self.poller.now();
+        self.engine.clients.tally.turned(end.saturating_duration_since(self.now));
+        Ok(end)
     }
 
     /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd)
@@ -142,6 +154,16 @@ impl<H: Handler> EventLoop<H> {
     /// How the server stopped, once it has.
     pub const fn outcome(&self) -> Option<Outcome> {
         self.outcome
+    }
+
+    /// What the server has done so far, and what it holds now.
+    pub fn stats(&self) -> Stats {
+        self.engine.clients.stats()
+    }
+
+    /// How long the loop has turned and waited.
+    pub const fn uptime(&self) -> Duration {
+        self.engine.clients.tally.uptime()
     }
 
     /// The application.
@@ -177,15 +199,15 @@ impl<H: Handler> EventLoop<H> {
     // ---- the steps of a turn -------------------------------------------------------------------
 
     /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = if self.has_work() {
             Some(Duration::ZERO)
         } else {
-            let due = self.next_due().map(|due| self.epoch.until(due, self.poller.now()));
+            let due = self.next_due().map(|due| self.epoch.until(due, now));
             due.into_iter().chain(timeout).min()
         };
         let (engine, listeners) = (&mut self.engine, &mut self.listeners);
-        let mut is_woken = false;
+        let (mut is_woken, mut events) = (false, 0);
         #[cfg(all(unix, feature = "signals"))]
         let mut is_signalled = false;
         self.poller.wait(timeout, |ready| match ready {
@@ -193,9 +215,15 @@ impl<H: Handler> EventLoop<H> {
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => is_signalled = true,
             Ready::Listener(index) => listeners[index].ready = true,
-            Ready::Client(readiness) => engine.ready(readiness),
+            Ready::Client(readiness) => {
+                events += 1;
+                engine.ready(readiness);
+            }
         })?;
         self.now = self.poller.now();
+        let tally = &mut engine.clients.tally;
+        tally.waited += self.now.saturating_duration_since(now);
+        tally.turn_events.record(events);
         self.engine.clients.set_now(self.epoch.tick(self.now));
         if is_woken {
             for call in self.queue.take() {
@@ -235,7 +263,10 @@ impl<H: Handler> EventLoop<H> {
                         return;
                     }
                     // The newcomer has gone again (ECONNABORTED and the like): on to the next.
-                    Err(error) => log::debug!("accept: {error}"),
+                    Err(error) => {
+                        self.engine.clients.tally.accept_errors += 1;
+                        log::debug!("accept: {error}");
+                    }
                 }
             }
         }
@@ -249,10 +280,13 @@ impl<H: Handler> EventLoop<H> {
             let clients = self.engine.clients.len();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }
+        let tally = &mut self.engine.clients.tally;
+        tally.accept_errors += 1;
         for _ in 0..self.accepts_per_turn {
             if !self.spare.turn_away(&self.listeners[index]) {
                 break;
             }
+            tally.turned_away += 1;
         }
         self.accept_again = Some(self.engine.clients.now.after(RETRY_ACCEPT));
     }
@@ -304,7 +338,10 @@ impl<H: Handler> EventLoop<H> {
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
         let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.now));
-        [clients.next_due(), self.accept_again, shutdown].into_iter().flatten().reduce(Tick::earlier)
+        [clients.next_due(), self.accept_again, shutdown, clients.pressure.next_due()]
+            .into_iter()
+            .flatten()
+            .reduce(Tick::earlier)
     }
 }
 

@@ -214,8 +214,12 @@ impl Drop for UnixPath {
     }
 }
 
+/// What those hear for whom there is no descriptor.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// A descriptor that is kept for the day when there are none left: it is given up to accept a newcomer and
-/// hang up on it, who would otherwise wait in the backlog without an answer.
+/// turn it away, who would otherwise wait in the backlog without an answer.
 #[derive(Debug)]
 pub(crate) struct SpareDescriptor(Option<File>);
 
@@ -234,13 +238,20 @@ impl SpareDescriptor {
         None
     }
 
-    /// Turns one newcomer away. `false`: there was none, or nothing to spare.
+    /// Turns one newcomer away, with a word. `false`: there was none, or nothing to spare.
     pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
         if self.0.take().is_none() {
             self.0 = SpareDescriptor::open();
             return false;
         }
-        let turned_away = listener.accept().is_ok();
+        let newcomer = listener.accept();
+        let turned_away = newcomer.is_ok();
+        if let Ok(mut socket) = newcomer {
+            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new socket: it takes
+            // these few bytes at once, or it is broken.
+            let _ = socket.read(&mut [0; 8 << 10]);
+            let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
+        }
         self.0 = SpareDescriptor::open();
         turned_away
     }

@@ -12,6 +12,9 @@
 //! | `router` | how is an application composed of small ones? |
 //! | `topics` | who gets what is published? |
 //! | `timers` | what is due, and when is the next thing due? |
+//! | `pressure` | what if memory runs short? |
+//! | `admission` | who may come in, and how much may they say? |
+//! | `stats`, `prometheus` | what has the server done so far, and how is it? |
 //! | `connect` | how does a loop connect to other servers? |
 //! | `proxied` | where is a client that comes through proxies? |
 //! | `socket`, `listener` | which streams, and where do they come from? |
@@ -20,6 +23,7 @@
 //! | `sim` | does an application work, whatever its clients and the network do? |
 //! | `config` | every limit, timeout and option |
 
+mod admission;
 mod client;
 mod clients;
 mod closures;
@@ -30,6 +34,8 @@ mod event_loop;
 mod handler;
 mod listener;
 mod poller;
+mod pressure;
+mod prometheus;
 mod proxied;
 mod remote;
 mod router;
@@ -39,13 +45,14 @@ mod signals;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod socket;
+mod stats;
 mod timers;
 mod topics;
 
 pub use client::ClientId;
-pub use clients::{Clients, TimerId};
+pub use clients::{Clients, SlowConsumer, TimerId};
 pub use closures::{ClosureServer, Closures};
-pub use config::{Config, ConfigError, ForwardedHeader, ListenOptions};
+pub use config::{Config, ConfigError, Excess, ForwardedHeader, ListenOptions, Rates};
 pub use connect::ConnectOptions;
 pub use event_loop::EventLoop;
 pub use handler::Handler;
@@ -53,6 +60,7 @@ pub use listener::LocalAddr;
 pub use remote::{Remote, RemoteError};
 pub use router::Router;
 pub use shutdown::{Drain, Outcome};
+pub use stats::{Cause, Connections, Histogram, Stats};
 
 use event_loop::Parts;
 use listener::Listener;

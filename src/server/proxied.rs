@@ -4,6 +4,7 @@
 //! listener with the PROXY protocol, every connection must begin with its header; in HTTP, `X-Forwarded-For` or
 //! `Forwarded` may tell.
 
+use super::admission::Verdict;
 use super::client::Flags;
 use super::config::{Config, ForwardedHeader};
 use super::engine::Engine;
@@ -11,7 +12,8 @@ use super::handler::Handler;
 use super::socket::Socket;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
 use crate::protocol::proxy::{self, ProxyHeader};
-use crate::protocol::{CloseReason, Request};
+use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
+use http::StatusCode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Whom to believe.
@@ -33,6 +35,45 @@ fn peer_ip(socket: &Socket) -> IpAddr {
 }
 
 impl<H: Handler> Engine<H> {
+    /// A connection has been accepted: are there too many of its address? What a proxy stands before is known later.
+    pub(super) fn judge_newcomer(&mut self, index: usize) {
+        if !self.clients.admission.counts_addresses() {
+            return;
+        }
+        let client = &self.clients.slab[index];
+        let Some(peer) = client.socket.peer_addr() else { return };
+        if !client.flags.has(Flags::PROXIED) && !self.trust.proxies.contains(peer.ip()) {
+            self.judge(index, peer.ip());
+        }
+    }
+
+    /// Refuses a connection, if there are too many of its address.
+    fn judge(&mut self, index: usize, address: IpAddr) {
+        let verdict = self.clients.enters_from(index, address);
+        let (shared, now) = (&mut self.clients.shared, self.clients.now);
+        let connection = &mut self.clients.slab[index].connection;
+        match verdict {
+            Verdict::Welcome => return,
+            Verdict::Refused => {
+                connection.reject(shared, now, &Ticket::unreadable(), Rejection::TooManyConnections);
+            }
+            Verdict::Dropped => {
+                connection.end(shared, CloseReason::Refused(StatusCode::TOO_MANY_REQUESTS));
+                self.clients.tally.turned_away += 1;
+            }
+        }
+        self.clients.settle(index);
+    }
+
+    /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address for which it speaks.
+    pub(super) fn refuses_origin(&mut self, index: usize) -> Option<Rejection> {
+        if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
+            return None;
+        }
+        let address = self.clients.slab[index].connection.extra()?.proxied?.ip();
+        (self.clients.enters_from(index, address) != Verdict::Welcome).then_some(Rejection::TooManyConnections)
+    }
+
     /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the client's.
     pub(super) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
         let client = &mut self.clients.slab[index];
@@ -48,8 +89,11 @@ impl<H: Handler> Engine<H> {
                 client.flags.clear(Flags::PROXIED);
                 if let ProxyHeader::Proxied { source } = said {
                     client.connection.extra_mut().proxied = Some(source);
+                    self.judge(index, source.ip());
                 }
-                self.deliver(index, &mut received[length..]);
+                if self.clients.slab[index].connection.state() == State::Handshaking {
+                    self.deliver(index, &mut received[length..]);
+                }
             }
             Err(error) => {
                 let why = if is_trusted { error.to_string() } else { "not one of trusted_proxies".to_owned() };

@@ -1,13 +1,15 @@
-//! What `lariat serve` shows: a page with an echo console, `/echo`, `/broadcast` and a health check.
+//! What `lariat serve` shows: a page with an echo console, `/echo`, `/broadcast`, health checks and metrics.
 //!
 //! Each part is a small [`Handler`](crate::Handler) on the public API, such as an embedder would write.
 
 mod broadcast;
 mod echo;
+mod metrics;
 mod page;
 
 pub use broadcast::Broadcast;
 pub use echo::Echo;
+pub use metrics::Metrics;
 pub use page::{Health, Page, Readiness};
 
 use crate::Router;
@@ -20,4 +22,5 @@ pub fn router() -> Router<()> {
         .route("/broadcast", Broadcast)
         .route("/healthz", Health)
         .route("/readyz", Readiness)
+        .route("/metrics", Metrics)
 }

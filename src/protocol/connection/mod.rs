@@ -151,6 +151,7 @@ impl<X: Default> Connection<X> {
         let (key, rare) = (shared.handshake_key(), connection.rare());
         let deflate = shared.compression.offer();
         rare.expected = Some(opening.encode(&key, deflate, outbox.own()));
+        shared.count_outbox(&mut outbox);
         connection.outbox = Some(outbox);
         connection
     }
@@ -175,6 +176,19 @@ impl<X: Default> Connection<X> {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory()) + self.outbox.as_ref().map_or(0, |outbox| outbox.memory())
     }
 
+    /// Whether something has begun to arrive and is not complete.
+    pub fn is_receiving(&self) -> bool {
+        self.inbox.is_some()
+    }
+
+    /// Bytes that others could have if this conversation ended now.
+    pub fn holds(&self) -> usize {
+        let contexts = self.rare.as_ref().and_then(|rare| rare.contexts.as_ref());
+        self.inbox.as_ref().map_or(0, |inbox| inbox.memory())
+            + self.outbox.as_ref().map_or(0, |outbox| outbox.holds())
+            + contexts.map_or(0, |contexts| contexts.bytes())
+    }
+
     /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about it, what that
     /// holds itself not counted; 0 for most.
     pub fn rare_memory(&self) -> usize {
@@ -189,6 +203,11 @@ impl<X: Default> Connection<X> {
     /// What the driver remembers of this conversation, if anything.
     pub fn extra(&self) -> Option<&X> {
         self.rare.as_ref().map(|rare| &rare.extra)
+    }
+
+    /// What the driver remembers of this conversation, to be changed, if anything.
+    pub fn extra_if_any(&mut self) -> Option<&mut X> {
+        self.rare.as_mut().map(|rare| &mut rare.extra)
     }
 
     /// What the driver remembers of this conversation; allocated when it is not there.
@@ -227,6 +246,7 @@ impl<X: Default> Connection<X> {
     /// Every state change goes through here.
     fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
+        shared.counts.moves(from, to);
         self.record(shared, || Trace::State { from, to });
     }
 
@@ -285,6 +305,7 @@ impl<X: Default> Connection<X> {
                 let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
                 let outcome = encode_upgrade(&ticket, &upgrade, response, outbox.own());
                 self.record(shared, || outbox.to_trace());
+                shared.count_outbox(&mut outbox);
                 self.outbox = Some(outbox);
                 match outcome {
                     Ok(()) => {
@@ -321,6 +342,7 @@ impl<X: Default> Connection<X> {
         let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
         encode_response(ticket.method, response, outbox.own());
         self.record(shared, || outbox.to_trace());
+        shared.count_outbox(&mut outbox);
         self.outbox = Some(outbox);
         self.drain(shared, now, CloseReason::Refused(response.status()));
     }
@@ -379,6 +401,30 @@ impl<X: Default> Connection<X> {
             self.queue_close(shared, code, text);
         }
         self.drain(shared, now, reason);
+    }
+
+    /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or 1013: "try again later"), unless a
+    /// frame that it has not taken is under way.
+    pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
+            shared.give_outbox(outbox);
+        }
+        let is_silent = self.outbox.is_none() && self.role == Role::Server;
+        match self.state {
+            State::Handshaking | State::Deciding if is_silent => {
+                self.reject(shared, now, &Ticket::unreadable(), Rejection::Unavailable);
+            }
+            State::Open if self.outbox.is_none() => {
+                self.close_and_drain(shared, now, CloseCode::Again, "out of memory", reason);
+            }
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Flushing
+            | State::Closed => self.end(shared, reason),
+        }
     }
 
     /// -> Draining.

@@ -1,5 +1,6 @@
 //! A message for many: encoded once, and compressed once for all who can share it.
 
+use super::super::budget::SharedBytes;
 use super::super::compression::WINDOWS;
 use super::super::extension::{Agreed, MIN_WINDOW_BITS};
 use super::super::frame::Header;
@@ -8,7 +9,6 @@ use super::super::outbox::{Outbox, SHARE_FROM};
 use super::super::shared::Shared;
 use super::super::trace::{Side, Trace};
 use std::cell::OnceCell;
-use std::rc::Rc;
 
 /// A message that is encoded once for many receivers, when the first of them needs it.
 ///
@@ -32,7 +32,7 @@ enum Encoded {
     /// Copied into each outbox.
     Small(Vec<u8>),
     /// Lies once in memory for all.
-    Large(Rc<[u8]>),
+    Large(SharedBytes),
 }
 
 impl<'m> Prepared<'m> {
@@ -50,7 +50,8 @@ impl<'m> Prepared<'m> {
             place.get_or_init(|| self.compress(shared, bits)).as_ref()
         });
         compressed.unwrap_or_else(|| {
-            self.plain.get_or_init(|| Frame::new(Header::unmasked(self.message.opcode(), payload.len()), payload))
+            self.plain
+                .get_or_init(|| Frame::new(shared, Header::unmasked(self.message.opcode(), payload.len()), payload))
         })
     }
 
@@ -58,18 +59,19 @@ impl<'m> Prepared<'m> {
         let mut compressed = shared.take_compressed();
         let is_smaller = shared.compression.deflate(None, window_bits, self.message.as_bytes(), &mut compressed);
         let header = Header::compressed(self.message.opcode(), compressed.len());
-        let frame = is_smaller.then(|| Frame::new(header, &compressed));
+        let frame = is_smaller.then(|| Frame::new(shared, header, &compressed));
         shared.give_compressed(compressed);
         frame
     }
 }
 
 impl Frame {
-    fn new(header: Header, payload: &[u8]) -> Frame {
+    fn new(shared: &mut Shared, header: Header, payload: &[u8]) -> Frame {
         let mut frame = Vec::with_capacity(payload.len() + 10);
         header.encode(&mut frame);
         frame.extend_from_slice(payload);
-        let encoded = if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(frame.into()) };
+        let encoded =
+            if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(shared.share(frame)) };
         Frame { header, encoded }
     }
 

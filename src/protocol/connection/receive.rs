@@ -67,6 +67,14 @@ impl<X: Default> Connection<X> {
 
     /// Whatever comes next.
     fn receive_step<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
+        let event = self.step(shared, now, input);
+        if let Some(inbox) = &mut self.inbox {
+            shared.count_inbox(inbox);
+        }
+        event
+    }
+
+    fn step<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         let step = match self.state {
             State::Open => {
                 self.heard(now);

@@ -22,6 +22,7 @@ impl<X: Default> Connection<X> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
+        shared.counts.sent.add(message.opcode(), payload.len());
         if !self.queue_compressed(shared, message.opcode(), payload) {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
@@ -42,6 +43,7 @@ impl<X: Default> Connection<X> {
         self.modes.set(Modes::SENDING, !position.ends());
         let opcode = if position.begins() { piece.opcode() } else { Opcode::Continuation };
         let header = Header { fin: position.ends(), ..Header::unmasked(opcode, piece.as_bytes().len()) };
+        shared.counts.sent.add(opcode, piece.as_bytes().len());
         self.queue_frame(shared, header, piece.as_bytes());
         Ok(())
     }
@@ -65,7 +67,10 @@ impl<X: Default> Connection<X> {
         self.check_no_pieces()?;
         let frame = prepared.frame(shared, self.agreed());
         self.record(shared, || frame.to_trace());
-        frame.append_to(self.outbox.get_or_insert_with(|| shared.take_outbox()));
+        shared.counts.sent.add(prepared.message.opcode(), prepared.message.as_bytes().len());
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        frame.append_to(outbox);
+        shared.count_outbox(outbox);
         Ok(())
     }
 
@@ -103,6 +108,7 @@ impl<X: Default> Connection<X> {
     /// Appends a whole frame to the outbox.
     #[inline(never)]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
+        shared.counts.sent.add(opcode, payload.len());
         self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
     }
 
@@ -112,20 +118,24 @@ impl<X: Default> Connection<X> {
         if self.role() == Role::Client {
             return self.queue_masked(shared, header, payload);
         }
-        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        let out = outbox.own();
         header.encode(out);
         out.extend_from_slice(payload);
+        shared.count_outbox(outbox);
         self.record(shared, || Trace::sent(header, payload));
     }
 
     fn queue_masked(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         let key = shared.masking_key();
         let header = Header { mask: Some(key), ..header };
-        let out = self.outbox.get_or_insert_with(|| shared.take_outbox()).own();
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        let out = outbox.own();
         header.encode(out);
         let start = out.len();
         out.extend_from_slice(payload);
         mask::apply(key, &mut out[start..]);
+        shared.count_outbox(outbox);
         self.record(shared, || Trace::sent(header, payload));
     }
 

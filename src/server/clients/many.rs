@@ -109,7 +109,10 @@ impl<D> Clients<D> {
         accepted
     }
 
-    fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
+    pub(super) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
+        if self.drops(index) {
+            return Err(SendError::Dropped);
+        }
         let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
         self.queued(index, outcome)
     }

@@ -3,27 +3,32 @@
 //! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end of the
 //! turn writes and removes. That is why every method can be called from every callback.
 //!
-//! Here is what can be done with one client, and what the loop needs; `many` has topics and broadcasts, `time` timers.
+//! Here is what can be done with one client, and what the loop needs; `many` has topics and broadcasts,
+//! `time` timers, `slow` what becomes of clients that do not read fast enough.
 
 mod many;
+mod slow;
 mod time;
 
+pub(crate) use slow::Behind;
+pub use slow::SlowConsumer;
 pub(crate) use time::Expired;
 use time::TimerExtra;
 pub use time::TimerId;
 
+use super::admission::Admission;
 use super::client::{AppTimer, Client, ClientId, Entries, Extra, Flags};
 use super::config::Config;
 use super::connect::Resolver;
+use super::pressure::Pressure;
 use super::remote::Remote;
 use super::shutdown::{Drain, Shutdown};
 use super::socket::Socket;
+use super::stats::Tally;
 use super::timers::{Armed, MAX_INDEX, Node, Wheel};
 use super::topics::{Subscribers, Subscription, Topics};
 use crate::protocol::time::Tick;
-use crate::protocol::{
-    Answer, CloseReason, Connection, Message, Position, ReadyState, Rejection, Role, SendError, Shared, State,
-};
+use crate::protocol::{Answer, CloseReason, Connection, Message, Position, ReadyState, Role, SendError, Shared, State};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -42,7 +47,11 @@ pub struct Clients<D> {
     /// Those that have ended.
     pub(crate) ended: Vec<u32>,
     pub(crate) shutdown: Option<Shutdown>,
-    max_connections: usize,
+    pub(crate) pressure: Pressure,
+    pub(crate) admission: Admission,
+    pub(crate) tally: Tally,
+    pub(crate) memory_budget: usize,
+    pub(crate) max_connections: usize,
     open: usize,
     generation: u32,
     wheel: Wheel,
@@ -79,18 +88,21 @@ impl<D> Clients<D> {
     ///
     /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
     /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a slow
-    /// consumer.
+    /// consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`] was chosen for it.
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let index = id.index as usize;
-        let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
-        let client = client.ok_or(SendError::Gone)?;
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        if self.drops(index) {
+            return Err(SendError::Dropped);
+        }
+        let client = &mut self.slab[index];
         let outcome = client.connection.send(&mut self.shared, message.into());
         match outcome {
             Ok(()) if client.flags.raise_to_write() => self.writable.push_back(id.index),
             Ok(()) => {}
             Err(error) => self.not_queued(index, error),
         }
+        self.relieve();
         outcome
     }
 
@@ -108,6 +120,9 @@ impl<D> Clients<D> {
         position: Position,
     ) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
+        if position.begins() && self.drops(index) {
+            return Err(SendError::Dropped);
+        }
         let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
         self.queued(index, outcome)
     }
@@ -250,6 +265,10 @@ impl<D> Clients<D> {
             writable: VecDeque::new(),
             ended: Vec::new(),
             shutdown: None,
+            pressure: Pressure::new(config.pause_timeout),
+            admission: Admission::new(config, now),
+            tally: Tally::default(),
+            memory_budget: config.memory_budget,
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             open: 0,
             generation: 0,
@@ -283,11 +302,6 @@ impl<D> Clients<D> {
         (client.generation == id.generation).then_some(id.index as usize)
     }
 
-    /// Whether upgrades are refused, and with what.
-    pub(crate) fn refuses_upgrades(&self) -> Option<Rejection> {
-        (self.shutdown.is_some() || self.slab.len() > self.max_connections).then_some(Rejection::Unavailable)
-    }
-
     pub(crate) fn set_route(&mut self, id: ClientId, route: u16) {
         if let Some(index) = self.find(id) {
             self.slab[index].route = route;
@@ -314,12 +328,18 @@ impl<D> Clients<D> {
             Ok(()) => self.queue_write(index),
             Err(error) => self.not_queued(index, error),
         }
+        self.relieve();
         outcome
     }
 
     #[cold]
     fn not_queued(&mut self, index: usize, error: SendError) {
-        if error == SendError::Full {
+        if error != SendError::Full {
+            return;
+        }
+        if self.slab[index].flags.has(Flags::DROPS) {
+            self.count_dropped(index);
+        } else {
             self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
             self.settle(index);
         }
@@ -366,8 +386,15 @@ impl<D> Clients<D> {
 
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
+        let deadline = self.slab[index].connection.deadline(&self.shared.limits, self.now);
+        if let Some(due) = deadline.into_iter().chain(self.throttled_until(index)).reduce(Tick::earlier) {
+            self.arm(index, due);
+        }
+    }
+
+    /// Something is due for a client then, if nothing is due before.
+    pub(crate) fn arm(&mut self, index: usize, due: Tick) {
         let client = &self.slab[index];
-        let Some(due) = client.connection.deadline(&self.shared.limits, self.now) else { return };
         if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
             self.wheel.arm(&mut nodes, Armed::Client(index as u32), due);
@@ -380,6 +407,7 @@ impl<D> Clients<D> {
         D: Default,
     {
         let generation = self.next_generation();
+        self.shared.counts.begins();
         let index = self.slab.insert(Client {
             connection,
             socket,
@@ -401,6 +429,7 @@ impl<D> Clients<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self.slab[index].flags.raise(Flags::OPENED);
         self.open += usize::from(opened);
+        self.tally.opened += u64::from(opened);
         if opened {
             // The handshake's deadline means nothing any more.
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
@@ -414,10 +443,12 @@ impl<D> Clients<D> {
     pub(crate) fn remove(&mut self, index: usize) {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
         self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
+        self.leaves(index);
         if self.slab[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         let client = self.slab.remove(index);
+        self.shared.counts.ends(client.connection.state());
         self.open -= usize::from(client.flags.has(Flags::OPENED));
     }
 }

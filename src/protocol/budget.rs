@@ -1,0 +1,133 @@
+//! How much memory do all conversations of a loop hold together, and is that too much?
+//!
+//! What counts is capacity, not length, and only what is there: nothing is reserved because a peer has announced
+//! it. Inboxes and outboxes are counted when they have grown and when they are freed, a frame that many outboxes
+//! share once, spare buffers and compressors with the rest.
+//!
+//! ```text
+//!  0 ─────────────────────── 3/4 ───────── 7/8 ───── ceiling ── reserve ── limit
+//!     everybody is read       │ whoever holds │         │ room for what one step adds
+//!                             │ more than is  │         └─ whoever holds most is closed,
+//!                             │ free is not   └─────────── until so much is held
+//! ```
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// The marks of a budget, and what counts against it apart from pools and compressors.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Above it somebody has to go.
+    ceiling: usize,
+    /// Bytes of inboxes and outboxes, those in use and the spare ones.
+    pub(super) boxes: usize,
+    /// Bytes of frames that outboxes share.
+    pub(super) frames: Meter,
+    /// More than three quarters of the ceiling were held when it was last looked at.
+    pub(super) is_near: bool,
+    /// More than the ceiling was.
+    pub(super) is_over: bool,
+}
+
+impl Budget {
+    /// At most `limit` bytes, of which `reserve` are for what one step can add before anybody looks.
+    pub(super) fn new(limit: usize, reserve: usize) -> Budget {
+        Budget {
+            ceiling: limit.saturating_sub(reserve),
+            boxes: 0,
+            frames: Meter::default(),
+            is_near: false,
+            is_over: false,
+        }
+    }
+
+    /// So much is held.
+    pub(super) const fn judge(&mut self, held: usize) {
+        self.is_near = held > self.ceiling / 4 * 3;
+        self.is_over = held > self.ceiling;
+    }
+
+    /// Bytes that are still free.
+    pub(super) const fn free(&self, held: usize) -> usize {
+        self.ceiling.saturating_sub(held)
+    }
+
+    /// Whether enough has been freed for everybody to stay who is there.
+    pub(super) const fn is_relieved(&self, held: usize) -> bool {
+        held <= self.ceiling / 8 * 7
+    }
+}
+
+/// Counts bytes that have several owners.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Rc<Cell<usize>>);
+
+impl Meter {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// Bytes with several owners, counted once for as long as one of them is left.
+#[derive(Clone, Debug)]
+pub struct SharedBytes(Rc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    bytes: Box<[u8]>,
+    meter: Meter,
+}
+
+impl SharedBytes {
+    /// Counts these bytes from now on.
+    pub(super) fn new(bytes: Vec<u8>, meter: &Meter) -> SharedBytes {
+        let meter = meter.clone();
+        meter.0.set(meter.bytes() + bytes.len());
+        SharedBytes(Rc::new(Counted { bytes: bytes.into_boxed_slice(), meter }))
+    }
+}
+
+impl Deref for SharedBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.meter.0.set(self.meter.bytes() - self.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_bytes_count_once_and_until_the_last_owner_is_gone() {
+        let meter = Meter::default();
+        let first = SharedBytes::new(vec![7; 1_000], &meter);
+        let second = first.clone();
+        assert_eq!((meter.bytes(), second.len()), (1_000, 1_000));
+        drop(first);
+        assert_eq!(meter.bytes(), 1_000);
+        drop(second);
+        assert_eq!(meter.bytes(), 0);
+    }
+
+    #[test]
+    fn the_marks_stand_in_their_order() {
+        let mut budget = Budget::new(1_100, 100);
+        for (held, near, over, relieved) in
+            [(750, false, false, true), (751, true, false, true), (876, true, false, false), (1_001, true, true, false)]
+        {
+            budget.judge(held);
+            assert_eq!((budget.is_near, budget.is_over, budget.is_relieved(held)), (near, over, relieved), "{held}");
+        }
+        assert_eq!((budget.free(900), budget.free(2_000)), (100, 0));
+    }
+}

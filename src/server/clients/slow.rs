@@ -1,0 +1,184 @@
+//! What about clients that read more slowly than they are sent to?
+//!
+//! | policy | what happens |
+//! |---|---|
+//! | [`SlowConsumer::Close`], the default | it is closed when [`max_unsent`](crate::Limits::max_unsent) bytes wait for it |
+//! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), messages for it are dropped and counted |
+//! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
+
+use super::super::client::{ClientId, Extra, Flags};
+use super::Clients;
+use crate::protocol::{Message, Prepared, SendError, SharedBytes, State};
+
+/// What happens to a client that reads more slowly than it is sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SlowConsumer {
+    /// It is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait for it: whoever is here has
+    /// got everything.
+    #[default]
+    Close,
+    /// A message for it is dropped while more than [`high_water`](crate::Limits::high_water) bytes wait for it.
+    /// [`Clients::take_dropped`] tells how many were, and `on_drain` when it is up again: the time to tell it of the gap.
+    DropNewest,
+}
+
+/// What is remembered of a client that was once behind.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    dropped: u64,
+    latest: Vec<Latest>,
+    /// Bytes of `latest`.
+    bytes: usize,
+}
+
+/// The last message of a key.
+#[derive(Debug)]
+struct Latest {
+    key: u64,
+    is_text: bool,
+    payload: SharedBytes,
+}
+
+impl Latest {
+    fn as_message(&self) -> Message<'_> {
+        match std::str::from_utf8(&self.payload) {
+            Ok(text) if self.is_text => Message::Text(text),
+            _ => Message::Binary(&self.payload),
+        }
+    }
+}
+
+impl<D> Clients<D> {
+    /// From now on, this happens when the client does not read fast enough; to be called in `on_open`. `false`: it is gone.
+    pub fn set_slow_consumer(&mut self, id: ClientId, policy: SlowConsumer) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        match policy {
+            SlowConsumer::Close => self.slab[index].flags.clear(Flags::DROPS),
+            SlowConsumer::DropNewest => self.slab[index].flags.set(Flags::DROPS),
+        }
+        true
+    }
+
+    /// How many messages have been dropped for this client since this was asked last.
+    pub fn take_dropped(&mut self, id: ClientId) -> u64 {
+        let behind = self.find(id).and_then(|index| behind(self.slab[index].connection.extra_if_any()));
+        behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
+    }
+
+    /// As [`send`](Self::send), for one of those messages of which only the last one matters: a price, a position. If the
+    /// client is behind, this message waits apart from the others until all that is queued has been written, and takes
+    /// the place of the last one with the same key, which is never sent (and counted in [`Stats`](crate::Stats)).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); [`SendError::Full`] if those that wait apart take more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes.
+    pub fn send_latest<'m>(
+        &mut self,
+        id: ClientId,
+        key: u64,
+        message: impl Into<Message<'m>>,
+    ) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let message = message.into();
+        if !self.is_behind(index) {
+            return self.send(id, message);
+        }
+        let payload = self.shared.share(message.as_bytes().to_vec());
+        self.replace_latest(index, Latest { key, is_text: message.as_text().is_some(), payload })
+    }
+
+    /// [`send_latest`](Self::send_latest) to all members that a topic of the handler's route has now. Returns how many
+    /// accepted it.
+    pub fn publish_latest<'m>(&mut self, topic: &str, key: u64, message: impl Into<Message<'m>>) -> usize {
+        let message = message.into();
+        let prepared = Prepared::new(message);
+        let mut kept: Option<SharedBytes> = None;
+        let mut accepted = 0;
+        for place in 0..self.topics.members(self.route, topic).len() {
+            let index = self.topics.members(self.route, topic)[place].client as usize;
+            let outcome = if self.is_behind(index) {
+                let payload = kept.get_or_insert_with(|| self.shared.share(message.as_bytes().to_vec())).clone();
+                self.replace_latest(index, Latest { key, is_text: message.as_text().is_some(), payload })
+            } else {
+                self.send_prepared(index, &prepared)
+            };
+            accepted += usize::from(outcome.is_ok());
+        }
+        accepted
+    }
+
+    /// Whether the kernel takes nothing for it now, or something waits apart already.
+    fn is_behind(&self, index: usize) -> bool {
+        self.slab[index].flags.has(Flags::BEHIND)
+    }
+
+    fn replace_latest(&mut self, index: usize, latest: Latest) -> Result<(), SendError> {
+        let client = &mut self.slab[index];
+        if client.connection.state() != State::Open {
+            return Err(SendError::NotOpen);
+        }
+        let behind = client.connection.extra_mut().behind.get_or_insert_default();
+        let place = behind.latest.iter().position(|before| before.key == latest.key);
+        let before = place.map_or(0, |place| behind.latest[place].payload.len());
+        if behind.bytes - before + latest.payload.len() > self.shared.limits.max_unsent {
+            self.not_queued(index, SendError::Full);
+            return Err(SendError::Full);
+        }
+        behind.bytes = behind.bytes - before + latest.payload.len();
+        match place {
+            Some(place) => {
+                behind.latest[place] = latest;
+                self.tally.conflated += 1;
+            }
+            None => behind.latest.push(latest),
+        }
+        client.flags.set(Flags::LATEST);
+        self.relieve();
+        Ok(())
+    }
+
+    /// All that was queued for a client has been written: what has waited apart follows.
+    pub(crate) fn catch_up(&mut self, index: usize) {
+        self.slab[index].flags.clear(Flags::LATEST);
+        let id = self.slab[index].id(index);
+        let Some(behind) = behind(self.slab[index].connection.extra_if_any()) else { return };
+        behind.bytes = 0;
+        for latest in std::mem::take(&mut behind.latest) {
+            // If it is closing, nothing is sent any more, and `on_close` will say so.
+            let _ = self.send(id, latest.as_message());
+        }
+    }
+
+    /// Nothing of it is sent any more.
+    pub(crate) fn forget_latest(&mut self, index: usize) {
+        if let Some(behind) = behind(self.slab[index].connection.extra_if_any()) {
+            (behind.latest, behind.bytes) = (Vec::new(), 0);
+        }
+    }
+
+    /// Whether a message for this client is to be dropped; it counts as dropped then.
+    #[inline]
+    pub(super) fn drops(&mut self, index: usize) -> bool {
+        self.slab[index].flags.has(Flags::DROPS) && self.drops_now(index)
+    }
+
+    #[cold]
+    fn drops_now(&mut self, index: usize) -> bool {
+        let client = &mut self.slab[index];
+        let is_dropped = client.connection.state() == State::Open && client.is_above(self.shared.limits.high_water);
+        if is_dropped {
+            self.count_dropped(index);
+        }
+        is_dropped
+    }
+
+    pub(super) fn count_dropped(&mut self, index: usize) {
+        self.slab[index].connection.extra_mut().behind.get_or_insert_default().dropped += 1;
+        self.tally.dropped += 1;
+    }
+}
+
+fn behind(extra: Option<&mut Extra>) -> Option<&mut Behind> {
+    extra?.behind.as_deref_mut()
+}
