@@ -39,8 +39,10 @@ pub struct Outbox {
     pub(super) stalled: Option<Tick>,
     /// Some of what waits has been written, but not all: a frame may be under way.
     is_begun: bool,
-    /// Bytes of memory that the budget knows of.
+    /// Bytes of memory that the budget knows of, and capacities then.
     pub(super) counted: usize,
+    counted_own: usize,
+    counted_shared: usize,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,18 @@ impl Outbox {
     /// Bytes of memory that this outbox takes, shared frames not counted.
     pub fn memory(&self) -> usize {
         size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
+    }
+
+    /// Whether it takes more memory than the budget knows of.
+    #[inline]
+    pub(super) fn has_grown(&self) -> bool {
+        self.own.capacity() != self.counted_own || self.shared.capacity() != self.counted_shared
+    }
+
+    /// Where the budget notes how much memory it takes now.
+    pub(super) fn note_size(&mut self) -> &mut usize {
+        (self.counted_own, self.counted_shared) = (self.own.capacity(), self.shared.capacity());
+        &mut self.counted
     }
 
     /// Bytes that could be freed with it, those included that it shares with others.

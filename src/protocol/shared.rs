@@ -164,9 +164,9 @@ impl Shared {
     /// An outbox may have grown.
     #[inline]
     pub(super) fn count_outbox(&mut self, outbox: &mut Outbox) {
-        let memory = outbox.memory();
-        if memory != outbox.counted {
-            self.recount(&mut outbox.counted, memory);
+        if outbox.has_grown() {
+            let memory = outbox.memory();
+            self.recount(outbox.note_size(), memory);
         }
     }
 
@@ -241,7 +241,6 @@ impl Shared {
     #[inline(never)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         outbox.clear();
-        self.count_outbox(&mut outbox);
         let counted = outbox.counted;
         if !self.outboxes.give(outbox, counted) {
             self.budget.boxes = self.budget.boxes.saturating_sub(counted);

@@ -129,6 +129,8 @@ impl Flags {
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::LATEST.0);
     /// Not read for either reason.
     pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
+    /// Perhaps not to be read.
+    pub(crate) const SLOWED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::WAITS.0);
     /// Something happens when what waits for it has become less.
     pub(crate) const WATCHED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::PAUSED.0 | Flags::LATEST.0);
 

@@ -129,9 +129,10 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn read(&mut self) {
         // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        let mut share = self.read_share;
-        for _ in 0..self.clients.readable.len() {
-            let Some(index) = self.clients.readable.pop_front() else { break };
+        let (mut share, mut served) = (self.read_share, 0);
+        let batch = self.clients.readable.begin();
+        for &index in &batch {
+            served += 1;
             let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
             share = share.saturating_sub(self.read_client(index as usize, &mut buffer[..size]));
             self.tell_traces();
@@ -139,44 +140,30 @@ impl<H: Handler> Engine<H> {
                 break;
             }
         }
+        self.clients.readable.end(batch, served);
         self.read_buffer = buffer;
     }
 
     /// Reads from one client, and says how many bytes.
     fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
-        let now = self.clients.now;
+        let high_water = self.clients.shared.limits.high_water;
+        let is_near = self.clients.shared.is_near_budget();
         let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
         if !client.flags.lower(Flags::READ_QUEUED) {
             // Its slot has been freed since, and filled again.
             return 0;
         }
-        if !client.flags.has(Flags::OPENED) {
-            self.resume(index);
-        }
-        let client = &mut self.clients.slab[index];
-        let may_read = match client.connection.state() {
-            State::Closed => return 0,
-            State::Deciding => false,
-            State::Open | State::Closing => {
-                let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
-                !waits && !self.clients.must_pause(index)
-            }
-            State::Handshaking => !self.clients.must_pause(index),
-            State::Draining | State::Flushing => true,
-        };
-        let client = &mut self.clients.slab[index];
-        if !may_read {
-            client.flags.set(Flags::UNREAD);
+        let is_carefree = !is_near && client.is_carefree(high_water);
+        if !is_carefree && !self.may_read(index) {
             return 0;
         }
-        let mut taken = 0;
         self.clients.tally.reads += 1;
-        match client.socket.read(buffer) {
-            Ok(0) => client.connection.receive_eof(&mut self.clients.shared, now),
-            Ok(count) => {
-                taken = count;
+        let client = &mut self.clients.slab[index];
+        let outcome = client.socket.read(buffer);
+        let flags = client.flags;
+        match outcome {
+            Ok(count) if count > 0 => {
                 self.clients.tally.bytes_read += count as u64;
-                let flags = client.flags;
                 // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
                 if count == buffer.len() || flags.has(Flags::READ_CLOSED) {
                     self.clients.queue_read(index);
@@ -186,15 +173,51 @@ impl<H: Handler> Engine<H> {
                 } else {
                     self.deliver(index, &mut buffer[..count]);
                 }
+                self.clients.settle(index);
+                count
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => client.flags.clear(Flags::READ_CLOSED),
-                io::ErrorKind::Interrupted => self.clients.queue_read(index),
-                kind => self.broke(index, kind),
-            },
+            outcome => {
+                self.read_nothing(index, outcome);
+                self.clients.settle(index);
+                0
+            }
         }
-        self.clients.settle(index);
-        taken
+    }
+
+    /// Whether a client may be read now. If not, it will be when that has changed.
+    #[inline(never)]
+    fn may_read(&mut self, index: usize) -> bool {
+        if !self.clients.slab[index].flags.has(Flags::OPENED) {
+            self.resume(index);
+        }
+        let client = &mut self.clients.slab[index];
+        let may_read = match client.connection.state() {
+            State::Closed => return false,
+            State::Deciding => false,
+            State::Open | State::Closing => {
+                let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
+                !waits && !self.clients.must_pause(index)
+            }
+            State::Handshaking => !self.clients.must_pause(index),
+            State::Draining | State::Flushing => true,
+        };
+        if !may_read {
+            self.clients.slab[index].flags.set(Flags::UNREAD);
+        }
+        may_read
+    }
+
+    /// The stream has ended, has nothing now, or is broken.
+    #[inline(never)]
+    fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) {
+        let (shared, now) = (&mut self.clients.shared, self.clients.now);
+        let client = &mut self.clients.slab[index];
+        match outcome.map_err(|error| error.kind()) {
+            Ok(_) => client.connection.receive_eof(shared, now),
+            Err(io::ErrorKind::WouldBlock) => client.flags.clear(Flags::READ_CLOSED),
+            Err(io::ErrorKind::Interrupted) => self.clients.queue_read(index),
+            Err(kind) => self.broke(index, kind),
+        }
     }
 
     /// A stream has failed: on to a server's next address, or the end.
@@ -243,11 +266,9 @@ impl<H: Handler> Engine<H> {
                     self.clients.shared.recycle(gathered);
                 }
                 Event::Ping(payload) => {
-                    self.clients.shared.counts.received.ping.add(payload.len());
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
                 }
                 Event::Pong(payload) => {
-                    self.clients.shared.counts.received.pong.add(payload.len());
                     self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
                 }
                 Event::Piece(gathered, position) => {
@@ -389,10 +410,12 @@ impl<H: Handler> Engine<H> {
     /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
     /// is beyond the turn's share, goes out in the next turn.
     pub(crate) fn flush(&mut self) {
-        for _ in 0..self.clients.writable.len().min(WRITES_PER_TURN) {
-            let Some(index) = self.clients.writable.pop_front() else { break };
+        let batch = self.clients.writable.begin();
+        let share = batch.len().min(WRITES_PER_TURN);
+        for &index in &batch[..share] {
             self.write_client(index as usize);
         }
+        self.clients.writable.end(batch, share);
     }
 
     fn write_client(&mut self, index: usize) {

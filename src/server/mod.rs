@@ -11,6 +11,7 @@
 //! | `closures` | how small can an application be? |
 //! | `router` | how is an application composed of small ones? |
 //! | `topics` | who gets what is published? |
+//! | `turnstile` | whose turn is it? |
 //! | `timers` | what is due, and when is the next thing due? |
 //! | `pressure` | what if memory runs short? |
 //! | `admission` | who may come in, and how much may they say? |
@@ -48,6 +49,7 @@ mod socket;
 mod stats;
 mod timers;
 mod topics;
+mod turnstile;
 
 pub use client::ClientId;
 pub use clients::{Clients, SlowConsumer, TimerId};

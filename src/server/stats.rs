@@ -256,10 +256,7 @@ impl<D> Clients<D> {
 
     /// A piece of a message has come; the message counts when it ends.
     pub(crate) const fn count_piece(&mut self, piece: Message<'_>, position: Position) {
-        let received = &mut self.shared.counts.received;
-        let flow = if piece.as_text().is_some() { &mut received.text } else { &mut received.binary };
-        flow.bytes += piece.as_bytes().len() as u64;
-        flow.messages += position.ends() as u64;
+        self.shared.counts.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
     }
 
     /// What the server has done so far, and what it holds now.
@@ -279,8 +276,8 @@ impl<D> Clients<D> {
             opened: tally.opened,
             refused: tally.refused.clone(),
             closed: tally.closed.clone(),
-            received: counts.received,
-            sent: counts.sent,
+            received: counts.received(),
+            sent: counts.sent(),
             bytes_read: tally.bytes_read,
             bytes_written: tally.bytes_written,
             reads: tally.reads,

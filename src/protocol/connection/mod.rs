@@ -111,6 +111,8 @@ impl Modes {
     const TRACED: Modes = Modes(1);
     /// Messages are handed out as they arrive.
     const PIECES: Modes = Modes(1 << 1);
+    /// Messages are not just handed out whole.
+    const WATCHED: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
     /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.

@@ -4,7 +4,7 @@
 //! arrived whole goes into the [`Inbox`], piece by piece.
 
 use super::super::error::{CloseReason, ProtocolError, Rejection};
-use super::super::frame::{Header, Opcode};
+use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
 use super::super::input::Input;
 use super::super::message::{
     Ends, Gathered, Inbox, Message, PartialFrame, PartialMessage, Position, check_compressed_length, check_length,
@@ -18,13 +18,20 @@ use super::super::{close, mask, utf8};
 use super::{Connection, Event, Modes, Role, State};
 use std::borrow::Cow;
 
+/// The first byte of a whole, uncompressed message: FIN and its opcode.
+const TEXT: u8 = 0x80 | Opcode::Text as u8;
+const BINARY: u8 = 0x80 | Opcode::Binary as u8;
+
+/// The header of a short frame without a masking key.
+const UNMASKED_HEADER: usize = 2;
+
 impl<X: Default> Connection<X> {
     /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until the
     /// application has answered.
     #[inline]
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
-            let message = self.receive_whole(shared, now, input);
+            let message = self.receive_short(shared, now, input);
             if let Some(event) = message.map(Event::Message).or_else(|| self.receive_step(shared, now, input)) {
                 return Some(event);
             }
@@ -32,28 +39,26 @@ impl<X: Default> Connection<X> {
         None
     }
 
-    /// A message that lies whole in one frame, and this frame whole in `input`: what most messages are. `None`: it is
-    /// something else.
+    /// A short message that lies whole in one frame, and this frame whole in `input`: what most messages are. `None`: it
+    /// is something else.
     ///
-    /// What it does, [`receive_frame`](Self::receive_frame) does as well, among all the rest and at twice the price.
+    /// What it does, [`receive_frame`](Self::receive_frame) does as well, among all the rest and at three times the price.
     #[inline]
-    fn receive_whole<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Message<'b>> {
-        let is_watched = self.modes.has(Modes::TRACED) || self.modes.has(Modes::PIECES);
-        if self.state != State::Open || self.inbox.is_some() || is_watched {
+    fn receive_short<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Message<'b>> {
+        if self.state != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
             return None;
         }
-        let (header, start) = Header::decode(input.peek()).ok()??;
-        let is_message = matches!(header.opcode, Opcode::Text | Opcode::Binary) && header.fin && !header.rsv1;
-        let has_come = header.length <= (input.len() - start) as u64;
-        if !is_message || !has_come || self.check_header(&header, shared).is_err() {
+        let &[first, second, ..] = input.peek() else { return None };
+        let (is_masked, length) = (second & 0x80 != 0, usize::from(second & 0x7f));
+        let frame = length + if is_masked { mask::SHORT_HEADER } else { UNMASKED_HEADER };
+        let is_short = length <= MAX_CONTROL_PAYLOAD.min(shared.limits.max_message) && frame <= input.len();
+        if !(first == TEXT || first == BINARY) || is_masked != (self.role == Role::Server) || !is_short {
             return None;
         }
         self.heard(now);
-        let payload = &mut input.take(start + header.length as usize)[start..];
-        if let Some(key) = header.mask {
-            mask::apply(key, payload);
-        }
-        if header.opcode == Opcode::Binary {
+        let frame = input.take(frame);
+        let payload = if is_masked { mask::unmask_short(frame) } else { &frame[UNMASKED_HEADER..] };
+        if first == BINARY {
             return Some(Message::Binary(payload));
         }
         match utf8::whole(payload) {
@@ -398,6 +403,7 @@ impl<X: Default> Connection<X> {
         opcode: Opcode,
         payload: Cow<'b, [u8]>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
+        shared.counts.received.add(opcode, payload.len());
         match opcode {
             Opcode::Close => {
                 let frame = close::decode_body(&payload)?;

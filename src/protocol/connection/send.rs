@@ -43,7 +43,7 @@ impl<X: Default> Connection<X> {
         self.modes.set(Modes::SENDING, !position.ends());
         let opcode = if position.begins() { piece.opcode() } else { Opcode::Continuation };
         let header = Header { fin: position.ends(), ..Header::unmasked(opcode, piece.as_bytes().len()) };
-        shared.counts.sent.add(opcode, piece.as_bytes().len());
+        shared.counts.sent.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
         self.queue_frame(shared, header, piece.as_bytes());
         Ok(())
     }

@@ -111,7 +111,7 @@ impl<D> Clients<D> {
 
     pub(super) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
         if self.drops(index) {
-            return Err(SendError::Dropped);
+            return self.drop_newest(index);
         }
         let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
         self.queued(index, outcome)

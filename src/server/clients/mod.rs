@@ -27,10 +27,11 @@ use super::socket::Socket;
 use super::stats::Tally;
 use super::timers::{Armed, MAX_INDEX, Node, Wheel};
 use super::topics::{Subscribers, Subscription, Topics};
+use super::turnstile::Turnstile;
 use crate::protocol::time::Tick;
 use crate::protocol::{Answer, CloseReason, Connection, Message, Position, ReadyState, Role, SendError, Shared, State};
 use slab::Slab;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -41,9 +42,9 @@ pub struct Clients<D> {
     pub(crate) shared: Shared,
     pub(crate) now: Tick,
     /// Those that may have something to read, the longest waiting first.
-    pub(crate) readable: VecDeque<u32>,
+    pub(crate) readable: Turnstile,
     /// Those that have something to write, or a half to close.
-    pub(crate) writable: VecDeque<u32>,
+    pub(crate) writable: Turnstile,
     /// Those that have ended.
     pub(crate) ended: Vec<u32>,
     pub(crate) shutdown: Option<Shutdown>,
@@ -91,14 +92,15 @@ impl<D> Clients<D> {
     /// consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`] was chosen for it.
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let index = self.find(id).ok_or(SendError::Gone)?;
-        if self.drops(index) {
-            return Err(SendError::Dropped);
+        let index = id.index as usize;
+        let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
+        let client = client.ok_or(SendError::Gone)?;
+        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
+            return self.drop_newest(index);
         }
-        let client = &mut self.slab[index];
         let outcome = client.connection.send(&mut self.shared, message.into());
         match outcome {
-            Ok(()) if client.flags.raise_to_write() => self.writable.push_back(id.index),
+            Ok(()) if client.flags.raise_to_write() => self.writable.push(id.index),
             Ok(()) => {}
             Err(error) => self.not_queued(index, error),
         }
@@ -121,7 +123,7 @@ impl<D> Clients<D> {
     ) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         if position.begins() && self.drops(index) {
-            return Err(SendError::Dropped);
+            return self.drop_newest(index);
         }
         let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
         self.queued(index, outcome)
@@ -261,8 +263,8 @@ impl<D> Clients<D> {
             slab: Slab::new(),
             shared,
             now,
-            readable: VecDeque::new(),
-            writable: VecDeque::new(),
+            readable: Turnstile::default(),
+            writable: Turnstile::default(),
             ended: Vec::new(),
             shutdown: None,
             pressure: Pressure::new(config.pause_timeout),
@@ -311,14 +313,14 @@ impl<D> Clients<D> {
     /// Queues a client that has something to read.
     pub(crate) fn queue_read(&mut self, index: usize) {
         if self.slab[index].flags.raise(Flags::READ_QUEUED) {
-            self.readable.push_back(index as u32);
+            self.readable.push(index as u32);
         }
     }
 
     /// Queues a client for writing, unless the kernel takes nothing from it now.
     pub(crate) fn queue_write(&mut self, index: usize) {
         if self.slab[index].flags.raise_to_write() {
-            self.writable.push_back(index as u32);
+            self.writable.push(index as u32);
         }
     }
 
@@ -354,7 +356,7 @@ impl<D> Clients<D> {
             self.settle_state(index);
         } else if client.connection.buffered_amount() > 0 && client.flags.raise_to_write() {
             // All of its deadlines move away with each byte that it hears.
-            self.writable.push_back(index as u32);
+            self.writable.push(index as u32);
         }
     }
 
@@ -454,6 +456,19 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
+    /// Whether it is open and nothing is unusual about it: it may be read.
+    #[inline]
+    pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
+        let is_usual = self.flags.has(Flags::OPENED) && !self.flags.has(Flags::SLOWED);
+        is_usual && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
+    }
+
+    /// Whether a message for it is to be dropped, if messages for it may be.
+    #[cold]
+    pub(crate) fn is_dropping(&mut self, high_water: usize) -> bool {
+        self.connection.state() == State::Open && self.is_above(high_water)
+    }
+
     /// Notes whether more than `high_water` bytes wait to be written to it, and says so.
     pub(crate) fn is_above(&mut self, high_water: usize) -> bool {
         if self.connection.buffered_amount() > high_water {

@@ -157,20 +157,18 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Whether a message for this client is to be dropped; it counts as dropped then.
+    /// Whether a message for this client is to be dropped.
     #[inline]
     pub(super) fn drops(&mut self, index: usize) -> bool {
-        self.slab[index].flags.has(Flags::DROPS) && self.drops_now(index)
+        let client = &mut self.slab[index];
+        client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water)
     }
 
+    /// A message for this client is dropped.
     #[cold]
-    fn drops_now(&mut self, index: usize) -> bool {
-        let client = &mut self.slab[index];
-        let is_dropped = client.connection.state() == State::Open && client.is_above(self.shared.limits.high_water);
-        if is_dropped {
-            self.count_dropped(index);
-        }
-        is_dropped
+    pub(super) fn drop_newest(&mut self, index: usize) -> Result<(), SendError> {
+        self.count_dropped(index);
+        Err(SendError::Dropped)
     }
 
     pub(super) fn count_dropped(&mut self, index: usize) {
