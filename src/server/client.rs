@@ -77,6 +77,8 @@ pub(crate) struct Extra {
     pub(crate) proxied: Option<SocketAddr>,
     /// What has arrived of a proxy's header.
     pub(crate) proxy_header: Vec<u8>,
+    /// The routes whose handlers are told its story.
+    pub(crate) traced_by: Vec<u16>,
     /// If we connect to it.
     pub(crate) outgoing: Option<Outgoing>,
     /// If it was once sent more than it could take.

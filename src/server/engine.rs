@@ -304,7 +304,11 @@ impl<H: Handler> Engine<H> {
                     Some(rejection) => (ticket, Err(rejection)),
                     None => {
                         let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
+                        let was_traced = self.clients.slab[index].connection.is_traced();
                         self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, &request));
+                        if !was_traced {
+                            self.clients.slab[index].connection.record_request(&mut self.clients.shared, head);
+                        }
                         (ticket, Ok(answer))
                     }
                 }
@@ -514,8 +518,12 @@ impl<H: Handler> Engine<H> {
         for (label, trace) in self.clients.shared.take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");
-            if let Some(index) = self.clients.find(id) {
-                self.call(index, |handler, clients, id| handler.on_trace(clients, id, &trace));
+            let Some(index) = self.clients.find(id) else { continue };
+            for route in self.clients.listeners_to(index) {
+                self.call(index, |handler, clients, id| {
+                    clients.route = route;
+                    handler.on_trace(clients, id, &trace);
+                });
             }
         }
     }

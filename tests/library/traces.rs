@@ -1,7 +1,7 @@
 //! The story of a connection, as it happens.
 
-use crate::common::{Wire, close, ping, serve_with, text};
-use lariat::{ClientId, Clients, Config, Handler, Message, Side, Trace};
+use crate::common::{Wire, close, ping, serve_made, serve_with, text};
+use lariat::{Answer, ClientId, Clients, Config, Handler, Message, Request, Router, Side, Trace};
 use std::sync::mpsc::{Sender, channel};
 
 struct Traced(Sender<(ClientId, Trace)>, bool);
@@ -82,4 +82,84 @@ impl Wire {
         self.send(&text("mask me"));
         self.expect_text("mask me");
     }
+}
+
+/// Traces those who ask for a path with `?watched`, wherever they are.
+struct Watching(Router<()>);
+
+impl Handler for Watching {
+    type Data = ();
+
+    fn on_start(&mut self, clients: &mut Clients<()>) {
+        self.0.on_start(clients);
+    }
+
+    fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        for route in ["/one", "/other"] {
+            if request.query().is_some_and(|query| query.contains(route)) {
+                clients.on_route(route, |clients| clients.trace(id));
+            }
+        }
+        self.0.on_request(clients, id, request)
+    }
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        self.0.on_message(clients, id, message);
+    }
+
+    fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {
+        self.0.on_trace(clients, id, trace);
+    }
+}
+
+/// Stops to listen when it hears of a message.
+struct Until(Sender<(ClientId, Trace)>, &'static str);
+
+impl Handler for Until {
+    type Data = ();
+
+    fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {
+        let _ = self.0.send((id, trace.clone()));
+        if trace.to_string().contains(self.1) {
+            clients.untrace(id);
+        }
+    }
+}
+
+#[test]
+fn the_story_is_told_to_whoever_asks_from_the_request_on() {
+    let ((sender, one), (other_sender, other), (own_sender, own)) = (channel(), channel(), channel());
+    let server = serve_made(move || {
+        let router = Router::new()
+            .route("/one", Until(sender, "\"enough\""))
+            .route("/other", Until(other_sender, "\"never\""))
+            .route("/echo", Traced(own_sender, false));
+        Watching(router)
+    });
+    Wire::open_at(server.addr, "/echo").echo("nobody listens");
+    let mut wire = Wire::open_at(server.addr, "/echo?/one&/other");
+    wire.echo("enough");
+    wire.echo("more");
+    wire.send(&close(1000, ""));
+    wire.expect_close(1000);
+    drop(wire);
+    let until = |story: &std::sync::mpsc::Receiver<(ClientId, Trace)>, last: &str| {
+        let mut told = Vec::new();
+        while told.last().is_none_or(|line: &String| !line.contains(last)) {
+            told.push(story.recv_timeout(crate::common::WAIT).expect("the story goes on").1.to_string());
+        }
+        told
+    };
+    let all = until(&other, "-> CLOSED");
+    assert_eq!(
+        all[..4],
+        [
+            "< GET /echo?/one&/other HTTP/1.1",
+            "> HTTP/1.1 101 Switching Protocols",
+            "= DECIDING -> OPEN",
+            "< TEXT \"enough\" [6 bytes, masked]",
+        ]
+    );
+    assert_eq!(until(&one, "\"enough\""), all[..4]);
+    assert_eq!((one.try_iter().count(), own.try_iter().count()), (0, 0), "who has had enough, and who has not asked");
 }

@@ -18,7 +18,8 @@ fn obey(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
     } else if let Some(topic) = order.strip_prefix('-') {
         clients.unsubscribe(id, topic).to_string()
     } else if order == "?" {
-        format!("{} {} {}", clients.iter().count(), clients.iter_all().count(), clients.len())
+        assert_eq!(clients.route_len(), clients.iter().count());
+        format!("{} {} {}", clients.route_len(), clients.iter_all().count(), clients.len())
     } else if let Some(message) = order.strip_prefix('=') {
         clients.broadcast(message).to_string()
     } else if let Some((topic, message)) = order.split_once('=') {

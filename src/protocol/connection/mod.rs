@@ -42,7 +42,7 @@ use super::request::Ticket;
 use super::response::{Answer, encode_response, encode_upgrade, refusal};
 use super::shared::Shared;
 use super::time::Tick;
-use super::trace::Trace;
+use super::trace::{Side, Trace};
 use std::borrow::Cow;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -229,6 +229,16 @@ impl<X: Default> Connection<X> {
         if let Some(label) = label {
             self.rare().label = label;
         }
+    }
+
+    /// Whether what happens is recorded.
+    pub const fn is_traced(&self) -> bool {
+        self.modes.has(Modes::TRACED)
+    }
+
+    /// Records the request head, for those who begin to trace when they have read it.
+    pub fn record_request(&self, shared: &mut Shared, head: &[u8]) {
+        self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
     }
 
     /// Records a step, if this conversation is traced.

@@ -12,7 +12,12 @@ impl<D> Clients<D> {
         self.open
     }
 
-    /// Whether there are none.
+    /// How many of them are on the handler's route.
+    pub fn route_len(&self) -> usize {
+        self.open_by_route.get(usize::from(self.route)).copied().unwrap_or_default()
+    }
+
+    /// Whether there are none on any route.
     pub fn is_empty(&self) -> bool {
         self.open == 0
     }

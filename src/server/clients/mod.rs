@@ -54,6 +54,8 @@ pub struct Clients<D> {
     pub(crate) memory_budget: usize,
     pub(crate) max_connections: usize,
     open: usize,
+    /// The same by route; routes that nobody has been on may be missing.
+    pub(crate) open_by_route: Vec<usize>,
     generation: u32,
     wheel: Wheel,
     timers: Slab<AppTimer>,
@@ -213,29 +215,46 @@ impl<D> Clients<D> {
         self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
     }
 
-    /// From now on, [`on_trace`](crate::Handler::on_trace) is told what happens on this client's connection.
-    /// `false`: it is gone.
+    /// From now on, [`on_trace`](crate::Handler::on_trace) of the handler that asks for it is told what happens on this
+    /// client's connection, on whichever route that is; if it is asked for in
+    /// [`on_request`](crate::Handler::on_request), from the request on. `false`: it is gone.
     pub fn trace(&mut self, id: ClientId) -> bool {
-        let index = self.find(id);
-        index.map(|index| self.slab[index].connection.trace(Some(id.to_u64()))).is_some()
+        let (route, Some(index)) = (self.route, self.find(id)) else { return false };
+        let connection = &mut self.slab[index].connection;
+        connection.trace(Some(id.to_u64()));
+        let traced_by = &mut connection.extra_mut().traced_by;
+        if !traced_by.contains(&route) {
+            traced_by.push(route);
+        }
+        true
     }
 
-    /// Ends [`trace`](Self::trace). `false`: it is gone.
+    /// Ends [`trace`](Self::trace), for the handler that asks. `false`: it is gone.
     pub fn untrace(&mut self, id: ClientId) -> bool {
-        let index = self.find(id);
-        index.map(|index| self.slab[index].connection.trace(None)).is_some()
+        let (route, Some(index)) = (self.route, self.find(id)) else { return false };
+        let connection = &mut self.slab[index].connection;
+        let traced_by = &mut connection.extra_mut().traced_by;
+        traced_by.retain(|other| *other != route);
+        if traced_by.is_empty() && !self.traces_all {
+            connection.trace(None);
+        }
+        true
     }
 
-    /// Every client that comes from now on is traced, its opening handshake included.
+    /// Every client that comes from now on is traced, its opening handshake included, and the handler of its route is
+    /// told.
     pub fn trace_all(&mut self) {
         self.traces_all = true;
     }
 
-    /// Ends [`trace_all`](Self::trace_all), for those who are here as well.
+    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), for those who are here as well.
     pub fn untrace_all(&mut self) {
         self.traces_all = false;
         for (_, client) in &mut self.slab {
-            client.connection.trace(None);
+            if client.connection.is_traced() {
+                client.connection.trace(None);
+                client.connection.extra_mut().traced_by.clear();
+            }
         }
     }
 
@@ -258,6 +277,16 @@ impl<D> Clients<D> {
 
     // ---- for the loop --------------------------------------------------------------------------
 
+    /// The routes whose handlers are told the story of a client.
+    pub(crate) fn listeners_to(&self, index: usize) -> Vec<u16> {
+        let client = &self.slab[index];
+        let mut routes = client.connection.extra().map_or_else(Vec::new, |extra| extra.traced_by.clone());
+        if self.traces_all && !routes.contains(&client.route) {
+            routes.push(client.route);
+        }
+        routes
+    }
+
     pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> Clients<D> {
         Clients {
             slab: Slab::new(),
@@ -273,6 +302,7 @@ impl<D> Clients<D> {
             memory_budget: config.memory_budget,
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             open: 0,
+            open_by_route: Vec::new(),
             generation: 0,
             wheel: Wheel::new(now),
             timers: Slab::new(),
@@ -430,9 +460,14 @@ impl<D> Clients<D> {
     /// The client is open now.
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self.slab[index].flags.raise(Flags::OPENED);
-        self.open += usize::from(opened);
-        self.tally.opened += u64::from(opened);
         if opened {
+            self.open += 1;
+            self.tally.opened += 1;
+            let route = usize::from(self.slab[index].route);
+            if self.open_by_route.len() <= route {
+                self.open_by_route.resize(route + 1, 0);
+            }
+            self.open_by_route[route] += 1;
             // The handshake's deadline means nothing any more.
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
             self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
@@ -451,7 +486,10 @@ impl<D> Clients<D> {
         }
         let client = self.slab.remove(index);
         self.shared.counts.ends(client.connection.state());
-        self.open -= usize::from(client.flags.has(Flags::OPENED));
+        if client.flags.has(Flags::OPENED) {
+            self.open -= 1;
+            self.open_by_route[usize::from(client.route)] -= 1;
+        }
     }
 }
 
