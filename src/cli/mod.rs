@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve a page with an echo console, /echo and /broadcast.
+    /// Serve the site: its apps, /echo and /broadcast.
     Serve(serve::Options),
 }
 

@@ -52,6 +52,9 @@ pub(super) struct Options {
     /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of --trust-proxy
     #[arg(long, requires = "trust_proxy")]
     proxy_protocol: bool,
+    /// Pages from here may open the sockets of the site's apps, too, like https://example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<site::Origin>,
 }
 
 /// Beyond the largest message, what may wait for a client that reads slowly.
@@ -107,7 +110,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     #[cfg(unix)]
     let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
     announce(&server.local_addrs());
-    let mut event_loop = server.start(site::router()).map_err(failed)?;
+    let mut site_options = site::Options::default();
+    site_options.allowed_origins.clone_from(&options.allow_origin);
+    let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
         return Err(Failure(format!("interrupted, with {} still connected", outcome.dropped)));

@@ -1,26 +1,42 @@
-//! What `lariat serve` shows: a page with an echo console, `/echo`, `/broadcast`, health checks and metrics.
+//! What `lariat serve` shows: pages, and behind each a small [`Handler`](crate::Handler) on the public API, such as an
+//! embedder would write.
 //!
-//! Each part is a small [`Handler`](crate::Handler) on the public API, such as an embedder would write.
+//! | file | what is in it |
+//! |---|---|
+//! | `apps` | the table of all apps: a new one is a line there |
+//! | `shell` | [`Site`]: pages over HTTP, sockets to the router, who may open one |
+//! | `assets` | files within the program: coding, tags, Content-Security-Policy |
+//! | `origin` | whose pages may open a socket |
+//! | the others | an app each; its page is in `pages/` |
+//!
+//! A page and its socket have the same path: whoever asks for an upgrade gets the socket. The handlers share `Data = ()`;
+//! what one knows of its clients it keeps in a map of its own, so that an idle connection stays at 64 bytes.
 
+mod apps;
+mod assets;
 mod broadcast;
+mod console;
 mod echo;
+mod health;
+mod index;
 mod metrics;
-mod page;
+mod origin;
+mod shell;
 
 pub use broadcast::Broadcast;
+pub use console::Console;
 pub use echo::Echo;
+pub use health::{Health, Readiness};
+pub use index::Index;
 pub use metrics::Metrics;
-pub use page::{Health, Page, Readiness};
+pub use origin::{Origin, OriginError, Origins};
+pub use shell::Site;
 
-use crate::Router;
-
-/// Everything, each at its path.
-pub fn router() -> Router<()> {
-    Router::new()
-        .route("/", Page)
-        .route("/echo", Echo)
-        .route("/broadcast", Broadcast)
-        .route("/healthz", Health)
-        .route("/readyz", Readiness)
-        .route("/metrics", Metrics)
+/// What can be chosen.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Pages from elsewhere that may open sockets, beside those of the site itself. `/echo` and `/broadcast` are
+    /// for everybody.
+    pub allowed_origins: Vec<Origin>,
 }

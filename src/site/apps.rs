@@ -1,0 +1,52 @@
+//! What is on the site?
+//!
+//! A new app is its line in [`APPS`], a handler beside this file, and its page in `pages/`.
+
+use super::Options;
+use super::assets::{File, Reach, file};
+use super::console::Console;
+use super::index::Index;
+use crate::Router;
+
+/// A page, and the handler at the same path that takes its sockets.
+pub(super) struct App {
+    pub(super) path: &'static str,
+    pub(super) title: &'static str,
+    /// For the index.
+    pub(super) sentence: &'static str,
+    /// What stands in the page's `<main>`; the rest comes from `shell.html`.
+    pub(super) page: &'static str,
+    /// What only this page needs. Its first script is loaded as a module, and its styles after the site's own.
+    pub(super) files: &'static [File],
+    pub(super) reach: Reach,
+    /// Adds the handler to the router, under its path.
+    pub(super) route: fn(Router<()>, &'static str, &Options) -> Router<()>,
+}
+
+/// The page at `/`, which lists the others.
+pub(super) const INDEX: App = App {
+    path: "/",
+    title: "Lariat",
+    sentence: "A WebSocket server, and what one can do with it.",
+    page: include_str!("pages/index.html"),
+    files: &[file!("index.js"), file!("index.css")],
+    reach: Reach::Here,
+    route: |router, path, _| router.route(path, Index::new(APPS.iter().map(|app| app.path).chain(ENDPOINTS))),
+};
+
+/// What is there for other people's programs, without a page; the index counts who is there, too.
+pub(super) const ENDPOINTS: [&str; 2] = ["/echo", "/broadcast"];
+
+/// In the order in which the index lists them.
+pub(super) const APPS: &[App] = &[App {
+    path: "/console",
+    title: "Console",
+    sentence: "Open a WebSocket by hand, and see each byte of it as the server saw it.",
+    page: include_str!("pages/console.html"),
+    files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
+    reach: Reach::Everywhere,
+    route: |router, path, _| router.route(path, Console::default()),
+}];
+
+/// What all pages share.
+pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];

@@ -1,0 +1,131 @@
+// A WebSocket that comes back: when the server restarts or the network goes, it tries again after a while, twice as long
+// each time, and by chance a little earlier, so that a thousand pages do not all come back in the same moment.
+
+import { element, setText, socketUrl } from "./page.js";
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15_000;
+/** A connection that has not opened after this is given up. */
+const HANDSHAKE_MS = 10_000;
+/** A connection that was open for this long was a good one: the next delay is a short one again. */
+const GOOD_AFTER_MS = 3_000;
+
+/**
+ *     const socket = new Socket();                  // to this page's own path
+ *     socket.onOpen = () => socket.send("hello");
+ *     socket.onMessage = (data) => …;               // a string, or an ArrayBuffer
+ *     socket.onClose = ({ code, reason }) => …;
+ *
+ * Says how it stands in the element with the id `link`, unless `status` names another or is null.
+ */
+export class Socket {
+  onOpen = () => {};
+  onMessage = () => {};
+  onClose = () => {};
+  #path;
+  #status;
+  #socket = null;
+  #failures = 0;
+  #timer = 0;
+  #ticking = 0;
+  #retryAt = 0;
+  #ended = false;
+
+  constructor(path = location.pathname, { status = document.getElementById("link") } = {}) {
+    this.#path = path;
+    this.#status = status;
+    // Whoever looks at the page again, or is online again, does not want to wait.
+    addEventListener("online", () => this.retry());
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.retry(); });
+    // The handlers are set before the first of them can be called.
+    queueMicrotask(() => this.#connect());
+  }
+
+  get readyState() {
+    return this.#socket ? this.#socket.readyState : WebSocket.CLOSED;
+  }
+
+  get isOpen() {
+    return this.readyState === WebSocket.OPEN;
+  }
+
+  get bufferedAmount() {
+    return this.#socket ? this.#socket.bufferedAmount : 0;
+  }
+
+  /** Whether the data has been handed to the browser; if not, it is the caller's to send it again. */
+  send(data) {
+    if (!this.isOpen) return false;
+    this.#socket.send(data);
+    return true;
+  }
+
+  /** Closes it for good. */
+  close(code = 1000, reason = "") {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#ticking);
+    this.#socket?.close(code, reason);
+  }
+
+  /** Ends this connection and opens another one at once. */
+  reconnect() {
+    this.#failures = 0;
+    if (this.readyState < WebSocket.CLOSING) this.#socket.close(1000, "again");
+    else this.retry();
+  }
+
+  /** Tries again now, if it is waiting to. */
+  retry() {
+    if (this.#timer && this.#retryAt) this.#connect();
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    clearInterval(this.#ticking);
+    this.#retryAt = 0;
+    if (this.#ended) return;
+    const socket = new WebSocket(socketUrl(this.#path));
+    let openedAt = 0;
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    this.#say("connecting", this.#failures ? "Reconnecting" : "Connecting");
+    this.#timer = setTimeout(() => socket.close(), HANDSHAKE_MS);
+    socket.onopen = () => {
+      clearTimeout(this.#timer);
+      openedAt = performance.now();
+      this.#say("open", "Connected");
+      this.onOpen();
+    };
+    socket.onmessage = ({ data }) => this.onMessage(data);
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(this.#timer);
+      if (openedAt && performance.now() - openedAt > GOOD_AFTER_MS) this.#failures = 0;
+      this.onClose({ code, reason });
+      if (this.#ended) this.#say("waiting", "Closed");
+      else this.#wait();
+    };
+  }
+
+  #wait() {
+    const longest = Math.min(FIRST_DELAY_MS * 2 ** this.#failures, LONGEST_DELAY_MS);
+    const delay = longest * (0.5 + Math.random() / 2);
+    this.#failures += 1;
+    this.#retryAt = performance.now() + delay;
+    this.#timer = setTimeout(() => this.#connect(), delay);
+    const countdown = element("span", { "aria-hidden": "true", class: "number" });
+    const now = element("button", { type: "button", class: "plain" }, "Try now");
+    now.addEventListener("click", () => this.retry());
+    const show = () => setText(countdown, ` in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`);
+    show();
+    this.#ticking = setInterval(show, 500);
+    this.#say("waiting", "Connection lost, trying again", countdown, now);
+  }
+
+  #say(state, text, ...more) {
+    if (!this.#status) return;
+    this.#status.dataset.state = state;
+    const [countdown, ...rest] = more;
+    this.#status.replaceChildren(element("span", {}, text, ...(countdown ? [countdown] : [])), ...rest);
+  }
+}

@@ -1,0 +1,246 @@
+// What went over the wire, as the server tells it: the handshakes as text, each frame bit by bit.
+
+import { bytes, count, element } from "./page.js";
+
+const STEPS = 300;
+const SHOW_AFTER_MS = 40;
+const SHOWN_BYTES = 64;
+const BYTES_IN_A_ROW = 8;
+const OPCODES = { 0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong" };
+const MEANINGS = {
+  0: "goes on with the message that an earlier frame began", 1: "text in UTF-8", 2: "bytes", 8: "the closing handshake",
+  9: "are you there?", 10: "I am",
+};
+
+const fromHex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+const hex = (byte) => byte.toString(16).padStart(2, "0");
+const bitsOf = (byte) => byte.toString(2).padStart(8, "0");
+
+/** The list of steps: `show` adds one, a moment later. */
+export class WireView {
+  #box;
+  #waiting = [];
+  #flushing = 0;
+  /** The last frame of each connection's peer, whose payload may still be arriving. */
+  #arriving = new Map();
+  /** What was opened by itself, to be closed by itself. */
+  #opened = null;
+  /** Whether a connection's messages are each compressed by itself, so that the page can decompress one. */
+  isInflatable = () => false;
+
+  constructor(box) {
+    this.#box = box;
+  }
+
+  clear() {
+    this.#waiting = [];
+    this.#box.replaceChildren();
+  }
+
+  show(told) {
+    const [[kind, step]] = Object.entries(told);
+    if (kind === "payload") {
+      const frame = this.#arriving.get(step.on);
+      if (frame) this.#more(frame, step);
+      return;
+    }
+    if (kind === "frame" && step.side === "peer") this.#arriving.set(step.on, step);
+    this.#waiting.push({ kind, step });
+    if (this.#waiting.length > STEPS) this.#waiting.shift();
+    if (!this.#flushing) this.#flushing = setTimeout(() => this.#flush(), SHOW_AFTER_MS);
+  }
+
+  #more(frame, { wire, plain }) {
+    frame.wire += wire;
+    frame.plain += plain;
+    frame.redraw?.();
+  }
+
+  #flush() {
+    this.#flushing = 0;
+    const atEnd = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 48;
+    const nodes = this.#waiting.map(({ kind, step }) => this.#nodeOf(kind, step));
+    this.#waiting = [];
+    this.#box.append(...nodes);
+    while (this.#box.childElementCount > STEPS) this.#box.firstElementChild.remove();
+    const last = nodes.findLast((node) => node.tagName === "DETAILS");
+    if (last) {
+      if (this.#opened) this.#opened.open = false;
+      last.open = true;
+      last.redraw();
+      this.#opened = last;
+    }
+    if (atEnd) this.#box.scrollTop = this.#box.scrollHeight;
+  }
+
+  #nodeOf(kind, step) {
+    switch (kind) {
+      case "handshake": return this.#details(step, firstLine(step.text), bytes(step.text.length), () => [handshake(step.text)]);
+      case "frame": return this.#frame(step);
+      case "state": return moved(kind, `#${step.on} `, element("b", {}, `${step.from.toUpperCase()} → ${step.to.toUpperCase()}`));
+      case "violation": return moved(kind, `#${step.on} `, element("b", {}, step.text));
+      default: return moved(kind, element("b", {}, `${count(step)} steps were left out`), ": the page could not keep up");
+    }
+  }
+
+  #frame(step) {
+    const [first] = fromHex(step.header);
+    const node = this.#details(step, summary(step), bytes(step.header.length / 2 + step.length), () => inside(step, this.isInflatable(step.on)));
+    node.dataset.opcode = first & 15;
+    node.dataset.length = step.length;
+    step.redraw = () => {
+      node.querySelector(".what").textContent = summary(step);
+      node.redraw();
+    };
+    return node;
+  }
+
+  /** What is inside is made when it is opened. */
+  #details({ side, on }, what, size, contents) {
+    const body = element("div", { class: "step-inside" });
+    const node = element("details", { class: "step", "data-side": side, "data-connection": on },
+      element("summary", {},
+        element("span", { class: "who" }, side === "peer" ? "↑ browser" : "↓ server"),
+        element("span", { class: "what mono" }, what),
+        element("span", { class: "size number" }, size)),
+      body);
+    node.redraw = () => { if (node.open) body.replaceChildren(...contents()); };
+    node.addEventListener("toggle", () => {
+      if (node.open && !body.childElementCount) node.redraw();
+    });
+    return node;
+  }
+}
+
+const firstLine = (text) => text.slice(0, text.indexOf("\r\n"));
+
+function moved(kind, ...children) {
+  return element("p", { class: "moved", "data-kind": kind }, ...children);
+}
+
+function handshake(text) {
+  const lines = text.trimEnd().split("\r\n").map((line, at) => {
+    const colon = line.indexOf(":");
+    return at === 0 || colon < 0 ? [line, "\n"] : [element("b", {}, line.slice(0, colon)), `${line.slice(colon)}\n`];
+  });
+  return element("pre", { translate: "no" }, ...lines.flat());
+}
+
+// ---- Frames
+
+function parse({ header, wire, plain, length }) {
+  const head = fromHex(header);
+  const extended = { 126: 2, 127: 8 }[head[1] & 127] ?? 0;
+  return {
+    head, length, wire: fromHex(wire), plain: fromHex(plain),
+    fin: head[0] >> 7, rsv1: (head[0] >> 6) & 1, opcode: head[0] & 15, masked: head[1] >> 7, short: head[1] & 127,
+    extended: head.slice(2, 2 + extended), key: head.slice(2 + extended),
+  };
+}
+
+function summary(step) {
+  const frame = parse(step);
+  const name = OPCODES[frame.opcode].toUpperCase();
+  if (frame.rsv1) return `${name}, compressed`;
+  if (frame.opcode === 8) return frame.length < 2 ? name : `${name} ${closeOf(frame)}`;
+  if (frame.opcode === 2 || frame.opcode === 0) return name;
+  return frame.length === 0 ? name : `${name} ${JSON.stringify(textOf(frame.plain.slice(0, SHOWN_BYTES)))}`;
+}
+
+// A cut in the midst of a character would show as U+FFFD.
+const textOf = (plain) => new TextDecoder().decode(plain, { stream: true });
+
+function closeOf({ plain }) {
+  const reason = plain.length > 2 ? ` ${JSON.stringify(textOf(plain.slice(2)))}` : "";
+  return `${plain[0] * 256 + plain[1]}${reason}`;
+}
+
+function inside(step, isInflatable) {
+  const frame = parse(step);
+  const parts = [bits(frame), reading(frame), ...payload(frame)];
+  if (frame.opcode === 8 && frame.length >= 2) parts.push(note(`The first two bytes are the code: ${closeOf(frame)}.`));
+  if (frame.rsv1) {
+    const line = note("The payload is compressed (RFC 7692).");
+    if (frame.fin && isInflatable && frame.plain.length === frame.length) {
+      inflate(frame.plain).then((text) => { line.textContent = `The payload is compressed (RFC 7692). It says ${JSON.stringify(text)}.`; }, () => {});
+    }
+    parts.push(line);
+  }
+  return parts;
+}
+
+const note = (text) => element("p", { class: "payload-note tiny soft" }, text);
+
+function field(name, width, label, cells) {
+  return element("div", { class: `field ${name} ${width}` }, element("span", {}, label), ...cells.map((cell) => element("i", {}, cell)));
+}
+
+function bits(frame) {
+  const [one, two] = [bitsOf(frame.head[0]), bitsOf(frame.head[1])];
+  const fields = [
+    field("fin", "one", "FIN", [one[0]]),
+    field("rsv", "three", "RSV1–3", [...one.slice(1, 4)]),
+    field("opcode", "four", "opcode", [...one.slice(4)]),
+    field("mask", "one", "MASK", [two[0]]),
+    field("length", "seven", "payload length", [...two.slice(1)]),
+  ];
+  const hexes = (some) => Array.from(some, hex);
+  if (frame.extended.length) fields.push(field("length", "all", `extended payload length, ${frame.extended.length * 8} bits`, hexes(frame.extended)));
+  if (frame.masked) fields.push(field("key", "all", "masking key, 32 bits", hexes(frame.key)));
+  return element("div", { class: "bits", role: "img", "aria-label": `The first two bytes: ${one} ${two}` }, ...fields);
+}
+
+function reading(frame) {
+  const rows = [
+    [`FIN ${frame.fin}`, frame.fin ? "the last frame of its message" : "more frames of this message follow"],
+    [`opcode 0x${frame.opcode.toString(16)}`, `${OPCODES[frame.opcode]}: ${MEANINGS[frame.opcode]}`],
+    [`MASK ${frame.masked}`, frame.masked ? "masked, as all that a browser sends" : "not masked, as all that a server sends"],
+    [`length ${frame.short}`, {
+      126: `the length is in the next 16 bits: ${bytes(frame.length)}`,
+      127: `the length is in the next 64 bits: ${bytes(frame.length)}`,
+    }[frame.short] ?? `${bytes(frame.length)} of payload`],
+  ];
+  if (frame.rsv1) rows.splice(1, 0, ["RSV1 1", "compressed"]);
+  return element("dl", { class: "reading" }, ...rows.flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
+}
+
+/** What a byte of text shows: its character, if it is the first of it. */
+function characters(frame) {
+  const { plain } = frame;
+  if (frame.rsv1 || frame.opcode === 2) return null;
+  const shown = Array.from(plain, () => null);
+  for (let at = frame.opcode === 8 ? 2 : 0; at < plain.length;) {
+    const length = plain[at] < 0x80 ? 1 : plain[at] < 0xe0 ? 2 : plain[at] < 0xf0 ? 3 : 4;
+    if (at + length <= plain.length) shown[at] = new TextDecoder().decode(plain.slice(at, at + length));
+    at += length;
+  }
+  return shown;
+}
+
+function payload(frame) {
+  const shown = Math.min(frame.plain.length, SHOWN_BYTES);
+  if (shown === 0) return [];
+  const text = characters(frame);
+  const tables = [];
+  for (let start = 0; start < shown; start += BYTES_IN_A_ROW) {
+    const places = Array.from({ length: Math.min(BYTES_IN_A_ROW, shown - start) }, (_, at) => start + at);
+    const row = (name, label, cell) => element("tr", { class: name }, element("th", { scope: "row" }, label), ...places.map(cell));
+    const rows = [row("plain", frame.masked ? "unmasked" : "payload", (at) => element("td", {}, hex(frame.plain[at])))];
+    if (frame.masked) {
+      rows.unshift(
+        row("wire", "on the wire", (at) => element("td", {}, hex(frame.wire[at]))),
+        row("key", "⊕ key", (at) => element("td", {}, hex(frame.key[at % 4]))),
+      );
+    }
+    if (text) rows.push(row("text", "text", (at) => (text[at] === null ? element("td", { class: "none" }, "·") : element("td", {}, text[at]))));
+    tables.push(element("table", {}, ...rows));
+  }
+  const rest = frame.length - shown;
+  return [element("div", { class: "payload", translate: "no" }, ...tables), ...(rest ? [note(`and ${bytes(rest)} more`)] : [])];
+}
+
+/** A message that is compressed by itself: an empty last block ends it for the decompressor. */
+async function inflate(payload) {
+  const blocks = new Blob([payload, new Uint8Array([0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff])]);
+  return new Response(blocks.stream().pipeThrough(new DecompressionStream("deflate-raw"))).text();
+}
