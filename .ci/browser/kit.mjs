@@ -195,7 +195,7 @@ export async function keyboard(page, wanted) {
       return { id: node.id, outline: getComputedStyle(node).outlineStyle };
     });
     reached.push(focus.id);
-    equal(focus.outline, "solid", `outline of #${focus.id}`);
+    equal(focus.outline, "solid", `outline of #${focus.id}, after ${reached.join(" ")}`);
   }
   equal(reached.join(" "), wanted.join(" "), "what Tab reaches");
 }

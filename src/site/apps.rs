@@ -4,6 +4,7 @@
 
 use super::Options;
 use super::assets::{File, Reach, file};
+use super::chat::Chat;
 use super::console::Console;
 use super::index::Index;
 use crate::Router;
@@ -38,15 +39,26 @@ pub(super) const INDEX: App = App {
 pub(super) const ENDPOINTS: [&str; 2] = ["/echo", "/broadcast"];
 
 /// In the order in which the index lists them.
-pub(super) const APPS: &[App] = &[App {
-    path: "/console",
-    title: "Console",
-    sentence: "Open a WebSocket by hand, and see each byte of it as the server saw it.",
-    page: include_str!("pages/console.html"),
-    files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
-    reach: Reach::Everywhere,
-    route: |router, path, _| router.route(path, Console::default()),
-}];
+pub(super) const APPS: &[App] = &[
+    App {
+        path: "/console",
+        title: "Console",
+        sentence: "Open a WebSocket by hand, and see each byte of it as the server saw it.",
+        page: include_str!("pages/console.html"),
+        files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
+        reach: Reach::Everywhere,
+        route: |router, path, _| router.route(path, Console::default()),
+    },
+    App {
+        path: "/chat",
+        title: "Chat",
+        sentence: "Rooms to talk in. Nothing is lost and nothing said twice, whatever becomes of the connection.",
+        page: include_str!("pages/chat.html"),
+        files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Chat::default()),
+    },
+];
 
 /// What all pages share.
 pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];

@@ -15,6 +15,7 @@
 mod apps;
 mod assets;
 mod broadcast;
+mod chat;
 mod console;
 mod echo;
 mod health;
@@ -24,6 +25,7 @@ mod origin;
 mod shell;
 
 pub use broadcast::Broadcast;
+pub use chat::Chat;
 pub use console::Console;
 pub use echo::Echo;
 pub use health::{Health, Readiness};

@@ -1,0 +1,250 @@
+// The chat's page: what conversation.js knows, and how it looks.
+
+import { $, count, element, hourAndMinute, setAttribute, setText } from "./page.js";
+import { Conversation } from "./conversation.js";
+import { Socket } from "./socket.js";
+
+const SHOWN_MESSAGES = 500;
+const SHOWN_PEOPLE = 200;
+const SAY_TYPING_EVERY_MS = 3000;
+/** Messages of one person follow one another without the name for so long. */
+const FOLLOWS_MS = 5 * 60_000;
+const HUES = ["--accent", "--blue", "--green", "--violet", "--teal", "--amber"];
+
+const socket = new Socket();
+const tell = (what) => socket.send(JSON.stringify(what));
+
+let conversation;
+let me = null;
+let people = new Map();
+let typing = { who: [], more: 0 };
+
+// ---- Coming in
+
+const roomOfUrl = () => {
+  try {
+    // As the server tidies it.
+    return [...decodeURIComponent(location.hash.slice(1)).trim().replace(/\s+/g, " ")].slice(0, 32).join("") || "lobby";
+  } catch {
+    return "lobby";
+  }
+};
+
+function enter(room) {
+  conversation = new Conversation(room, tell);
+  conversation.onMessage = (message) => ("missed" in message ? note(`${count(message.missed)} earlier messages are not kept any more`) : show(message));
+  conversation.onSettled = settled;
+  people = new Map();
+  typing = { who: [], more: 0 };
+  $("log").replaceChildren();
+  setText($("room-title"), `#${room}`);
+  document.title = `#${room} · Chat · Lariat`;
+  renderPeople();
+  renderTyping();
+  if (socket.isOpen) conversation.join($("name").value);
+}
+
+socket.onOpen = () => conversation.join($("name").value);
+socket.onClose = () => conversation.lost();
+socket.onMessage = (data) => {
+  const [[kind, told]] = Object.entries(JSON.parse(data));
+  handlers[kind]?.(told);
+};
+
+const handlers = {
+  welcome(told) {
+    me = told.you;
+    people = new Map(told.people);
+    renderPeople();
+    conversation.welcome(told);
+  },
+  message: (told) => conversation.message(told),
+  said: (id) => conversation.said(id),
+  refused(told) {
+    if (told.id) conversation.refused(told);
+    else note(told.why);
+  },
+  people({ came, left }) {
+    for (const number of left) people.delete(number);
+    for (const [number, name] of came) people.set(number, name);
+    renderPeople();
+  },
+  typing(told) {
+    typing = told;
+    renderTyping();
+  },
+  rooms: renderRooms,
+};
+
+// ---- What has been said
+
+let last = null;
+
+function show({ id, name, text, at, isOwn }) {
+  const pending = isOwn && $(`m-${id}`);
+  const node = said({ id, name, text, at, isOwn });
+  // Own messages take their place among the others when they come back.
+  if (pending) pending.remove();
+  const isPendingNext = isOwn ? null : $("log").querySelector(".pending");
+  insert(node, isPendingNext);
+  node.classList.toggle("follows", last !== null && last.name === name && last.isOwn === isOwn && at - last.at < FOLLOWS_MS);
+  last = { name, isOwn, at };
+}
+
+function showPending({ id, text, at }) {
+  const node = said({ id, name: people.get(me) ?? $("name").value, text, at, isOwn: true });
+  node.classList.add("pending", "follows");
+  insert(node);
+  $("log").scrollTop = $("log").scrollHeight;
+}
+
+function said({ id, name, text, at, isOwn }) {
+  const date = new Date(at);
+  return element("li", { class: isOwn ? "said own" : "said", id: `m-${id}`, "data-hue": hueOf(name) },
+    element("p", { class: "who" }, element("b", { dir: "auto" }, name), " ", element("time", { datetime: date.toISOString() }, hourAndMinute(date))),
+    element("p", { class: "text", dir: "auto" }, text));
+}
+
+function note(text) {
+  insert(element("li", { class: "note" }, text));
+}
+
+function insert(node, before = null) {
+  const log = $("log");
+  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
+  if (node.dataset.hue) node.style.setProperty("--hue", `var(${node.dataset.hue})`);
+  log.insertBefore(node, before);
+  while (log.childElementCount > SHOWN_MESSAGES) log.firstElementChild.remove();
+  if (isAtEnd) log.scrollTop = log.scrollHeight;
+  else $("newer").hidden = false;
+}
+
+function settled(id, why) {
+  const node = $(`m-${id}`);
+  if (why === null) {
+    node?.classList.remove("pending");
+    return;
+  }
+  node?.classList.replace("pending", "refused");
+  setText($("say-problem"), why);
+}
+
+/** Always the same colour for a name. */
+function hueOf(name) {
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
+  return HUES[hash % HUES.length];
+}
+
+// ---- Who is there
+
+// What is there stays, or whoever is on one of the links with the keyboard would lose it.
+function renderRooms(rooms) {
+  const known = new Map([...$("rooms").children].map((item) => [item.dataset.room, item]));
+  const items = rooms.map(([name, number]) => {
+    const item = known.get(name) ?? element("li", { "data-room": name },
+      element("a", { id: `in-${name}`, href: `#${encodeURIComponent(name)}` }, element("span", {}, `#${name}`), element("span", { class: "soft number" })));
+    setText(item.querySelector(".number"), count(number));
+    setAttribute(item.firstChild, "aria-current", name === conversation.room ? "true" : null);
+    known.delete(name);
+    return item;
+  });
+  for (const gone of known.values()) gone.remove();
+  items.forEach((item, at) => {
+    if ($("rooms").children[at] !== item) $("rooms").insertBefore(item, $("rooms").children[at] ?? null);
+  });
+}
+
+let renderingPeople = 0;
+
+// A thousand people may come at once.
+function renderPeople() {
+  if (!renderingPeople) {
+    renderingPeople = requestAnimationFrame(() => {
+      renderingPeople = 0;
+      const shown = [...people].slice(0, SHOWN_PEOPLE).map(([number, name]) => {
+        const item = element("li", {}, element("span", { dir: "auto" }, name), number === me ? element("span", { class: "soft tiny" }, "you") : "");
+        item.style.setProperty("--hue", `var(${hueOf(name)})`);
+        return item;
+      });
+      if (people.size > SHOWN_PEOPLE) shown.push(element("li", { class: "soft" }, `and ${count(people.size - SHOWN_PEOPLE)} more`));
+      $("people").replaceChildren(...shown);
+      setText($("people-count"), people.size ? count(people.size) : "");
+    });
+  }
+}
+
+function renderTyping() {
+  const names = typing.who.filter((number) => number !== me).map((number) => people.get(number)).filter(Boolean);
+  if (typing.more) names.push(`${count(typing.more)} more`);
+  const list = new Intl.ListFormat("en").format(names);
+  setText($("typing"), names.length ? `${list} ${names.length > 1 || typing.more > 1 ? "are" : "is"} typing…` : "");
+}
+
+// ---- Saying something
+
+let saidTypingAt = -Infinity;
+
+$("say-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  setText($("say-problem"), "");
+  if (!text) return;
+  showPending(conversation.say(text));
+  $("text").value = "";
+  saidTypingAt = -Infinity;
+});
+
+$("text").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("say-form").requestSubmit();
+});
+
+$("text").addEventListener("input", () => {
+  const now = performance.now();
+  if ($("text").value && now - saidTypingAt > SAY_TYPING_EVERY_MS && tell("typing")) saidTypingAt = now;
+});
+
+$("log").addEventListener("scroll", () => {
+  const log = $("log");
+  if (log.scrollHeight - log.scrollTop - log.clientHeight < 48) $("newer").hidden = true;
+});
+$("newer").addEventListener("click", () => { $("log").scrollTop = $("log").scrollHeight; });
+
+// ---- Names
+
+$("name").value = localStorage.getItem("lariat-name") ?? "Guest";
+$("name").addEventListener("input", () => { $("rename").hidden = false; });
+$("name-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("name").value = $("name").value.trim() || "Guest";
+  localStorage.setItem("lariat-name", $("name").value);
+  $("rename").hidden = true;
+  $("text").focus();
+  if (socket.isOpen) conversation.join($("name").value);
+});
+
+$("room-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const room = $("room-name").value.trim();
+  if (room) location.hash = `#${encodeURIComponent(room)}`;
+  $("room-name").value = "";
+});
+addEventListener("hashchange", () => {
+  const room = roomOfUrl();
+  if (room === conversation.room) return;
+  if (conversation.pending.length === 0) {
+    enter(room);
+    return;
+  }
+  history.replaceState(null, "", `#${encodeURIComponent(conversation.room)}`);
+  setText($("say-problem"), "You can go to another room when what you have said has arrived.");
+});
+
+// On a phone, the talk comes first.
+if (matchMedia("(max-width: 60rem)").matches) {
+  $("rooms-box").open = false;
+  $("people-box").open = false;
+}
+enter(roomOfUrl());

@@ -1,0 +1,7 @@
+//! The site's handlers, in the simulator, with a thousand users; what it serves, over real sockets.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod chat;
+mod pages;
