@@ -4,4 +4,5 @@
 mod common;
 
 mod chat;
+mod console;
 mod pages;
