@@ -56,10 +56,11 @@ export class Conversation {
     this.#server = server;
     this.#isIn = true;
     if (missed) this.onMessage({ missed });
-    const known = new Set(messages.map(({ id }) => id));
+    if (isRestarted) {
+      const lately = [...this.#seen.values()].slice(-OFFERED).filter((own) => own && !this.#pending.includes(own));
+      this.#pending = [...lately, ...this.#pending];
+    }
     for (const message of messages) this.message(message);
-    const lately = isRestarted ? [...this.#seen].slice(-OFFERED).filter(([id, own]) => own && !known.has(id)) : [];
-    for (const [, own] of lately) this.#tell(own);
     for (const message of this.#pending) this.#tell(message);
   }
 
