@@ -52,7 +52,7 @@ pub(super) struct Options {
     /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of --trust-proxy
     #[arg(long, requires = "trust_proxy")]
     proxy_protocol: bool,
-    /// Pages from here may open the sockets of the site's apps, too, like https://example.org; may be repeated
+    /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<site::Origin>,
 }
