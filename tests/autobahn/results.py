@@ -74,7 +74,7 @@ def strict(outcomes):
     good = ("OK", "INFORMATIONAL")
     bad = [case for case, (behavior, close, _) in outcomes.items() if behavior not in good or close not in good]
     if bad or len(outcomes) != CASES:
-        sys.exit(f"{len(outcomes)} cases instead of {CASES}; neither OK nor INFORMATIONAL: {bad}")
+        sys.exit(f"{len(outcomes)} of {CASES} cases; neither OK nor INFORMATIONAL: {bad}")
     return outcomes
 
 
