@@ -73,6 +73,6 @@ fn main() -> std::io::Result<()> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
     let mut config = Config::default();
     config.limits.max_message = 16 << 20;
-    config.limits.max_unsent = 32 << 20;
+    config.limits.max_unsent = 20 << 20;
     Server::new(config)?.run(Testee { url, step: Step::Counting, count: 0 })
 }
