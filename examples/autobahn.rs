@@ -4,8 +4,10 @@
 //! wstest -m fuzzingserver -s spec.json
 //! cargo run --release --example autobahn -- ws://127.0.0.1:9001
 //! ```
+//!
+//! Two more arguments say what compression it offers: its window in bits, and `contexts` for context takeover.
 
-use lariat::{ClientId, Clients, CloseReason, Config, ConnectOptions, Drain, Handler, Message, Server};
+use lariat::{ClientId, Clients, CloseReason, Config, ConnectOptions, Drain, Handler, Message, Server, Takeover};
 
 /// Where we are in the suite.
 enum Step {
@@ -70,8 +72,15 @@ impl Handler for Testee {
 }
 
 fn main() -> std::io::Result<()> {
-    let url = std::env::args().nth(1).unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().unwrap_or_else(|| "ws://127.0.0.1:9001".to_owned());
     let mut config = Config::default();
+    if let Some(deflate) = &mut config.deflate {
+        deflate.max_window_bits = arguments.next().map_or(15, |bits| bits.parse().expect("bits of a window"));
+        if arguments.next().is_some_and(|word| word == "contexts") {
+            deflate.context_takeover = Takeover::Both;
+        }
+    }
     config.limits.max_message = 16 << 20;
     config.limits.max_unsent = 20 << 20;
     Server::new(config)?.run(Testee { url, step: Step::Counting, count: 0 })

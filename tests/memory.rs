@@ -23,21 +23,14 @@ const AT_ONCE: usize = 500;
 /// What one of them may need for it: its message while it arrives, its echo while it waits.
 const AT_ONCE_EACH: usize = 132 << 10;
 
-/// Private dirty bytes of a process.
-fn private_dirty(pid: u32) -> usize {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("/proc");
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("Private_Dirty");
-    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
-}
-
 #[test]
 fn an_idle_connection_costs_its_slab_entry() {
     let count = MOST.min(common::descriptors().saturating_sub(100));
     // Pages of a file that has just been written count as dirty.
     std::fs::File::open(env!("CARGO_BIN_EXE_lariat")).and_then(|file| file.sync_all()).expect("the program");
     let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
-    let (addr, pid) = (program.ready(), program.child.id());
-    let before = private_dirty(pid);
+    let addr = program.ready();
+    let before = program.private_dirty();
 
     let mut wires: Vec<Wire> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -46,14 +39,14 @@ fn an_idle_connection_costs_its_slab_entry() {
         // The test's own buffers are small: it is not the one that is measured, but it has as many.
         wires.push(Wire { stream: std::io::BufReader::with_capacity(256, wire.stream.into_inner()) });
     }
-    let idle = private_dirty(pid);
+    let idle = program.private_dirty();
 
     let (message, payload) = (binary(&[7; 64 << 10]), [7; 64 << 10]);
     for wire in &mut wires {
         wire.send(&message);
         wire.expect(0x82, &payload);
     }
-    let one_by_one = private_dirty(pid);
+    let one_by_one = program.private_dirty();
 
     // All of them have half a message in the server's memory, then all a whole one.
     let (head, tail) = message.split_at(message.len() / 2);
@@ -62,7 +55,7 @@ fn an_idle_connection_costs_its_slab_entry() {
         group.iter_mut().for_each(|wire| wire.send(tail));
         group.iter_mut().for_each(|wire| wire.expect(0x82, &payload));
     }
-    let at_once = private_dirty(pid);
+    let at_once = program.private_dirty();
 
     let allowed = count * PER_CONNECTION + FIXED;
     println!("{count} connections, {before} bytes before any, {allowed} more allowed");

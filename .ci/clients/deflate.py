@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Check a Lariat program's permessage-deflate against zlib, with every combination of parameters.
+"""Check Lariat's permessage-deflate against zlib, with every combination of parameters.
 
-    python3 deflate.py PATH/TO/lariat
+    python3 deflate.py PATH/TO/lariat [PATH/TO/examples/autobahn]
 
 Starts servers of its own: as it is, with contexts, without compression. Each combination that a client can
 offer is offered; the response must be what RFC 7692 allows, and messages must come back from /echo, decompressed by a zlib
-that has no larger window, and no other context, than was agreed on. Standard library only.
+that has no larger window, and no other context, than was agreed on. Then the other way round: the example is a client, which
+is given each response that is allowed to its offer, echoes, and must hang up on responses that are not. Standard library only.
 """
 
 import base64
+import hashlib
 import itertools
 import os
 import random
@@ -52,8 +54,12 @@ class Server:
         self.process.wait(PATIENCE)
 
 
-def parse_response(value):
-    """The parameters of a response, which must be exactly one permessage-deflate."""
+def extensions(head):
+    return re.findall(r"(?im)^sec-websocket-extensions: *(.*?)\r?$", head)
+
+
+def parse_parameters(value):
+    """The parameters of an offer or a response, which must be exactly one permessage-deflate."""
     name, *parameters = [part.strip() for part in value.split(";")]
     need(name == NAME, f"the extension is {value!r}")
     agreed = {}
@@ -64,27 +70,13 @@ def parse_response(value):
     return agreed
 
 
-class Client:
-    """A client that compresses with zlib."""
+class Peer:
+    """One side of a conversation that compresses with zlib, on a connected socket."""
 
-    def __init__(self, port, offers):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, connected, masks):
+        self.socket, self.masks, self.unread = connected, masks, b""
         self.socket.settimeout(PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            f"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{lines}\r\n".encode()
-        )
-        self.unread = b""
-        while b"\r\n\r\n" not in self.unread:
-            self.more()
-        head, self.unread = self.unread.split(b"\r\n\r\n", 1)
-        need(head.startswith(b"HTTP/1.1 101 "), f"the response is {head!r}")
-        values = re.findall(r"(?im)^sec-websocket-extensions: *(.*?)\r?$", head.decode())
-        need(len(values) <= 1, f"the response is {head!r}")
-        self.agreed = parse_response(values[0]) if values else None
 
     def __enter__(self):
         return self
@@ -94,7 +86,7 @@ class Client:
 
     def more(self):
         got = self.socket.recv(1 << 16)
-        need(got, "the server hung up")
+        need(got, "the other side hung up")
         self.unread += got
 
     def take(self, count):
@@ -103,35 +95,44 @@ class Client:
         taken, self.unread = self.unread[:count], self.unread[count:]
         return taken
 
-    def start(self, client_bits):
-        self.client_bits = client_bits
-        self.server_bits = self.agreed.get("server_max_window_bits", 15)
+    def head(self):
+        """A request or a response, up to the empty line."""
+        while b"\r\n\r\n" not in self.unread:
+            self.more()
+        head, self.unread = self.unread.split(b"\r\n\r\n", 1)
+        return head.decode()
+
+    def start(self, our_bits, their_bits):
+        """Windows; whose messages do not refer to earlier ones is in `agreed`."""
+        ours, theirs = ("client", "server") if self.masks else ("server", "client")
+        self.forgets, self.they_forget = (f"{side}_no_context_takeover" in self.agreed for side in (ours, theirs))
+        self.our_bits, self.their_bits = our_bits, their_bits
         self.forget_ours()
-        self.inflater = zlib.decompressobj(-self.server_bits)
+        self.inflater = zlib.decompressobj(-self.their_bits)
 
     def forget_ours(self):
         # zlib cannot compress in a window of 8 bits, but it need not refer to anything.
-        level = 0 if self.client_bits == 8 else 6
-        self.deflater = zlib.compressobj(level, zlib.DEFLATED, -max(9, self.client_bits))
+        level = 0 if self.our_bits == 8 else 6
+        self.deflater = zlib.compressobj(level, zlib.DEFLATED, -max(9, self.our_bits))
 
     def frame(self, first, payload):
-        key = os.urandom(4)
-        length = len(payload)
+        length, masked = len(payload), 0x80 if self.masks else 0
         if length < 126:
-            head = struct.pack("!BB", first, 0x80 | length)
+            head = struct.pack("!BB", first, masked | length)
         elif length < 1 << 16:
-            head = struct.pack("!BBH", first, 0x80 | 126, length)
+            head = struct.pack("!BBH", first, masked | 126, length)
         else:
-            head = struct.pack("!BBQ", first, 0x80 | 127, length)
-        mask = int.from_bytes((key * (length // 4 + 1))[:length], "big")
-        masked = (int.from_bytes(payload, "big") ^ mask).to_bytes(length, "big")
-        return head + key + masked
+            head = struct.pack("!BBQ", first, masked | 127, length)
+        if not self.masks:
+            return head + payload
+        key = os.urandom(4)
+        return head + key + mask(key, payload)
 
     def send(self, message, fragments):
         compressed = self.deflater.compress(message) + self.deflater.flush(zlib.Z_SYNC_FLUSH)
         need(compressed.endswith(TAIL), "zlib's flush")
         compressed = compressed[:-4]
-        if "client_no_context_takeover" in self.agreed:
+        if self.forgets:
             self.forget_ours()
         cuts = sorted(random.randrange(len(compressed) + 1) for _ in range(fragments - 1))
         pieces = [compressed[a:b] for a, b in zip([0, *cuts], [*cuts, len(compressed)])]
@@ -141,27 +142,83 @@ class Client:
             frames.append(self.frame(first, piece))
         self.socket.sendall(b"".join(frames))
 
+    def receive_frame(self):
+        """A frame's first byte and its payload."""
+        first, second = self.take(2)
+        need(bool(second & 0x80) != self.masks, "clients mask, servers do not")
+        length = second & 0x7F
+        if length == 126:
+            (length,) = struct.unpack("!H", self.take(2))
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self.take(8))
+        key = b"" if self.masks else self.take(4)
+        payload = self.take(length)
+        return first, payload if self.masks else mask(key, payload)
+
     def receive(self):
         """A whole message, whether it was compressed, and how many bytes travelled."""
-        first, second = self.take(2)
+        first, payload = self.receive_frame()
         need(first in (0x82, 0xC2), f"a frame begins with {first:#x}")
-        length = second
-        if second == 126:
-            (length,) = struct.unpack("!H", self.take(2))
-        elif second == 127:
-            (length,) = struct.unpack("!Q", self.take(8))
-        payload = self.take(length)
         if first == 0x82:
-            return payload, False, length
-        if "server_no_context_takeover" in self.agreed:
-            self.inflater = zlib.decompressobj(-self.server_bits)
+            return payload, False, len(payload)
+        if self.they_forget:
+            self.inflater = zlib.decompressobj(-self.their_bits)
         out, rest = [], payload + TAIL
         while rest or out[-1:] != [b""]:
             # In small steps: zlib finds what lies too far back only if it lies in the window, not in its output.
             out.append(self.inflater.decompress(rest, 64))
             rest = self.inflater.unconsumed_tail
         need(not self.inflater.eof, "a final block")
-        return b"".join(out), True, length
+        return b"".join(out), True, len(payload)
+
+
+def mask(key, payload):
+    length = len(payload)
+    keys = int.from_bytes((key * (length // 4 + 1))[:length], "big")
+    return (int.from_bytes(payload, "big") ^ keys).to_bytes(length, "big")
+
+
+class Client(Peer):
+    """Offers, and is answered."""
+
+    def __init__(self, port, offers):
+        super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE), masks=True)
+        lines = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{lines}\r\n".encode()
+        )
+        head = self.head()
+        need(head.startswith("HTTP/1.1 101 "), f"the response is {head!r}")
+        values = extensions(head)
+        need(len(values) <= 1, f"the response is {head!r}")
+        self.agreed = parse_parameters(values[0]) if values else None
+
+
+class Answerer(Peer):
+    """Is offered something, and answers."""
+
+    def __init__(self, listener):
+        super().__init__(listener.accept()[0], masks=False)
+        head = self.head()
+        self.path = head.split(" ")[1]
+        self.key = re.search(r"(?im)^sec-websocket-key: *(.*?)\r?$", head)[1]
+        values = extensions(head)
+        need(len(values) == 1, f"the request is {head!r}")
+        self.offer = parse_parameters(values[0])
+
+    def answer(self, value):
+        digest = hashlib.sha1((self.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        line = f"Sec-WebSocket-Extensions: {value}\r\n" if value else ""
+        self.socket.sendall(
+            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}\r\n{line}\r\n".encode()
+        )
+
+    def close(self):
+        self.socket.sendall(self.frame(0x88, struct.pack("!H", 1000)))
+        need(self.receive_frame() == (0x88, struct.pack("!H", 1000)), "our Close is not answered")
 
 
 def messages():
@@ -179,17 +236,18 @@ def messages():
     yield "letters again", letters[:3000], True
 
 
-def converse(client):
+def converse(peer, compresses=True, keeps=True):
+    """Sends messages and gets them back, from a side that can compress in its window, and wants to keep contexts."""
     sizes = {}
     for name, message, is_compressed in messages():
-        client.send(message, random.choice([1, 1, 2, 5]))
-        got, was_compressed, size = client.receive()
+        peer.send(message, random.choice([1, 1, 2, 5]))
+        got, was_compressed, size = peer.receive()
         need(got == message, f"{name}: other bytes came back")
-        need(was_compressed == is_compressed, f"{name}: compressed is {was_compressed}")
+        need(was_compressed == (is_compressed and compresses), f"{name}: compressed is {was_compressed}")
         sizes[name] = size
-    if "server_no_context_takeover" in client.agreed:
+    if peer.they_forget or not keeps or not compresses:
         need(sizes["the same"] == sizes["the same again"], f"no context, but {sizes}")
-    elif client.server_bits >= 14:
+    elif peer.their_bits >= 14:
         need(sizes["the same again"] * 5 < sizes["the same"] + 200, f"a context, but {sizes}")
 
 
@@ -213,7 +271,7 @@ def check_offer(port, offered, keeps):
             need("client_max_window_bits" not in agreed, f"agreed on {agreed}")
         else:
             need(bits <= int(hint or 15), f"agreed on {agreed}")
-        client.start(min(bits, int(hint or 15)))
+        client.start(min(bits, int(hint or 15)), agreed.get("server_max_window_bits", 15))
         converse(client)
 
 
@@ -252,8 +310,112 @@ def check_declined(port):
     return len(bad)
 
 
+# ---- Lariat as the client --------------------------------------------------------------------------
+
+
+def responses(offer):
+    """Every response that is allowed to an offer."""
+    most = {side: int(offer.get(f"{side}_max_window_bits") or 15) for side in ("server", "client")}
+    for forgets, they_forget in itertools.product([True, False], repeat=2):
+        if "server_no_context_takeover" in offer and not forgets:
+            continue
+        for server_bits in [None, *range(8, most["server"] + 1)]:
+            if server_bits is None and "server_max_window_bits" in offer:
+                continue
+            for client_bits in [None, *range(8, most["client"] + 1)]:
+                response = {}
+                if forgets:
+                    response["server_no_context_takeover"] = ""
+                if they_forget:
+                    response["client_no_context_takeover"] = ""
+                if server_bits is not None:
+                    response["server_max_window_bits"] = server_bits
+                if client_bits is not None:
+                    response["client_max_window_bits"] = client_bits
+                yield response
+
+
+def bad_responses(offer):
+    """Responses after which a client has to fail the connection (RFC 7692 §5.1, §7.1)."""
+    good = {name: value or "" for name, value in next(responses(offer)).items()}
+    base = show(good)
+    yield from ["x-other", f"{base}, {base}", f"{base}, x-other", f"{base}; unknown", f"{base}; server_no_context_takeover=1"]
+    yield from [f"{base}; client_max_window_bits", f"{base}; client_max_window_bits=7", f"{base}; client_max_window_bits=16"]
+    yield from [f"{base}; server_max_window_bits=010", f"{base}; server_max_window_bits", f"{base}; client_max_window_bits=\"\""]
+    yield f"{base}; server_no_context_takeover; server_no_context_takeover"
+    if "server_no_context_takeover" in offer:
+        yield show({name: value for name, value in good.items() if name != "server_no_context_takeover"})
+    for side in ("server", "client"):
+        bits = offer.get(f"{side}_max_window_bits")
+        if bits and bits < 15:
+            yield show({**good, f"{side}_max_window_bits": bits + 1})
+
+
+def show(parameters):
+    return "; ".join([NAME, *(f"{key}={value}" if value != "" else key for key, value in parameters.items())])
+
+
+def check_response(peer, response, keeps):
+    """One allowed response, and what follows."""
+    items = list(response.items())
+    random.shuffle(items)
+    peer.answer(show(dict(items)))
+    peer.agreed = response
+    client_bits = response.get("client_max_window_bits", 15)
+    peer.start(response.get("server_max_window_bits", 15), client_bits)
+    # What it has offered binds it even where nothing was said of it; nobody compresses in a window of 8 bits.
+    limit = int(peer.offer.get("client_max_window_bits") or 15)
+    peer.their_bits = min(client_bits, limit)
+    converse(peer, compresses=peer.their_bits > 8, keeps=keeps)
+    peer.close()
+
+
+def check_refused(peer, response):
+    peer.answer(response)
+    got = peer.socket.recv(1)
+    need(got == b"", f"it said {got!r} to {response!r}")
+
+
+def check_client(example, window_bits, keeps):
+    """The example echoes, case by case, whatever a server sends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(PATIENCE)
+    command = [example, f"ws://127.0.0.1:{listener.getsockname()[1]}", str(window_bits), *(["contexts"] if keeps else [])]
+    failures = 0
+    with listener, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            with Answerer(listener) as peer:
+                need(peer.path == "/getCaseCount", peer.path)
+                need(("server_no_context_takeover" in peer.offer) != keeps, f"the offer is {peer.offer}")
+                smaller = {"server_max_window_bits": window_bits, "client_max_window_bits": window_bits}
+                windows = {name: bits for name, bits in peer.offer.items() if name.endswith("_bits")}
+                need(windows == (smaller if window_bits < 15 else {"client_max_window_bits": None}), f"the offer is {peer.offer}")
+                cases = [(check_response, response, keeps) for response in responses(peer.offer)]
+                cases += [(check_refused, response) for response in bad_responses(peer.offer)]
+                peer.answer(None)
+                peer.socket.sendall(peer.frame(0x81, str(len(cases)).encode()))
+                peer.close()
+            for check, response, *arguments in cases:
+                with Answerer(listener) as peer:
+                    try:
+                        check(peer, response, *arguments)
+                    except (Wrong, OSError, zlib.error) as error:
+                        failures += 1
+                        print(f"FAILED as a client with {command[2:]}, answered {response}: {error!r}")
+            with Answerer(listener) as peer:
+                need(peer.path.startswith("/updateReports"), peer.path)
+                peer.answer(None)
+                peer.close()
+            need(process.stdout.read() == f"{len(cases)} cases\n", "the example lost count")
+        finally:
+            if process.poll() is None:
+                process.kill()
+    print(f"as a client with {' '.join(command[2:])}: {len(cases)} responses")
+    return failures
+
+
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     lariat = sys.argv[1]
     seed = int(os.environ.get("LARIAT_SEED", "7692"))
@@ -275,6 +437,8 @@ def main():
         if client.agreed is not None:
             failures += 1
             print(f"FAILED --no-deflate: agreed on {client.agreed}")
+    for window_bits, keeps in [(15, False), (15, True), (12, True), (9, False)] if len(sys.argv) == 3 else []:
+        failures += check_client(sys.argv[2], window_bits, keeps)
     print(f"{failures} failures, {time.monotonic() - start:.0f} s, seed {seed}")
     sys.exit(1 if failures else 0)
 

@@ -221,7 +221,9 @@ impl Deflater {
 
     /// Appends a message, compressed, to `out`, whatever its size.
     pub fn compress(&mut self, message: &[u8], out: &mut Vec<u8>) {
-        self.compress_within(message, out, usize::MAX - TAIL.len()).expect("there is no limit");
+        // Nothing becomes larger by more than an eighth and a few bytes.
+        let limit = message.len() + message.len() / 4 + 64;
+        self.compress_within(message, out, limit).expect("there is room for everything");
     }
 
     /// Begins anew: what follows does not refer to what came before.
@@ -229,31 +231,25 @@ impl Deflater {
         self.stream.reset();
     }
 
-    fn compress_within(&mut self, mut message: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), NotSmaller> {
+    fn compress_within(&mut self, message: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), NotSmaller> {
         let start = out.len();
         if message.is_empty() {
             // "An endpoint uses a single octet 0x00": an empty stored block without its last four bytes (§7.2.3.6).
             out.push(0);
             return if limit == 0 { Err(NotSmaller) } else { Ok(()) };
         }
-        out.reserve((message.len() / 4).max(64));
-        loop {
-            let before = self.stream.total_in();
-            self.stream.compress_vec(message, out, FlushCompress::Sync).map_err(|_| NotSmaller)?;
-            message = &message[(self.stream.total_in() - before) as usize..];
-            if out.len() < out.capacity() && message.is_empty() {
-                break;
-            }
-            if out.len() - start >= limit.saturating_add(TAIL.len()) {
-                return Err(NotSmaller);
-            }
-            out.reserve(out.len() - start);
-        }
-        if !out[start..].ends_with(&TAIL) {
+        // All comes out at once: who calls zlib again because nothing was left of the room gets another empty block.
+        let most = limit + TAIL.len();
+        out.resize(start + most + 1, 0);
+        let before = self.stream.total_out();
+        let outcome = self.stream.compress(message, &mut out[start..], FlushCompress::Sync);
+        let made = (self.stream.total_out() - before) as usize;
+        out.truncate(start + made);
+        if outcome.is_err() || made > most || !out[start..].ends_with(&TAIL) {
             return Err(NotSmaller);
         }
         out.truncate(out.len() - TAIL.len());
-        if out.len() - start > limit { Err(NotSmaller) } else { Ok(()) }
+        Ok(())
     }
 }
 

@@ -251,6 +251,19 @@ fn a_bomb_costs_no_more_than_the_limit_and_the_limit_is_exact() {
     }
 }
 
+/// zlib that is called again because the room was used up adds an empty block.
+#[test]
+fn what_comes_out_does_not_depend_on_the_room() {
+    let message = sample(&mut StdRng::seed_from_u64(5), 300);
+    let mut alone = Vec::new();
+    assert_eq!(Deflater::new(1, 15).compress_smaller(&message, &mut alone), Ok(()));
+    for room in 0..400 {
+        let mut out = Vec::with_capacity(room);
+        assert_eq!(Deflater::new(1, 15).compress_smaller(&message, &mut out), Ok(()));
+        assert_eq!(out, alone, "room for {room} bytes");
+    }
+}
+
 #[test]
 fn what_does_not_shrink_is_left_as_it_is_and_forgotten() {
     let mut random = StdRng::seed_from_u64(4);

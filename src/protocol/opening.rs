@@ -198,29 +198,33 @@ impl Expected {
         let headers = &*response.headers;
         let values = |name: &'static str| {
             let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-            named.map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
+            named.map(|header| header.value.trim_ascii())
         };
+        if response.version != Some(1) {
+            return Err(Unaccepted::BadResponse("not HTTP/1.1"));
+        }
         let mut upgrades = values("upgrade");
-        if !(upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case("websocket")) && upgrades.next().is_none())
+        if !(upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none())
         {
             return Err(Unaccepted::BadResponse("Upgrade is not websocket"));
         }
-        let tokens = values("connection").flat_map(|value| value.split(','));
-        if !tokens.map(str::trim).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+        let tokens = values("connection").flat_map(|value| value.split(|byte| *byte == b','));
+        if !tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
             return Err(Unaccepted::BadResponse("Connection does not list Upgrade"));
         }
-        if !values("sec-websocket-accept").eq([self.accept.as_str()]) {
+        if !values("sec-websocket-accept").eq([self.accept.as_bytes()]) {
             return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not fit the key"));
         }
-        let extensions = values("sec-websocket-extensions").map(str::as_bytes);
-        let agreed = compression.judge(self.deflate, extensions).map_err(Unaccepted::BadResponse)?;
+        let agreed =
+            compression.judge(self.deflate, values("sec-websocket-extensions")).map_err(Unaccepted::BadResponse)?;
         let mut chosen = values("sec-websocket-protocol");
         match (chosen.next(), chosen.next()) {
             (None, _) => Ok(Accepted { subprotocol: None, agreed }),
-            (Some(name), None) if self.subprotocols.iter().any(|offered| offered == name) => {
-                Ok(Accepted { subprotocol: Some(name.to_owned()), agreed })
-            }
-            (Some(_), _) => Err(Unaccepted::BadResponse("a subprotocol that was not offered")),
+            (Some(name), None) => match self.subprotocols.iter().find(|offered| offered.as_bytes() == name) {
+                Some(offered) => Ok(Accepted { subprotocol: Some(offered.clone()), agreed }),
+                None => Err(Unaccepted::BadResponse("a subprotocol that was not offered")),
+            },
+            (Some(_), Some(_)) => Err(Unaccepted::BadResponse("more than one subprotocol")),
         }
     }
 }

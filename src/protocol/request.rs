@@ -210,7 +210,7 @@ impl<'b> Request<'b> {
         self.values("cookie")
             .filter_map(|value| std::str::from_utf8(value).ok())
             .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
+            .filter_map(|pair| pair.trim_ascii().split_once('='))
     }
 
     /// The subprotocols that the client offers, the preferred one first (§1.9).
@@ -227,7 +227,7 @@ impl<'b> Request<'b> {
     fn list<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b str> + 'r {
         self.values(name)
             .flat_map(|value| std::str::from_utf8(value).unwrap_or("\u{0}").split(','))
-            .map(str::trim)
+            .map(str::trim_ascii)
             .filter(|element| !element.is_empty())
     }
 

@@ -42,6 +42,20 @@ impl Program {
         address.and_then(|address| address.trim().parse().ok()).unwrap_or_else(|| panic!("not a ready line: {line:?}"))
     }
 
+    /// Its private dirty bytes: what it alone takes of the machine's memory.
+    #[cfg(target_os = "linux")]
+    pub fn private_dirty(&self) -> usize {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).expect("/proc");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("Private_Dirty");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
+    /// How many descriptors it has.
+    #[cfg(target_os = "linux")]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc").count()
+    }
+
     /// Sends a signal to it, and to nobody else.
     #[cfg(unix)]
     pub fn signal(&self, name: &str) {

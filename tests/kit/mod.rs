@@ -6,10 +6,11 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Answer, Connection, Event, Input, Limits, Message, Position, Rejection, Request, Role, Shared, State, Ticket,
-    Upgrade,
+    Answer, Connection, Event, Input, Limits, Message, Opening, Position, Rejection, Request, Role, Shared, State,
+    Ticket, Upgrade,
 };
 use lariat::{CloseCode, CloseReason};
+use tungstenite::handshake::derive_accept_key;
 
 /// The opening handshake of RFC 6455 §1.2, without what is optional.
 pub const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
@@ -82,6 +83,14 @@ pub fn unmasked_frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
+/// A frame as whoever `role` talks to has to send it.
+pub fn peer_frame(role: Role, first: u8, key: [u8; 4], payload: impl AsRef<[u8]>) -> Vec<u8> {
+    match role {
+        Role::Server => keyed_frame(first, key, payload),
+        Role::Client => unmasked_frame(first, payload),
+    }
+}
+
 /// A whole text message.
 pub fn text(text: &str) -> Vec<u8> {
     frame(FIN | TEXT, text)
@@ -107,6 +116,7 @@ pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
 pub enum Seen {
     Request { path: String, is_upgrade: bool },
     Refused(Rejection),
+    Opened(Option<String>),
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -164,7 +174,18 @@ pub struct Talk {
 impl Talk {
     /// A conversation whose opening handshake is still to come.
     pub fn fresh(shared: Shared, now: Tick) -> Talk {
-        let connection = Connection::new(Role::Server, now);
+        Talk::new(Connection::new(Role::Server, now), shared, now)
+    }
+
+    /// A conversation that we begin, its request carried away.
+    pub fn connect(mut shared: Shared, now: Tick, opening: &Opening) -> Talk {
+        let connection = Connection::connect(&mut shared, now, opening);
+        let mut talk = Talk::new(connection, shared, now);
+        talk.flush();
+        talk
+    }
+
+    fn new(connection: Connection, shared: Shared, now: Tick) -> Talk {
         Talk {
             connection,
             shared,
@@ -195,6 +216,20 @@ impl Talk {
         Talk::open(Shared::with_seed(limits, 0), Tick::default())
     }
 
+    /// As [`open`](Self::open), as the client.
+    pub fn open_client(shared: Shared, now: Tick) -> Talk {
+        let (opening, _, _) = Opening::parse("ws://server.example.com/chat").expect("a URL");
+        let mut talk = Talk::connect(shared, now, &opening);
+        let response = response(&accept(&talk.output), "");
+        talk.receive(&response);
+        assert_eq!(talk.state(), State::Open);
+        assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        talk.seen.clear();
+        talk.output.clear();
+        talk.most_memory = 0;
+        talk
+    }
+
     pub fn state(&self) -> State {
         self.connection.state()
     }
@@ -206,7 +241,10 @@ impl Talk {
         while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
             match event {
                 Event::Request(head) => self.request(&head),
-                Event::Opened(_) => panic!("a server is not told that it has opened"),
+                Event::Opened(subprotocol) => {
+                    assert_eq!(self.connection.role(), Role::Client, "a server is not told that it has opened");
+                    self.seen.push(Seen::Opened(subprotocol));
+                }
                 Event::Message(message) => self.seen.push(Seen::message(message)),
                 Event::Gathered(gathered) => {
                     self.seen.push(Seen::message(gathered.as_message()));
@@ -307,7 +345,7 @@ impl Talk {
     }
 }
 
-/// Something that the server has sent.
+/// Something that we have sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     Response(Response),
@@ -377,9 +415,33 @@ impl Response {
     }
 }
 
-/// Takes output apart; a frame that is masked, not minimal or incomplete is a failure.
-pub fn sent(mut bytes: &[u8]) -> Vec<Sent> {
-    let mut all = Vec::new();
+/// The value of `Sec-WebSocket-Accept` for a request (RFC 6455 §4.2.2).
+pub fn accept(request: &[u8]) -> String {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(request).expect("a request");
+    let key = parsed.headers.iter().find(|header| header.name == "Sec-WebSocket-Key").expect("a key");
+    derive_accept_key(key.value)
+}
+
+/// A response that opens the conversation, with further header lines, each ended by CR LF.
+pub fn response(accept: &str, headers: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{headers}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Takes a server's output apart; a frame that is masked, not minimal or incomplete is a failure.
+pub fn sent(bytes: &[u8]) -> Vec<Sent> {
+    sent_by(Role::Server, bytes).0
+}
+
+/// Takes output apart, and says which masking keys it has; a frame that is not masked as it has to be, not minimal or
+/// incomplete is a failure.
+pub fn sent_by(role: Role, mut bytes: &[u8]) -> (Vec<Sent>, Vec<[u8; 4]>) {
+    let (mut all, mut keys) = (Vec::new(), Vec::new());
     while let Some(&first) = bytes.first() {
         if bytes.starts_with(b"HTTP/") {
             let (response, length) = Response::parse(bytes);
@@ -387,16 +449,32 @@ pub fn sent(mut bytes: &[u8]) -> Vec<Sent> {
             all.push(Sent::Response(response));
             continue;
         }
-        let (length, start) = match bytes[1] {
-            length @ 0..=125 => (usize::from(length), 2),
+        assert_eq!(
+            bytes[1] & 0x80 != 0,
+            role == Role::Client,
+            "clients mask, servers do not: {}",
+            bytes.escape_ascii()
+        );
+        let (length, mut start) = match bytes[1] & 0x7f {
             126 => (usize::from(u16::from_be_bytes([bytes[2], bytes[3]])), 4),
             127 => (u64::from_be_bytes(bytes[2..10].try_into().expect("eight bytes")) as usize, 10),
-            _ => panic!("a server must not mask its frames: {}", bytes.escape_ascii()),
+            length => (usize::from(length), 2),
         };
-        let again = unmasked_frame(first, &bytes[start..start + length]);
+        let mut key = [0; 4];
+        if role == Role::Client {
+            key.copy_from_slice(&bytes[start..start + 4]);
+            keys.push(key);
+            start += 4;
+        }
+        let payload: Vec<u8> =
+            bytes[start..start + length].iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]).collect();
+        let again = match role {
+            Role::Server => unmasked_frame(first, &payload),
+            Role::Client => keyed_frame(first, key, &payload),
+        };
         assert_eq!(again, bytes[..start + length], "a length must be minimal");
-        all.push(Sent::Frame(first, bytes[start..start + length].to_vec()));
+        all.push(Sent::Frame(first, payload));
         bytes = &bytes[start + length..];
     }
-    all
+    (all, keys)
 }

@@ -1,7 +1,7 @@
-//! Conversations from a seed: what a client says, and what must come of it.
+//! Conversations from a seed: what a peer says to a server or a client, and what must come of it.
 
 use crate::kit::*;
-use lariat::protocol::ProtocolError;
+use lariat::protocol::{ProtocolError, Role};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::fmt;
@@ -22,23 +22,34 @@ pub enum Difference {
     AnswersForbiddenCodes,
     /// Of a Close with a forbidden code and a reason that is not UTF-8 it blames the reason.
     ReadsTheReasonFirst,
+    /// As a client it takes a frame behind the server's Close for a violation. We do not look at it.
+    ReadsBehindTheClose,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 6] = [
-        Difference::TakesLongLengths,
-        Difference::TakesTheTopBit,
-        Difference::LooksAtWholeFrames,
-        Difference::CountsNoFragments,
-        Difference::AnswersForbiddenCodes,
-        Difference::ReadsTheReasonFirst,
-    ];
+    /// Those that can be seen when both sides have this role.
+    pub fn all(role: Role) -> &'static [Difference] {
+        const ALL: [Difference; 7] = [
+            Difference::TakesLongLengths,
+            Difference::TakesTheTopBit,
+            Difference::LooksAtWholeFrames,
+            Difference::CountsNoFragments,
+            Difference::AnswersForbiddenCodes,
+            Difference::ReadsTheReasonFirst,
+            Difference::ReadsBehindTheClose,
+        ];
+        match role {
+            Role::Server => &ALL[..6],
+            Role::Client => &ALL,
+        }
+    }
 }
 
-/// What a client can do wrong.
+/// What a peer can do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    Unmasked,
+    /// A client does not mask, or a server does.
+    WrongMask,
     Rsv1,
     Rsv2Or3,
     ReservedOpcode,
@@ -62,7 +73,7 @@ pub enum Violation {
 
 impl Violation {
     pub const ALL: [Violation; 20] = [
-        Violation::Unmasked,
+        Violation::WrongMask,
         Violation::Rsv1,
         Violation::Rsv2Or3,
         Violation::ReservedOpcode,
@@ -105,8 +116,10 @@ struct UnderWay {
     left: u32,
 }
 
-/// What a client says, and what must come of it.
+/// What a peer says, and what must come of it.
 pub struct Conversation {
+    /// Which role they have who listen.
+    pub role: Role,
     /// What each step is, and its bytes.
     steps: Vec<(String, Vec<u8>)>,
     under_way: Option<UnderWay>,
@@ -184,23 +197,10 @@ fn message(opcode: u8, payload: Vec<u8>) -> Seen {
     }
 }
 
-/// A frame with a random key.
-fn any_key(first: u8, payload: impl AsRef<[u8]>, random: &mut StdRng) -> Vec<u8> {
-    keyed_frame(first, random.random(), payload)
-}
-
-/// Bytes of a masked frame's header.
-fn header_length(payload: usize) -> usize {
-    match payload {
-        0..=125 => 6,
-        126..=0xffff => 8,
-        _ => 14,
-    }
-}
-
 impl Conversation {
-    pub fn new(random: &mut StdRng, max_message: usize, max_fragments: u32) -> Conversation {
+    pub fn new(role: Role, random: &mut StdRng, max_message: usize, max_fragments: u32) -> Conversation {
         let mut conversation = Conversation {
+            role,
             steps: vec![],
             under_way: None,
             max_message,
@@ -214,7 +214,7 @@ impl Conversation {
             conversation.good_step(random);
         }
         match random.random_range(0..10) {
-            0 => conversation.steps.push(("hangs up".into(), vec![])),
+            0 => conversation.hang_up(random),
             1 | 2 => conversation.close(random),
             _ => conversation.violate(random),
         }
@@ -223,6 +223,28 @@ impl Conversation {
 
     pub fn bytes(&self) -> Vec<u8> {
         self.steps.iter().flat_map(|(_, bytes)| bytes).copied().collect()
+    }
+
+    /// A frame with a random key, if it has to have one.
+    fn frame(&self, first: u8, payload: impl AsRef<[u8]>, random: &mut StdRng) -> Vec<u8> {
+        peer_frame(self.role, first, random.random(), payload)
+    }
+
+    fn key(&self, random: &mut StdRng) -> Option<[u8; 4]> {
+        match self.role {
+            Role::Server => Some(random.random()),
+            Role::Client => None,
+        }
+    }
+
+    /// Bytes of a good frame's header.
+    fn header_length(&self, payload: usize) -> usize {
+        let mask = if self.role == Role::Server { 4 } else { 0 };
+        match payload {
+            0..=125 => 2 + mask,
+            126..=0xffff => 4 + mask,
+            _ => 10 + mask,
+        }
     }
 
     fn say(&mut self, what: impl Into<String>, bytes: Vec<u8>) {
@@ -237,7 +259,7 @@ impl Conversation {
             _ => {
                 let (opcode, size) = (pick(random, &[TEXT, BINARY]), size(random));
                 let payload = some_payload(random, opcode, size);
-                let bytes = any_key(FIN | opcode, &payload, random);
+                let bytes = self.frame(FIN | opcode, &payload, random);
                 self.say("message", bytes);
                 self.seen.push(message(opcode, payload));
             }
@@ -248,10 +270,10 @@ impl Conversation {
         let size = pick(random, &[0, 1, 4, 124, 125]);
         let payload = some_bytes(random, size);
         if random.random_bool(0.6) {
-            self.say("ping", any_key(FIN | PING, &payload, random));
+            self.say("ping", self.frame(FIN | PING, &payload, random));
             self.seen.push(Seen::Ping(payload));
         } else {
-            self.say("pong", any_key(FIN | PONG, &payload, random));
+            self.say("pong", self.frame(FIN | PONG, &payload, random));
             self.seen.push(Seen::Pong(payload));
         }
     }
@@ -275,7 +297,7 @@ impl Conversation {
         message_under_way.sent.extend_from_slice(&payload);
         message_under_way.fragments += 1;
         let fin = if last { FIN } else { 0 };
-        self.say("fragment", any_key(fin | first, payload, random));
+        self.say("fragment", self.frame(fin | first, payload, random));
         if last {
             self.seen.push(message(message_under_way.opcode, message_under_way.sent));
         } else {
@@ -283,21 +305,39 @@ impl Conversation {
         }
     }
 
+    /// The stream ends between two frames, or inside one.
+    fn hang_up(&mut self, random: &mut StdRng) {
+        let first = match self.under_way {
+            Some(_) => FIN | PING,
+            None => self.good_first(random),
+        };
+        let size = size(random).min(110);
+        let mut bytes = self.frame(first, some_text(random, size), random);
+        bytes.truncate(random.random_range(0..bytes.len()));
+        self.say("hangs up", bytes);
+    }
+
     fn close(&mut self, random: &mut StdRng) {
         if random.random_ratio(1, 5) {
-            self.say("close without a code", any_key(FIN | CLOSE, b"", random));
+            self.say("close without a code", self.frame(FIN | CLOSE, b"", random));
             self.ending = Ending::Closes(None);
         } else {
             let code =
                 pick(random, &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999]);
             let size = pick(random, &[0, 0, 5, 119]);
             let reason = some_text(random, size);
-            self.say("close", any_key(FIN | CLOSE, close_body(code, &reason), random));
+            self.say("close", self.frame(FIN | CLOSE, close_body(code, &reason), random));
             self.difference = (code == 1014).then_some(Difference::AnswersForbiddenCodes);
             self.ending = Ending::Closes(Some((code, reason)));
         }
-        if random.random_bool(0.5) {
-            self.trail(random);
+        match self.role {
+            Role::Server if random.random_bool(0.5) => self.trail(random),
+            Role::Client if self.difference.is_none() && random.random_bool(0.5) => {
+                let bytes = self.frame(FIN | TEXT, "and another thing", random);
+                self.say("message behind the end", bytes);
+                self.difference = Some(Difference::ReadsBehindTheClose);
+            }
+            Role::Server | Role::Client => {}
         }
     }
 
@@ -315,14 +355,20 @@ impl Conversation {
         if wrong.shows < wrong.bytes.len() && random.random_bool(0.4) {
             // It ends where the violation shows.
             wrong.bytes.truncate(wrong.shows);
-            self.difference = Some(Difference::LooksAtWholeFrames);
+            self.difference = match wrong.difference {
+                // Without a masking key the header ends here, and its length is looked at.
+                Some(Difference::TakesTheTopBit) if self.role == Role::Client => wrong.difference,
+                _ => Some(Difference::LooksAtWholeFrames),
+            };
             self.tolerated = None;
             self.say(says + ", cut short", wrong.bytes);
         } else {
             self.difference = wrong.difference;
             self.say(says, wrong.bytes);
             // Where tungstenite goes on it must not meet more.
-            if self.tolerated.is_none() && random.random_bool(0.3) {
+            let goes_on = self.tolerated.is_some()
+                || (self.role == Role::Client && self.difference == Some(Difference::AnswersForbiddenCodes));
+            if !goes_on && random.random_bool(0.3) {
                 self.trail(random);
             }
         }
@@ -366,38 +412,46 @@ impl Conversation {
     fn wrong(&mut self, random: &mut StdRng, violation: Violation) -> Wrong {
         let small = random.random_range(0..=125);
         match violation {
-            Violation::Unmasked => {
+            Violation::WrongMask => {
                 let first = self.good_first(random);
                 let payload = some_text(random, small.min(110));
-                let bytes = unmasked_frame(first, payload);
-                Wrong::whole(bytes, ProtocolError::UnmaskedFrame).shows_after(2)
+                match self.role {
+                    Role::Server => {
+                        let bytes = unmasked_frame(first, payload);
+                        Wrong::whole(bytes, ProtocolError::UnmaskedFrame).shows_after(2)
+                    }
+                    Role::Client => {
+                        let bytes = keyed_frame(first, random.random(), payload);
+                        Wrong::whole(bytes, ProtocolError::MaskedFrame).shows_after(6)
+                    }
+                }
             }
             Violation::Rsv1 => {
                 let first = self.good_first(random);
-                let bytes = any_key(RSV1 | first, some_text(random, small.min(110)), random);
-                Wrong::whole(bytes, ProtocolError::ReservedBits).shows_after(6)
+                let bytes = self.frame(RSV1 | first, some_text(random, small.min(110)), random);
+                Wrong::whole(bytes, ProtocolError::ReservedBits).shows_after(self.header_length(0))
             }
             Violation::Rsv2Or3 => {
                 let bits = pick(random, &[RSV2, RSV3, RSV2 | RSV3, RSV1 | RSV2, RSV1 | RSV2 | RSV3]);
                 let first = self.good_first(random);
-                let bytes = any_key(bits | first, some_bytes(random, small), random);
+                let bytes = self.frame(bits | first, some_bytes(random, small), random);
                 Wrong::whole(bytes, ProtocolError::ReservedBits).shows_after(1)
             }
             Violation::ReservedOpcode => {
                 let opcode = pick(random, &[3, 4, 5, 6, 7, 11, 12, 13, 14, 15]);
                 let fin = pick(random, &[0, FIN]);
-                let bytes = any_key(fin | opcode, some_bytes(random, small), random);
+                let bytes = self.frame(fin | opcode, some_bytes(random, small), random);
                 Wrong::whole(bytes, ProtocolError::ReservedOpcode(opcode)).shows_after(1)
             }
             Violation::FragmentedControl => {
                 let opcode = pick(random, &[CLOSE, PING, PONG]);
-                let bytes = any_key(opcode, some_bytes(random, small), random);
+                let bytes = self.frame(opcode, some_bytes(random, small), random);
                 Wrong::whole(bytes, ProtocolError::FragmentedControl).shows_after(1)
             }
             Violation::LongControl => {
                 let opcode = pick(random, &[CLOSE, PING, PONG]);
                 let size = random.random_range(126..400);
-                let bytes = any_key(FIN | opcode, some_bytes(random, size), random);
+                let bytes = self.frame(FIN | opcode, some_bytes(random, size), random);
                 Wrong::whole(bytes, ProtocolError::ControlTooLong).shows_after(2)
             }
             Violation::LongFormControl => {
@@ -409,39 +463,39 @@ impl Conversation {
             Violation::Continuation => {
                 self.finish_message(random);
                 let fin = pick(random, &[0, FIN]);
-                let bytes = any_key(fin, some_bytes(random, small), random);
-                Wrong::whole(bytes, ProtocolError::UnexpectedContinuation).shows_after(6)
+                let bytes = self.frame(fin, some_bytes(random, small), random);
+                Wrong::whole(bytes, ProtocolError::UnexpectedContinuation).shows_after(self.header_length(0))
             }
             Violation::MessageInMessage => {
                 self.begin_message(random);
                 let first = pick(random, &[TEXT, BINARY, FIN | TEXT, FIN | BINARY]);
-                let bytes = any_key(first, some_bytes(random, small), random);
-                Wrong::whole(bytes, ProtocolError::UnfinishedMessage).shows_after(6)
+                let bytes = self.frame(first, some_bytes(random, small), random);
+                Wrong::whole(bytes, ProtocolError::UnfinishedMessage).shows_after(self.header_length(0))
             }
             Violation::NotMinimal => self.not_minimal(random, small),
             Violation::TopBit => {
                 let opcode = self.under_way.as_ref().map_or(BINARY, |_| CONTINUATION);
                 let length = 1 << 63 | random.random_range(0..=u64::MAX >> 1);
-                let mut bytes = header(FIN | opcode, Some(random.random()), LengthForm::Bits64, length);
+                let mut bytes = header(FIN | opcode, self.key(random), LengthForm::Bits64, length);
                 bytes.extend(some_bytes(random, small));
                 let error = ProtocolError::LengthTopBit;
                 Wrong::whole(bytes, error).shows_after(10).differs(Difference::TakesTheTopBit)
             }
             Violation::CloseOfOneByte => {
-                let bytes = any_key(FIN | CLOSE, [3], random);
+                let bytes = self.frame(FIN | CLOSE, [3], random);
                 Wrong::whole(bytes, ProtocolError::CloseBodyOfOneByte)
             }
             Violation::CloseCode => {
                 let code = pick(random, &[0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535]);
-                let bytes = any_key(FIN | CLOSE, close_body(code, some_text(random, small.min(119))), random);
+                let bytes = self.frame(FIN | CLOSE, close_body(code, some_text(random, small.min(119))), random);
                 Wrong::whole(bytes, ProtocolError::InvalidCloseCode(code)).differs(Difference::AnswersForbiddenCodes)
             }
             Violation::CloseReason => {
-                let bytes = any_key(FIN | CLOSE, close_body(1000, b"why\xff"), random);
+                let bytes = self.frame(FIN | CLOSE, close_body(1000, b"why\xff"), random);
                 Wrong::whole(bytes, ProtocolError::InvalidUtf8)
             }
             Violation::CloseCodeAndReason => {
-                let bytes = any_key(FIN | CLOSE, close_body(1005, b"why\xc0\x80"), random);
+                let bytes = self.frame(FIN | CLOSE, close_body(1005, b"why\xc0\x80"), random);
                 Wrong::whole(bytes, ProtocolError::InvalidCloseCode(1005)).differs(Difference::ReadsTheReasonFirst)
             }
             Violation::NotUtf8 => {
@@ -455,21 +509,21 @@ impl Conversation {
                 let bad: &[u8] = pick(random, &[&b"\xff"[..], b"\x80\x80", b"\xc0\x80", b"\xf5\x80\x80\x80"]);
                 payload.extend_from_slice(bad);
                 payload.extend(some_text(random, 30).into_bytes());
-                let shows = header_length(payload.len()) + shows;
-                Wrong::whole(any_key(fin | opcode, payload, random), ProtocolError::InvalidUtf8).shows_after(shows)
+                let shows = self.header_length(payload.len()) + shows;
+                Wrong::whole(self.frame(fin | opcode, payload, random), ProtocolError::InvalidUtf8).shows_after(shows)
             }
             Violation::HalfACharacter => {
                 let opcode = self.text_frame(random);
                 let mut payload = self.under_way.as_ref().map_or(vec![], |under_way| under_way.rest.clone());
                 payload.extend_from_slice(pick(random, &[&b"\xc3"[..], b"\xe2\x82", b"\xf0\x9f\x98", b"\xf4"]));
-                Wrong::whole(any_key(FIN | opcode, payload, random), ProtocolError::InvalidUtf8)
+                Wrong::whole(self.frame(FIN | opcode, payload, random), ProtocolError::InvalidUtf8)
             }
             Violation::TooLarge => {
                 let opcode = self.under_way.as_ref().map_or(pick(random, &[TEXT, BINARY]), |_| CONTINUATION);
                 let more = pick(random, &[1, 2, 1_000, 1 << 40]);
                 let fin = pick(random, &[0, FIN]);
                 let length = self.max_message as u64 + more;
-                let mut bytes = header(fin | opcode, Some(random.random()), LengthForm::Minimal, length);
+                let mut bytes = header(fin | opcode, self.key(random), LengthForm::Minimal, length);
                 bytes.extend(some_bytes(random, small));
                 Wrong::whole(bytes, ProtocolError::MessageTooLarge { limit: self.max_message })
             }
@@ -479,20 +533,20 @@ impl Conversation {
                 }
                 let sent = self.under_way.as_ref().map_or(0, |under_way| under_way.sent.len());
                 let payload = vec![b'a'; self.max_message - sent + 1];
-                let shows = header_length(payload.len());
+                let shows = self.header_length(payload.len());
                 let error = ProtocolError::MessageTooLarge { limit: self.max_message };
-                Wrong::whole(any_key(FIN, payload, random), error).shows_after(shows)
+                Wrong::whole(self.frame(FIN, payload, random), error).shows_after(shows)
             }
             Violation::TooManyFragments => {
                 self.begin_message(random);
                 let under_way = self.under_way.take().expect("a message has begun");
                 for _ in under_way.fragments..self.max_fragments {
-                    self.say("empty fragment", any_key(CONTINUATION, b"", random));
+                    self.say("empty fragment", self.frame(CONTINUATION, b"", random));
                 }
-                let bytes = any_key(FIN, &under_way.rest, random);
+                let bytes = self.frame(FIN, &under_way.rest, random);
                 self.tolerated = Some(message(under_way.opcode, [under_way.sent, under_way.rest.clone()].concat()));
                 let error = ProtocolError::TooManyFragments { limit: self.max_fragments };
-                let shows = header_length(under_way.rest.len());
+                let shows = self.header_length(under_way.rest.len());
                 Wrong::whole(bytes, error).shows_after(shows).differs(Difference::CountsNoFragments)
             }
         }
@@ -522,9 +576,10 @@ impl Conversation {
 
     /// A frame of at most 125 bytes that says its length in 16 or 64 bits.
     fn in_long_form(&self, random: &mut StdRng, first: u8, payload: &[u8]) -> Vec<u8> {
-        let key: [u8; 4] = random.random();
+        let key = self.key(random);
         let form = pick(random, &[LengthForm::Bits16, LengthForm::Bits64]);
-        let mut bytes = header(first, Some(key), form, payload.len() as u64);
+        let mut bytes = header(first, key, form, payload.len() as u64);
+        let key = key.unwrap_or_default();
         bytes.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ key[index % 4]));
         bytes
     }
@@ -537,6 +592,6 @@ impl fmt::Display for Conversation {
             let more = if shown.len() < bytes.len() { "..." } else { "" };
             writeln!(f, "  {what}, {} bytes: {}{more}", bytes.len(), shown.escape_ascii())?;
         }
-        writeln!(f, "  {:?}, tungstenite differs: {:?}", self.ending, self.difference)
+        writeln!(f, "  to a {:?}: {:?}, tungstenite differs: {:?}", self.role, self.ending, self.difference)
     }
 }

@@ -1,0 +1,93 @@
+//! What is left of those who have gone? Measured at the program itself: its private dirty pages and its descriptors, after many
+//! connections have come and gone, and after ten times as many.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::program::Program;
+use common::{WAIT, Wire, binary, close, request, request_with, text};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+const CONNECTIONS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
+
+/// Bytes that may be more after all of them than after the first tenth: spare buffers, and what the allocator keeps.
+const LEFT: usize = 512 << 10;
+
+/// A hundred connections, which leave in ten ways.
+fn come_and_go(addr: SocketAddr) {
+    let mut wires: Vec<Wire> = (0..100).map(|_| Wire::connect(addr)).collect();
+    let large = binary(&[7; 20_000]);
+    let offer = request_with("/echo", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+    for (index, wire) in wires.iter_mut().enumerate() {
+        match index % 10 {
+            0 => wire.send(&request("/echo").as_bytes()[..50]),
+            1 => wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            2 => wire.send(b"EHLO localhost\r\n\r\n"),
+            3 => wire.send(offer.as_bytes()),
+            4 => wire.send(request("/broadcast").as_bytes()),
+            _ => wire.send(request("/echo").as_bytes()),
+        }
+    }
+    for (index, mut wire) in wires.into_iter().enumerate() {
+        if index % 10 > 0 {
+            let status = wire.response().status();
+            assert_eq!(status, [200, 400, 101][(index % 10 - 1).min(2)]);
+        }
+        match index % 10 {
+            0 => wire.reset(),
+            1 | 2 => wire.expect_end(),
+            3 | 4 => {
+                wire.send(&text("hello"));
+                wire.reset();
+            }
+            5 => wire.reset(),
+            6 => {
+                wire.send(&large[..10_000]);
+                wire.shutdown_write();
+                wire.expect_end();
+            }
+            7 => {
+                wire.send(&large);
+                wire.expect(0x82, &[7; 20_000]);
+                wire.reset();
+            }
+            8 => {
+                wire.send(&common::frame(0x81, b"\xff"));
+                wire.expect_close(1007);
+                wire.expect_end();
+            }
+            _ => {
+                wire.send(&close(1000, "bye"));
+                wire.expect_close(1000);
+                wire.expect_end();
+            }
+        }
+    }
+}
+
+/// Private dirty bytes when nobody is there but those who had been there before.
+fn settled(program: &Program, descriptors: usize) -> usize {
+    let deadline = Instant::now() + WAIT;
+    while program.descriptors() != descriptors {
+        assert!(Instant::now() < deadline, "{} descriptors, not {descriptors}", program.descriptors());
+        std::thread::yield_now();
+    }
+    program.private_dirty()
+}
+
+#[test]
+fn those_who_have_gone_cost_nothing() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--deflate-contexts", "64MiB"]);
+    let addr = program.ready();
+    let mut stays = Wire::open_at(addr, "/echo");
+    let descriptors = program.descriptors();
+    (0..CONNECTIONS / 1_000).for_each(|_| come_and_go(addr));
+    let first = settled(&program, descriptors);
+    (CONNECTIONS / 1_000..CONNECTIONS / 100).for_each(|_| come_and_go(addr));
+    let last = settled(&program, descriptors);
+    println!("{first} bytes after {} connections, {last} after {CONNECTIONS}", CONNECTIONS / 10);
+    assert!(last <= first + LEFT, "{} bytes are left of {CONNECTIONS} connections", last - first);
+    stays.echo("still here");
+}

@@ -1,0 +1,151 @@
+//! Does the server return to the memory that it had? After every end that a connection can come to, again and again.
+//!
+//! Real sockets on loopback, the loop turned in the test's own thread, which is the only one: so every live byte and
+//! allocation of the process is counted, and every descriptor. While the server runs they are flat, but for its spare
+//! buffers, of which it may have more or fewer; when it is gone, all is exactly as before it came.
+//!
+//! `cargo test --release --test leaks` opens 100,000 connections, a debug build 5,000.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod house;
+mod visits;
+
+use common::WAIT;
+use house::{Ends, House};
+use lariat::{Config, EventLoop, LocalAddr, Server, Takeover, Upgrade};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
+use std::time::{Duration, Instant};
+use visits::{Visit, Visitor, visits};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const CONNECTIONS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
+
+/// The figures are taken so often, the first time when a fifth of the connections have come and gone.
+const ROUNDS: usize = 5;
+
+/// How many times each visit is made at the same time.
+const AT_ONCE: usize = 3;
+
+/// What the pools of spare buffers may hold more than after the first round: at most 128 KiB of each kind.
+const SPARE_BYTES: usize = 256 << 10;
+const SPARE_ALLOCATIONS: usize = 20;
+
+/// What there is at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Figures {
+    bytes: usize,
+    allocations: usize,
+    descriptors: usize,
+}
+
+impl Figures {
+    fn now() -> Figures {
+        let descriptors = std::fs::read_dir("/proc/self/fd").expect("/proc").count();
+        let stats = ALLOCATOR.stats();
+        Figures {
+            bytes: stats.bytes_allocated - stats.bytes_deallocated,
+            allocations: stats.allocations - stats.deallocations,
+            descriptors,
+        }
+    }
+}
+
+fn turn(event_loop: &mut EventLoop<House>) {
+    event_loop.turn(Some(Duration::from_millis(1))).expect("the poller works");
+}
+
+/// A group of visitors comes, and each leaves in its way.
+fn receive(event_loop: &mut EventLoop<House>, visits: &[Visit], visitors: &mut Vec<Visitor>, buffer: &mut [u8]) {
+    let LocalAddr::Tcp(addr) = event_loop.handler().addr.clone() else { panic!("not TCP") };
+    for _ in 0..AT_ONCE {
+        visitors.extend(visits.iter().map(|visit| Visitor::comes(addr, visit)));
+    }
+    let deadline = Instant::now() + WAIT;
+    while !visitors.is_empty() {
+        turn(event_loop);
+        for (index, visitor) in visitors.iter_mut().enumerate() {
+            let visit = &visits[index % visits.len()];
+            assert!(visitor.is_done || Instant::now() < deadline, "{}: it does not end", visit.name);
+            visitor.look(visit, buffer);
+        }
+        if visitors.iter().all(|visitor| visitor.is_done) {
+            visitors.iter_mut().enumerate().for_each(|(index, visitor)| visitor.leaves(&visits[index % visits.len()]));
+            visitors.retain(|visitor| !visitor.is_done);
+        }
+    }
+    while let Some(id) = event_loop.handler_mut().undecided.pop_front() {
+        // It may be known by now that it has gone.
+        let _ = event_loop.clients_mut().answer(id, Upgrade::new());
+    }
+}
+
+/// Turns until everybody is gone.
+fn settle(event_loop: &mut EventLoop<House>, descriptors: usize) -> Figures {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        turn(event_loop);
+        let is_idle = event_loop.timeout() != Some(Duration::ZERO);
+        let figures = Figures::now();
+        if is_idle && figures.descriptors == descriptors && event_loop.clients_mut().is_empty() {
+            return figures;
+        }
+        assert!(Instant::now() < deadline, "{figures:?}, but {descriptors} descriptors at first");
+    }
+}
+
+/// A server's life: so many groups of visitors in each round. The figures after each.
+fn serve<const ROUNDS: usize>(groups: usize) -> [Figures; ROUNDS] {
+    let mut config = Config::default();
+    config.limits.max_unsent = 1 << 20;
+    if let Some(deflate) = &mut config.deflate {
+        deflate.context_takeover = Takeover::Both;
+    }
+    let server = Server::new(config).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port");
+    let addr = server.local_addrs()[0].clone();
+    let mut event_loop = server.start(House::new(addr)).expect("a loop");
+    let descriptors = Figures::now().descriptors;
+    let visits = visits();
+    let (mut visitors, mut buffer) = (Vec::with_capacity(AT_ONCE * visits.len()), vec![0; 64 << 10]);
+    let mut ends = Ends::default();
+    std::array::from_fn(|round| {
+        let started = Instant::now();
+        (0..groups).for_each(|_| receive(&mut event_loop, &visits, &mut visitors, &mut buffer));
+        let figures = settle(&mut event_loop, descriptors);
+        let connections = (round + 1) * groups * AT_ONCE * visits.len();
+        println!("{connections:>7} connections: {figures:?} after {:.1} s", started.elapsed().as_secs_f64());
+        event_loop.handler().check(ends, groups * AT_ONCE);
+        ends = event_loop.handler().ends;
+        figures
+    })
+}
+
+fn main() {
+    // One of the visits makes the handler panic, and that is told to nobody.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref() != Some(&house::PANIC) {
+            tell(info);
+        }
+    }));
+    // What is made once for the whole process.
+    serve::<1>(1);
+
+    let before = Figures::now();
+    let groups = CONNECTIONS.div_ceil(ROUNDS * AT_ONCE * visits().len());
+    let [first, later @ ..] = serve::<ROUNDS>(groups);
+    assert_eq!(Figures::now(), before, "the server has gone");
+    // One more for each visit would be more by far.
+    assert!(SPARE_ALLOCATIONS < groups * AT_ONCE);
+    for figures in later {
+        assert_eq!(figures.descriptors, first.descriptors);
+        assert!(figures.allocations <= first.allocations + SPARE_ALLOCATIONS, "{figures:?} after {first:?}");
+        assert!(figures.bytes <= first.bytes + SPARE_BYTES, "{figures:?} after {first:?}");
+    }
+    println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+}

@@ -1,0 +1,74 @@
+//! What was found: one test for each, shrunk.
+
+use super::answers::Verdict;
+use super::kit::*;
+use super::opening::{ask, ours};
+use lariat::protocol::{Answer, Request, State, Upgrade};
+
+/// What a client makes of a response, given as its lines; `ACCEPT` stands for what fits the key.
+fn judged(lines: &[&str]) -> Verdict {
+    judged_bytes(&lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>())
+}
+
+fn judged_bytes(lines: &[&[u8]]) -> Verdict {
+    let (talk, request) = ask("ws://localhost/", true, 0);
+    let accept = format!("Sec-WebSocket-Accept: {}", accept(&request)).into_bytes();
+    let line = |line: &&[u8]| [if *line == b"ACCEPT" { &accept } else { *line }, b"\r\n"].concat();
+    let bytes = [lines.iter().map(line).collect::<Vec<_>>().concat(), b"\r\n".into()].concat();
+    ours(talk, &bytes, || usize::MAX).0
+}
+
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols";
+const UPGRADE: &str = "Upgrade: websocket";
+const CONNECTION: &str = "Connection: Upgrade";
+
+#[test]
+fn a_good_response_opens() {
+    assert_eq!(judged(&[SWITCHING, UPGRADE, CONNECTION, "ACCEPT"]), Verdict::Open(None));
+    let chosen = judged(&[SWITCHING, UPGRADE, CONNECTION, "ACCEPT", "Sec-WebSocket-Protocol: chat \t"]);
+    assert_eq!(chosen, Verdict::Open(Some("chat".into())));
+}
+
+/// HTTP/1.0 has no 101, and no `Upgrade`.
+#[test]
+fn a_response_in_http_1_0_opens_nothing() {
+    assert_eq!(judged(&["HTTP/1.0 101 Switching Protocols", UPGRADE, CONNECTION, "ACCEPT"]), Verdict::Refused);
+    assert_eq!(judged(&["HTTP/1.0 404 Not Found"]), Verdict::Status(404));
+}
+
+/// Whitespace around values was what Unicode takes for it: no-break spaces, ideographic ones, line separators.
+#[test]
+fn spaces_of_unicode_are_no_whitespace_in_a_response() {
+    for space in ["\u{85}", "\u{a0}", "\u{2028}", "\u{3000}"] {
+        let upgrade = format!("Upgrade: {space}websocket");
+        assert_eq!(judged(&[SWITCHING, &upgrade, CONNECTION, "ACCEPT"]), Verdict::Refused);
+        let connection = format!("Connection: keep-alive, Upgrade{space}");
+        assert_eq!(judged(&[SWITCHING, UPGRADE, &connection, "ACCEPT"]), Verdict::Refused);
+        let chosen = format!("Sec-WebSocket-Protocol: chat{space}");
+        assert_eq!(judged(&[SWITCHING, UPGRADE, CONNECTION, "ACCEPT", &chosen]), Verdict::Refused);
+    }
+}
+
+/// The same in a request: to other servers this one asks for no upgrade.
+#[test]
+fn spaces_of_unicode_are_no_whitespace_in_a_request() {
+    let text = std::str::from_utf8(REQUEST).expect("the example is text");
+    for (plain, spaced) in [("websocket", "websocket\u{a0}"), ("Connection: Upgrade", "Connection: \u{3000}Upgrade")] {
+        let request = text.replacen(plain, spaced, 1);
+        let is_upgrade = Request::parse(request.as_bytes()).map(|request| request.is_upgrade());
+        assert_ne!(is_upgrade, Ok(true), "{request:?}");
+    }
+    let offer = text.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\u{a0}\r\n\r\n");
+    let mut talk = Talk::fresh(lariat::protocol::Shared::with_seed(Default::default(), 0), Default::default());
+    talk.decide = |_| Answer::from(Upgrade::new().subprotocol("chat"));
+    talk.receive(offer.as_bytes());
+    assert_ne!(talk.state(), State::Open, "a subprotocol that was not offered");
+}
+
+/// Extensions that are not even UTF-8 were as good as none.
+#[test]
+fn extensions_that_are_not_text_are_not_overlooked() {
+    let lines = [SWITCHING, UPGRADE, CONNECTION, "ACCEPT"].map(str::as_bytes);
+    let response = [&lines[..], &[b"Sec-WebSocket-Extensions: \xff"]].concat();
+    assert_eq!(judged_bytes(&response), Verdict::Refused);
+}
