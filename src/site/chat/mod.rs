@@ -21,7 +21,7 @@
 //! | `{"rooms":[["lobby",3]]}` | what rooms there are, with how many people |
 //! | `{"refused":{"id","why"}}` | something cannot be done; `id` if it was a message |
 //!
-//! Memory: at most [`MAX_ROOMS`] rooms of at most 0.5 MiB each, and what people are called.
+//! Memory: at most [`MAX_ROOMS`] rooms of about 0.5 MiB each, and what people are called.
 
 mod room;
 

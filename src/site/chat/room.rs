@@ -16,7 +16,7 @@ const MAX_KEPT_BYTES: usize = 256 << 10;
 const FOR_NEWCOMERS: usize = 50;
 
 /// The ids of so many messages are remembered.
-const MAX_IDS: usize = 4_096;
+const MAX_IDS: usize = 3_500;
 
 /// Nobody types for longer than this without saying so again.
 const TYPES_FOR: Duration = Duration::from_secs(4);
