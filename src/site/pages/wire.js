@@ -8,8 +8,8 @@ const SHOWN_BYTES = 64;
 const BYTES_IN_A_ROW = 8;
 const OPCODES = { 0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong" };
 const MEANINGS = {
-  0: "goes on with the message that an earlier frame began", 1: "text in UTF-8", 2: "bytes", 8: "the closing handshake",
-  9: "are you there?", 10: "I am",
+  0: "continuation of the message that an earlier frame began", 1: "text, in UTF-8", 2: "binary", 8: "close: no data follows",
+  9: "ping: are you there?", 10: "pong: I am",
 };
 
 const fromHex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
@@ -193,7 +193,7 @@ function bits(frame) {
 function reading(frame) {
   const rows = [
     [`FIN ${frame.fin}`, frame.fin ? "the last frame of its message" : "more frames of this message follow"],
-    [`opcode 0x${frame.opcode.toString(16)}`, `${OPCODES[frame.opcode]}: ${MEANINGS[frame.opcode]}`],
+    [`opcode 0x${frame.opcode.toString(16)}`, MEANINGS[frame.opcode]],
     [`MASK ${frame.masked}`, frame.masked ? "masked, as all that a browser sends" : "not masked, as all that a server sends"],
     [`length ${frame.short}`, {
       126: `the length is in the next 16 bits: ${bytes(frame.length)}`,
