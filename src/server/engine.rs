@@ -250,7 +250,7 @@ impl<H: Handler> Engine<H> {
         let mut input = Input::new(bytes);
         let now = self.clients.now;
         let mut messages = 0;
-        loop {
+        while !input.is_empty() {
             let connection = &mut self.clients.slab[index].connection;
             let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
             messages += 1;
