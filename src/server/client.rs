@@ -19,7 +19,7 @@ use crate::protocol::Connection;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// Which client. Never used again for another one: a slot that is filled again gets a new generation.
@@ -90,6 +90,8 @@ pub(crate) struct Extra {
 pub(crate) struct Outgoing {
     /// Where it may be; those that have been tried are gone.
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// From which of our addresses.
+    pub(crate) source: Option<IpAddr>,
     /// What it has chosen.
     pub(crate) subprotocol: Option<String>,
 }

@@ -22,7 +22,7 @@ use crate::protocol::time::Tick;
 use crate::protocol::{Answer, CloseReason, Connection, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
 use http::StatusCode;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -87,14 +87,15 @@ impl<H: Handler> Engine<H> {
         index
     }
 
-    /// The next of those for whom a connection is to be opened, with the address.
-    pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr)> {
+    /// The next of those for whom a connection is to be opened, with the address and the one that it is to be
+    /// opened from.
+    pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr, Option<IpAddr>)> {
         loop {
             let index = self.clients.connecting.pop()? as usize;
             let Some(client) = self.clients.slab.get_mut(index) else { continue };
             let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
             if let Some(address) = outgoing.addresses.pop_front() {
-                return Some((index, address));
+                return Some((index, address, outgoing.source));
             }
         }
     }

@@ -293,8 +293,8 @@ impl<H: Handler> EventLoop<H> {
 
     /// Opens the connections that the application has asked for.
     fn connect(&mut self) {
-        while let Some((index, address)) = self.engine.next_connecting() {
-            let connected = self.poller.connect(address).and_then(|mut socket| {
+        while let Some((index, address, source)) = self.engine.next_connecting() {
+            let connected = self.poller.connect(address, source).and_then(|mut socket| {
                 self.poller.watch(&mut socket, index)?;
                 Ok(socket)
             });

@@ -239,3 +239,19 @@ fn an_answer_with_an_unknown_subprotocol_never_leaves_the_server() {
     wire.send(request("/").as_bytes());
     assert_eq!(wire.response().status(), 500);
 }
+
+#[test]
+fn the_address_can_differ_from_the_name_and_the_source_be_chosen() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (addr, server) = literal_server(move |head, stream| {
+        sender.send((head, stream.peer_addr().expect("a peer").ip())).expect("the test waits");
+    });
+    let here = serve(script().0);
+    let source = std::net::Ipv4Addr::new(127, 0, 0, if cfg!(target_os = "linux") { 2 } else { 1 }).into();
+    let options = ConnectOptions::new().address(addr).source(source);
+    connect(&here, "ws://name.invalid:80/", options).expect("the URL is good");
+    let (head, peer) = receiver.recv_timeout(WAIT).expect("a request");
+    assert!(head.contains("\r\nHost: name.invalid:80\r\n"), "{head}");
+    assert_eq!(peer, source);
+    server.join().expect("it has served");
+}
