@@ -85,6 +85,16 @@ pub(crate) struct Extra {
     pub(crate) behind: Option<Box<Behind>>,
 }
 
+impl Extra {
+    pub(crate) fn is_needed(&self) -> bool {
+        !self.subscriptions.is_empty()
+            || self.proxied.is_some()
+            || !self.proxy_header.is_empty()
+            || self.outgoing.is_some()
+            || self.behind.is_some()
+    }
+}
+
 /// What is needed of a server to which we connect.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {

@@ -176,6 +176,11 @@ impl<H: Handler> EventLoop<H> {
         &mut self.engine.handler
     }
 
+    /// Both, for a host that has something to do between two turns that concerns the application, too.
+    pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
+        (&mut self.engine.handler, &mut self.engine.clients)
+    }
+
     #[cfg(feature = "sim")]
     pub(super) const fn clients(&self) -> &Clients<H::Data> {
         &self.engine.clients
