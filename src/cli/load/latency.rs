@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Times up to an hour, in nanoseconds, each to three figures.
 #[derive(Clone, Debug)]
-pub(super) struct Latency(Histogram<u64>);
+pub(super) struct Latency(Histogram<u32>);
 
 /// Longer times count as this.
 const LONGEST: u64 = 3_600_000_000_000;
@@ -83,14 +83,14 @@ impl Latency {
 
     /// All that was recorded: times in nanoseconds, and how many of each.
     pub(super) fn to_pairs(&self) -> Vec<(u64, u64)> {
-        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value().into())).collect()
     }
 
     /// What [`to_pairs`](Self::to_pairs) gave.
     pub(super) fn from_pairs(pairs: &[(u64, u64)]) -> Latency {
         let mut latency = Latency::new();
         for (nanos, count) in pairs {
-            latency.0.saturating_record_n(*nanos, *count);
+            latency.0.saturating_record_n(*nanos, u32::try_from(*count).unwrap_or(u32::MAX));
         }
         latency
     }

@@ -5,7 +5,7 @@ use super::expect::Bound;
 use super::message::Payload;
 use super::options::Options;
 use super::report::Asked;
-use crate::ConnectOptions;
+use crate::{Config, ConnectOptions, Handler, Server};
 use http::{HeaderName, HeaderValue, Uri};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
@@ -104,7 +104,9 @@ impl Plan {
             Route { url: url.clone(), options }
         };
         let targets = || options.urls.iter().zip(&addresses);
-        let routes = sources.iter().flat_map(|source| targets().map(move |target| route(target, source))).collect();
+        let routes: Vec<Route> =
+            sources.iter().flat_map(|source| targets().map(move |target| route(target, source))).collect();
+        try_out(&routes)?;
         let mode = mode(options);
         let payload = payload(options)?;
         let pace = pace(options, mode)?;
@@ -254,6 +256,20 @@ fn connect_options(options: &Options) -> Result<ConnectOptions, Usage> {
         built = built.header(name, value);
     }
     Ok(built)
+}
+
+/// Whether connections can be asked for like this. They are never begun.
+fn try_out(routes: &[Route]) -> Result<(), Usage> {
+    struct Nobody;
+    impl Handler for Nobody {
+        type Data = ();
+    }
+    let event_loop = Server::<()>::new(Config::default()).and_then(|server| server.start(Nobody));
+    let mut event_loop = event_loop.map_err(|error| Usage(format!("this host lets nobody wait: {error}")))?;
+    for Route { url, options } in routes {
+        event_loop.clients_mut().connect(url, options).map_err(|error| Usage(format!("{url}: {error}")))?;
+    }
+    Ok(())
 }
 
 const fn mode(options: &Options) -> Mode {

@@ -160,7 +160,7 @@ impl Driver {
             return self.await_answers(now);
         };
         let rate = search.rate();
-        let seconds = nanos(self.plan.hold) as f64 / 1e9;
+        let seconds = self.sending_ended.unwrap_or(now).saturating_sub(self.hold_began) as f64 / 1e9;
         let reached = latency.len() as f64 / seconds.max(1e-9);
         let step = Step {
             rate,
