@@ -140,6 +140,35 @@ fn several_servers_and_compression() {
     assert_eq!(run.count("messages right"), one.1 + other.1);
 }
 
+/// A server that others wrote: tungstenite, a thread for each connection.
+#[test]
+fn tungstenite_counts_the_same() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = url(listener.local_addr().expect("an address"));
+    let seen = Arc::new(Mutex::new((0_u64, 0_u64)));
+    let counts = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let counts = Arc::clone(&counts);
+            std::thread::spawn(move || {
+                let mut socket = tungstenite::accept(stream).expect("a good handshake");
+                counts.lock().expect("it lives").0 += 1;
+                while let Ok(message) = socket.read() {
+                    if message.is_text() || message.is_binary() {
+                        counts.lock().expect("it lives").1 += 1;
+                        socket.send(message).expect("the client reads");
+                    }
+                }
+            });
+        }
+    });
+    let run = load(&address, "-c 20 --echo --depth 4 --size 700 --hold 300ms");
+    assert_eq!(run.errors(), [], "{}", run.stderr);
+    let (opened, messages) = *seen.lock().expect("it lives");
+    assert_eq!((run.count("connections opened"), run.count("messages sent")), (opened, messages));
+    assert_eq!(run.count("messages right"), messages);
+}
+
 #[test]
 fn a_signal_ends_it_early_with_a_full_report() {
     let (server, seen) = Counting::new(echo);

@@ -50,7 +50,7 @@ pub(super) fn html(report: &Report) -> String {
         // A String takes every write, here and below.
         let _ = writeln!(
             page,
-            "<div class=\"limit\"><b>Limited by {}</b>: {}. {}</div>",
+            "<div class=\"limit\"><b>Limited by {}</b>: {}; {}</div>",
             limit.limit,
             escaped(&limit.evidence),
             escaped(&limit.advice)
@@ -69,11 +69,12 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
         let ended = |second: &&Second| second.length_s > 0.05;
         report.series.iter().filter(ended).map(|second| (second.at_s, value(second))).collect()
     };
-    let seconds = |x| format!("{} s", decimal(x));
-    let micros = |y| time(y * 1e3);
+    let seconds = |x| format!("{x} s");
+    let micros = |y| if y > 0.0 { time(y * 1e3) } else { "0".to_owned() };
+    let from_zero = |points: Points| [vec![(0.0, 0.0)], points].concat();
     let mut charts = vec![Chart {
         title: "Connections",
-        lines: vec![("open", series(|second| second.open as f64))],
+        lines: vec![("open", from_zero(series(|second| second.open as f64)))],
         x: seconds,
         y: decimal,
         marks: None,

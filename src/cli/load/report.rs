@@ -101,7 +101,8 @@ pub(super) struct Messages {
     pub(super) complete: u64,
     /// How long messages were sent for.
     pub(super) sending_s: f64,
-    /// Right ones in that time; sent ones if none was expected back; with --subscribe deliveries.
+    /// Right ones in that time, and as much longer as the first one took to come; sent ones if none was expected back; with
+    /// --subscribe deliveries.
     pub(super) per_second: f64,
 }
 

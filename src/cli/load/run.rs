@@ -60,7 +60,6 @@ pub(super) fn run(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> 
     let mut event_loop = server.start(Driver::new(plan, clock))?;
     let began = Used::now(clock);
     let (mut opened, mut held) = (None, None);
-    let mut counted = (0, 0);
     let mut next_progress = PROGRESS;
     while event_loop.outcome().is_none() {
         let (driver, clients) = event_loop.parts_mut();
@@ -69,7 +68,6 @@ pub(super) fn run(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> 
             Phase::Opened => {
                 opened = Some(Used::now(clock));
                 watcher.opened();
-                counted.0 = driver.counted();
                 driver.hold(clients);
             }
             Phase::Held => {
@@ -78,9 +76,6 @@ pub(super) fn run(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> 
                 driver.close(clients);
             }
             _ => {}
-        }
-        if driver.phase() == Phase::Holding {
-            counted.1 = driver.counted();
         }
         let now = clock.nanos();
         if now >= next_progress {
@@ -92,7 +87,7 @@ pub(super) fn run(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> 
     }
     let held = held.unwrap_or_else(|| Used::now(clock));
     let used = [began, opened.unwrap_or(held), held];
-    Ok(record(event_loop.handler_mut(), used, counted.1 - counted.0, clock))
+    Ok(record(event_loop.handler(), used, clock))
 }
 
 /// One turn, which waits so many nanoseconds at most.
@@ -101,26 +96,27 @@ fn turn(event_loop: &mut EventLoop<Driver>, nanos: u64) -> io::Result<()> {
         // It may come a little early, never late.
         return event_loop.turn(Some(Duration::from_nanos(nanos - EXACT / 2)));
     }
-    if nanos > 0 && event_loop.timeout() != Some(Duration::ZERO) {
-        wait_exactly(event_loop, nanos)?;
+    if nanos > 0 && event_loop.timeout() != Some(Duration::ZERO) && !becomes_ready(event_loop, nanos)? {
+        return Ok(());
     }
     event_loop.turn(Some(Duration::ZERO))
 }
 
-/// Waits until the loop has something to do or the time has come, to the microsecond.
+/// Waits until the loop has something to do (`true`), or the time has come: to the microsecond.
 #[cfg(unix)]
-fn wait_exactly(event_loop: &EventLoop<Driver>, nanos: u64) -> io::Result<()> {
+fn becomes_ready(event_loop: &EventLoop<Driver>, nanos: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut ready = [PollFd::new(event_loop, PollFlags::IN)];
     match poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: nanos as _ })) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Ok(count) => Ok(count > 0),
+        Err(rustix::io::Errno::INTR) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(not(unix))]
-fn wait_exactly(_: &EventLoop<Driver>, _: u64) -> io::Result<()> {
-    Ok(())
+fn becomes_ready(_: &EventLoop<Driver>, _: u64) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// What a client that measures may cost and wait for: it never gives up by itself before it was told to.
@@ -140,7 +136,7 @@ fn config(plan: &Plan) -> Config {
     config
 }
 
-fn record(driver: &mut Driver, used: [Used; 3], counted: u64, clock: Clock) -> Record {
+fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
     let [began, opened, held] = used;
     let seconds = |from: Used, to: Used| to.cpu.saturating_sub(from.cpu).as_secs_f64();
     let memory = opened.memory.saturating_sub(began.memory);
@@ -169,6 +165,6 @@ fn record(driver: &mut Driver, used: [Used; 3], counted: u64, clock: Clock) -> R
         cpu_holding_s: seconds(opened, held),
         holding_s: held.at.saturating_sub(opened.at) as f64 / 1e9,
         memory,
-        counted,
+        counted: driver.counted(),
     }
 }

@@ -23,7 +23,9 @@ impl Driver {
         let which = Which { id: conn.number, seq: conn.sent, time: intended };
         let message = self.plan.payload.message(&mut self.buffer, which);
         let length = message.as_bytes().len();
-        if clients.buffered_amount(id) > self.stalled_from || clients.send(id, message).is_err() {
+        // Without a rate, no more waits than is on the way.
+        let is_stalled = self.pacer.is_some() && clients.buffered_amount(id) > self.stalled_from;
+        if is_stalled || clients.send(id, message).is_err() {
             return self.tally.problem(Problem::Stalled, 1);
         }
         self.tally.messages.sent += 1;
@@ -65,6 +67,14 @@ impl Driver {
         self.read_at
     }
 
+    /// What came is what was sent.
+    #[inline]
+    fn came_right(&mut self, now: u64) {
+        self.tally.messages.right += 1;
+        self.first_answer.get_or_insert(now);
+        self.in_time += u64::from(now <= self.in_time_until);
+    }
+
     /// A message has come back, perhaps as it was sent.
     #[inline]
     pub(super) fn echoed(&mut self, clients: &mut Clients<Conn>, id: ClientId, message: Message<'_>) {
@@ -77,7 +87,7 @@ impl Driver {
         let which = Which { id: conn.number, seq: conn.received, time: intended };
         conn.received = conn.received.wrapping_add(1);
         if message == self.plan.payload.message(&mut self.buffer, which) {
-            self.tally.messages.right += 1;
+            self.came_right(now);
             self.tally.trip(now.saturating_sub(intended));
         } else {
             self.tally.messages.wrong += 1;
@@ -102,7 +112,7 @@ impl Driver {
         let which = Which { id: publisher_number, seq: number, time: delivery.time };
         let took = now.saturating_sub(delivery.time);
         if message == self.plan.payload.message(&mut self.buffer, which) {
-            self.tally.messages.right += 1;
+            self.came_right(now);
             self.tally.trips.record(took);
         } else {
             self.tally.messages.wrong += 1;

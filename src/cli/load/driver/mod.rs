@@ -149,6 +149,11 @@ pub(super) struct Driver {
     phase_ends: u64,
     /// When sending ended, and what had come back by then.
     sending_ended: Option<u64>,
+    /// When the first message came back.
+    first_answer: Option<u64>,
+    /// Messages that came back while others were sent, and until when that counts: as much longer as the first one took.
+    in_time: u64,
+    in_time_until: u64,
     next_second: u64,
     /// The time at which the present client was read.
     read_at: u64,
@@ -189,6 +194,9 @@ impl Driver {
             hold_began: 0,
             phase_ends: u64::MAX,
             sending_ended: None,
+            first_answer: None,
+            in_time: 0,
+            in_time_until: u64::MAX,
             next_second: clock.nanos() + SECOND,
             read_at: 0,
             reading: None,

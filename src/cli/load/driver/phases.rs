@@ -91,6 +91,7 @@ impl Driver {
     /// Messages are due at this rate from now on.
     pub(super) fn start_pace(&mut self, now: u64, rate: f64) {
         self.pacer = Some(Pacer::new(now, rate));
+        (self.first_answer, self.in_time_until) = (None, u64::MAX);
         if self.search.is_some() {
             self.tally.step = Some(Latency::new());
             self.hold_began = now;
@@ -187,6 +188,8 @@ impl Driver {
         if self.hold_began > 0 && self.sending_ended.is_none() {
             self.sending_ended = Some(now);
             self.tally.messages.sending_s += now.saturating_sub(self.hold_began) as f64 / 1e9;
+            let took = self.first_answer.map_or(0, |first| first.saturating_sub(self.hold_began));
+            self.in_time_until = now + took.min(nanos(self.plan.hold) / 10);
         }
     }
 
@@ -194,11 +197,9 @@ impl Driver {
         self.end_sending(now);
         (self.pacer, self.churn_pacer) = (None, None);
         self.again.clear();
-        let (connections, messages) = (&mut self.tally.connections, &mut self.tally.messages);
+        let connections = &mut self.tally.connections;
         connections.at_end = self.open.len() as u64;
-        let counted = if self.plan.mode == Mode::Send { messages.sent } else { messages.right };
-        let (seconds, opening) = (messages.sending_s.max(1e-9), connections.opening_s.max(1e-9));
-        messages.per_second = counted as f64 / seconds;
+        let (seconds, opening) = (self.tally.messages.sending_s.max(1e-9), connections.opening_s.max(1e-9));
         connections.opened_per_second = match self.plan.churn {
             Some(_) => connections.churned as f64 / seconds,
             None => connections.opened as f64 / opening,
@@ -214,7 +215,10 @@ impl Driver {
     /// Closes all that are open.
     pub(in super::super) fn close(&mut self, clients: &mut Clients<Conn>) {
         let unanswered = self.pending.len() as u64 + self.publications.missing();
-        self.tally.messages.unanswered += unanswered;
+        let messages = &mut self.tally.messages;
+        messages.unanswered += unanswered;
+        let counted = if self.plan.mode == Mode::Send { messages.sent } else { self.in_time };
+        messages.per_second = counted as f64 / messages.sending_s.max(1e-9);
         // Whoever interrupts does not wait for answers.
         if self.ended != Ended::Interrupted {
             self.tally.problem(Problem::Unanswered, unanswered);
