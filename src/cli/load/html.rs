@@ -17,7 +17,7 @@ const STYLE: &str = "
 @media (prefers-color-scheme: dark) { :root { --ink: #dbe4ec; --faint: #8494a3; --line: #2d3a46; --back: #12181e; --a: #58a6ff; --b: #fb923c; --bad: #f87171 } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); max-width: 1360px; margin: 2rem auto; padding: 0 1.5rem }
 h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1rem; margin: 0 0 .3rem } p { margin: .2rem 0 1rem; color: var(--faint) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 560px), 1fr)); gap: 1.2rem 2rem }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.2rem 2rem }
 svg { width: 100%; height: auto; font: 11px system-ui, sans-serif } svg text { fill: var(--faint) } svg line { stroke: var(--line) }
 .a { stroke: var(--a) } .b { stroke: var(--b) } polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round }
 b.a { color: var(--a) } b.b { color: var(--b) } .limit { border-left: 3px solid var(--bad); padding: .1rem .8rem; margin: .6rem 0 }
