@@ -101,7 +101,7 @@ impl Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    raise_descriptor_limit();
+    super::raise_descriptor_limit();
     let config = options.config();
     options.check(&config)?;
     let listen_options = ListenOptions { proxy_protocol: options.proxy_protocol, ..ListenOptions::default() };
@@ -133,14 +133,6 @@ fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
             status.finish();
             return Ok(outcome);
         }
-    }
-}
-
-/// A connection takes a descriptor; the soft limit is mostly far below the hard one.
-fn raise_descriptor_limit() {
-    #[cfg(unix)]
-    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
-        log::warn!("cannot raise the limit of open files: {error}");
     }
 }
 

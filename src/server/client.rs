@@ -19,7 +19,7 @@ use crate::protocol::Connection;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// Which client. Never used again for another one: a slot that is filled again gets a new generation.
@@ -85,11 +85,23 @@ pub(crate) struct Extra {
     pub(crate) behind: Option<Box<Behind>>,
 }
 
+impl Extra {
+    pub(crate) fn is_needed(&self) -> bool {
+        !self.subscriptions.is_empty()
+            || self.proxied.is_some()
+            || !self.proxy_header.is_empty()
+            || self.outgoing.is_some()
+            || self.behind.is_some()
+    }
+}
+
 /// What is needed of a server to which we connect.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     /// Where it may be; those that have been tried are gone.
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// From which of our addresses.
+    pub(crate) source: Option<IpAddr>,
     /// What it has chosen.
     pub(crate) subprotocol: Option<String>,
 }

@@ -18,6 +18,8 @@ pub struct ConnectOptions {
     subprotocols: Vec<String>,
     headers: HeaderMap,
     is_plain: bool,
+    address: Option<SocketAddr>,
+    source: Option<IpAddr>,
 }
 
 impl ConnectOptions {
@@ -44,6 +46,21 @@ impl ConnectOptions {
     #[must_use]
     pub const fn uncompressed(mut self) -> ConnectOptions {
         self.is_plain = true;
+        self
+    }
+
+    /// Connects to this address, whatever host the URL names; nothing is looked up then.
+    #[must_use]
+    pub const fn address(mut self, address: SocketAddr) -> ConnectOptions {
+        self.address = Some(address);
+        self
+    }
+
+    /// Connects from this address of the host. Each has its own ports, about 28,000 on Linux: who wants more connections
+    /// to one server needs several.
+    #[must_use]
+    pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
+        self.source = Some(address);
         self
     }
 
@@ -78,11 +95,12 @@ impl<D: Default + 'static> Clients<D> {
         let client = &mut self.slab[index];
         client.route = route;
         client.flags.set(Flags::BLOCKED);
-        client.connection.extra_mut().outgoing = Some(Outgoing::default());
+        client.connection.extra_mut().outgoing = Some(Outgoing { source: options.source, ..Outgoing::default() });
         let id = client.id(index);
-        match name.parse::<IpAddr>() {
-            Ok(ip) => self.resolved(id, vec![SocketAddr::new(ip, port)]),
-            Err(_) => self.resolve(id, name, port),
+        let address = options.address.or_else(|| Some(SocketAddr::new(name.parse().ok()?, port)));
+        match address {
+            Some(address) => self.resolved(id, vec![address]),
+            None => self.resolve(id, name, port),
         }
         Ok(id)
     }

@@ -10,7 +10,7 @@
 //! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready
 //! and what time it is.
 
-use super::client::{ClientId, Flags};
+use super::client::{ClientId, Extra, Flags};
 use super::clients::{Clients, Expired};
 use super::config::Config;
 use super::handler::Handler;
@@ -22,7 +22,7 @@ use crate::protocol::time::Tick;
 use crate::protocol::{Answer, CloseReason, Connection, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
 use http::StatusCode;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -87,14 +87,15 @@ impl<H: Handler> Engine<H> {
         index
     }
 
-    /// The next of those for whom a connection is to be opened, with the address.
-    pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr)> {
+    /// The next of those for whom a connection is to be opened, with the address and the one that it is to be
+    /// opened from.
+    pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr, Option<IpAddr>)> {
         loop {
             let index = self.clients.connecting.pop()? as usize;
             let Some(client) = self.clients.slab.get_mut(index) else { continue };
             let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
             if let Some(address) = outgoing.addresses.pop_front() {
-                return Some((index, address));
+                return Some((index, address, outgoing.source));
             }
         }
     }
@@ -279,9 +280,11 @@ impl<H: Handler> Engine<H> {
                 }
                 Event::Request(head) => self.request(index, &head),
                 Event::Opened(subprotocol) => {
-                    if let Some(outgoing) = &mut connection.extra_mut().outgoing {
-                        outgoing.subprotocol = subprotocol;
+                    match (&mut connection.extra_mut().outgoing, subprotocol) {
+                        (Some(outgoing), Some(chosen)) => outgoing.subprotocol = Some(chosen),
+                        (outgoing, _) => *outgoing = None,
                     }
+                    connection.release_extra(Extra::is_needed);
                     self.open(index);
                 }
             }
@@ -469,6 +472,9 @@ impl<H: Handler> Engine<H> {
         if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
             // The peer may have closed already; then there is nothing to shut.
             let _ = client.socket.shutdown_write();
+        }
+        if buffered == 0 && state == State::Handshaking && self.clients.slab[index].connection.role() == Role::Client {
+            self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         self.clients.resume_lighter(index);
         if buffered == 0 && self.clients.slab[index].flags.has(Flags::LATEST) {

@@ -176,6 +176,11 @@ impl<H: Handler> EventLoop<H> {
         &mut self.engine.handler
     }
 
+    /// Both, for a host that has something to do between two turns that concerns the application, too.
+    pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
+        (&mut self.engine.handler, &mut self.engine.clients)
+    }
+
     #[cfg(feature = "sim")]
     pub(super) const fn clients(&self) -> &Clients<H::Data> {
         &self.engine.clients
@@ -293,8 +298,8 @@ impl<H: Handler> EventLoop<H> {
 
     /// Opens the connections that the application has asked for.
     fn connect(&mut self) {
-        while let Some((index, address)) = self.engine.next_connecting() {
-            let connected = self.poller.connect(address).and_then(|mut socket| {
+        while let Some((index, address, source)) = self.engine.next_connecting() {
+            let connected = self.poller.connect(address, source).and_then(|mut socket| {
                 self.poller.watch(&mut socket, index)?;
                 Ok(socket)
             });

@@ -31,6 +31,11 @@ pub trait Handler {
         Answer::Upgrade(Upgrade::new())
     }
 
+    /// The stream to a server that [`Clients::connect`] asked for is there, and the request has been written to it.
+    fn on_connect(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
     /// The opening handshake has succeeded.
     fn on_open(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);

@@ -9,7 +9,7 @@ use super::sim::NetworkRef;
 use super::socket::{Readiness, Socket};
 use mio::{Events, Poll, Registry, Token, Waker};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Tokens from here on are not clients.
@@ -126,9 +126,9 @@ impl Poller {
     }
 
     /// Begins to connect; readiness tells how it went.
-    pub(super) fn connect(&self, address: SocketAddr) -> io::Result<Socket> {
+    pub(super) fn connect(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         match self {
-            Poller::Kernel(_) => Socket::connect(address),
+            Poller::Kernel(_) => Socket::connect(address, source),
             #[cfg(feature = "sim")]
             Poller::Simulated(network) => network.connect(address),
         }

@@ -83,6 +83,12 @@ impl<D: Default + 'static> Handler for Router<D> {
         }
     }
 
+    fn on_connect(&mut self, clients: &mut Clients<D>, id: ClientId) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_connect(clients, id);
+        }
+    }
+
     fn on_open(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_open(clients, id);

@@ -8,7 +8,7 @@ use super::sim::Wire;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 /// A non-blocking stream.
 #[derive(Debug)]
@@ -23,9 +23,12 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// Begins to connect; readiness tells how it went.
-    pub(crate) fn connect(addr: SocketAddr) -> io::Result<Socket> {
-        let stream = mio::net::TcpStream::connect(addr)?;
+    /// Begins to connect, perhaps from a certain address of ours; readiness tells how it went.
+    pub(crate) fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+        let stream = match source {
+            None => mio::net::TcpStream::connect(addr)?,
+            Some(source) => connect_from(source, addr)?,
+        };
         stream.set_nodelay(true)?;
         #[cfg(target_vendor = "apple")]
         socket2::SockRef::from(&stream).set_nosigpipe(true)?;
@@ -93,6 +96,22 @@ impl Socket {
             Socket::Unconnected => Ok(()),
         }
     }
+}
+
+/// mio chooses no address of ours.
+fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    match socket.connect(&addr.into()) {
+        Ok(()) => {}
+        // Under way, in the words of Unix and of Windows.
+        #[cfg(unix)]
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    Ok(mio::net::TcpStream::from_std(socket.into()))
 }
 
 /// std's write to a Unix socket raises SIGPIPE in a host that kept the default disposition.

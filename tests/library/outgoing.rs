@@ -1,8 +1,10 @@
 //! `Clients::connect`: the client's role in the same loop.
 
 use crate::common::{Running, WAIT, Wire, echo_script, request, script, serve, serve_with, text};
+use lariat::sim::Simulation;
 use lariat::{
-    CloseCode, CloseReason, Config, ConnectOptions, OpeningError, ReadyState, SendError, Timeout, Unaccepted, Upgrade,
+    ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, OpeningError, ReadyState, SendError,
+    Timeout, Unaccepted, Upgrade,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -238,4 +240,61 @@ fn an_answer_with_an_unknown_subprotocol_never_leaves_the_server() {
     let mut wire = Wire::connect(server.addr);
     wire.send(request("/").as_bytes());
     assert_eq!(wire.response().status(), 500);
+}
+
+#[test]
+fn the_address_can_differ_from_the_name_and_the_source_be_chosen() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (addr, server) = literal_server(move |head, stream| {
+        sender.send((head, stream.peer_addr().expect("a peer").ip())).expect("the test waits");
+    });
+    let here = serve(script().0);
+    let source = std::net::Ipv4Addr::new(127, 0, 0, if cfg!(target_os = "linux") { 2 } else { 1 }).into();
+    let options = ConnectOptions::new().address(addr).source(source);
+    connect(&here, "ws://name.invalid:80/", options).expect("the URL is good");
+    let (head, peer) = receiver.recv_timeout(WAIT).expect("a request");
+    assert!(head.contains("\r\nHost: name.invalid:80\r\n"), "{head}");
+    assert_eq!(peer, source);
+    server.join().expect("it has served");
+}
+
+#[test]
+fn the_request_is_written_before_the_server_accepts() {
+    #[derive(Default)]
+    struct Order(Vec<&'static str>);
+    impl Handler for Order {
+        type Data = ();
+        fn on_connect(&mut self, clients: &mut Clients<()>, id: ClientId) {
+            assert_eq!((clients.ready_state(id), clients.buffered_amount(id)), (ReadyState::Connecting, 0));
+            self.0.push("connect");
+        }
+        fn on_open(&mut self, _: &mut Clients<()>, _: ClientId) {
+            self.0.push("open");
+        }
+        fn on_close(&mut self, _: &mut Clients<()>, _: ClientId, _: &CloseReason) {
+            self.0.push("close");
+        }
+    }
+    let mut sim = Simulation::new(1, Config::default(), Order::default());
+    sim.listen("10.0.0.1", 80);
+    for url in ["ws://10.0.0.1/", "ws://10.0.0.2/"] {
+        sim.clients().connect(url, &ConnectOptions::new()).expect("the URL is good");
+        sim.run_until_idle();
+    }
+    // A server of our own is told of nothing but those who come.
+    let _peer = sim.connect("/");
+    sim.run_until_idle();
+    assert_eq!(sim.handler().0, ["connect", "open", "close", "open"]);
+}
+
+#[test]
+fn an_open_connection_to_a_server_costs_no_more_than_one_from_a_client() {
+    let mut sim = Simulation::new(1, Config::default(), script().0);
+    sim.listen("10.0.0.1", 80);
+    let before = sim.footprint();
+    let id = sim.clients().connect("ws://10.0.0.1/", &ConnectOptions::new()).expect("the URL is good");
+    assert!(sim.footprint().rare > 0, "what the server must answer is remembered");
+    sim.run_until_idle();
+    assert_eq!(sim.clients().ready_state(id), ReadyState::Open);
+    assert_eq!((sim.footprint().rare, sim.footprint().buffers), (before.rare, before.buffers));
 }

@@ -102,6 +102,18 @@ struct Rare<X> {
     extra: X,
 }
 
+impl<X> Rare<X> {
+    /// Whether anything but the label and what the driver remembers is there.
+    const fn is_needed(&self) -> bool {
+        self.reason.is_some()
+            || self.ticket.is_some()
+            || self.expected.is_some()
+            || self.opened.is_some()
+            || self.agreed.is_some()
+            || self.contexts.is_some()
+    }
+}
+
 /// What is unusual about a conversation: one bit each.
 #[derive(Clone, Copy, Debug)]
 struct Modes(u8);
@@ -215,6 +227,12 @@ impl<X: Default> Connection<X> {
     /// What the driver remembers of this conversation; allocated when it is not there.
     pub fn extra_mut(&mut self) -> &mut X {
         &mut self.rare().extra
+    }
+
+    /// Frees what [`extra_mut`](Self::extra_mut) has allocated, unless some of it is needed.
+    pub fn release_extra(&mut self, is_needed: impl FnOnce(&X) -> bool) {
+        let is_traced = self.modes.has(Modes::TRACED);
+        self.rare.take_if(|rare| !is_traced && !rare.is_needed() && !is_needed(&rare.extra));
     }
 
     /// Messages are handed out as they arrive, from the next one on; the limit of a message's size does not apply

@@ -1,0 +1,50 @@
+//! `lariat doctor`, and what is wrong usage.
+
+use crate::command;
+use serde_json::Value;
+
+fn doctor(arguments: &[&str]) -> (Value, Option<i32>) {
+    let output = command(&[&["doctor", "--json"], arguments].concat()).output().expect("the program runs");
+    (serde_json::from_slice(&output.stdout).expect("JSON"), output.status.code())
+}
+
+#[test]
+fn few_fit_and_a_billion_do_not() {
+    let (report, code) = doctor(&["1"]);
+    assert_eq!((&report["fits"], &report["schema"], code), (&true.into(), &1.into(), Some(0)));
+    let (report, code) = doctor(&["1000000000", "--server"]);
+    assert_eq!((&report["fits"], code), (&false.into(), Some(1)));
+    let first = &report["findings"][0];
+    assert_eq!(first["verdict"], "stops");
+    assert_eq!(first["connections"], report["most"], "what stops them first comes first");
+    assert!(first["advice"].as_str().is_some_and(|advice| !advice.is_empty()));
+    let (report, code) = doctor(&["--client"]);
+    assert_eq!((&report["fits"], code), (&Value::Null, Some(0)));
+}
+
+#[test]
+fn the_descriptor_limit_is_the_one_that_the_process_has() {
+    let script = "ulimit -n 500; exec \"$0\" doctor 485 --server";
+    let output = std::process::Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_lariat")]).output();
+    let output = output.expect("sh");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("STOPS") && text.contains("484") && text.contains("ulimit -Hn 501"), "{text}");
+}
+
+#[test]
+fn wrong_usage_is_explained_and_ends_with_2() {
+    for (arguments, sentence) in [
+        (&["load"][..], "required"),
+        (&["load", "wss://example.org/"], "not there yet"),
+        (&["load", "http://127.0.0.1/"], "ws://host:port/path"),
+        (&["load", "ws://127.0.0.1:1/", "--header", "Host: x"], "a header of the handshake itself cannot be set"),
+        (&["load", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "subprotocols must be distinct tokens"),
+        (&["load", "ws://127.0.0.1:1/", "--expect", "speed>3"], "is not known"),
+        (&["doctor", "0"], "0 is not in"),
+    ] {
+        let output = command(arguments).output().expect("the program runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), text.contains(sentence)), (Some(2), true), "{arguments:?}: {text}");
+    }
+}

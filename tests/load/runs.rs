@@ -1,0 +1,256 @@
+//! Runs against servers that do as they should.
+
+use crate::common::program::Program;
+use crate::common::{self, WAIT, serve};
+use crate::{Counting, Run, Seen, command, echo, finished, load};
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+fn url(addr: SocketAddr) -> String {
+    format!("ws://{addr}/")
+}
+
+/// What was counted there is what is reported here.
+fn check(run: &Run, seen: &Arc<Mutex<Seen>>) {
+    assert_eq!(run.errors(), [], "{}", run.stderr);
+    let seen = seen.lock().expect("nobody has panicked");
+    assert_eq!(run.count("connections opened"), seen.opened);
+    assert_eq!(run.count("connections begun"), seen.opened);
+    assert_eq!(run.count("connections most"), seen.most);
+    assert_eq!(run.count("messages sent"), seen.messages);
+    assert_eq!(run.count("messages bytes_sent"), seen.bytes);
+    assert_eq!((seen.normal, seen.ended_otherwise, seen.open), (seen.opened, 0, 0), "every Close was answered");
+    assert_eq!(run.report["ended"], "complete");
+    assert_eq!(run.limits(), [""; 0]);
+    assert_eq!((run.count("schema"), run.code), (1, Some(0)));
+}
+
+#[test]
+fn every_echo_is_counted_and_compared() {
+    for options in ["--depth 1", "--pipeline 8 --binary --size 3000", "--depth 4 --message {id}:{seq}:{time}"] {
+        let (server, seen) = Counting::new(echo);
+        let running = serve(server);
+        let run = load(&url(running.addr), &format!("-c 20 --echo --hold 300ms {options}"));
+        let sent = run.count("messages sent");
+        assert!(sent >= 20, "{options}: {sent}");
+        for path in ["messages received", "messages right", "latency round_trip count"] {
+            assert_eq!(run.count(path), sent, "{options}: {path}");
+        }
+        assert_eq!(run.count("latency connect count"), 20);
+        assert_eq!(run.count("latency handshake count"), 20);
+        check(&run, &seen);
+    }
+}
+
+#[test]
+fn a_rate_is_kept_whatever_comes_back() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let run = load(&url(running.addr), "-c 7 --echo -m 300 --hold 2s --rate 100/s");
+    let sent = run.count("messages sent");
+    // A last one may be due just when the hold ends, and a busy host may end it a little late.
+    assert!((598..=640).contains(&sent), "{sent}");
+    assert_eq!(run.count("messages right"), sent);
+    assert_eq!(run.count("latency send_delay count"), sent);
+    assert!(run.number("connections opening_s") >= 0.06, "the last of 7 began 60 ms after the first");
+    check(&run, &seen);
+}
+
+#[test]
+fn templates_number_connections_and_messages() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let run = load(&url(running.addr), "-c 3 --echo -m 30 --hold 1s --message <{id}|{seq}>");
+    let mut texts = seen.lock().expect("nobody has panicked").texts.clone();
+    texts.sort();
+    let mut expected: Vec<String> =
+        (0..run.count("messages sent")).map(|k| format!("<{}|{}>", (k + 1) % 3, k / 3)).collect();
+    expected.sort();
+    assert_eq!(texts, expected);
+    check(&run, &seen);
+}
+
+#[test]
+fn what_is_only_sent_is_counted_too() {
+    let (server, seen) = Counting::new(|_, _, _| {});
+    let running = serve(server);
+    let run = load(&url(running.addr), "-c 5 -m 20/connection --hold 500ms");
+    assert!((50..=60).contains(&run.count("messages sent")), "{:#}", run.report["messages"]);
+    assert!(run.report["latency"]["round_trip"].is_null());
+    check(&run, &seen);
+}
+
+#[test]
+fn publications_are_followed_to_the_last_receiver() {
+    for pace in ["--depth 1", "--depth 20", "-m 40"] {
+        let (server, seen) = Counting::new(|clients, _, message| {
+            clients.publish("all", message);
+        });
+        let running = serve(server);
+        let run = load(&url(running.addr), &format!("-c 30 --subscribe --hold 500ms {pace}"));
+        let published = run.count("messages published");
+        assert!(published >= 20, "{pace}: {published}");
+        assert_eq!(run.count("messages complete"), published, "{pace}");
+        assert_eq!(run.count("messages right"), published * 29, "{pace}: the publisher's own copies are not awaited");
+        assert_eq!(run.count("messages received"), published * 30, "{pace}");
+        assert_eq!(run.count("latency last_receiver count"), published, "{pace}");
+        assert!(run.number("latency last_receiver p50_us") >= run.number("latency round_trip p50_us"), "{pace}");
+        check(&run, &seen);
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_are_all_accounted_for() {
+    for churn in ["50/s", "max"] {
+        let (server, seen) = Counting::new(echo);
+        let running = serve(server);
+        let run = load(&url(running.addr), &format!("-c 10 --churn {churn} --hold 1s"));
+        let seen = seen.lock().expect("nobody has panicked");
+        assert_eq!(run.errors(), [], "{}", run.stderr);
+        assert_eq!((run.count("connections opened"), seen.normal), (seen.opened, seen.opened), "{churn}");
+        let churned = run.count("connections churned");
+        // Those that open when the hold has just ended are not counted among them.
+        assert!(churned >= 40 && churned + 10 <= seen.opened && seen.opened <= churned + 20, "{churn}: {churned}");
+        assert!(churn == "max" || churned <= 60, "{churned}");
+    }
+}
+
+#[test]
+fn several_processes_add_up() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let run = load(&url(running.addr), "-c 20 --processes 3 --echo -m 90 --hold 1s");
+    assert_eq!(run.count("messages right"), run.count("messages sent"));
+    assert_eq!(run.count("latency round_trip count"), run.count("messages sent"));
+    check(&run, &seen);
+}
+
+#[test]
+fn several_servers_and_compression() {
+    let pairs = [Counting::new(echo), Counting::new(echo)];
+    let [(first, one), (second, other)] = pairs;
+    let (first, second) = (serve(first), serve(second));
+    let arguments = ["load", &url(first.addr), &url(second.addr), "-c", "10", "--echo", "--deflate", "--size", "2000"];
+    let output = command(&[&arguments[..], &["--hold", "200ms", "--json", "-"]].concat()).output();
+    let run = finished(&output.expect("the program runs"));
+    let [one, other] = [one, other].map(|seen| seen.lock().map(|seen| (seen.opened, seen.messages)).expect("it lives"));
+    assert_eq!((one.0, other.0), (5, 5));
+    assert_eq!(run.count("messages right"), one.1 + other.1);
+}
+
+/// A server that others wrote: tungstenite, a thread for each connection.
+#[test]
+fn tungstenite_counts_the_same() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = url(listener.local_addr().expect("an address"));
+    let seen = Arc::new(Mutex::new((0_u64, 0_u64)));
+    let counts = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let counts = Arc::clone(&counts);
+            std::thread::spawn(move || {
+                let mut socket = tungstenite::accept(stream).expect("a good handshake");
+                counts.lock().expect("it lives").0 += 1;
+                while let Ok(message) = socket.read() {
+                    if message.is_text() || message.is_binary() {
+                        counts.lock().expect("it lives").1 += 1;
+                        socket.send(message).expect("the client reads");
+                    }
+                }
+            });
+        }
+    });
+    let run = load(&address, "-c 20 --echo --depth 4 --size 700 --hold 300ms");
+    assert_eq!(run.errors(), [], "{}", run.stderr);
+    let (opened, messages) = *seen.lock().expect("it lives");
+    assert_eq!((run.count("connections opened"), run.count("messages sent")), (opened, messages));
+    assert_eq!(run.count("messages right"), messages);
+}
+
+#[test]
+fn a_signal_ends_it_early_with_a_full_report() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    for processes in ["1", "2"] {
+        *seen.lock().expect("nobody has panicked") = Seen::default();
+        let (address, began) = (url(running.addr), Instant::now());
+        let arguments =
+            ["load", &address, "-c", "10", "--echo", "--hold", "1h", "--processes", processes, "--json", "-"];
+        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        while seen.lock().expect("nobody has panicked").messages < 20 {
+            assert!(began.elapsed() < WAIT, "no messages");
+            std::thread::yield_now();
+        }
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill(1)").success());
+        let run = finished(&child.wait_with_output().expect("it ends"));
+        assert_eq!(run.report["ended"], "interrupted by a signal", "{processes} processes");
+        assert_eq!(run.errors(), [], "{processes} processes");
+        let seen = seen.lock().expect("nobody has panicked");
+        assert_eq!((run.count("connections opened"), run.count("messages sent")), (10, seen.messages));
+        assert_eq!(run.count("messages right") + run.count("messages unanswered"), seen.messages);
+    }
+}
+
+#[test]
+fn thresholds_decide_about_the_exit_code() {
+    let (server, _) = Counting::new(echo);
+    let running = serve(server);
+    let run = |expect: &str| load(&url(running.addr), &format!("-c 2 --echo -m 20 --hold 200ms --expect {expect}"));
+    let good = run("errors=0,connections=2,p50<1h,connect.max<1h");
+    assert_eq!((good.code, good.stderr.contains("DOES NOT HOLD")), (Some(0), false));
+    let bad = run("errors=0,p50<1us");
+    assert_eq!(bad.code, Some(1));
+    assert!(bad.stderr.contains("p50<1us: DOES NOT HOLD"), "{}", bad.stderr);
+}
+
+#[test]
+fn the_page_and_the_table_are_written() {
+    let (server, _) = Counting::new(echo);
+    let running = serve(server);
+    let folder = std::env::temp_dir().join(format!("lariat-load-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let [page, table] = ["run.html", "run.csv"].map(|name| folder.join(name));
+    let files = format!("--html {} --csv {}", page.display(), table.display());
+    let run = load(&url(running.addr), &format!("-c 2 --echo -m 50 --hold 1500ms {files}"));
+    let [page, table] = [page, table].map(|path| std::fs::read_to_string(path).expect("it was written"));
+    std::fs::remove_dir_all(&folder).expect("it is there");
+    assert!(page.starts_with("<!doctype html>") && page.contains("</html>") && page.matches("<svg").count() == 4);
+    let sent = |line: &str| line.split(',').nth(4).and_then(|sent| sent.parse::<u64>().ok());
+    let total: u64 = table.lines().skip(1).filter_map(sent).sum();
+    assert_eq!(total, run.count("messages sent"), "{table}");
+}
+
+#[test]
+fn the_server_on_this_host_is_found_and_measured() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let addr = program.ready();
+    let run = load(&format!("ws://{addr}/echo"), "-c 50 --echo --hold 500ms");
+    if cfg!(target_os = "linux") {
+        assert_eq!(run.count("server pids 0"), u64::from(program.child.id()));
+        assert_eq!(run.report["server"]["name"], "lariat");
+        assert!(run.number("server cpu_ns_per_message") > 0.0 && run.number("server cpu_ns_per_handshake") > 0.0);
+        assert!(run.count("server files_open") >= 50);
+    }
+    assert!(run.number("client cpu_ns_per_message") > 0.0);
+}
+
+/// Of its own; what the kernel takes for a socket is not counted.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_costs_at_most_128_bytes() {
+    let count = if cfg!(debug_assertions) { 2_000 } else { 19_000 };
+    let count = count.min(common::descriptors().saturating_sub(100));
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let addr = program.ready();
+    let run = load(&format!("ws://{addr}/echo"), &format!("-c {count} --hold 100ms"));
+    assert_eq!(run.errors(), []);
+    assert_eq!(run.count("connections most"), count as u64);
+    // A debug build's sockets are larger, and fewer connections have to carry what does not depend on their number.
+    let (each, fixed) = if cfg!(debug_assertions) { (144.0, 768_000.0) } else { (128.0, 0.0) };
+    let bytes = run.number("client memory_bytes_per_connection");
+    println!("{count} connections, {bytes} bytes each");
+    assert!(bytes <= each + fixed / count as f64, "{bytes} bytes for each of {count}");
+}
