@@ -210,7 +210,7 @@ fn ports(host: &Host, ask: &Ask) -> Option<Finding> {
     let advice = format!(
         "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\" (64,512 for each address), or {needed} addresses: lariat load --source-ip A,B"
     );
-    Some(limited(ask, "ports", what, value, (count * routes).saturating_sub(waiting), advice))
+    Some(limited(ask, "ports", what, value, count * routes, advice))
 }
 
 fn conntrack(host: &Host, ask: &Ask) -> Option<Finding> {
@@ -402,7 +402,14 @@ mod tests {
                 "fs.file-max=3034",
             ),
             (roomy(), from(1), Stops, "ports", Some(28_232), "2 addresses"),
-            (Host { time_wait: Some(30_000), ..roomy() }, from(2), Stops, "ports", Some(26_464), "ip_local_port_range"),
+            (
+                roomy(),
+                Ask { connections: Some(60_000), ..from(2) },
+                Stops,
+                "ports",
+                Some(56_464),
+                "ip_local_port_range",
+            ),
             (
                 Host { conntrack: used(1_000, 10), ..roomy() },
                 ask(991, Server),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 
 /// What some processes have used by now.
@@ -13,7 +14,7 @@ pub(super) struct Usage {
     threads: (u64, u64),
     /// CPU time of all threads that ever were, in hundredths of a second.
     cpu_nanos: u64,
-    /// Private dirty pages, in bytes.
+    /// Anonymous pages, in bytes: private dirty ones without those of files that have just been written, like the program itself.
     pub(super) memory: u64,
 }
 
@@ -35,14 +36,14 @@ pub(super) fn usage(pids: &[u32]) -> Usage {
         sum.threads.0 += threads(*pid).sum::<u64>();
         sum.threads.1 += threads(*pid).count() as u64;
         sum.cpu_nanos += cpu_of_all(*pid).unwrap_or(0);
-        sum.memory += private_dirty(&format!("/proc/{pid}")).unwrap_or(0);
+        sum.memory += anonymous(&format!("/proc/{pid}")).unwrap_or(0);
     }
     sum
 }
 
 /// Private memory of this process.
 pub(super) fn own_memory() -> u64 {
-    private_dirty("/proc/self").unwrap_or(0)
+    anonymous("/proc/self").unwrap_or(0)
 }
 
 /// The name of a process.
@@ -60,9 +61,10 @@ pub(super) fn files(pid: u32) -> Option<(u64, u64)> {
 
 /// The processes that listen on the ports of these addresses.
 pub(super) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    // Line by line: with many connections they are long, and what is freed in one piece makes malloc copy what grows later.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::File::open(path).ok());
     let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
-    let sockets: BTreeSet<u64> = tables.iter().flat_map(|table| listening(table, &ports)).collect();
+    let sockets: BTreeSet<u64> = tables.flat_map(|table| listening(BufReader::new(table), &ports)).collect();
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut found: Vec<u32> = pids.filter(|pid| *pid != std::process::id() && holds(*pid, &sockets)).collect();
@@ -71,14 +73,14 @@ pub(super) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
 }
 
 /// The inodes of sockets that listen on one of the ports, from a table like `/proc/net/tcp`.
-fn listening(table: &str, ports: &BTreeSet<u16>) -> Vec<u64> {
-    let inode = |line: &str| {
+fn listening(table: impl BufRead, ports: &BTreeSet<u16>) -> Vec<u64> {
+    let inode = |line: String| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (_, port) = words.get(1)?.rsplit_once(':')?;
         let is_listening = *words.get(3)? == "0A" && ports.contains(&u16::from_str_radix(port, 16).ok()?);
         if is_listening { words.get(9)?.parse().ok() } else { None }
     };
-    table.lines().skip(1).filter_map(inode).collect()
+    table.lines().skip(1).map_while(Result::ok).filter_map(inode).collect()
 }
 
 fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
@@ -111,9 +113,9 @@ fn cpu_of_all(pid: u32) -> Option<u64> {
     Some(ticks * (1_000_000_000 / per_second.max(1)))
 }
 
-fn private_dirty(folder: &str) -> Option<u64> {
+fn anonymous(folder: &str) -> Option<u64> {
     let rollup = fs::read_to_string(format!("{folder}/smaps_rollup")).ok()?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024)
 }
 
@@ -127,9 +129,9 @@ mod tests {
             0: 0100007F:270E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 71 1 0 100 0\n   \
             1: 0100007F:270E 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 72 1 0 20 4\n   \
             2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 73 1 0 100 0\n";
-        assert_eq!(listening(table, &[9_998].into()), [71]);
-        assert_eq!(listening(table, &[9_998, 80].into()), [71, 73]);
-        assert!(listening("", &[80].into()).is_empty());
+        assert_eq!(listening(table.as_bytes(), &[9_998].into()), [71]);
+        assert_eq!(listening(table.as_bytes(), &[9_998, 80].into()), [71, 73]);
+        assert!(listening(&b""[..], &[80].into()).is_empty());
     }
 
     #[cfg(target_os = "linux")]
