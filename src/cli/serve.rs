@@ -89,10 +89,10 @@ impl Options {
         roomy.memory_budget = usize::MAX;
         match (config.validate(), roomy.validate()) {
             (Err(_), Ok(())) => Err(Failure(format!(
-                "--memory-budget is too small for a message of --max-message ({} and {}): it must hold it about three times, and 5 MiB; \
-                 raise the one or lower the other",
+                "--memory-budget {} is too small for --max-message {}, which needs {}: raise the one or lower the other",
                 units::Size(self.memory_budget),
-                units::Size(self.max_message)
+                units::Size(self.max_message),
+                units::Size(config.least_memory_budget())
             ))),
             (Err(error), _) => Err(Failure(error.to_string())),
             _ => Ok(()),

@@ -8,7 +8,8 @@
 //!  0 ─────────────────────── 3/4 ───────── 7/8 ───── ceiling ── reserve ── limit
 //!     everybody is read       │ whoever holds │         │ room for what one step adds
 //!                             │ more than is  │         └─ whoever holds most is closed,
-//!                             │ free is not   └─────────── until so much is held
+//!                             │ free is not   └─────────── until no more is held than this,
+//!                             └─────────────────────────── and after a while, than this
 //! ```
 
 use std::cell::Cell;
@@ -30,6 +31,15 @@ pub(super) struct Budget {
     pub(super) is_over: bool,
 }
 
+/// How much is held, compared with the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Beyond it, memory runs short.
+    Near,
+    /// When no more is held than this, enough has been freed for everybody to stay who is there.
+    Relieved,
+}
+
 impl Budget {
     /// At most `limit` bytes, of which `reserve` are for what one step can add before anybody looks.
     pub(super) fn new(limit: usize, reserve: usize) -> Budget {
@@ -44,7 +54,7 @@ impl Budget {
 
     /// So much is held.
     pub(super) const fn judge(&mut self, held: usize) {
-        self.is_near = held > self.ceiling / 4 * 3;
+        self.is_near = held > self.at(Mark::Near);
         self.is_over = held > self.ceiling;
     }
 
@@ -53,9 +63,12 @@ impl Budget {
         self.ceiling.saturating_sub(held)
     }
 
-    /// Whether enough has been freed for everybody to stay who is there.
-    pub(super) const fn is_relieved(&self, held: usize) -> bool {
-        held <= self.ceiling / 8 * 7
+    /// The most bytes that may be held, at one of the marks.
+    pub(super) const fn at(&self, mark: Mark) -> usize {
+        match mark {
+            Mark::Near => self.ceiling / 4 * 3,
+            Mark::Relieved => self.ceiling / 8 * 7,
+        }
     }
 }
 
@@ -73,6 +86,9 @@ impl Meter {
 #[derive(Clone, Debug)]
 pub struct SharedBytes(Rc<Counted>);
 
+/// What shared bytes cost besides: their counts, the allocator's, and the places where they wait.
+const BESIDES: usize = 96;
+
 #[derive(Debug)]
 struct Counted {
     bytes: Box<[u8]>,
@@ -82,9 +98,20 @@ struct Counted {
 impl SharedBytes {
     /// Counts these bytes from now on.
     pub(super) fn new(bytes: Vec<u8>, meter: &Meter) -> SharedBytes {
-        let meter = meter.clone();
-        meter.0.set(meter.bytes() + bytes.len());
-        SharedBytes(Rc::new(Counted { bytes: bytes.into_boxed_slice(), meter }))
+        let shared = SharedBytes(Rc::new(Counted { bytes: bytes.into_boxed_slice(), meter: meter.clone() }));
+        meter.0.set(meter.bytes() + shared.memory());
+        shared
+    }
+
+    /// Bytes of memory that they take.
+    pub(crate) fn memory(&self) -> usize {
+        self.0.memory()
+    }
+
+    /// Where they lie: the same for all owners.
+    #[cfg(feature = "sim")]
+    pub(crate) fn place(&self) -> *const u8 {
+        self.0.bytes.as_ptr()
     }
 }
 
@@ -97,9 +124,15 @@ impl Deref for SharedBytes {
     }
 }
 
+impl Counted {
+    const fn memory(&self) -> usize {
+        self.bytes.len() + BESIDES
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.meter.0.set(self.meter.bytes() - self.bytes.len());
+        self.meter.0.set(self.meter.bytes() - self.memory());
     }
 }
 
@@ -112,9 +145,9 @@ mod tests {
         let meter = Meter::default();
         let first = SharedBytes::new(vec![7; 1_000], &meter);
         let second = first.clone();
-        assert_eq!((meter.bytes(), second.len()), (1_000, 1_000));
+        assert_eq!((meter.bytes(), second.len()), (1_000 + BESIDES, 1_000));
         drop(first);
-        assert_eq!(meter.bytes(), 1_000);
+        assert_eq!(meter.bytes(), second.memory());
         drop(second);
         assert_eq!(meter.bytes(), 0);
     }
@@ -122,11 +155,10 @@ mod tests {
     #[test]
     fn the_marks_stand_in_their_order() {
         let mut budget = Budget::new(1_100, 100);
-        for (held, near, over, relieved) in
-            [(750, false, false, true), (751, true, false, true), (876, true, false, false), (1_001, true, true, false)]
-        {
+        assert_eq!([Mark::Near, Mark::Relieved].map(|mark| budget.at(mark)), [750, 875]);
+        for (held, near, over) in [(750, false, false), (751, true, false), (1_000, true, false), (1_001, true, true)] {
             budget.judge(held);
-            assert_eq!((budget.is_near, budget.is_over, budget.is_relieved(held)), (near, over, relieved), "{held}");
+            assert_eq!((budget.is_near, budget.is_over), (near, over), "{held}");
         }
         assert_eq!((budget.free(900), budget.free(2_000)), (100, 0));
     }

@@ -71,23 +71,27 @@ impl Compression {
 
     // ---- the opening handshake -----------------------------------------------------------------
 
-    /// As a server: the response to an offer, with context takeover if the budget has room for it.
-    pub(super) fn respond(&self, offer: Option<Parameters>) -> Option<(Parameters, Agreed)> {
+    /// As a server: the response to an offer, with context takeover if the budget has room for it, and `ample` bytes are free.
+    pub(super) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
         let (deflate, offer) = (self.deflate.as_ref()?, offer?);
         let respond = |takeover| {
             let response = deflate.respond(offer, takeover);
             (response, Agreed::new(Role::Server, response, deflate, takeover))
         };
         let (response, agreed) = respond(deflate.context_takeover);
-        let has_room = self.context_bytes + cost(agreed) <= deflate.max_context_bytes;
+        let has_room = self.has_room(deflate, cost(agreed), ample);
         Some(if has_room { (response, agreed) } else { respond(Takeover::Never) })
     }
 
-    /// As a client: what to offer, with context takeover if the budget has room for it.
-    pub(super) fn offer(&self) -> Option<(Parameters, Takeover)> {
+    const fn has_room(&self, deflate: &Deflate, cost: usize, ample: usize) -> bool {
+        cost <= ample && self.context_bytes + cost <= deflate.max_context_bytes
+    }
+
+    /// As a client: what to offer, with context takeover if the budget has room for it, and `ample` bytes are free.
+    pub(super) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
         let deflate = self.deflate.as_ref()?;
         let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));
-        let has_room = self.context_bytes + most <= deflate.max_context_bytes;
+        let has_room = self.has_room(deflate, most, ample);
         let takeover = if has_room { deflate.context_takeover } else { Takeover::Never };
         Some((deflate.offer(takeover), takeover))
     }

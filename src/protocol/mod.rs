@@ -49,7 +49,7 @@ pub mod time;
 mod trace;
 mod utf8;
 
-pub use budget::SharedBytes;
+pub use budget::{Mark, SharedBytes};
 pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
 pub use counts::{Counts, Flow, Traffic};
 pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
@@ -62,6 +62,7 @@ pub use input::Input;
 pub use limits::Limits;
 pub use message::{Gathered, Message, Position};
 pub use opening::{Opening, OpeningError, Unaccepted};
+pub use outbox::JOINED;
 pub use request::{MAX_HEADERS, Method, Request, Ticket};
 pub use response::{Answer, Upgrade};
 pub use shared::Shared;

@@ -22,7 +22,10 @@ use std::collections::VecDeque;
 pub const SHARE_FROM: usize = 2 << 10;
 
 /// Runs are joined up to this many bytes, so that a turn's output goes out in one write.
-const JOINED: usize = 64 << 10;
+pub const JOINED: usize = 64 << 10;
+
+/// Larger buffers than this have a quarter to spare, in bytes.
+const TRIM_FROM: usize = 256 << 10;
 
 /// Unsent bytes of one conversation.
 #[derive(Debug, Default)]
@@ -81,6 +84,11 @@ impl Outbox {
         self.memory() + self.shared_unsent
     }
 
+    /// The shared frames among what waits.
+    pub(super) fn shared_frames(&self) -> impl Iterator<Item = &SharedBytes> {
+        self.shared.iter().map(|shared| &shared.frame)
+    }
+
     /// Whether what waits may be forgotten without a trace: nothing of it has been written.
     pub(super) const fn is_whole(&self) -> bool {
         !self.is_begun
@@ -116,13 +124,14 @@ impl Outbox {
             return run;
         }
         joined.clear();
+        joined.reserve_exact(JOINED.min(self.len()));
         let (mut written, mut shared_written, mut shared_index) = (self.written, self.shared_written, 0);
         while joined.len() < JOINED {
             let run = self.run(written, shared_written, shared_index);
             if run.is_empty() {
                 break;
             }
-            joined.extend_from_slice(run);
+            joined.extend_from_slice(&run[..run.len().min(JOINED - joined.len())]);
             if self.shared.get(shared_index).is_some_and(|shared| shared.at == written) {
                 shared_index += 1;
                 shared_written = 0;
@@ -169,6 +178,13 @@ impl Outbox {
                     count -= step;
                 }
             }
+        }
+    }
+
+    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it grows.
+    pub(super) fn trim(&mut self) {
+        if self.own.capacity() > TRIM_FROM {
+            self.own.shrink_to(self.own.len() / 4 * 5);
         }
     }
 

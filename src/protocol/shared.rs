@@ -3,7 +3,7 @@
 //! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
 //! that thousands of connections that speak in turn need the memory of the few that speak now.
 
-use super::budget::{Budget, SharedBytes};
+use super::budget::{Budget, Mark, SharedBytes};
 use super::compression::Compression;
 use super::counts::Counts;
 use super::extension::Deflate;
@@ -149,9 +149,14 @@ impl Shared {
         self.budget.free(self.held())
     }
 
-    /// Whether so much has been freed that nobody has to go any more.
-    pub fn is_relieved(&self) -> bool {
-        self.budget.is_relieved(self.held())
+    /// Whether no more is held than at this mark.
+    pub fn is_below(&self, mark: Mark) -> bool {
+        self.held() <= self.budget.at(mark)
+    }
+
+    /// Bytes that may still be held before memory runs short.
+    pub(super) fn ample_budget(&self) -> usize {
+        self.budget.at(Mark::Near).saturating_sub(self.held())
     }
 
     /// Bytes that several conversations will hold.
@@ -165,9 +170,15 @@ impl Shared {
     #[inline]
     pub(super) fn count_outbox(&mut self, outbox: &mut Outbox) {
         if outbox.has_grown() {
-            let memory = outbox.memory();
-            self.recount(outbox.note_size(), memory);
+            self.recount_outbox(outbox);
         }
+    }
+
+    #[cold]
+    fn recount_outbox(&mut self, outbox: &mut Outbox) {
+        outbox.trim();
+        let memory = outbox.memory();
+        self.recount(outbox.note_size(), memory);
     }
 
     /// An inbox may have grown.

@@ -19,8 +19,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// With rates, so much is read at a time, so that a client cannot overdraw by much.
-const LIMITED_READ: usize = 4 << 10;
+/// With rates, between so many bytes and so many are read at a time, so that a client cannot overdraw by much.
+const LIMITED_READ: [usize; 2] = [256, 4 << 10];
+
+/// Most messages take more than so many bytes, with their header.
+const SHORT_MESSAGE: usize = 16;
+
+/// How many bytes may be read at a time from each client.
+fn limited_read(rates: &Rates) -> usize {
+    let messages = rates.messages_per_second.map(|rate| (rate as usize).saturating_mul(SHORT_MESSAGE));
+    let bytes = rates.bytes_per_second.map(|rate| rate as usize);
+    let least = messages.into_iter().chain(bytes).min();
+    least.map_or(usize::MAX, |least| least.clamp(LIMITED_READ[0], LIMITED_READ[1]))
+}
 
 /// What counts as one address: all of IPv4, but of IPv6 the 64 bits that a customer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +96,8 @@ pub(crate) struct Admission {
     handshakes_per_second: Option<u32>,
     handshakes: Bucket,
     rates: Rates,
+    /// How many bytes may be read at a time.
+    limited_read: usize,
     allowances: Vec<Allowance>,
 }
 
@@ -98,6 +111,7 @@ impl Admission {
             handshakes_per_second: config.handshakes_per_second,
             handshakes: Bucket::full(handshakes, now),
             rates: config.rates.clone(),
+            limited_read: limited_read(&config.rates),
             allowances: Vec::new(),
         }
     }
@@ -209,7 +223,7 @@ impl<D> Clients<D> {
     /// How many bytes may be read at a time.
     #[inline]
     pub(crate) const fn limited_read(&self, most: usize) -> usize {
-        if self.admission.rates.are_off() || most < LIMITED_READ { most } else { LIMITED_READ }
+        if self.admission.limited_read < most { self.admission.limited_read } else { most }
     }
 
     /// A client has sent so many messages and bytes: if that was too much, it is not read for a while, or closed.
@@ -242,12 +256,25 @@ impl<D> Clients<D> {
     }
 
     /// When a throttled client may be read again.
-    pub(crate) fn throttled_until(&self, index: usize) -> Option<Tick> {
+    fn throttled_until(&self, index: usize) -> Option<Tick> {
         self.slab[index].flags.has(Flags::THROTTLED).then(|| self.admission.allowances[index].until)
     }
 
-    /// Something is due for this client: perhaps it may be read again.
-    pub(crate) fn unthrottle(&mut self, index: usize) {
+    /// When something is to be done about a client that is not read.
+    pub(crate) fn waits_until(&self, index: usize) -> Option<Tick> {
+        if !self.slab[index].flags.has(Flags::WAITS) {
+            return None;
+        }
+        self.throttled_until(index).into_iter().chain(self.paused_until(index)).reduce(Tick::earlier)
+    }
+
+    /// Something is due for a client that is not read: perhaps it may be again.
+    pub(crate) fn end_waits(&mut self, index: usize) {
+        self.unthrottle(index);
+        self.end_pause(index);
+    }
+
+    fn unthrottle(&mut self, index: usize) {
         if self.throttled_until(index).is_some_and(|until| until.is_due(self.now)) {
             self.slab[index].flags.clear(Flags::THROTTLED);
             if self.slab[index].flags.lower(Flags::UNREAD) {

@@ -2,9 +2,12 @@
 
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
-use crate::protocol::{Deflate, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
+use crate::protocol::{Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
+
+/// What compressors and a decompressor can take that all use: one compressor for each window.
+const COMPRESSORS: usize = 2 << 20;
 
 /// What a server may cost and how it behaves. Safe by default.
 ///
@@ -189,10 +192,15 @@ impl Config {
         self.limits.max_message.saturating_add(2 * self.read_buffer)
     }
 
-    fn least_budget(&self) -> usize {
-        let compressors = if self.deflate.is_some() { 1 << 20 } else { 0 };
+    /// The smallest [`memory_budget`](Self::memory_budget) that makes sense with the other fields, in bytes: it has room for what one step
+    /// can add (a message in the application's hands, and what a read becomes), for one client that uses its limits, and for what all
+    /// share to write and to compress.
+    pub const fn least_memory_budget(&self) -> usize {
         let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
-        self.reserve().saturating_add(one_client).saturating_add(compressors)
+        let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };
+        let all = self.reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
+        // A sixteenth is for spare buffers.
+        all.saturating_add(all / 15 + 1)
     }
 
     /// Whether the fields make sense together.
@@ -229,8 +237,8 @@ impl Config {
             ("read_buffer", self.read_buffer < 1_024, "must be at least 1 KiB"),
             (
                 "memory_budget",
-                self.memory_budget < self.least_budget(),
-                "must hold limits.max_message twice, limits.max_unsent and read_buffer twice, and with deflate 1 MiB more",
+                self.memory_budget < self.least_memory_budget(),
+                "is smaller than Config::least_memory_budget for these limits",
             ),
             ("max_connections_per_address", self.max_connections_per_address == Some(0), "must be at least 1"),
             ("handshakes_per_second", self.handshakes_per_second == Some(0), "must be at least 1"),

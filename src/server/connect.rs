@@ -102,6 +102,7 @@ impl<D: Default + 'static> Clients<D> {
             Some(address) => self.resolved(id, vec![address]),
             None => self.resolve(id, name, port),
         }
+        self.relieve();
         Ok(id)
     }
 

@@ -108,6 +108,7 @@ impl<H: Handler> Engine<H> {
 
     /// A new connection cannot be served after all.
     pub(crate) fn abandon(&mut self, index: usize) {
+        self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Eof);
         self.clients.remove(index);
     }
 
@@ -130,14 +131,15 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn read(&mut self) {
         // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        let (mut share, mut served) = (self.read_share, 0);
+        let (mut share, mut served) = (self.clients.read_share(self.read_share), 0);
         let batch = self.clients.readable.begin();
         for &index in &batch {
             served += 1;
             let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
             share = share.saturating_sub(self.read_client(index as usize, &mut buffer[..size]));
             self.tell_traces();
-            if share == 0 || self.clients.is_short() {
+            self.clients.relieve();
+            if share == 0 {
                 break;
             }
         }
@@ -199,7 +201,7 @@ impl<H: Handler> Engine<H> {
                 let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
                 !waits && !self.clients.must_pause(index)
             }
-            State::Handshaking => !self.clients.must_pause(index),
+            State::Handshaking => !client.flags.has(Flags::WAITS) && !self.clients.must_pause(index),
             State::Draining | State::Flushing => true,
         };
         if !may_read {
@@ -375,9 +377,13 @@ impl<H: Handler> Engine<H> {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
+                    let client = &mut self.clients.slab[index];
+                    if client.flags.has(Flags::WAITS) {
+                        client.connection.excuse_silence(self.clients.now);
+                        self.clients.end_waits(index);
+                    }
                     let connection = &mut self.clients.slab[index].connection;
                     connection.handle_timeout(&mut self.clients.shared, self.clients.now);
-                    self.clients.unthrottle(index);
                     self.clients.settle(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
@@ -389,8 +395,9 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        self.clients.review_pressure();
         self.close_due();
+        self.clients.relieve();
+        self.clients.review_pressure();
     }
 
     /// Calls something that is not on behalf of a client.
@@ -481,7 +488,7 @@ impl<H: Handler> Engine<H> {
             self.clients.catch_up(index);
         }
         let client = &mut self.clients.slab[index];
-        if buffered <= high_water && client.flags.lower(Flags::HIGH_WATER) {
+        if client.connection.buffered_amount() <= high_water && client.flags.lower(Flags::HIGH_WATER) {
             if client.flags.lower(Flags::UNREAD) {
                 self.clients.queue_read(index);
             }

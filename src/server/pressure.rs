@@ -4,15 +4,15 @@
 //! |---|---|
 //! | less than three quarters | nothing |
 //! | more | whoever holds more than is still free is not read any more: those who hold most, first. When it holds less than that, or enough is free again, it goes on; if that takes longer than [`pause_timeout`](super::Config::pause_timeout), it is closed |
-//! | all of it | those who hold most are closed with 1013 until an eighth is free, and upgrades get 503 until a quarter is |
+//! | all of it | those who hold most are closed with 1013 until an eighth is free, and upgrades get 503 until a quarter is; if that takes longer than the pause timeout, more are closed |
 //!
 //! A small message needs next to nothing, so those who send such ones notice nothing of it.
 
-use super::client::{Client, ClientId, Flags};
+use super::client::{Client, Flags};
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, State, Timeout};
-use std::collections::VecDeque;
+use crate::protocol::{CloseReason, Mark, State, Timeout};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// However short memory is, so much is read at a time.
@@ -22,10 +22,12 @@ const LEAST_READ: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Pressure {
     timeout: Duration,
-    /// Those who are not read, since when, the longest first. Some may be read again by now, or gone.
-    paused: VecDeque<(ClientId, Tick)>,
-    /// The budget has been used up, and not enough is free again to let newcomers in.
-    is_full: bool,
+    /// Those who are not read, by their place, and since when.
+    paused: BTreeMap<u32, Tick>,
+    /// Bytes that were free when it was last asked who of them may go on.
+    free: usize,
+    /// Since when newcomers have to wait: the budget was used up then, and not enough has become free.
+    full_since: Option<Tick>,
     /// How often somebody was not read any more.
     pub(crate) pauses: u64,
     /// How many had to go because they held most.
@@ -36,17 +38,32 @@ pub(crate) struct Pressure {
 
 impl Pressure {
     pub(crate) const fn new(timeout: Duration) -> Pressure {
-        Pressure { timeout, paused: VecDeque::new(), is_full: false, pauses: 0, evictions: 0, exhaustions: 0 }
+        Pressure {
+            timeout,
+            paused: BTreeMap::new(),
+            free: 0,
+            full_since: None,
+            pauses: 0,
+            evictions: 0,
+            exhaustions: 0,
+        }
     }
 
     /// Whether newcomers have to wait.
     pub(crate) const fn is_full(&self) -> bool {
-        self.is_full
+        self.full_since.is_some()
     }
 
-    /// When somebody has been paused for too long.
+    /// When newcomers have waited for too long.
     pub(crate) fn next_due(&self) -> Option<Tick> {
-        self.paused.front().map(|(_, since)| since.after(self.timeout))
+        self.full_since.map(|since| since.after(self.timeout))
+    }
+
+    /// Somebody is gone.
+    pub(crate) fn forget(&mut self, index: u32) {
+        if !self.paused.is_empty() {
+            self.paused.remove(&index);
+        }
     }
 }
 
@@ -57,13 +74,12 @@ impl<D> Clients<D> {
         if self.shared.is_near_budget() { (self.shared.free_budget() / 16).clamp(LEAST_READ, most) } else { most }
     }
 
-    /// After a read: makes sure that no more is held than may be. Whether what is queued should be written before more is
-    /// read.
-    #[inline]
-    pub(crate) fn is_short(&mut self) -> bool {
-        self.relieve();
-        self.shared.is_near_budget() && !self.writable.is_empty()
+    /// How many bytes to read in a turn: `most`, unless memory runs short. What is read becomes output.
+    pub(crate) fn read_share(&self, most: usize) -> usize {
+        if self.shared.is_near_budget() { (self.shared.free_budget() / 4).clamp(LEAST_READ, most) } else { most }
     }
+
+    // ---- those who are not read ------------------------------------------------------------------
 
     /// Whether a client may not be read, because memory runs short and it holds more than is free; it is paused then.
     #[inline]
@@ -77,17 +93,28 @@ impl<D> Clients<D> {
         if !self.shared.is_near_budget() || !self.holds_too_much(index) {
             return false;
         }
-        let client = &mut self.slab[index];
-        if client.flags.raise(Flags::PAUSED) {
-            let id = client.id(index);
+        if self.slab[index].flags.raise(Flags::PAUSED) {
             self.pressure.pauses += 1;
-            self.pressure.paused.push_back((id, self.now));
+            self.pressure.paused.insert(index as u32, self.now);
+            self.pressure.free = self.shared.free_budget();
+            self.arm(index, self.now.after(self.pressure.timeout));
         }
         true
     }
 
+    /// Bytes that others could have if a client were gone.
+    fn holds(&self, index: usize) -> usize {
+        self.slab[index].connection.holds() + self.waits_apart(index)
+    }
+
     fn holds_too_much(&self, index: usize) -> bool {
-        self.slab[index].connection.holds() > self.shared.free_budget()
+        self.holds(index) > self.shared.free_budget()
+    }
+
+    /// When a client has been paused for too long.
+    pub(crate) fn paused_until(&self, index: usize) -> Option<Tick> {
+        let since = self.pressure.paused.get(&(index as u32))?;
+        Some(since.after(self.pressure.timeout))
     }
 
     /// A client holds less than before: if it was paused, it may go on.
@@ -97,86 +124,118 @@ impl<D> Clients<D> {
         }
     }
 
+    /// If a client has been paused for too long, it goes, unless it may go on.
+    pub(crate) fn end_pause(&mut self, index: usize) {
+        if self.paused_until(index).is_some_and(|until| until.is_due(self.now)) {
+            self.shared.review_budget();
+            if self.shared.is_near_budget() && self.holds_too_much(index) {
+                self.evict(index, CloseReason::Timeout(Timeout::Pause));
+            } else {
+                self.resume_reading(index);
+            }
+        }
+    }
+
     fn resume_reading(&mut self, index: usize) {
         self.slab[index].flags.clear(Flags::PAUSED);
+        self.pressure.forget(index as u32);
         if self.slab[index].flags.lower(Flags::UNREAD) {
             self.queue_read(index);
         }
     }
 
-    /// Once a turn: lets go on who may, and ends those who have waited for too long.
+    // ---- once a turn -----------------------------------------------------------------------------
+
+    /// Lets go on who may, and newcomers in when there is room for them.
     #[inline]
     pub(crate) fn review_pressure(&mut self) {
-        if self.shared.is_near_budget() || self.pressure.is_full || !self.pressure.paused.is_empty() {
-            self.review_paused();
+        if self.shared.is_near_budget() || self.pressure.is_full() || !self.pressure.paused.is_empty() {
+            self.review_all();
         }
     }
 
     #[cold]
-    fn review_paused(&mut self) {
+    fn review_all(&mut self) {
+        if self.pressure.next_due().is_some_and(|due| due.is_due(self.now)) {
+            self.evict_until(Mark::Near);
+            self.pressure.full_since = None;
+        }
         self.shared.review_budget();
-        let is_near = self.shared.is_near_budget();
-        if self.pressure.is_full && !is_near {
-            self.pressure.is_full = false;
+        let (is_near, free) = (self.shared.is_near_budget(), self.shared.free_budget());
+        if !is_near && self.pressure.full_since.take().is_some() {
             log::info!("memory is free again: newcomers are welcome");
         }
-        while let Some((id, since)) = self.pressure.paused.front().copied() {
-            let is_over = since.after(self.pressure.timeout).is_due(self.now);
-            let Some(index) = self.find(id).filter(|index| self.slab[*index].flags.has(Flags::PAUSED)) else {
-                self.pressure.paused.pop_front();
-                continue;
-            };
-            if !is_near || (is_over && !self.holds_too_much(index)) {
-                self.resume_reading(index);
-            } else if is_over {
-                self.evict(index, CloseReason::Timeout(Timeout::Pause));
-            } else {
-                break;
+        if is_near && free <= self.pressure.free {
+            return;
+        }
+        self.pressure.free = free;
+        let paused: Vec<u32> = self.pressure.paused.keys().copied().collect();
+        for index in paused {
+            if !is_near || !self.holds_too_much(index as usize) {
+                self.resume_reading(index as usize);
             }
-            self.pressure.paused.pop_front();
         }
     }
+
+    // ---- those who have to go --------------------------------------------------------------------
 
     /// If the budget is used up, those who hold most have to go.
     #[inline]
     pub(crate) fn relieve(&mut self) {
         if self.shared.is_over_budget() {
-            self.evict_worst();
+            self.exhausted();
         }
     }
 
     #[cold]
-    fn evict_worst(&mut self) {
+    fn exhausted(&mut self) {
         self.shared.review_budget();
         if !self.shared.is_over_budget() {
             return;
         }
-        if !std::mem::replace(&mut self.pressure.is_full, true) {
+        if self.pressure.full_since.is_none() {
+            self.pressure.full_since = Some(self.now);
             self.pressure.exhaustions += 1;
             let (held, clients) = (self.shared.held(), self.len());
             log::warn!(
                 "{held} bytes are held for {clients} clients, nearly the whole memory budget: newcomers get 503, those who hold most are closed with 1013"
             );
         }
-        // Those come last who have had no chance yet to take what waits for them.
-        let holds = |(index, client): (usize, &Client<D>)| {
-            let all = client.connection.holds();
-            let is_to_blame = client.flags.has(Flags::BLOCKED) || client.connection.is_receiving();
-            (all > 0 && client.connection.state() != State::Closed).then_some((is_to_blame, all, index))
-        };
-        let mut holders: Vec<(bool, usize, usize)> = self.slab.iter().filter_map(holds).collect();
+        self.evict_until(Mark::Relieved);
+        self.shared.review_budget();
+    }
+
+    /// Closes those who hold most. First among those who hold more than the average come those who have had their chance:
+    /// whose message does not end, or who do not take what waits for them.
+    fn evict_until(&mut self, mark: Mark) {
+        let mut holders: Vec<(bool, usize, usize)> = Vec::new();
+        let mut sum = 0;
+        for (index, client) in &self.slab {
+            let holds = self.holds(index);
+            if holds > 0 && client.connection.state() != State::Closed {
+                sum += holds;
+                holders.push((is_to_blame(client), holds, index));
+            }
+        }
+        let average = sum / holders.len().max(1);
+        holders.iter_mut().for_each(|(is_to_blame, holds, _)| *is_to_blame &= *holds >= average);
         holders.sort_unstable();
-        while let Some((_, _, index)) = holders.pop().filter(|_| !self.shared.is_relieved()) {
+        while let Some((_, _, index)) = holders.pop().filter(|_| !self.shared.is_below(mark)) {
             self.pressure.evictions += 1;
             self.evict(index, CloseReason::Evicted);
         }
-        self.shared.review_budget();
     }
 
     fn evict(&mut self, index: usize, reason: CloseReason) {
         self.slab[index].flags.clear(Flags::PAUSED);
+        self.pressure.forget(index as u32);
         self.forget_latest(index);
         self.slab[index].connection.evict(&mut self.shared, self.now, reason);
         self.settle(index);
     }
+}
+
+/// Whether a client has had its chance to hold less.
+fn is_to_blame<D>(client: &Client<D>) -> bool {
+    client.flags.has(Flags::BLOCKED) || client.connection.is_receiving()
 }

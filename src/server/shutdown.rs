@@ -47,6 +47,9 @@ pub(crate) struct Shutdown {
     closed: usize,
 }
 
+/// How many clients are closed in one turn, so that a million Close frames do not lie in memory at once.
+const CLOSES_PER_TURN: usize = 1_024;
+
 /// Close frames are spread in steps of this length.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -55,17 +58,22 @@ impl Shutdown {
         Shutdown { drain, started: now, ids, closed: 0 }
     }
 
-    /// Those whose turn has come.
+    /// Those whose turn has come: a part of them, if they are many.
     pub(crate) fn take_due(&mut self, now: Tick) -> Vec<ClientId> {
-        let elapsed = now.since(self.started);
-        let due = if elapsed >= self.drain.over {
-            self.ids.len()
-        } else {
-            (self.ids.len() as u128 * elapsed.as_nanos() / self.drain.over.as_nanos()) as usize
-        };
-        let ids = self.ids[self.closed..due.max(self.closed)].to_vec();
-        self.closed = due.max(self.closed);
+        let due = self.due(now).min(self.closed + CLOSES_PER_TURN);
+        let ids = self.ids[self.closed..due].to_vec();
+        self.closed = due;
         ids
+    }
+
+    /// How many should have been sent their Close by now.
+    fn due(&self, now: Tick) -> usize {
+        let elapsed = now.since(self.started);
+        if elapsed >= self.drain.over {
+            return self.ids.len();
+        }
+        let due = (self.ids.len() as u128 * elapsed.as_nanos() / self.drain.over.as_nanos()) as usize;
+        due.max(self.closed)
     }
 
     /// Whether the last may not wait any longer.
@@ -75,7 +83,13 @@ impl Shutdown {
 
     /// When there is something to do.
     pub(crate) fn next_due(&self, now: Tick) -> Tick {
-        if self.closed < self.ids.len() { now.after(STEP).earlier(self.deadline()) } else { self.deadline() }
+        if self.due(now) > self.closed {
+            now
+        } else if self.closed < self.ids.len() {
+            now.after(STEP).earlier(self.deadline())
+        } else {
+            self.deadline()
+        }
     }
 
     fn deadline(&self) -> Tick {

@@ -3,8 +3,8 @@
 
 use lariat::sim::Clock;
 use lariat::{
-    Answer, ClientId, Clients, CloseCode, CloseReason, ConnectOptions, Handler, Message, OwnedMessage, Position,
-    ReadyState, Request, SendError, TimerId, Upgrade,
+    Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, Message, OwnedMessage,
+    Position, ReadyState, Request, SendError, SlowConsumer, TimerId, Upgrade,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,6 +20,12 @@ pub struct Known {
     pub opened: bool,
     /// The messages that the server has accepted for it, by number.
     pub accepted: Vec<u32>,
+    /// Those accepted of which only the last of each key must arrive, by number, and their keys.
+    pub conflated: BTreeMap<u32, u64>,
+    /// Messages for it are dropped when it does not read.
+    drops: bool,
+    /// How many have been and nobody has asked.
+    dropped: u64,
     /// The messages that have come from it.
     pub heard: Vec<u32>,
     pub closed_by_us: bool,
@@ -37,6 +43,9 @@ pub struct Application {
     random: StdRng,
     clock: Option<Clock>,
     max_unsent: usize,
+    high_water: usize,
+    /// Memory may run out at any time, and clients be closed for it.
+    is_short: bool,
     /// How much later than asked a timer may come.
     pub patience: Duration,
     /// From now on it only listens.
@@ -67,11 +76,13 @@ pub fn number_of_owned(message: &OwnedMessage) -> Option<u32> {
 }
 
 impl Application {
-    pub fn new(seed: u64, max_unsent: usize) -> Application {
+    pub fn new(seed: u64, config: &Config, is_short: bool) -> Application {
         Application {
             random: StdRng::seed_from_u64(seed),
             clock: None,
-            max_unsent,
+            max_unsent: config.limits.max_unsent,
+            high_water: config.limits.high_water,
+            is_short,
             patience: Duration::MAX,
             is_quiet: false,
             known: BTreeMap::new(),
@@ -131,10 +142,15 @@ impl Application {
         (self.next, numbered(self.next, padding))
     }
 
+    fn short_message(&mut self) -> (u32, String) {
+        self.next += 1;
+        (self.next, numbered(self.next, self.next as usize % 30))
+    }
+
     fn send(&mut self, clients: &mut Clients<u32>, id: ClientId) {
         let (number, text) = self.message();
-        let state = clients.ready_state(id);
-        let has_room = clients.buffered_amount(id) + text.len() <= self.max_unsent;
+        let (state, takes) = (clients.ready_state(id), self.takes(clients, id, text.len()));
+        let drops = self.known.get(&id).is_some_and(|known| known.drops);
         let outcome = match self.random.random_range(0..10) {
             0..=4 => clients.send(id, &text),
             5..=7 => clients.send(id, text.as_bytes()),
@@ -148,17 +164,48 @@ impl Application {
                     .and_then(|()| clients.send_piece(id, last, Position::Last))
             }
         };
-        if outcome.is_ok() {
-            self.accepted(id, number);
+        match outcome {
+            Ok(()) => self.accepted(id, number),
+            Err(SendError::Dropped) => self.dropped(id),
+            Err(_) => {}
         }
+        let is_closed = clients.ready_state(id) == ReadyState::Closed;
         let is_right = match outcome {
-            Ok(()) => state == ReadyState::Open && has_room,
-            Err(SendError::Full) => state == ReadyState::Open && clients.ready_state(id) == ReadyState::Closed,
-            Err(SendError::NotOpen) => state != ReadyState::Open,
+            Ok(()) => state == ReadyState::Open && takes,
+            Err(SendError::Full) => state == ReadyState::Open && is_closed,
+            Err(SendError::Dropped) => state == ReadyState::Open && drops && !takes,
+            Err(SendError::NotOpen) => state != ReadyState::Open || (self.is_short && clients.ready_state(id) != state),
             Err(SendError::Gone) => state == ReadyState::Closed,
             Err(_) => false,
         };
         self.check(is_right, || format!("a send to {id}, which was {state:?}: {outcome:?}"));
+    }
+
+    /// Sends one of those messages of which only the last matters.
+    fn send_latest(&mut self, clients: &mut Clients<u32>, id: ClientId) {
+        let (number, text) = self.short_message();
+        let (key, state) = (u64::from(number % 3), clients.ready_state(id));
+        let outcome = clients.send_latest(id, key, &text);
+        if outcome.is_ok() {
+            self.conflated(id, key, number);
+        }
+        let is_right = outcome.is_ok() == (state == ReadyState::Open);
+        self.check(is_right, || format!("the latest for {id}, which was {state:?}: {outcome:?}"));
+    }
+
+    /// Whether a message of this length is queued for an open client.
+    fn takes(&self, clients: &Clients<u32>, id: ClientId, length: usize) -> bool {
+        let buffered = clients.buffered_amount(id);
+        let drops = self.known.get(&id).is_some_and(|known| known.drops);
+        buffered + length <= self.max_unsent && !(drops && buffered > self.high_water)
+    }
+
+    fn dropped(&mut self, id: ClientId) {
+        self.known.entry(id).or_default().dropped += 1;
+    }
+
+    fn conflated(&mut self, id: ClientId, key: u64, number: u32) {
+        self.known.entry(id).or_default().conflated.insert(number, key);
     }
 
     fn accepted(&mut self, id: ClientId, number: u32) {
@@ -176,15 +223,41 @@ impl Application {
         send: impl FnOnce(&mut Clients<u32>, &str) -> usize,
     ) {
         let (number, text) = self.message();
-        let takes = |id: &ClientId| {
-            clients.ready_state(*id) == ReadyState::Open && clients.buffered_amount(*id) + text.len() <= self.max_unsent
-        };
-        let meant: Vec<ClientId> = meant.into_iter().filter(takes).collect();
+        let is_open = |id: &ClientId| clients.ready_state(*id) == ReadyState::Open;
+        let open: Vec<ClientId> = meant.into_iter().filter(is_open).collect();
+        let (meant, behind): (Vec<_>, Vec<_>) = open.into_iter().partition(|id| self.takes(clients, *id, text.len()));
+        let evicted = clients.stats().evictions;
         let count = send(clients, &text);
-        self.check(count == meant.len(), || format!("{count} accepted {number}, not {meant:?}"));
+        let is_right = count == meant.len() || (count < meant.len() && clients.stats().evictions > evicted);
+        self.check(is_right, || format!("{count} accepted {number}, not {meant:?}"));
         for id in meant {
             self.accepted(id, number);
         }
+        for id in behind.into_iter().filter(|id| clients.ready_state(*id) == ReadyState::Open) {
+            self.dropped(id);
+        }
+    }
+
+    /// To all members of a topic: only the last of each key matters.
+    fn publish_latest(&mut self, clients: &mut Clients<u32>, topic: u32) {
+        let members = self.topics.get(&topic).cloned().unwrap_or_default();
+        let is_open = |id: &ClientId| clients.ready_state(*id) == ReadyState::Open;
+        let meant: Vec<ClientId> = members.into_iter().filter(is_open).collect();
+        let ((number, text), evicted) = (self.short_message(), clients.stats().evictions);
+        let key = u64::from(number % 3);
+        let count = clients.publish_latest(&topic.to_string(), key, &text);
+        let is_right = count == meant.len() || (count < meant.len() && clients.stats().evictions > evicted);
+        self.check(is_right, || format!("{count} accepted {number} as the latest, not {meant:?}"));
+        for id in meant {
+            self.conflated(id, key, number);
+        }
+    }
+
+    /// What is said of those that were dropped is right.
+    fn ask_dropped(&mut self, clients: &mut Clients<u32>, id: ClientId) {
+        let Some(known) = self.known.get_mut(&id).filter(|known| known.reason.is_none()) else { return };
+        let (expected, told) = (std::mem::take(&mut known.dropped), clients.take_dropped(id));
+        self.check(told == expected, || format!("{told} were dropped for {id}, not {expected}"));
     }
 
     fn close(&mut self, clients: &mut Clients<u32>, id: ClientId) {
@@ -213,14 +286,30 @@ impl Application {
                     self.send(clients, other);
                 }
             }
-            40..=49 => {
+            40..=45 => {
                 let topic = self.random.random_range(0..4_u32);
                 let joined = clients.subscribe(id, &topic.to_string());
                 let is_here = self.known.get(&id).is_some_and(|known| known.reason.is_none());
                 let is_new = is_here && self.topics.entry(topic).or_default().insert(id);
                 self.check(joined == is_new, || format!("{id} joins {topic}: {joined}"));
             }
-            50..=54 => {
+            46..=47 => {
+                let policy = [SlowConsumer::Close, SlowConsumer::DropNewest][self.random.random_range(0..2)];
+                let is_here = clients.set_slow_consumer(id, policy);
+                self.ask_dropped(clients, id);
+                if is_here {
+                    self.known.entry(id).or_default().drops = policy == SlowConsumer::DropNewest;
+                }
+            }
+            48..=51 => {
+                let id = self.any().unwrap_or(id);
+                (0..self.random.random_range(1..6)).for_each(|_| self.send_latest(clients, id));
+            }
+            52..=53 => {
+                let topic = self.random.random_range(0..4_u32);
+                self.publish_latest(clients, topic);
+            }
+            54 => {
                 let topic = self.random.random_range(0..4_u32);
                 let left = clients.unsubscribe(id, &topic.to_string());
                 let was_there = self.topics.entry(topic).or_default().remove(&id);
@@ -338,6 +427,7 @@ impl Handler for Application {
     }
 
     fn on_drain(&mut self, clients: &mut Clients<u32>, id: ClientId) {
+        self.ask_dropped(clients, id);
         self.act(clients, id);
     }
 

@@ -13,6 +13,7 @@ mod fairness;
 mod run;
 
 use run::run;
+use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ fn nothing_is_lost_and_nobody_is_forgotten() {
     let (start, limit) = (Instant::now(), from_environment("LARIAT_SIM_SECONDS").map(Duration::from_secs));
     let first = if limit.is_some() { u64::from(std::process::id()) << 32 } else { 0 };
     let (mut seeds, mut opened, mut messages) = (0, 0, 0);
+    let mut defences: BTreeMap<&str, u64> = BTreeMap::new();
     while limit.map_or(seeds < SEEDS, |limit| start.elapsed() < limit) {
         let seed = first + seeds;
         let verdict = run(seed, false);
@@ -42,9 +44,14 @@ fn nothing_is_lost_and_nobody_is_forgotten() {
         seeds += 1;
         opened += verdict.opened;
         messages += verdict.messages;
+        for (defence, count) in verdict.defences {
+            *defences.entry(defence).or_default() += count;
+        }
     }
     let rate = seeds as f64 / start.elapsed().as_secs_f64();
     println!("{seeds} seeds from {first}, {rate:.0} a second: {opened} conversations, {messages} messages");
+    println!("{defences:?}");
+    assert!(defences.values().all(|count| *count > 0), "not all defences have been put to the test: {defences:?}");
     assert!(opened as u64 > seeds && messages as u64 > 10 * seeds, "the runs have become too short to show anything");
 }
 

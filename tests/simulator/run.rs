@@ -2,9 +2,10 @@
 
 use crate::application::{Application, Known, number_of_owned, numbered};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{ClientId, CloseCode, CloseReason, Config, ReadyState, Takeover, Timeout};
+use lariat::{Cause, ClientId, CloseCode, CloseReason, Config, Excess, ReadyState, Takeover, Timeout};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A peer, and what is known of it.
@@ -30,6 +31,8 @@ pub struct Verdict {
     pub fingerprint: u64,
     pub opened: usize,
     pub messages: usize,
+    /// How often the server has defended itself, and how.
+    pub defences: BTreeMap<&'static str, u64>,
     pub wrongs: Vec<String>,
 }
 
@@ -39,6 +42,7 @@ struct Run {
     sim: Simulation<Application>,
     actors: Vec<Actor>,
     faults: Faults,
+    config: Config,
     next: u32,
     wrongs: Vec<String>,
 }
@@ -47,7 +51,8 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     let mut random = StdRng::seed_from_u64(seed);
     let config = config(&mut random);
     let faults = faults(&mut random);
-    let mut application = Application::new(random.next_u64(), config.limits.max_unsent);
+    let is_short = config.memory_budget < Config::default().memory_budget;
+    let mut application = Application::new(random.next_u64(), &config, is_short);
     if faults.late == 0.0 {
         // A turn takes no time, but a network that delays everything takes a little.
         application.patience = Duration::from_millis(3);
@@ -55,7 +60,7 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     if tell {
         println!("seed {seed}: {config:#?}\n{faults:#?}");
     }
-    let mut sim = Simulation::new(seed, config, application);
+    let mut sim = Simulation::new(seed, config.clone(), application);
     let clock = sim.clock();
     sim.handler_mut().set_clock(clock);
     if tell {
@@ -64,7 +69,7 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     sim.set_faults(faults.clone());
     sim.listen("203.0.113.1", 80);
     sim.listen("somewhere.test", 80);
-    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, next: 0, wrongs: Vec::new() };
+    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, config, next: 0, wrongs: Vec::new() };
     run.act();
     run.settle();
     run.judge_living();
@@ -73,12 +78,27 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     let (application, mut wrongs) = (run.sim.handler(), run.wrongs.clone());
     wrongs.extend(application.wrongs.iter().cloned());
     let known = &application.known;
-    Verdict {
-        fingerprint: run.sim.fingerprint(),
-        opened: known.values().filter(|known| known.opened).count(),
-        messages: known.values().map(|known| known.heard.len() + known.accepted.len()).sum(),
-        wrongs,
-    }
+    let opened = known.values().filter(|known| known.opened).count();
+    let messages = known.values().map(|known| known.heard.len() + known.accepted.len()).sum();
+    let stats = run.sim.clients().stats();
+    let closed = |reason, detail| {
+        let is_meant = |cause: &Cause| cause.reason == reason && cause.detail == detail;
+        stats.closed.iter().filter(|(cause, _)| is_meant(cause)).map(|(_, count)| count).sum()
+    };
+    let refused = |status| stats.refused.get(&status).copied().unwrap_or_default();
+    let defences = BTreeMap::from([
+        ("pauses", stats.pauses),
+        ("pauses that lasted", closed("timeout", "pause")),
+        ("evictions", stats.evictions),
+        ("dropped", stats.dropped),
+        ("conflated", stats.conflated),
+        ("throttled", stats.throttled),
+        ("too fast", closed("limit", "rate")),
+        ("slow consumers", closed("slow_consumer", "")),
+        ("429", refused(429)),
+        ("503", refused(503)),
+    ]);
+    Verdict { defences, fingerprint: run.sim.fingerprint(), opened, messages, wrongs }
 }
 
 /// Small limits and short timeouts, so that they are met.
@@ -108,6 +128,15 @@ fn config(random: &mut StdRng) -> Config {
     config.accepts_per_turn = random.random_range(1..6);
     config.events_per_turn = random.random_range(1..12);
     config.max_connections = random.random_bool(0.2).then_some(6);
+    config.max_connections_per_address = random.random_bool(0.15).then_some(1);
+    config.handshakes_per_second = random.random_bool(0.1).then_some(2);
+    config.rates.messages_per_second = random.random_bool(0.15).then_some(5);
+    config.rates.bytes_per_second = random.random_bool(0.15).then_some(2 << 10);
+    config.rates.excess = if random.random_bool(0.7) { Excess::Delay } else { Excess::Close };
+    if random.random_bool(0.3) {
+        config.memory_budget = config.least_memory_budget() + random.random_range(0..8_usize << 10);
+        config.pause_timeout = Duration::from_millis(random.random_range(100..4_000));
+    }
     config
 }
 
@@ -159,7 +188,16 @@ impl Run {
             while let Some(peer) = self.sim.accept() {
                 self.add(peer, true, false);
             }
+            self.audit();
         }
+    }
+
+    /// What the server says that it holds is what lies in its clients and among its spare buffers, and no more than it may be.
+    fn audit(&mut self) {
+        let (found, budget) = (self.sim.footprint(), self.config.memory_budget);
+        let held = found.buffers + found.shared + found.contexts + found.spares;
+        self.check(found.held == held, || format!("{held} bytes are held: {found:?}"));
+        self.check(held <= budget, || format!("{held} bytes are held, of {budget}: {found:?}"));
     }
 
     fn add(&mut self, peer: Peer, is_outgoing: bool, is_hostile: bool) {
@@ -171,6 +209,10 @@ impl Run {
     fn connect(&mut self) {
         let (peer, is_hostile) = match self.random.random_range(0..6) {
             0 => (self.sim.connect_raw(), true),
+            1 | 2 if self.config.max_connections_per_address.is_some() => {
+                let host = self.random.random_range(1..4);
+                (self.sim.connect_from([198, 51, 100, host].into(), "/"), false)
+            }
             _ => (self.sim.connect("/"), false),
         };
         self.add(peer, false, is_hostile);
@@ -255,10 +297,23 @@ impl Run {
         self.sim.run_for(Duration::from_millis(200));
         let turns = self.sim.turns() - before;
         self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until all was done"));
+        // Whoever has said too much is heard a little later, and who holds too much when there is room for it.
+        if self.has_rates() || self.is_short() {
+            self.sim.run_for(Duration::from_secs(60));
+        }
+        self.audit();
         while let Some(peer) = self.sim.accept() {
             self.add(peer, true, false);
         }
         self.actors.iter_mut().for_each(Actor::receive);
+    }
+
+    fn has_rates(&self) -> bool {
+        self.config.rates.messages_per_second.is_some() || self.config.rates.bytes_per_second.is_some()
+    }
+
+    fn is_short(&self) -> bool {
+        self.config.memory_budget < Config::default().memory_budget
     }
 
     /// Those who are open have got everything, and we everything from them. Nobody is left on a threshold.
@@ -281,9 +336,8 @@ impl Run {
             if actor.is_hostile || actor.has_ended || !actor.peer.is_open() || self.faults.half_close > 0.0 {
                 continue;
             }
-            if actor.received != known.accepted {
-                self.wrongs
-                    .push(format!("{id} is open and has received {:?}, not {:?}", actor.received, known.accepted));
+            if !actor.has_received_all(known) {
+                self.wrongs.push(format!("{id} is open and has received {:?}, not {known:?}", actor.received));
             }
             if known.heard != actor.sent {
                 self.wrongs.push(format!("{id} is open and was heard {:?}, not {:?}", known.heard, actor.sent));
@@ -309,7 +363,7 @@ impl Run {
         self.actors.iter_mut().for_each(Actor::receive);
         let footprint = self.sim.footprint();
         self.check(footprint.connections == 0, || format!("somebody is left: {footprint:?}"));
-        self.check(footprint.buffers == 0, || format!("something is left: {footprint:?}"));
+        self.check(footprint.held == footprint.spares, || format!("something is left: {footprint:?}"));
         self.check(footprint.spares < 600 << 10, || format!("too much is kept: {footprint:?}"));
         let (clients, topics) = (self.sim.clients(), ["0", "1", "2", "3"]);
         let left = (clients.len(), clients.iter_all().count(), topics.map(|topic| clients.subscribers(topic)));
@@ -333,8 +387,8 @@ impl Run {
             let Some((id, known)) = actor.known(&self.sim) else { continue };
             let Some(reason) = &known.reason else { continue };
             let mut wrongs = Vec::new();
-            if !known.accepted.starts_with(&actor.received) {
-                wrongs.push(format!("received {:?}, of {:?}", actor.received, known.accepted));
+            if !actor.has_received_in_order(known) {
+                wrongs.push(format!("received {:?}, of {known:?}", actor.received));
             }
             if !actor.is_hostile && !actor.sent.starts_with(&known.heard) {
                 wrongs.push(format!("was heard {:?}, of {:?}", known.heard, actor.sent));
@@ -347,14 +401,19 @@ impl Run {
             // Nobody waited in vain for somebody who was there.
             let is_patient = !actor.is_hostile && !actor.has_stopped && !actor.has_broken;
             let is_undisturbed = self.faults.late == 0.0 && self.faults.half_close == 0.0;
-            let in_vain = matches!(reason, CloseReason::Timeout(Timeout::Close | Timeout::Write | Timeout::Message));
+            let in_vain = match reason {
+                CloseReason::Timeout(Timeout::Close | Timeout::Write) => true,
+                // A message that is not read for a while has no more time than others.
+                CloseReason::Timeout(Timeout::Message) => !self.has_rates() && !self.is_short(),
+                _ => false,
+            };
             if is_patient && is_undisturbed && in_vain {
                 wrongs.push("but the peer was there".to_owned());
             }
             // We have said goodbye, and the peer has answered: so it has all that came before.
             let was_clean = matches!(reason, CloseReason::Local(_)) && !actor.is_hostile && !actor.has_ended;
-            if was_clean && actor.received != known.accepted {
-                wrongs.push(format!("received {:?}, not {:?}", actor.received, known.accepted));
+            if was_clean && !actor.has_received_all(known) {
+                wrongs.push(format!("received {:?}, not {known:?}", actor.received));
             }
             self.wrongs.extend(wrongs.iter().map(|wrong| format!("{id}, gone because {reason}: {wrong}")));
         }
@@ -369,7 +428,7 @@ impl Run {
 
 /// The application cancels its timers between two turns, as a host of its own loop would.
 fn settle_application(sim: &mut Simulation<Application>) {
-    let mut application = std::mem::replace(sim.handler_mut(), Application::new(0, 0));
+    let mut application = std::mem::replace(sim.handler_mut(), Application::new(0, &Config::default(), false));
     application.settle(sim.clients());
     *sim.handler_mut() = application;
 }
@@ -377,6 +436,25 @@ fn settle_application(sim: &mut Simulation<Application>) {
 impl Actor {
     fn receive(&mut self) {
         self.received.extend(self.peer.received().iter().filter_map(number_of_owned));
+    }
+
+    /// Whether it has received what was accepted for it up to some message, in order, and of each key none after a later one.
+    fn has_received_in_order(&self, known: &Known) -> bool {
+        let mut accepted = known.accepted.iter();
+        let mut last = BTreeMap::new();
+        self.received.iter().all(|number| match known.conflated.get(number) {
+            Some(key) => last.insert(key, number).is_none_or(|before| before < number),
+            None => accepted.next() == Some(number),
+        })
+    }
+
+    /// Whether it has received all that was accepted for it, and of each key the last.
+    fn has_received_all(&self, known: &Known) -> bool {
+        let plain = self.received.iter().filter(|number| !known.conflated.contains_key(number)).count();
+        let lasts: BTreeMap<u64, u32> = known.conflated.iter().map(|(number, key)| (*key, *number)).collect();
+        plain == known.accepted.len()
+            && self.has_received_in_order(known)
+            && lasts.values().all(|last| self.received.contains(last))
     }
 
     /// What the model knows of this peer.

@@ -25,6 +25,7 @@ impl<X: Default> Connection<X> {
         }
         if let Some(contexts) = shared.compression.take_contexts(agreed) {
             self.rare().contexts = Some(Box::new(contexts));
+            shared.review_budget();
         }
     }
 

@@ -30,6 +30,7 @@ mod state;
 pub use prepared::Prepared;
 pub use state::{ReadyState, Role, State};
 
+use super::budget::SharedBytes;
 use super::close;
 use super::compression::Contexts;
 use super::error::{CloseReason, ProtocolError, Rejection, SendError};
@@ -83,6 +84,9 @@ pub struct Connection<X = ()> {
     inbox: Option<Box<Inbox>>,
     rare: Option<Box<Rare<X>>>,
 }
+
+/// Bytes of memory that a last word to a peer can take.
+const FAREWELL: usize = 1 << 10;
 
 /// What few conversations need, or only for a while.
 #[derive(Debug, Default)]
@@ -163,7 +167,7 @@ impl<X: Default> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
         let (key, rare) = (shared.handshake_key(), connection.rare());
-        let deflate = shared.compression.offer();
+        let deflate = shared.compression.offer(shared.ample_budget());
         rare.expected = Some(opening.encode(&key, deflate, outbox.own()));
         shared.count_outbox(&mut outbox);
         connection.outbox = Some(outbox);
@@ -190,6 +194,22 @@ impl<X: Default> Connection<X> {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory()) + self.outbox.as_ref().map_or(0, |outbox| outbox.memory())
     }
 
+    /// Whether a message is being sent in pieces, so that no other can be.
+    pub const fn is_sending_pieces(&self) -> bool {
+        self.modes.has(Modes::SENDING)
+    }
+
+    /// Frames that wait here and that others may have too.
+    pub fn shared_frames(&self) -> impl Iterator<Item = &SharedBytes> {
+        self.outbox.iter().flat_map(|outbox| outbox.shared_frames())
+    }
+
+    /// Bytes that are set aside for its contexts.
+    pub fn context_bytes(&self) -> usize {
+        let contexts = self.rare.as_ref().and_then(|rare| rare.contexts.as_ref());
+        contexts.map_or(0, |contexts| contexts.bytes())
+    }
+
     /// Whether something has begun to arrive and is not complete.
     pub fn is_receiving(&self) -> bool {
         self.inbox.is_some()
@@ -197,10 +217,9 @@ impl<X: Default> Connection<X> {
 
     /// Bytes that others could have if this conversation ended now.
     pub fn holds(&self) -> usize {
-        let contexts = self.rare.as_ref().and_then(|rare| rare.contexts.as_ref());
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory())
             + self.outbox.as_ref().map_or(0, |outbox| outbox.holds())
-            + contexts.map_or(0, |contexts| contexts.bytes())
+            + self.context_bytes()
     }
 
     /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about it, what that
@@ -332,7 +351,8 @@ impl<X: Default> Connection<X> {
         match answer {
             Answer::Upgrade(upgrade) => {
                 let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
-                let (response, agreed) = shared.compression.respond(upgrade.deflate(&ticket)).unzip();
+                let deflate = shared.compression.respond(upgrade.deflate(&ticket), shared.ample_budget());
+                let (response, agreed) = deflate.unzip();
                 let outcome = encode_upgrade(&ticket, &upgrade, response, outbox.own());
                 self.record(shared, || outbox.to_trace());
                 shared.count_outbox(&mut outbox);
@@ -434,17 +454,19 @@ impl<X: Default> Connection<X> {
     }
 
     /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or 1013: "try again later"), unless a
-    /// frame that it has not taken is under way.
+    /// frame that it has not taken is under way, or to tell it would take as much as it holds.
     pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        let is_worth_it = self.holds() > FAREWELL;
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
             shared.give_outbox(outbox);
         }
-        let is_silent = self.outbox.is_none() && self.role == Role::Server;
+        let may_tell = self.outbox.is_none() && is_worth_it;
         match self.state {
-            State::Handshaking | State::Deciding if is_silent => {
-                self.reject(shared, now, &Ticket::unreadable(), Rejection::Unavailable);
+            State::Handshaking | State::Deciding if may_tell && self.role == Role::Server => {
+                let ticket = self.take_ticket().unwrap_or(Ticket::unreadable());
+                self.reject(shared, now, &ticket, Rejection::Unavailable);
             }
-            State::Open if self.outbox.is_none() => {
+            State::Open if may_tell => {
                 self.close_and_drain(shared, now, CloseCode::Again, "out of memory", reason);
             }
             State::Handshaking

@@ -27,10 +27,13 @@ pub(super) struct Frame {
     encoded: Encoded,
 }
 
+/// When memory runs short, frames are shared from this size on, in bytes: a place in a list of shared frames takes as much.
+const SHARE_SHORT_FROM: usize = 128;
+
 #[derive(Debug)]
 enum Encoded {
-    /// Copied into each outbox.
-    Small(Vec<u8>),
+    /// Copied into each outbox, unless memory runs short.
+    Small(Vec<u8>, OnceCell<SharedBytes>),
     /// Lies once in memory for all.
     Large(SharedBytes),
 }
@@ -70,21 +73,27 @@ impl Frame {
         let mut frame = Vec::with_capacity(payload.len() + 10);
         header.encode(&mut frame);
         frame.extend_from_slice(payload);
-        let encoded =
-            if frame.len() < SHARE_FROM { Encoded::Small(frame) } else { Encoded::Large(shared.share(frame)) };
+        let encoded = if frame.len() < SHARE_FROM {
+            Encoded::Small(frame, OnceCell::new())
+        } else {
+            Encoded::Large(shared.share(frame))
+        };
         Frame { header, encoded }
     }
 
-    pub(super) fn append_to(&self, outbox: &mut Outbox) {
+    pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Outbox) {
         match &self.encoded {
-            Encoded::Small(frame) => outbox.own().extend_from_slice(frame),
+            Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
+                outbox.append_shared(kept.get_or_init(|| shared.share(frame.clone())));
+            }
+            Encoded::Small(frame, _) => outbox.own().extend_from_slice(frame),
             Encoded::Large(frame) => outbox.append_shared(frame),
         }
     }
 
     pub(super) fn to_trace(&self) -> Trace {
         let bytes = match &self.encoded {
-            Encoded::Small(frame) => &frame[..],
+            Encoded::Small(frame, _) => &frame[..],
             Encoded::Large(frame) => frame,
         };
         let payload = bytes[bytes.len() - self.header.length as usize..].to_vec();

@@ -110,6 +110,13 @@ impl<X: Default> Connection<X> {
         self.pinged = 0;
     }
 
+    /// We do not listen: the peer's silence says nothing of it.
+    pub fn excuse_silence(&mut self, now: Tick) {
+        if self.state == State::Open {
+            self.heard(now);
+        }
+    }
+
     /// Bytes that were held while the application had not answered; to be received now.
     pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
         if self.state == State::Deciding {

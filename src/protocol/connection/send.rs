@@ -69,7 +69,7 @@ impl<X: Default> Connection<X> {
         self.record(shared, || frame.to_trace());
         shared.counts.sent.add(prepared.message.opcode(), prepared.message.as_bytes().len());
         let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        frame.append_to(outbox);
+        frame.append_to(shared, outbox);
         shared.count_outbox(outbox);
         Ok(())
     }

@@ -104,7 +104,7 @@ impl<D> Clients<D> {
         match outcome {
             Ok(()) if client.flags.raise_to_write() => self.writable.push(id.index),
             Ok(()) => {}
-            Err(error) => self.not_queued(index, error),
+            Err(error) => return Err(self.not_queued(index, error)),
         }
         self.relieve();
         outcome
@@ -128,6 +128,10 @@ impl<D> Clients<D> {
             return self.drop_newest(index);
         }
         let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
+        if outcome == Err(SendError::Full) && !position.begins() {
+            // Half a message cannot be dropped.
+            self.slab[index].flags.clear(Flags::DROPS);
+        }
         self.queued(index, outcome)
     }
 
@@ -147,6 +151,9 @@ impl<D> Clients<D> {
     pub fn ping(&mut self, id: ClientId, payload: &[u8]) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let outcome = self.slab[index].connection.ping(&mut self.shared, payload);
+        if outcome == Err(SendError::Full) && self.slab[index].flags.has(Flags::DROPS) {
+            return outcome;
+        }
         self.queued(index, outcome)
     }
 
@@ -159,8 +166,12 @@ impl<D> Clients<D> {
     /// [`SendError::TooLong`] for a reason of more than 123 bytes.
     pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
+        if self.slab[index].flags.has(Flags::LATEST) {
+            self.catch_up(index);
+        }
         self.slab[index].connection.close(&mut self.shared, self.now, code, reason)?;
         self.settle(index);
+        self.relieve();
         Ok(())
     }
 
@@ -180,6 +191,7 @@ impl<D> Clients<D> {
         self.settle(index);
         // What came behind the request waits to be handled, and `on_open` to be called.
         self.queue_read(index);
+        self.relieve();
         Ok(())
     }
 
@@ -358,23 +370,25 @@ impl<D> Clients<D> {
     fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => self.queue_write(index),
-            Err(error) => self.not_queued(index, error),
+            Err(error) => return Err(self.not_queued(index, error)),
         }
         self.relieve();
         outcome
     }
 
+    /// What follows from a message not having been queued, and what its sender is told.
     #[cold]
-    fn not_queued(&mut self, index: usize, error: SendError) {
+    fn not_queued(&mut self, index: usize, error: SendError) -> SendError {
         if error != SendError::Full {
-            return;
+            return error;
         }
         if self.slab[index].flags.has(Flags::DROPS) {
             self.count_dropped(index);
-        } else {
-            self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
-            self.settle(index);
+            return SendError::Dropped;
         }
+        self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
+        self.settle(index);
+        error
     }
 
     /// Brings the queues and the deadline of a client up to its state. To be called when something may have
@@ -394,8 +408,9 @@ impl<D> Clients<D> {
     fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
-        if state == State::Draining && client.flags.lower(Flags::UNREAD) {
-            // What is left unread when the socket is closed makes the kernel send a reset.
+        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close has no rate.
+        let reads_on = state == State::Draining || (state == State::Closing && client.flags.lower(Flags::THROTTLED));
+        if reads_on && client.flags.lower(Flags::UNREAD) {
             self.queue_read(index);
         }
         let client = &mut self.slab[index];
@@ -419,7 +434,7 @@ impl<D> Clients<D> {
     /// Arms a client's deadline, if it comes before the one that is armed.
     fn arm_deadline(&mut self, index: usize) {
         let deadline = self.slab[index].connection.deadline(&self.shared.limits, self.now);
-        if let Some(due) = deadline.into_iter().chain(self.throttled_until(index)).reduce(Tick::earlier) {
+        if let Some(due) = deadline.into_iter().chain(self.waits_until(index)).reduce(Tick::earlier) {
             self.arm(index, due);
         }
     }
@@ -481,6 +496,7 @@ impl<D> Clients<D> {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
         self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
         self.leaves(index);
+        self.pressure.forget(index as u32);
         if self.slab[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
             self.topics.leave_all(&mut self.slab, index as u32);
         }

@@ -8,7 +8,8 @@
 
 use super::super::client::{ClientId, Extra, Flags};
 use super::Clients;
-use crate::protocol::{Message, Prepared, SendError, SharedBytes, State};
+use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
+use std::collections::HashMap;
 
 /// What happens to a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,15 +27,26 @@ pub enum SlowConsumer {
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
     dropped: u64,
+    /// Those that wait apart, in the order in which their keys have come.
     latest: Vec<Latest>,
-    /// Bytes of `latest`.
+    /// Where in `latest` each key is.
+    places: HashMap<u64, usize>,
+    /// Bytes of memory that `latest` takes.
     bytes: usize,
+}
+
+impl Behind {
+    /// Those that wait apart, which do not any more.
+    fn take(&mut self) -> Vec<Latest> {
+        self.bytes = 0;
+        self.places = HashMap::new();
+        std::mem::take(&mut self.latest)
+    }
 }
 
 /// The last message of a key.
 #[derive(Debug)]
 struct Latest {
-    key: u64,
     is_text: bool,
     payload: SharedBytes,
 }
@@ -67,12 +79,14 @@ impl<D> Clients<D> {
 
     /// As [`send`](Self::send), for one of those messages of which only the last one matters: a price, a position. If the
     /// client is behind, this message waits apart from the others until all that is queued has been written, and takes
-    /// the place of the last one with the same key, which is never sent (and counted in [`Stats`](crate::Stats)).
+    /// the place of the last one with the same key, which is never sent (and counted in [`Stats`](crate::Stats)). It is
+    /// never dropped, whatever [`SlowConsumer`] says. A client is behind when the kernel takes nothing for it, or more than
+    /// [`high_water`](crate::Limits::high_water) bytes wait for it.
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send); [`SendError::Full`] if those that wait apart take more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes.
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, about 100 for each key counted with them: the client is closed.
     pub fn send_latest<'m>(
         &mut self,
         id: ClientId,
@@ -81,11 +95,11 @@ impl<D> Clients<D> {
     ) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let message = message.into();
-        if !self.is_behind(index) {
+        if !self.is_behind(index, message) {
             return self.send(id, message);
         }
         let payload = self.shared.share(message.as_bytes().to_vec());
-        self.replace_latest(index, Latest { key, is_text: message.as_text().is_some(), payload })
+        self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
     }
 
     /// [`send_latest`](Self::send_latest) to all members that a topic of the handler's route has now. Returns how many
@@ -97,9 +111,9 @@ impl<D> Clients<D> {
         let mut accepted = 0;
         for place in 0..self.topics.members(self.route, topic).len() {
             let index = self.topics.members(self.route, topic)[place].client as usize;
-            let outcome = if self.is_behind(index) {
+            let outcome = if self.is_behind(index, message) {
                 let payload = kept.get_or_insert_with(|| self.shared.share(message.as_bytes().to_vec())).clone();
-                self.replace_latest(index, Latest { key, is_text: message.as_text().is_some(), payload })
+                self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
             } else {
                 self.send_prepared(index, &prepared)
             };
@@ -108,52 +122,82 @@ impl<D> Clients<D> {
         accepted
     }
 
-    /// Whether the kernel takes nothing for it now, or something waits apart already.
-    fn is_behind(&self, index: usize) -> bool {
-        self.slab[index].flags.has(Flags::BEHIND)
+    /// Whether the kernel takes nothing for it now, much waits for it, or something waits apart already.
+    fn is_behind(&self, index: usize, message: Message<'_>) -> bool {
+        let (client, limits) = (&self.slab[index], &self.shared.limits);
+        let buffered = client.connection.buffered_amount();
+        let has_room = buffered.saturating_add(message.as_bytes().len()) <= limits.max_unsent;
+        client.flags.has(Flags::BEHIND) || buffered > limits.high_water || !has_room
     }
 
-    fn replace_latest(&mut self, index: usize, latest: Latest) -> Result<(), SendError> {
+    fn replace_latest(&mut self, index: usize, key: u64, latest: Latest) -> Result<(), SendError> {
         let client = &mut self.slab[index];
         if client.connection.state() != State::Open {
             return Err(SendError::NotOpen);
         }
         let behind = client.connection.extra_mut().behind.get_or_insert_default();
-        let place = behind.latest.iter().position(|before| before.key == latest.key);
-        let before = place.map_or(0, |place| behind.latest[place].payload.len());
-        if behind.bytes - before + latest.payload.len() > self.shared.limits.max_unsent {
-            self.not_queued(index, SendError::Full);
+        let place = behind.places.get(&key).copied();
+        let before = place.map_or(0, |place| behind.latest[place].payload.memory());
+        let bytes = behind.bytes - before + latest.payload.memory();
+        if bytes > self.shared.limits.max_unsent {
+            self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
+            self.settle(index);
             return Err(SendError::Full);
         }
-        behind.bytes = behind.bytes - before + latest.payload.len();
+        behind.bytes = bytes;
         match place {
             Some(place) => {
                 behind.latest[place] = latest;
                 self.tally.conflated += 1;
             }
-            None => behind.latest.push(latest),
+            None => {
+                behind.places.insert(key, behind.latest.len());
+                behind.latest.push(latest);
+            }
         }
         client.flags.set(Flags::LATEST);
         self.relieve();
         Ok(())
     }
 
-    /// All that was queued for a client has been written: what has waited apart follows.
+    /// All that was queued for a client has been written, or is to be before the end: what has waited apart follows.
     pub(crate) fn catch_up(&mut self, index: usize) {
-        self.slab[index].flags.clear(Flags::LATEST);
-        let id = self.slab[index].id(index);
-        let Some(behind) = behind(self.slab[index].connection.extra_if_any()) else { return };
-        behind.bytes = 0;
-        for latest in std::mem::take(&mut behind.latest) {
-            // If it is closing, nothing is sent any more, and `on_close` will say so.
-            let _ = self.send(id, latest.as_message());
+        let client = &mut self.slab[index];
+        if client.connection.is_sending_pieces() {
+            return;
         }
+        client.flags.clear(Flags::LATEST);
+        let Some(behind) = behind(client.connection.extra_if_any()) else { return };
+        for latest in behind.take() {
+            let outcome = self.slab[index].connection.send(&mut self.shared, latest.as_message());
+            // If it is closing, nothing is sent any more, and `on_close` will say so.
+            let _ = self.queued(index, outcome);
+        }
+    }
+
+    /// Bytes of memory of what waits apart for a client.
+    pub(crate) fn waits_apart(&self, index: usize) -> usize {
+        let behind = self.slab[index].connection.extra().and_then(|extra| extra.behind.as_deref());
+        behind.map_or(0, |behind| behind.bytes)
+    }
+
+    /// Bytes of frames that wait for several clients, each counted once, and of messages that wait apart.
+    #[cfg(feature = "sim")]
+    pub(crate) fn shared_bytes(&self) -> usize {
+        let mut found = std::collections::BTreeMap::new();
+        for (_, client) in &self.slab {
+            let behind = client.connection.extra().and_then(|extra| extra.behind.as_deref());
+            let apart = behind.into_iter().flat_map(|behind| behind.latest.iter().map(|latest| &latest.payload));
+            let shared = client.connection.shared_frames().chain(apart);
+            found.extend(shared.map(|bytes| (bytes.place(), bytes.memory())));
+        }
+        found.into_values().sum()
     }
 
     /// Nothing of it is sent any more.
     pub(crate) fn forget_latest(&mut self, index: usize) {
         if let Some(behind) = behind(self.slab[index].connection.extra_if_any()) {
-            (behind.latest, behind.bytes) = (Vec::new(), 0);
+            behind.take();
         }
     }
 

@@ -122,8 +122,16 @@ pub struct Footprint {
     pub buffers: usize,
     /// Bytes that connections take because there is something unusual about them: a topic, a reason for their end.
     pub rare: usize,
-    /// Bytes of spare buffers, and of those that all share.
+    /// Bytes of messages that several connections hold, each counted once, and of those that wait apart
+    /// ([`Clients::send_latest`]).
+    pub shared: usize,
+    /// Bytes that are set aside for compression contexts.
+    pub contexts: usize,
+    /// Bytes of spare buffers, and of those that all use.
     pub spares: usize,
+    /// Bytes that the server itself counts against its [`memory_budget`](Config::memory_budget): those of `buffers`, `shared`,
+    /// `contexts` and `spares`.
+    pub held: usize,
     /// Bytes of the loop's queues.
     pub queues: usize,
     /// Bytes that the simulation itself takes for its network and peers: not the server's.
@@ -339,7 +347,10 @@ impl<H: Handler> Simulation<H> {
             entry: size_of::<Client<H::Data>>(),
             buffers: clients.slab.iter().map(|(_, client)| client.connection.memory()).sum(),
             rare: clients.slab.iter().map(|(_, client)| client.connection.rare_memory()).sum(),
+            shared: clients.shared_bytes(),
+            contexts: clients.slab.iter().map(|(_, client)| client.connection.context_bytes()).sum(),
             spares: clients.shared.memory(),
+            held: clients.shared.held(),
             queues: queues.iter().sum::<usize>() * size_of::<u32>(),
             simulation: self.network.0.with(|network| network.memory()),
         }

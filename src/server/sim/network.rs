@@ -565,7 +565,10 @@ impl Network {
     pub(super) fn dial(&mut self, opening: Option<&Opening>, ip: Option<IpAddr>) -> u32 {
         self.newcomers += 1;
         let [_, a, b, c] = self.newcomers.to_be_bytes();
-        let address = SocketAddr::new(ip.unwrap_or(Ipv4Addr::new(10, a, b, c).into()), 50_000);
+        let address = match ip {
+            Some(ip) => SocketAddr::new(ip, 50_000 + (self.newcomers % 15_000) as u16),
+            None => SocketAddr::new(Ipv4Addr::new(10, a, b, c).into(), 50_000),
+        };
         let mut line = Line::new(Role::Client, self.tick(), address);
         match opening {
             Some(opening) => line.connect(&mut self.shared, self.epoch.tick(self.now), opening),
