@@ -118,7 +118,9 @@ impl<H: Handler> Engine<H> {
         let Some(client) = self.clients.slab.get_mut(index) else { return };
         if readiness.read_closed {
             client.flags.set(Flags::READ_CLOSED);
+            self.clients.resume_closed(index);
         }
+        let client = &mut self.clients.slab[index];
         if readiness.writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
             self.clients.queue_write(index);
         }

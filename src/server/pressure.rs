@@ -15,6 +15,9 @@ use crate::protocol::{CloseReason, Mark, State, Timeout};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// That memory has run out is told so often, and not more.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// However short memory is, so much is read at a time.
 const LEAST_READ: usize = 1 << 10;
 
@@ -28,6 +31,8 @@ pub(crate) struct Pressure {
     free: usize,
     /// Since when newcomers have to wait: the budget was used up then, and not enough has become free.
     full_since: Option<Tick>,
+    /// When the log was told so last.
+    told: Option<Tick>,
     /// How often somebody was not read any more.
     pub(crate) pauses: u64,
     /// How many had to go because they held most.
@@ -43,6 +48,7 @@ impl Pressure {
             paused: BTreeMap::new(),
             free: 0,
             full_since: None,
+            told: None,
             pauses: 0,
             evictions: 0,
             exhaustions: 0,
@@ -81,10 +87,11 @@ impl<D> Clients<D> {
 
     // ---- those who are not read ------------------------------------------------------------------
 
-    /// Whether a client may not be read, because memory runs short and it holds more than is free; it is paused then.
+    /// Whether a client may not be read, because memory runs short and it holds more than is free; it is paused then. Whoever
+    /// has hung up is not: not much more can come, and then it holds nothing.
     #[inline]
     pub(crate) fn must_pause(&mut self, index: usize) -> bool {
-        self.shared.is_near_budget() && self.pauses(index)
+        self.shared.is_near_budget() && !self.slab[index].flags.has(Flags::READ_CLOSED) && self.pauses(index)
     }
 
     #[cold]
@@ -120,6 +127,13 @@ impl<D> Clients<D> {
     /// A client holds less than before: if it was paused, it may go on.
     pub(crate) fn resume_lighter(&mut self, index: usize) {
         if self.slab[index].flags.has(Flags::PAUSED) && !self.holds_too_much(index) {
+            self.resume_reading(index);
+        }
+    }
+
+    /// A client has hung up, or its connection is broken: if it was paused, it goes on, to its end.
+    pub(crate) fn resume_closed(&mut self, index: usize) {
+        if self.slab[index].flags.has(Flags::PAUSED) {
             self.resume_reading(index);
         }
     }
@@ -163,7 +177,7 @@ impl<D> Clients<D> {
         self.shared.review_budget();
         let (is_near, free) = (self.shared.is_near_budget(), self.shared.free_budget());
         if !is_near && self.pressure.full_since.take().is_some() {
-            log::info!("memory is free again: newcomers are welcome");
+            log::debug!("memory is free again: newcomers are welcome");
         }
         if is_near && free <= self.pressure.free {
             return;
@@ -196,8 +210,13 @@ impl<D> Clients<D> {
         if self.pressure.full_since.is_none() {
             self.pressure.full_since = Some(self.now);
             self.pressure.exhaustions += 1;
-            let (held, clients) = (self.shared.held(), self.len());
-            log::warn!(
+            let (held, clients, now) = (self.shared.held(), self.len(), self.now);
+            // It may come and go many times in a second.
+            let is_new = self.pressure.told.is_none_or(|told| told.after(QUIET).is_due(now));
+            let level = if is_new { log::Level::Warn } else { log::Level::Debug };
+            self.pressure.told = if is_new { Some(now) } else { self.pressure.told };
+            log::log!(
+                level,
                 "{held} bytes are held for {clients} clients, nearly the whole memory budget: newcomers get 503, those who hold most are closed with 1013"
             );
         }

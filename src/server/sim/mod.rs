@@ -229,6 +229,11 @@ impl<H: Handler> Simulation<H> {
         self.turn(None);
     }
 
+    /// One turn of the loop, in which no time passes.
+    pub fn step_at_once(&mut self) {
+        self.turn(Some(Duration::ZERO));
+    }
+
     /// Lets everything happen that happens without time passing.
     ///
     /// # Panics

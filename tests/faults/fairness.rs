@@ -1,0 +1,78 @@
+//! Nobody waits for long because of somebody else.
+
+use crate::common::text;
+use crate::kit::{connect, sim, tight, turns_to_echo};
+use lariat::Config;
+use lariat::sim::Peer;
+
+#[test]
+fn a_client_that_pipelines_a_million_frames_delays_nobody() {
+    let mut sim = sim(tight(64 << 20));
+    let good = connect(&mut sim, 10);
+    let noisy = connect(&mut sim, 1).remove(0);
+    noisy.count_only();
+    noisy.send_raw(&text("x").repeat(1_000_000));
+    let mut echoes = 0;
+    while noisy.received_count() < 900_000 {
+        for peer in &good {
+            turns_to_echo(&mut sim, peer, 5);
+            echoes += 1;
+        }
+    }
+    assert!(echoes >= 30, "only {echoes} echoes meanwhile: it was over too soon");
+    sim.run_until_idle();
+    assert_eq!(noisy.received_count(), 1_000_000);
+}
+
+#[test]
+fn a_storm_of_ten_thousand_does_not_stop_those_who_are_here() {
+    let mut sim = sim(Config::default());
+    let good = connect(&mut sim, 10);
+    let storm: Vec<Peer> = (0..10_000).map(|_| sim.connect("/")).collect();
+    let mut echoes = 0;
+    while sim.clients().len() < 10_000 {
+        for peer in &good {
+            // 1,024 events are taken from the kernel in a turn, and there are two of each newcomer.
+            turns_to_echo(&mut sim, peer, 2 * 10 + 6);
+            echoes += 1;
+        }
+    }
+    assert!(echoes >= 10, "all were accepted within {echoes} echoes");
+    sim.run_until_idle();
+    assert!(storm.iter().all(Peer::is_open));
+}
+
+#[test]
+fn a_publish_to_everybody_is_sliced() {
+    let mut sim = sim(Config::default());
+    let everybody = connect(&mut sim, 10_000);
+    let before = sim.clients().stats().writes;
+    assert_eq!(sim.clients().broadcast("news"), 10_000);
+    let mut slices = 0;
+    while !sim.is_idle() {
+        let writes = sim.clients().stats().writes;
+        sim.step_at_once();
+        let slice = sim.clients().stats().writes - writes;
+        assert!(slice <= 1_024, "{slice} writes in one turn");
+        slices += u64::from(slice > 0);
+    }
+    assert!(slices >= 10, "{slices} slices");
+    assert_eq!(sim.clients().stats().writes - before, 10_000);
+    assert!(everybody.iter().all(|peer| peer.received_text() == ["news"]));
+}
+
+/// Those who are not read do not cost the others their turns either.
+#[test]
+fn those_who_do_not_read_cost_no_turns() {
+    let mut sim = sim(tight(64 << 20));
+    let deaf = connect(&mut sim, 100);
+    deaf.iter().for_each(Peer::stop_reading);
+    for _ in 0..100 {
+        deaf.iter().for_each(|peer| peer.send(&vec![7; 20_000]));
+        sim.run_until_idle();
+    }
+    assert!(deaf.iter().all(|peer| peer.unsent() > 0), "they are still read");
+    let turns = sim.turns();
+    sim.run_for(std::time::Duration::from_secs(10));
+    assert!(sim.turns() - turns < 20, "{} turns for nothing", sim.turns() - turns);
+}

@@ -1,0 +1,275 @@
+//! What only a kernel shows: real sockets, their resets, stopped processes, and what is left when all have gone.
+
+use crate::common::{Running, WAIT, Wire, binary, close, echo_script, frame, request, serve_with, text};
+use crate::kit::{tight, unfinished};
+use lariat::{CloseCode, Connections, Stats};
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+fn stats(server: &Running) -> Stats {
+    server.ask(|clients| clients.stats())
+}
+
+/// Waits until something is true of the server.
+#[track_caller]
+fn until(server: &Running, what: &str, mut is_so: impl FnMut(&Stats) -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !is_so(&stats(server)) {
+        assert!(Instant::now() < deadline, "{what}: it has not happened in time: {:?}", stats(server));
+    }
+}
+
+fn until_empty(server: &Running) {
+    until(server, "nobody is left", |stats| stats.connections == Connections::default());
+}
+
+/// Open descriptors of this process, which is the server's, too.
+#[cfg(target_os = "linux")]
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
+}
+
+/// A conversation that never blocks.
+fn unblocked(mut wire: Wire) -> Wire {
+    wire.stream.get_mut().set_nonblocking(true).expect("non-blocking");
+    wire
+}
+
+/// A client that says the same again and again, or once, and never reads.
+struct Hostile {
+    wire: Wire,
+    says: Vec<u8>,
+    said: usize,
+    repeats: bool,
+}
+
+impl Hostile {
+    fn new(wire: Wire, says: &[u8], repeats: bool) -> Hostile {
+        Hostile { wire: unblocked(wire), says: says.to_vec(), said: 0, repeats }
+    }
+
+    /// Says what the kernel takes; whether the server is still there.
+    fn speak(&mut self) -> bool {
+        if self.said == self.says.len() && self.repeats {
+            self.said = 0;
+        }
+        match self.wire.stream.get_mut().write(&self.says[self.said..]) {
+            Ok(count) => self.said += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+        true
+    }
+}
+
+#[test]
+fn resets_in_every_state_leave_nothing() {
+    let server = serve_with(tight(64 << 20), echo_script().0);
+    let request = request("/");
+    let said: [Vec<u8>; 7] = [
+        Vec::new(),
+        request.as_bytes()[..60].to_vec(),
+        request.clone().into_bytes(),
+        [request.as_bytes(), &unfinished(50_000, 20_000)].concat(),
+        [request.as_bytes(), &frame(0x01, b"fragment")].concat(),
+        [request.as_bytes(), &binary(&[7; 60_000])].concat(),
+        [request.as_bytes(), &close(1000, "")].concat(),
+    ];
+    for round in 0..60 {
+        let mut wires: Vec<Wire> = said.iter().map(|_| Wire::connect(server.addr)).collect();
+        wires.iter_mut().zip(&said).for_each(|(wire, said)| wire.send(said));
+        if round % 3 > 0 {
+            // Some of them are as far as they can come by then.
+            until(&server, "it has been read", |stats| stats.connections.open + stats.connections.draining >= 4);
+        }
+        if round % 3 > 1 {
+            server.ask(|clients| {
+                let ids: Vec<_> = clients.iter().collect();
+                ids.iter().for_each(|id| clients.close(*id, CloseCode::Normal, "").expect("it is open"));
+            });
+        }
+        wires.into_iter().for_each(Wire::reset);
+        until_empty(&server);
+    }
+    Wire::open(server.addr).echo("still here");
+}
+
+/// The server holds no more than it may, whatever the kernel's own buffers are, and others wait for milliseconds only.
+#[test]
+fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
+    let budget = 16 << 20;
+    let mut config = tight(budget);
+    config.pause_timeout = Duration::from_secs(2);
+    let server = serve_with(config, echo_script().0);
+    let mut good: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
+    let mut hostile: Vec<Hostile> = Vec::new();
+    let (deaf, hoard) = (binary(&[7; 60_000]), unfinished(1 << 20, 1_000_000));
+    let (mut waits, deadline) = (Vec::new(), Instant::now() + WAIT);
+    loop {
+        let found = stats(&server);
+        if found.budget_exhaustions > 0 && found.pauses > 50 && waits.len() > 2_000 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "memory never runs short: {found:?}");
+        if hostile.len() < 150 {
+            // Newcomers may be refused at any time.
+            let mut wire = Wire::connect(server.addr);
+            wire.send(request("/").as_bytes());
+            if wire.response().status() == 101 {
+                let repeats = hostile.len() % 2 == 0;
+                hostile.push(Hostile::new(wire, if repeats { &deaf } else { &hoard }, repeats));
+            }
+        }
+        // Those who have been closed make room for others.
+        hostile.retain_mut(Hostile::speak);
+        for wire in &mut good {
+            let start = Instant::now();
+            wire.echo("hello");
+            waits.push(start.elapsed());
+        }
+        let held = stats(&server).buffered;
+        assert!(held <= budget, "{held} bytes are held, of {budget}");
+    }
+    waits.sort_unstable();
+    // The machine itself may stop for a moment; the server does not.
+    let typical = waits[waits.len() * 99 / 100];
+    assert!(typical < Duration::from_millis(100), "one of a hundred waited for {typical:?} or more");
+    drop(hostile);
+    until(&server, "memory is free", |stats| stats.connections.open == 20 && stats.buffered < 1 << 20);
+    Wire::open(server.addr).echo("newcomers are welcome");
+}
+
+/// Everything is given back: slots, buffers and descriptors.
+#[cfg(target_os = "linux")]
+#[test]
+fn five_thousand_connections_three_times_leave_nothing() {
+    let count = 5_000.min((crate::common::descriptors() - 200) / 2);
+    let server = serve_with(tight(64 << 20), echo_script().0);
+    Wire::open(server.addr).echo("hello");
+    until_empty(&server);
+    let mut floors = Vec::new();
+    for round in 0..3 {
+        let mut wires: Vec<Wire> = Vec::with_capacity(count);
+        for index in 0..count {
+            let mut wire = Wire::open(server.addr);
+            if index % 10 == 0 {
+                wire.echo("hello");
+            }
+            wires.push(wire);
+        }
+        assert_eq!(stats(&server).connections.open, count);
+        assert!(descriptors() >= 2 * count);
+        for (index, wire) in wires.into_iter().enumerate() {
+            match (index + round) % 3 {
+                0 => wire.reset(),
+                1 => drop(wire),
+                _ => {
+                    let mut wire = wire;
+                    wire.send(&close(1000, ""));
+                }
+            }
+        }
+        until_empty(&server);
+        floors.push(stats(&server).buffered);
+    }
+    assert!(floors.iter().all(|floor| *floor < 512 << 10), "{floors:?}");
+    let closed: u64 = stats(&server).closed.values().sum();
+    assert_eq!(closed, 3 * count as u64 + 1);
+}
+
+#[cfg(all(unix, feature = "cli"))]
+mod stopped {
+    use super::*;
+    use crate::common::program::Program;
+    use std::process::{Child, Command, Stdio};
+
+    /// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is sent to them.
+    fn stopped_client(addr: std::net::SocketAddr) -> Child {
+        let script = format!(
+            "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; read -r line <&3",
+            addr.ip(),
+            addr.port()
+        );
+        let said = request("/echo").replace("\r\n", "\\r\\n");
+        let mut child = Command::new("bash")
+            .args(["-c", &script, &said])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash");
+        let mut line = [0; 6];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut line).expect("it has connected");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::STOP)
+            .expect("it is there");
+        child
+    }
+
+    fn metric(addr: std::net::SocketAddr, name: &str) -> f64 {
+        let mut wire = Wire::connect(addr);
+        wire.send(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
+        let text = String::from_utf8(wire.response().body).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.trim().parse().expect("a number")
+    }
+
+    /// A stopped process is a peer whose kernel answers: only what it does not take, or does not say, tells.
+    #[test]
+    fn stopped_processes_do_not_stop_the_server() {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0", "--memory-budget", "64MiB"]);
+        let addr = program.ready();
+        let mut children: Vec<Child> = (0..20).map(|_| stopped_client(addr)).collect();
+        let deadline = Instant::now() + WAIT;
+        while metric(addr, "lariat_connections{state=\"open\"}") < 20.0 {
+            assert!(
+                Instant::now() < deadline,
+                "they have not come: {}",
+                metric(addr, "lariat_connections{state=\"open\"}")
+            );
+        }
+        let mut good = Wire::open_at(addr, "/broadcast");
+        let mut echo = Wire::open_at(addr, "/echo");
+        for _ in 0..50 {
+            good.echo("to all who are here");
+            echo.echo("still here");
+        }
+        for child in &mut children {
+            child.kill().expect("it is ours");
+            child.wait().expect("it is ours");
+        }
+        while metric(addr, "lariat_connections{state=\"open\"}") > 2.0 {
+            assert!(Instant::now() < deadline, "they have not gone");
+        }
+        echo.echo("and it goes on");
+    }
+}
+
+/// Two hundred who ask for echoes and read none, for as long as the kernel takes what they ask.
+#[test]
+fn two_hundred_who_never_read_cost_no_more_than_the_budget() {
+    let budget = 16 << 20;
+    let server = serve_with(tight(budget), echo_script().0);
+    let mut deaf: Vec<Wire> = (0..200).map(|_| unblocked(Wire::open(server.addr))).collect();
+    let mut good = Wire::open(server.addr);
+    let message = binary(&[7; 60_000]);
+    let mut at = vec![0; deaf.len()];
+    let mut refused = 0;
+    let deadline = Instant::now() + WAIT;
+    while refused < 30 {
+        refused += 1;
+        assert!(Instant::now() < deadline, "the server reads for ever");
+        for (wire, at) in deaf.iter_mut().zip(&mut at) {
+            while let Ok(count @ 1..) = wire.stream.get_mut().write(&message[*at % message.len()..]) {
+                *at += count;
+                refused = 0;
+            }
+        }
+        good.echo("hello");
+        assert!(stats(&server).buffered <= budget);
+    }
+    // It is the server that has stopped reading them, or closed them: none has had a gibibyte.
+    assert!(at.iter().all(|sent| *sent < 1 << 30) && at.iter().sum::<usize>() > 1 << 20);
+    good.send(&text("still here"));
+    good.expect_text("still here");
+    drop(deaf);
+    until(&server, "they have gone", |stats| stats.connections.open == 1);
+}

@@ -1,0 +1,254 @@
+//! When memory runs short: those are not read who hold most, then they are closed, newcomers wait, and it ends by itself.
+
+use crate::common::text;
+use crate::kit::{
+    Echo, audited_rest, audited_step, closed, connect, listen_to_log, logged, response, sim, status, tight,
+    turns_to_echo, unfinished,
+};
+use lariat::sim::{Peer, Simulation};
+use lariat::{Clients, CloseReason, Closures, Config, Message, Timeout};
+use std::time::Duration;
+
+const MIB: usize = 1 << 20;
+const BUDGET: usize = 16 * MIB;
+
+/// Nobody is late by himself: what ends, ends because of memory.
+fn config() -> Config {
+    let mut config = tight(BUDGET);
+    config.limits.message_timeout = None;
+    config.limits.idle_timeout = None;
+    config.limits.ping_interval = None;
+    config
+}
+
+/// So many clients send all but the end of a message.
+fn hoard(sim: &mut Simulation<Echo>, count: usize, length: usize) -> Vec<Peer> {
+    let hoarders = connect(sim, count);
+    hoarders.iter().for_each(|peer| peer.send_raw(&unfinished(length, length - 100)));
+    audited_rest(sim, BUDGET);
+    hoarders
+}
+
+#[test]
+fn those_who_hold_most_are_not_read_and_go_on_when_memory_is_free() {
+    let mut sim = sim(config());
+    let good = connect(&mut sim, 1).remove(0);
+    // Nearly a mebibyte each, up to a little more than three quarters.
+    let hoarders = hoard(&mut sim, 13, MIB);
+    let late = connect(&mut sim, 3);
+    for peer in &late {
+        peer.send(&vec![1; MIB]);
+    }
+    audited_rest(&mut sim, BUDGET);
+    let stats = sim.clients().stats();
+    assert!(stats.pauses > 0 && stats.evictions == 0, "{stats:?}");
+    assert!(late.iter().any(|peer| peer.received_count() == 0), "nobody was paused");
+    turns_to_echo(&mut sim, &good, 5);
+    // Before the pause has lasted too long, memory becomes free.
+    sim.run_for(Duration::from_secs(9));
+    drop(hoarders);
+    audited_rest(&mut sim, BUDGET);
+    assert!(
+        late.iter().all(|peer| peer.received_count() == 1),
+        "who was paused goes on: {:?} {:?}",
+        sim.footprint(),
+        sim.clients().stats()
+    );
+    assert_eq!(closed(&sim.clients().stats(), "timeout", "pause"), 0);
+}
+
+/// Enough becomes free for one of them, though not for all.
+#[test]
+fn whoever_fits_again_goes_on_at_once() {
+    let mut sim = sim(config());
+    let mut hoarders = hoard(&mut sim, 13, MIB);
+    let late = connect(&mut sim, 1).remove(0);
+    late.send(&vec![1; MIB]);
+    audited_rest(&mut sim, BUDGET);
+    while sim.clients().stats().pauses == 0 {
+        hoarders.extend(hoard(&mut sim, 1, 200 << 10));
+    }
+    assert_eq!(late.received_count(), 0, "it was not paused");
+    drop(hoarders.split_off(12));
+    let start = sim.elapsed();
+    audited_rest(&mut sim, BUDGET);
+    assert_eq!((late.received_count(), sim.elapsed()), (1, start));
+}
+
+#[test]
+fn a_pause_that_lasts_ends_with_1013() {
+    let mut sim = sim(config());
+    let _hoarders = hoard(&mut sim, 13, MIB);
+    let late = connect(&mut sim, 3);
+    late.iter().for_each(|peer| peer.send(&vec![1; MIB]));
+    audited_rest(&mut sim, BUDGET);
+    let paused: Vec<&Peer> = late.iter().filter(|peer| peer.received_count() == 0).collect();
+    assert!(!paused.is_empty());
+    sim.run_for(Duration::from_millis(9_900));
+    assert!(paused.iter().all(|peer| peer.is_open()), "too early");
+    sim.run_for(Duration::from_millis(200));
+    let stats = sim.clients().stats();
+    let ended = paused.iter().filter(|peer| !peer.is_open()).count();
+    assert!(ended > 0);
+    assert_eq!(closed(&stats, "timeout", "pause"), ended as u64);
+    for peer in paused.iter().filter(|peer| !peer.is_open()) {
+        let reason = peer.close_reason().expect("it has ended");
+        assert_eq!(u16::from(reason.code()), 1013, "{reason}");
+    }
+    let reason = CloseReason::Timeout(Timeout::Pause);
+    assert!(sim.handler().closed.contains(&reason), "on_close says so");
+}
+
+/// Others hoard until a client that has not finished its message is not read any more.
+fn until_paused(sim: &mut Simulation<Echo>, client: &Peer) -> Vec<Peer> {
+    let mut hoarders = Vec::new();
+    loop {
+        let before = sim.clients().stats().pauses;
+        client.send_raw(&[0; 10]);
+        audited_rest(sim, BUDGET);
+        if sim.clients().stats().pauses > before {
+            return hoarders;
+        }
+        hoarders.extend(hoard(sim, 1, 100 << 10));
+    }
+}
+
+/// Whoever hangs up while it is not read gives its memory back at once.
+#[test]
+fn a_paused_client_that_hangs_up_is_gone_at_once() {
+    for hang_up in [Peer::hang_up, Peer::reset] {
+        let mut sim = sim(config());
+        let hoarders = hoard(&mut sim, 16, MIB);
+        assert!(sim.clients().stats().pauses > 0);
+        let start = sim.elapsed();
+        hoarders.iter().for_each(hang_up);
+        audited_rest(&mut sim, BUDGET);
+        let found = sim.footprint();
+        assert_eq!((found.connections, found.held, sim.elapsed()), (0, found.spares, start));
+    }
+}
+
+/// A client that is paused, goes on and is paused again has its whole time again.
+#[test]
+fn each_pause_has_its_own_time() {
+    let mut sim = sim(config());
+    let base = hoard(&mut sim, 12, MIB);
+    let late = connect(&mut sim, 1).remove(0);
+    late.send_raw(&unfinished(MIB, 900 << 10));
+    audited_rest(&mut sim, BUDGET);
+    let more = until_paused(&mut sim, &late);
+    sim.run_for(Duration::from_secs(7));
+    drop(more);
+    audited_rest(&mut sim, BUDGET);
+    let more = until_paused(&mut sim, &late);
+    sim.run_for(Duration::from_secs(7));
+    assert!(late.is_open(), "7 seconds twice are not 14");
+    drop((base, more));
+}
+
+#[test]
+fn at_the_budget_the_worst_go_newcomers_wait_and_it_ends_by_itself() {
+    listen_to_log();
+    let mut sim = sim(config());
+    let good = connect(&mut sim, 20);
+    // Each holds too little to be paused.
+    let mut hoarders = Vec::new();
+    while sim.clients().stats().evictions == 0 {
+        hoarders.extend(hoard(&mut sim, 10, 100 << 10));
+        assert!(hoarders.len() < 400, "the budget is never used up");
+        good.iter().for_each(|peer| assert!(turns_to_echo(&mut sim, peer, 20) > 0));
+    }
+    let stats = sim.clients().stats();
+    assert!(stats.buffered > BUDGET * 3 / 5, "{} bytes are left: too many had to go", stats.buffered);
+    let refusal = response(&mut sim);
+    assert_eq!(status(&refusal), 503);
+    assert!(refusal.contains("\r\nRetry-After: 5\r\n"), "{refusal}");
+    // The others are served meanwhile, again and again, and nothing is logged twice.
+    for _ in 0..50 {
+        hoarders.iter().for_each(|peer| peer.send_raw(&unfinished(100 << 10, 99 << 10)));
+        audited_step(&mut sim, BUDGET);
+        good.iter().for_each(|peer| assert!(turns_to_echo(&mut sim, peer, 20) > 0));
+    }
+    sim.run_for(Duration::from_secs(20));
+    assert_eq!(status(&response(&mut sim)), 101, "newcomers are welcome again");
+    assert!(good.iter().all(Peer::is_open));
+    let stats = sim.clients().stats();
+    assert_eq!(stats.evictions, closed(&stats, "memory", ""));
+    let gone: Vec<_> = hoarders.iter().filter_map(Peer::close_reason).collect();
+    assert!(gone.iter().any(|reason| u16::from(reason.code()) == 1013), "{gone:?}");
+    assert_eq!(stats.budget_exhaustions, 1);
+    // It comes and goes, and is not told again each time.
+    for _ in 0..3 {
+        let hoarders = hoard(&mut sim, 180, 100 << 10);
+        drop(hoarders);
+        sim.run_for(Duration::from_secs(5));
+    }
+    assert!(sim.clients().stats().budget_exhaustions > 1);
+    let logged = logged();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert!(logged[0].starts_with("WARN ") && logged[0].contains("nearly the whole memory budget"), "{logged:#?}");
+}
+
+/// Those who are in the midst of something small are not those who hold most.
+#[test]
+fn small_clients_survive_the_eviction_of_large_ones() {
+    let answer = |clients: &mut Clients<()>, id, message: Message<'_>| {
+        let length = if message == Message::Text("?") { MIB } else { 10 };
+        let _ = clients.send(id, &vec![7; length]);
+    };
+    let mut sim = Simulation::new(1, config(), Closures::<()>::new().on_message(answer));
+    let small = connect(&mut sim, 500);
+    let message = text("a message of which half has come");
+    small.iter().for_each(|peer| peer.send_raw(&message[..message.len() / 2]));
+    sim.run_until_idle();
+    // Answers that nobody has had the chance to take yet: whoever asked has done nothing wrong, but holds most.
+    let large = connect(&mut sim, 60);
+    large.iter().for_each(|peer| peer.send("?"));
+    audited_rest(&mut sim, BUDGET);
+    let stats = sim.clients().stats();
+    assert!(stats.evictions > 0, "{stats:?}");
+    small.iter().for_each(|peer| peer.send_raw(&message[message.len() / 2..]));
+    sim.run_until_idle();
+    assert!(small.iter().all(|peer| peer.received_count() == 1), "somebody small had to go");
+}
+
+/// What is held with little more than the boxes themselves: the farewell would take as much as it frees.
+#[test]
+fn many_small_hoarders_do_not_all_have_to_go() {
+    let mut config = config();
+    config.limits.max_message = 4 << 10;
+    config.limits.max_unsent = 4 << 10;
+    config.limits.high_water = 1 << 10;
+    config.read_buffer = 1 << 10;
+    config.memory_budget = 1 << 20;
+    let mut sim = sim(config);
+    let mut hoarders = Vec::new();
+    while sim.clients().stats().evictions == 0 {
+        hoarders.extend(connect(&mut sim, 50));
+        hoarders.iter().skip(hoarders.len() - 50).for_each(|peer| peer.send_raw(&unfinished(500, 10)));
+        audited_rest(&mut sim, 1 << 20);
+        assert!(hoarders.len() < 10_000);
+    }
+    let gone = sim.clients().stats().evictions as usize;
+    assert!(gone < hoarders.len() / 3, "{gone} of {} had to go for an eighth of the memory", hoarders.len());
+}
+
+/// Silence counts from when we listen: a client that is not read cannot answer a ping.
+#[test]
+fn a_paused_client_is_not_silent() {
+    let mut config = config();
+    config.limits.ping_interval = Some(Duration::from_secs(2));
+    config.limits.idle_timeout = Some(Duration::from_secs(5));
+    let mut sim = sim(config);
+    let hoarders: Vec<Peer> = hoard(&mut sim, 13, MIB);
+    let late = connect(&mut sim, 3);
+    late.iter().for_each(|peer| peer.send(&vec![1; MIB]));
+    audited_rest(&mut sim, BUDGET);
+    for _ in 0..9 {
+        sim.run_for(Duration::from_secs(1));
+        hoarders.iter().for_each(|peer| peer.send_raw(&[0]));
+    }
+    let stats = sim.clients().stats();
+    assert!(stats.pauses > 0);
+    assert!(late.iter().all(Peer::is_open), "{:?}", stats.closed);
+}
