@@ -181,12 +181,13 @@ fn five_thousand_connections_three_times_leave_nothing() {
 mod stopped {
     use super::*;
     use crate::common::program::Program;
+    use std::net::SocketAddr;
     use std::process::{Child, Command, Stdio};
 
     /// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is sent to them.
-    fn stopped_client(addr: std::net::SocketAddr) -> Child {
+    fn stopped_client(addr: SocketAddr) -> Child {
         let script = format!(
-            "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; read -r line <&3",
+            "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; while read -r line <&3; do :; done",
             addr.ip(),
             addr.port()
         );
@@ -204,12 +205,23 @@ mod stopped {
         child
     }
 
-    fn metric(addr: std::net::SocketAddr, name: &str) -> f64 {
+    fn metrics(addr: SocketAddr) -> String {
         let mut wire = Wire::connect(addr);
         wire.send(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
-        let text = String::from_utf8(wire.response().body).expect("text");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
-        line.trim().parse().expect("a number")
+        String::from_utf8(wire.response().body).expect("text")
+    }
+
+    /// Waits until so many connections are open.
+    #[track_caller]
+    fn until_open(addr: SocketAddr, count: usize) {
+        let (deadline, wanted) = (Instant::now() + WAIT, format!("lariat_connections{{state=\"open\"}} {count}"));
+        loop {
+            let metrics = metrics(addr);
+            if metrics.lines().any(|line| line == wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no {wanted}:\n{metrics}");
+        }
     }
 
     /// A stopped process is a peer whose kernel answers: only what it does not take, or does not say, tells.
@@ -218,14 +230,7 @@ mod stopped {
         let mut program = Program::start(&["--listen", "127.0.0.1:0", "--memory-budget", "64MiB"]);
         let addr = program.ready();
         let mut children: Vec<Child> = (0..20).map(|_| stopped_client(addr)).collect();
-        let deadline = Instant::now() + WAIT;
-        while metric(addr, "lariat_connections{state=\"open\"}") < 20.0 {
-            assert!(
-                Instant::now() < deadline,
-                "they have not come: {}",
-                metric(addr, "lariat_connections{state=\"open\"}")
-            );
-        }
+        until_open(addr, 20);
         let mut good = Wire::open_at(addr, "/broadcast");
         let mut echo = Wire::open_at(addr, "/echo");
         for _ in 0..50 {
@@ -236,9 +241,7 @@ mod stopped {
             child.kill().expect("it is ours");
             child.wait().expect("it is ours");
         }
-        while metric(addr, "lariat_connections{state=\"open\"}") > 2.0 {
-            assert!(Instant::now() < deadline, "they have not gone");
-        }
+        until_open(addr, 2);
         echo.echo("and it goes on");
     }
 }
