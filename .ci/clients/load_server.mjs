@@ -15,6 +15,7 @@ server.on("connection", (socket) => {
   socket.on("error", () => {});
 });
 process.on("SIGTERM", () => {
-  // Not before the last connection has been seen to close.
-  server.close(() => console.log(JSON.stringify(counts)));
+  // Not before the last connection has been seen to close; its socket is closed earlier.
+  const finish = () => (server.clients.size > 0 ? setTimeout(finish, 5) : console.log(JSON.stringify(counts)));
+  server.close(finish);
 });

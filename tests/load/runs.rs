@@ -5,17 +5,31 @@ use crate::common::{self, WAIT, serve};
 use crate::{Counting, Run, Seen, command, echo, finished, load};
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 fn url(addr: SocketAddr) -> String {
     format!("ws://{addr}/")
 }
 
+/// What the server saw, once it has seen the last connection close: after the client, that is.
+fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
+    let began = Instant::now();
+    loop {
+        let seen = seen.lock().expect("nobody has panicked");
+        if seen.open == 0 {
+            return seen;
+        }
+        assert!(began.elapsed() < WAIT, "{} are still open", seen.open);
+        drop(seen);
+        std::thread::yield_now();
+    }
+}
+
 /// What was counted there is what is reported here.
 fn check(run: &Run, seen: &Arc<Mutex<Seen>>) {
     assert_eq!(run.errors(), [], "{}", run.stderr);
-    let seen = seen.lock().expect("nobody has panicked");
+    let seen = settled(seen);
     assert_eq!(run.count("connections opened"), seen.opened);
     assert_eq!(run.count("connections begun"), seen.opened);
     assert_eq!(run.count("connections most"), seen.most);
@@ -107,7 +121,7 @@ fn connections_that_come_and_go_are_all_accounted_for() {
         let (server, seen) = Counting::new(echo);
         let running = serve(server);
         let run = load(&url(running.addr), &format!("-c 10 --churn {churn} --hold 1s"));
-        let seen = seen.lock().expect("nobody has panicked");
+        let seen = settled(&seen);
         assert_eq!(run.errors(), [], "{}", run.stderr);
         assert_eq!((run.count("connections opened"), seen.normal), (seen.opened, seen.opened), "{churn}");
         let churned = run.count("connections churned");
@@ -188,7 +202,7 @@ fn a_signal_ends_it_early_with_a_full_report() {
         let run = finished(&child.wait_with_output().expect("it ends"));
         assert_eq!(run.report["ended"], "interrupted by a signal", "{processes} processes");
         assert_eq!(run.errors(), [], "{processes} processes");
-        let seen = seen.lock().expect("nobody has panicked");
+        let seen = settled(&seen);
         assert_eq!((run.count("connections opened"), run.count("messages sent")), (10, seen.messages));
         assert_eq!(run.count("messages right") + run.count("messages unanswered"), seen.messages);
     }

@@ -180,7 +180,7 @@ impl Driver {
 
     /// How much is still to come.
     pub(super) fn awaited(&self) -> usize {
-        self.pending.len() + self.publications.underway()
+        self.pending.len() + self.publications.underway() + self.underway as usize
     }
 
     /// Sending has ended, for this step of a search or for good.
