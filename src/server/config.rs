@@ -27,8 +27,10 @@ pub struct Config {
     pub deflate: Option<Deflate>,
     /// The most bytes that all clients together may hold: messages that have not arrived whole, what waits to be
     /// written, request heads, compression contexts, and the spare buffers of all. Near it, those who hold most are not
-    /// read any more; at it, upgrades get 503 and those who hold most are closed with 1013. Default 64 MiB. Nothing is
-    /// reserved. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the queue of
+    /// read any more; at it, upgrades get 503 and those who hold most are closed with 1013. Default 64 MiB, at least
+    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A message for everybody takes about 150 bytes for
+    /// each client until it is written, its own copy included if it is short: with more than 300,000 clients, the budget should be
+    /// larger. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the queue of
     /// [`Remote`](crate::Remote)s, and the kernel's own buffers.
     pub memory_budget: usize,
     /// A client that is not read because memory runs short is closed with 1013 when that has lasted so long. Default 10 s.

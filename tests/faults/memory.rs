@@ -105,6 +105,19 @@ fn a_message_for_everybody_is_shared_when_memory_runs_short() {
     assert!(peers.iter().all(|peer| peer.received_text() == [text.as_str()]));
 }
 
+/// Until it is written, the next turns have only so many writes.
+#[test]
+fn a_short_message_for_everybody_takes_less_than_200_bytes_each() {
+    const MEMBERS: usize = 10_000;
+    let mut sim = Simulation::new(1, Config::default(), Closures::<()>::new());
+    let _peers = connect(&mut sim, MEMBERS);
+    let floor = sim.footprint().held;
+    assert_eq!(sim.clients().broadcast("a short one, as most"), MEMBERS);
+    let each = (sim.footprint().held - floor) / MEMBERS;
+    println!("{each} bytes for each");
+    assert!(each < 200, "{each} bytes for each");
+}
+
 /// A message whose copy the application holds, its echo and the next one: all of it is foreseen.
 #[test]
 fn the_smallest_budget_is_enough_for_one_client_that_uses_its_limits() {

@@ -1,8 +1,7 @@
 //! `/metrics` in the text format of Prometheus, read by a parser that forgives nothing.
 
-use crate::common::{Wire, serve_made, text};
 use crate::kit::{connect, sim};
-use lariat::{Config, Router};
+use lariat::Config;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Labels = BTreeMap<String, String>;
@@ -170,6 +169,8 @@ fn metrics_are_in_the_format_and_say_what_has_happened() {
 #[cfg(feature = "site")]
 #[test]
 fn the_program_serves_them_with_what_the_process_takes() {
+    use crate::common::{Wire, serve_made, text};
+    use lariat::Router;
     use lariat::site::{Echo, Metrics};
     let server = serve_made(|| Router::new().route("/echo", Echo).route("/metrics", Metrics));
     let mut client = Wire::open_at(server.addr, "/echo");

@@ -189,6 +189,27 @@ fn at_the_budget_the_worst_go_newcomers_wait_and_it_ends_by_itself() {
     assert!(logged[0].starts_with("WARN ") && logged[0].contains("nearly the whole memory budget"), "{logged:#?}");
 }
 
+/// Each hoards too little to be paused, and none of them ever gives anything back.
+#[test]
+fn newcomers_do_not_wait_for_longer_than_a_pause() {
+    let mut sim = sim(config());
+    let mut hoarders = Vec::new();
+    while sim.clients().stats().evictions == 0 {
+        hoarders.extend(hoard(&mut sim, 10, 100 << 10));
+    }
+    assert_eq!(status(&response(&mut sim)), 503);
+    sim.run_for(Duration::from_millis(9_900));
+    assert_eq!(status(&response(&mut sim)), 503);
+    sim.run_for(Duration::from_millis(200));
+    assert_eq!(status(&response(&mut sim)), 101);
+    let left = hoarders.iter().filter(|peer| peer.is_open()).count();
+    assert!(left * 2 > hoarders.len(), "{left} of {} are left: too many had to go", hoarders.len());
+    // There is nothing to be done any more, so nothing is done.
+    let turns = sim.turns();
+    sim.run_for(Duration::from_secs(60));
+    assert!(sim.turns() - turns < 100, "{} turns for nothing", sim.turns() - turns);
+}
+
 /// Those who are in the midst of something small are not those who hold most.
 #[test]
 fn small_clients_survive_the_eviction_of_large_ones() {
