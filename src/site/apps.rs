@@ -6,6 +6,7 @@ use super::Options;
 use super::assets::{File, Reach, file};
 use super::chat::Chat;
 use super::console::Console;
+use super::editor::Editor;
 use super::index::Index;
 use crate::Router;
 
@@ -57,6 +58,15 @@ pub(super) const APPS: &[App] = &[
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
         route: |router, path, _| router.route(path, Chat::default()),
+    },
+    App {
+        path: "/editor",
+        title: "Editor",
+        sentence: "Write one text with others at the same time, even while you are offline.",
+        page: include_str!("pages/editor.html"),
+        files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Editor::default()),
     },
 ];
 

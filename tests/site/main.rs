@@ -5,4 +5,5 @@ mod common;
 
 mod chat;
 mod console;
+mod editor;
 mod pages;

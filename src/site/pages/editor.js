@@ -1,0 +1,394 @@
+// The editor's page: what replica.js knows, in a text field, and where the others are.
+
+import { $, count, element, setAttribute, setText } from "./page.js";
+import { difference, transformPlace } from "./operation.js";
+import { Replica, Undo } from "./replica.js";
+import { Socket } from "./socket.js";
+
+const SHOWN_PEOPLE = 100;
+/** So many carets are shown, those that moved last. */
+const SHOWN_CARETS = 32;
+/** A name is shown beside its caret for so long after it has moved. */
+const NAME_SHOWN_MS = 3000;
+const SELECT_EVERY_MS = 100;
+const HUES = ["--blue", "--green", "--violet", "--teal", "--amber", "--accent"];
+
+const field = $("text");
+const socket = new Socket();
+const tell = (what) => socket.send(JSON.stringify(what));
+
+let replica;
+let undo;
+let me = null;
+/** By number: { name, at: [anchor, head] in the text that is shown, or null, movedAt }. */
+let people = new Map();
+
+// ---- Coming in
+
+const documentOfUrl = () => {
+  try {
+    // As the server tidies it.
+    return [...decodeURIComponent(location.hash.slice(1)).trim().replace(/\s+/g, " ")].slice(0, 32).join("") || "notes";
+  } catch {
+    return "notes";
+  }
+};
+
+/** A number that nobody else chooses. */
+function newAuthor() {
+  const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+  return (high % 2 ** 20) * 2 ** 32 + low;
+}
+
+function enter(name) {
+  replica = new Replica(name, newAuthor(), tell);
+  replica.onChange = (operation) => {
+    undo.changed(operation);
+    put(operation);
+    moveOthers(operation);
+  };
+  replica.onAside = showAside;
+  undo = new Undo();
+  people = new Map();
+  field.value = "";
+  field.readOnly = true;
+  setText($("document-title"), name);
+  document.title = `${name} · Editor · Lariat`;
+  if (socket.isOpen) replica.join($("name").value);
+  render();
+}
+
+socket.onOpen = () => replica.join($("name").value);
+socket.onClose = () => {
+  replica.lost();
+  render();
+};
+socket.onMessage = (data) => {
+  if (isComposing) held.push(data);
+  else hear(data);
+};
+
+function hear(data) {
+  const told = JSON.parse(data);
+  const [[kind, what]] = typeof told === "string" ? [[told]] : Object.entries(told);
+  handlers[kind]?.(what);
+  render();
+}
+
+const handlers = {
+  welcome(told) {
+    me = told.you;
+    replica.welcome(told);
+    field.readOnly = false;
+    people = new Map();
+    for (const one of told.people) meet(one);
+  },
+  lost: () => replica.restore(),
+  edit(told) {
+    replica.confirm(told);
+    place(told.who, told.selection);
+  },
+  people({ came, left, moved }) {
+    for (const number of left) people.delete(number);
+    for (const one of came) meet(one);
+    for (const [number, selection] of moved) place(number, selection);
+  },
+  documents: renderDocuments,
+  refused: (told) => replica.refused(told),
+  full: (why) => setText($("problem"), why),
+};
+
+function meet([number, name, selection]) {
+  people.set(number, { name, at: selection && replica.shown(selection), movedAt: -Infinity });
+}
+
+function place(number, selection) {
+  const person = people.get(number);
+  if (!person || !selection) return;
+  person.at = replica.shown(selection);
+  person.movedAt = performance.now();
+}
+
+function moveOthers(operation) {
+  for (const person of people.values()) if (person.at) person.at = person.at.map((at) => transformPlace(operation, at));
+}
+
+// ---- The text field
+
+let isComposing = false;
+/** What has come while a character was being put together, which a change of the field would break off. */
+let held = [];
+
+field.addEventListener("compositionstart", () => { isComposing = true; });
+field.addEventListener("compositionend", () => {
+  isComposing = false;
+  changed();
+  const before = held;
+  held = [];
+  for (const data of before) hear(data);
+});
+field.addEventListener("input", () => { if (!isComposing) changed(); });
+
+/** The field has another text than it had. */
+function changed() {
+  // A text field can hold half a character, the server cannot.
+  if (field.value.isWellFormed?.() === false) field.value = field.value.toWellFormed();
+  const operation = difference(replica.text, field.value, field.selectionEnd);
+  if (field.value === replica.text) return;
+  undo.did(replica.text, operation, performance.now());
+  moveOthers(operation);
+  replica.edit(operation, selection());
+  render();
+}
+
+/** Changes the field as an operation says; what is selected stays selected. */
+function put(operation) {
+  if (operation.length > 50) {
+    const [start, end, direction] = [field.selectionStart, field.selectionEnd, field.selectionDirection];
+    field.value = replica.text;
+    field.setSelectionRange(transformPlace(operation, start), transformPlace(operation, end), direction);
+    return;
+  }
+  let at = 0;
+  for (const part of operation) {
+    if (typeof part === "string") {
+      field.setRangeText(part, at, at, "preserve");
+      at += part.length;
+    } else if (part > 0) at += part;
+    else field.setRangeText("", at, at - part, "preserve");
+  }
+}
+
+const selection = () => {
+  const ends = [field.selectionStart, field.selectionEnd];
+  return field.selectionDirection === "backward" ? ends.reverse() : ends;
+};
+
+let selecting = 0;
+
+function selected() {
+  if (selecting || document.activeElement !== field || field.readOnly) return;
+  selecting = setTimeout(() => {
+    selecting = 0;
+    if (!isComposing && field.value === replica.text) replica.select(selection());
+  }, SELECT_EVERY_MS);
+}
+document.addEventListener("selectionchange", selected);
+field.addEventListener("selectionchange", selected);
+field.addEventListener("focus", selected);
+
+// ---- Undo: the field's own would undo what others have written.
+
+function turn(which) {
+  const operation = isComposing || field.readOnly ? null : undo[which](replica.text);
+  if (!operation) return;
+  let at = 0;
+  for (const part of operation.slice(0, typeof operation.at(-1) === "number" && operation.at(-1) > 0 ? -1 : undefined)) {
+    at += typeof part === "string" ? part.length : Math.max(part, 0);
+  }
+  put(operation);
+  field.setSelectionRange(at, at);
+  moveOthers(operation);
+  replica.edit(operation, [at, at]);
+  render();
+}
+
+for (const which of ["undo", "redo"]) {
+  $(which).addEventListener("click", () => {
+    turn(which);
+    field.focus();
+  });
+}
+field.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+  const key = event.key.toLowerCase();
+  const which = key === "z" ? (event.shiftKey ? "redo" : "undo") : key === "y" ? "redo" : null;
+  if (!which) return;
+  event.preventDefault();
+  turn(which);
+});
+field.addEventListener("beforeinput", (event) => {
+  const which = { historyUndo: "undo", historyRedo: "redo" }[event.inputType];
+  if (!which) return;
+  event.preventDefault();
+  turn(which);
+});
+
+// ---- What is to be seen besides
+
+let rendering = 0;
+
+function render() {
+  rendering ||= requestAnimationFrame(() => {
+    rendering = 0;
+    renderState();
+    renderPeople();
+    renderMarks();
+  });
+}
+
+function renderState() {
+  const isAway = !socket.isOpen || field.readOnly;
+  const waiting = replica.waiting;
+  const state = isAway ? "away" : waiting ? "sending" : "there";
+  $("state").dataset.state = state;
+  setText($("state"), state === "there" ? "everybody has it" : state === "sending" ? "sending" : field.readOnly ? "not here yet" : waiting ? "away, with changes that wait" : "away");
+  setAttribute($("undo"), "aria-disabled", undo.canUndo ? null : "true");
+  setAttribute($("redo"), "aria-disabled", undo.canRedo ? null : "true");
+  const text = field.value;
+  const lines = text === "" ? 0 : text.split("\n").length;
+  setText($("counts"), `${count(lines)} ${lines === 1 ? "line" : "lines"}, ${count([...text].length)} characters`);
+}
+
+function renderPeople() {
+  const shown = [...people].filter(([number]) => number !== me).slice(0, SHOWN_PEOPLE);
+  const own = people.get(me);
+  const known = new Map([...$("people").children].map((item) => [item.dataset.person, item]));
+  const items = [...(own ? [[me, own]] : []), ...shown].map(([number, { name, at }]) => {
+    const item = known.get(String(number)) ?? personItem(number);
+    known.delete(String(number));
+    const [who, where] = item.firstChild.children;
+    setText(who, name);
+    setText(where, number === me ? "you" : at ? `line ${field.value.slice(0, at[1]).split("\n").length}` : "");
+    return item;
+  });
+  for (const gone of known.values()) gone.remove();
+  items.forEach((item, at) => {
+    if ($("people").children[at] !== item) $("people").insertBefore(item, $("people").children[at] ?? null);
+  });
+  setText($("people-count"), people.size ? count(people.size) : "");
+}
+
+/** For each of the others a button that leads to where it is. */
+function personItem(number) {
+  const inside = [element("span", { dir: "auto" }), element("span", { class: "soft tiny number" })];
+  const one = number === me ? element("span", { class: "one" }, ...inside) : element("button", { type: "button" }, ...inside);
+  if (number !== me) one.addEventListener("click", () => goTo(number));
+  const item = element("li", { "data-person": number }, one);
+  if (number !== me) item.style.setProperty("--hue", `var(${hueOf(number)})`);
+  return item;
+}
+
+function goTo(number) {
+  const person = people.get(number);
+  if (!person?.at) return;
+  person.movedAt = performance.now();
+  renderMarks();
+  const caret = $("marks").querySelector(`[data-person="${number}"]`);
+  if (caret) field.scrollTop = caret.offsetTop - field.clientHeight / 2;
+  field.focus();
+}
+
+const hueOf = (number) => HUES[number % HUES.length];
+
+let fading = 0;
+
+/** The same text again, unseen, with the selections and carets of the others between its letters. */
+function renderMarks() {
+  const now = performance.now();
+  const others = [...people].filter(([number, person]) => number !== me && person.at)
+    .sort(([, one], [, other]) => other.movedAt - one.movedAt).slice(0, SHOWN_CARETS);
+  const marks = $("marks");
+  marks.replaceChildren();
+  clearTimeout(fading);
+  if (others.length === 0) return;
+  const text = field.value;
+  const ends = new Set(others.flatMap(([, { at }]) => at));
+  const places = [...ends].sort((one, other) => one - other);
+  let from = 0;
+  for (const to of [...places, text.length]) {
+    const covering = others.find(([, { at }]) => Math.min(...at) <= from && to <= Math.max(...at) && from < to);
+    const stretch = text.slice(from, to);
+    if (covering) {
+      const mark = element("mark", {}, stretch);
+      mark.style.setProperty("--hue", `var(${hueOf(covering[0])})`);
+      marks.append(mark);
+    } else marks.append(stretch);
+    for (const [number, { name, at, movedAt }] of others) {
+      if (at[1] !== to || !ends.has(to)) continue;
+      const isRecent = now - movedAt < NAME_SHOWN_MS;
+      const caret = element("span", { class: isRecent ? "caret recent" : "caret", "data-name": name, "data-person": number });
+      caret.style.setProperty("--hue", `var(${hueOf(number)})`);
+      marks.append(caret);
+    }
+    ends.delete(to);
+    from = to;
+  }
+  // A line that is empty would not be there.
+  marks.append("\u200b");
+  marks.style.paddingRight = `calc(1rem + ${field.offsetWidth - field.clientWidth - 2}px)`;
+  for (const caret of marks.querySelectorAll(".recent")) caret.classList.toggle("at-end", caret.offsetLeft > marks.clientWidth / 2);
+  marks.scrollTop = field.scrollTop;
+  fading = setTimeout(render, NAME_SHOWN_MS);
+}
+
+field.addEventListener("scroll", () => { $("marks").scrollTop = field.scrollTop; }, { passive: true });
+new ResizeObserver(render).observe(field);
+
+/** A text that could not be merged, or not exactly: nothing is lost without a word. */
+function showAside(text, why) {
+  const area = element("pre", { class: "scroll", tabindex: "0" }, text);
+  const copy = element("button", { type: "button" }, "Select it");
+  const dismiss = element("button", { type: "button" }, "I do not need it");
+  const aside = element("div", {}, element("p", { class: "small" }, `${why} This is what you had:`), area, element("div", { class: "row" }, copy, dismiss));
+  copy.addEventListener("click", () => {
+    area.focus();
+    getSelection().selectAllChildren(area);
+  });
+  dismiss.addEventListener("click", () => {
+    aside.remove();
+    field.focus();
+  });
+  $("asides").append(aside);
+}
+
+// What is there stays, or whoever is on one of the links with the keyboard would lose it.
+function renderDocuments(documents) {
+  const known = new Map([...$("documents").children].map((item) => [item.dataset.document, item]));
+  const items = documents.map(([name, number]) => {
+    const item = known.get(name) ?? element("li", { "data-document": name },
+      element("a", { id: `in-${name}`, href: `#${encodeURIComponent(name)}` }, element("span", { dir: "auto" }, name), element("span", { class: "soft number" })));
+    setText(item.querySelector(".number"), count(number));
+    setAttribute(item.firstChild, "aria-current", name === replica.document ? "true" : null);
+    known.delete(name);
+    return item;
+  });
+  for (const gone of known.values()) gone.remove();
+  items.forEach((item, at) => {
+    if ($("documents").children[at] !== item) $("documents").insertBefore(item, $("documents").children[at] ?? null);
+  });
+}
+
+// ---- Names
+
+$("name").value = localStorage.getItem("lariat-name") ?? "Guest";
+$("name").addEventListener("input", () => { $("rename").hidden = false; });
+$("name-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("name").value = $("name").value.trim() || "Guest";
+  localStorage.setItem("lariat-name", $("name").value);
+  $("rename").hidden = true;
+  field.focus();
+  if (socket.isOpen) replica.join($("name").value);
+});
+
+$("document-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("document-name").value.trim();
+  if (name) location.hash = `#${encodeURIComponent(name)}`;
+  $("document-name").value = "";
+});
+addEventListener("hashchange", () => {
+  const name = documentOfUrl();
+  if (name === replica.document) return;
+  setText($("problem"), "");
+  if (replica.waiting === 0) {
+    enter(name);
+    return;
+  }
+  history.replaceState(null, "", `#${encodeURIComponent(replica.document)}`);
+  setText($("problem"), "You can go to another document when what you have written has arrived.");
+});
+addEventListener("beforeunload", (event) => { if (replica.waiting) event.preventDefault(); });
+
+enter(documentOfUrl());
