@@ -39,6 +39,8 @@
 //!
 //! # Reading order
 //!
+//! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop" in an afternoon.
+//!
 //! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`, `outbox`,
 //! `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps), `client` (the 64 bytes),
 //! `clients` (what an application can do), `timers`, `topics`, `remote`.
@@ -56,6 +58,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod protocol;
 mod server;
 

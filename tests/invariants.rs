@@ -234,6 +234,7 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
         }
         "cli" => forbid(&["mio", "socket2", "crate::protocol", "crate::server"], &[]),
         "main.rs" => forbid(&["lariat", "std"], &["lariat::cli", "std::process::ExitCode"]),
+        "guide" => wrong.extend(named.iter().map(|path| format!("{} names {path}", source.path))),
         "lib.rs" => {}
         room => wrong.push(format!("{room} is a room without rules")),
     }
@@ -391,6 +392,7 @@ fn a_forbidden_import_is_found_however_it_is_written() {
     assert_wrong("site/mod.rs", "use super::protocol::State;", "names crate::protocol::State");
     assert_wrong("cli/a.rs", "use mio::Poll;", "names mio::Poll");
     assert_wrong("main.rs", "fn main() { lariat::Server::bind(0); }", "names lariat::Server::bind");
+    assert_wrong("guide/mod.rs", "use crate::Clients;", "names crate::Clients");
     assert_wrong("attic/a.rs", "", "a room without rules");
 }
 

@@ -1,0 +1,75 @@
+//! Does the guide point at what is there? Its examples are doctests; here is what they cannot see: the files it names,
+//! and that no chapter is left out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The chapters by their names, in order.
+fn chapters() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(root().join("src/guide")).expect("the guide");
+    let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let is_chapter = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    let name = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
+    paths.into_iter().filter(is_chapter).map(|path| (name(&path), read(&path))).collect()
+}
+
+/// All of `text` that stands between `start` and the next `end`.
+fn between<'t>(text: &'t str, start: &str, end: char) -> Vec<&'t str> {
+    let parts = text.split(start).skip(1);
+    parts.map(|part| part.split(end).next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn every_file_that_is_named_is_there() {
+    let mut named = 0;
+    for (chapter, text) in chapters() {
+        for folder in ["src/", "tests/", "examples/", "benches/"] {
+            for path in between(&text, &format!("`{folder}"), '`') {
+                assert!(root().join(folder).join(path).exists(), "{chapter} names {folder}{path}");
+                named += 1;
+            }
+        }
+        // Where rustdoc puts the sources.
+        for page in between(&text, "(../../../src/lariat/", ')') {
+            let source = page.strip_suffix(".html").expect("a page");
+            assert!(root().join("src").join(source).exists(), "{chapter} links to {page}");
+            assert!(text.contains(&format!("[`src/{source}`](../../../src/lariat/{page})")), "{chapter}: {page}");
+        }
+    }
+    assert!(named > 40, "only {named} files are named");
+}
+
+#[test]
+fn every_chapter_is_listed_and_leads_to_the_next() {
+    let (index, chapters) = (read(&root().join("src/guide/mod.rs")), chapters());
+    assert_eq!(between(&index, "include_str!(\"", '"').len(), chapters.len());
+    for (at, (name, text)) in chapters.iter().enumerate() {
+        assert!(index.contains(&format!("//! | {} | [", at + 1)), "{name} is not in the table");
+        assert!(index.contains(&format!("]({name}) |")), "{name} is not in the table");
+        assert!(index.contains(&format!("#[doc = include_str!(\"{name}.md\")]\npub mod {name} {{}}")), "{name}");
+        if let Some((next, _)) = chapters.get(at + 1) {
+            assert!(text.contains(&format!("(crate::guide::{next})")), "{name} does not lead to {next}");
+        }
+        for part in ["# Where it is done", "# Where to see it", "# Exercises"] {
+            assert!(text.contains(part) || name.starts_with("ch01"), "{name} has no {part:?}");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_a_test_or_no_rust() {
+    for (chapter, text) in chapters() {
+        let fences: Vec<&str> = text.lines().filter(|line| line.starts_with("```")).collect();
+        for fence in fences.chunks(2) {
+            assert!(matches!(fence, ["```" | "```text" | "```toml", "```"]), "{chapter}: {fence:?}");
+        }
+    }
+}
