@@ -10,6 +10,7 @@ or descriptors are not what they were when all have gone.
 """
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import random
@@ -338,6 +339,8 @@ async def again(kind, port, end, wrongs, counts):
 def hostile(port, end, kinds, results):
     """A process of all the others. It is the server that is to be measured, so they leave it the processor."""
     os.nice(10)
+    # It warns of connections that the server has ended.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     wrongs, counts = [], {}
 
     async def run():

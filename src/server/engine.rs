@@ -116,13 +116,11 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn ready(&mut self, readiness: Readiness) {
         let index = readiness.client;
         let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if readiness.read_closed {
-            client.flags.set(Flags::READ_CLOSED);
-            self.clients.resume_closed(index);
-        }
-        let client = &mut self.clients.slab[index];
         if readiness.writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
             self.clients.queue_write(index);
+        }
+        if readiness.read_closed {
+            self.clients.note_read_closed(index);
         }
         if readiness.readable || readiness.read_closed {
             self.clients.queue_read(index);

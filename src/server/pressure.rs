@@ -132,7 +132,8 @@ impl<D> Clients<D> {
     }
 
     /// A client has hung up, or its connection is broken: if it was paused, it goes on, to its end.
-    pub(crate) fn resume_closed(&mut self, index: usize) {
+    pub(crate) fn note_read_closed(&mut self, index: usize) {
+        self.slab[index].flags.set(Flags::READ_CLOSED);
         if self.slab[index].flags.has(Flags::PAUSED) {
             self.resume_reading(index);
         }

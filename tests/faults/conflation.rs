@@ -282,13 +282,16 @@ fn what_waits_apart_counts_when_the_worst_have_to_go() {
     config.limits.message_timeout = None;
     let mut sim = ticker(SlowConsumer::Close, config);
     let behind = connect(&mut sim, 6);
-    let small = connect(&mut sim, 100);
+    let small = connect(&mut sim, 30);
     behind.iter().for_each(Peer::stop_reading);
+    let mut narrow = lariat::sim::Faults::none();
+    narrow.window = 4 << 10;
+    sim.set_faults(narrow);
     for id in sim.handler().clients.clone().into_iter().take(6) {
-        (0..5).for_each(|_| sim.clients().send(id, &vec![7; 60_000]).expect("there is room"));
+        sim.clients().send(id, &vec![7; 5_000]).expect("there is room");
     }
     sim.run_until_idle();
-    small.iter().for_each(|peer| peer.send_raw(&crate::kit::unfinished(20_000, 10_000)));
+    small.iter().for_each(|peer| peer.send_raw(&crate::kit::unfinished(200_000, 100_000)));
     sim.run_until_idle();
     let ids = sim.handler().clients.clone();
     for key in 0..60_u64 {
@@ -299,5 +302,5 @@ fn what_waits_apart_counts_when_the_worst_have_to_go() {
     }
     let stats = sim.clients().stats();
     assert!(stats.evictions > 0, "{stats:?}");
-    assert!(small.iter().all(Peer::is_open), "those who hold 10 kB had to go for those who hold 3 MB");
+    assert!(small.iter().all(Peer::is_open), "those who hold 100 kB had to go for those who hold 3 MB");
 }
