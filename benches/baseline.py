@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Instructions and heap allocations per message in memory, compared with those that are kept.
+
+    python3 benches/baseline.py [--renew]
+
+Each case of `benches/protocol.rs` runs twice under callgrind, with few and with many turns; the difference of the counts,
+divided by the difference of messages, is what one message costs, whatever else the machine does. Allocations are counted by the
+bench itself. A case that takes
+over 3 % more instructions than `benches/baseline.tsv` says, or allocates more, fails; so does one that takes over 3 % less, so that what
+is kept stays true: `--renew` writes what was counted. Another compiler or C library can change the counts: the table says with which
+it was made. Needs valgrind.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TABLE = os.path.join(ROOT, "benches", "baseline.tsv")
+TOLERANCE = 0.03
+# The sockets' part of a turn is not the same each time.
+LOOP_TOLERANCE = 0.06
+FEW, MANY = 20, 120
+
+
+def build():
+    """The bench's program."""
+    command = ["cargo", "bench", "--bench", "protocol", "--no-run", "--message-format=json", "--quiet"]
+    lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    found = [json.loads(line) for line in lines if '"executable"' in line]
+    return [line["executable"] for line in found if line.get("target", {}).get("name") == "protocol"][-1]
+
+
+def count(program, case, turns):
+    """Instructions, and allocations per message."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, case, str(turns)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{case}: {done.stderr}")
+    return int(re.search(r"Collected : (\d+)", done.stderr).group(1)), float(done.stdout)
+
+
+def measure(program):
+    listed = subprocess.run([program, "--list"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for line in listed.splitlines():
+        case, messages = line.split("\t")
+        (few, _), (many, allocations) = (count(program, case, turns) for turns in (FEW, MANY))
+        yield case, (many - few) / ((MANY - FEW) * int(messages)), allocations
+
+
+def tools():
+    commands = (["rustc", "--version"], ["ldd", "--version"])
+    first = [subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.splitlines()[:1] for command in commands]
+    return "; ".join(line for lines in first for line in lines)
+
+
+def kept():
+    with open(TABLE) as file:
+        head, *lines = file.read().splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("case\t")]
+    return head.lstrip("# "), {case: (float(instructions), float(allocations)) for case, instructions, allocations in rows}
+
+
+def verdict(case, instructions, allocations, known):
+    if case not in known:
+        return "is not in the table"
+    tolerance = LOOP_TOLERANCE if case.startswith("loop-") else TOLERANCE
+    change = instructions / known[case][0] - 1
+    if abs(change) > tolerance:
+        return f"{change:+.1%} instructions, where {tolerance:.0%} are allowed"
+    return "allocates more" if allocations > known[case][1] + 0.005 else ""
+
+
+def main():
+    if not shutil.which("valgrind"):
+        sys.exit("needs valgrind")
+    program = build()
+    renews = "--renew" in sys.argv[1:]
+    made_with, known = ("", {}) if renews else kept()
+    lines, failures = [], []
+    print(f"{'case':32} {'instructions':>13} {'kept':>13} {'allocations':>12}")
+    for case, instructions, allocations in measure(program):
+        lines.append(f"{case}\t{instructions:.1f}\t{allocations:.2f}")
+        wrong = "" if renews else verdict(case, instructions, allocations, known)
+        before = known.get(case, (float("nan"), 0))[0]
+        print(f"{case:32} {instructions:13,.1f} {before:13,.1f} {allocations:12.2f}  {wrong}")
+        failures += [case] if wrong else []
+    if renews:
+        with open(TABLE, "w") as file:
+            file.write("\n".join([f"# {tools()}", "case\tinstructions\tallocations", *lines]) + "\n")
+    elif failures:
+        now = tools()
+        differs = "" if now == made_with else f" It was made with {made_with}; this is {now}."
+        sys.exit(f"not as in benches/baseline.tsv: {', '.join(failures)}.{differs} If it is meant: python3 benches/baseline.py --renew")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What compare.py and instructions.py are made of."""

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Lariat beside other WebSocket servers: what a message, a handshake and a connection cost, in one run.
+
+    python3 benches/compare.py [--rounds N] [--scenarios echo,text] [--peer NAME='command {port}'] [--out DIR]
+
+Builds Lariat and its peers (benches/peers; uWebSockets too where there is a C++20 compiler) and starts all of them at once,
+one thread each, on one core; `lariat load` drives them from another, one after the other, round by round, and the next round
+begins with another server. Ratios are taken within a round, medians over rounds: a machine that is busy for a while is busy for
+all. CPU time is that of the server's process, the kernel's part included, by the scheduler's account in
+/proc/PID/task/*/schedstat, in nanoseconds, from when the last connection is open until the last answer is there. Latencies
+are from the intended time of sending, at a fixed rate. Memory is private dirty pages of a server that has just been
+started, before and with all connections. System calls are counted by strace, allocations and instructions in user space by
+valgrind's dhat, in runs of their own, in lock-step, where those tools are installed. The floor is an echo server without
+a protocol: epoll_wait, read, write (benches/peers/src/bin/floor.rs).
+
+A peer is any command that serves WebSockets on 127.0.0.1:{port}: each message on /echo comes back, each message on
+/broadcast goes to all who are there. What a server cannot do is left out with a dash. Needs Linux and Rust; the standard
+library of Python 3.9 does for the rest.
+"""
+import argparse
+import json
+import os
+import sys
+
+from beside import chart, counts, loads, report
+from beside.scenarios import SCENARIOS
+from beside.servers import PROGRAMS, ROOT, build, find_abilities, peer
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", action="append", default=[], type=peer, metavar="NAME='command {port}'", help="another server")
+    keys = [scenario.key for scenario in SCENARIOS]
+    parser.add_argument("--scenarios", default=",".join(keys), help=f"some of {','.join(keys)}")
+    parser.add_argument("--servers", default=",".join(PROGRAMS), help="some of the peers that are built")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--hold", type=float, default=1, help="lengthens each load by this factor")
+    parser.add_argument("--no-counts", action="store_true", help="without strace and valgrind")
+    parser.add_argument("--no-memory", action="store_true", help="without the 19,000 connections")
+    parser.add_argument("--out", default=os.path.join(ROOT, "benches", "results"), help="folder for README.md, chart.svg, results.json")
+    parser.add_argument("--base", default=report.BASE, help="the server that the others are divided by")
+    chosen = parser.parse_args()
+    chosen.scenarios = [scenario for scenario in SCENARIOS if scenario.key in chosen.scenarios.split(",")]
+    chosen.servers = [name for name in PROGRAMS if name in chosen.servers.split(",")]
+    return chosen
+
+
+def page(times, calls, blocks, chosen, names, connections):
+    """The tables, with what one must know to read them."""
+    typical, worst = report.spread(times, chosen.scenarios, names, chosen.base)
+    parts = [
+        "# Lariat beside other servers",
+        f"`python3 benches/compare.py` on {report.machine()}: {chosen.rounds} rounds, everything interleaved in one run. "
+        f"In single rounds a ratio was {typical:.0f} % from its median (the worst one {worst:.0f} %).",
+        "![CPU time of the server per message](chart.svg)",
+        report.costs(times, chosen.scenarios, names, chosen.base),
+    ]
+    if times.memory:
+        parts.append(report.memory(times, names, connections))
+    parts += [report.speeds(times, chosen.scenarios, names), report.latencies(times, chosen.scenarios, names)]
+    if calls:
+        parts.append(report.system_calls(calls, chosen.scenarios, names))
+        for key, digits, title in (("allocations", 2, "heap allocations per message"), ("instructions", 0, "instructions in user space per message")):
+            parts.append(report.heap(blocks, chosen.scenarios, names, key, digits, title))
+    return "\n\n".join(parts) + "\n"
+
+
+def write(folder, name, content):
+    with open(os.path.join(folder, name), "w") as file:
+        file.write(content)
+
+
+def main():
+    chosen = arguments()
+    loads.raise_limit()
+    servers = build(chosen.servers) + chosen.peer
+    for server in servers:
+        server.abilities = frozenset(find_abilities(server))
+        print(f"{server.name}: {', '.join(sorted(server.abilities)) or 'does not answer'}", file=sys.stderr)
+    names = [server.name for server in servers]
+    times = loads.measure(servers, chosen.scenarios, chosen.rounds, chosen.hold)
+    connections = 0 if chosen.no_memory else loads.memory(times, servers)
+    calls, blocks, failures = ({}, {}, []) if chosen.no_counts else counts.count(servers, chosen.scenarios)
+    os.makedirs(chosen.out, exist_ok=True)
+    values = dict(machine=report.machine(), cpu_ns=times.cpu, per_second=times.speed, latency=times.latency)
+    values.update(memory=times.memory, system_calls=calls, heap=blocks, rounds=chosen.rounds)
+    write(chosen.out, "results.json", json.dumps(values, indent=1) + "\n")
+    text = page(times, calls, blocks, chosen, names, connections)
+    write(chosen.out, "README.md", text)
+    write(chosen.out, "chart.svg", chart.chart(times, chosen.scenarios, names, chosen.base))
+    print(text)
+    for failure in times.failures + failures:
+        print(f"left out: {failure}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
