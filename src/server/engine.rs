@@ -197,10 +197,11 @@ impl<H: Handler> Engine<H> {
         let may_read = match client.connection.state() {
             State::Closed => return false,
             State::Deciding => false,
-            State::Open | State::Closing => {
+            State::Open => {
                 let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
                 !waits && !self.clients.must_pause(index)
             }
+            State::Closing => !client.is_above(self.clients.shared.limits.high_water),
             State::Handshaking => !client.flags.has(Flags::WAITS) && !self.clients.must_pause(index),
             State::Draining | State::Flushing => true,
         };

@@ -25,7 +25,7 @@ const LEAST_READ: usize = 1 << 10;
 #[derive(Debug)]
 pub(crate) struct Pressure {
     timeout: Duration,
-    /// Those who are not read, by their place, and since when.
+    /// Those who are not read, by their place, and since when; some of them are about to end.
     paused: BTreeMap<u32, Tick>,
     /// Bytes that were free when it was last asked who of them may go on.
     free: usize,
@@ -114,12 +114,16 @@ impl<D> Clients<D> {
         self.slab[index].connection.holds() + self.waits_apart(index)
     }
 
+    /// Contexts do not count: they do not grow with what is read.
     fn holds_too_much(&self, index: usize) -> bool {
-        self.holds(index) > self.shared.free_budget()
+        self.holds(index) - self.slab[index].connection.context_bytes() > self.shared.free_budget()
     }
 
     /// When a client has been paused for too long.
     pub(crate) fn paused_until(&self, index: usize) -> Option<Tick> {
+        if !self.slab[index].flags.has(Flags::PAUSED) {
+            return None;
+        }
         let since = self.pressure.paused.get(&(index as u32))?;
         Some(since.after(self.pressure.timeout))
     }

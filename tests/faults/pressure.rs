@@ -6,7 +6,7 @@ use crate::kit::{
     turns_to_echo, unfinished,
 };
 use lariat::sim::{Peer, Simulation};
-use lariat::{Clients, CloseReason, Closures, Config, Message, Timeout};
+use lariat::{Clients, CloseCode, CloseReason, Closures, Config, Message, Timeout};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -111,6 +111,25 @@ fn until_paused(sim: &mut Simulation<Echo>, client: &Peer) -> Vec<Peer> {
         }
         hoarders.extend(hoard(sim, 1, 100 << 10));
     }
+}
+
+/// The peer's Close does not wait for memory.
+#[test]
+fn a_paused_client_can_be_closed() {
+    let mut sim = sim(config());
+    let _hoarders = hoard(&mut sim, 12, MIB);
+    let late = connect(&mut sim, 1).remove(0);
+    late.send_raw(&unfinished(MIB, 900 << 10));
+    audited_rest(&mut sim, BUDGET);
+    let _more = until_paused(&mut sim, &late);
+    let id = sim.clients().iter().nth(12).expect("it is open");
+    sim.clients().close(id, CloseCode::Normal, "").expect("it is open");
+    sim.run_for(Duration::from_millis(10));
+    // The end of its message, which nobody wants any more.
+    late.send_raw(&vec![0; 130 << 10]);
+    sim.run_for(Duration::from_millis(10));
+    let reason = sim.handler().closed.first().expect("it is closed");
+    assert!(!matches!(reason, CloseReason::Timeout(_)), "{reason}");
 }
 
 /// Whoever hangs up while it is not read gives its memory back at once.

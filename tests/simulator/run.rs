@@ -134,6 +134,9 @@ fn config(random: &mut StdRng) -> Config {
     config.rates.bytes_per_second = random.random_bool(0.15).then_some(2 << 10);
     config.rates.excess = if random.random_bool(0.7) { Excess::Delay } else { Excess::Close };
     if random.random_bool(0.3) {
+        config.limits.max_message = 32 << 10;
+        config.limits.max_unsent = 8 << 10;
+        config.limits.high_water = config.limits.high_water.min(8 << 10);
         config.memory_budget = config.least_memory_budget() + random.random_range(0..8_usize << 10);
         config.pause_timeout = Duration::from_millis(random.random_range(100..4_000));
     }
@@ -176,7 +179,7 @@ impl Run {
     fn act(&mut self) {
         for _ in 0..self.random.random_range(10..120) {
             match self.random.random_range(0..10) {
-                0 | 1 if self.actors.len() < 12 => self.connect(),
+                0 | 1 if self.actors.len() < if self.is_short() { 40 } else { 12 } => self.connect(),
                 2..=6 => self.act_as_peer(),
                 7 => self.sim.run_until_idle(),
                 8 => {
@@ -207,14 +210,18 @@ impl Run {
     }
 
     fn connect(&mut self) {
+        let hostile = if self.is_short() { 3 } else { 1 };
         let (peer, is_hostile) = match self.random.random_range(0..6) {
-            0 => (self.sim.connect_raw(), true),
-            1 | 2 if self.config.max_connections_per_address.is_some() => {
+            kind if kind < hostile => (self.sim.connect_raw(), true),
+            3 | 4 if self.config.max_connections_per_address.is_some() => {
                 let host = self.random.random_range(1..4);
                 (self.sim.connect_from([198, 51, 100, host].into(), "/"), false)
             }
             _ => (self.sim.connect("/"), false),
         };
+        if is_hostile && self.is_short() {
+            peer.send_raw(&hoard(&mut self.random));
+        }
         self.add(peer, false, is_hostile);
         if !is_hostile && self.random.random_bool(0.2) {
             // It is so sure to be let in that it does not wait.
@@ -475,13 +482,21 @@ fn frame(number: u32) -> Vec<u8> {
     [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
+/// A request, and most of a message.
+fn hoard(random: &mut StdRng) -> Vec<u8> {
+    let most = vec![b'x'; random.random_range(4_000..31_000)];
+    [REQUEST.as_bytes(), &[0x82, 0xfe, 0x79, 0x18, 0, 0, 0, 0], &most].concat()
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
+
 /// Something that a server must be able to bear.
 fn rubbish(random: &mut StdRng) -> Vec<u8> {
-    let head = "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
-    match random.random_range(0..8) {
-        0 => head.as_bytes()[..random.random_range(0..head.len())].to_vec(),
-        1 | 2 => head.as_bytes().to_vec(),
+    match random.random_range(0..10) {
+        8 | 9 => hoard(random),
+        0 => REQUEST.as_bytes()[..random.random_range(0..REQUEST.len())].to_vec(),
+        1 | 2 => REQUEST.as_bytes().to_vec(),
         3 => b"GET / HTTP/1.1\r\nHost: here\r\n\r\n".to_vec(),
         // A frame that is announced and does not come.
         4 => vec![0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4],
