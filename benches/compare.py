@@ -91,6 +91,8 @@ def main():
     print(text)
     for failure in times.failures + failures:
         print(f"left out: {failure}", file=sys.stderr)
+    if any(failure.startswith(servers[0].name) for failure in times.failures + failures):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
