@@ -22,7 +22,9 @@ def median(values):
 def number(value, digits=2):
     if value is None:
         return "-"
-    return f"{value:,.{digits}f}" if value < 1000 else f"{value:,.0f}"
+    # Without the sign of a zero.
+    value = round(value, digits if abs(value) < 1000 else 0) + 0.0
+    return f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def table(head, rows):
@@ -84,7 +86,7 @@ def latencies(times, scenarios, names):
             summary = next(iter(by_name.get(name) or []), None)
             cells.append(" / ".join(number(summary[f"{which}_us"], 0) for which in ("p50", "p99", "p99.9")) if summary else "-")
         rated = scenario.rated[scenario.rated.index("-m" if "-m" in scenario.rated else "--rate") + 1]
-        rows.append([f"{scenario.title}, at {int(rated):,}/s", *cells])
+        rows.append([f"{scenario.rated_title or scenario.title}, at {int(rated):,}/s", *cells])
     return table(["p50 / p99 / p99.9 in microseconds", *names], rows)
 
 

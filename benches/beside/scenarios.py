@@ -33,6 +33,8 @@ class Scenario:
     hold: float = 1.0
     # The counted run: what wire.py does, with so many connections, a payload, its opcode, a depth, and rounds (few, many).
     counted: dict = field(default_factory=dict)
+    # What the latencies are of, if it is not the title.
+    rated_title: str = ""
     # What is sent, if it is not made by the driver.
     message: bytes = b""
 
@@ -57,7 +59,7 @@ SCENARIOS = [
     Scenario(
         "pipelined", "the same, pipelined 32 deep", "message",
         [*ECHO, "-c", "64", "--depth", "32"], [*ECHO, "-c", "64", "-m", "100000"],
-        counted=counted(16, b"a" * 20, (30, 120), depth=32),
+        rated_title="echo 20 B, 64 connections", counted=counted(16, b"a" * 20, (30, 120), depth=32),
     ),
     Scenario(
         "binary", "echo 16 KiB binary, 64 connections", "message",
@@ -76,6 +78,7 @@ SCENARIOS = [
     Scenario(
         "publish", "publish 64 B to 5,000, per delivery", "delivery",
         ["--subscribe", "-c", "5001", "--size", "64"], ["--subscribe", "-c", "5001", "--size", "64", "-m", "4"],
+        rated_title="publish 64 B to 5,000, until the last has it",
         counted=counted(101, b"a" * 64, (10, 40), kind="publish"), **PUBLISH,
     ),
     Scenario(
