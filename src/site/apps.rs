@@ -7,6 +7,7 @@ use super::assets::{File, Reach, file};
 use super::chat::Chat;
 use super::console::Console;
 use super::index::Index;
+use super::ticker::Ticker;
 use crate::Router;
 
 /// A page, and the handler at the same path that takes its sockets.
@@ -57,6 +58,15 @@ pub(super) const APPS: &[App] = &[
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
         route: |router, path, _| router.route(path, Chat::default()),
+    },
+    App {
+        path: "/ticker",
+        title: "Ticker",
+        sentence: "Prices as they come, for those who keep up and those who do not; and what it costs to ask for them instead.",
+        page: include_str!("pages/ticker.html"),
+        files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest"),
     },
 ];
 

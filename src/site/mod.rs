@@ -23,6 +23,7 @@ mod index;
 mod metrics;
 mod origin;
 mod shell;
+mod ticker;
 
 pub use broadcast::Broadcast;
 pub use chat::Chat;
@@ -33,6 +34,7 @@ pub use index::Index;
 pub use metrics::Metrics;
 pub use origin::{Origin, OriginError, Origins};
 pub use shell::Site;
+pub use ticker::Ticker;
 
 /// What can be chosen.
 #[derive(Clone, Debug, Default)]

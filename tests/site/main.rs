@@ -6,3 +6,4 @@ mod common;
 mod chat;
 mod console;
 mod pages;
+mod ticker;
