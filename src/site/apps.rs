@@ -8,6 +8,7 @@ use super::chat::Chat;
 use super::console::Console;
 use super::index::Index;
 use super::ticker::Ticker;
+use super::watch::Loop;
 use crate::Router;
 
 /// A page, and the handler at the same path that takes its sockets.
@@ -67,6 +68,15 @@ pub(super) const APPS: &[App] = &[
         files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
         reach: Reach::Here,
         route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest"),
+    },
+    App {
+        path: "/loop",
+        title: "Loop",
+        sentence: "Watch the event loop that serves you: every connection, every phase of a turn; slow it down, or go step by step.",
+        page: include_str!("pages/loop.html"),
+        files: &[file!("loop.js"), file!("grid.js"), file!("loop.css")],
+        reach: Reach::Here,
+        route: |router, path, options| router.route(path, Loop::new(options.teach)),
     },
 ];
 

@@ -187,13 +187,13 @@ fn the_index_counts_a_thousand_who_come_and_go() {
     let watcher = sim.connect("/");
     sim.run_until_idle();
     let counts = |watcher: &Peer| watcher.received_text().last().cloned().unwrap_or_default();
-    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":0,"/console":0,"/echo":0,"/ticker":0}"#);
+    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":0,"/console":0,"/echo":0,"/loop":0,"/ticker":0}"#);
     let mut peers: Vec<Peer> = (0..1_000).map(|number| sim.connect(["/echo", "/chat"][number % 2])).collect();
     sim.run_for(SECOND);
-    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":500,"/console":0,"/echo":500,"/ticker":0}"#);
+    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":500,"/console":0,"/echo":500,"/loop":0,"/ticker":0}"#);
     peers.truncate(1);
     sim.run_for(SECOND);
-    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":0,"/console":0,"/echo":1,"/ticker":0}"#);
+    assert_eq!(counts(&watcher), r#"{"/broadcast":0,"/chat":0,"/console":0,"/echo":1,"/loop":0,"/ticker":0}"#);
     sim.run_for(10 * SECOND);
     assert_eq!(counts(&watcher), "", "what has not changed is not told");
     // When nobody watches any more, nothing ticks.

@@ -7,3 +7,4 @@ mod chat;
 mod console;
 mod pages;
 mod ticker;
+mod watch;
