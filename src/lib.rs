@@ -73,14 +73,14 @@ pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
     Answer, CloseReason, Deflate, Flow, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
-    Rejection, Request, SendError, Side, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 pub use server::sim;
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Rates, Remote,
-    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    EventLoop, Excess, ForwardedHeader, Glance, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Pace, Phase,
+    Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId, Turn, Turns, Waiting,
 };
 pub use tungstenite::Message as OwnedMessage;
 pub use tungstenite::protocol::CloseFrame;

@@ -55,6 +55,9 @@ pub(super) struct Options {
     /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<site::Origin>,
+    /// Let the page /loop, opened on this host, slow the event loop down, hold it, and read what others say: for teaching
+    #[arg(long)]
+    teach: bool,
 }
 
 /// Beyond the largest message, what may wait for a client that reads slowly.
@@ -112,6 +115,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     announce(&server.local_addrs());
     let mut site_options = site::Options::default();
     site_options.allowed_origins.clone_from(&options.allow_origin);
+    site_options.teach = options.teach;
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {

@@ -64,6 +64,18 @@ impl Epoch {
         Epoch(start)
     }
 
+    /// Ticks count from so much later: time has stood still.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Epoch {
+        Epoch(self.0 + by)
+    }
+
+    /// Ticks count from so much sooner: time has passed after all.
+    #[must_use]
+    pub fn sooner(self, by: Duration) -> Epoch {
+        Epoch(self.0 - by)
+    }
+
     /// The tick at `now`: whole milliseconds that have passed.
     pub fn tick(self, now: Instant) -> Tick {
         Tick(whole_millis(now.saturating_duration_since(self.0)))

@@ -30,6 +30,11 @@ pub struct ClientId {
 }
 
 impl ClientId {
+    /// Its place in the slab, from 0 on. Another client has it when this one is gone.
+    pub const fn slot(self) -> usize {
+        self.index as usize
+    }
+
     /// The id as a number, for tokens and foreign code.
     pub const fn to_u64(self) -> u64 {
         (self.index as u64) << 32 | self.generation.get() as u64
@@ -141,6 +146,8 @@ impl Flags {
     pub(crate) const LATEST: Flags = Flags(1 << 13);
     /// The kernel takes no more, or something waits apart.
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::LATEST.0);
+    /// In some queue of the loop.
+    pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
     /// Not read for either reason.
     pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
     /// Perhaps not to be read.

@@ -218,7 +218,10 @@ impl<H: Handler> Engine<H> {
         let client = &mut self.clients.slab[index];
         match outcome.map_err(|error| error.kind()) {
             Ok(_) => client.connection.receive_eof(shared, now),
-            Err(io::ErrorKind::WouldBlock) => client.flags.clear(Flags::READ_CLOSED),
+            Err(io::ErrorKind::WouldBlock) => {
+                client.flags.clear(Flags::READ_CLOSED);
+                self.clients.tally.would_block += 1;
+            }
             Err(io::ErrorKind::Interrupted) => self.clients.queue_read(index),
             Err(kind) => self.broke(index, kind),
         }
@@ -378,6 +381,7 @@ impl<H: Handler> Engine<H> {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
+                    self.clients.tally.deadlines += 1;
                     let client = &mut self.clients.slab[index];
                     if client.flags.has(Flags::WAITS) {
                         client.connection.excuse_silence(self.clients.now);
@@ -389,6 +393,7 @@ impl<H: Handler> Engine<H> {
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
+                    clients.tally.timers += 1;
                     clients.route = route;
                     if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
                         log::error!("the handler panicked in on_timer");
@@ -455,6 +460,7 @@ impl<H: Handler> Engine<H> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
+                        self.clients.tally.would_block += 1;
                         client.flags.set(Flags::BLOCKED);
                         client.connection.sent(shared, now, 0);
                     }

@@ -8,6 +8,8 @@
 //!
 //! What is ready, and what time it is, says the [`poller`](super::poller): this is the only file that asks.
 
+mod watched;
+
 use super::clients::Clients;
 use super::config::Config;
 use super::connect::Resolver;
@@ -20,6 +22,7 @@ use super::shutdown::Outcome;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::{Signalled, Signals};
 use super::stats::Stats;
+use super::watch::Phase;
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Tick};
 use std::io;
@@ -45,6 +48,14 @@ pub struct EventLoop<H: Handler> {
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
     outcome: Option<Outcome>,
+}
+
+/// Who has something to say before a turn begins.
+#[derive(Clone, Copy, Debug, Default)]
+struct Woken {
+    by_remote: bool,
+    #[cfg(all(unix, feature = "signals"))]
+    by_signal: bool,
 }
 
 /// The parts of a loop that exist before its handler does.
@@ -99,10 +110,10 @@ impl<H: Handler> EventLoop<H> {
     pub fn run(&mut self) -> io::Result<Outcome> {
         let mut now = self.poller.now();
         loop {
-            now = self.turn_from(now, None)?;
             if let Some(outcome) = self.outcome {
                 return Ok(outcome);
             }
+            now = self.turn_from(now, None)?;
         }
     }
 
@@ -114,22 +125,30 @@ impl<H: Handler> EventLoop<H> {
     ///
     /// The poller has failed. No client's error ever comes here.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.outcome.is_some() {
+            return Ok(());
+        }
         let now = self.poller.now();
         self.turn_from(now, timeout).map(drop)
     }
 
     /// One turn from now on, and when it ended.
     fn turn_from(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Instant> {
-        if self.outcome.is_some() {
-            return Ok(now);
-        }
-        self.wait(now, timeout)?;
+        let woken = self.wait(now, timeout)?;
+        self.ended(Phase::Wait);
+        self.begin(woken);
         self.accept();
+        self.ended(Phase::Accept);
         self.connect();
+        self.ended(Phase::Connect);
         self.engine.read();
+        self.ended(Phase::Read);
         self.engine.expire();
+        self.ended(Phase::Expire);
         self.engine.flush();
+        self.ended(Phase::Flush);
         self.engine.reap();
+        self.ended(Phase::Reap);
         self.stop_when_done();
         let end = self.poller.now();
         self.engine.clients.tally.turned(end.saturating_duration_since(self.now));
@@ -139,10 +158,10 @@ impl<H: Handler> EventLoop<H> {
     /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd)
     /// does not become readable. In the past while something is pending; `None`: only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.has_work() {
+        if self.queue.has_calls() {
             return Some(self.now);
         }
-        self.next_due().map(|due| self.now + self.epoch.until(due, self.now))
+        self.longest_wait(self.now).map(|wait| self.now + wait)
     }
 
     /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
@@ -201,24 +220,25 @@ impl<H: Handler> EventLoop<H> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
+    /// A phase of the turn has ended: nothing happens then, unless somebody watches.
+    #[inline(always)]
+    fn ended(&mut self, phase: Phase) {
+        if self.engine.clients.watch.is_some() {
+            self.note_end(phase);
+        }
+    }
+
     // ---- the steps of a turn -------------------------------------------------------------------
 
     /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
-    fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = if self.has_work() {
-            Some(Duration::ZERO)
-        } else {
-            let due = self.next_due().map(|due| self.epoch.until(due, now));
-            due.into_iter().chain(timeout).min()
-        };
+    fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Woken> {
+        let timeout = self.longest_wait(now).into_iter().chain(timeout).min();
         let (engine, listeners) = (&mut self.engine, &mut self.listeners);
-        let (mut is_woken, mut events) = (false, 0);
-        #[cfg(all(unix, feature = "signals"))]
-        let mut is_signalled = false;
+        let (mut woken, mut events) = (Woken::default(), 0);
         self.poller.wait(timeout, |ready| match ready {
-            Ready::Remote => is_woken = true,
+            Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
-            Ready::Signal => is_signalled = true,
+            Ready::Signal => woken.by_signal = true,
             Ready::Listener(index) => listeners[index].ready = true,
             Ready::Client(readiness) => {
                 events += 1;
@@ -229,17 +249,21 @@ impl<H: Handler> EventLoop<H> {
         let tally = &mut engine.clients.tally;
         tally.waited += self.now.saturating_duration_since(now);
         tally.turn_events.record(events);
+        Ok(woken)
+    }
+
+    /// The turn begins: what time it is, and what others want.
+    fn begin(&mut self, woken: Woken) {
         self.engine.clients.set_now(self.epoch.tick(self.now));
-        if is_woken {
+        if woken.by_remote {
             for call in self.queue.take() {
                 self.engine.run(call);
             }
         }
         #[cfg(all(unix, feature = "signals"))]
-        if is_signalled {
+        if woken.by_signal {
             self.obey_signals();
         }
-        Ok(())
     }
 
     /// Accepts until there is nobody left, or the turn's share is used up.
@@ -333,10 +357,19 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
+    /// How long the next turn may wait; `None`: until something is ready.
+    fn longest_wait(&self, now: Instant) -> Option<Duration> {
+        let wait = match self.has_work() {
+            true => Some(Duration::ZERO),
+            false => self.next_due().map(|due| self.epoch.until(due, now)),
+        };
+        if self.engine.clients.watch.is_some() { self.watched_wait(now, wait) } else { wait }
+    }
+
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|listener| listener.ready);
-        may_accept || self.engine.has_work() || self.queue.has_calls()
+        may_accept || self.engine.has_work() || self.queue.has_silent_calls()
     }
 
     /// When something is due.

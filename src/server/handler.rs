@@ -2,6 +2,7 @@
 
 use super::client::ClientId;
 use super::clients::{Clients, TimerId};
+use super::watch::Turns;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
 
 /// An application. Every method has a default, so one says only what one cares about.
@@ -77,6 +78,11 @@ pub trait Handler {
     /// happened. What is sent here to a client that is traced itself will be told here, too.
     fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
         let _ = (clients, id, trace);
+    }
+
+    /// What the loop has done since this was told last; [`Clients::watch_turns`] asks for it.
+    fn on_turns(&mut self, clients: &mut Clients<Self::Data>, turns: &Turns) {
+        let _ = (clients, turns);
     }
 
     /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for each that

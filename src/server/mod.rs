@@ -15,6 +15,7 @@
 //! | `timers` | what is due, and when is the next thing due? |
 //! | `pressure` | what if memory runs short? |
 //! | `admission` | who may come in, and how much may they say? |
+//! | `watch` | what does a turn do, and can it be slow enough to be watched? |
 //! | `stats`, `prometheus` | what has the server done so far, and how is it? |
 //! | `connect` | how does a loop connect to other servers? |
 //! | `proxied` | where is a client that comes through proxies? |
@@ -50,6 +51,7 @@ mod stats;
 mod timers;
 mod topics;
 mod turnstile;
+mod watch;
 
 pub use client::ClientId;
 pub use clients::{Clients, SlowConsumer, TimerId};
@@ -63,6 +65,7 @@ pub use remote::{Remote, RemoteError};
 pub use router::Router;
 pub use shutdown::{Drain, Outcome};
 pub use stats::{Cause, Connections, Histogram, Stats};
+pub use watch::{Glance, Pace, Phase, Turn, Turns, Waiting};
 
 use event_loop::Parts;
 use listener::Listener;

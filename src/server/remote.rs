@@ -160,6 +160,11 @@ impl<D> Queue<D> {
         std::mem::take(&mut self.lock().calls)
     }
 
+    /// Whether something waits, and nobody has been woken for it.
+    pub(crate) fn has_silent_calls(&self) -> bool {
+        self.waker.is_none() && self.has_calls()
+    }
+
     /// Whether something waits.
     pub(crate) fn has_calls(&self) -> bool {
         !self.lock().calls.is_empty()

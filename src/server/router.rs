@@ -3,6 +3,7 @@
 use super::client::ClientId;
 use super::clients::{Clients, TimerId};
 use super::handler::Handler;
+use super::watch::Turns;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
 use http::StatusCode;
 
@@ -19,7 +20,7 @@ use http::StatusCode;
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 pub struct Router<D> {
-    routes: Vec<(String, Box<dyn Handler<Data = D>>)>,
+    routes: Vec<(Vec<String>, Box<dyn Handler<Data = D>>)>,
 }
 
 impl<D: Default + 'static> Default for Router<D> {
@@ -43,7 +44,16 @@ impl<D: Default + 'static> Router<D> {
     #[must_use]
     pub fn route(mut self, path: impl Into<String>, handler: impl Handler<Data = D> + 'static) -> Router<D> {
         assert!(self.routes.len() <= usize::from(u16::MAX), "at most 65,536 routes");
-        self.routes.push((path.into(), Box::new(handler)));
+        self.routes.push((vec![path.into()], Box::new(handler)));
+        self
+    }
+
+    /// The handler that was added last gets this path, too. The route is named by its first one.
+    #[must_use]
+    pub fn also(mut self, path: impl Into<String>) -> Router<D> {
+        if let Some((paths, _)) = self.routes.last_mut() {
+            paths.push(path.into());
+        }
         self
     }
 
@@ -52,7 +62,7 @@ impl<D: Default + 'static> Router<D> {
             Some(prefix) if prefix.ends_with('/') => path.starts_with(prefix),
             _ => path == pattern,
         };
-        self.routes.iter().position(|(pattern, _)| fits(pattern)).map(|index| index as u16)
+        self.routes.iter().position(|(paths, _)| paths.iter().any(|path| fits(path))).map(|index| index as u16)
     }
 
     fn handler(&mut self, route: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
@@ -64,7 +74,7 @@ impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {
-        clients.route_patterns = self.routes.iter().map(|(pattern, _)| pattern.clone()).collect();
+        clients.route_patterns = self.routes.iter().map(|(paths, _)| paths[0].clone()).collect();
         for (route, (_, handler)) in self.routes.iter_mut().enumerate() {
             clients.route = route as u16;
             handler.on_start(clients);
@@ -134,6 +144,12 @@ impl<D: Default + 'static> Handler for Router<D> {
     fn on_trace(&mut self, clients: &mut Clients<D>, id: ClientId, trace: &Trace) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_trace(clients, id, trace);
+        }
+    }
+
+    fn on_turns(&mut self, clients: &mut Clients<D>, turns: &Turns) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_turns(clients, turns);
         }
     }
 

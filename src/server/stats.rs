@@ -216,6 +216,10 @@ pub(crate) struct Tally {
     pub(crate) throttled: u64,
     pub(crate) accept_errors: u64,
     pub(crate) turned_away: u64,
+    /// Reads and writes in vain.
+    pub(crate) would_block: u64,
+    pub(crate) timers: u64,
+    pub(crate) deadlines: u64,
     pub(crate) turn_micros: Histogram,
     pub(crate) turn_events: Histogram,
     pub(crate) waited: Duration,

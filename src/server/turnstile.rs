@@ -35,6 +35,25 @@ impl Turnstile {
         self.spare = batch;
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Only some stay; the others are given back later with [`put_back`](Self::put_back).
+    pub(crate) fn set_aside(&mut self, stays: impl Fn(u32) -> bool) -> Vec<u32> {
+        let all = std::mem::take(&mut self.waiting);
+        let (stay, others) = all.into_iter().partition(|client| stays(*client));
+        self.waiting = stay;
+        others
+    }
+
+    /// Those who had been set aside stand before those who have come since.
+    pub(crate) fn put_back(&mut self, mut others: Vec<u32>) {
+        others.append(&mut self.waiting);
+        self.waiting = others;
+    }
+
     /// How many places are kept.
     #[cfg(feature = "sim")]
     pub(crate) fn capacity(&self) -> usize {
@@ -58,5 +77,18 @@ mod tests {
         assert_eq!(batch, [3, 4, 5]);
         turnstile.end(batch, 3);
         assert!(turnstile.is_empty() && turnstile.begin().is_empty());
+    }
+
+    #[test]
+    fn those_who_are_set_aside_keep_their_places() {
+        let mut turnstile = Turnstile::default();
+        (0..6).for_each(|client| turnstile.push(client));
+        let others = turnstile.set_aside(|client| client == 3);
+        assert_eq!((turnstile.len(), others.as_slice()), (1, &[0, 1, 2, 4, 5][..]));
+        let batch = turnstile.begin();
+        turnstile.push(7);
+        turnstile.end(batch, 1);
+        turnstile.put_back(others);
+        assert_eq!(turnstile.begin(), [0, 1, 2, 4, 5, 7]);
     }
 }

@@ -8,6 +8,8 @@ use super::chat::Chat;
 use super::console::Console;
 use super::editor::Editor;
 use super::index::Index;
+use super::ticker::Ticker;
+use super::watch::Loop;
 use crate::Router;
 
 /// A page, and the handler at the same path that takes its sockets.
@@ -67,6 +69,24 @@ pub(super) const APPS: &[App] = &[
         files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
         reach: Reach::Here,
         route: |router, path, _| router.route(path, Editor::default()),
+    },
+    App {
+        path: "/ticker",
+        title: "Ticker",
+        sentence: "Prices as they come, for those who keep up and those who do not; and what it costs to ask for them instead.",
+        page: include_str!("pages/ticker.html"),
+        files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest"),
+    },
+    App {
+        path: "/loop",
+        title: "Loop",
+        sentence: "Watch the event loop that serves you: every connection, every phase of a turn; slow it down, or go step by step.",
+        page: include_str!("pages/loop.html"),
+        files: &[file!("loop.js"), file!("grid.js"), file!("loop.css")],
+        reach: Reach::Here,
+        route: |router, path, options| router.route(path, Loop::new(options.teach)),
     },
 ];
 

@@ -24,6 +24,8 @@ mod index;
 mod metrics;
 mod origin;
 mod shell;
+mod ticker;
+mod watch;
 
 pub use broadcast::Broadcast;
 pub use chat::Chat;
@@ -35,6 +37,8 @@ pub use index::Index;
 pub use metrics::Metrics;
 pub use origin::{Origin, OriginError, Origins};
 pub use shell::Site;
+pub use ticker::Ticker;
+pub use watch::Loop;
 
 /// What can be chosen.
 #[derive(Clone, Debug, Default)]
@@ -43,4 +47,7 @@ pub struct Options {
     /// Pages from elsewhere that may open sockets, beside those of the site itself. `/echo` and `/broadcast` are
     /// for everybody.
     pub allowed_origins: Vec<Origin>,
+    /// Pages on this host may slow the loop down, hold it and read along: for teaching. Messages are not
+    /// compressed then.
+    pub teach: bool,
 }

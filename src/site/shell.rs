@@ -3,13 +3,17 @@
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
-use crate::{Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace};
+use crate::{
+    Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace, Turns,
+};
 use http::{Response, StatusCode};
 
 /// The whole site: pages at their paths over plain HTTP, and their handlers for those who upgrade.
 pub struct Site {
     assets: Assets,
     origins: Origins,
+    /// What is said is to be readable on the wire.
+    is_plain: bool,
     router: Router<()>,
 }
 
@@ -30,7 +34,7 @@ impl Site {
             .route("/healthz", Health)
             .route("/readyz", Readiness)
             .route("/metrics", Metrics);
-        Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), router }
+        Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), is_plain: options.teach, router }
     }
 
     /// Whether whoever asks may open a socket there.
@@ -101,7 +105,7 @@ impl Handler for Site {
             clients.on_route(console::PATH, |clients| clients.trace(id));
         }
         match self.router.on_request(clients, id, request) {
-            Answer::Upgrade(upgrade) if console::wants_no_compression(request) => {
+            Answer::Upgrade(upgrade) if self.is_plain || console::wants_no_compression(request) => {
                 Answer::Upgrade(upgrade.uncompressed())
             }
             answer => answer,
@@ -138,6 +142,10 @@ impl Handler for Site {
 
     fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {
         self.router.on_trace(clients, id, trace);
+    }
+
+    fn on_turns(&mut self, clients: &mut Clients<()>, turns: &Turns) {
+        self.router.on_turns(clients, turns);
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {

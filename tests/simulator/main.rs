@@ -10,6 +10,7 @@
 mod application;
 mod bugs;
 mod fairness;
+mod held;
 mod run;
 
 use run::run;

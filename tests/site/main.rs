@@ -7,3 +7,5 @@ mod chat;
 mod console;
 mod editor;
 mod pages;
+mod ticker;
+mod watch;

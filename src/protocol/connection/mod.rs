@@ -184,6 +184,11 @@ impl<X: Default> Connection<X> {
         self.state
     }
 
+    /// From when its state's timeout counts: while it is open, when the last byte was heard.
+    pub const fn since(&self) -> Tick {
+        self.since
+    }
+
     /// Bytes that wait to be written to the peer.
     pub fn buffered_amount(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())

@@ -28,6 +28,7 @@ use super::stats::Tally;
 use super::timers::{Armed, MAX_INDEX, Node, Wheel};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::turnstile::Turnstile;
+use super::watch::Watch;
 use crate::protocol::time::Tick;
 use crate::protocol::{Answer, CloseReason, Connection, Message, Position, ReadyState, Role, SendError, Shared, State};
 use slab::Slab;
@@ -51,6 +52,7 @@ pub struct Clients<D> {
     pub(crate) pressure: Pressure,
     pub(crate) admission: Admission,
     pub(crate) tally: Tally,
+    pub(crate) watch: Option<Box<Watch>>,
     pub(crate) memory_budget: usize,
     pub(crate) max_connections: usize,
     open: usize,
@@ -222,6 +224,20 @@ impl<D> Clients<D> {
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
     }
 
+    /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy before us. `None` for Unix
+    /// sockets, and if it is gone.
+    pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
+        self.slab[self.find(id)?].socket.peer_addr()
+    }
+
+    /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its request, without a router, and if
+    /// it is gone.
+    pub fn route_of(&self, id: ClientId) -> Option<&str> {
+        let client = &self.slab[self.find(id)?];
+        let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
+        pattern.filter(|_| client.flags.has(Flags::OPENED))
+    }
+
     /// Whether we have connected to it, rather than it to us.
     pub fn is_outgoing(&self, id: ClientId) -> bool {
         self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
@@ -311,6 +327,7 @@ impl<D> Clients<D> {
             pressure: Pressure::new(config.pause_timeout),
             admission: Admission::new(config, now),
             tally: Tally::default(),
+            watch: None,
             memory_budget: config.memory_budget,
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             open: 0,

@@ -202,6 +202,18 @@ impl<H: Handler> Simulation<H> {
         self.dial(Some(&opening), Some(ip))
     }
 
+    /// As [`connect_with`](Self::connect_with), from an address of one's choice, and by a URL: the server is always
+    /// this one, and sees in `Host` under which name it was asked.
+    ///
+    /// # Errors
+    ///
+    /// The URL or the options make no sense.
+    pub fn connect_by(&mut self, ip: IpAddr, url: &str, options: &ConnectOptions) -> Result<Peer, OpeningError> {
+        let (mut opening, _, _) = Opening::parse(url)?;
+        options.apply(&mut opening)?;
+        Ok(self.dial(Some(&opening), Some(ip)))
+    }
+
     /// Somebody connects and says nothing but what [`Peer::send_raw`] says.
     pub fn connect_raw(&mut self) -> Peer {
         self.dial(None, None)

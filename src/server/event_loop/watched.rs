@@ -1,0 +1,164 @@
+//! A turn that is watched: timed, and perhaps for some alone. See [`watch`](super::super::watch).
+//!
+//! In a turn for the exempt alone, all others step aside before its phases and are put back behind them, the listeners'
+//! newcomers wait, and since time stands still nothing becomes due. So there is one turn only, watched or not.
+
+use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting};
+use super::super::{engine::Engine, handler::Handler};
+use super::EventLoop;
+use crate::protocol::time::LONGEST;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+impl<H: Handler> EventLoop<H> {
+    /// A phase has ended: how long did it take? What else is to be done then, if somebody watches?
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_end(&mut self, phase: Phase) {
+        match phase {
+            Phase::Wait => self.watched_turn_begins(),
+            Phase::Expire => self.step_aside(),
+            Phase::Accept | Phase::Connect | Phase::Read | Phase::Flush | Phase::Reap => {}
+        }
+        let (now, clients) = (self.poller.now(), &mut self.engine.clients);
+        let Some(watch) = &mut clients.watch else { return };
+        if phase != Phase::Wait {
+            // Whoever begins to watch in the midst of a turn sees the next one.
+            let Some(before) = watch.ended_at else { return };
+            watch.turn.phases[phase as usize] = now.saturating_duration_since(before);
+        }
+        watch.ended_at = Some(now);
+        if phase == Phase::Reap {
+            self.watched_turn_ends();
+        }
+    }
+
+    fn watched_turn_begins(&mut self) {
+        let (now, is_for_all) = (self.now, self.keep_time());
+        self.engine.clients.set_now(self.epoch.tick(now));
+        self.tell_turns();
+        let clients = &mut self.engine.clients;
+        let counted = Turn::counted(clients);
+        let Some(watch) = &mut clients.watch else { return };
+        watch.turn = Turn::default();
+        watch.turn.phases[Phase::Wait as usize] = now.saturating_duration_since(watch.ended_at.unwrap_or(now));
+        if is_for_all {
+            // Readiness that has come since all were served last is theirs.
+            let events = if watch.ended_at.is_some() { watch.counted.events } else { counted.events };
+            watch.counted = Turn { events, ..counted };
+        } else {
+            let never = clients.now.after(LONGEST);
+            watch.aside = Some(Aside { accept_again: self.accept_again.replace(never), ..Aside::default() });
+            self.step_aside();
+        }
+    }
+
+    /// In a turn for the exempt alone, others wait: those who do now.
+    fn step_aside(&mut self) {
+        let clients = &mut self.engine.clients;
+        let Some(mut aside) = clients.watch.as_mut().and_then(|watch| watch.aside.take()) else { return };
+        clients.set_aside(&mut aside);
+        clients.watch.iter_mut().for_each(|watch| watch.aside = Some(std::mem::take(&mut aside)));
+    }
+
+    fn watched_turn_ends(&mut self) {
+        let clients = &mut self.engine.clients;
+        let counted = Turn::counted(clients);
+        let Some(watch) = &mut clients.watch else { return };
+        if let Some(aside) = watch.aside.take() {
+            self.accept_again = aside.accept_again;
+            clients.put_back(aside);
+        } else {
+            let turn = counted.since(&watch.counted);
+            watch.counted = counted;
+            watch.record(Turn { phases: watch.turn.phases, ..turn });
+            if watch.stood_since.is_some() {
+                watch.tell_at = None;
+            }
+        }
+        self.note_pace();
+    }
+
+    /// How long a turn may wait that is watched; `free`: that is not.
+    #[cold]
+    pub(super) fn watched_wait(&self, now: Instant, free: Option<Duration>) -> Option<Duration> {
+        let clients = &self.engine.clients;
+        let watch = clients.watch.as_ref()?;
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let until_told = watch.tell_at.map_or(Duration::ZERO, until);
+        let until_work = match clients.pace() {
+            Pace::Free if watch.stood_since.is_some() || watch.is_over => Some(Duration::ZERO),
+            Pace::Free => free,
+            _ if watch.steps > 0 || clients.has_exempt_work() || self.queue.has_calls() => Some(Duration::ZERO),
+            Pace::Every(period) => watch.served_at.map(|at| until(at + period)),
+            Pace::Held => None,
+        };
+        until_work.into_iter().chain([until_told]).min()
+    }
+
+    /// Lets time pass, or stand still, and says whether this is a turn for all.
+    fn keep_time(&mut self) -> bool {
+        self.engine.clients.review_exempt();
+        let pace = self.engine.clients.pace();
+        let Some(watch) = &mut self.engine.clients.watch else { return true };
+        let (Some(stood_since), Some(served_at)) = (watch.stood_since, watch.served_at) else { return true };
+        let since_served = self.now.saturating_duration_since(served_at);
+        let passes = match pace {
+            Pace::Free => Some(Duration::ZERO),
+            Pace::Every(period) => (since_served >= period).then_some(period),
+            Pace::Held if watch.steps > 0 => {
+                watch.steps -= 1;
+                Some(since_served.min(STEP))
+            }
+            Pace::Held => None,
+        };
+        let stood = self.now.saturating_duration_since(stood_since);
+        self.epoch = self.epoch.later(stood).sooner(passes.unwrap_or_default());
+        watch.stood_since = (pace != Pace::Free).then_some(self.now);
+        watch.served_at = if passes.is_some() { watch.stood_since } else { watch.served_at };
+        passes.is_some()
+    }
+
+    /// Time stands still from now on, if the pace has become another one in this turn.
+    fn note_pace(&mut self) {
+        let (is_free, now) = (self.engine.clients.pace() == Pace::Free, self.now);
+        let Some(watch) = &mut self.engine.clients.watch else { return };
+        if !is_free && watch.stood_since.is_none() {
+            (watch.stood_since, watch.served_at) = (Some(now), Some(now));
+        }
+        if watch.is_over && watch.stood_since.is_none() {
+            self.engine.clients.watch = None;
+        }
+    }
+
+    /// Tells whoever watches, if it is time to.
+    fn tell_turns(&mut self) {
+        let listeners = self.listeners.iter().filter(|listener| listener.ready).count();
+        let clients = &mut self.engine.clients;
+        let (reads, writes) = (clients.readable.len(), clients.writable.len());
+        let Some(watch) = &mut clients.watch else { return };
+        if watch.is_over || watch.tell_at.is_some_and(|at| at > self.now) {
+            return;
+        }
+        watch.tell_at = Some(self.now + watch.period);
+        let mut turns = std::mem::take(&mut watch.turns);
+        turns.waiting = Waiting { listeners, reads, writes };
+        let route = watch.route;
+        let begin = self.poller.now();
+        self.engine.tell_turns(route, &turns);
+        let telling = self.poller.now().saturating_duration_since(begin);
+        if let Some(watch) = &mut self.engine.clients.watch {
+            watch.turns.telling = telling;
+        }
+    }
+}
+
+impl<H: Handler> Engine<H> {
+    fn tell_turns(&mut self, route: u16, turns: &Turns) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        clients.route = route;
+        if catch_unwind(AssertUnwindSafe(|| handler.on_turns(clients, turns))).is_err() {
+            log::error!("the handler panicked in on_turns");
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! What does the loop do, turn by turn, and can it go slowly enough to be watched?
+//!
+//! Nobody watches, mostly, and that costs nothing. While somebody does, each phase of a turn is timed and what it did
+//! is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is told.
+//!
+//! A loop that is watched can be slowed down or held: then only those who are exempt are served, mostly the page from which
+//! it is watched. All others wait where they wait in a busy turn, in the loop's queues: who is ready has been noted, since
+//! no second edge comes, and nothing is read, written, accepted or expired. Time stands still for them, so that nobody is
+//! timed out by it: a step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt, or
+//! the server is to stop, the loop goes on by itself.
+
+use super::client::{ClientId, Flags};
+use super::clients::Clients;
+use crate::protocol::State;
+use crate::protocol::time::Tick;
+use std::time::{Duration, Instant};
+
+/// So much time passes in a step, at most.
+pub(super) const STEP: Duration = Duration::from_millis(100);
+
+/// A phase of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Until something is ready, or due.
+    Wait,
+    /// Newcomers get a slot.
+    Accept,
+    /// Connections of our own begin.
+    Connect,
+    /// Once for each who is ready; handlers get messages.
+    Read,
+    /// Deadlines and timers that are due.
+    Expire,
+    /// One write for each for whom something waits.
+    Flush,
+    /// Those who are gone give their slot back.
+    Reap,
+}
+
+/// What a turn of the loop did, or many turns together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// How long each of [`PHASES`](Self::PHASES) took.
+    pub phases: [Duration; 7],
+    /// Readiness events; also those that came while only the exempt were served.
+    pub events: u64,
+    /// Connections that came in.
+    pub accepted: u64,
+    /// Calls that read.
+    pub reads: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// Calls that wrote.
+    pub writes: u64,
+    /// Bytes that were written.
+    pub bytes_written: u64,
+    /// Calls that read or wrote, in vain: `WouldBlock`.
+    pub would_block: u64,
+    /// Timers of applications that came.
+    pub timers: u64,
+    /// Deadlines of connections that were looked at.
+    pub deadlines: u64,
+    /// Connections that were removed.
+    pub removed: u64,
+}
+
+impl Turn {
+    /// The phases of a turn, in their order.
+    pub const PHASES: [Phase; 7] =
+        [Phase::Wait, Phase::Accept, Phase::Connect, Phase::Read, Phase::Expire, Phase::Flush, Phase::Reap];
+
+    /// The turn without its wait.
+    pub fn busy(&self) -> Duration {
+        self.phases[1..].iter().sum()
+    }
+
+    /// All that has been counted since the server was started.
+    pub(super) fn counted<D>(clients: &Clients<D>) -> Turn {
+        let tally = &clients.tally;
+        Turn {
+            phases: [Duration::ZERO; 7],
+            events: tally.turn_events.sum(),
+            accepted: tally.accepted,
+            reads: tally.reads,
+            bytes_read: tally.bytes_read,
+            writes: tally.writes,
+            bytes_written: tally.bytes_written,
+            would_block: tally.would_block,
+            timers: tally.timers,
+            deadlines: tally.deadlines,
+            removed: (tally.accepted + tally.connected).saturating_sub(clients.slab.len() as u64),
+        }
+    }
+
+    /// What has been counted since `before`.
+    pub(super) fn since(mut self, before: &Turn) -> Turn {
+        for ((_, count), (_, before)) in self.counts_mut().into_iter().zip(before.counts()) {
+            *count -= before;
+        }
+        self
+    }
+
+    /// Adds another turn.
+    fn add(&mut self, other: &Turn) {
+        for (phase, other) in self.phases.iter_mut().zip(other.phases) {
+            *phase += other;
+        }
+        for ((_, count), (_, other)) in self.counts_mut().into_iter().zip(other.counts()) {
+            *count += other;
+        }
+    }
+
+    /// Everything that is counted, with its name.
+    pub fn counts(&self) -> [(&'static str, u64); 10] {
+        let mut turn = *self;
+        turn.counts_mut().map(|(name, count)| (name, *count))
+    }
+
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 10] {
+        [
+            ("events", &mut self.events),
+            ("accepted", &mut self.accepted),
+            ("reads", &mut self.reads),
+            ("bytes_read", &mut self.bytes_read),
+            ("writes", &mut self.writes),
+            ("bytes_written", &mut self.bytes_written),
+            ("would_block", &mut self.would_block),
+            ("timers", &mut self.timers),
+            ("deadlines", &mut self.deadlines),
+            ("removed", &mut self.removed),
+        ]
+    }
+}
+
+/// What the loop has done since this was told last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turns {
+    /// How many turns. Those in which only the exempt were served are not counted.
+    pub count: u64,
+    /// All of them together.
+    pub sum: Turn,
+    /// The last of them.
+    pub last: Turn,
+    /// The one that was busy longest.
+    pub slowest: Turn,
+    /// How long telling this took the last time.
+    pub telling: Duration,
+    /// Who waits now.
+    pub waiting: Waiting,
+}
+
+/// Work that is left for the next turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Listeners that may have newcomers.
+    pub listeners: usize,
+    /// Connections that may have something to read.
+    pub reads: usize,
+    /// Connections for which something is to be written.
+    pub writes: usize,
+}
+
+/// How fast the loop turns, for all but those who are exempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// As there is work.
+    #[default]
+    Free,
+    /// Once in so long.
+    Every(Duration),
+    /// When [`Clients::step`] says so.
+    Held,
+}
+
+/// A connection, as the loop sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Glance {
+    /// Which one.
+    pub id: ClientId,
+    /// Where its conversation stands.
+    pub state: State,
+    /// While it is open: since it was heard last; otherwise mostly since it has stood there.
+    pub quiet: Duration,
+    /// It may have something to read, and its turn will come.
+    pub waits_to_be_read: bool,
+    /// Something for it is to be written, and its turn will come.
+    pub waits_to_be_written: bool,
+    /// The kernel takes nothing for it now.
+    pub is_blocked: bool,
+}
+
+/// Somebody watches.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Whose handler is told, and how often.
+    pub(super) route: u16,
+    pub(super) period: Duration,
+    /// When; `None`: at once.
+    pub(super) tell_at: Option<Instant>,
+    pub(super) turns: Turns,
+    /// This turn so far, and what had been counted before it.
+    pub(super) turn: Turn,
+    pub(super) counted: Turn,
+    /// When the last phase ended.
+    pub(super) ended_at: Option<Instant>,
+    pace: Pace,
+    pub(super) steps: u32,
+    exempt: Vec<ClientId>,
+    /// In a turn for the exempt alone: those who wait for the next turn for all.
+    pub(super) aside: Option<Aside>,
+    /// Nobody watches any more: for the loop to forget.
+    pub(super) is_over: bool,
+    /// While the pace is not free: from when on time has not passed, and when all were served last.
+    pub(super) stood_since: Option<Instant>,
+    pub(super) served_at: Option<Instant>,
+}
+
+/// Those who wait for the next turn for all, each in the order of their queue.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    pub(super) readable: Vec<u32>,
+    pub(super) writable: Vec<u32>,
+    pub(super) connecting: Vec<u32>,
+    /// Until when the loop would not have accepted anyway.
+    pub(super) accept_again: Option<Tick>,
+}
+
+impl Watch {
+    /// A turn in which all were served has ended.
+    pub(super) fn record(&mut self, turn: Turn) {
+        self.turns.count += 1;
+        self.turns.sum.add(&turn);
+        self.turns.last = turn;
+        if turn.busy() >= self.turns.slowest.busy() {
+            self.turns.slowest = turn;
+        }
+    }
+}
+
+impl<D> Clients<D> {
+    /// From now on, turns are measured, and [`on_turns`](crate::Handler::on_turns) of the handler that asks is told each
+    /// `period`, even while the loop is held. One handler watches at a time: the last that asked.
+    pub fn watch_turns(&mut self, period: Duration) {
+        let route = self.route;
+        let watch = self.watch.get_or_insert_with(|| {
+            Box::new(Watch {
+                route,
+                period,
+                tell_at: None,
+                turns: Turns::default(),
+                turn: Turn::default(),
+                counted: Turn::default(),
+                ended_at: None,
+                aside: None,
+                pace: Pace::Free,
+                steps: 0,
+                exempt: Vec::new(),
+                is_over: false,
+                stood_since: None,
+                served_at: None,
+            })
+        });
+        (watch.route, watch.period, watch.is_over) = (route, period, false);
+    }
+
+    /// Ends [`watch_turns`](Self::watch_turns), if it was the handler that asks. A loop that was held goes on.
+    pub fn unwatch_turns(&mut self) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.route == self.route) {
+            watch.is_over = true;
+        }
+    }
+
+    /// This client is served in every turn, at whatever pace. When the last such client is gone, the loop goes on freely.
+    /// Without effect unless turns are watched.
+    pub fn exempt(&mut self, id: ClientId) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| !watch.exempt.contains(&id)) {
+            watch.exempt.push(id);
+        }
+    }
+
+    /// From now on, the loop goes at this pace. Without effect unless turns are watched and somebody is
+    /// [exempt](Self::exempt).
+    pub fn set_pace(&mut self, pace: Pace) {
+        if let Some(watch) = &mut self.watch {
+            (watch.pace, watch.steps) = (pace, 0);
+        }
+    }
+
+    /// How fast the loop turns.
+    pub fn pace(&self) -> Pace {
+        let Some(watch) = self.watch.as_ref().filter(|watch| !watch.is_over) else { return Pace::Free };
+        let is_open =
+            |id: &ClientId| self.find(*id).is_some_and(|index| self.slab[index].connection.state() == State::Open);
+        let may_wait = self.shutdown.is_none() && watch.exempt.iter().any(is_open);
+        if may_wait { watch.pace } else { Pace::Free }
+    }
+
+    /// If the loop is held: one turn for all.
+    pub fn step(&mut self) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.pace == Pace::Held) {
+            watch.steps = watch.steps.saturating_add(1);
+        }
+    }
+
+    /// All connections, whatever their state and route, in the order of their [slots](ClientId::slot).
+    pub fn glances(&self) -> impl Iterator<Item = Glance> + '_ {
+        self.slab.iter().map(|(index, client)| Glance {
+            id: client.id(index),
+            state: client.connection.state(),
+            quiet: self.now.since(client.connection.since()),
+            waits_to_be_read: client.flags.has(Flags::READ_QUEUED),
+            waits_to_be_written: client.flags.has(Flags::WRITE_QUEUED),
+            is_blocked: client.flags.has(Flags::BLOCKED),
+        })
+    }
+
+    // ---- for the loop --------------------------------------------------------------------------
+
+    /// Those who wait and are not exempt step aside; [`put_back`](Self::put_back) brings them back to their places.
+    pub(super) fn set_aside(&mut self, aside: &mut Aside) {
+        let exempt: Vec<u32> = self.exempt_indexes().collect();
+        let is_exempt = |index: u32| exempt.contains(&index);
+        aside.readable.append(&mut self.readable.set_aside(is_exempt));
+        aside.writable.append(&mut self.writable.set_aside(is_exempt));
+        aside.connecting.append(&mut self.connecting);
+    }
+
+    pub(super) fn put_back(&mut self, mut aside: Aside) {
+        self.readable.put_back(aside.readable);
+        self.writable.put_back(aside.writable);
+        aside.connecting.append(&mut self.connecting);
+        self.connecting = aside.connecting;
+    }
+
+    /// Whether something is to be done for those who are exempt.
+    pub(super) fn has_exempt_work(&self) -> bool {
+        let waits = |index: u32| self.slab[index as usize].flags.has(Flags::QUEUED);
+        !self.ended.is_empty() || self.exempt_indexes().any(waits)
+    }
+
+    /// Forgets those who are gone.
+    pub(super) fn review_exempt(&mut self) {
+        let Some(mut watch) = self.watch.take() else { return };
+        watch.exempt.retain(|id| self.find(*id).is_some());
+        self.watch = Some(watch);
+    }
+
+    fn exempt_indexes(&self) -> impl Iterator<Item = u32> + '_ {
+        let exempt = self.watch.iter().flat_map(|watch| &watch.exempt);
+        exempt.filter(|id| self.find(**id).is_some()).map(|id| id.index)
+    }
+}
