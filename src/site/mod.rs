@@ -13,6 +13,7 @@
 //! what one knows of its clients it keeps in a map of its own, so that an idle connection stays at 64 bytes.
 
 mod apps;
+mod arena;
 mod assets;
 mod broadcast;
 mod chat;
@@ -25,6 +26,7 @@ mod metrics;
 mod origin;
 mod shell;
 
+pub use arena::Arena;
 pub use broadcast::Broadcast;
 pub use chat::Chat;
 pub use console::Console;
