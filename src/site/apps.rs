@@ -3,6 +3,7 @@
 //! A new app is its line in [`APPS`], a handler beside this file, and its page in `pages/`.
 
 use super::Options;
+use super::arena::Arena;
 use super::assets::{File, Reach, file};
 use super::chat::Chat;
 use super::console::Console;
@@ -69,6 +70,15 @@ pub(super) const APPS: &[App] = &[
         files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
         reach: Reach::Here,
         route: |router, path, _| router.route(path, Editor::default()),
+    },
+    App {
+        path: "/arena",
+        title: "Arena",
+        sentence: "Ride around strays and close the loop: a game for all who are here, and a few bots.",
+        page: include_str!("pages/arena.html"),
+        files: &[file!("arena.js"), file!("game.js"), file!("arena.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Arena::default()),
     },
     App {
         path: "/ticker",

@@ -13,6 +13,7 @@
 //! what one knows of its clients it keeps in a map of its own, so that an idle connection stays at 64 bytes.
 
 mod apps;
+mod arena;
 mod assets;
 mod broadcast;
 mod chat;
@@ -27,6 +28,7 @@ mod shell;
 mod ticker;
 mod watch;
 
+pub use arena::Arena;
 pub use broadcast::Broadcast;
 pub use chat::Chat;
 pub use console::Console;

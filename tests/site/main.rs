@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod arena;
 mod chat;
 mod console;
 mod editor;

@@ -1,0 +1,363 @@
+// The arena's page: what game.js knows, on a canvas; keys, mouse and fingers; and the same in words.
+
+import { $, count, element, setText } from "./page.js";
+import { Game, RADIUS, TICK_MS } from "./game.js";
+import { Socket } from "./socket.js";
+
+/** The longer side of the view shows so much of the pasture, unless riders would get too small. */
+const SHOWN_UNITS = 1450;
+const SMALLEST_SCALE = 0.55;
+/** With a finger, full speed is reached so many pixels from where it was put down. */
+const STICK = 56;
+const LOOP_SHOWN_MS = 600;
+const SAID_SHOWN_MS = 3500;
+const HUES = ["--blue", "--green", "--violet", "--teal", "--amber", "--accent"];
+const DIRECTIONS = ["east", "south-east", "south", "south-west", "west", "north-west", "north", "north-east"];
+const KEYS = {
+  ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
+  KeyA: [-1, 0], KeyD: [1, 0], KeyW: [0, -1], KeyS: [0, 1],
+};
+
+const canvas = $("canvas");
+const paint = canvas.getContext("2d");
+const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
+const socket = new Socket();
+export const game = new Game((bytes) => socket.send(bytes));
+
+/** By id; null: it has been asked for. */
+const names = new Map();
+/** Loops that were closed just now: { line, hue, at }. */
+let loops = [];
+let colours = {};
+let bytesHeard = 0;
+let bytesPerSecond = 0;
+
+// ---- What the server says
+
+socket.onOpen = () => socket.send(JSON.stringify({ join: { name: $("name").value } }));
+socket.onClose = () => { canvas.dataset.state = "away"; };
+socket.onMessage = (data) => {
+  if (data instanceof ArrayBuffer) {
+    bytesHeard += data.byteLength;
+    game.hear(data, performance.now());
+    askNames();
+    return;
+  }
+  const told = JSON.parse(data);
+  const [[kind, what]] = typeof told === "string" ? [[told]] : Object.entries(told);
+  handlers[kind]?.(what);
+};
+
+const handlers = {
+  welcome(me) {
+    game.begin(me);
+    names.clear();
+    loops = [];
+    canvas.dataset.state = "there";
+  },
+  names(told) {
+    for (const [id, name] of told) names.set(id, name);
+  },
+  scores: renderScores,
+  caught({ strays, riders, points }) {
+    const parts = [];
+    if (strays) parts.push(`${strays} ${strays === 1 ? "stray" : "strays"}`);
+    if (riders.length) parts.push(new Intl.ListFormat("en").format(riders));
+    say(parts.length ? `You have caught ${parts.join(" and ")}: ${count(points)} ${points === 1 ? "point" : "points"}` : "Nothing was in your loop");
+  },
+  held: (name) => say(`${name} has caught you`),
+  round: (winner) => {
+    const text = winner ? `${winner[0]} has won the round with ${count(winner[1])}` : "A round is over, and nobody has a point";
+    say(text);
+    setText($("round"), `${text}.`);
+  },
+  full: () => say("There is no place left on the pasture."),
+};
+
+game.onLoop = (id, line) => {
+  if (line.length > 2) loops.push({ line, hue: hueOf(id), at: performance.now() });
+};
+
+/** Asks for the names of those in sight that are not known. */
+function askNames() {
+  const unknown = game.snapshot.riders.map(({ id }) => id).filter((id) => !names.has(id));
+  if (unknown.length && socket.send(JSON.stringify({ who: unknown }))) for (const id of unknown) names.set(id, null);
+}
+
+// ---- Where one wants to go
+
+const pressed = new Set();
+/** Where the finger or the mouse was put down, and is. */
+let stick = null;
+
+canvas.addEventListener("keydown", (event) => {
+  if (!KEYS[event.code] || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  pressed.add(event.code);
+});
+addEventListener("keyup", (event) => pressed.delete(event.code));
+canvas.addEventListener("blur", () => pressed.clear());
+addEventListener("blur", () => {
+  pressed.clear();
+  stick = null;
+});
+
+canvas.addEventListener("pointerdown", (event) => {
+  canvas.focus({ preventScroll: true });
+  if (stick || event.button > 0) return;
+  canvas.setPointerCapture(event.pointerId);
+  const from = { x: event.offsetX, y: event.offsetY };
+  stick = { id: event.pointerId, from, to: from };
+});
+canvas.addEventListener("pointermove", (event) => {
+  if (stick?.id === event.pointerId) stick.to = { x: event.offsetX, y: event.offsetY };
+});
+for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
+  canvas.addEventListener(kind, (event) => { if (stick?.id === event.pointerId) stick = null; });
+}
+
+/** From -127 to 127 each. */
+function wish() {
+  let [x, y] = [0, 0];
+  for (const code of pressed) [x, y] = [x + KEYS[code][0], y + KEYS[code][1]];
+  if (stick) [x, y] = [(stick.to.x - stick.from.x) / STICK, (stick.to.y - stick.from.y) / STICK];
+  const length = Math.max(1, Math.hypot(x, y));
+  return { x: Math.round((x / length) * 127), y: Math.round((y / length) * 127) };
+}
+
+// ---- On the canvas
+
+function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["--page", "--card", "--sunk", "--line", "--field", "--ink", "--soft", "--amber", ...HUES]) colours[name] = style.getPropertyValue(name);
+  colours.sans = style.getPropertyValue("--sans");
+}
+
+const hueOf = (id) => HUES[id % HUES.length];
+
+function frame(now) {
+  requestAnimationFrame(frame);
+  if (socket.isOpen) game.go(now, wish());
+  const ratio = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  }
+  const own = game.own(now);
+  paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+  paint.fillStyle = colours["--page"];
+  paint.fillRect(0, 0, width, height);
+  if (!own) return;
+  const scale = Math.max(SMALLEST_SCALE, Math.max(width, height) / SHOWN_UNITS);
+  const { side } = game.snapshot;
+  const left = looksFrom(own.x, width / scale, side);
+  const top = looksFrom(own.y, height / scale, side);
+  paint.scale(scale, scale);
+  paint.translate(-left, -top);
+  paintGround({ left, right: left + width / scale, top, bottom: top + height / scale }, side);
+  paintLoops(now);
+  const riders = game.riders(now);
+  for (const rider of riders) paintRope(rider);
+  for (const stray of game.strays(now)) paintStray(stray);
+  for (const rider of riders) paintRider(rider);
+  if (stick) paintStick(ratio);
+}
+
+/** Where the view begins that has this place in its middle, but shows little of what is beyond the fence. */
+function looksFrom(place, length, side) {
+  const beyond = 40;
+  if (length > side + 2 * beyond) return (side - length) / 2;
+  return Math.min(Math.max(place - length / 2, -beyond), side + beyond - length);
+}
+
+function paintGround({ left, right, top, bottom }, side) {
+  paint.fillStyle = colours["--sunk"];
+  paint.fillRect(0, 0, side, side);
+  paint.fillStyle = colours["--line"];
+  const first = (low) => Math.max(80, Math.ceil(low / 80) * 80);
+  for (let x = first(left); x < Math.min(right, side); x += 80) {
+    for (let y = first(top); y < Math.min(bottom, side); y += 80) paint.fillRect(x - 2, y - 2, 4, 4);
+  }
+  paint.strokeStyle = colours["--field"];
+  paint.lineWidth = 4;
+  paint.strokeRect(0, 0, side, side);
+}
+
+function paintLoops(now) {
+  loops = loops.filter(({ at }) => now - at < LOOP_SHOWN_MS);
+  for (const { line, hue, at } of loops) {
+    trace(line);
+    paint.closePath();
+    paint.globalAlpha = isCalm.matches ? 0.2 : 0.4 * (1 - (now - at) / LOOP_SHOWN_MS);
+    paint.fillStyle = colours[hue];
+    paint.fill();
+    paint.globalAlpha = 1;
+  }
+}
+
+function trace(line) {
+  paint.beginPath();
+  line.forEach(({ x, y }, at) => (at ? paint.lineTo(x, y) : paint.moveTo(x, y)));
+}
+
+/** As in the sign of the site: a rope with its strands. */
+function paintRope({ id, rope }) {
+  if (rope.length < 2) return;
+  paint.lineJoin = "round";
+  paint.lineCap = "round";
+  trace(rope);
+  paint.strokeStyle = colours[hueOf(id)];
+  paint.lineWidth = id === game.me ? 6 : 5;
+  paint.stroke();
+  paint.setLineDash([2.5, 7]);
+  paint.strokeStyle = colours["--sunk"];
+  paint.lineWidth = 1.75;
+  paint.stroke();
+  paint.setLineDash([]);
+}
+
+function paintStray({ id, x, y }) {
+  const angle = (id * 2.4) % (2 * Math.PI);
+  paint.fillStyle = colours["--card"];
+  paint.strokeStyle = colours["--soft"];
+  paint.lineWidth = 2.5;
+  paint.beginPath();
+  paint.ellipse(x, y, 11, 8, angle, 0, 2 * Math.PI);
+  paint.fill();
+  paint.stroke();
+  paint.fillStyle = colours["--soft"];
+  paint.beginPath();
+  paint.arc(x + Math.cos(angle) * 11, y + Math.sin(angle) * 11, 4.5, 0, 2 * Math.PI);
+  paint.fill();
+}
+
+function paintRider({ id, x, y, held, rope }) {
+  const hue = colours[hueOf(id)];
+  const from = rope.at(-3) ?? { x, y };
+  const [dx, dy] = [x - from.x, y - from.y];
+  const length = Math.hypot(dx, dy);
+  paint.fillStyle = hue;
+  paint.strokeStyle = id === game.me ? colours["--ink"] : colours["--card"];
+  paint.lineWidth = 3;
+  paint.beginPath();
+  paint.arc(x, y, RADIUS - 1.5, 0, 2 * Math.PI);
+  paint.fill();
+  paint.stroke();
+  // The brim of a hat, and where it looks.
+  paint.fillStyle = colours["--card"];
+  paint.beginPath();
+  const ahead = length > 1 ? 5 / length : 0;
+  paint.arc(x + dx * ahead, y + dy * ahead, 5.5, 0, 2 * Math.PI);
+  paint.fill();
+  if (held) {
+    paint.strokeStyle = colours["--ink"];
+    paint.lineWidth = 3;
+    paint.setLineDash([6, 5]);
+    paint.beginPath();
+    paint.arc(x, y, RADIUS + 7, 0, 2 * Math.PI);
+    paint.stroke();
+    paint.setLineDash([]);
+  }
+  const name = names.get(id)?.replace(/ \(bot\)$/, "");
+  if (!name) return;
+  paint.font = `600 18px ${colours.sans}`;
+  paint.textAlign = "center";
+  paint.lineWidth = 5;
+  paint.lineJoin = "round";
+  paint.strokeStyle = colours["--sunk"];
+  paint.fillStyle = id === game.me ? colours["--ink"] : colours["--soft"];
+  paint.strokeText(name, x, y + RADIUS + 22);
+  paint.fillText(name, x, y + RADIUS + 22);
+}
+
+function paintStick(ratio) {
+  paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const { from, to } = stick;
+  const length = Math.max(1, Math.hypot(to.x - from.x, to.y - from.y) / STICK);
+  paint.globalAlpha = 0.5;
+  paint.strokeStyle = colours["--ink"];
+  paint.lineWidth = 2;
+  paint.beginPath();
+  paint.arc(from.x, from.y, STICK, 0, 2 * Math.PI);
+  paint.stroke();
+  paint.fillStyle = colours["--ink"];
+  paint.beginPath();
+  paint.arc(from.x + (to.x - from.x) / length, from.y + (to.y - from.y) / length, 18, 0, 2 * Math.PI);
+  paint.fill();
+  paint.globalAlpha = 1;
+}
+
+// ---- In words
+
+let silent = 0;
+
+function say(text) {
+  setText($("said"), text);
+  clearTimeout(silent);
+  silent = setTimeout(() => setText($("said"), ""), SAID_SHOWN_MS);
+}
+
+function renderScores(scores) {
+  const items = scores.map(([id, name, score]) => {
+    const item = element("li", { "aria-current": id === game.me ? "true" : undefined }, element("span", { dir: "auto" }, name), element("span", {}, count(score)));
+    item.style.setProperty("--hue", `var(${hueOf(id)})`);
+    return item;
+  });
+  $("scores").replaceChildren(...items);
+}
+
+/** 1st, 2nd, 3rd, 4th */
+function ordinal(number) {
+  const suffix = { one: "st", two: "nd", few: "rd", other: "th" }[new Intl.PluralRules("en", { type: "ordinal" }).select(number)];
+  return `${count(number)}${suffix}`;
+}
+
+function renderFigures() {
+  if (!game.snapshot) return;
+  const { score, rank, count: all, seconds } = game.snapshot;
+  const figure = (value, what) => element("span", {}, element("b", {}, value), ` ${what}`);
+  $("figures").replaceChildren(
+    figure(count(score), score === 1 ? "point" : "points"),
+    figure(rank ? ordinal(rank) : "–", `of ${count(all)}`),
+    figure(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`, "left"));
+}
+
+function renderWhere() {
+  bytesPerSecond = bytesHeard;
+  bytesHeard = 0;
+  if (!game.snapshot) return;
+  const now = performance.now();
+  const own = game.own(now);
+  const to = ({ x, y }) => ({ far: Math.hypot(x - own.x, y - own.y), direction: DIRECTIONS[Math.round((Math.atan2(y - own.y, x - own.x) / Math.PI) * 4 + 8) % 8] });
+  const nearest = (list) => list.map((one) => ({ ...one, ...to(one) })).sort((one, other) => one.far - other.far)[0];
+  const stray = nearest(game.strays(now));
+  const others = game.riders(now).filter(({ id }) => id !== game.me);
+  const rider = nearest(others);
+  const steps = (far) => `${count(Math.round(far / 10) * 10)} units`;
+  const parts = [stray ? `The nearest stray is ${steps(stray.far)} to the ${stray.direction}.` : "No stray is in sight."];
+  if (rider) parts.push(`${names.get(rider.id) ?? "A rider"} is ${steps(rider.far)} to the ${rider.direction}.`);
+  parts.push(`${count(game.strays(now).length)} strays and ${count(others.length)} riders are in sight.`);
+  setText($("where"), parts.join(" "));
+  setText($("wire"), `${count(1000 / TICK_MS)} snapshots a second, ${count(bytesPerSecond)} bytes`);
+}
+
+// ---- Names
+
+$("name").value = [...(localStorage.getItem("lariat-name") ?? "Guest")].slice(0, 20).join("");
+$("name").addEventListener("input", () => { $("rename").hidden = false; });
+$("name-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("name").value = $("name").value.trim() || "Guest";
+  localStorage.setItem("lariat-name", $("name").value);
+  $("rename").hidden = true;
+  canvas.focus({ preventScroll: true });
+  names.delete(game.me);
+  socket.send(JSON.stringify({ join: { name: $("name").value } }));
+});
+
+readColours();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
+setInterval(renderFigures, 250);
+setInterval(renderWhere, 1000);
+canvas.focus({ preventScroll: true });
+requestAnimationFrame(frame);
