@@ -7,7 +7,7 @@ from .report import BASE, median, ratios
 # Readable on white and on black.
 COLOURS = ["#d29922", "#db61a2", "#3fb950", "#a371f7", "#f0883e", "#39c5cf", "#8b949e", "#f85149", "#58a6ff"]
 SHAPES = ["circle", "square", "diamond", "triangle"]
-LEFT, WIDTH, ROW, TOP = 300, 960, 34, 92
+LEFT, WIDTH, ROW, TOP = 340, 960, 34, 92
 STYLE = """
     text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #57606a }
     .title { font-size: 16px; font-weight: 600 }
