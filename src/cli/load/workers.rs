@@ -97,14 +97,13 @@ pub(super) fn run(processes: u32, watcher: &mut impl Watcher) -> Result<Record, 
     let mut progress = vec![Progress::default(); processes as usize];
     let (mut sum, mut opened, mut held) = (Record::default(), 0, false);
     loop {
+        // At every line and not only in a silence: workers that tell of their progress may never be silent.
+        if interrupted.swap(false, Ordering::Relaxed) {
+            children.0.iter().for_each(interrupt);
+        }
         let (part, told) = match receiver.recv_timeout(Duration::from_millis(200)) {
             Ok(told) => told,
-            Err(RecvTimeoutError::Timeout) => {
-                if interrupted.swap(false, Ordering::Relaxed) {
-                    children.0.iter().for_each(interrupt);
-                }
-                continue;
-            }
+            Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(sum),
         };
         match told {
