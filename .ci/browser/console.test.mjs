@@ -46,7 +46,7 @@ await suite(async () => {
     await page.fill("#text", "Hello");
     await page.click("#send");
     await line(page, "message", "Hello");
-    const [asked, echoed] = await frames(page, 2);
+    const [asked, echoed] = await frames(page, 2, (pair) => pair.every(({ node }) => node.dataset.length === "5"));
     equal(asked.bits, "FIN 1|RSV1–3 000|opcode 0001|MASK 1|payload length 0000101", "header of what the browser sent");
     equal(echoed.bits, "FIN 1|RSV1–3 000|opcode 0001|MASK 0|payload length 0000101", "header of what the server sent");
     equal(asked.rows.unmasked, "48 65 6c 6c 6f", "unmasked");

@@ -12,6 +12,7 @@
 //!                             └─────────────────────────── and after a while, than this
 //! ```
 
+use super::message::{Gathered, Message};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -91,27 +92,45 @@ const BESIDES: usize = 96;
 
 #[derive(Debug)]
 struct Counted {
-    bytes: Box<[u8]>,
+    payload: Gathered,
+    /// Bytes that the meter knows of.
+    memory: usize,
     meter: Meter,
 }
 
 impl SharedBytes {
     /// Counts these bytes from now on.
-    pub(super) fn new(bytes: Vec<u8>, meter: &Meter) -> SharedBytes {
-        let shared = SharedBytes(Rc::new(Counted { bytes: bytes.into_boxed_slice(), meter: meter.clone() }));
-        meter.0.set(meter.bytes() + shared.memory());
-        shared
+    pub(super) fn new(payload: Gathered, meter: &Meter) -> SharedBytes {
+        let memory = payload.capacity() + BESIDES;
+        meter.0.set(meter.bytes() + memory);
+        SharedBytes(Rc::new(Counted { payload, memory, meter: meter.clone() }))
     }
 
     /// Bytes of memory that they take.
     pub(crate) fn memory(&self) -> usize {
-        self.0.memory()
+        self.0.memory
+    }
+
+    /// The message that they are.
+    pub(crate) fn as_message(&self) -> Message<'_> {
+        self.0.payload.as_message()
+    }
+
+    /// Whether these are the very same bytes, not only equal ones.
+    pub(super) fn are(&self, bytes: &[u8]) -> bool {
+        std::ptr::eq::<[u8]>(&**self, bytes)
+    }
+
+    /// Their buffer, if this is their last owner.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
+        let mut counted = Rc::into_inner(self.0)?;
+        Some(std::mem::replace(&mut counted.payload, Gathered::Binary(Vec::new())).into_buffer())
     }
 
     /// Where they lie: the same for all owners.
     #[cfg(feature = "sim")]
     pub(crate) fn place(&self) -> *const u8 {
-        self.0.bytes.as_ptr()
+        self.as_ptr()
     }
 }
 
@@ -120,19 +139,13 @@ impl Deref for SharedBytes {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.0.bytes
-    }
-}
-
-impl Counted {
-    const fn memory(&self) -> usize {
-        self.bytes.len() + BESIDES
+        self.as_message().as_bytes()
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.meter.0.set(self.meter.bytes() - self.memory());
+        self.meter.0.set(self.meter.bytes() - self.memory);
     }
 }
 
@@ -143,12 +156,13 @@ mod tests {
     #[test]
     fn shared_bytes_count_once_and_until_the_last_owner_is_gone() {
         let meter = Meter::default();
-        let first = SharedBytes::new(vec![7; 1_000], &meter);
+        let first = SharedBytes::new(Gathered::Binary(vec![7; 1_000]), &meter);
         let second = first.clone();
         assert_eq!((meter.bytes(), second.len()), (1_000 + BESIDES, 1_000));
-        drop(first);
+        assert!(second.are(&first) && !second.are(&[7; 1_000]));
+        assert_eq!(first.into_buffer(), None, "not the last owner");
         assert_eq!(meter.bytes(), second.memory());
-        drop(second);
+        assert_eq!(second.into_buffer(), Some(vec![7; 1_000]), "the last owner");
         assert_eq!(meter.bytes(), 0);
     }
 

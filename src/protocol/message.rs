@@ -122,6 +122,14 @@ impl Gathered {
         }
     }
 
+    /// Bytes of memory that its buffer takes.
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Gathered::Text(text) => text.capacity(),
+            Gathered::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
     /// The buffer, for someone else to use.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         match self {

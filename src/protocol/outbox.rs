@@ -24,6 +24,10 @@ pub const SHARE_FROM: usize = 2 << 10;
 /// Runs are joined up to this many bytes, so that a turn's output goes out in one write.
 pub const JOINED: usize = 64 << 10;
 
+/// From this size on, in bytes, a message that was put together is sent as it came without a copy; and a buffer of more does
+/// not stay with an outbox that has been written: another message may need it.
+pub const LARGE: usize = 128 << 10;
+
 /// Larger buffers than this have a quarter to spare, in bytes.
 const TRIM_FROM: usize = 256 << 10;
 
@@ -188,6 +192,31 @@ impl Outbox {
         }
     }
 
+    /// Room for `count` own bytes, if there are none, perhaps in another buffer.
+    pub(super) fn make_room(&mut self, count: usize, other: impl FnOnce() -> Vec<u8>) {
+        if self.own.is_empty() && self.own.capacity() < count {
+            self.own = other();
+            self.own.clear();
+        }
+    }
+
+    /// Takes out the frames that it shares with others, when everything has been written.
+    pub(super) fn drain_shared(&mut self) -> impl Iterator<Item = SharedBytes> {
+        (self.shared_written, self.shared_unsent) = (0, 0);
+        self.shared.drain(..).map(|shared| shared.frame)
+    }
+
+    /// Takes out its own buffer, if it is not to be kept, when everything has been written.
+    pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
+        (self.own.capacity() > LARGE).then(|| std::mem::take(&mut self.own))
+    }
+
+    /// Whether there is more in it than a buffer to be kept.
+    #[inline]
+    pub(super) fn has_more_than_is_kept(&self) -> bool {
+        self.own.capacity() > LARGE || !self.shared.is_empty()
+    }
+
     /// Forgets everything but keeps the buffer.
     #[inline]
     pub(super) fn clear(&mut self) {
@@ -223,12 +252,13 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::super::budget::Meter;
+    use super::super::message::Gathered;
     use super::*;
 
     #[test]
     fn own_and_shared_bytes_leave_in_the_order_in_which_they_came_however_writes_are_cut() {
         let meter = Meter::default();
-        let big = SharedBytes::new((0..SHARE_FROM).map(|i| i as u8).collect(), &meter);
+        let big = SharedBytes::new(Gathered::Binary((0..SHARE_FROM).map(|i| i as u8).collect()), &meter);
         let steps = [1, 2, 7, 100, 1_000, 5_000, 100_000].into_iter().skip(if cfg!(miri) { 3 } else { 0 });
         for step in steps {
             let (mut outbox, mut expected, mut received) = (Outbox::default(), Vec::new(), Vec::new());
@@ -261,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_fits_goes_out_in_one_write() {
-        let frame = SharedBytes::new(vec![7; 3_000], &Meter::default());
+        let frame = SharedBytes::new(Gathered::Binary(vec![7; 3_000]), &Meter::default());
         let mut outbox = Outbox::default();
         for _ in 0..5 {
             outbox.own().extend_from_slice(b"own");

@@ -10,16 +10,17 @@ use super::extension::Deflate;
 use super::limits::Limits;
 use super::mask;
 use super::message::{Gathered, Inbox};
-use super::outbox::Outbox;
+use super::outbox::{LARGE, Outbox};
 use super::trace::Trace;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Bytes of spare buffers that are kept of each kind, if the budget is not a small one; beyond it they are freed.
+/// Bytes of spare buffers that are kept of each kind, if the budget is not a small one.
 const SPARE_BYTES: usize = 128 << 10;
 
-/// The part of a budget that spare buffers of one kind may take.
+/// The part of a budget that spare buffers of one kind may take, and while they are used again and again.
 const SPARE_SHARE: usize = 64;
+const BUSY_SHARE: usize = 16;
 
 /// Limits, spare buffers and randomness of one loop. An argument of every call that needs them.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Shared {
     buffers: Spares<Vec<u8>>,
     /// Apart from the others: they are smaller, and would have to grow again and again.
     compressed: Spares<Vec<u8>>,
+    /// The message that the application has been handed.
+    lent: Option<SharedBytes>,
     /// Where runs of output are joined for a write.
     pub(super) joined: Vec<u8>,
     random: StdRng,
@@ -42,26 +45,41 @@ pub struct Shared {
     pub(super) traces: Vec<(u64, Trace)>,
 }
 
-/// Spare things and how many bytes they take.
+/// Spare things and how many bytes they take. The one that was given last is taken first.
+///
+/// In a busy moment more of them are kept than at rest, or each turn would have to get what it needs from the operating
+/// system, page by page; [`trim`](Self::trim) frees what was not needed since it was last called.
 #[derive(Debug)]
 struct Spares<T> {
     spare: Vec<T>,
     bytes: usize,
+    /// The fewest that there were since the last trim.
+    unused: usize,
+    /// How many bytes are kept at rest, and at most.
+    at_rest: usize,
     most: usize,
 }
 
 impl<T> Spares<T> {
     const fn new() -> Spares<T> {
-        Spares { spare: Vec::new(), bytes: 0, most: SPARE_BYTES }
+        Spares { spare: Vec::new(), bytes: 0, unused: 0, at_rest: SPARE_BYTES, most: SPARE_BYTES }
     }
 
+    fn set_budget(&mut self, budget: usize) {
+        self.at_rest = SPARE_BYTES.min(budget / SPARE_SHARE);
+        self.most = budget / BUSY_SHARE;
+    }
+
+    #[inline]
     fn take(&mut self, bytes: impl FnOnce(&T) -> usize) -> Option<T> {
         let spare = self.spare.pop()?;
         self.bytes -= bytes(&spare);
+        self.unused = self.unused.min(self.spare.len());
         Some(spare)
     }
 
     /// Keeps it, or frees it: `false`.
+    #[inline]
     fn give(&mut self, spare: T, bytes: usize) -> bool {
         let is_kept = self.bytes + bytes <= self.most;
         if is_kept {
@@ -69,6 +87,27 @@ impl<T> Spares<T> {
             self.spare.push(spare);
         }
         is_kept
+    }
+
+    const fn is_ample(&self) -> bool {
+        self.bytes > self.at_rest
+    }
+
+    /// Frees those that were not needed since the last call, or `all`, down to what is kept at rest; says how many bytes.
+    fn trim(&mut self, all: bool, bytes: impl Fn(&T) -> usize) -> usize {
+        let before = self.bytes;
+        let most = if all { self.spare.len() } else { self.unused };
+        let mut count = 0;
+        while count < most && self.bytes > self.at_rest {
+            self.bytes -= bytes(&self.spare[count]);
+            count += 1;
+        }
+        self.spare.drain(..count);
+        if count > 0 {
+            self.spare.shrink_to(2 * self.spare.len());
+        }
+        self.unused = self.spare.len();
+        before - self.bytes
     }
 }
 
@@ -87,6 +126,7 @@ impl Shared {
             outboxes: Spares::new(),
             buffers: Spares::new(),
             compressed: Spares::new(),
+            lent: None,
             joined: Vec::new(),
             random: StdRng::seed_from_u64(seed),
             compression: Compression::default(),
@@ -108,9 +148,10 @@ impl Shared {
     #[must_use]
     pub fn with_budget(mut self, limit: usize, reserve: usize) -> Shared {
         self.budget = Budget::new(limit, reserve);
-        let most = SPARE_BYTES.min(limit / SPARE_SHARE);
-        (self.inboxes.most, self.outboxes.most) = (most, most);
-        (self.buffers.most, self.compressed.most) = (most, most);
+        self.inboxes.set_budget(limit);
+        self.outboxes.set_budget(limit);
+        self.buffers.set_budget(limit);
+        self.compressed.set_budget(limit);
         self
     }
 
@@ -138,10 +179,30 @@ impl Shared {
         self.budget.is_over
     }
 
-    /// Looks at what is held.
+    /// Looks at what is held. If it is much, that is not because of spare buffers.
     pub fn review_budget(&mut self) {
         let held = self.held();
         self.budget.judge(held);
+        if self.budget.is_near && self.has_ample_spares() {
+            self.trim_spares(true);
+            let held = self.held();
+            self.budget.judge(held);
+        }
+    }
+
+    /// Whether there are more spare buffers than are kept at rest.
+    #[inline]
+    pub const fn has_ample_spares(&self) -> bool {
+        self.inboxes.is_ample() || self.outboxes.is_ample() || self.buffers.is_ample() || self.compressed.is_ample()
+    }
+
+    /// Frees the spare buffers that were not needed since the last call, or `all`, down to what is kept at rest.
+    #[cold]
+    pub fn trim_spares(&mut self, all: bool) {
+        let boxes = self.inboxes.trim(all, |inbox| inbox.counted) + self.outboxes.trim(all, |outbox| outbox.counted);
+        self.budget.boxes = self.budget.boxes.saturating_sub(boxes);
+        self.buffers.trim(all, Vec::capacity);
+        self.compressed.trim(all, Vec::capacity);
     }
 
     /// Bytes that may still be held.
@@ -161,9 +222,46 @@ impl Shared {
 
     /// Bytes that several conversations will hold.
     pub(crate) fn share(&mut self, bytes: Vec<u8>) -> SharedBytes {
-        let shared = SharedBytes::new(bytes, &self.budget.frames);
+        self.share_gathered(Gathered::Binary(bytes))
+    }
+
+    fn share_gathered(&mut self, payload: Gathered) -> SharedBytes {
+        let shared = SharedBytes::new(payload, &self.budget.frames);
         self.review_budget();
         shared
+    }
+
+    /// A message that the application is about to be handed: whoever is sent it as it is, gets no copy of a large one. To be
+    /// given back with [`take_back`](Self::take_back).
+    ///
+    /// # Errors
+    ///
+    /// It is not large enough.
+    pub(crate) fn lend(&mut self, message: Gathered) -> Result<SharedBytes, Gathered> {
+        if message.as_message().as_bytes().len() < LARGE {
+            return Err(message);
+        }
+        let lent = self.share_gathered(message);
+        self.lent = Some(lent.clone());
+        Ok(lent)
+    }
+
+    /// The application is done with a message that it was lent.
+    pub(crate) fn take_back(&mut self, lent: SharedBytes) {
+        self.lent = None;
+        self.give_shared(lent);
+    }
+
+    /// The message that the application was lent, if this is it.
+    pub(super) fn lent(&self, payload: &[u8]) -> Option<SharedBytes> {
+        self.lent.clone().filter(|lent| lent.are(payload))
+    }
+
+    /// If nobody else has them, their buffer may be used for something else.
+    fn give_shared(&mut self, bytes: SharedBytes) {
+        if let Some(buffer) = bytes.into_buffer() {
+            self.give_buffer(buffer);
+        }
     }
 
     /// An outbox may have grown.
@@ -251,10 +349,25 @@ impl Shared {
 
     #[inline(never)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
+        if outbox.has_more_than_is_kept() {
+            self.strip(&mut outbox);
+        }
         outbox.clear();
         let counted = outbox.counted;
         if !self.outboxes.give(outbox, counted) {
             self.budget.boxes = self.budget.boxes.saturating_sub(counted);
+        }
+    }
+
+    /// Takes out of an outbox what another message may need.
+    #[inline(never)]
+    fn strip(&mut self, outbox: &mut Outbox) {
+        for frame in outbox.drain_shared() {
+            self.give_shared(frame);
+        }
+        if let Some(buffer) = outbox.take_large() {
+            self.give_buffer(buffer);
+            self.count_outbox(outbox);
         }
     }
 
@@ -293,5 +406,80 @@ impl Shared {
     /// A fresh masking key that nobody can foresee (§5.3).
     pub(super) fn masking_key(&mut self) -> mask::Key {
         self.random.next_u32().to_ne_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::time::Tick;
+    use crate::protocol::{Answer, Connection, Event, Input, Request, Role, Ticket, Upgrade};
+
+    fn open(shared: &mut Shared) -> Connection {
+        let (mut connection, now) = (Connection::new(Role::Server, Tick::default()), Tick::default());
+        let mut request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            .to_vec();
+        let event = connection.receive(shared, now, &mut Input::new(&mut request));
+        let Some(Event::Request(head)) = event else { panic!("{event:?}") };
+        let ticket = Ticket::new(&Request::parse(&head).expect("a good one"));
+        connection.answer(shared, now, ticket, Answer::Upgrade(Upgrade::default())).expect("it can be");
+        let length = connection.buffered_amount();
+        connection.sent(shared, now, length);
+        connection
+    }
+
+    #[test]
+    fn spare_buffers_stay_while_they_are_needed_and_go_when_they_are_not() {
+        let mut shared = Shared::new(Limits::default()).with_budget(64 << 20, 0);
+        let megabyte = || Vec::<u8>::with_capacity(1 << 20);
+        (0..5).for_each(|_| shared.give_buffer(megabyte()));
+        assert_eq!((shared.buffers.bytes, shared.has_ample_spares()), (4 << 20, true), "a sixteenth of the budget");
+        // Each second, two of them are needed at a time.
+        for _ in 0..3 {
+            shared.trim_spares(false);
+            let two = [shared.take_buffer(), shared.take_buffer()];
+            two.into_iter().for_each(|buffer| shared.give_buffer(buffer));
+        }
+        assert_eq!(shared.buffers.bytes, 2 << 20);
+        shared.trim_spares(false);
+        shared.trim_spares(false);
+        assert_eq!((shared.buffers.bytes, shared.has_ample_spares()), (0, false));
+    }
+
+    #[test]
+    fn spare_buffers_go_first_when_memory_runs_short() {
+        let mut shared = Shared::new(Limits::default()).with_budget(64 << 20, 0);
+        (0..4).for_each(|_| shared.give_buffer(Vec::with_capacity(1 << 20)));
+        let frame = shared.share(vec![0; 47 << 20]);
+        assert_eq!((shared.buffers.bytes, shared.is_near_budget()), (0, false));
+        drop(frame);
+    }
+
+    #[test]
+    fn a_large_message_that_is_sent_as_it_came_is_not_copied() {
+        for (text, copies) in [("x".repeat(LARGE), false), ("x".repeat(LARGE - 1), true)] {
+            let mut shared = Shared::new(Limits::default());
+            let mut connections = [open(&mut shared), open(&mut shared)];
+            let lent = shared.lend(Gathered::Text(text));
+            let message = match &lent {
+                Ok(lent) => lent.as_message(),
+                Err(small) => small.as_message(),
+            };
+            for connection in &mut connections {
+                connection.send(&mut shared, message).expect("it is open");
+                let frames: Vec<&SharedBytes> = connection.shared_frames().collect();
+                assert_eq!(frames.iter().any(|frame| frame.are(message.as_bytes())), !copies);
+                assert!(connection.memory() < 1 << 10 || copies);
+            }
+            let Ok(lent) = lent else { continue };
+            shared.take_back(lent);
+            assert_eq!(shared.buffers.bytes, 0, "others have it");
+            for connection in &mut connections {
+                let length = connection.buffered_amount();
+                connection.sent(&mut shared, Tick::default(), length);
+            }
+            assert_eq!((shared.buffers.bytes, shared.budget.frames.bytes()), (LARGE, 0), "its buffer serves the next");
+        }
     }
 }

@@ -19,7 +19,9 @@ use super::proxied::Trust;
 use super::remote::Remote;
 use super::socket::{Readiness, Socket};
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Connection, Event, Input, Rejection, Request, Role, Shared, State, Ticket};
+use crate::protocol::{
+    Answer, CloseReason, Connection, Event, Gathered, Input, Message, Rejection, Request, Role, Shared, State, Ticket,
+};
 use http::StatusCode;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +34,17 @@ const EXPIRIES_PER_TURN: usize = 2_048;
 
 /// How many bytes are read in one turn, so that what they lead to is written before more is read.
 const READ_PER_TURN: usize = 4 << 20;
+
+/// What waits for a client that has just been read is written at once from this size on, in bytes: it is in the cache still,
+/// and its buffer can serve the next one.
+const WRITE_AT_ONCE: usize = 16 << 10;
+
+/// How many times a client is read in one turn, while at least so many bytes are missing of what it has begun to say.
+const READS_IN_A_ROW: usize = 4;
+const WORTH_READING: usize = 16 << 10;
+
+/// How many times a client is written to at once, while the kernel takes all that it is offered.
+const WRITES_IN_A_ROW: usize = 4;
 
 /// How many clients are written to in one turn, so that a message for a million does not stop the loop.
 const WRITES_PER_TURN: usize = 1_024;
@@ -149,16 +162,40 @@ impl<H: Handler> Engine<H> {
 
     /// Reads from one client, and says how many bytes.
     fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
-        let high_water = self.clients.shared.limits.high_water;
-        let is_near = self.clients.shared.is_near_budget();
         let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
         if !client.flags.lower(Flags::READ_QUEUED) {
             // Its slot has been freed since, and filled again.
             return 0;
         }
+        let (mut sum, mut may_have_more) = self.read_once(index, buffer);
+        let mut reads = 1;
+        while may_have_more && reads < READS_IN_A_ROW {
+            let size = self.clients.slab[index].connection.missing().min(buffer.len());
+            if size < WORTH_READING {
+                break;
+            }
+            let (count, more) = self.read_once(index, &mut buffer[..size]);
+            (sum, may_have_more) = (sum + count, more);
+            reads += 1;
+        }
+        if may_have_more {
+            self.clients.queue_read(index);
+        }
+        if self.clients.slab[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
+        sum
+    }
+
+    /// Reads from one client, and says how many bytes, and whether there may be more.
+    #[inline]
+    fn read_once(&mut self, index: usize, buffer: &mut [u8]) -> (usize, bool) {
+        let high_water = self.clients.shared.limits.high_water;
+        let is_near = self.clients.shared.is_near_budget();
+        let client = &mut self.clients.slab[index];
         let is_carefree = !is_near && client.is_carefree(high_water);
         if !is_carefree && !self.may_read(index) {
-            return 0;
+            return (0, false);
         }
         self.clients.tally.reads += 1;
         let client = &mut self.clients.slab[index];
@@ -168,21 +205,19 @@ impl<H: Handler> Engine<H> {
             Ok(count) if count > 0 => {
                 self.clients.tally.bytes_read += count as u64;
                 // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
-                if count == buffer.len() || flags.has(Flags::READ_CLOSED) {
-                    self.clients.queue_read(index);
-                }
+                let may_have_more = count == buffer.len() || flags.has(Flags::READ_CLOSED);
                 if flags.has(Flags::PROXIED) {
                     self.receive_proxied(index, &buffer[..count]);
                 } else {
                     self.deliver(index, &mut buffer[..count]);
                 }
                 self.clients.settle(index);
-                count
+                (count, may_have_more)
             }
             outcome => {
                 self.read_nothing(index, outcome);
                 self.clients.settle(index);
-                0
+                (0, false)
             }
         }
     }
@@ -266,12 +301,7 @@ impl<H: Handler> Engine<H> {
                     self.clients.count_received(message);
                     self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
                 }
-                Event::Gathered(gathered) => {
-                    let message = gathered.as_message();
-                    self.clients.count_received(message);
-                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
-                    self.clients.shared.recycle(gathered);
-                }
+                Event::Gathered(gathered) => self.gathered(index, gathered),
                 Event::Ping(payload) => {
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
                 }
@@ -296,6 +326,26 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.clients.charge(index, messages, length);
+    }
+
+    /// A message has been put together.
+    #[inline(never)]
+    fn gathered(&mut self, index: usize, gathered: Gathered) {
+        match self.clients.shared.lend(gathered) {
+            Ok(lent) => {
+                self.message(index, lent.as_message());
+                self.clients.shared.take_back(lent);
+            }
+            Err(gathered) => {
+                self.message(index, gathered.as_message());
+                self.clients.shared.recycle(gathered);
+            }
+        }
+    }
+
+    fn message(&mut self, index: usize, message: Message<'_>) {
+        self.clients.count_received(message);
+        self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
     }
 
     /// A request head is complete.
@@ -445,9 +495,11 @@ impl<H: Handler> Engine<H> {
             return;
         }
         client.is_above(shared.limits.high_water);
-        let output = client.connection.output(shared);
-        let length = output.len();
-        if length > 0 {
+        let mut writes = 0;
+        while client.connection.buffered_amount() > 0 && writes < WRITES_IN_A_ROW && !client.flags.has(Flags::BLOCKED) {
+            let output = client.connection.output(shared);
+            let length = output.len();
+            writes += 1;
             self.clients.tally.writes += 1;
             match client.socket.write(output) {
                 Ok(count) => {
@@ -464,7 +516,10 @@ impl<H: Handler> Engine<H> {
                         client.flags.set(Flags::BLOCKED);
                         client.connection.sent(shared, now, 0);
                     }
-                    kind => self.broke(index, kind),
+                    kind => {
+                        self.broke(index, kind);
+                        break;
+                    }
                 },
             }
         }

@@ -18,6 +18,9 @@ use std::time::Duration;
 /// That memory has run out is told so often, and not more.
 const QUIET: Duration = Duration::from_secs(60);
 
+/// Spare buffers that were not needed for so long are freed.
+const TRIM: Duration = Duration::from_secs(1);
+
 /// However short memory is, so much is read at a time.
 const LEAST_READ: usize = 1 << 10;
 
@@ -31,6 +34,8 @@ pub(crate) struct Pressure {
     free: usize,
     /// Since when newcomers have to wait: the budget was used up then, and not enough has become free.
     full_since: Option<Tick>,
+    /// When spare buffers are to be freed, if there are many.
+    trim_at: Option<Tick>,
     /// When the log was told so last.
     told: Option<Tick>,
     /// How often somebody was not read any more.
@@ -48,6 +53,7 @@ impl Pressure {
             paused: BTreeMap::new(),
             free: 0,
             full_since: None,
+            trim_at: None,
             told: None,
             pauses: 0,
             evictions: 0,
@@ -60,8 +66,12 @@ impl Pressure {
         self.full_since.is_some()
     }
 
-    /// When newcomers have waited for too long.
+    /// When newcomers have waited for too long, or buffers have been spare for long enough.
     pub(crate) fn next_due(&self) -> Option<Tick> {
+        self.full_until().into_iter().chain(self.trim_at).reduce(Tick::earlier)
+    }
+
+    fn full_until(&self) -> Option<Tick> {
         self.full_since.map(|since| since.after(self.timeout))
     }
 
@@ -171,11 +181,25 @@ impl<D> Clients<D> {
         if self.shared.is_near_budget() || self.pressure.is_full() || !self.pressure.paused.is_empty() {
             self.review_all();
         }
+        if self.pressure.trim_at.is_some() || self.shared.has_ample_spares() {
+            self.review_spares();
+        }
+    }
+
+    #[cold]
+    fn review_spares(&mut self) {
+        if self.pressure.trim_at.is_some_and(|due| !due.is_due(self.now)) {
+            return;
+        }
+        if self.pressure.trim_at.is_some() {
+            self.shared.trim_spares(false);
+        }
+        self.pressure.trim_at = self.shared.has_ample_spares().then(|| self.now.after(TRIM));
     }
 
     #[cold]
     fn review_all(&mut self) {
-        if self.pressure.next_due().is_some_and(|due| due.is_due(self.now)) {
+        if self.pressure.full_until().is_some_and(|due| due.is_due(self.now)) {
             self.evict_until(Mark::Near);
             self.pressure.full_since = None;
         }

@@ -220,6 +220,12 @@ impl<X: Default> Connection<X> {
         self.inbox.is_some()
     }
 
+    /// Bytes of a frame that are still to come, if one has begun to arrive.
+    pub fn missing(&self) -> usize {
+        let frame = self.inbox.as_ref().and_then(|inbox| inbox.frame.as_ref());
+        frame.map_or(0, |frame| usize::try_from(frame.remaining).unwrap_or(usize::MAX))
+    }
+
     /// Bytes that others could have if this conversation ended now.
     pub fn holds(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory())

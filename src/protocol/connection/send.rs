@@ -1,8 +1,9 @@
 //! Messages become bytes to the peer.
 
 use super::super::error::{CloseReason, SendError};
-use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
+use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 use super::super::message::{Message, Position};
+use super::super::outbox::LARGE;
 use super::super::shared::Shared;
 use super::super::time::Tick;
 use super::super::trace::Trace;
@@ -118,10 +119,30 @@ impl<X: Default> Connection<X> {
         if self.role() == Role::Client {
             return self.queue_masked(shared, header, payload);
         }
+        if payload.len() >= LARGE {
+            return self.queue_large(shared, header, payload);
+        }
         let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
         let out = outbox.own();
         header.encode(out);
         out.extend_from_slice(payload);
+        shared.count_outbox(outbox);
+        self.record(shared, || Trace::sent(header, payload));
+    }
+
+    /// The same for a payload that is better not copied, and whose copy is better not allocated.
+    #[inline(never)]
+    fn queue_large(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        if let Some(lent) = shared.lent(payload) {
+            header.encode(outbox.own());
+            outbox.append_shared(&lent);
+        } else {
+            outbox.make_room(MAX_HEADER + payload.len(), || shared.take_buffer());
+            let out = outbox.own();
+            header.encode(out);
+            out.extend_from_slice(payload);
+        }
         shared.count_outbox(outbox);
         self.record(shared, || Trace::sent(header, payload));
     }
