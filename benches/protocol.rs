@@ -13,7 +13,9 @@
 #![allow(missing_docs)]
 
 use lariat::protocol::time::Tick;
-use lariat::protocol::{Connection, Event, Header, Input, Prepared, Request, Role, Shared, State, Ticket, Upgrade};
+use lariat::protocol::{
+    Connection, Event, Header, Input, LONGEST_RUN, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
+};
 use lariat::{ClientId, Clients, EventLoop, Handler, Limits, LocalAddr, Message, Server};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -77,19 +79,25 @@ impl Conversation {
 
     /// What arrives, read by read; messages are echoed, or only looked at.
     fn receive(&mut self, bytes: &[u8], is_echoed: bool) {
+        let mut read_buffer = std::mem::take(&mut self.buffer);
         for read in bytes.chunks(READ) {
-            let buffer = &mut self.buffer[..read.len()];
+            let buffer = &mut read_buffer[..read.len()];
             // In pieces: what is copied by `rep movsb` counts as an instruction for each byte.
             for (to, from) in buffer.chunks_mut(COPIED).zip(read.chunks(COPIED)) {
                 to.copy_from_slice(from);
             }
             let mut input = Input::new(buffer);
-            while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
+            if let Some(message) = self.connection.receive_only(&mut self.shared, self.now, &mut input) {
+                self.message(message, is_echoed);
+            }
+            while !input.is_empty() {
+                if let Some(run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
+                    run.for_each(|message| self.message(message, is_echoed));
+                    continue;
+                }
+                let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
                 match event {
-                    Event::Message(message) if is_echoed => {
-                        self.connection.send(&mut self.shared, message).expect("there is room");
-                    }
-                    Event::Message(message) => drop(black_box(message)),
+                    Event::Message(message) => self.message(message, is_echoed),
                     Event::Gathered(gathered) => {
                         if is_echoed {
                             self.connection.send(&mut self.shared, gathered.as_message()).expect("there is room");
@@ -104,6 +112,15 @@ impl Conversation {
                     other => panic!("not expected: {other:?}"),
                 }
             }
+        }
+        self.buffer = read_buffer;
+    }
+
+    fn message(&mut self, message: Message<'_>, is_echoed: bool) {
+        if is_echoed {
+            self.connection.send(&mut self.shared, message).expect("there is room");
+        } else {
+            black_box(message);
         }
     }
 

@@ -405,11 +405,13 @@ def watch(server, end):
 
 
 def rest(server):
-    """Waits until nobody is left but the one who asks."""
+    """Waits until nobody is left but the one who asks, and for the two seconds for which spare buffers are kept."""
+    quiet = 0
     for _ in range(300):
         metrics = server.metrics()
         connections = sum(count for name, count in metrics.items() if name.startswith("lariat_connections{"))
-        if connections <= 1:
+        quiet = quiet + 1 if connections <= 1 else 0
+        if quiet > 25:
             return metrics
         time.sleep(0.1)
     raise AssertionError(f"{connections:.0f} connections are left after 30 seconds")

@@ -61,6 +61,14 @@ impl Flows {
         flow.bytes += bytes as u64;
     }
 
+    /// Counts so many messages.
+    #[inline]
+    pub(crate) const fn add_many(&mut self, opcode: Opcode, messages: usize, bytes: usize) {
+        let flow = &mut self.0[opcode as usize];
+        flow.messages += messages as u64;
+        flow.bytes += bytes as u64;
+    }
+
     /// Counts a piece of a message, which counts itself when it ends.
     pub(crate) const fn add_piece(&mut self, opcode: Opcode, bytes: usize, ends: bool) {
         let flow = &mut self.0[opcode as usize];

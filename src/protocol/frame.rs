@@ -146,6 +146,12 @@ impl Header {
         Ok(Some((Header { fin, rsv1: first & 0x40 != 0, opcode, mask, length }, end)))
     }
 
+    /// The header of a whole message of at most 125 bytes, without a masking key.
+    #[inline]
+    pub const fn short(opcode: Opcode, length: usize) -> [u8; 2] {
+        [0x80 | opcode as u8, length as u8]
+    }
+
     /// Appends the header to `out`.
     #[inline(always)]
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -28,6 +28,11 @@ impl<'b> Input<'b> {
         self.rest
     }
 
+    /// The same, to be changed in place.
+    pub(super) fn peek_mut(&mut self) -> &mut [u8] {
+        self.rest
+    }
+
     /// Takes the next `count` bytes, or as many as there are.
     pub(super) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);

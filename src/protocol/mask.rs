@@ -4,6 +4,8 @@
 //! so one function masks and unmasks. A frame can arrive in pieces, so the function takes the key as
 //! it stands at the piece's first byte and gives it back as it stands after its last.
 
+use std::ops::Range;
+
 /// A frame's masking key, turned so that its first byte belongs to the next payload byte.
 pub type Key = [u8; 4];
 
@@ -33,41 +35,49 @@ pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     next
 }
 
-/// The header of a masked frame of at most 125 bytes: two bytes and the key.
-pub const SHORT_HEADER: usize = 6;
-
-/// Unmasks the payload of a frame with a [`SHORT_HEADER`], and moves it to a word boundary over the header, if it can:
-/// whoever looks at it next, does so word by word. (`str::from_utf8` takes 45 instructions for 20 bytes then, and 100
-/// where they lie by chance.)
+/// XORs with `key` the `length` bytes that lie behind the first `by`, and moves them to the front. Of what lies behind them
+/// nothing is changed; what lay in front of them is lost.
 ///
 /// # Panics
 ///
-/// If the frame is shorter than its header.
-#[inline]
-pub fn unmask_short(frame: &mut [u8]) -> &[u8] {
-    let key = [frame[2], frame[3], frame[4], frame[5]];
+/// If there are fewer bytes than that.
+#[inline(always)]
+pub fn apply_moving(key: Key, bytes: &mut [u8], by: usize, length: usize) {
     let four = u32::from_ne_bytes(key);
     let eight = u64::from(four) << 32 | u64::from(four);
-    let to = frame.as_ptr().align_offset(align_of::<u64>()).min(SHORT_HEADER);
-    let by = SHORT_HEADER - to;
-    let length = frame.len() - SHORT_HEADER;
-    let moved = &mut frame[to..];
+    let sixteen = u128::from(eight) << 64 | u128::from(eight);
     let mut at = 0;
-    while let Some(word) = moved.get(at + by..at + by + 8) {
-        let word = u64::from_ne_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
-        moved[at..at + 8].copy_from_slice(&(word ^ eight).to_ne_bytes());
-        at += 8;
+    // The last step may write more than is needed, where everything has been read already.
+    while at < length {
+        let is_done =
+            at + 16 <= by + length && step(bytes, at, by, |bytes| (u128::from_ne_bytes(bytes) ^ sixteen).to_ne_bytes());
+        if !is_done {
+            return apply_moving_rest(key, bytes, by, at..length);
+        }
+        at += 16;
     }
-    if let Some(half) = moved.get(at + by..at + by + 4) {
-        let half = u32::from_ne_bytes([half[0], half[1], half[2], half[3]]);
-        moved[at..at + 4].copy_from_slice(&(half ^ four).to_ne_bytes());
+}
+
+#[inline(never)]
+fn apply_moving_rest(key: Key, bytes: &mut [u8], by: usize, rest: Range<usize>) {
+    let four = u32::from_ne_bytes(key);
+    let mut at = rest.start;
+    while at + 4 <= rest.end && step(bytes, at, by, |bytes| (u32::from_ne_bytes(bytes) ^ four).to_ne_bytes()) {
         at += 4;
     }
-    while at < length {
-        moved[at] = moved[at + by] ^ key[at % 4];
+    while at < rest.end {
+        bytes[at] = bytes[at + by] ^ key[at % 4];
         at += 1;
     }
-    &moved[..length]
+}
+
+/// Changes `N` bytes and moves them forward, if there are so many.
+#[inline(always)]
+fn step<const N: usize>(bytes: &mut [u8], at: usize, by: usize, changed: impl Fn([u8; N]) -> [u8; N]) -> bool {
+    let Some(window) = bytes.get_mut(at..at + by + N) else { return false };
+    let Some(word) = window.last_chunk::<N>().copied() else { return false };
+    window[..N].copy_from_slice(&changed(word));
+    true
 }
 
 /// Changes `bytes` if there are `N`, and not if there are none.
@@ -83,18 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_frame_is_unmasked_wherever_it_lies() {
+    fn bytes_are_moved_over_those_before_them_and_nothing_behind_them_changes() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let lengths = if cfg!(miri) { 0..20 } else { 0..126 };
-        for (length, place) in lengths.flat_map(|length| (0..8).map(move |place| (length, place))) {
+        for (length, by) in lengths.flat_map(|length| (0..20).map(move |by| (length, by))) {
             let plain: Vec<u8> = (0..length as u8).map(|byte| byte.wrapping_mul(7)).collect();
-            let mut bytes = vec![0xaa; place + SHORT_HEADER];
-            bytes[place + 2..].copy_from_slice(&key);
-            bytes.extend(plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]));
-            bytes.extend_from_slice(b"next");
-            let end = bytes.len() - 4;
-            assert_eq!(unmask_short(&mut bytes[place..end]), plain, "{length} bytes at {place}");
-            assert_eq!(&bytes[end..], b"next");
+            for behind in [&b""[..], b"next", b"and what comes after it"] {
+                let mut bytes = vec![0xaa; by];
+                bytes.extend(plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]));
+                bytes.extend_from_slice(behind);
+                apply_moving(key, &mut bytes, by, length);
+                assert_eq!(bytes[..length], plain, "{length} bytes over {by}");
+                assert_eq!(&bytes[by + length..], behind);
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! A [`Connection`] is one conversation. Whoever drives it
 //!
 //! 1. hands it what the peer sent: [`receive`](Connection::receive) until it returns `None`, each event
-//!    handled before the next call; [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end)
+//!    handled before the next call, and for speed [`receive_run`](Connection::receive_run) before each; [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end)
 //!    when the stream ends;
 //! 2. carries away what it has to say: [`output`](Connection::output), then [`sent`](Connection::sent);
 //! 3. tells it the time: [`handle_timeout`](Connection::handle_timeout) when the
@@ -50,7 +50,7 @@ mod trace;
 mod utf8;
 
 pub use budget::{Mark, SharedBytes};
-pub use connection::{Connection, Event, Prepared, ReadyState, Role, State};
+pub use connection::{Connection, Event, LONGEST_RUN, Prepared, ReadyState, Role, Run, State};
 pub use counts::{Counts, Flow, Traffic};
 pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
 pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};

@@ -119,10 +119,13 @@ impl Outbox {
     }
 
     /// The bytes to write next: everything, if it lies together or fits into `joined`.
+    #[inline]
     pub(super) fn next<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.shared.is_empty() {
-            return &self.own[self.written..];
-        }
+        if self.shared.is_empty() { &self.own[self.written..] } else { self.join(joined) }
+    }
+
+    #[inline(never)]
+    fn join<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
         let run = self.run(self.written, self.shared_written, 0);
         if run.len() == self.len() || run.len() >= JOINED {
             return run;

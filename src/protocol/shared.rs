@@ -347,7 +347,7 @@ impl Shared {
         self.outboxes.take(|outbox| outbox.counted).unwrap_or_default()
     }
 
-    #[inline(never)]
+    #[inline]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         if outbox.has_more_than_is_kept() {
             self.strip(&mut outbox);

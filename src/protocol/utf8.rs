@@ -123,6 +123,13 @@ pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
 }
 
+/// The text at the beginning of bytes that are not all UTF-8.
+#[cold]
+pub fn valid_part(bytes: &[u8]) -> &str {
+    let valid = compat::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    whole(&bytes[..valid]).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

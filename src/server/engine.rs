@@ -20,7 +20,8 @@ use super::remote::Remote;
 use super::socket::{Readiness, Socket};
 use crate::protocol::time::Tick;
 use crate::protocol::{
-    Answer, CloseReason, Connection, Event, Gathered, Input, Message, Rejection, Request, Role, Shared, State, Ticket,
+    Answer, CloseReason, Connection, Event, Gathered, Input, LONGEST_RUN, Message, Position, Rejection, Request, Role,
+    Run, Shared, State, Ticket,
 };
 use http::StatusCode;
 use std::io;
@@ -161,22 +162,27 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Reads from one client, and says how many bytes.
+    #[inline]
     fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
         if !client.flags.lower(Flags::READ_QUEUED) {
             // Its slot has been freed since, and filled again.
             return 0;
         }
-        let (mut sum, mut may_have_more) = self.read_once(index, buffer);
-        let mut reads = 1;
-        while may_have_more && reads < READS_IN_A_ROW {
+        let (count, may_have_more) = self.read_once(index, buffer);
+        if may_have_more || count >= WRITE_AT_ONCE { self.go_on(index, buffer, count, may_have_more) } else { count }
+    }
+
+    /// Reads more from a client that has much to say, and writes what it is answered.
+    #[inline(never)]
+    fn go_on(&mut self, index: usize, buffer: &mut [u8], mut sum: usize, mut may_have_more: bool) -> usize {
+        for _ in 1..READS_IN_A_ROW {
             let size = self.clients.slab[index].connection.missing().min(buffer.len());
-            if size < WORTH_READING {
+            if !may_have_more || size < WORTH_READING {
                 break;
             }
             let (count, more) = self.read_once(index, &mut buffer[..size]);
             (sum, may_have_more) = (sum + count, more);
-            reads += 1;
         }
         if may_have_more {
             self.clients.queue_read(index);
@@ -188,7 +194,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Reads from one client, and says how many bytes, and whether there may be more.
-    #[inline]
+    #[inline(always)]
     fn read_once(&mut self, index: usize, buffer: &mut [u8]) -> (usize, bool) {
         let high_water = self.clients.shared.limits.high_water;
         let is_near = self.clients.shared.is_near_budget();
@@ -287,20 +293,36 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Hands bytes to the conversation, and its events to the application.
+    #[inline(always)]
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
         let length = bytes.len();
         let mut input = Input::new(bytes);
+        let (connection, shared) = (&mut self.clients.slab[index].connection, &mut self.clients.shared);
+        let messages = match connection.receive_only(shared, self.clients.now, &mut input) {
+            Some(message) => {
+                self.message(index, message);
+                1
+            }
+            None => self.deliver_all(index, input),
+        };
+        self.clients.charge(index, messages, length);
+    }
+
+    /// The same, whatever there is; says how many events there were.
+    #[inline(never)]
+    fn deliver_all(&mut self, index: usize, mut input: Input<'_>) -> u64 {
         let now = self.clients.now;
         let mut messages = 0;
         while !input.is_empty() {
             let connection = &mut self.clients.slab[index].connection;
+            if let Some(run) = connection.receive_run(&self.clients.shared, now, &mut input, LONGEST_RUN) {
+                messages += self.run_of_messages(index, run);
+                continue;
+            }
             let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
             messages += 1;
             match event {
-                Event::Message(message) => {
-                    self.clients.count_received(message);
-                    self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
-                }
+                Event::Message(message) => self.message(index, message),
                 Event::Gathered(gathered) => self.gathered(index, gathered),
                 Event::Ping(payload) => {
                     self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
@@ -325,7 +347,36 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        self.clients.charge(index, messages, length);
+        messages
+    }
+
+    /// Short messages, for the application one by one; says how many.
+    #[inline]
+    fn run_of_messages(&mut self, index: usize, mut run: Run<'_>) -> u64 {
+        let (mut messages, mut bytes) = (0, 0);
+        self.call(index, |handler, clients, id| {
+            for message in &mut run {
+                let connection = &clients.slab[index].connection;
+                let (is_open, takes_messages) = (connection.state() == State::Open, connection.takes_messages());
+                if !is_open {
+                    // Nobody listens any more, but text has to be text nevertheless.
+                    continue;
+                }
+                messages += 1;
+                bytes += message.as_bytes().len();
+                if takes_messages {
+                    handler.on_message(clients, id, message);
+                } else {
+                    handler.on_piece(clients, id, message, Position::Whole);
+                }
+            }
+        });
+        let clients = &mut self.clients;
+        clients.count_run(&run, messages, bytes);
+        if run.ends_badly() {
+            clients.slab[index].connection.receive_bad_text(&mut clients.shared, clients.now);
+        }
+        messages as u64
     }
 
     /// A message has been put together.
@@ -343,6 +394,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    #[inline(always)]
     fn message(&mut self, index: usize, message: Message<'_>) {
         self.clients.count_received(message);
         self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
@@ -402,7 +454,7 @@ impl<H: Handler> Engine<H> {
 
     /// Calls the application on behalf of a client. If it panics, that client is closed and nobody else
     /// notices.
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         let client = &clients.slab[index];
@@ -488,6 +540,7 @@ impl<H: Handler> Engine<H> {
         self.clients.writable.end(batch, share);
     }
 
+    #[inline]
     fn write_client(&mut self, index: usize) {
         let (shared, now) = (&mut self.clients.shared, self.clients.now);
         let Some(client) = self.clients.slab.get_mut(index) else { return };

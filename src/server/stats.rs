@@ -3,7 +3,7 @@
 //! Counted where it happens, with plain additions; put together when somebody asks.
 
 use super::clients::Clients;
-use crate::protocol::{CloseReason, Message, Position, ProtocolError, State, Timeout, Traffic};
+use crate::protocol::{CloseReason, Message, Position, ProtocolError, Run, State, Timeout, Traffic};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -256,6 +256,11 @@ impl<D> Clients<D> {
     #[inline]
     pub(crate) const fn count_received(&mut self, message: Message<'_>) {
         self.shared.counts.received.add(message.opcode(), message.as_bytes().len());
+    }
+
+    /// So many messages of a run have come.
+    pub(crate) const fn count_run(&mut self, run: &Run<'_>, messages: usize, bytes: usize) {
+        self.shared.counts.received.add_many(run.opcode(), messages, bytes);
     }
 
     /// A piece of a message has come; the message counts when it ends.

@@ -6,8 +6,8 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Answer, Connection, Event, Input, Limits, Message, Opening, Position, Rejection, Request, Role, Shared, State,
-    Ticket, Upgrade,
+    Answer, Connection, Event, Input, LONGEST_RUN, Limits, Message, Opening, Position, Rejection, Request, Role,
+    Shared, State, Ticket, Upgrade,
 };
 use lariat::{CloseCode, CloseReason};
 use tungstenite::handshake::derive_accept_key;
@@ -234,11 +234,22 @@ impl Talk {
         self.connection.state()
     }
 
-    /// One read.
+    /// One read, as the loop hands it on.
     pub fn receive(&mut self, bytes: &[u8]) {
         let mut buffer = bytes.to_vec();
         let mut input = Input::new(&mut buffer);
-        while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
+        if let Some(message) = self.connection.receive_only(&mut self.shared, self.now, &mut input) {
+            self.seen.push(Seen::message(message));
+        }
+        loop {
+            if let Some(mut run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
+                self.seen.extend(run.by_ref().map(Seen::message));
+                if run.ends_badly() {
+                    self.connection.receive_bad_text(&mut self.shared, self.now);
+                }
+                continue;
+            }
+            let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(subprotocol) => {

@@ -12,4 +12,5 @@ mod handshakes;
 mod messages;
 mod remote;
 mod routes;
+mod runs;
 mod shutdown;

@@ -17,17 +17,19 @@
 //! socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and time, and carries its
 //! [`output`](Connection::output) to the peer.
 //!
-//! The edges are in this file; `receive` turns bytes into events, `send` messages into bytes, and
+//! The edges are in this file; `receive` turns bytes into events, `run` does so for many short messages at a time, `send` messages into bytes, and
 //! `deadlines` knows when something is due.
 
 mod compress;
 mod deadlines;
 mod prepared;
 mod receive;
+mod run;
 mod send;
 mod state;
 
 pub use prepared::Prepared;
+pub use run::{LONGEST_RUN, Run};
 pub use state::{ReadyState, Role, State};
 
 use super::budget::SharedBytes;
@@ -133,6 +135,9 @@ impl Modes {
     const SENDING: Modes = Modes(1 << 2);
     /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
     const COMPRESSED: Modes = Modes(1 << 3);
+
+    /// More is to be done for a message than to queue it, or it cannot be.
+    const OBSERVED: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0

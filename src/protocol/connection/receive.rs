@@ -4,7 +4,7 @@
 //! arrived whole goes into the [`Inbox`], piece by piece.
 
 use super::super::error::{CloseReason, ProtocolError, Rejection};
-use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode};
+use super::super::frame::{Header, Opcode};
 use super::super::input::Input;
 use super::super::message::{
     Ends, Gathered, Inbox, Message, PartialFrame, PartialMessage, Position, check_compressed_length, check_length,
@@ -18,55 +18,32 @@ use super::super::{close, mask, utf8};
 use super::{Connection, Event, Modes, Role, State};
 use std::borrow::Cow;
 
-/// The first byte of a whole, uncompressed message: FIN and its opcode.
-const TEXT: u8 = 0x80 | Opcode::Text as u8;
-const BINARY: u8 = 0x80 | Opcode::Binary as u8;
-
-/// The header of a short frame without a masking key.
-const UNMASKED_HEADER: usize = 2;
-
 impl<X: Default> Connection<X> {
     /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until the
     /// application has answered.
     #[inline]
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
-            let message = self.receive_short(shared, now, input);
-            if let Some(event) = message.map(Event::Message).or_else(|| self.receive_step(shared, now, input)) {
-                return Some(event);
+            match self.receive_run(shared, now, input, 1) {
+                Some(mut run) => match run.next() {
+                    Some(message) => return Some(Event::Message(message)),
+                    None => self.receive_bad_text(shared, now),
+                },
+                None => {
+                    if let Some(event) = self.receive_step(shared, now, input) {
+                        return Some(event);
+                    }
+                }
             }
         }
         None
     }
 
-    /// A short message that lies whole in one frame, and this frame whole in `input`: what most messages are. `None`: it
-    /// is something else.
-    ///
-    /// What it does, [`receive_frame`](Self::receive_frame) does as well, among all the rest and at three times the price.
-    #[inline]
-    fn receive_short<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Message<'b>> {
-        if self.state != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
-            return None;
-        }
-        let &[first, second, ..] = input.peek() else { return None };
-        let (is_masked, length) = (second & 0x80 != 0, usize::from(second & 0x7f));
-        let frame = length + if is_masked { mask::SHORT_HEADER } else { UNMASKED_HEADER };
-        let is_short = length <= MAX_CONTROL_PAYLOAD.min(shared.limits.max_message) && frame <= input.len();
-        if !(first == TEXT || first == BINARY) || is_masked != (self.role == Role::Server) || !is_short {
-            return None;
-        }
-        self.heard(now);
-        let frame = input.take(frame);
-        let payload = if is_masked { mask::unmask_short(frame) } else { &frame[UNMASKED_HEADER..] };
-        if first == BINARY {
-            return Some(Message::Binary(payload));
-        }
-        match utf8::whole(payload) {
-            Ok(text) => Some(Message::Text(text)),
-            Err(utf8::InvalidUtf8) => {
-                self.fail(shared, now, ProtocolError::InvalidUtf8);
-                None
-            }
+    /// What has been received as text is not UTF-8: behind a [run](Self::receive_run) that ends badly.
+    #[cold]
+    pub fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
+        if matches!(self.state, State::Open | State::Closing) {
+            self.fail(shared, now, ProtocolError::InvalidUtf8);
         }
     }
 
@@ -105,7 +82,7 @@ impl<X: Default> Connection<X> {
 
     /// The peer is alive.
     #[inline]
-    const fn heard(&mut self, now: Tick) {
+    pub(super) const fn heard(&mut self, now: Tick) {
         self.since = now;
         self.pinged = 0;
     }

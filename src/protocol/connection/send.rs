@@ -22,12 +22,41 @@ impl<X: Default> Connection<X> {
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
+        let is_plain = !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len());
+        let is_usual = is_plain && self.role == Role::Server && !self.modes.has(Modes::OBSERVED);
+        if is_usual && payload.len() <= MAX_CONTROL_PAYLOAD {
+            self.queue_short(shared, message.opcode(), payload);
+            return Ok(());
+        }
+        self.send_any(shared, message)
+    }
+
+    #[inline(never)]
+    fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         self.check_no_pieces()?;
+        let payload = message.as_bytes();
         shared.counts.sent.add(message.opcode(), payload.len());
         if !self.queue_compressed(shared, message.opcode(), payload) {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
         Ok(())
+    }
+
+    /// A short message for a peer with which nothing is unusual: what most messages are.
+    #[inline(always)]
+    fn queue_short(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
+        shared.counts.sent.add(opcode, payload.len());
+        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
+        let out = outbox.own();
+        let capacity = out.capacity();
+        // Byte by byte, that costs less than a call.
+        let [first, second] = Header::short(opcode, payload.len());
+        out.push(first);
+        out.push(second);
+        out.extend_from_slice(payload);
+        if out.capacity() != capacity {
+            shared.count_outbox(outbox);
+        }
     }
 
     /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other message can be

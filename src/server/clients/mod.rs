@@ -410,7 +410,7 @@ impl<D> Clients<D> {
 
     /// Brings the queues and the deadline of a client up to its state. To be called when something may have
     /// changed it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn settle(&mut self, index: usize) {
         let client = &mut self.slab[index];
         if client.deadline.due().is_none() || !client.connection.is_flowing() {
