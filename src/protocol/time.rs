@@ -52,6 +52,15 @@ impl Tick {
     pub const fn earlier(self, other: Tick) -> Tick {
         if other.is_before(self) { other } else { self }
     }
+
+    /// The earlier of two, if there are any.
+    pub const fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.earlier(other)),
+            (Some(only), None) | (None, Some(only)) => Some(only),
+            (None, None) => None,
+        }
+    }
 }
 
 /// The moment from which a loop counts its ticks.

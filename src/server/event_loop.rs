@@ -376,10 +376,8 @@ impl<H: Handler> EventLoop<H> {
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
         let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.now));
-        [clients.next_due(), self.accept_again, shutdown, clients.pressure.next_due()]
-            .into_iter()
-            .flatten()
-            .reduce(Tick::earlier)
+        let others = Tick::earliest(Tick::earliest(self.accept_again, shutdown), clients.pressure.next_due());
+        Tick::earliest(clients.next_due(), others)
     }
 }
 

@@ -68,7 +68,7 @@ impl Pressure {
 
     /// When newcomers have waited for too long, or buffers have been spare for long enough.
     pub(crate) fn next_due(&self) -> Option<Tick> {
-        self.full_until().into_iter().chain(self.trim_at).reduce(Tick::earlier)
+        Tick::earliest(self.full_until(), self.trim_at)
     }
 
     fn full_until(&self) -> Option<Tick> {

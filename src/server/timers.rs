@@ -15,6 +15,7 @@
 //! [`step`](Wheel::step) at a time, so that its driver can bound what one turn does.
 
 use crate::protocol::time::Tick;
+use std::cell::Cell;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -106,11 +107,13 @@ pub(crate) struct Wheel {
     /// A bit for each slot that has entries.
     occupied: [u64; LEVELS],
     now: Tick,
+    /// The slot that comes first, if that is known: every turn asks for it, and it seldom changes.
+    first: Cell<Option<Option<(usize, Tick)>>>,
 }
 
 impl Wheel {
     pub(crate) const fn new(now: Tick) -> Wheel {
-        Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now }
+        Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now, first: Cell::new(None) }
     }
 
     /// If nothing is armed, it does not matter what time it was; and it may have been so long ago that it seems to lie
@@ -135,6 +138,7 @@ impl Wheel {
         }
         *nodes.node(armed) = Node { previous: Link::slot(head), next, due };
         self.occupied[level] |= 1 << slot;
+        self.first.set(None);
     }
 
     /// Takes something out; it may not be armed at all.
@@ -153,6 +157,7 @@ impl Wheel {
                 self.heads[head] = next;
                 if next == Link::NONE {
                     self.occupied[head / SLOTS] &= !(1 << (head % SLOTS));
+                    self.first.set(None);
                 }
             }
         }
@@ -167,6 +172,7 @@ impl Wheel {
             return Step::Idle;
         };
         self.now = at;
+        self.first.set(None);
         let slot = (at.millis() >> (level as u32 * SLOT_BITS)) as usize % SLOTS;
         let Some(armed) = self.heads[level * SLOTS + slot].armed() else { return Step::Idle };
         if level == 0 {
@@ -183,8 +189,18 @@ impl Wheel {
         self.next_slot().map(|(_, at)| at)
     }
 
-    /// The slot that comes first, and when; of two at the same time the one on the higher level.
+    /// The slot that comes first, and when. As long as nothing is armed or disarmed, time that passes does not change it.
+    #[inline]
     fn next_slot(&self) -> Option<(usize, Tick)> {
+        self.first.get().unwrap_or_else(|| {
+            let first = self.find_next_slot();
+            self.first.set(Some(first));
+            first
+        })
+    }
+
+    /// Of two at the same time it is the one on the higher level.
+    fn find_next_slot(&self) -> Option<(usize, Tick)> {
         let mut first: Option<(usize, Tick)> = None;
         for level in (0..LEVELS).filter(|level| self.occupied[*level] != 0) {
             let shift = level as u32 * SLOT_BITS;
