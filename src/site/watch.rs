@@ -291,7 +291,8 @@ impl Handler for Loop {
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
         self.newcomer = Some((id, self.teaches && is_local(clients, id, request)));
-        Answer::Upgrade(Upgrade::new())
+        // To compress what changes four times a second would cost the loop more than to look at it.
+        Answer::Upgrade(Upgrade::new().uncompressed())
     }
 
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
