@@ -37,6 +37,7 @@ socket.onMessage = (data) => {
 };
 socket.onClose = () => {
   grid.reset();
+  showLegend();
   endStory("");
   told.at = 0;
 };
