@@ -116,8 +116,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Lets time pass, or stand still, and says whether this is a turn for all.
     fn keep_time(&mut self) -> bool {
-        let stands = |watch: &&Box<Watch>| watch.stood_since.is_some();
-        if self.engine.clients.watch.as_ref().filter(stands).is_none() {
+        if self.engine.clients.watch.as_ref().is_none_or(|watch| watch.stood_since.is_none()) {
             return true;
         }
         self.engine.clients.review_exempt();
