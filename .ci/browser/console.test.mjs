@@ -1,6 +1,6 @@
 // The console: a WebSocket by hand, and what went over the wire, bit by bit.
 
-import { check, equal, keyboard, look, match, open, serve, silent, suite } from "./kit.mjs";
+import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 
 let server;
 const socketUrl = (path) => new URL(path, server.url).href.replace(/^http/, "ws");
@@ -285,9 +285,32 @@ await suite(async () => {
     await line(one, "message", text);
     const [asked] = await frames(one, 2, (pair) => pair.every(({ node }) => node.dataset.opcode === "1"));
     match(asked.bits, /^FIN 1\|RSV1–3 100\|opcode 0001/, "header");
-    await one.waitForFunction((text) => document.querySelector("#wire details[open]").textContent.includes(`It says ${JSON.stringify(text)}`), text);
+    // A Close of the connection before may stand open, too.
+    await one.waitForFunction((text) => [...document.querySelectorAll("#wire details[open]")]
+      .some((node) => node.textContent.includes(`It says ${JSON.stringify(text)}`)), text);
     silent(one);
     await one.context().close();
+  });
+
+  await check("when the server restarts, the page says so; Reconnect opens again, and the wire is told", async () => {
+    const own = await serve();
+    const one = await open(new URL("/console", own.url).href);
+    await waitForState(one, "1 OPEN");
+    await own.stop();
+    await waitForState(one, "3 CLOSED");
+    await line(one, "close", 'code 1001, reason "", wasClean true');
+    match(await one.textContent("#link"), /Connection lost/, "status");
+    const again = await serve({ port: own.port });
+    await waitForLink(one);
+    await one.click("#connect");
+    await waitForState(one, "1 OPEN");
+    await one.fill("#text", "again");
+    await one.click("#send");
+    await line(one, "message", "again");
+    await frames(one, 2);
+    silent(one, SERVER_IS_AWAY);
+    await one.context().close();
+    await again.stop();
   });
 
   await check("the same over [::1]", async () => {

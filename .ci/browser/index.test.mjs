@@ -54,9 +54,11 @@ await suite(async () => {
   await check("when the server restarts, the page says so and comes back by itself", async () => {
     await server.kill();
     await page.waitForFunction(() => /Connection lost/.test(document.getElementById("link").textContent));
+    await page.focus("#link button");
     const again = await serve({ port: server.port });
     await waitForLink(page);
     equal(await page.textContent("#link"), "Connected", "status");
+    equal(await page.evaluate(() => document.activeElement.id), "link", "what has the focus that the button had");
     silent(page, SERVER_IS_AWAY);
     await page.context().close();
     await again.stop();

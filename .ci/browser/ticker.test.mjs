@@ -71,11 +71,20 @@ await suite(async () => {
     await page.waitForFunction(() => document.getElementById("slow-state").textContent === "off");
   });
 
-  await check("when the server restarts, prices go on", async () => {
+  await check("when the server restarts, prices go on, and so do the books", async () => {
+    const state = (text) => page.waitForFunction((text) => document.getElementById("slow-state").textContent === text, text);
+    await page.click("#books");
+    await state("reading");
     await server.kill();
+    await state("connection lost");
     server = await serve({ port: server.port });
     await waitForLink(page);
     await moves(page, "ROPE", await price(page, "ROPE"));
+    await state("reading");
+    const read = await page.textContent("#slow-read");
+    await page.waitForFunction((read) => document.getElementById("slow-read").textContent !== read, read);
+    await page.click("#books");
+    await state("off");
     silent(page, SERVER_IS_AWAY);
   });
 

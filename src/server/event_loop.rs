@@ -135,7 +135,9 @@ impl<H: Handler> EventLoop<H> {
     /// One turn from now on, and when it ended.
     fn turn_from(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Instant> {
         let woken = self.wait(now, timeout)?;
-        self.ended(Phase::Wait);
+        if self.engine.clients.watch.is_some() {
+            self.watched_turn_begins();
+        }
         self.begin(woken);
         self.accept();
         self.ended(Phase::Accept);
@@ -148,9 +150,11 @@ impl<H: Handler> EventLoop<H> {
         self.engine.flush();
         self.ended(Phase::Flush);
         self.engine.reap();
-        self.ended(Phase::Reap);
         self.stop_when_done();
         let end = self.poller.now();
+        if self.engine.clients.watch.is_some() {
+            self.watched_turn_ends(end);
+        }
         self.engine.clients.tally.turned(end.saturating_duration_since(self.now));
         Ok(end)
     }
@@ -220,10 +224,10 @@ impl<H: Handler> EventLoop<H> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// A phase of the turn has ended: nothing happens then, unless somebody watches.
+    /// A phase of the turn has ended: nothing happens then, unless somebody watches and the turn is timed.
     #[inline(always)]
     fn ended(&mut self, phase: Phase) {
-        if self.engine.clients.watch.is_some() {
+        if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) {
             self.note_end(phase);
         }
     }

@@ -1,7 +1,9 @@
 //! What does the loop do, turn by turn, and can it go slowly enough to be watched?
 //!
-//! Nobody watches, mostly, and that costs nothing. While somebody does, each phase of a turn is timed and what it did
-//! is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is told.
+//! Nobody watches, mostly, and that costs nothing. While somebody does, the phases of a turn are timed and what it did
+//! is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is told. Reading the clock after each phase
+//! takes as long as a tenth of a small turn, so of many turns only a sample is timed, about [`TIMED`] from one telling to
+//! the next: each so many-th, as many turns as there were lately.
 //!
 //! A loop that is watched can be slowed down or held: then only those who are exempt are served, mostly the page from which
 //! it is watched. All others wait where they wait in a busy turn, in the loop's queues: who is ready has been noted, since
@@ -17,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// So much time passes in a step, at most.
 pub(super) const STEP: Duration = Duration::from_millis(100);
+
+/// So many turns are timed, more or less, from one telling to the next.
+const TIMED: u64 = 32;
 
 /// A phase of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,11 +144,17 @@ impl Turn {
 pub struct Turns {
     /// How many turns. Those in which only the exempt were served are not counted.
     pub count: u64,
-    /// All of them together.
+    /// How long all of them were busy together.
+    pub busy: Duration,
+    /// How long the longest of them was busy.
+    pub busiest: Duration,
+    /// How many of them had their phases timed: each, if there were few.
+    pub timed: u64,
+    /// What all of them did; the phases of those that were timed.
     pub sum: Turn,
-    /// The last of them.
+    /// The last that was timed.
     pub last: Turn,
-    /// The one that was busy longest.
+    /// Of those that were timed, the one that was busy longest.
     pub slowest: Turn,
     /// How long telling this took the last time.
     pub telling: Duration,
@@ -202,10 +213,17 @@ pub(crate) struct Watch {
     /// When; `None`: at once.
     pub(super) tell_at: Option<Instant>,
     pub(super) turns: Turns,
-    /// This turn so far, and what had been counted before it.
+    /// Whether this turn is timed.
+    pub(super) is_timed: bool,
+    /// One of so many turns is.
+    every: u64,
+    /// This turn so far.
     pub(super) turn: Turn,
+    /// Everything that is in `turns` already.
     pub(super) counted: Turn,
-    /// When the last phase ended.
+    /// Readiness events up to the last turn for all.
+    pub(super) events: u64,
+    /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has watched a turn yet.
     pub(super) ended_at: Option<Instant>,
     pace: Pace,
     pub(super) steps: u32,
@@ -230,14 +248,48 @@ pub(super) struct Aside {
 }
 
 impl Watch {
-    /// A turn in which all were served has ended.
-    pub(super) fn record(&mut self, turn: Turn) {
+    /// Whether the turn that begins is one of the sample.
+    pub(super) fn is_sampled(&self) -> bool {
+        self.turns.count % self.every == 0
+    }
+
+    /// Adds what turns have done that were not timed. Readiness that has come since all were served last is the next turn's.
+    pub(super) fn settle(&mut self, counted: Turn) {
+        let counted = Turn { events: self.events, ..counted };
+        self.turns.sum.add(&counted.since(&self.counted));
+        self.counted = counted;
+    }
+
+    /// A phase of this turn has ended.
+    pub(super) fn note_end(&mut self, phase: Phase, now: Instant) {
+        let before = self.ended_at.replace(now).unwrap_or(now);
+        self.turn.phases[phase as usize] = now.saturating_duration_since(before);
+    }
+
+    /// A turn for all has ended that was not timed.
+    pub(super) fn record(&mut self, busy: Duration) {
         self.turns.count += 1;
+        self.turns.busy += busy;
+        self.turns.busiest = self.turns.busiest.max(busy);
+    }
+
+    /// One has that was.
+    pub(super) fn record_timed(&mut self, counted: Turn) {
+        let turn = Turn { phases: self.turn.phases, ..counted.since(&self.counted) };
+        (self.counted, self.events) = (counted, counted.events);
+        self.record(turn.busy());
+        self.turns.timed += 1;
         self.turns.sum.add(&turn);
         self.turns.last = turn;
         if turn.busy() >= self.turns.slowest.busy() {
             self.turns.slowest = turn;
         }
+    }
+
+    /// What is to be told; the next sample is taken from as many turns as there were.
+    pub(super) fn take_turns(&mut self) -> Turns {
+        self.every = self.turns.count / TIMED + 1;
+        std::mem::take(&mut self.turns)
     }
 }
 
@@ -252,8 +304,11 @@ impl<D> Clients<D> {
                 period,
                 tell_at: None,
                 turns: Turns::default(),
+                is_timed: false,
+                every: 1,
                 turn: Turn::default(),
                 counted: Turn::default(),
+                events: 0,
                 ended_at: None,
                 aside: None,
                 pace: Pace::Free,
@@ -293,6 +348,9 @@ impl<D> Clients<D> {
     /// How fast the loop turns.
     pub fn pace(&self) -> Pace {
         let Some(watch) = self.watch.as_ref().filter(|watch| !watch.is_over) else { return Pace::Free };
+        if watch.pace == Pace::Free {
+            return Pace::Free;
+        }
         let is_open =
             |id: &ClientId| self.find(*id).is_some_and(|index| self.slab[index].connection.state() == State::Open);
         let may_wait = self.shutdown.is_none() && watch.exempt.iter().any(is_open);
@@ -340,6 +398,14 @@ impl<D> Clients<D> {
     pub(super) fn has_exempt_work(&self) -> bool {
         let waits = |index: u32| self.slab[index as usize].flags.has(Flags::QUEUED);
         !self.ended.is_empty() || self.exempt_indexes().any(waits)
+    }
+
+    /// Adds up what has been done since it was added up last.
+    pub(super) fn settle_turns(&mut self) {
+        let counted = Turn::counted(self);
+        if let Some(watch) = &mut self.watch {
+            watch.settle(counted);
+        }
     }
 
     /// Forgets those who are gone.

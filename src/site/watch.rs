@@ -88,6 +88,10 @@ impl Told<'_> {
 #[derive(Serialize)]
 struct Report {
     turns: u64,
+    busy: f64,
+    busiest: f64,
+    /// Of those whose phases were timed.
+    timed: u64,
     phases: [[f64; 7]; 3],
     counts: Vec<(&'static str, u64, u64)>,
     telling: f64,
@@ -231,13 +235,17 @@ fn leb128(out: &mut Vec<u8>, mut number: usize) {
 }
 
 fn report(turns: &Turns, states: [usize; 8], pace: Pace) -> Report {
-    let micros = |turn: &Turn| turn.phases.map(|phase| phase.as_nanos() as f64 / 1_000.0);
+    let micros = |time: Duration| time.as_nanos() as f64 / 1_000.0;
+    let phases = |turn: &Turn| turn.phases.map(micros);
     let counts = turns.sum.counts().into_iter().zip(turns.last.counts());
     Report {
         turns: turns.count,
-        phases: [micros(&turns.sum), micros(&turns.last), micros(&turns.slowest)],
+        busy: micros(turns.busy),
+        busiest: micros(turns.busiest),
+        timed: turns.timed,
+        phases: [phases(&turns.sum), phases(&turns.last), phases(&turns.slowest)],
         counts: counts.map(|((name, sum), (_, last))| (name, sum, last)).collect(),
-        telling: turns.telling.as_nanos() as f64 / 1_000.0,
+        telling: micros(turns.telling),
         listeners: turns.waiting.listeners,
         reads: turns.waiting.reads,
         writes: turns.waiting.writes,
@@ -283,7 +291,8 @@ impl Handler for Loop {
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
         self.newcomer = Some((id, self.teaches && is_local(clients, id, request)));
-        Answer::Upgrade(Upgrade::new())
+        // To compress what changes four times a second would cost the loop more than to look at it.
+        Answer::Upgrade(Upgrade::new().uncompressed())
     }
 
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {

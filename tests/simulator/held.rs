@@ -131,6 +131,31 @@ fn while_it_is_held_only_the_exempt_are_served_and_a_step_is_one_turn_for_all() 
 }
 
 #[test]
+fn of_many_turns_a_sample_is_timed_and_all_are_counted() {
+    let mut sim = Simulation::new(1, Config::default(), Teacher::default());
+    let (teacher, peer) = (sim.connect("/"), sim.connect("/"));
+    sim.run_until_idle();
+    teacher.send("watch");
+    sim.run_for(SECOND);
+    sim.handler_mut().told.clear();
+    let before = sim.clients().stats();
+    for _ in 0..1_000 {
+        peer.send("hello");
+        sim.run_for(MILLISECOND);
+    }
+    sim.run_for(SECOND);
+    let after = sim.clients().stats();
+    let told = &sim.handler().told;
+    let all = |of: fn(&Turns) -> u64| told.iter().map(of).sum::<u64>();
+    assert_eq!(all(|turns| turns.sum.reads), after.reads - before.reads);
+    assert_eq!(all(|turns| turns.sum.writes), after.writes - before.writes);
+    assert_eq!(all(|turns| turns.sum.events), after.turn_events.sum() - before.turn_events.sum());
+    let (count, timed) = (all(|turns| turns.count), all(|turns| turns.timed));
+    assert!(count >= 1_000 && timed < count / 3, "{timed} of {count}");
+    assert!(told.iter().all(|turns| (turns.timed > 0) == (turns.count > 0)), "some of each");
+}
+
+#[test]
 fn time_stands_still_while_it_is_held() {
     let mut config = Config::default();
     config.limits.ping_interval = None;

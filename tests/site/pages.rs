@@ -20,6 +20,8 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
         ("/", "text/html; charset=utf-8"),
         ("/console", "text/html; charset=utf-8"),
         ("/chat?anything", "text/html; charset=utf-8"),
+        ("/editor", "text/html; charset=utf-8"),
+        ("/arena", "text/html; charset=utf-8"),
         ("/ticker", "text/html; charset=utf-8"),
         ("/loop", "text/html; charset=utf-8"),
         ("/assets/slow-reader.js", "text/javascript; charset=utf-8"),
@@ -46,7 +48,7 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
 #[test]
 fn pages_have_no_script_no_style_and_no_placeholder_left_in_them() {
     let server = serve_made(|| Site::new(&Options::default()));
-    for path in ["/", "/console", "/chat", "/ticker", "/loop"] {
+    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop"] {
         let mut wire = Wire::connect(server.addr);
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         let page = String::from_utf8(wire.response().body).expect("text");
@@ -75,7 +77,7 @@ fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
         );
         get(&mut Wire::connect(server.addr), &head).0
     };
-    for path in ["/", "/chat", "/console", "/ticker", "/loop", "/echo", "/broadcast"] {
+    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop", "/echo", "/broadcast"] {
         let for_all = matches!(path, "/echo" | "/broadcast");
         assert_eq!(status(path, "http://here.test:9998"), 101, "{path} from here");
         assert_eq!(status(path, "https://friend.test"), 101, "{path} from a friend");

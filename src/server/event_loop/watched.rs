@@ -3,7 +3,7 @@
 //! In a turn for the exempt alone, all others step aside before its phases and are put back behind them, the listeners'
 //! newcomers wait, and since time stands still nothing becomes due. So there is one turn only, watched or not.
 
-use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting};
+use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting, Watch};
 use super::super::{engine::Engine, handler::Handler};
 use super::EventLoop;
 use crate::protocol::time::LONGEST;
@@ -11,44 +11,42 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 impl<H: Handler> EventLoop<H> {
-    /// A phase has ended: how long did it take? What else is to be done then, if somebody watches?
+    /// A phase of a turn that is timed has ended.
     #[cold]
     #[inline(never)]
     pub(super) fn note_end(&mut self, phase: Phase) {
-        match phase {
-            Phase::Wait => self.watched_turn_begins(),
-            Phase::Expire => self.step_aside(),
-            Phase::Accept | Phase::Connect | Phase::Read | Phase::Flush | Phase::Reap => {}
+        if phase == Phase::Expire {
+            self.step_aside();
         }
-        let (now, clients) = (self.poller.now(), &mut self.engine.clients);
-        let Some(watch) = &mut clients.watch else { return };
-        if phase != Phase::Wait {
-            // Whoever begins to watch in the midst of a turn sees the next one.
-            let Some(before) = watch.ended_at else { return };
-            watch.turn.phases[phase as usize] = now.saturating_duration_since(before);
-        }
-        watch.ended_at = Some(now);
-        if phase == Phase::Reap {
-            self.watched_turn_ends();
+        let now = self.poller.now();
+        if let Some(watch) = &mut self.engine.clients.watch {
+            watch.note_end(phase, now);
         }
     }
 
-    fn watched_turn_begins(&mut self) {
+    /// A turn begins, once it is known who is ready: for whom, and is it timed?
+    #[cold]
+    #[inline(never)]
+    pub(super) fn watched_turn_begins(&mut self) {
         let (now, is_for_all) = (self.now, self.keep_time());
         self.engine.clients.set_now(self.epoch.tick(now));
         self.tell_turns();
         let clients = &mut self.engine.clients;
-        let counted = Turn::counted(clients);
         let Some(watch) = &mut clients.watch else { return };
+        watch.is_timed = watch.stood_since.is_some() || watch.is_sampled();
+        if !watch.is_timed {
+            return;
+        }
+        let waited = now.saturating_duration_since(watch.ended_at.unwrap_or(now));
         watch.turn = Turn::default();
-        watch.turn.phases[Phase::Wait as usize] = now.saturating_duration_since(watch.ended_at.unwrap_or(now));
-        if is_for_all {
-            // Readiness that has come since all were served last is theirs.
-            let events = if watch.ended_at.is_some() { watch.counted.events } else { counted.events };
-            watch.counted = Turn { events, ..counted };
-        } else {
+        watch.turn.phases[Phase::Wait as usize] = waited;
+        watch.ended_at = Some(self.poller.now());
+        clients.settle_turns();
+        if !is_for_all {
             let never = clients.now.after(LONGEST);
-            watch.aside = Some(Aside { accept_again: self.accept_again.replace(never), ..Aside::default() });
+            let accept_again = self.accept_again.replace(never);
+            let aside = |watch: &mut Box<Watch>| watch.aside = Some(Aside { accept_again, ..Aside::default() });
+            clients.watch.iter_mut().for_each(aside);
             self.step_aside();
         }
     }
@@ -61,22 +59,42 @@ impl<H: Handler> EventLoop<H> {
         clients.watch.iter_mut().for_each(|watch| watch.aside = Some(std::mem::take(&mut aside)));
     }
 
-    fn watched_turn_ends(&mut self) {
+    /// A turn has ended, now.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn watched_turn_ends(&mut self, end: Instant) {
+        let clients = &mut self.engine.clients;
+        let events = clients.tally.turn_events.sum();
+        let Some(watch) = &mut clients.watch else { return };
+        if watch.is_timed {
+            watch.note_end(Phase::Reap, end);
+            self.timed_turn_ends();
+        } else if watch.ended_at.replace(end).is_some() {
+            watch.record(end.saturating_duration_since(self.now));
+            watch.events = events;
+        } else {
+            // Whoever begins to watch in the midst of a turn sees the next one.
+            let counted = Turn::counted(clients);
+            clients.watch.iter_mut().for_each(|watch| (watch.counted, watch.events) = (counted, events));
+        }
+        self.note_pace();
+    }
+
+    fn timed_turn_ends(&mut self) {
         let clients = &mut self.engine.clients;
         let counted = Turn::counted(clients);
         let Some(watch) = &mut clients.watch else { return };
-        if let Some(aside) = watch.aside.take() {
-            self.accept_again = aside.accept_again;
-            clients.put_back(aside);
-        } else {
-            let turn = counted.since(&watch.counted);
-            watch.counted = counted;
-            watch.record(Turn { phases: watch.turn.phases, ..turn });
+        let Some(aside) = watch.aside.take() else {
+            watch.record_timed(counted);
             if watch.stood_since.is_some() {
                 watch.tell_at = None;
             }
-        }
-        self.note_pace();
+            return;
+        };
+        // What is done for the exempt alone is not told.
+        watch.counted = Turn { events: watch.events, ..counted };
+        self.accept_again = aside.accept_again;
+        clients.put_back(aside);
     }
 
     /// How long a turn may wait that is watched; `free`: that is not.
@@ -98,6 +116,9 @@ impl<H: Handler> EventLoop<H> {
 
     /// Lets time pass, or stand still, and says whether this is a turn for all.
     fn keep_time(&mut self) -> bool {
+        if self.engine.clients.watch.as_ref().is_none_or(|watch| watch.stood_since.is_none()) {
+            return true;
+        }
         self.engine.clients.review_exempt();
         let pace = self.engine.clients.pace();
         let Some(watch) = &mut self.engine.clients.watch else { return true };
@@ -141,9 +162,11 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         watch.tell_at = Some(self.now + watch.period);
-        let mut turns = std::mem::take(&mut watch.turns);
-        turns.waiting = Waiting { listeners, reads, writes };
         let route = watch.route;
+        clients.review_exempt();
+        clients.settle_turns();
+        let Some(mut turns) = clients.watch.as_mut().map(|watch| watch.take_turns()) else { return };
+        turns.waiting = Waiting { listeners, reads, writes };
         let begin = self.poller.now();
         self.engine.tell_turns(route, &turns);
         let telling = self.poller.now().saturating_duration_since(begin);

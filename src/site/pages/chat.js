@@ -36,7 +36,7 @@ function enter(room) {
   conversation.onSettled = settled;
   people = new Map();
   typing = { who: [], more: 0 };
-  $("log").replaceChildren();
+  $("messages").replaceChildren();
   setText($("room-title"), `#${room}`);
   document.title = `#${room} · Chat · Lariat`;
   renderPeople();
@@ -110,11 +110,11 @@ function note(text) {
 }
 
 function insert(node, before = null) {
-  const log = $("log");
+  const [log, messages] = [$("log"), $("messages")];
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
   if (node.dataset.hue) node.style.setProperty("--hue", `var(${node.dataset.hue})`);
-  log.insertBefore(node, before);
-  while (log.childElementCount > SHOWN_MESSAGES) log.firstElementChild.remove();
+  messages.insertBefore(node, before);
+  while (messages.childElementCount > SHOWN_MESSAGES) messages.firstElementChild.remove();
   if (isAtEnd) log.scrollTop = log.scrollHeight;
   else $("newer").hidden = false;
 }

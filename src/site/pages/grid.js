@@ -73,7 +73,7 @@ export class Grid {
 
   /** Where the cursor goes with a key; the slot, or -1 for other keys. */
   move(key) {
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns }[key];
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns, Home: -this.cells.length, End: this.cells.length }[key];
     if (!by || !this.cells.length) return -1;
     this.mark("cursor", Math.min(Math.max(this.cursor + by, 0), this.cells.length - 1));
     return this.cursor;

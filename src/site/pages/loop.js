@@ -37,6 +37,7 @@ socket.onMessage = (data) => {
 };
 socket.onClose = () => {
   grid.reset();
+  showLegend();
   endStory("");
   told.at = 0;
 };
@@ -53,7 +54,7 @@ const handlers = {
   },
   turns: showTurns,
   follows({ slot, id, route }) {
-    $("story").replaceChildren();
+    $("lines").replaceChildren();
     grid.mark("chosen", slot);
     setText($("story-of"), `${id}${route ? ` on ${route}` : ""}`);
     setAttribute($("unfollow"), "aria-disabled", null);
@@ -147,7 +148,7 @@ $("counts").append(...Object.values(COUNTS).map((name) => element("tr", {}, elem
 const told = { at: 0 };
 const micros = (time) => (time < 1000 ? `${time.toFixed(time < 10 ? 1 : 0)} µs` : duration(time / 1000));
 
-function showTurns({ turns, phases: [sum, last, slowest], counts, telling, listeners, reads, writes, pace: now }) {
+function showTurns({ turns, busy, busiest, timed, phases: [sum, last, slowest], counts, telling, listeners, reads, writes, pace: now }) {
   const [seconds, all] = [(performance.now() - told.at) / 1000, sum.reduce((a, b) => a + b, 0)];
   const aSecond = (number) => (told.at ? count(Math.round(number / seconds)) : "–");
   if (turns) {
@@ -163,9 +164,9 @@ function showTurns({ turns, phases: [sum, last, slowest], counts, telling, liste
     setText(second, aSecond(all));
     if (turns) setText(turn, count(of_last));
   });
-  const busy = sum.slice(1).reduce((a, b) => a + b, 0);
-  setText($("rate"), told.at ? `${aSecond(turns)} a second, busy ${(100 * busy / (seconds * 1e6)).toFixed(1)} %` : "");
-  setText($("telling"), `To look and tell took ${micros(telling)}, four times a second while somebody watches.`);
+  setText($("rate"), told.at ? `${aSecond(turns)} a second, busy ${(100 * busy / (seconds * 1e6)).toFixed(1)} %${turns ? `, the longest ${micros(busiest)}` : ""}` : "");
+  setText($("telling"), `To look and tell took ${micros(telling)}, four times a second while somebody watches.${
+    timed < turns ? ` The phases are those of ${count(timed)} turns out of ${count(turns)}.` : ""}`);
   for (const [id, number] of [["waits-listeners", listeners], ["waits-reads", reads], ["waits-writes", writes]]) {
     setText($(id), id === "waits-listeners" ? (number ? "somebody" : "nobody") : count(number));
     setAttribute($(id), "data-some", number ? "" : null);
@@ -194,10 +195,10 @@ $("step").addEventListener("click", () => { if (pace === "held") choose("step");
 // ---- One connection
 
 function addLine(text) {
-  const log = $("story");
+  const [log, lines] = [$("story"), $("lines")];
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
-  log.append(element("li", { "data-way": text[0] }, text));
-  while (log.childElementCount > STORY_LINES) log.firstElementChild.remove();
+  lines.append(element("li", { "data-way": text[0] }, text));
+  while (lines.childElementCount > STORY_LINES) lines.firstElementChild.remove();
   if (isAtEnd) log.scrollTop = log.scrollHeight;
 }
 

@@ -126,6 +126,9 @@ export class Socket {
     if (!this.#status) return;
     this.#status.dataset.state = state;
     const [countdown, ...rest] = more;
+    const hadFocus = this.#status.contains(document.activeElement);
     this.#status.replaceChildren(element("span", {}, text, ...(countdown ? [countdown] : [])), ...rest);
+    // Whoever pressed "Try now" stays where it was.
+    if (hadFocus) (rest[0] ?? this.#status).focus();
   }
 }

@@ -6,6 +6,7 @@ import { Socket } from "./socket.js";
 
 const TICKS_SHOWN = 300;
 const BUSY_MS = 8000;
+const RETRY_MS = 1000;
 const BARS = 120;
 const HUES = ["--accent", "--blue", "--green", "--violet", "--teal", "--amber"];
 const AT_FIRST = ["ROPE", "KNOT", "HERD"];
@@ -183,17 +184,23 @@ const scripts = globalThis.trustedTypes?.createPolicy("worker", { createScriptUR
 
 let worker = null;
 let busyUntil = 0;
+let isCutOff = false;
 const total = { read: 0, replaced: 0 };
 
 $("strip").append(...Array.from({ length: BARS }, () => element("i")));
 const bars = [];
 
 function startReading() {
+  isCutOff = false;
   const url = "/assets/slow-reader.js";
   worker = new Worker(scripts ? scripts.createScriptURL(url) : url);
   worker.onmessage = ({ data }) => {
     if (data.closed) {
+      // The server is away, most likely: it goes on when the page's own connection is there again.
       stopReading();
+      isCutOff = true;
+      sayHowItStands();
+      setTimeout(goOn, RETRY_MS);
       return;
     }
     total.read += data.read;
@@ -212,6 +219,7 @@ function stopReading() {
   worker?.terminate();
   worker = null;
   busyUntil = 0;
+  isCutOff = false;
   sayHowItStands();
 }
 
@@ -228,9 +236,8 @@ function showBar(read, lost) {
 
 function sayHowItStands() {
   const left = busyUntil - performance.now();
-  setText($("slow-state"), !worker ? "off" : left > 0 ? "not reading" : "reading");
-  setText($("books"), worker ? "Stop" : "Start");
-  setAttribute($("books"), "aria-pressed", worker !== null);
+  setText($("slow-state"), isCutOff ? "connection lost" : !worker ? "off" : left > 0 ? "not reading" : "reading");
+  setText($("books"), worker || isCutOff ? "Stop" : "Start");
   setAttribute($("stall"), "aria-disabled", worker && left <= 0 ? null : "true");
 }
 
@@ -241,7 +248,11 @@ setInterval(() => {
   sayHowItStands();
 }, 250);
 
-$("books").addEventListener("click", () => (worker ? stopReading() : startReading()));
+function goOn() {
+  if (isCutOff && socket.isOpen) startReading();
+}
+socket.onOpen = goOn;
+$("books").addEventListener("click", () => (worker || isCutOff ? stopReading() : startReading()));
 $("stall").addEventListener("click", () => {
   if (!worker || busyUntil > performance.now()) return;
   worker.postMessage({ busy: BUSY_MS });
