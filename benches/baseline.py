@@ -7,8 +7,8 @@ Each case of `benches/protocol.rs` runs twice under callgrind, with few and with
 divided by the difference of messages, is what one message costs, whatever else the machine does. Allocations are counted by the
 bench itself. A case that takes
 over 3 % more instructions than `benches/baseline.tsv` says, or allocates more, fails; so does one that takes over 3 % less, so that what
-is kept stays true: `--renew` writes what was counted. Another compiler or C library can change the counts: the table says with which
-it was made. Needs valgrind.
+is kept stays true: `--renew` writes what was counted. Another compiler, C library or processor can change the counts (both choose
+other vector instructions): the table says with which it was made, and with others a quarter more is allowed. Needs valgrind.
 """
 import json
 import os
@@ -21,7 +21,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "benches", "baseline.tsv")
 TOLERANCE = 0.03
 # The sockets' part of a turn is not the same each time.
-LOOP_TOLERANCE = 0.06
+LOOP_TOLERANCE = 0.10
+# With another compiler, C library or processor than the table was made with.
+STRANGE_TOLERANCE = 0.25
 FEW, MANY = 20, 120
 
 
@@ -53,7 +55,9 @@ def measure(program):
 def tools():
     commands = (["rustc", "--version"], ["ldd", "--version"])
     first = [subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.splitlines()[:1] for command in commands]
-    return "; ".join(line for lines in first for line in lines)
+    with open("/proc/cpuinfo") as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")][:1]
+    return "; ".join([line for lines in first for line in lines] + names)
 
 
 def kept():
@@ -63,11 +67,13 @@ def kept():
     return head.lstrip("# "), {case: (float(instructions), float(allocations)) for case, instructions, allocations in rows}
 
 
-def verdict(case, instructions, allocations, known):
+def verdict(case, instructions, allocations, known, is_strange):
     if case not in known:
         return "is not in the table"
     tolerance = LOOP_TOLERANCE if case.startswith("loop-") else TOLERANCE
     change = instructions / known[case][0] - 1
+    if is_strange:
+        tolerance, change = STRANGE_TOLERANCE, max(change, 0)
     if abs(change) > tolerance:
         return f"{change:+.1%} instructions, where {tolerance:.0%} are allowed"
     return "allocates more" if allocations > known[case][1] + 0.005 else ""
@@ -78,22 +84,23 @@ def main():
         sys.exit("needs valgrind")
     program = build()
     renews = "--renew" in sys.argv[1:]
-    made_with, known = ("", {}) if renews else kept()
+    now = tools()
+    made_with, known = (now, {}) if renews else kept()
     lines, failures = [], []
+    if made_with != now:
+        print(f"the table was made with {made_with};\nthis is {now}: {STRANGE_TOLERANCE:.0%} more are allowed")
     print(f"{'case':32} {'instructions':>13} {'kept':>13} {'allocations':>12}")
     for case, instructions, allocations in measure(program):
         lines.append(f"{case}\t{instructions:.1f}\t{allocations:.2f}")
-        wrong = "" if renews else verdict(case, instructions, allocations, known)
+        wrong = "" if renews else verdict(case, instructions, allocations, known, made_with != now)
         before = known.get(case, (float("nan"), 0))[0]
         print(f"{case:32} {instructions:13,.1f} {before:13,.1f} {allocations:12.2f}  {wrong}")
         failures += [case] if wrong else []
     if renews:
         with open(TABLE, "w") as file:
-            file.write("\n".join([f"# {tools()}", "case\tinstructions\tallocations", *lines]) + "\n")
+            file.write("\n".join([f"# {now}", "case\tinstructions\tallocations", *lines]) + "\n")
     elif failures:
-        now = tools()
-        differs = "" if now == made_with else f" It was made with {made_with}; this is {now}."
-        sys.exit(f"not as in benches/baseline.tsv: {', '.join(failures)}.{differs} If it is meant: python3 benches/baseline.py --renew")
+        sys.exit(f"not as in benches/baseline.tsv: {', '.join(failures)}. If it is meant: python3 benches/baseline.py --renew")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,9 @@ impl Conversation {
                     run.for_each(|message| self.message(message, is_echoed));
                     continue;
                 }
-                let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
+                let Some(event) = self.connection.receive_other(&mut self.shared, self.now, &mut input) else {
+                    continue;
+                };
                 match event {
                     Event::Message(message) => self.message(message, is_echoed),
                     Event::Gathered(gathered) => {

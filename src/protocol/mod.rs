@@ -5,7 +5,8 @@
 //! A [`Connection`] is one conversation. Whoever drives it
 //!
 //! 1. hands it what the peer sent: [`receive`](Connection::receive) until it returns `None`, each event
-//!    handled before the next call, and for speed [`receive_run`](Connection::receive_run) before each; [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end)
+//!    handled before the next call (or, for speed, [`receive_run`](Connection::receive_run), and when there is none
+//!    [`receive_other`](Connection::receive_other), until all is handled); [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end)
 //!    when the stream ends;
 //! 2. carries away what it has to say: [`output`](Connection::output), then [`sent`](Connection::sent);
 //! 3. tells it the time: [`handle_timeout`](Connection::handle_timeout) when the

@@ -319,7 +319,7 @@ impl<H: Handler> Engine<H> {
                 messages += self.run_of_messages(index, run);
                 continue;
             }
-            let Some(event) = connection.receive(&mut self.clients.shared, now, &mut input) else { break };
+            let Some(event) = connection.receive_other(&mut self.clients.shared, now, &mut input) else { continue };
             messages += 1;
             match event {
                 Event::Message(message) => self.message(index, message),

@@ -241,7 +241,7 @@ impl Talk {
         if let Some(message) = self.connection.receive_only(&mut self.shared, self.now, &mut input) {
             self.seen.push(Seen::message(message));
         }
-        loop {
+        while !input.is_empty() {
             if let Some(mut run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                 self.seen.extend(run.by_ref().map(Seen::message));
                 if run.ends_badly() {
@@ -249,7 +249,7 @@ impl Talk {
                 }
                 continue;
             }
-            let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
+            let Some(event) = self.connection.receive_other(&mut self.shared, self.now, &mut input) else { continue };
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(subprotocol) => {

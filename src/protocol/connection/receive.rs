@@ -30,7 +30,7 @@ impl<X: Default> Connection<X> {
                     None => self.receive_bad_text(shared, now),
                 },
                 None => {
-                    if let Some(event) = self.receive_step(shared, now, input) {
+                    if let Some(event) = self.receive_other(shared, now, input) {
                         return Some(event);
                     }
                 }
@@ -47,8 +47,9 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whatever comes next.
-    fn receive_step<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
+    /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`: something was handled that needs
+    /// nobody's attention; there may be more.
+    pub fn receive_other<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         let event = self.step(shared, now, input);
         if let Some(inbox) = &mut self.inbox {
             shared.count_inbox(inbox);

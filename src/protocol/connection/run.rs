@@ -89,6 +89,9 @@ impl<X: Default> Connection<X> {
             return None;
         }
         let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
+        if input.peek().get(1).is_none_or(|second| usize::from(second & 0x7f) > limit) {
+            return None;
+        }
         let mut lengths = [0; LONGEST_RUN];
         let places = &mut lengths[..most.min(LONGEST_RUN)];
         let Gathered { count, start, end, taken, first } = match self.role {
