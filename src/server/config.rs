@@ -35,8 +35,8 @@ pub struct Config {
     pub memory_budget: usize,
     /// A client that is not read because memory runs short is closed with 1013 when that has lasted so long. Default 10 s.
     pub pause_timeout: Duration,
-    /// Bytes read from a socket at a time, and so the share of one client in one turn. Default 64 KiB, once
-    /// for the whole server.
+    /// Bytes read from a socket at a time, and so the share of one client in one turn (four times as much, while one large
+    /// frame is under way). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
     /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are
     /// descriptors.

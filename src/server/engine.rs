@@ -130,14 +130,14 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn ready(&mut self, readiness: Readiness) {
         let index = readiness.client;
         let Some(client) = self.clients.slab.get_mut(index) else { return };
+        if (readiness.readable || readiness.read_closed) && client.flags.raise(Flags::READ_QUEUED) {
+            self.clients.readable.push(index as u32);
+        }
         if readiness.writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
             self.clients.queue_write(index);
         }
         if readiness.read_closed {
             self.clients.note_read_closed(index);
-        }
-        if readiness.readable || readiness.read_closed {
-            self.clients.queue_read(index);
         }
     }
 

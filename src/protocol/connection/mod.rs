@@ -138,6 +138,8 @@ impl Modes {
 
     /// More is to be done for a message than to queue it, or it cannot be.
     const OBSERVED: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0);
+    /// The same, or it may be compressed.
+    const SPECIAL: Modes = Modes(Modes::OBSERVED.0 | Modes::COMPRESSED.0);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0

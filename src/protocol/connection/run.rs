@@ -88,10 +88,14 @@ impl<X: Default> Connection<X> {
         if self.state != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
             return None;
         }
+        // What does not even begin like one, has not to pay for the rest.
+        let is_short = input.peek().get(1).is_some_and(|second| usize::from(second & 0x7f) <= MAX_CONTROL_PAYLOAD);
+        if is_short { self.gather_run(shared, now, input, most) } else { None }
+    }
+
+    #[inline(never)]
+    fn gather_run<'b>(&mut self, shared: &Shared, now: Tick, input: &mut Input<'b>, most: usize) -> Option<Run<'b>> {
         let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
-        if input.peek().get(1).is_none_or(|second| usize::from(second & 0x7f) > limit) {
-            return None;
-        }
         let mut lengths = [0; LONGEST_RUN];
         let places = &mut lengths[..most.min(LONGEST_RUN)];
         let Gathered { count, start, end, taken, first } = match self.role {

@@ -22,9 +22,8 @@ impl<X: Default> Connection<X> {
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
-        let is_plain = !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len());
-        let is_usual = is_plain && self.role == Role::Server && !self.modes.has(Modes::OBSERVED);
-        if is_usual && payload.len() <= MAX_CONTROL_PAYLOAD {
+        let is_short = payload.len() <= MAX_CONTROL_PAYLOAD && self.role == Role::Server;
+        if is_short && self.sends_as_it_is(shared, payload.len()) {
             self.queue_short(shared, message.opcode(), payload);
             return Ok(());
         }
@@ -40,6 +39,12 @@ impl<X: Default> Connection<X> {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
         Ok(())
+    }
+
+    /// Whether a message of this length only needs a header.
+    #[inline(always)]
+    fn sends_as_it_is(&self, shared: &Shared, length: usize) -> bool {
+        !self.modes.has(Modes::SPECIAL) || !self.modes.has(Modes::OBSERVED) && !shared.compression.is_worth(length)
     }
 
     /// A short message for a peer with which nothing is unusual: what most messages are.
@@ -123,7 +128,8 @@ impl<X: Default> Connection<X> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
         }
-        if self.buffered_amount().saturating_add(payload) > shared.limits.max_unsent {
+        let limit = shared.limits.max_unsent;
+        if payload > limit || self.buffered_amount() > limit - payload {
             return Err(SendError::Full);
         }
         Ok(())
