@@ -49,8 +49,16 @@ impl Topics {
         self.find(route, name).map_or(&[], |topic| &self.topics[topic as usize].members)
     }
 
-    fn find(&self, route: u16, name: &str) -> Option<u32> {
+    /// A topic that has members: it is the same one until a member joins or leaves.
+    pub(crate) fn find(&self, route: u16, name: &str) -> Option<u32> {
         self.names.get(&route)?.get(name).copied()
+    }
+
+    /// The client at a place in a topic's list of members.
+    #[inline]
+    pub(crate) fn member(&self, topic: u32, place: usize) -> Option<usize> {
+        let member = self.topics.get(topic as usize)?.members.get(place)?;
+        Some(member.client as usize)
     }
 
     /// `false` if the client is a member already.

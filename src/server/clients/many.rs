@@ -2,7 +2,7 @@
 //!
 //! A message for many is framed once, and compressed once for all who can share it.
 
-use super::super::client::{Client, ClientId};
+use super::super::client::{Client, ClientId, Flags};
 use super::Clients;
 use crate::protocol::{Message, Prepared, SendError, State};
 
@@ -99,14 +99,12 @@ impl<D> Clients<D> {
 
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
-        let count = self.topics.members(self.route, topic).len();
-        if count == 0 {
-            return 0;
-        }
+        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);
-        let mut accepted = 0;
-        for place in 0..count {
-            let index = self.topics.members(self.route, topic)[place].client as usize;
+        let (mut accepted, mut place) = (0, 0);
+        // To queue something makes nobody leave: that happens at the end of the turn.
+        while let Some(index) = self.topics.member(topic, place) {
+            place += 1;
             if Some(index) != except {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }
@@ -114,11 +112,18 @@ impl<D> Clients<D> {
         accepted
     }
 
+    #[inline]
     pub(super) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        if self.drops(index) {
+        let client = &mut self.slab[index];
+        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
             return self.drop_newest(index);
         }
-        let outcome = self.slab[index].connection.send_prepared(&mut self.shared, prepared);
-        self.queued(index, outcome)
+        match client.connection.send_prepared(&mut self.shared, prepared) {
+            Ok(()) if client.flags.raise_to_write() => self.writable.push(index as u32),
+            Ok(()) => {}
+            Err(error) => return Err(self.not_queued(index, error)),
+        }
+        self.relieve();
+        Ok(())
     }
 }

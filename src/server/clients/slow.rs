@@ -109,8 +109,10 @@ impl<D> Clients<D> {
         let prepared = Prepared::new(message);
         let mut kept: Option<SharedBytes> = None;
         let mut accepted = 0;
-        for place in 0..self.topics.members(self.route, topic).len() {
-            let index = self.topics.members(self.route, topic)[place].client as usize;
+        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
+        let mut place = 0;
+        while let Some(index) = self.topics.member(topic, place) {
+            place += 1;
             let outcome = if self.is_behind(index, message) {
                 let payload = kept.get_or_insert_with(|| self.shared.share(message.as_bytes().to_vec())).clone();
                 self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
