@@ -32,9 +32,10 @@ const ROUNDS: usize = 5;
 /// How many times each visit is made at the same time.
 const AT_ONCE: usize = 3;
 
-/// How much more there may be in a round than in the second one: the pools of spare buffers have it at times.
-const SPARE_BYTES: usize = if cfg!(debug_assertions) { 64 << 10 } else { 8 << 10 };
-const SPARE_ALLOCATIONS: usize = 20;
+/// How much more there may be after the last round than after the second one: what the four pools of spare buffers keep at rest,
+/// which is one buffer more or less by chance.
+const SPARE_BYTES: usize = 4 * (128 << 10);
+const SPARE_ALLOCATIONS: usize = 60;
 
 /// What there is at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +162,11 @@ fn main() {
     let groups = CONNECTIONS.div_ceil(ROUNDS * AT_ONCE * visits().len());
     let [_, first, later @ ..] = serve::<ROUNDS>(groups);
     assert_eq!(Figures::now(), before, "the server has gone");
-    // One more for each visit would be more by far.
-    assert!(SPARE_ALLOCATIONS < groups * AT_ONCE);
-    for figures in later {
-        assert_eq!(figures.descriptors, first.descriptors);
-        assert!(figures.allocations <= first.allocations + SPARE_ALLOCATIONS, "{figures:?} after {first:?}");
-        assert!(figures.bytes <= first.bytes + SPARE_BYTES, "{figures:?} after {first:?}");
-    }
+    // What one kind of visit leaves each time adds up over the rounds, and would be more.
+    assert!(SPARE_ALLOCATIONS < later.len() * groups * AT_ONCE);
+    assert!(later.iter().all(|figures| figures.descriptors == first.descriptors), "{later:?} after {first:?}");
+    let last = later[later.len() - 1];
+    assert!(last.allocations <= first.allocations + SPARE_ALLOCATIONS, "{last:?} after {first:?}");
+    assert!(last.bytes <= first.bytes + SPARE_BYTES, "{last:?} after {first:?}");
     println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
 }
