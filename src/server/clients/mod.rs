@@ -245,7 +245,8 @@ impl<D> Clients<D> {
 
     /// From now on, [`on_trace`](crate::Handler::on_trace) of the handler that asks for it is told what happens on this
     /// client's connection, on whichever route that is; if it is asked for in
-    /// [`on_request`](crate::Handler::on_request), from the request on. `false`: it is gone.
+    /// [`on_request`](crate::Handler::on_request), from the request on. Short messages that have come in the same read as the
+    /// one being handled are not told any more. `false`: it is gone.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
         let connection = &mut self.slab[index].connection;
