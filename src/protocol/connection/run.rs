@@ -74,7 +74,7 @@ impl<'b> Iterator for Run<'b> {
 
 impl<X: Default> Connection<X> {
     /// The short messages that come next in `input`, `most` of them at most: each whole in one frame, and this frame whole in
-    /// `input`. `None`: something else comes next, which is for [`receive`](Self::receive).
+    /// `input`. `None`: something else comes next, which is for [`receive_other`](Self::receive_other).
     ///
     /// What this does, `receive_frame` does as well, among all the rest and at many times the price.
     #[inline]
@@ -98,7 +98,7 @@ impl<X: Default> Connection<X> {
         let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
         let mut lengths = [0; LONGEST_RUN];
         let places = &mut lengths[..most.min(LONGEST_RUN)];
-        let Gathered { count, start, end, taken, first } = match self.role {
+        let Region { count, start, end, taken, first } = match self.role {
             Role::Server => gather::<MASKED>(input.peek_mut(), limit, places),
             Role::Client => gather::<UNMASKED>(input.peek_mut(), limit, places),
         };
@@ -152,7 +152,7 @@ impl<X: Default> Connection<X> {
 }
 
 /// Where the payloads of a run lie together.
-struct Gathered {
+struct Region {
     count: usize,
     start: usize,
     end: usize,
@@ -170,12 +170,12 @@ fn aligned(bytes: &[u8]) -> usize {
 
 /// Unmasks the payloads of frames with headers of `HEADER` bytes and moves them together.
 #[inline]
-fn gather<const HEADER: usize>(bytes: &mut [u8], limit: usize, lengths: &mut [u8]) -> Gathered {
+fn gather<const HEADER: usize>(bytes: &mut [u8], limit: usize, lengths: &mut [u8]) -> Region {
     let first = bytes.first().copied().unwrap_or_default();
     let start = aligned(bytes).min(HEADER);
     let (mut count, mut end, mut taken) = (0, start, 0);
     if first != TEXT && first != BINARY {
-        return Gathered { count, start, end, taken, first };
+        return Region { count, start, end, taken, first };
     }
     for place in lengths {
         let Some(header) = bytes[taken..].first_chunk::<HEADER>() else { break };
@@ -190,5 +190,5 @@ fn gather<const HEADER: usize>(bytes: &mut [u8], limit: usize, lengths: &mut [u8
         *place = length as u8;
         (count, end, taken) = (count + 1, end + length, next);
     }
-    Gathered { count, start, end, taken, first }
+    Region { count, start, end, taken, first }
 }
