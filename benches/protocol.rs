@@ -86,10 +86,16 @@ impl Conversation {
             for (to, from) in buffer.chunks_mut(COPIED).zip(read.chunks(COPIED)) {
                 to.copy_from_slice(from);
             }
-            let mut input = Input::new(buffer);
-            if let Some(message) = self.connection.receive_only(&mut self.shared, self.now, &mut input) {
-                self.message(message, is_echoed);
+            let count = buffer.len();
+            if let Some(message) = self.connection.receive_only(&self.shared, self.now, &mut read_buffer, count) {
+                let message = message.expect("it is text");
+                match is_echoed {
+                    true => self.connection.send(&mut self.shared, message).expect("there is room"),
+                    false => drop(black_box(message)),
+                }
+                continue;
             }
+            let mut input = Input::new(&mut read_buffer[..count]);
             while !input.is_empty() {
                 if let Some(run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                     run.for_each(|message| self.message(message, is_echoed));

@@ -48,36 +48,34 @@ pub struct Counts {
     states: [usize; 7],
 }
 
-/// [`Traffic`], as it is quickest to count: by opcode.
+/// [`Traffic`], as it is quickest to count: by opcode, messages and bytes apart.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flows([Flow; 16]);
+pub(crate) struct Flows {
+    messages: [u64; 16],
+    bytes: [u64; 16],
+}
 
 impl Flows {
     /// Counts a message or a control frame.
     #[inline]
     pub(crate) const fn add(&mut self, opcode: Opcode, bytes: usize) {
-        let flow = &mut self.0[opcode as usize];
-        flow.messages += 1;
-        flow.bytes += bytes as u64;
+        self.add_many(opcode, 1, bytes);
     }
 
     /// Counts so many messages.
     #[inline]
     pub(crate) const fn add_many(&mut self, opcode: Opcode, messages: usize, bytes: usize) {
-        let flow = &mut self.0[opcode as usize];
-        flow.messages += messages as u64;
-        flow.bytes += bytes as u64;
+        self.messages[opcode as usize] += messages as u64;
+        self.bytes[opcode as usize] += bytes as u64;
     }
 
     /// Counts a piece of a message, which counts itself when it ends.
     pub(crate) const fn add_piece(&mut self, opcode: Opcode, bytes: usize, ends: bool) {
-        let flow = &mut self.0[opcode as usize];
-        flow.messages += ends as u64;
-        flow.bytes += bytes as u64;
+        self.add_many(opcode, ends as usize, bytes);
     }
 
     const fn of(&self, opcode: Opcode) -> Flow {
-        self.0[opcode as usize]
+        Flow { messages: self.messages[opcode as usize], bytes: self.bytes[opcode as usize] }
     }
 
     pub(crate) const fn traffic(&self) -> Traffic {

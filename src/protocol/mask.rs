@@ -35,6 +35,25 @@ pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     next
 }
 
+/// Bytes of a block, and of as many as a short payload may take, and a word more.
+const BLOCK: usize = 16;
+pub const BLOCKS: usize = 144;
+
+/// XORs the first `length` bytes of `payload` with `key`, and those behind them up to the end of a block: for a payload
+/// behind which nothing lies that matters.
+#[inline(always)]
+pub fn apply_in_blocks(key: Key, payload: &mut [u8; BLOCKS], length: usize) {
+    let four = u32::from_ne_bytes(key);
+    let eight = u64::from(four) << 32 | u64::from(four);
+    let sixteen = u128::from(eight) << 64 | u128::from(eight);
+    for (index, block) in payload.chunks_exact_mut(BLOCK).enumerate() {
+        if index * BLOCK >= length {
+            break;
+        }
+        xor(block, |bytes| (u128::from_ne_bytes(bytes) ^ sixteen).to_ne_bytes());
+    }
+}
+
 /// XORs with `key` the `length` bytes that lie behind the first `by`, and moves them to the front. Of what lies behind them
 /// nothing is changed; what lay in front of them is lost.
 ///

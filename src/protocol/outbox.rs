@@ -34,26 +34,37 @@ const TRIM_FROM: usize = 256 << 10;
 /// Unsent bytes of one conversation.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Its own bytes, and behind them what is left of earlier ones: short frames are written over that.
     own: Vec<u8>,
+    /// How many of `own` wait or have been written, if it is not all of them.
+    used: usize,
     /// Bytes of `own` that have been written.
     written: usize,
-    shared: VecDeque<Shared>,
-    /// Bytes of the first shared frame that have been written.
-    shared_written: usize,
-    /// Bytes of shared frames that have not.
-    shared_unsent: usize,
+    /// Frames that others have too, if there have been any.
+    shared: Option<Box<Shared>>,
+    /// Bytes of memory that the budget knows of.
+    pub(super) counted: usize,
     /// Since when the peer has taken nothing, if bytes are waiting for it to.
     pub(super) stalled: Option<Tick>,
     /// Some of what waits has been written, but not all: a frame may be under way.
     is_begun: bool,
-    /// Bytes of memory that the budget knows of, and capacities then.
-    pub(super) counted: usize,
-    counted_own: usize,
-    counted_shared: usize,
+}
+
+/// All of `own` is used: frames are appended to it as to any vector, until it has been [cleared](Outbox::clear).
+const ALL: usize = usize::MAX;
+
+/// Frames between the own bytes.
+#[derive(Debug, Default)]
+struct Shared {
+    frames: VecDeque<SharedFrame>,
+    /// Bytes of the first one that have been written.
+    written: usize,
+    /// Bytes that have not.
+    unsent: usize,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedFrame {
     /// How many own bytes come before it.
     at: usize,
     frame: SharedBytes,
@@ -63,34 +74,30 @@ impl Outbox {
     /// Unsent bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.own.len() - self.written + self.shared_unsent
+        let shared = self.shared.as_ref().map_or(0, |shared| shared.unsent);
+        self.end() - self.written + shared
+    }
+
+    /// How many own bytes wait or have been written.
+    #[inline(always)]
+    fn end(&self) -> usize {
+        self.used.min(self.own.len())
     }
 
     /// Bytes of memory that this outbox takes, shared frames not counted.
     pub fn memory(&self) -> usize {
-        size_of::<Outbox>() + self.own.capacity() + self.shared.capacity() * size_of::<Shared>()
-    }
-
-    /// Whether it takes more memory than the budget knows of.
-    #[inline]
-    pub(super) fn has_grown(&self) -> bool {
-        self.own.capacity() != self.counted_own || self.shared.capacity() != self.counted_shared
-    }
-
-    /// Where the budget notes how much memory it takes now.
-    pub(super) fn note_size(&mut self) -> &mut usize {
-        (self.counted_own, self.counted_shared) = (self.own.capacity(), self.shared.capacity());
-        &mut self.counted
+        let of_places = |shared: &Shared| size_of::<Shared>() + shared.frames.capacity() * size_of::<SharedFrame>();
+        size_of::<Outbox>() + self.own.capacity() + self.shared.as_deref().map_or(0, of_places)
     }
 
     /// Bytes that could be freed with it, those included that it shares with others.
     pub fn holds(&self) -> usize {
-        self.memory() + self.shared_unsent
+        self.memory() + self.shared.as_ref().map_or(0, |shared| shared.unsent)
     }
 
     /// The shared frames among what waits.
     pub(super) fn shared_frames(&self) -> impl Iterator<Item = &SharedBytes> {
-        self.shared.iter().map(|shared| &shared.frame)
+        self.shared.iter().flat_map(|shared| &shared.frames).map(|shared| &shared.frame)
     }
 
     /// Whether what waits may be forgotten without a trace: nothing of it has been written.
@@ -100,47 +107,121 @@ impl Outbox {
 
     /// What waits, as the text of a handshake.
     pub(super) fn to_trace(&self) -> Trace {
-        Trace::Handshake { side: Side::Us, text: self.own[self.written..].to_vec() }
+        Trace::Handshake { side: Side::Us, text: self.own[self.written..self.end()].to_vec() }
     }
+
+    // ---- more waits ----------------------------------------------------------------------------
 
     /// Where own bytes are to be appended, and nothing else to be done.
     #[inline]
     pub(super) fn own(&mut self) -> &mut Vec<u8> {
+        if self.used < self.own.len() {
+            self.own.truncate(self.used);
+        }
+        self.used = ALL;
         if self.written > 0 {
             self.compact();
         }
         &mut self.own
     }
 
+    /// Where so many bytes can be appended, if that is over what is left of earlier ones; they have to be put there.
+    #[inline(always)]
+    pub(super) fn place(&mut self, count: usize) -> Option<&mut [u8]> {
+        let place = self.own.get_mut(self.used..)?.get_mut(..count)?;
+        self.used += count;
+        Some(place)
+    }
+
+    /// The same in an outbox that has been [cleared](Self::clear).
+    #[inline(always)]
+    pub(super) fn first_place(&mut self, count: usize) -> Option<&mut [u8]> {
+        let place = self.own.get_mut(..count)?;
+        self.used = count;
+        Some(place)
+    }
+
+    /// Appends a whole frame.
+    #[inline]
+    pub(super) fn append(&mut self, frame: &[u8]) {
+        match self.place(frame.len()) {
+            Some(place) => place.copy_from_slice(frame),
+            None => self.own().extend_from_slice(frame),
+        }
+    }
+
     /// Appends a frame that other outboxes have too.
     pub(super) fn append_shared(&mut self, frame: &SharedBytes) {
-        self.shared.push_back(Shared { at: self.own.len(), frame: frame.clone() });
-        self.shared_unsent += frame.len();
+        let at = self.own().len();
+        let shared = self.shared.get_or_insert_default();
+        shared.frames.push_back(SharedFrame { at, frame: frame.clone() });
+        shared.unsent += frame.len();
     }
+
+    /// Room for `count` own bytes, if there are none, perhaps in another buffer.
+    pub(super) fn make_room(&mut self, count: usize, other: impl FnOnce() -> Vec<u8>) {
+        if self.end() == 0 && self.own.capacity() < count {
+            self.own = other();
+            self.used = 0;
+        }
+    }
+
+    /// Gives the room of what has been written to what is still to come, once it is more than half.
+    #[inline(never)]
+    fn compact(&mut self) {
+        if self.written >= self.own.len() / 2 {
+            self.own.drain(..self.written);
+            for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.frames) {
+                shared.at -= self.written;
+            }
+            self.written = 0;
+        }
+    }
+
+    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it grows.
+    pub(super) fn trim(&mut self) {
+        if self.own.capacity() > TRIM_FROM {
+            self.own.truncate(self.used);
+            self.own.shrink_to(self.own.len() / 4 * 5);
+        }
+    }
+
+    // ---- some of it goes -----------------------------------------------------------------------
 
     /// The bytes to write next: everything, if it lies together or fits into `joined`.
     #[inline]
     pub(super) fn next<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        if self.shared.is_empty() { &self.own[self.written..] } else { self.join(joined) }
+        match &self.shared {
+            Some(shared) if !shared.frames.is_empty() => self.join(shared, joined),
+            _ => &self.own[self.written..self.end()],
+        }
+    }
+
+    /// Everything, if it lies together and is no more than `most` bytes, but some.
+    #[inline]
+    pub(super) fn plain(&self, most: usize) -> Option<&[u8]> {
+        let plain = self.own.get(self.written..self.end())?;
+        let is_all = self.shared.as_ref().is_none_or(|shared| shared.frames.is_empty());
+        (is_all && !plain.is_empty() && plain.len() <= most).then_some(plain)
     }
 
     #[inline(never)]
-    fn join<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        let run = self.run(self.written, self.shared_written, 0);
+    fn join<'a>(&'a self, shared: &'a Shared, joined: &'a mut Vec<u8>) -> &'a [u8] {
+        let run = self.run(shared, self.written, shared.written, 0);
         if run.len() == self.len() || run.len() >= JOINED {
             return run;
         }
         joined.clear();
         joined.reserve_exact(JOINED.min(self.len()));
-        let (mut written, mut shared_written, mut shared_index) = (self.written, self.shared_written, 0);
+        let (mut written, mut shared_written, mut index) = (self.written, shared.written, 0);
         while joined.len() < JOINED {
-            let run = self.run(written, shared_written, shared_index);
+            let run = self.run(shared, written, shared_written, index);
             if run.is_empty() {
                 break;
             }
             joined.extend_from_slice(&run[..run.len().min(JOINED - joined.len())]);
-            if self.shared.get(shared_index).is_some_and(|shared| shared.at == written) {
-                shared_index += 1;
+            if shared.frames.get(index).is_some_and(|shared| shared.at == written) {
+                index += 1;
                 shared_written = 0;
             } else {
                 written += run.len();
@@ -150,11 +231,11 @@ impl Outbox {
     }
 
     /// The bytes that lie together from a place on.
-    fn run(&self, written: usize, shared_written: usize, shared_index: usize) -> &[u8] {
-        match self.shared.get(shared_index) {
+    fn run<'a>(&'a self, shared: &'a Shared, written: usize, shared_written: usize, index: usize) -> &'a [u8] {
+        match shared.frames.get(index) {
             Some(shared) if shared.at == written => &shared.frame[shared_written..],
             Some(shared) => &self.own[written..shared.at],
-            None => &self.own[written..],
+            None => &self.own[written..self.end()],
         }
     }
 
@@ -165,21 +246,22 @@ impl Outbox {
         }
         self.is_begun |= count > 0;
         while count > 0 {
-            match self.shared.front() {
-                Some(shared) if shared.at == self.written => {
-                    let left = shared.frame.len() - self.shared_written;
+            let first = self.shared.as_mut().and_then(|shared| Some((shared.frames.front()?.at, shared)));
+            match first {
+                Some((at, shared)) if at == self.written => {
+                    let left = shared.frames[0].frame.len() - shared.written;
                     let step = count.min(left);
-                    self.shared_unsent -= step;
+                    shared.unsent -= step;
                     if step < left {
-                        self.shared_written += step;
+                        shared.written += step;
                         return;
                     }
                     count -= step;
-                    self.shared.pop_front();
-                    self.shared_written = 0;
+                    shared.frames.pop_front();
+                    shared.written = 0;
                 }
-                front => {
-                    let end = front.map_or(self.own.len(), |shared| shared.at);
+                first => {
+                    let end = first.map_or(self.used.min(self.own.len()), |(at, _)| at);
                     let step = count.min(end - self.written);
                     self.written += step;
                     count -= step;
@@ -188,67 +270,35 @@ impl Outbox {
         }
     }
 
-    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it grows.
-    pub(super) fn trim(&mut self) {
-        if self.own.capacity() > TRIM_FROM {
-            self.own.shrink_to(self.own.len() / 4 * 5);
-        }
-    }
-
-    /// Room for `count` own bytes, if there are none, perhaps in another buffer.
-    pub(super) fn make_room(&mut self, count: usize, other: impl FnOnce() -> Vec<u8>) {
-        if self.own.is_empty() && self.own.capacity() < count {
-            self.own = other();
-            self.own.clear();
-        }
-    }
-
-    /// Takes out the frames that it shares with others, when everything has been written.
-    pub(super) fn drain_shared(&mut self) -> impl Iterator<Item = SharedBytes> {
-        (self.shared_written, self.shared_unsent) = (0, 0);
-        self.shared.drain(..).map(|shared| shared.frame)
-    }
-
-    /// Takes out its own buffer, if it is not to be kept, when everything has been written.
-    pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
-        (self.own.capacity() > LARGE).then(|| std::mem::take(&mut self.own))
-    }
+    // ---- all has gone --------------------------------------------------------------------------
 
     /// Whether there is more in it than a buffer to be kept.
     #[inline]
     pub(super) fn has_more_than_is_kept(&self) -> bool {
-        self.own.capacity() > LARGE || !self.shared.is_empty()
+        self.own.capacity() > LARGE || self.shared.as_ref().is_some_and(|shared| !shared.frames.is_empty())
     }
 
-    /// Forgets everything but keeps the buffer.
+    /// Takes out the frames that it shares with others.
+    pub(super) fn drain_shared(&mut self) -> impl Iterator<Item = SharedBytes> {
+        self.shared.iter_mut().flat_map(|shared| shared.frames.drain(..)).map(|shared| shared.frame)
+    }
+
+    /// Takes out its own buffer, if it is not to be kept.
+    pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
+        (self.own.capacity() > LARGE).then(|| std::mem::take(&mut self.own))
+    }
+
+    /// Forgets everything but keeps the buffers.
     #[inline]
     pub(super) fn clear(&mut self) {
-        self.own.clear();
+        self.used = 0;
         self.written = 0;
         self.is_begun = false;
-        if !self.shared.is_empty() {
-            self.clear_shared();
+        if let Some(shared) = &mut self.shared {
+            shared.frames.clear();
+            (shared.written, shared.unsent) = (0, 0);
         }
         self.stalled = None;
-    }
-
-    #[inline(never)]
-    fn clear_shared(&mut self) {
-        self.shared.clear();
-        self.shared_written = 0;
-        self.shared_unsent = 0;
-    }
-
-    /// Gives the room of what has been written to what is still to come, once it is more than half.
-    #[inline(never)]
-    fn compact(&mut self) {
-        if self.written >= self.own.len() / 2 {
-            self.own.drain(..self.written);
-            for shared in &mut self.shared {
-                shared.at -= self.written;
-            }
-            self.written = 0;
-        }
     }
 }
 
@@ -288,7 +338,7 @@ mod tests {
                 outbox.advance(count);
             }
             assert_eq!(received, expected);
-            assert_eq!(outbox.shared.len(), 0);
+            assert_eq!(outbox.shared_frames().count(), 0);
         }
     }
 

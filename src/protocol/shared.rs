@@ -53,7 +53,7 @@ pub struct Shared {
 struct Spares<T> {
     spare: Vec<T>,
     bytes: usize,
-    /// The fewest that there were since the last trim.
+    /// The fewest that there were since the last trim, as of when one was given last.
     unused: usize,
     /// How many bytes are kept at rest, and at most.
     at_rest: usize,
@@ -74,19 +74,20 @@ impl<T> Spares<T> {
     fn take(&mut self, bytes: impl FnOnce(&T) -> usize) -> Option<T> {
         let spare = self.spare.pop()?;
         self.bytes -= bytes(&spare);
-        self.unused = self.unused.min(self.spare.len());
         Some(spare)
     }
 
-    /// Keeps it, or frees it: `false`.
-    #[inline]
-    fn give(&mut self, spare: T, bytes: usize) -> bool {
-        let is_kept = self.bytes + bytes <= self.most;
-        if is_kept {
-            self.bytes += bytes;
-            self.spare.push(spare);
+    /// Keeps it, if there is room for so many bytes more.
+    #[inline(always)]
+    fn give(&mut self, spare: T, bytes: usize) -> Result<(), T> {
+        let sum = self.bytes + bytes;
+        if sum > self.most {
+            return Err(spare);
         }
-        is_kept
+        self.bytes = sum;
+        self.unused = self.unused.min(self.spare.len());
+        self.spare.push(spare);
+        Ok(())
     }
 
     const fn is_ample(&self) -> bool {
@@ -96,7 +97,7 @@ impl<T> Spares<T> {
     /// Frees those that were not needed since the last call, or `all`, down to what is kept at rest; says how many bytes.
     fn trim(&mut self, all: bool, bytes: impl Fn(&T) -> usize) -> usize {
         let before = self.bytes;
-        let most = if all { self.spare.len() } else { self.unused };
+        let most = if all { self.spare.len() } else { self.unused.min(self.spare.len()) };
         let mut count = 0;
         while count < most && self.bytes > self.at_rest {
             self.bytes -= bytes(&self.spare[count]);
@@ -267,7 +268,7 @@ impl Shared {
     /// An outbox may have grown.
     #[inline]
     pub(super) fn count_outbox(&mut self, outbox: &mut Outbox) {
-        if outbox.has_grown() {
+        if outbox.memory() != outbox.counted {
             self.recount_outbox(outbox);
         }
     }
@@ -276,7 +277,7 @@ impl Shared {
     fn recount_outbox(&mut self, outbox: &mut Outbox) {
         outbox.trim();
         let memory = outbox.memory();
-        self.recount(outbox.note_size(), memory);
+        self.recount(&mut outbox.counted, memory);
     }
 
     /// An inbox may have grown.
@@ -337,38 +338,48 @@ impl Shared {
         }
         self.count_inbox(&mut inbox);
         let counted = inbox.counted;
-        if !self.inboxes.give(inbox, counted) {
+        if self.inboxes.give(inbox, counted).is_err() {
             self.budget.boxes = self.budget.boxes.saturating_sub(counted);
         }
     }
 
     #[inline(never)]
     pub(super) fn take_outbox(&mut self) -> Box<Outbox> {
-        self.outboxes.take(|outbox| outbox.counted).unwrap_or_default()
+        self.spare_outbox().unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
+    pub(super) fn spare_outbox(&mut self) -> Option<Box<Outbox>> {
+        self.outboxes.take(|outbox| outbox.counted)
+    }
+
+    #[inline(always)]
     pub(super) fn give_outbox(&mut self, mut outbox: Box<Outbox>) {
         if outbox.has_more_than_is_kept() {
             self.strip(&mut outbox);
         }
         outbox.clear();
         let counted = outbox.counted;
-        if !self.outboxes.give(outbox, counted) {
-            self.budget.boxes = self.budget.boxes.saturating_sub(counted);
+        if let Err(outbox) = self.outboxes.give(outbox, counted) {
+            self.forget_outbox(&outbox);
         }
     }
 
+    #[cold]
+    fn forget_outbox(&mut self, outbox: &Outbox) {
+        self.budget.boxes = self.budget.boxes.saturating_sub(outbox.counted);
+    }
+
     /// Takes out of an outbox what another message may need.
-    #[inline(never)]
+    #[cold]
     fn strip(&mut self, outbox: &mut Outbox) {
         for frame in outbox.drain_shared() {
             self.give_shared(frame);
         }
         if let Some(buffer) = outbox.take_large() {
             self.give_buffer(buffer);
-            self.count_outbox(outbox);
         }
+        self.count_outbox(outbox);
     }
 
     pub(super) fn take_buffer(&mut self) -> Vec<u8> {
@@ -378,7 +389,7 @@ impl Shared {
     pub(super) fn give_buffer(&mut self, buffer: Vec<u8>) {
         let bytes = buffer.capacity();
         if bytes > 0 {
-            self.buffers.give(buffer, bytes);
+            drop(self.buffers.give(buffer, bytes));
         }
     }
 
@@ -392,7 +403,7 @@ impl Shared {
     pub(super) fn give_compressed(&mut self, buffer: Vec<u8>) {
         let bytes = buffer.capacity();
         if bytes > 0 {
-            self.compressed.give(buffer, bytes);
+            drop(self.compressed.give(buffer, bytes));
         }
     }
 

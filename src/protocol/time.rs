@@ -1,10 +1,10 @@
 //! What time is it for a conversation? A count of milliseconds in four bytes.
 //!
-//! An `Instant` takes 16 bytes and a connection keeps several points in time, so the protocol counts
+//! A clock's reading takes 8 or 16 bytes and a connection keeps several points in time, so the protocol counts
 //! in [`Tick`]s. They wrap around after 49.7 days; two of them can be compared as long as they lie
 //! less than [`LONGEST`] apart, and every deadline is looked at long before that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The longest timeout that can be expressed: 12 days, well inside half of the wrap-around.
 pub const LONGEST: Duration = Duration::from_secs(12 * 24 * 60 * 60);
@@ -63,45 +63,70 @@ impl Tick {
     }
 }
 
-/// The moment from which a loop counts its ticks.
-#[derive(Clone, Copy, Debug)]
-pub struct Epoch(Instant);
+/// A reading of the loop's clock: nanoseconds since it began. They last for 584 years.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
 
-impl Epoch {
-    /// Ticks count from `start`.
-    pub const fn new(start: Instant) -> Epoch {
-        Epoch(start)
+impl Moment {
+    /// So long after the beginning.
+    pub const fn new(elapsed: Duration) -> Moment {
+        Moment(elapsed.as_secs() * 1_000_000_000 + elapsed.subsec_nanos() as u64)
     }
 
+    /// How long after the beginning.
+    pub const fn elapsed(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+
+    /// How long ago `earlier` was, in nanoseconds; zero if it lies ahead.
+    pub const fn nanos_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub const fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// So much later.
+    #[must_use]
+    pub const fn after(self, by: Duration) -> Moment {
+        Moment(self.0.saturating_add(Moment::new(by).0))
+    }
+}
+
+/// The moment from which a loop counts its ticks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epoch(Moment);
+
+impl Epoch {
     /// Ticks count from so much later: time has stood still.
     #[must_use]
-    pub fn later(self, by: Duration) -> Epoch {
-        Epoch(self.0 + by)
+    pub const fn later(self, by: Duration) -> Epoch {
+        Epoch(self.0.after(by))
     }
 
     /// Ticks count from so much sooner: time has passed after all.
     #[must_use]
-    pub fn sooner(self, by: Duration) -> Epoch {
-        Epoch(self.0 - by)
+    pub const fn sooner(self, by: Duration) -> Epoch {
+        Epoch(Moment(self.0.nanos_since(Moment::new(by))))
     }
 
     /// The tick at `now`: whole milliseconds that have passed.
-    pub fn tick(self, now: Instant) -> Tick {
-        Tick(whole_millis(now.saturating_duration_since(self.0)))
+    pub const fn tick(self, now: Moment) -> Tick {
+        Tick((now.nanos_since(self.0) / NANOS) as u32)
     }
 
     /// How long it is from `now` until the tick `due` begins; nothing if it has begun.
-    pub fn until(self, due: Tick, now: Instant) -> Duration {
-        let elapsed = now.saturating_duration_since(self.0);
-        let begun = Duration::from_nanos((elapsed.subsec_nanos() % 1_000_000).into());
-        due.since(Tick(whole_millis(elapsed))).saturating_sub(begun)
+    pub const fn until(self, due: Tick, now: Moment) -> Duration {
+        let elapsed = now.nanos_since(self.0);
+        let millis = due.0.wrapping_sub((elapsed / NANOS) as u32) as i32;
+        if millis <= 0 { Duration::ZERO } else { Duration::from_nanos(millis as u64 * NANOS - elapsed % NANOS) }
     }
 }
 
-/// Modulo 2³², and without the 128 bits of [`Duration::as_millis`].
-const fn whole_millis(elapsed: Duration) -> u32 {
-    (elapsed.as_secs() as u32).wrapping_mul(1_000).wrapping_add(elapsed.subsec_millis())
-}
+/// Nanoseconds of a tick.
+const NANOS: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -120,14 +145,23 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "there is no other way to make an Instant")]
     fn a_tick_begins_when_its_count_of_milliseconds_has_passed() {
-        let (start, micros) = (Instant::now(), Duration::from_micros);
-        let (epoch, now) = (Epoch::new(start), start + micros(10_700));
+        let micros = Duration::from_micros;
+        let (epoch, now) = (Epoch::default().later(micros(500)), Moment::new(micros(11_200)));
         assert_eq!(epoch.tick(now), Tick(10));
         assert_eq!(epoch.until(Tick(13), now), micros(2_300));
         assert_eq!(epoch.until(Tick(10), now), Duration::ZERO);
         assert_eq!(epoch.until(Tick(5), now), Duration::ZERO);
+        assert_eq!(epoch.sooner(micros(500)).tick(now), Tick(11));
+        assert_eq!(epoch.later(micros(50_000)).tick(now), Tick(0));
+    }
+
+    #[test]
+    fn moments_are_as_far_apart_as_the_clock_says() {
+        let (first, long) = (Moment::new(Duration::from_secs(3)), Duration::from_secs(40 * 365 * 86_400));
+        assert_eq!(first.after(long).since(first), long);
+        assert_eq!(first.since(first.after(long)), Duration::ZERO);
+        assert_eq!(first.after(long).elapsed(), long + Duration::from_secs(3));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! an invalid byte is found the moment it arrives, not when the message is complete. What has been
 //! checked is kept as a `String`, so nothing is checked twice.
 
+use ascii::AsAsciiStr;
 use simdutf8::compat;
 
 /// Text that is still arriving: checked so far, the last character perhaps incomplete.
@@ -113,6 +114,10 @@ fn cut_character(piece: &[u8]) -> usize {
     }
 }
 
+/// Text of fewer bytes than this is validated by words rather than by vectors.
+const SHORT: usize = 64;
+const WORD: usize = size_of::<u64>();
+
 /// A text that has arrived whole.
 ///
 /// # Errors
@@ -121,6 +126,27 @@ fn cut_character(piece: &[u8]) -> usize {
 #[inline(always)]
 pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
+}
+
+/// A text that has arrived whole, in the first `length` bytes of a buffer with room for a word more, which is overwritten.
+///
+/// # Errors
+///
+/// [`InvalidUtf8`] if it is not UTF-8.
+///
+/// # Panics
+///
+/// If there is no such room.
+#[inline(always)]
+pub fn whole_with_room(bytes: &mut [u8], length: usize) -> Result<&str, InvalidUtf8> {
+    if length < SHORT {
+        // Whole words are looked at in a third of the steps.
+        bytes[length..length + WORD].fill(0);
+        if let Ok(text) = bytes[..length.next_multiple_of(WORD)].as_ascii_str() {
+            return Ok(text[..length].as_str());
+        }
+    }
+    simdutf8::basic::from_utf8(&bytes[..length]).map_err(|_| InvalidUtf8)
 }
 
 /// The text at the beginning of bytes that are not all UTF-8.

@@ -116,6 +116,12 @@ impl Admission {
         }
     }
 
+    /// Whether less may be read at a time than there is room for.
+    #[inline]
+    pub(crate) const fn limits_reads(&self) -> bool {
+        self.limited_read < usize::MAX
+    }
+
     pub(crate) const fn counts_addresses(&self) -> bool {
         self.per_address.is_some()
     }
@@ -221,13 +227,11 @@ impl<D> Clients<D> {
     }
 
     /// How many bytes may be read at a time.
-    #[inline]
     pub(crate) const fn limited_read(&self, most: usize) -> usize {
         if self.admission.limited_read < most { self.admission.limited_read } else { most }
     }
 
     /// A client has sent so many messages and bytes: if that was too much, it is not read for a while, or closed.
-    #[inline]
     pub(crate) fn charge(&mut self, index: usize, messages: u64, bytes: usize) {
         if !self.admission.rates.are_off() {
             self.charge_now(index, messages, bytes);

@@ -1,13 +1,12 @@
-//! What does the server know of one connection? 64 bytes.
+//! What does the server know of one connection? 56 bytes.
 //!
 //! | bytes | what |
 //! |--:|---|
-//! | 32 | the conversation ([`Connection`]): state, role, last heard, three boxes that do not exist while it is idle |
-//! | 8 | the socket |
+//! | 32 | the conversation ([`Connection`]): state, modes, last heard, three boxes that do not exist while it is idle |
+//! | 4 | the socket |
 //! | 12 | the deadline, with its links in the timing wheel |
 //! | 4 | the generation of its id |
 //! | 4 | its route and flags |
-//! | 4 | free |
 //!
 //! The application's `Data` comes on top, and is nothing for `()`.
 
@@ -150,8 +149,11 @@ impl Flags {
     pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
     /// Not read for either reason.
     pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
-    /// Perhaps not to be read.
-    pub(crate) const SLOWED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::WAITS.0);
+    /// More is to be done for a message than to queue it, and the client to be written to.
+    pub(crate) const QUEUES_UNUSUALLY: Flags = Flags(Flags::DROPS.0 | Flags::BLOCKED.0);
+    /// Perhaps not to be read, or more is to be done about what is read.
+    pub(crate) const UNUSUAL: Flags =
+        Flags(Flags::HIGH_WATER.0 | Flags::WAITS.0 | Flags::PROXIED.0 | Flags::READ_CLOSED.0);
     /// Something happens when what waits for it has become less.
     pub(crate) const WATCHED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::PAUSED.0 | Flags::LATEST.0);
 
@@ -218,6 +220,9 @@ const _: () = {
         Vacant(usize),
         Occupied(T),
     }
+    // What the server needs besides, its spare buffers among it, is little enough for 64 in all.
+    #[cfg(not(feature = "sim"))]
+    assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");
     assert!(size_of::<Entry<Client<()>>>() <= 64, "an idle connection must cost no more than 64 bytes");
     assert!(size_of::<Entry<AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
 };

@@ -10,6 +10,9 @@
 //! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready
 //! and what time it is.
 
+mod reading;
+mod writing;
+
 use super::client::{ClientId, Extra, Flags};
 use super::clients::{Clients, Expired};
 use super::config::Config;
@@ -33,23 +36,6 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// stop the loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
-/// How many bytes are read in one turn, so that what they lead to is written before more is read.
-const READ_PER_TURN: usize = 4 << 20;
-
-/// What waits for a client that has just been read is written at once from this size on, in bytes: it is in the cache still,
-/// and its buffer can serve the next one.
-const WRITE_AT_ONCE: usize = 16 << 10;
-
-/// How many times a client is read in one turn, while at least so many bytes are missing of what it has begun to say.
-const READS_IN_A_ROW: usize = 4;
-const WORTH_READING: usize = 16 << 10;
-
-/// How many times a client is written to at once, while the kernel takes all that it is offered.
-const WRITES_IN_A_ROW: usize = 4;
-
-/// How many clients are written to in one turn, so that a message for a million does not stop the loop.
-const WRITES_PER_TURN: usize = 1_024;
-
 /// The application and its clients.
 pub(crate) struct Engine<H: Handler> {
     pub(crate) handler: H,
@@ -67,7 +53,7 @@ impl<H: Handler> Engine<H> {
             clients.trace_all();
         }
         // What is read becomes output, which is written at the end of the turn.
-        let read_share = READ_PER_TURN.min(config.memory_budget / 16);
+        let read_share = reading::READ_PER_TURN.min(config.memory_budget / 16);
         Engine { handler, clients, trust: Trust::new(config), read_buffer, read_share }
     }
 
@@ -127,144 +113,30 @@ impl<H: Handler> Engine<H> {
     }
 
     /// The poller has said something.
+    #[inline]
     pub(crate) fn ready(&mut self, readiness: Readiness) {
         let index = readiness.client;
         let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if (readiness.readable || readiness.read_closed) && client.flags.raise(Flags::READ_QUEUED) {
+        if readiness.read_closed || client.flags.has(Flags::BLOCKED) {
+            return self.ready_for_more(index, readiness.readable, readiness.writable, readiness.read_closed);
+        }
+        if readiness.readable && client.flags.raise(Flags::READ_QUEUED) {
             self.clients.readable.push(index as u32);
         }
-        if readiness.writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
-            self.clients.queue_write(index);
-        }
-        if readiness.read_closed {
-            self.clients.note_read_closed(index);
-        }
     }
 
-    /// Lets everybody who was queued read once: a fair share each.
-    pub(crate) fn read(&mut self) {
-        // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
-        let mut buffer = std::mem::take(&mut self.read_buffer);
-        let (mut share, mut served) = (self.clients.read_share(self.read_share), 0);
-        let batch = self.clients.readable.begin();
-        for &index in &batch {
-            served += 1;
-            let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
-            share = share.saturating_sub(self.read_client(index as usize, &mut buffer[..size]));
-            self.tell_traces();
-            self.clients.relieve();
-            if share == 0 {
-                break;
-            }
-        }
-        self.clients.readable.end(batch, served);
-        self.read_buffer = buffer;
-    }
-
-    /// Reads from one client, and says how many bytes.
-    #[inline]
-    fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
-        let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
-        if !client.flags.lower(Flags::READ_QUEUED) {
-            // Its slot has been freed since, and filled again.
-            return 0;
-        }
-        let (count, may_have_more) = self.read_once(index, buffer);
-        if may_have_more || count >= WRITE_AT_ONCE { self.go_on(index, buffer, count, may_have_more) } else { count }
-    }
-
-    /// Reads more from a client that has much to say, and writes what it is answered.
-    #[inline(never)]
-    fn go_on(&mut self, index: usize, buffer: &mut [u8], mut sum: usize, mut may_have_more: bool) -> usize {
-        for _ in 1..READS_IN_A_ROW {
-            let size = self.clients.slab[index].connection.missing().min(buffer.len());
-            if !may_have_more || size < WORTH_READING {
-                break;
-            }
-            let (count, more) = self.read_once(index, &mut buffer[..size]);
-            (sum, may_have_more) = (sum + count, more);
-        }
-        if may_have_more {
+    /// The same, when it is not only that there is something to read.
+    #[cold]
+    fn ready_for_more(&mut self, index: usize, readable: bool, writable: bool, read_closed: bool) {
+        if readable || read_closed {
             self.clients.queue_read(index);
         }
-        if self.clients.slab[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_client(index);
-        }
-        sum
-    }
-
-    /// Reads from one client, and says how many bytes, and whether there may be more.
-    #[inline(always)]
-    fn read_once(&mut self, index: usize, buffer: &mut [u8]) -> (usize, bool) {
-        let high_water = self.clients.shared.limits.high_water;
-        let is_near = self.clients.shared.is_near_budget();
         let client = &mut self.clients.slab[index];
-        let is_carefree = !is_near && client.is_carefree(high_water);
-        if !is_carefree && !self.may_read(index) {
-            return (0, false);
+        if writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
+            self.clients.queue_write(index);
         }
-        self.clients.tally.reads += 1;
-        let client = &mut self.clients.slab[index];
-        let outcome = client.socket.read(buffer);
-        let flags = client.flags;
-        match outcome {
-            Ok(count) if count > 0 => {
-                self.clients.tally.bytes_read += count as u64;
-                // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
-                let may_have_more = count == buffer.len() || flags.has(Flags::READ_CLOSED);
-                if flags.has(Flags::PROXIED) {
-                    self.receive_proxied(index, &buffer[..count]);
-                } else {
-                    self.deliver(index, &mut buffer[..count]);
-                }
-                self.clients.settle(index);
-                (count, may_have_more)
-            }
-            outcome => {
-                self.read_nothing(index, outcome);
-                self.clients.settle(index);
-                (0, false)
-            }
-        }
-    }
-
-    /// Whether a client may be read now. If not, it will be when that has changed.
-    #[inline(never)]
-    fn may_read(&mut self, index: usize) -> bool {
-        if !self.clients.slab[index].flags.has(Flags::OPENED) {
-            self.resume(index);
-        }
-        let client = &mut self.clients.slab[index];
-        let may_read = match client.connection.state() {
-            State::Closed => return false,
-            State::Deciding => false,
-            State::Open => {
-                let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
-                !waits && !self.clients.must_pause(index)
-            }
-            State::Closing => !client.is_above(self.clients.shared.limits.high_water),
-            State::Handshaking => !client.flags.has(Flags::WAITS) && !self.clients.must_pause(index),
-            State::Draining | State::Flushing => true,
-        };
-        if !may_read {
-            self.clients.slab[index].flags.set(Flags::UNREAD);
-        }
-        may_read
-    }
-
-    /// The stream has ended, has nothing now, or is broken.
-    #[inline(never)]
-    fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) {
-        let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let client = &mut self.clients.slab[index];
-        match outcome.map_err(|error| error.kind()) {
-            Ok(_) => client.connection.receive_eof(shared, now),
-            Err(io::ErrorKind::WouldBlock) => {
-                client.flags.clear(Flags::READ_CLOSED);
-                self.clients.tally.would_block += 1;
-            }
-            Err(io::ErrorKind::Interrupted) => self.clients.queue_read(index),
-            Err(kind) => self.broke(index, kind),
+        if read_closed {
+            self.clients.note_read_closed(index);
         }
     }
 
@@ -277,39 +149,13 @@ impl<H: Handler> Engine<H> {
         self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Io(kind));
     }
 
-    /// Does what could not be done while the application had not answered the request.
-    fn resume(&mut self, index: usize) {
-        let client = &mut self.clients.slab[index];
-        // Whoever answered may have closed at once; it has been open nevertheless.
-        let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
-        if !has_opened || client.flags.has(Flags::OPENED) {
-            return;
-        }
-        self.open(index);
-        let mut held = self.clients.slab[index].connection.take_held(&mut self.clients.shared);
-        if !held.is_empty() {
-            self.deliver(index, &mut held);
-        }
-    }
-
     /// Hands bytes to the conversation, and its events to the application.
-    #[inline(always)]
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
-        let length = bytes.len();
-        let mut input = Input::new(bytes);
-        let (connection, shared) = (&mut self.clients.slab[index].connection, &mut self.clients.shared);
-        let messages = match connection.receive_only(shared, self.clients.now, &mut input) {
-            Some(message) => {
-                self.message(index, message);
-                1
-            }
-            None => self.deliver_all(index, input),
-        };
-        self.clients.charge(index, messages, length);
+        let messages = self.deliver_all(index, Input::new(bytes));
+        self.clients.charge(index, messages, bytes.len());
     }
 
-    /// The same, whatever there is; says how many events there were.
-    #[inline(never)]
+    /// The same; says how many events there were.
     fn deliver_all(&mut self, index: usize, mut input: Input<'_>) -> u64 {
         let now = self.clients.now;
         let mut messages = 0;
@@ -374,9 +220,17 @@ impl<H: Handler> Engine<H> {
         let clients = &mut self.clients;
         clients.count_run(&run, messages, bytes);
         if run.ends_badly() {
-            clients.slab[index].connection.receive_bad_text(&mut clients.shared, clients.now);
+            self.bad_text(index);
         }
         messages as u64
+    }
+
+    /// A message is no text, though it says so.
+    #[cold]
+    fn bad_text(&mut self, index: usize) {
+        let clients = &mut self.clients;
+        clients.slab[index].connection.receive_bad_text(&mut clients.shared, clients.now);
+        clients.settle(index);
     }
 
     /// A message has been put together.
@@ -456,10 +310,22 @@ impl<H: Handler> Engine<H> {
     /// notices.
     #[inline(always)]
     fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
+        let client = &self.clients.slab[index];
+        let (id, route) = (client.id(index), client.route);
+        self.call_for(index, id, route, callback);
+    }
+
+    /// The same, when it is known who that is.
+    #[inline(always)]
+    fn call_for(
+        &mut self,
+        index: usize,
+        id: ClientId,
+        route: u16,
+        callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId),
+    ) {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
-        let client = &clients.slab[index];
-        let id = client.id(index);
-        clients.route = client.route;
+        clients.route = route;
         if catch_unwind(AssertUnwindSafe(|| callback(handler, clients, id))).is_err() {
             self.panicked(index, id);
         }
@@ -529,96 +395,18 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
-    /// is beyond the turn's share, goes out in the next turn.
-    pub(crate) fn flush(&mut self) {
-        let batch = self.clients.writable.begin();
-        let share = batch.len().min(WRITES_PER_TURN);
-        for &index in &batch[..share] {
-            self.write_client(index as usize);
-        }
-        self.clients.writable.end(batch, share);
-    }
-
-    #[inline]
-    fn write_client(&mut self, index: usize) {
-        let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if !client.flags.lower(Flags::WRITE_QUEUED) {
-            return;
-        }
-        client.is_above(shared.limits.high_water);
-        let mut writes = 0;
-        while client.connection.buffered_amount() > 0 && writes < WRITES_IN_A_ROW && !client.flags.has(Flags::BLOCKED) {
-            let output = client.connection.output(shared);
-            let length = output.len();
-            writes += 1;
-            self.clients.tally.writes += 1;
-            match client.socket.write(output) {
-                Ok(count) => {
-                    self.clients.tally.bytes_written += count as u64;
-                    if count < length {
-                        client.flags.set(Flags::BLOCKED);
-                    }
-                    client.connection.sent(shared, now, count);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.clients.tally.would_block += 1;
-                        client.flags.set(Flags::BLOCKED);
-                        client.connection.sent(shared, now, 0);
-                    }
-                    kind => {
-                        self.broke(index, kind);
-                        break;
-                    }
-                },
-            }
-        }
-        let client = &self.clients.slab[index];
-        if client.connection.buffered_amount() > 0
-            || !client.connection.is_flowing()
-            || client.flags.has(Flags::WATCHED)
-        {
-            self.wrote(index);
-        }
-    }
-
-    /// What follows from a client's output having become less.
-    fn wrote(&mut self, index: usize) {
-        let high_water = self.clients.shared.limits.high_water;
-        let client = &mut self.clients.slab[index];
-        let buffered = client.connection.buffered_amount();
-        let state = client.connection.state();
-        if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
-            // The peer may have closed already; then there is nothing to shut.
-            let _ = client.socket.shutdown_write();
-        }
-        if buffered == 0 && state == State::Handshaking && self.clients.slab[index].connection.role() == Role::Client {
-            self.call(index, |handler, clients, id| handler.on_connect(clients, id));
-        }
-        self.clients.resume_lighter(index);
-        if buffered == 0 && self.clients.slab[index].flags.has(Flags::LATEST) {
-            self.clients.catch_up(index);
-        }
-        let client = &mut self.clients.slab[index];
-        if client.connection.buffered_amount() <= high_water && client.flags.lower(Flags::HIGH_WATER) {
-            if client.flags.lower(Flags::UNREAD) {
-                self.clients.queue_read(index);
-            }
-            // Before `on_open`, that was the response to an upgrade which was answered later.
-            if state == State::Open && self.clients.slab[index].flags.has(Flags::OPENED) {
-                self.call(index, |handler, clients, id| handler.on_drain(clients, id));
-            }
-        }
-        self.clients.settle(index);
-    }
-
     /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a
     /// stranger.
+    #[inline]
     pub(crate) fn reap(&mut self) {
         self.tell_traces();
+        if !self.clients.ended.is_empty() {
+            self.reap_all();
+        }
+    }
+
+    #[inline(never)]
+    fn reap_all(&mut self) {
         while let Some(index) = self.clients.ended.pop() {
             let index = index as usize;
             let client = &mut self.clients.slab[index];

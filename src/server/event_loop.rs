@@ -24,7 +24,7 @@ use super::signals::{Signalled, Signals};
 use super::stats::Stats;
 use super::watch::Phase;
 use crate::protocol::Shared;
-use crate::protocol::time::{Epoch, Tick};
+use crate::protocol::time::{Epoch, Moment, Tick};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,11 +36,13 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 pub struct EventLoop<H: Handler> {
     poller: Poller,
     listeners: Vec<Listener>,
+    /// Whether any of them is ready.
+    has_newcomers: bool,
     engine: Engine<H>,
     queue: Arc<Queue<H::Data>>,
     epoch: Epoch,
     /// The time of the last turn.
-    now: Instant,
+    now: Moment,
     spare: SpareDescriptor,
     /// Descriptors have run out; until then nothing is accepted.
     accept_again: Option<Tick>,
@@ -79,7 +81,7 @@ impl<H: Handler> EventLoop<H> {
             poller.watch_listener(listener, index)?;
         }
         let now = poller.now();
-        let epoch = Epoch::new(now);
+        let epoch = Epoch::default();
         let shared = Shared::with_seed(config.limits.clone(), seed)
             .with_deflate(config.deflate.clone())
             .with_budget(config.memory_budget, config.reserve());
@@ -89,6 +91,7 @@ impl<H: Handler> EventLoop<H> {
         Ok(EventLoop {
             poller,
             listeners,
+            has_newcomers: false,
             engine,
             queue,
             epoch,
@@ -133,7 +136,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// One turn from now on, and when it ended.
-    fn turn_from(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Instant> {
+    fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
         let woken = self.wait(now, timeout)?;
         if self.engine.clients.watch.is_some() {
             self.watched_turn_begins();
@@ -155,23 +158,26 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.watch.is_some() {
             self.watched_turn_ends(end);
         }
-        self.engine.clients.tally.turned(end.saturating_duration_since(self.now));
+        self.engine.clients.tally.turned(end.nanos_since(self.now));
         Ok(end)
     }
 
     /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd)
     /// does not become readable. In the past while something is pending; `None`: only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.queue.has_calls() {
-            return Some(self.now);
-        }
-        self.longest_wait(self.now).map(|wait| self.now + wait)
+        self.next_moment().map(|due| self.poller.to_instant(due))
     }
 
     /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
     /// something is pending, `None` when only readiness matters.
     pub fn timeout(&self) -> Option<Duration> {
-        self.next_deadline().map(|due| due.saturating_duration_since(self.poller.now()))
+        self.next_moment().map(|due| due.since(self.poller.now()))
+    }
+
+    /// When the next turn should begin at the latest.
+    pub(super) fn next_moment(&self) -> Option<Moment> {
+        let wait = if self.queue.has_calls() { Some(Duration::ZERO) } else { self.longest_wait(self.now) };
+        wait.map(|wait| self.now.after(wait))
     }
 
     /// How the server stopped, once it has.
@@ -235,15 +241,15 @@ impl<H: Handler> EventLoop<H> {
     // ---- the steps of a turn -------------------------------------------------------------------
 
     /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
-    fn wait(&mut self, now: Instant, timeout: Option<Duration>) -> io::Result<Woken> {
+    fn wait(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Woken> {
         let timeout = self.longest_wait(now).into_iter().chain(timeout).min();
-        let (engine, listeners) = (&mut self.engine, &mut self.listeners);
+        let (engine, listeners, has_newcomers) = (&mut self.engine, &mut self.listeners, &mut self.has_newcomers);
         let (mut woken, mut events) = (Woken::default(), 0);
         self.poller.wait(timeout, |ready| match ready {
             Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => woken.by_signal = true,
-            Ready::Listener(index) => listeners[index].ready = true,
+            Ready::Listener(index) => (listeners[index].ready, *has_newcomers) = (true, true),
             Ready::Client(readiness) => {
                 events += 1;
                 engine.ready(readiness);
@@ -251,7 +257,7 @@ impl<H: Handler> EventLoop<H> {
         })?;
         self.now = self.poller.now();
         let tally = &mut engine.clients.tally;
-        tally.waited += self.now.saturating_duration_since(now);
+        tally.waited += self.now.nanos_since(now);
         tally.turn_events.record(events);
         Ok(woken)
     }
@@ -277,6 +283,14 @@ impl<H: Handler> EventLoop<H> {
         }
         // If this one fails, too, another retry will be set.
         let is_retry = self.accept_again.take().is_some();
+        if self.has_newcomers {
+            self.accept_newcomers(is_retry);
+            self.has_newcomers = self.listeners.iter().any(|listener| listener.ready);
+        }
+    }
+
+    #[inline(never)]
+    fn accept_newcomers(&mut self, is_retry: bool) {
         let mut share = self.accepts_per_turn;
         for index in 0..self.listeners.len() {
             while self.listeners[index].ready && share > 0 {
@@ -349,6 +363,7 @@ impl<H: Handler> EventLoop<H> {
         self.outcome = Some(Outcome { dropped, interrupted });
         self.queue.close();
         self.listeners.clear();
+        self.has_newcomers = false;
     }
 
     /// The first signal shuts down, the second one does not wait.
@@ -362,7 +377,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// How long the next turn may wait; `None`: until something is ready.
-    fn longest_wait(&self, now: Instant) -> Option<Duration> {
+    fn longest_wait(&self, now: Moment) -> Option<Duration> {
         let wait = match self.has_work() {
             true => Some(Duration::ZERO),
             false => self.next_due().map(|due| self.epoch.until(due, now)),
@@ -372,7 +387,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
-        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|listener| listener.ready);
+        let may_accept = self.accept_again.is_none() && self.has_newcomers;
         may_accept || self.engine.has_work() || self.queue.has_silent_calls()
     }
 

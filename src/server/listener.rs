@@ -164,14 +164,14 @@ impl Listener {
                 // Where there is no MSG_NOSIGNAL, the socket itself says that it raises no SIGPIPE.
                 #[cfg(target_vendor = "apple")]
                 socket2::SockRef::from(&stream).set_nosigpipe(true)?;
-                Ok(Socket::Tcp(stream))
+                Ok(Socket::Stream(stream))
             }
             #[cfg(unix)]
             ListeningSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
                 #[cfg(target_vendor = "apple")]
                 socket2::SockRef::from(&stream).set_nosigpipe(true)?;
-                Ok(Socket::Unix(stream))
+                Ok(Socket::from_unix(stream))
             }
             #[cfg(feature = "sim")]
             ListeningSocket::Simulated(backlog) => backlog.accept(),
@@ -300,7 +300,7 @@ mod tests {
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
         };
-        let Socket::Tcp(stream) = accepted else { panic!("not TCP") };
+        let Socket::Stream(stream) = accepted else { panic!("not a stream") };
         let socket = socket2::SockRef::from(&stream);
         assert!(socket.tcp_nodelay().expect("an option"));
         assert!(socket.keepalive().expect("an option"));

@@ -7,6 +7,7 @@ use super::listener::Listener;
 #[cfg(feature = "sim")]
 use super::sim::NetworkRef;
 use super::socket::{Readiness, Socket};
+use crate::protocol::time::Moment;
 use mio::{Events, Poll, Registry, Token, Waker};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -29,6 +30,8 @@ pub(super) enum Poller {
 pub(super) struct Kernel {
     poll: Poll,
     events: Events,
+    /// When its clock began.
+    start: Instant,
 }
 
 /// What a poller says.
@@ -45,7 +48,7 @@ pub(crate) enum Ready {
 
 impl Kernel {
     pub(super) fn new(events_per_turn: usize) -> io::Result<Kernel> {
-        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn) })
+        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: clock() })
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -81,6 +84,11 @@ impl Kernel {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
 impl Poller {
     /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells what is.
     pub(super) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
@@ -95,12 +103,21 @@ impl Poller {
     }
 
     /// What time is it? It is an argument everywhere else.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-    pub(super) fn now(&self) -> Instant {
+    #[inline]
+    pub(super) fn now(&self) -> Moment {
         match self {
-            Poller::Kernel(_) => Instant::now(),
+            Poller::Kernel(kernel) => Moment::new(clock().saturating_duration_since(kernel.start)),
             #[cfg(feature = "sim")]
             Poller::Simulated(network) => network.now(),
+        }
+    }
+
+    /// What a host's clock says then.
+    pub(super) fn to_instant(&self, moment: Moment) -> Instant {
+        match self {
+            Poller::Kernel(kernel) => kernel.start + moment.elapsed(),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => unreachable!("a simulation does not hand out its loop"),
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that is neither
 //! TCP nor a kernel.
+//!
+//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same calls for both: so both are kept as
+//! mio's `TcpStream`. An enum of the two would take four bytes more for each connection.
 
 #[cfg(feature = "sim")]
 use super::sim::Wire;
@@ -13,9 +16,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 /// A non-blocking stream.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    Tcp(mio::net::TcpStream),
-    #[cfg(unix)]
-    Unix(mio::net::UnixStream),
+    Stream(mio::net::TcpStream),
     #[cfg(feature = "sim")]
     Simulated(Wire),
     /// None yet: the address is still to be found, or connected to.
@@ -23,6 +24,12 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// What a Unix listener has accepted.
+    #[cfg(unix)]
+    pub(crate) fn from_unix(stream: mio::net::UnixStream) -> Socket {
+        Socket::Stream(std::os::fd::OwnedFd::from(stream).into())
+    }
+
     /// Begins to connect, perhaps from a certain address of ours; readiness tells how it went.
     pub(crate) fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         let stream = match source {
@@ -32,15 +39,13 @@ impl Socket {
         stream.set_nodelay(true)?;
         #[cfg(target_vendor = "apple")]
         socket2::SockRef::from(&stream).set_nosigpipe(true)?;
-        Ok(Socket::Tcp(stream))
+        Ok(Socket::Stream(stream))
     }
 
     /// Reads at most `buffer.len()` bytes; 0 is the peer's FIN.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.read(buffer),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.read(buffer),
+            Socket::Stream(stream) => stream.read(buffer),
             #[cfg(feature = "sim")]
             Socket::Simulated(wire) => wire.read(buffer),
             Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
@@ -51,9 +56,7 @@ impl Socket {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
-            Socket::Tcp(stream) => stream.write(bytes),
-            #[cfg(unix)]
-            Socket::Unix(stream) => write_without_sigpipe(stream, bytes),
+            Socket::Stream(stream) => stream.write(bytes),
             #[cfg(feature = "sim")]
             Socket::Simulated(wire) => wire.write(bytes),
             Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
@@ -63,9 +66,7 @@ impl Socket {
     /// Sends FIN: nothing more will be written.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Stream(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(feature = "sim")]
             Socket::Simulated(wire) => wire.shutdown_write(),
             Socket::Unconnected => Ok(()),
@@ -75,9 +76,7 @@ impl Socket {
     /// The peer's address; `None` for Unix sockets, and for a peer that has gone.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
-            Socket::Tcp(stream) => stream.peer_addr().ok(),
-            #[cfg(unix)]
-            Socket::Unix(_) => None,
+            Socket::Stream(stream) => stream.peer_addr().ok(),
             #[cfg(feature = "sim")]
             Socket::Simulated(wire) => wire.peer_addr(),
             Socket::Unconnected => None,
@@ -88,9 +87,7 @@ impl Socket {
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
-            Socket::Tcp(stream) => stream.register(registry, token, interest),
-            #[cfg(unix)]
-            Socket::Unix(stream) => stream.register(registry, token, interest),
+            Socket::Stream(stream) => stream.register(registry, token, interest),
             #[cfg(feature = "sim")]
             Socket::Simulated(_) => Ok(()),
             Socket::Unconnected => Ok(()),
@@ -112,33 +109,6 @@ fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStr
         Err(error) => return Err(error),
     }
     Ok(mio::net::TcpStream::from_std(socket.into()))
-}
-
-/// std's write to a Unix socket raises SIGPIPE in a host that kept the default disposition.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "netbsd",
-    target_os = "openbsd"
-))]
-fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
-    socket2::SockRef::from(&*stream).send_with_flags(bytes, libc::MSG_NOSIGNAL)
-}
-
-/// Where there is no MSG_NOSIGNAL, the socket has SO_NOSIGPIPE from its birth.
-#[cfg(all(
-    unix,
-    not(any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd"
-    ))
-))]
-fn write_without_sigpipe(stream: &mut mio::net::UnixStream, bytes: &[u8]) -> io::Result<usize> {
-    stream.write(bytes)
 }
 
 /// What a poller said of a socket.

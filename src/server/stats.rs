@@ -222,7 +222,8 @@ pub(crate) struct Tally {
     pub(crate) deadlines: u64,
     pub(crate) turn_micros: Histogram,
     pub(crate) turn_events: Histogram,
-    pub(crate) waited: Duration,
+    /// Nanoseconds.
+    pub(crate) waited: u64,
     /// Microseconds of the slowest turn since somebody asked last.
     slowest: u64,
 }
@@ -230,7 +231,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
-        self.waited.saturating_add(Duration::from_micros(self.turn_micros.sum()))
+        Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
     }
 
     /// A connection has ended.
@@ -242,10 +243,10 @@ impl Tally {
         *count += 1;
     }
 
-    /// A turn has ended that took so long.
+    /// A turn has ended that took so many nanoseconds.
     #[inline]
-    pub(crate) fn turned(&mut self, took: Duration) {
-        let micros = took.as_secs() * 1_000_000 + u64::from(took.subsec_micros());
+    pub(crate) fn turned(&mut self, nanos: u64) {
+        let micros = nanos / 1_000;
         self.turn_micros.record(micros);
         self.slowest = self.slowest.max(micros);
     }
@@ -303,7 +304,7 @@ impl<D> Clients<D> {
             turned_away: tally.turned_away,
             turn_micros: tally.turn_micros,
             turn_events: tally.turn_events,
-            waited: tally.waited,
+            waited: Duration::from_nanos(tally.waited),
         }
     }
 

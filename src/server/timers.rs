@@ -116,16 +116,16 @@ impl Wheel {
         Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now, first: Cell::new(None) }
     }
 
-    /// If nothing is armed, it does not matter what time it was; and it may have been so long ago that it seems to lie
-    /// ahead. To be called before anything is armed.
-    pub(crate) fn catch_up(&mut self, to: Tick) {
+    /// Arms something for `due`; a point that has passed is due at once. It may be armed already.
+    pub(crate) fn arm(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick, now: Tick) {
         if self.occupied == [0; LEVELS] {
-            self.now = to;
+            // It does not matter what time it was, and it may have been so long ago that it seems to lie ahead.
+            self.now = now;
         }
+        self.place(nodes, armed, due);
     }
 
-    /// Arms something for `due`; a point that has passed is due at once. It may be armed already.
-    pub(crate) fn arm(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick) {
+    fn place(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick) {
         self.disarm(nodes, armed);
         let place = if due.is_before(self.now) { self.now } else { due };
         let differing = (self.now.millis() ^ place.millis()) | (SLOTS as u32 - 1);
@@ -180,7 +180,7 @@ impl Wheel {
             return Step::Expired(armed);
         }
         let due = nodes.node(armed).due;
-        self.arm(nodes, armed, due);
+        self.place(nodes, armed, due);
         Step::Moved
     }
 
@@ -257,7 +257,7 @@ mod tests {
                     1 | 2 => {
                         let exponent = random.random_range(0..30);
                         let due = now.after(Duration::from_millis(random.random_range(0..1_u64 << exponent)));
-                        wheel.arm(&mut table, armed_of(key), due);
+                        wheel.arm(&mut table, armed_of(key), due, now);
                         model.insert(key, due);
                     }
                     _ => {

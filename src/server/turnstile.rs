@@ -1,12 +1,9 @@
 //! Whose turn is it? A queue of clients that is served in batches.
 
-/// Clients by their places, the longest waiting first. Those who come while a batch is served, are in the next one.
-///
-/// Two vectors that change places: cheaper than a ring, and both keep their room.
+/// Clients by their places, the longest waiting first. Those who come while some are served, stand behind them.
 #[derive(Debug, Default)]
 pub(crate) struct Turnstile {
     waiting: Vec<u32>,
-    spare: Vec<u32>,
 }
 
 impl Turnstile {
@@ -19,20 +16,30 @@ impl Turnstile {
         self.waiting.push(client);
     }
 
-    /// All who wait, to be given back with [`end`](Self::end).
-    pub(crate) fn begin(&mut self) -> Vec<u32> {
-        std::mem::replace(&mut self.waiting, std::mem::take(&mut self.spare))
+    /// The same, unless more room would have to be made.
+    #[inline(always)]
+    pub(crate) fn push_if_there_is_room(&mut self, client: u32) -> bool {
+        let has_room = self.waiting.len() < self.waiting.capacity();
+        if has_room {
+            self.waiting.push(client);
+        }
+        has_room
     }
 
-    /// The first `served` of a batch have been served; the others stand before those who have come meanwhile.
-    pub(crate) fn end(&mut self, mut batch: Vec<u32>, served: usize) {
-        if served < batch.len() {
-            batch.drain(..served);
-            batch.append(&mut self.waiting);
-            std::mem::swap(&mut batch, &mut self.waiting);
+    /// Who stands at this place, the first at 0; nobody moves up until it is said how many have been [`served`](Self::served).
+    #[inline]
+    pub(crate) fn at(&self, place: usize) -> usize {
+        self.waiting[place] as usize
+    }
+
+    /// The first `count` have been served, and leave.
+    #[inline]
+    pub(crate) fn served(&mut self, count: usize) {
+        if count == self.waiting.len() {
+            self.waiting.clear();
+        } else {
+            self.waiting.drain(..count);
         }
-        batch.clear();
-        self.spare = batch;
     }
 
     /// How many wait.
@@ -57,7 +64,7 @@ impl Turnstile {
     /// How many places are kept.
     #[cfg(feature = "sim")]
     pub(crate) fn capacity(&self) -> usize {
-        self.waiting.capacity() + self.spare.capacity()
+        self.waiting.capacity()
     }
 }
 
@@ -65,18 +72,21 @@ impl Turnstile {
 mod tests {
     use super::*;
 
+    fn serve(turnstile: &mut Turnstile, count: usize) -> Vec<usize> {
+        let served = (0..count).map(|place| turnstile.at(place)).collect();
+        turnstile.served(count);
+        served
+    }
+
     #[test]
     fn nobody_is_overtaken_and_nobody_is_served_twice() {
         let mut turnstile = Turnstile::default();
         (0..5).for_each(|client| turnstile.push(client));
-        let batch = turnstile.begin();
-        assert_eq!(batch, [0, 1, 2, 3, 4]);
+        assert_eq!(turnstile.at(0), 0);
         turnstile.push(5);
-        turnstile.end(batch, 3);
-        let batch = turnstile.begin();
-        assert_eq!(batch, [3, 4, 5]);
-        turnstile.end(batch, 3);
-        assert!(turnstile.is_empty() && turnstile.begin().is_empty());
+        assert_eq!(serve(&mut turnstile, 3), [0, 1, 2]);
+        assert_eq!(serve(&mut turnstile, 3), [3, 4, 5]);
+        assert!(turnstile.is_empty());
     }
 
     #[test]
@@ -85,10 +95,9 @@ mod tests {
         (0..6).for_each(|client| turnstile.push(client));
         let others = turnstile.set_aside(|client| client == 3);
         assert_eq!((turnstile.len(), others.as_slice()), (1, &[0, 1, 2, 4, 5][..]));
-        let batch = turnstile.begin();
         turnstile.push(7);
-        turnstile.end(batch, 1);
+        assert_eq!(serve(&mut turnstile, 1), [3]);
         turnstile.put_back(others);
-        assert_eq!(turnstile.begin(), [0, 1, 2, 4, 5, 7]);
+        assert_eq!(serve(&mut turnstile, 6), [0, 1, 2, 4, 5, 7]);
     }
 }

@@ -14,8 +14,8 @@
 use super::client::{ClientId, Flags};
 use super::clients::Clients;
 use crate::protocol::State;
-use crate::protocol::time::Tick;
-use std::time::{Duration, Instant};
+use crate::protocol::time::{Moment, Tick};
+use std::time::Duration;
 
 /// So much time passes in a step, at most.
 pub(super) const STEP: Duration = Duration::from_millis(100);
@@ -211,7 +211,7 @@ pub(crate) struct Watch {
     pub(super) route: u16,
     pub(super) period: Duration,
     /// When; `None`: at once.
-    pub(super) tell_at: Option<Instant>,
+    pub(super) tell_at: Option<Moment>,
     pub(super) turns: Turns,
     /// Whether this turn is timed.
     pub(super) is_timed: bool,
@@ -224,7 +224,7 @@ pub(crate) struct Watch {
     /// Readiness events up to the last turn for all.
     pub(super) events: u64,
     /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has watched a turn yet.
-    pub(super) ended_at: Option<Instant>,
+    pub(super) ended_at: Option<Moment>,
     pace: Pace,
     pub(super) steps: u32,
     exempt: Vec<ClientId>,
@@ -233,8 +233,8 @@ pub(crate) struct Watch {
     /// Nobody watches any more: for the loop to forget.
     pub(super) is_over: bool,
     /// While the pace is not free: from when on time has not passed, and when all were served last.
-    pub(super) stood_since: Option<Instant>,
-    pub(super) served_at: Option<Instant>,
+    pub(super) stood_since: Option<Moment>,
+    pub(super) served_at: Option<Moment>,
 }
 
 /// Those who wait for the next turn for all, each in the order of their queue.
@@ -261,9 +261,9 @@ impl Watch {
     }
 
     /// A phase of this turn has ended.
-    pub(super) fn note_end(&mut self, phase: Phase, now: Instant) {
+    pub(super) fn note_end(&mut self, phase: Phase, now: Moment) {
         let before = self.ended_at.replace(now).unwrap_or(now);
-        self.turn.phases[phase as usize] = now.saturating_duration_since(before);
+        self.turn.phases[phase as usize] = now.since(before);
     }
 
     /// A turn for all has ended that was not timed.

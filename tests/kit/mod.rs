@@ -236,11 +236,14 @@ impl Talk {
 
     /// One read, as the loop hands it on.
     pub fn receive(&mut self, bytes: &[u8]) {
-        let mut buffer = bytes.to_vec();
-        let mut input = Input::new(&mut buffer);
-        if let Some(message) = self.connection.receive_only(&mut self.shared, self.now, &mut input) {
-            self.seen.push(Seen::message(message));
+        // A read buffer has room behind what has been read, mostly.
+        let mut buffer = [bytes, &[0xa5; 150][..]].concat();
+        match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
+            Some(Ok(message)) => return self.seen.push(Seen::message(message)),
+            Some(Err(_)) => return self.connection.receive_bad_text(&mut self.shared, self.now),
+            None => assert_eq!(buffer[..bytes.len()], *bytes, "nothing has been changed"),
         }
+        let mut input = Input::new(&mut buffer[..bytes.len()]);
         while !input.is_empty() {
             if let Some(mut run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                 self.seen.extend(run.by_ref().map(Seen::message));

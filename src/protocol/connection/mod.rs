@@ -75,7 +75,6 @@ pub enum Event<'b> {
 #[derive(Debug)]
 pub struct Connection<X = ()> {
     state: State,
-    role: Role,
     modes: Modes,
     /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
     pinged: u8,
@@ -135,11 +134,16 @@ impl Modes {
     const SENDING: Modes = Modes(1 << 2);
     /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
     const COMPRESSED: Modes = Modes(1 << 3);
+    /// We are the client: our frames are masked.
+    const CLIENT: Modes = Modes(1 << 4);
+    /// It is not open: no messages can be sent, and none are handed out.
+    const SHUT: Modes = Modes(1 << 5);
 
-    /// More is to be done for a message than to queue it, or it cannot be.
-    const OBSERVED: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0);
-    /// The same, or it may be compressed.
-    const SPECIAL: Modes = Modes(Modes::OBSERVED.0 | Modes::COMPRESSED.0);
+    /// More is to be done with a short message that arrives than to unmask it and to hand it out.
+    const RECEIVES_UNUSUALLY: Modes = Modes(Modes::WATCHED.0 | Modes::CLIENT.0 | Modes::SHUT.0);
+    /// More is to be done with a short message that is sent than to queue it with its header, or it cannot be; a long enough
+    /// one may be compressed, too.
+    const SENDS_UNUSUALLY: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::SHUT.0);
 
     const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0
@@ -159,8 +163,10 @@ impl<X: Default> Connection<X> {
     pub const fn new(role: Role, now: Tick) -> Connection<X> {
         Connection {
             state: State::Handshaking,
-            role,
-            modes: Modes(0),
+            modes: match role {
+                Role::Server => Modes::SHUT,
+                Role::Client => Modes(Modes::SHUT.0 | Modes::CLIENT.0),
+            },
             pinged: 0,
             since: now,
             outbox: None,
@@ -183,7 +189,7 @@ impl<X: Default> Connection<X> {
 
     /// Which side we are.
     pub const fn role(&self) -> Role {
-        self.role
+        if self.modes.has(Modes::CLIENT) { Role::Client } else { Role::Server }
     }
 
     /// Where it stands.
@@ -313,6 +319,7 @@ impl<X: Default> Connection<X> {
     /// Every state change goes through here.
     fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
+        self.modes.set(Modes::SHUT, to != State::Open);
         shared.counts.moves(from, to);
         self.record(shared, || Trace::State { from, to });
     }
@@ -480,7 +487,7 @@ impl<X: Default> Connection<X> {
         }
         let may_tell = self.outbox.is_none() && is_worth_it;
         match self.state {
-            State::Handshaking | State::Deciding if may_tell && self.role == Role::Server => {
+            State::Handshaking | State::Deciding if may_tell && self.role() == Role::Server => {
                 let ticket = self.take_ticket().unwrap_or(Ticket::unreadable());
                 self.reject(shared, now, &ticket, Rejection::Unavailable);
             }

@@ -86,7 +86,7 @@ impl Frame {
             Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
                 outbox.append_shared(kept.get_or_init(|| shared.share(frame.clone())));
             }
-            Encoded::Small(frame, _) => outbox.own().extend_from_slice(frame),
+            Encoded::Small(frame, _) => outbox.append(frame),
             Encoded::Large(frame) => outbox.append_shared(frame),
         }
     }

@@ -10,10 +10,11 @@
 
 use super::super::frame::{MAX_CONTROL_PAYLOAD, Opcode};
 use super::super::input::Input;
+use super::super::mask;
 use super::super::message::Message;
 use super::super::shared::Shared;
 use super::super::time::Tick;
-use super::super::{mask, utf8};
+use super::super::utf8::{self, InvalidUtf8};
 use super::{Connection, Modes, Role, State};
 
 /// The first byte of a whole, uncompressed message: FIN and its opcode.
@@ -23,6 +24,9 @@ const BINARY: u8 = 0x80 | Opcode::Binary as u8;
 /// Bytes of a short frame's header, with a masking key and without.
 const MASKED: usize = 6;
 const UNMASKED: usize = 2;
+
+/// Bytes that a short message may take in a read buffer, in whole blocks.
+const ROOM: usize = MASKED + mask::BLOCKS;
 
 /// How many messages there are in a run, at most.
 pub const LONGEST_RUN: usize = 32;
@@ -98,7 +102,7 @@ impl<X: Default> Connection<X> {
         let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
         let mut lengths = [0; LONGEST_RUN];
         let places = &mut lengths[..most.min(LONGEST_RUN)];
-        let Region { count, start, end, taken, first } = match self.role {
+        let Region { count, start, end, taken, first } = match self.role() {
             Role::Server => gather::<MASKED>(input.peek_mut(), limit, places),
             Role::Client => gather::<UNMASKED>(input.peek_mut(), limit, places),
         };
@@ -114,34 +118,37 @@ impl<X: Default> Connection<X> {
         Some(Run { rest, lengths, next: 0, count })
     }
 
-    /// A short message that is all there is in `input`, whole and in one frame; `None`: it is something else.
+    /// A short message that is all that was read: whole, in one frame, in the first `count` bytes of the read buffer, where
+    /// it stays. `None`: it is something else, and nothing has been changed. The bytes behind it are not kept.
     ///
     /// A [run](Self::receive_run) of one, at half the price: most reads from most peers bring one message.
-    #[inline]
-    pub fn receive_only<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Message<'b>> {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUtf8`], for which [`receive_bad_text`](Self::receive_bad_text) is to be called.
+    #[inline(always)]
+    pub fn receive_only<'b>(
+        &mut self,
+        shared: &Shared,
+        now: Tick,
+        buffer: &'b mut [u8],
+        count: usize,
+    ) -> Option<Result<Message<'b>, InvalidUtf8>> {
+        let [first, second, a, b, c, d, payload @ ..] = buffer.first_chunk_mut::<ROOM>()?;
+        let length = count.wrapping_sub(MASKED);
         let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
-        let is_usual = self.state == State::Open && self.inbox.is_none() && !self.modes.has(Modes::WATCHED);
-        let &[first, second, a, b, c, d, ..] = input.peek() else { return None };
-        let length = usize::from(second & 0x7f);
-        let is_alone = input.len() == MASKED + length && second & 0x80 != 0;
-        if !is_usual || !is_alone || length > limit || self.role != Role::Server || !(first == TEXT || first == BINARY)
-        {
+        let is_alone = (usize::from(*second) == count.wrapping_add(0x80 - MASKED)) & (length <= limit);
+        let is_message = (*first == TEXT) | (*first == BINARY);
+        let is_usual = !self.modes.has(Modes::RECEIVES_UNUSUALLY) & self.inbox.is_none();
+        if !(is_alone & is_message & is_usual) {
             return None;
         }
         self.heard(now);
-        let frame = input.take_all();
-        let start = aligned(frame).min(MASKED);
-        let (payload, _) = frame[start..].split_at_mut(MASKED - start + length);
-        mask::apply_moving([a, b, c, d], payload, MASKED - start, length);
-        let payload = &payload[..length];
-        if first == BINARY {
-            return Some(Message::Binary(payload));
-        }
-        let text = utf8::whole(payload);
-        if text.is_err() {
-            self.receive_bad_text(shared, now);
-        }
-        text.ok().map(Message::Text)
+        mask::apply_in_blocks([*a, *b, *c, *d], payload, length);
+        Some(match *first {
+            TEXT => utf8::whole_with_room(payload, length).map(Message::Text),
+            _ => Ok(Message::Binary(&payload[..length])),
+        })
     }
 
     /// Whether a short message is to be handed out like those before.

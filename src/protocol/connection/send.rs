@@ -11,6 +11,9 @@ use super::super::{close, mask};
 use super::{Connection, Modes, Prepared, Role, State};
 use tungstenite::protocol::frame::coding::CloseCode;
 
+/// Bytes of a short frame's header.
+const SHORT_HEADER: usize = 2;
+
 impl<X: Default> Connection<X> {
     /// Queues a message.
     ///
@@ -18,22 +21,23 @@ impl<X: Default> Connection<X> {
     ///
     /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes
     /// would wait, counted before compression.
-    #[inline(always)]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
-        let payload = message.as_bytes();
-        self.check_room(shared, payload.len())?;
-        let is_short = payload.len() <= MAX_CONTROL_PAYLOAD && self.role == Role::Server;
-        if is_short && self.sends_as_it_is(shared, payload.len()) {
-            self.queue_short(shared, message.opcode(), payload);
-            return Ok(());
+        match self.is_usual(shared, message) && self.send_usual(shared, message) {
+            true => Ok(()),
+            false => self.send_any(shared, message),
         }
-        self.send_any(shared, message)
     }
 
+    /// As [`send`](Self::send), whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
     #[inline(never)]
-    fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
-        self.check_no_pieces()?;
+    pub(crate) fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
+        self.check_room(shared, payload.len())?;
+        self.check_no_pieces()?;
         shared.counts.sent.add(message.opcode(), payload.len());
         if !self.queue_compressed(shared, message.opcode(), payload) {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
@@ -41,27 +45,38 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Whether a message of this length only needs a header.
+    /// Whether a message is short and nothing is unusual about it or its receiver: what most messages are. Then it is for
+    /// [`send_usual`](Self::send_usual).
     #[inline(always)]
-    fn sends_as_it_is(&self, shared: &Shared, length: usize) -> bool {
-        !self.modes.has(Modes::SPECIAL) || !self.modes.has(Modes::OBSERVED) && !shared.compression.is_worth(length)
+    pub(crate) fn is_usual(&self, shared: &Shared, message: Message<'_>) -> bool {
+        let length = message.as_bytes().len();
+        let is_short = (length <= MAX_CONTROL_PAYLOAD) & (length <= shared.limits.max_unsent);
+        let may_be_sent = !self.modes.has(Modes::SENDS_UNUSUALLY);
+        is_short & may_be_sent && (!self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(length))
     }
 
-    /// A short message for a peer with which nothing is unusual: what most messages are.
+    /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`: it is for
+    /// [`send_any`](Self::send_any).
     #[inline(always)]
-    fn queue_short(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
-        shared.counts.sent.add(opcode, payload.len());
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        let out = outbox.own();
-        let capacity = out.capacity();
-        // Byte by byte, that costs less than a call.
-        let [first, second] = Header::short(opcode, payload.len());
-        out.push(first);
-        out.push(second);
-        out.extend_from_slice(payload);
-        if out.capacity() != capacity {
-            shared.count_outbox(outbox);
-        }
+    pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
+        let payload = message.as_bytes();
+        let count = SHORT_HEADER + payload.len();
+        let place = match &mut self.outbox {
+            Some(outbox) if outbox.len() > shared.limits.max_unsent.saturating_sub(payload.len()) => None,
+            Some(outbox) => outbox.place(count),
+            None => {
+                let Some(outbox) = shared.spare_outbox() else { return false };
+                // There is none, so nothing is forgotten but the way to drop it.
+                std::mem::forget(self.outbox.replace(outbox));
+                self.outbox.as_mut().and_then(|outbox| outbox.first_place(count))
+            }
+        };
+        let Some(place) = place else { return false };
+        shared.counts.sent.add(message.opcode(), payload.len());
+        let [first, second] = Header::short(message.opcode(), payload.len());
+        (place[0], place[1]) = (first, second);
+        place[SHORT_HEADER..].copy_from_slice(payload);
+        true
     }
 
     /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other message can be
@@ -204,6 +219,22 @@ impl<X: Default> Connection<X> {
         }
     }
 
+    /// All that waits, if it lies together, is no more than `most` bytes, and nothing follows from its being sent: then
+    /// [`all_sent`](Self::all_sent) is to be called when it is.
+    #[inline]
+    pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
+        let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
+        (self.state == State::Open && self.inbox.is_none()).then_some(output)
+    }
+
+    /// The peer has taken the whole [`plain_output`](Self::plain_output).
+    #[inline]
+    pub fn all_sent(&mut self, shared: &mut Shared) {
+        if let Some(outbox) = self.outbox.take() {
+            shared.give_outbox(outbox);
+        }
+    }
+
     /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes nothing now.
     #[inline]
     pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
@@ -212,6 +243,7 @@ impl<X: Default> Connection<X> {
         }
         if let Some(outbox) = &mut self.outbox {
             outbox.advance(count);
+            shared.count_outbox(outbox);
             if count > 0 || outbox.stalled.is_none() {
                 outbox.stalled = Some(now);
             }

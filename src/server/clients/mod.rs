@@ -37,6 +37,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use tungstenite::protocol::frame::coding::CloseCode;
 
+/// How many clients there is room for at first. Pages that nobody has been on take no memory, but those of smaller tables would,
+/// which the allocator keeps when the table has grown out of them.
+const PLACES: usize = 4_096;
+
 /// All clients of a server, and what can be done with them.
 pub struct Clients<D> {
     pub(crate) slab: Slab<Client<D>>,
@@ -96,20 +100,30 @@ impl<D> Clients<D> {
     /// consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`] was chosen for it.
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
-        let index = id.index as usize;
-        let client = self.slab.get_mut(index).filter(|client| client.generation == id.generation);
-        let client = client.ok_or(SendError::Gone)?;
-        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
+        let message = message.into();
+        let Some(client) = self.slab.get_mut(id.index as usize) else { return Err(SendError::Gone) };
+        if client.generation != id.generation {
+            return Err(SendError::Gone);
+        }
+        let is_usual = !client.flags.has(Flags::QUEUES_UNUSUALLY) && client.connection.is_usual(&self.shared, message);
+        if !is_usual || !(client.flags.has(Flags::WRITE_QUEUED) || self.writable.push_if_there_is_room(id.index)) {
+            return self.send_any(id.index as usize, message);
+        }
+        client.flags.set(Flags::WRITE_QUEUED);
+        match client.connection.send_usual(&mut self.shared, message) {
+            true => Ok(()),
+            false => self.send_any(id.index as usize, message),
+        }
+    }
+
+    /// The same, whatever is to be sent to whom.
+    #[inline(never)]
+    fn send_any(&mut self, index: usize, message: Message<'_>) -> Result<(), SendError> {
+        if self.drops(index) {
             return self.drop_newest(index);
         }
-        let outcome = client.connection.send(&mut self.shared, message.into());
-        match outcome {
-            Ok(()) if client.flags.raise_to_write() => self.writable.push(id.index),
-            Ok(()) => {}
-            Err(error) => return Err(self.not_queued(index, error)),
-        }
-        self.relieve();
-        outcome
+        let outcome = self.slab[index].connection.send_any(&mut self.shared, message);
+        self.queued(index, outcome)
     }
 
     /// Queues a piece of a message, for messages that are larger than one would like to have in memory: one fragment
@@ -318,7 +332,7 @@ impl<D> Clients<D> {
 
     pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> Clients<D> {
         Clients {
-            slab: Slab::new(),
+            slab: Slab::with_capacity(PLACES),
             shared,
             now,
             readable: Turnstile::default(),
@@ -350,7 +364,6 @@ impl<D> Clients<D> {
     /// Time has passed.
     pub(crate) fn set_now(&mut self, now: Tick) {
         self.now = now;
-        self.wheel.catch_up(now);
     }
 
     fn next_generation(&mut self) -> NonZeroU32 {
@@ -467,7 +480,7 @@ impl<D> Clients<D> {
         let client = &self.slab[index];
         if client.deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-            self.wheel.arm(&mut nodes, Armed::Client(index as u32), due);
+            self.wheel.arm(&mut nodes, Armed::Client(index as u32), due, self.now);
         }
     }
 
@@ -533,10 +546,10 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
-    /// Whether it is open and nothing is unusual about it: it may be read.
+    /// Whether it is open and nothing is unusual about it: it may be read, and nothing is known of more to come.
     #[inline]
     pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
-        let is_usual = self.flags.has(Flags::OPENED) && !self.flags.has(Flags::SLOWED);
+        let is_usual = self.flags.has(Flags::OPENED) && !self.flags.has(Flags::UNUSUAL);
         is_usual && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
     }
 

@@ -55,7 +55,7 @@ impl<D> Clients<D> {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
         // The present millisecond has begun already, so it does not count.
         let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
-        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after.saturating_add(rest)));
+        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(after.saturating_add(rest)), self.now);
         TimerId { index, generation }
     }
 
@@ -89,7 +89,7 @@ impl<D> Clients<D> {
                 match extra.period {
                     Some(period) => {
                         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-                        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(period));
+                        self.wheel.arm(&mut nodes, Armed::Timer(index), self.now.after(period), self.now);
                     }
                     None => {
                         self.remove_timer(index);

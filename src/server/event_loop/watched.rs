@@ -6,9 +6,9 @@
 use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting, Watch};
 use super::super::{engine::Engine, handler::Handler};
 use super::EventLoop;
-use crate::protocol::time::LONGEST;
+use crate::protocol::time::{LONGEST, Moment};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl<H: Handler> EventLoop<H> {
     /// A phase of a turn that is timed has ended.
@@ -37,7 +37,7 @@ impl<H: Handler> EventLoop<H> {
         if !watch.is_timed {
             return;
         }
-        let waited = now.saturating_duration_since(watch.ended_at.unwrap_or(now));
+        let waited = now.since(watch.ended_at.unwrap_or(now));
         watch.turn = Turn::default();
         watch.turn.phases[Phase::Wait as usize] = waited;
         watch.ended_at = Some(self.poller.now());
@@ -62,7 +62,7 @@ impl<H: Handler> EventLoop<H> {
     /// A turn has ended, now.
     #[cold]
     #[inline(never)]
-    pub(super) fn watched_turn_ends(&mut self, end: Instant) {
+    pub(super) fn watched_turn_ends(&mut self, end: Moment) {
         let clients = &mut self.engine.clients;
         let events = clients.tally.turn_events.sum();
         let Some(watch) = &mut clients.watch else { return };
@@ -70,7 +70,7 @@ impl<H: Handler> EventLoop<H> {
             watch.note_end(Phase::Reap, end);
             self.timed_turn_ends();
         } else if watch.ended_at.replace(end).is_some() {
-            watch.record(end.saturating_duration_since(self.now));
+            watch.record(end.since(self.now));
             watch.events = events;
         } else {
             // Whoever begins to watch in the midst of a turn sees the next one.
@@ -99,16 +99,16 @@ impl<H: Handler> EventLoop<H> {
 
     /// How long a turn may wait that is watched; `free`: that is not.
     #[cold]
-    pub(super) fn watched_wait(&self, now: Instant, free: Option<Duration>) -> Option<Duration> {
+    pub(super) fn watched_wait(&self, now: Moment, free: Option<Duration>) -> Option<Duration> {
         let clients = &self.engine.clients;
         let watch = clients.watch.as_ref()?;
-        let until = |at: Instant| at.saturating_duration_since(now);
+        let until = |at: Moment| at.since(now);
         let until_told = watch.tell_at.map_or(Duration::ZERO, until);
         let until_work = match clients.pace() {
             Pace::Free if watch.stood_since.is_some() || watch.is_over => Some(Duration::ZERO),
             Pace::Free => free,
             _ if watch.steps > 0 || clients.has_exempt_work() || self.queue.has_calls() => Some(Duration::ZERO),
-            Pace::Every(period) => watch.served_at.map(|at| until(at + period)),
+            Pace::Every(period) => watch.served_at.map(|at| until(at.after(period))),
             Pace::Held => None,
         };
         until_work.into_iter().chain([until_told]).min()
@@ -123,7 +123,7 @@ impl<H: Handler> EventLoop<H> {
         let pace = self.engine.clients.pace();
         let Some(watch) = &mut self.engine.clients.watch else { return true };
         let (Some(stood_since), Some(served_at)) = (watch.stood_since, watch.served_at) else { return true };
-        let since_served = self.now.saturating_duration_since(served_at);
+        let since_served = self.now.since(served_at);
         let passes = match pace {
             Pace::Free => Some(Duration::ZERO),
             Pace::Every(period) => (since_served >= period).then_some(period),
@@ -133,7 +133,7 @@ impl<H: Handler> EventLoop<H> {
             }
             Pace::Held => None,
         };
-        let stood = self.now.saturating_duration_since(stood_since);
+        let stood = self.now.since(stood_since);
         self.epoch = self.epoch.later(stood).sooner(passes.unwrap_or_default());
         watch.stood_since = (pace != Pace::Free).then_some(self.now);
         watch.served_at = if passes.is_some() { watch.stood_since } else { watch.served_at };
@@ -161,7 +161,7 @@ impl<H: Handler> EventLoop<H> {
         if watch.is_over || watch.tell_at.is_some_and(|at| at > self.now) {
             return;
         }
-        watch.tell_at = Some(self.now + watch.period);
+        watch.tell_at = Some(self.now.after(watch.period));
         let route = watch.route;
         clients.review_exempt();
         clients.settle_turns();
@@ -169,7 +169,7 @@ impl<H: Handler> EventLoop<H> {
         turns.waiting = Waiting { listeners, reads, writes };
         let begin = self.poller.now();
         self.engine.tell_turns(route, &turns);
-        let telling = self.poller.now().saturating_duration_since(begin);
+        let telling = self.poller.now().since(begin);
         if let Some(watch) = &mut self.engine.clients.watch {
             watch.turns.telling = telling;
         }

@@ -68,7 +68,7 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// So many turns without time passing are no work any more.
 const TOO_MANY_TURNS: u64 = 1_000_000;
@@ -106,7 +106,7 @@ impl Clock {
     ///
     /// If the simulation is over.
     pub fn elapsed(self) -> Duration {
-        self.0.with(|network| network.now - network.start)
+        self.0.with(|network| network.now.elapsed())
     }
 }
 
@@ -148,7 +148,7 @@ impl<H: Handler> Simulation<H> {
         if let Err(error) = config.validate() {
             panic!("{error}");
         }
-        let network = OwnNetwork(NetworkRef::new(seed, &config, some_instant()));
+        let network = OwnNetwork(NetworkRef::new(seed, &config));
         let (ask, questions) = channel();
         let queue = Arc::new(Queue::new(None, config.remote_queue));
         let parts = Parts {
@@ -287,7 +287,7 @@ impl<H: Handler> Simulation<H> {
     /// Whether nothing happens without time passing.
     pub fn is_idle(&self) -> bool {
         let (is_busy, now) = self.network.0.with(|network| (network.is_busy(), network.now));
-        let is_due = || self.event_loop.next_deadline().is_some_and(|due| due <= now);
+        let is_due = || self.event_loop.next_moment().is_some_and(|due| due <= now);
         self.outcome().is_some() || !(is_busy || is_due())
     }
 
@@ -393,10 +393,4 @@ impl<H: Handler> Simulation<H> {
     pub fn take_story(&mut self) -> Vec<String> {
         self.network.0.with(|network| network.take_story())
     }
-}
-
-/// The clock must start somewhere; when, has no influence on anything.
-#[expect(clippy::disallowed_methods, reason = "there is no other way to make an Instant")]
-fn some_instant() -> Instant {
-    Instant::now()
 }

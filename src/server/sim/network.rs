@@ -14,7 +14,7 @@ use super::super::poller::Ready;
 use super::super::socket::{Readiness, Socket};
 use super::faults::Faults;
 use super::line::{Line, Marks};
-use crate::protocol::time::Epoch;
+use crate::protocol::time::{Epoch, Moment};
 use crate::protocol::{CloseReason, Limits, Opening, Role, Shared};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -28,7 +28,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where the simulated server listens: an address that is reserved for documentation.
 pub(super) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80);
@@ -69,8 +69,7 @@ pub(super) struct Network {
     place: u8,
     pub(super) faults: Faults,
     random: StdRng,
-    pub(super) start: Instant,
-    pub(super) now: Instant,
+    pub(super) now: Moment,
     epoch: Epoch,
     pub(super) lines: Slab<Box<Line>>,
     /// Those on which something is to happen, the longest waiting first.
@@ -97,7 +96,7 @@ pub(super) struct Network {
 // ---- the table ---------------------------------------------------------------------------------
 
 impl NetworkRef {
-    pub(super) fn new(seed: u64, config: &Config, now: Instant) -> NetworkRef {
+    pub(super) fn new(seed: u64, config: &Config) -> NetworkRef {
         TABLE.with_borrow_mut(|table| {
             let place = table.networks.iter().position(Option::is_none).unwrap_or(table.networks.len());
             assert!(place < 256, "at most 256 simulations in one thread at a time");
@@ -106,7 +105,7 @@ impl NetworkRef {
             }
             table.count += 1;
             let network = NetworkRef { place: place as u8, serial: table.count };
-            table.networks[place] = Some(Box::new(Network::new(network, seed, config, now)));
+            table.networks[place] = Some(Box::new(Network::new(network, seed, config)));
             network
         })
     }
@@ -128,7 +127,7 @@ impl NetworkRef {
 
     // ---- what a loop asks of a poller ----------------------------------------------------------
 
-    pub(crate) fn now(self) -> Instant {
+    pub(crate) fn now(self) -> Moment {
         self.with(|network| network.now)
     }
 
@@ -226,7 +225,7 @@ impl Drop for Wire {
 }
 
 impl Network {
-    fn new(network: NetworkRef, seed: u64, config: &Config, now: Instant) -> Network {
+    fn new(network: NetworkRef, seed: u64, config: &Config) -> Network {
         let mut limits = Limits::default();
         // Peers keep no time, and are as generous as can be.
         (limits.ping_interval, limits.idle_timeout) = (None, None);
@@ -236,9 +235,8 @@ impl Network {
             place: network.place,
             faults: Faults::none(),
             random: StdRng::seed_from_u64(seed),
-            start: now,
-            now,
-            epoch: Epoch::new(now),
+            now: Moment::default(),
+            epoch: Epoch::default(),
             lines: Slab::new(),
             active: VecDeque::new(),
             ready: Vec::new(),
@@ -395,22 +393,22 @@ impl Network {
         let asked = self.now;
         if self.commits(self.faults.late) {
             let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
-            self.now += Duration::from_micros(self.random.random_range(0..most));
+            self.now = self.now.after(Duration::from_micros(self.random.random_range(0..most)));
         }
         // Whether another thread has left a call, the loop can see for itself.
         self.ready.push(Ready::Remote);
         loop {
             self.advance();
-            let left = timeout.map(|timeout| (asked + timeout).saturating_duration_since(self.now));
+            let left = timeout.map(|timeout| asked.after(timeout).since(self.now));
             if self.ready.len() > 1 || left.is_some_and(|left| left.is_zero()) {
                 return;
             }
             if self.active.is_empty() {
-                self.now += left.unwrap_or_default();
+                self.now = self.now.after(left.unwrap_or_default());
                 return;
             }
             if self.faults.delay > 0.0 {
-                self.now += left.unwrap_or(PAUSE).min(PAUSE);
+                self.now = self.now.after(left.unwrap_or(PAUSE).min(PAUSE));
             }
         }
     }
@@ -627,7 +625,7 @@ impl Network {
 
     /// Something has happened on a line.
     pub(super) fn note(&mut self, index: u32, what: &str, bytes: &[u8]) {
-        self.fingerprint.write_u128((self.now - self.start).as_nanos() << 32 | u128::from(index));
+        self.fingerprint.write_u128(self.now.elapsed().as_nanos() << 32 | u128::from(index));
         self.fingerprint.write(what.as_bytes());
         self.fingerprint.write(bytes);
         if self.story.is_some() {
@@ -639,7 +637,7 @@ impl Network {
 
     /// Adds a line to the story, if it is told.
     pub(super) fn remark(&mut self, what: &str) {
-        let elapsed = (self.now - self.start).as_secs_f64() * 1e3;
+        let elapsed = self.now.elapsed().as_secs_f64() * 1e3;
         if let Some(story) = &mut self.story {
             story.push(format!("{elapsed:>12.3} ms  {what}"));
         }
