@@ -35,9 +35,9 @@ pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     next
 }
 
-/// Bytes of a block, and of as many as a short payload may take, and a word more.
+/// Bytes of a block, and of as many as a short payload may take.
 const BLOCK: usize = 16;
-pub const BLOCKS: usize = 144;
+pub const BLOCKS: usize = 128;
 
 /// XORs the first `length` bytes of `payload` with `key`, and those behind them up to the end of a block: for a payload
 /// behind which nothing lies that matters.

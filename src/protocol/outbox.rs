@@ -128,8 +128,9 @@ impl Outbox {
     /// Where so many bytes can be appended, if that is over what is left of earlier ones; they have to be put there.
     #[inline(always)]
     pub(super) fn place(&mut self, count: usize) -> Option<&mut [u8]> {
-        let place = self.own.get_mut(self.used..)?.get_mut(..count)?;
-        self.used += count;
+        let end = self.used.checked_add(count)?;
+        let place = self.own.get_mut(self.used..end)?;
+        self.used = end;
         Some(place)
     }
 

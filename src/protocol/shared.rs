@@ -85,7 +85,9 @@ impl<T> Spares<T> {
             return Err(spare);
         }
         self.bytes = sum;
-        self.unused = self.unused.min(self.spare.len());
+        if self.spare.len() < self.unused {
+            self.unused = self.spare.len();
+        }
         self.spare.push(spare);
         Ok(())
     }

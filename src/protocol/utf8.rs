@@ -116,7 +116,9 @@ fn cut_character(piece: &[u8]) -> usize {
 
 /// Text of fewer bytes than this is validated by words rather than by vectors.
 const SHORT: usize = 64;
-const WORD: usize = size_of::<u64>();
+
+/// Bytes of a word.
+pub const WORD: usize = size_of::<u64>();
 
 /// A text that has arrived whole.
 ///
@@ -140,9 +142,9 @@ pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
 #[inline(always)]
 pub fn whole_with_room(bytes: &mut [u8], length: usize) -> Result<&str, InvalidUtf8> {
     if length < SHORT {
-        // Whole words are looked at in a third of the steps.
+        // Whole words are looked at in a third of the steps; the last one is perhaps all zeros.
         bytes[length..length + WORD].fill(0);
-        if let Ok(text) = bytes[..length.next_multiple_of(WORD)].as_ascii_str() {
+        if let Ok(text) = bytes[..(length | (WORD - 1)) + 1].as_ascii_str() {
             return Ok(text[..length].as_str());
         }
     }

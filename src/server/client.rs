@@ -149,8 +149,12 @@ impl Flags {
     pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
     /// Not read for either reason.
     pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
+    /// More is to be done than to queue it when it can be read.
+    pub(crate) const READY_UNUSUALLY: Flags = Flags(Flags::READ_QUEUED.0 | Flags::BLOCKED.0);
     /// More is to be done for a message than to queue it, and the client to be written to.
     pub(crate) const QUEUES_UNUSUALLY: Flags = Flags(Flags::DROPS.0 | Flags::BLOCKED.0);
+    /// To be read, and perhaps nothing is unusual about it.
+    pub(crate) const READS_USUALLY: Flags = Flags(Flags::READ_QUEUED.0 | Flags::OPENED.0);
     /// Perhaps not to be read, or more is to be done about what is read.
     pub(crate) const UNUSUAL: Flags =
         Flags(Flags::HIGH_WATER.0 | Flags::WAITS.0 | Flags::PROXIED.0 | Flags::READ_CLOSED.0);
@@ -159,6 +163,12 @@ impl Flags {
 
     pub(crate) const fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
+    }
+
+    /// Whether all of the first are set, and none of the second.
+    #[inline]
+    pub(crate) const fn are(self, set: Flags, clear: Flags) -> bool {
+        self.0 & (set.0 | clear.0) == set.0
     }
 
     pub(crate) fn set(&mut self, flag: Flags) {

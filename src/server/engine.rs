@@ -41,20 +41,18 @@ pub(crate) struct Engine<H: Handler> {
     pub(crate) handler: H,
     pub(crate) clients: Clients<H::Data>,
     pub(super) trust: Trust,
-    read_buffer: Vec<u8>,
     read_share: usize,
 }
 
 impl<H: Handler> Engine<H> {
     pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
-        let read_buffer = vec![0; config.read_buffer];
         let mut clients = Clients::new(config, shared, now, remote);
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
         // What is read becomes output, which is written at the end of the turn.
         let read_share = reading::READ_PER_TURN.min(config.memory_budget / 16);
-        Engine { handler, clients, trust: Trust::new(config), read_buffer, read_share }
+        Engine { handler, clients, trust: Trust::new(config), read_share }
     }
 
     /// The first turn is near.
@@ -114,14 +112,13 @@ impl<H: Handler> Engine<H> {
 
     /// The poller has said something.
     #[inline]
-    pub(crate) fn ready(&mut self, readiness: Readiness) {
-        let index = readiness.client;
+    pub(crate) fn ready(&mut self, Readiness { client: index, readable, writable, read_closed }: Readiness) {
         let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if readiness.read_closed || client.flags.has(Flags::BLOCKED) {
-            return self.ready_for_more(index, readiness.readable, readiness.writable, readiness.read_closed);
-        }
-        if readiness.readable && client.flags.raise(Flags::READ_QUEUED) {
-            self.clients.readable.push(index as u32);
+        let is_only_readable = readable && !read_closed && !client.flags.has(Flags::READY_UNUSUALLY);
+        if is_only_readable && self.clients.readable.push_if_there_is_room(index as u32) {
+            client.flags.set(Flags::READ_QUEUED);
+        } else {
+            self.ready_for_more(index, readable, writable, read_closed);
         }
     }
 

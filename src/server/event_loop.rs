@@ -39,6 +39,8 @@ pub struct EventLoop<H: Handler> {
     /// Whether any of them is ready.
     has_newcomers: bool,
     engine: Engine<H>,
+    /// What is read from any client, one after the other.
+    read_buffer: Box<[u8]>,
     queue: Arc<Queue<H::Data>>,
     epoch: Epoch,
     /// The time of the last turn.
@@ -93,6 +95,7 @@ impl<H: Handler> EventLoop<H> {
             listeners,
             has_newcomers: false,
             engine,
+            read_buffer: vec![0; config.read_buffer].into(),
             queue,
             epoch,
             now,
@@ -146,7 +149,7 @@ impl<H: Handler> EventLoop<H> {
         self.ended(Phase::Accept);
         self.connect();
         self.ended(Phase::Connect);
-        self.engine.read();
+        self.engine.read(&mut self.read_buffer);
         self.ended(Phase::Read);
         self.engine.expire();
         self.ended(Phase::Expire);

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Tokens from here on are not clients.
+const FIRST_OTHER: usize = FIRST_LISTENER - 2;
 const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(FIRST_LISTENER - 1);
 #[cfg(all(unix, feature = "signals"))]
@@ -68,16 +69,16 @@ impl Kernel {
         }
         for event in &self.events {
             tell(match event.token() {
-                WAKER => Ready::Remote,
-                #[cfg(all(unix, feature = "signals"))]
-                SIGNALS => Ready::Signal,
-                Token(token) if token >= FIRST_LISTENER => Ready::Listener(token - FIRST_LISTENER),
-                Token(client) => Ready::Client(Readiness {
+                Token(client) if client < FIRST_OTHER => Ready::Client(Readiness {
                     client,
                     readable: event.is_readable(),
                     writable: event.is_writable(),
-                    read_closed: event.is_read_closed() || event.is_error(),
+                    read_closed: event.is_read_closed() | event.is_error(),
                 }),
+                WAKER => Ready::Remote,
+                #[cfg(all(unix, feature = "signals"))]
+                SIGNALS => Ready::Signal,
+                Token(token) => Ready::Listener(token.saturating_sub(FIRST_LISTENER)),
             });
         }
         Ok(())

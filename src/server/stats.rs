@@ -175,7 +175,9 @@ impl Histogram {
         let bucket = (u64::BITS - value.saturating_sub(1).leading_zeros()) as usize;
         self.buckets[bucket.min(Histogram::BUCKETS - 1)] += 1;
         self.sum += value;
-        self.max = self.max.max(value);
+        if value > self.max {
+            self.max = value;
+        }
     }
 
     /// The counts, from the smallest magnitude on.
@@ -248,7 +250,9 @@ impl Tally {
     pub(crate) fn turned(&mut self, nanos: u64) {
         let micros = nanos / 1_000;
         self.turn_micros.record(micros);
-        self.slowest = self.slowest.max(micros);
+        if micros > self.slowest {
+            self.slowest = micros;
+        }
     }
 }
 

@@ -25,8 +25,8 @@ const BINARY: u8 = 0x80 | Opcode::Binary as u8;
 const MASKED: usize = 6;
 const UNMASKED: usize = 2;
 
-/// Bytes that a short message may take in a read buffer, in whole blocks.
-const ROOM: usize = MASKED + mask::BLOCKS;
+/// Bytes that a short message may take in a read buffer, in whole blocks, and a word more.
+const ROOM: usize = MASKED + mask::BLOCKS + utf8::WORD;
 
 /// How many messages there are in a run, at most.
 pub const LONGEST_RUN: usize = 32;
@@ -136,15 +136,15 @@ impl<X: Default> Connection<X> {
     ) -> Option<Result<Message<'b>, InvalidUtf8>> {
         let [first, second, a, b, c, d, payload @ ..] = buffer.first_chunk_mut::<ROOM>()?;
         let length = count.wrapping_sub(MASKED);
-        let limit = MAX_CONTROL_PAYLOAD.min(shared.limits.max_message);
-        let is_alone = (usize::from(*second) == count.wrapping_add(0x80 - MASKED)) & (length <= limit);
+        let is_short = (length <= MAX_CONTROL_PAYLOAD) & (length <= shared.limits.max_message);
+        let is_alone = is_short & (usize::from(*second) == count.wrapping_add(0x80 - MASKED));
         let is_message = (*first == TEXT) | (*first == BINARY);
         let is_usual = !self.modes.has(Modes::RECEIVES_UNUSUALLY) & self.inbox.is_none();
         if !(is_alone & is_message & is_usual) {
             return None;
         }
         self.heard(now);
-        mask::apply_in_blocks([*a, *b, *c, *d], payload, length);
+        mask::apply_in_blocks([*a, *b, *c, *d], payload.first_chunk_mut()?, length);
         Some(match *first {
             TEXT => utf8::whole_with_room(payload, length).map(Message::Text),
             _ => Ok(Message::Binary(&payload[..length])),

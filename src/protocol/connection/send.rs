@@ -14,6 +14,16 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// Bytes of a short frame's header.
 const SHORT_HEADER: usize = 2;
 
+/// Puts a short message with its header into its place.
+#[inline(always)]
+fn fill(place: &mut [u8], shared: &mut Shared, message: Message<'_>) -> bool {
+    let payload = message.as_bytes();
+    shared.counts.sent.add(message.opcode(), payload.len());
+    [place[0], place[1]] = Header::short(message.opcode(), payload.len());
+    place[SHORT_HEADER..].copy_from_slice(payload);
+    true
+}
+
 impl<X: Default> Connection<X> {
     /// Queues a message.
     ///
@@ -59,24 +69,18 @@ impl<X: Default> Connection<X> {
     /// [`send_any`](Self::send_any).
     #[inline(always)]
     pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
-        let payload = message.as_bytes();
-        let count = SHORT_HEADER + payload.len();
-        let place = match &mut self.outbox {
-            Some(outbox) if outbox.len() > shared.limits.max_unsent.saturating_sub(payload.len()) => None,
-            Some(outbox) => outbox.place(count),
+        let length = message.as_bytes().len();
+        match &mut self.outbox {
+            Some(outbox) if outbox.len() + length > shared.limits.max_unsent => false,
+            Some(outbox) => outbox.place(SHORT_HEADER + length).is_some_and(|place| fill(place, shared, message)),
             None => {
                 let Some(outbox) = shared.spare_outbox() else { return false };
                 // There is none, so nothing is forgotten but the way to drop it.
                 std::mem::forget(self.outbox.replace(outbox));
-                self.outbox.as_mut().and_then(|outbox| outbox.first_place(count))
+                let place = self.outbox.as_mut().and_then(|outbox| outbox.first_place(SHORT_HEADER + length));
+                place.is_some_and(|place| fill(place, shared, message))
             }
-        };
-        let Some(place) = place else { return false };
-        shared.counts.sent.add(message.opcode(), payload.len());
-        let [first, second] = Header::short(message.opcode(), payload.len());
-        (place[0], place[1]) = (first, second);
-        place[SHORT_HEADER..].copy_from_slice(payload);
-        true
+        }
     }
 
     /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other message can be

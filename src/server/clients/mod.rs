@@ -546,10 +546,10 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
-    /// Whether it is open and nothing is unusual about it: it may be read, and nothing is known of more to come.
+    /// Whether it is open, queued to be read, and nothing is unusual about it: it may be read, and nothing is known of more to come.
     #[inline]
     pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
-        let is_usual = self.flags.has(Flags::OPENED) && !self.flags.has(Flags::UNUSUAL);
+        let is_usual = self.flags.are(Flags::READS_USUALLY, Flags::UNUSUAL);
         is_usual && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
     }
 

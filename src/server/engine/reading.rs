@@ -21,35 +21,30 @@ const READS_IN_A_ROW: usize = 4;
 const WORTH_READING: usize = 16 << 10;
 
 impl<H: Handler> Engine<H> {
-    /// Lets everybody who was queued read once: a fair share each.
-    pub(crate) fn read(&mut self) {
-        // The buffer is taken out, so that a handler can borrow from it and from the engine at once.
-        let mut buffer = std::mem::take(&mut self.read_buffer);
-        let (mut share, mut served) = (self.clients.read_share(self.read_share), 0);
-        let queued = self.clients.readable.len();
-        while served < queued && share > 0 {
+    /// Lets everybody who was queued read once, into this buffer: a fair share each.
+    #[inline(never)]
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) {
+        let (share, queued) = (self.clients.read_share(self.read_share), self.clients.readable.len());
+        let (is_limited, mut sum, mut served) = (self.clients.admission.limits_reads(), 0, 0);
+        while served < queued && sum < share {
             let index = self.clients.readable.at(served);
             served += 1;
-            share = share.saturating_sub(self.read_client(index, &mut buffer));
+            sum += self.read_client(index, buffer, is_limited);
             self.tell_traces();
             self.clients.relieve();
         }
         self.clients.readable.served(served);
-        self.read_buffer = buffer;
     }
 
-    /// Reads from one client, and says how many bytes.
+    /// Reads from one client, and says how many bytes; `is_limited`: not as much as there is may be read at a time.
     #[inline]
-    fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
-        let (shared, admission) = (&self.clients.shared, &self.clients.admission);
+    fn read_client(&mut self, index: usize, buffer: &mut [u8], is_limited: bool) -> usize {
+        let shared = &self.clients.shared;
         let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
-        if !client.flags.lower(Flags::READ_QUEUED) {
-            // Its slot has been freed since, and filled again.
-            return 0;
-        }
-        if shared.is_near_budget() || admission.limits_reads() || !client.is_carefree(shared.limits.high_water) {
+        if is_limited || shared.is_near_budget() || !client.is_carefree(shared.limits.high_water) {
             return self.read_with_care(index, buffer);
         }
+        client.flags.clear(Flags::READ_QUEUED);
         self.clients.tally.reads += 1;
         let outcome = client.socket.read(buffer);
         let Some(count) = outcome.as_ref().ok().copied().filter(|count| *count > 0) else {
@@ -72,6 +67,10 @@ impl<H: Handler> Engine<H> {
     /// The same, if a client may perhaps not be read, or not as much as there is.
     #[cold]
     fn read_with_care(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+        if !self.clients.slab[index].flags.lower(Flags::READ_QUEUED) {
+            // Its slot has been freed since, and filled again.
+            return 0;
+        }
         let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];
         match self.read_if_it_may_be(index, buffer) {

@@ -18,6 +18,7 @@ const WRITES_IN_A_ROW: usize = 4;
 impl<H: Handler> Engine<H> {
     /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
     /// is beyond the turn's share, goes out in the next turn.
+    #[inline(never)]
     pub(crate) fn flush(&mut self) {
         let share = self.clients.writable.len().min(WRITES_PER_TURN);
         for place in 0..share {
@@ -36,13 +37,11 @@ impl<H: Handler> Engine<H> {
     fn write_client(&mut self, index: usize) {
         let high_water = self.clients.shared.limits.high_water;
         let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if !client.flags.lower(Flags::WRITE_QUEUED) {
-            return;
-        }
-        let Some(output) = client.connection.plain_output(high_water) else { return self.write_with_care(index) };
-        if client.flags.has(Flags::WATCHED) {
+        if !client.flags.are(Flags::WRITE_QUEUED, Flags::WATCHED) {
             return self.write_with_care(index);
         }
+        let Some(output) = client.connection.plain_output(high_water) else { return self.write_with_care(index) };
+        client.flags.clear(Flags::WRITE_QUEUED);
         let length = output.len();
         self.clients.tally.writes += 1;
         match client.socket.write(output) {
@@ -51,7 +50,7 @@ impl<H: Handler> Engine<H> {
                 client.connection.all_sent(&mut self.clients.shared);
             }
             outcome => match self.note_written(index, length, outcome) {
-                true => self.write_with_care(index),
+                true => self.write_on(index),
                 false => self.wrote(index),
             },
         }
@@ -60,6 +59,12 @@ impl<H: Handler> Engine<H> {
     /// The same, whatever waits and whatever follows.
     #[cold]
     fn write_with_care(&mut self, index: usize) {
+        if self.clients.slab[index].flags.lower(Flags::WRITE_QUEUED) {
+            self.write_on(index);
+        }
+    }
+
+    fn write_on(&mut self, index: usize) {
         let client = &mut self.clients.slab[index];
         client.is_above(self.clients.shared.limits.high_water);
         for _ in 0..WRITES_IN_A_ROW {
