@@ -30,8 +30,6 @@ impl<H: Handler> Engine<H> {
             let index = self.clients.readable.at(served);
             served += 1;
             sum += self.read_client(index, buffer, is_limited);
-            self.tell_traces();
-            self.clients.relieve();
         }
         self.clients.readable.served(served);
     }
@@ -67,6 +65,7 @@ impl<H: Handler> Engine<H> {
     /// The same, if a client may perhaps not be read, or not as much as there is.
     #[cold]
     fn read_with_care(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+        self.clients.relieve();
         if !self.clients.slab[index].flags.lower(Flags::READ_QUEUED) {
             // Its slot has been freed since, and filled again.
             return 0;
@@ -115,6 +114,8 @@ impl<H: Handler> Engine<H> {
         if self.clients.slab[index].connection.buffered_amount() >= WRITE_AT_ONCE {
             self.write_now(index);
         }
+        self.tell_traces();
+        self.clients.relieve();
         sum
     }
 
