@@ -34,7 +34,7 @@
 //! 1. *The protocol never sees a socket, a poller or a clock.* Time is an argument.
 //! 2. *The loop never sees a frame.*
 //! 3. *Handlers only queue. Only the end of a turn writes and removes.*
-//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 64 bytes (release build, 64-bit,
+//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 56 bytes (release build, 64-bit,
 //!    `Data = ()`).
 //!
 //! # Reading order
@@ -42,7 +42,7 @@
 //! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop" in an afternoon.
 //!
 //! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`, `outbox`,
-//! `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps), `client` (the 64 bytes),
+//! `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps), `client` (the 56 bytes),
 //! `clients` (what an application can do), `timers`, `topics`, `remote`.
 //!
 //! # What an application says

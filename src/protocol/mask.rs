@@ -129,6 +129,19 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_unmasked_up_to_the_end_of_the_last_one() {
+        let key = [0x37, 0xfa, 0x21, 0x3d];
+        let masked: [u8; BLOCKS] = std::array::from_fn(|i| (i as u8).wrapping_mul(7));
+        for length in 0..=125 {
+            let mut payload = masked;
+            apply_in_blocks(key, &mut payload, length);
+            let end = length.div_ceil(BLOCK) * BLOCK;
+            let expected: Vec<u8> = masked[..end].iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect();
+            assert_eq!((&payload[..end], &payload[end..]), (&expected[..], &masked[end..]), "{length} bytes");
+        }
+    }
+
+    #[test]
     fn every_length_and_every_cut_equals_the_definition_of_rfc_6455_5_3() {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let lengths = if cfg!(miri) { 0..35 } else { 0..70 };

@@ -205,6 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn whatever_lies_behind_a_text_says_nothing_of_it() {
+        let texts = ["", "a", "seven..", "eight...", "nine.....", "é", "1234567é", "12345678é", "\u{7f}"];
+        let long = "x".repeat(200);
+        let lengths = (0..long.len()).map(|length| long.as_bytes()[..length].to_vec());
+        let bad = [&b"\xff"[..], b"12345678\xc3", b"1234567\x80", b"\xe2\x82"].map(<[u8]>::to_vec);
+        for bytes in texts.iter().map(|text| text.as_bytes().to_vec()).chain(lengths).chain(bad) {
+            for behind in [0, b'x', 0x80, 0xff] {
+                let mut buffer = [&bytes[..], &[behind; WORD]].concat();
+                let found = whole_with_room(&mut buffer, bytes.len());
+                assert_eq!(found, whole(&bytes), "{bytes:x?}");
+            }
+        }
+    }
+
+    #[test]
     fn text_must_not_end_inside_a_character() {
         assert_eq!(in_pieces(b"ab\xe2\x82", 2), Err(InvalidUtf8));
         assert_eq!(in_pieces(b"ab\xe2\x82\xac", 2).as_deref(), Ok("ab€"));

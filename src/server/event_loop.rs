@@ -93,7 +93,8 @@ impl<H: Handler> EventLoop<H> {
         Ok(EventLoop {
             poller,
             listeners,
-            has_newcomers: false,
+            // Somebody may wait already.
+            has_newcomers: true,
             engine,
             read_buffer: vec![0; config.read_buffer].into(),
             queue,

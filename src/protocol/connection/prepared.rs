@@ -81,14 +81,17 @@ impl Frame {
         Frame { header, encoded }
     }
 
+    #[inline]
     pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Outbox) {
         match &self.encoded {
+            Encoded::Small(frame, _) if outbox.put(frame) => return,
             Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
                 outbox.append_shared(kept.get_or_init(|| shared.share(frame.clone())));
             }
-            Encoded::Small(frame, _) => outbox.append(frame),
+            Encoded::Small(frame, _) => outbox.own().extend_from_slice(frame),
             Encoded::Large(frame) => outbox.append_shared(frame),
         }
+        shared.count_outbox(outbox);
     }
 
     pub(super) fn to_trace(&self) -> Trace {

@@ -124,7 +124,6 @@ impl<X: Default> Connection<X> {
         shared.counts.sent.add(prepared.message.opcode(), prepared.message.as_bytes().len());
         let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
         frame.append_to(shared, outbox);
-        shared.count_outbox(outbox);
         Ok(())
     }
 

@@ -200,8 +200,20 @@ impl<'d> Side<'d> {
     /// One read.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.cause += bytes.len();
-        let mut buffer = bytes.to_vec();
-        let mut input = Input::new(&mut buffer);
+        // A read buffer has room behind what has been read, mostly.
+        let mut buffer = [bytes, &[0xa5; 150][..]].concat();
+        match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
+            Some(Ok(message)) => {
+                self.handle(Event::Message(message));
+                return self.check();
+            }
+            Some(Err(_)) => {
+                self.connection.receive_bad_text(&mut self.shared, self.now);
+                return self.check();
+            }
+            None => {}
+        }
+        let mut input = Input::new(&mut buffer[..bytes.len()]);
         while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {
             self.handle(event);
             self.check();

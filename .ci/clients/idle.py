@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""What an idle connection costs the program as it is shipped: at most 64 bytes, everything included.
+
+    python3 idle.py PATH/TO/lariat [CONNECTIONS]
+
+Opens 19,000 connections, lets each echo 64 KiB, one after another, and looks at the program's private dirty memory before the
+first, when all are open, and when all have echoed. It fails if one of the two is more than 64 bytes a connection above
+what it was before. `cargo test --test memory` measures the same of a program whose entries are larger: it contains the simulator.
+"""
+
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+ALLOWED = 64
+REQUEST = (
+    b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+SIZE = 64 << 10
+# A mask of zeros is as good as any other to a server.
+MESSAGE = b"\x82\xff" + SIZE.to_bytes(8, "big") + bytes(4) + bytes(SIZE)
+ECHO = b"\x82\x7f" + SIZE.to_bytes(8, "big") + bytes(SIZE)
+
+
+def private_dirty(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return sum(int(line.split()[1]) for line in rollup if line.startswith("Private_Dirty")) << 10
+
+
+def rest(pid):
+    """What it is when nothing changes any more."""
+    before = -1
+    for _ in range(50):
+        now = private_dirty(pid)
+        if now == before:
+            break
+        before = now
+        time.sleep(0.3)
+    return now
+
+
+def connect(port):
+    stream = socket.create_connection(("127.0.0.1", port), timeout=60)
+    stream.sendall(REQUEST)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        piece = stream.recv(4096)
+        if not piece:
+            sys.exit(f"the server has hung up: {answer}")
+        answer += piece
+    assert b" 101 " in answer, answer
+    return stream
+
+
+def echo(stream):
+    stream.sendall(MESSAGE)
+    answer = bytearray()
+    while len(answer) < len(ECHO):
+        piece = stream.recv(SIZE)
+        if not piece:
+            sys.exit("the server has hung up")
+        answer += piece
+    assert answer == ECHO
+
+
+def main():
+    program, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 19_000
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Pages of a file that has just been written count as dirty.
+    with open(program, "rb") as file:
+        os.fsync(file.fileno())
+    server = subprocess.Popen([program, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        port = int(re.search(r":(\d+)", server.stdout.readline()).group(1))
+        before = rest(server.pid)
+        print(f"before the first of {count}: {before} bytes", flush=True)
+        streams = [connect(port) for _ in range(count)]
+        steps = [("idle", lambda: None), ("each has echoed 64 KiB", lambda: [echo(stream) for stream in streams])]
+        for what, step in steps:
+            step()
+            more = rest(server.pid) - before
+            print(f"{what}: {more} bytes more, {more / count:.1f} a connection", flush=True)
+            if more > ALLOWED * count:
+                sys.exit(f"{what}: that is more than {ALLOWED} bytes a connection")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+main()
