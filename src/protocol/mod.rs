@@ -68,3 +68,4 @@ pub use request::{MAX_HEADERS, Method, Request, Ticket};
 pub use response::{Answer, Upgrade};
 pub use shared::Shared;
 pub use trace::{Side, Trace};
+pub use utf8::InvalidUtf8;
