@@ -11,7 +11,6 @@ what it was before. `cargo test --test memory` measures the same of a program wh
 import os
 import re
 import resource
-import signal
 import socket
 import subprocess
 import sys
@@ -90,8 +89,8 @@ def main():
             if more > ALLOWED * count:
                 sys.exit(f"{what}: that is more than {ALLOWED} bytes a connection")
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
+        server.kill()
+        server.wait()
 
 
 main()
