@@ -39,7 +39,7 @@ impl<D> Clients<D> {
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
-        for index in 0..self.slab.capacity() {
+        for index in 0..self.places {
             let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
             if self.slab.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());

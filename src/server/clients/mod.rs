@@ -44,6 +44,8 @@ const PLACES: usize = 4_096;
 /// All clients of a server, and what can be done with them.
 pub struct Clients<D> {
     pub(crate) slab: Slab<Client<D>>,
+    /// Nobody has ever been at this place, nor behind it.
+    places: usize,
     pub(crate) shared: Shared,
     pub(crate) now: Tick,
     /// Those that may have something to read, the longest waiting first.
@@ -333,6 +335,7 @@ impl<D> Clients<D> {
     pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> Clients<D> {
         Clients {
             slab: Slab::with_capacity(PLACES),
+            places: 0,
             shared,
             now,
             readable: Turnstile::default(),
@@ -500,6 +503,7 @@ impl<D> Clients<D> {
             flags: Flags::default(),
             data: D::default(),
         });
+        self.places = self.places.max(index + 1);
         if self.traces_all {
             let label = self.slab[index].id(index).to_u64();
             self.slab[index].connection.trace(Some(label));
