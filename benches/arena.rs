@@ -4,9 +4,9 @@
 //! cargo bench --bench arena [-- COUNT]
 //! ```
 //!
-//! In the simulator; what is timed is CPU time: of the game's own tick (the world, and a snapshot for each rider, framed and queued), and of
-//! whole turns with a tick, with the writes into simulated sockets. Once with all riders all over the pasture, once with all
-//! in one corner of it.
+//! In the simulator; what is timed is CPU time: of the game's own tick (the world, and a snapshot
+//! for each rider, framed and queued), and of whole turns with a tick, with the writes into
+//! simulated sockets. Once with all riders all over the pasture, once with all in one corner of it.
 
 #![allow(missing_docs)]
 

@@ -1,13 +1,15 @@
-//! A million connections, and a million timers, in one server: what do they cost, and how long is its slowest turn?
+//! A million connections, and a million timers, in one server: what do they cost, and how long is
+//! its slowest turn?
 //!
 //! ```text
 //! cargo bench --bench million [-- COUNT]
 //! ```
 //!
-//! In the simulator, so that neither a kernel nor other hosts are needed. What is counted: bytes that the server's
-//! side allocates (the kernel's 4.2 KiB for each socket come on top), by a counting allocator from which the
-//! simulated network and peers are taken off, and by the server's own account. What is timed: CPU time of turns of the
-//! loop with a network that has carried everything already; the writes into the simulated sockets are part of a turn.
+//! In the simulator, so that neither a kernel nor other hosts are needed. What is counted: bytes
+//! that the server's side allocates (the kernel's 4.2 KiB for each socket come on top), by a
+//! counting allocator from which the simulated network and peers are taken off, and by the server's
+//! own account. What is timed: CPU time of turns of the loop with a network that has carried
+//! everything already; the writes into the simulated sockets are part of a turn.
 
 #![allow(missing_docs)]
 #![expect(clippy::disallowed_methods, reason = "a bench may look at the clock")]

@@ -6,9 +6,10 @@
 //! cargo bench --bench protocol -- CASE COUNT          one case, so many times, for callgrind; says how often it allocated
 //! ```
 //!
-//! Conversations of [`lariat::protocol`] are handed bytes and give bytes back. A message is unmasked where it lies, so its bytes are
-//! copied into place for each turn, as the kernel would copy them. The cases of the loop alone have sockets: their instructions
-//! are those of the whole server and of a client that does no more than it must, in one thread.
+//! Conversations of [`lariat::protocol`] are handed bytes and give bytes back. A message is
+//! unmasked where it lies, so its bytes are copied into place for each turn, as the kernel would
+//! copy them. The cases of the loop alone have sockets: their instructions are those of the whole
+//! server and of a client that does no more than it must, in one thread.
 
 #![allow(missing_docs)]
 

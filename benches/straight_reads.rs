@@ -1,12 +1,14 @@
-//! Should a large message be read straight into its own buffer, or through the loop's read buffer with a copy?
+//! Should a large message be read straight into its own buffer, or through the loop's read buffer
+//! with a copy?
 //!
 //! ```text
 //! cargo bench --bench straight_reads
 //! ```
 //!
-//! Without `unsafe`, a straight read needs memory that has been initialised, and text must be validated once more in the end to
-//! become a `&str`. What is measured is the CPU time of the reading thread for a message of 1 MiB over loopback, read
-//! in steps of 64 KiB, unmasked, for text validated as it arrives, in a buffer that is used again. The four ways take turns.
+//! Without `unsafe`, a straight read needs memory that has been initialised, and text must be
+//! validated once more in the end to become a `&str`. What is measured is the CPU time of the
+//! reading thread for a message of 1 MiB over loopback, read in steps of 64 KiB, unmasked, for text
+//! validated as it arrives, in a buffer that is used again. The four ways take turns.
 
 #![allow(missing_docs)]
 #![cfg(unix)]

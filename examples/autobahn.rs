@@ -1,11 +1,13 @@
-//! The client's side under the Autobahn testsuite: echoes whatever its fuzzing server sends, case by case.
+//! The client's side under the Autobahn testsuite: echoes whatever its fuzzing server sends, case
+//! by case.
 //!
 //! ```text
 //! wstest -m fuzzingserver -s spec.json
 //! cargo run --release --example autobahn -- ws://127.0.0.1:9001
 //! ```
 //!
-//! Two more arguments say what compression it offers: its window in bits, and `contexts` for context takeover.
+//! Two more arguments say what compression it offers: its window in bits, and `contexts` for
+//! context takeover.
 
 use lariat::{ClientId, Clients, CloseReason, Config, ConnectOptions, Drain, Handler, Message, Server, Takeover};
 

@@ -57,7 +57,8 @@ impl Handler for Chat {
         }
     }
 
-    /// Called once for everybody who came in, whatever the end was: a Close, a lost connection, a broken rule.
+    /// Called once for everybody who came in, whatever the end was: a Close, a lost connection, a
+    /// broken rule.
     fn on_close(&mut self, clients: &mut Clients<Guest>, id: ClientId, reason: &CloseReason) {
         let Some(Guest { room, name }) = clients.data(id).cloned() else { return };
         let how = if reason.was_clean() { "leaves" } else { "is gone" };

@@ -1,9 +1,9 @@
 //! A server that is told to stop says goodbye to everybody, and not to all at once.
 //!
-//! If a thousand clients lose their server in one moment, they all come to its successor in the next. So Ctrl-C (or a
-//! SIGTERM) starts a drain: `/ready` says 503, so that a load balancer sends nobody else; newcomers are refused; the Close
-//! frames are spread over two seconds; the program ends when the last client has gone, or at the deadline. A second Ctrl-C
-//! does not wait.
+//! If a thousand clients lose their server in one moment, they all come to its successor in the
+//! next. So Ctrl-C (or a SIGTERM) starts a drain: `/ready` says 503, so that a load balancer sends
+//! nobody else; newcomers are refused; the Close frames are spread over two seconds; the program
+//! ends when the last client has gone, or at the deadline. A second Ctrl-C does not wait.
 //!
 //! ```text
 //! cargo run --example drain [ADDRESS]

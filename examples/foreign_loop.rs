@@ -40,11 +40,12 @@ fn main() -> io::Result<()> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut buffer = [0; 4096];
     while event_loop.outcome().is_none() {
-        // How long may we sleep? Until Lariat's next deadline, or for ever if it has none. While something is pending, it
-        // is zero: then we do not sleep at all.
+        // How long may we sleep? Until Lariat's next deadline, or for ever if it has none. While something
+        // is pending, it is zero: then we do not sleep at all.
         let timeout = event_loop.timeout().and_then(|left| Timespec::try_from(left).ok());
 
-        // Lariat is one descriptor among ours, however many clients it has: readable when `turn` has something to do.
+        // Lariat is one descriptor among ours, however many clients it has: readable when `turn` has
+        // something to do.
         let is_stopping = event_loop.clients_mut().is_shutting_down();
         let mut watched = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
         let watched = if is_stopping { &mut watched[..1] } else { &mut watched[..] };

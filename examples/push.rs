@@ -41,7 +41,8 @@ impl Handler for Counter {
     }
 
     /// This only queues; the loop writes when this has returned, once to each client. Those who
-    /// do not read are closed when too much waits for them (`Limits::max_unsent`), so they cannot fill the memory.
+    /// do not read are closed when too much waits for them (`Limits::max_unsent`), so they cannot
+    /// fill the memory.
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, token: u64) {
         if token == TICK {
             self.seconds += 1;

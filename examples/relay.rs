@@ -2,8 +2,8 @@
 //!
 //! cargo run --example relay -- 127.0.0.1:9999 ws://127.0.0.1:9998/echo
 //!
-//! Both connections live in the same loop: the one that came in and the one that goes out are clients like any
-//! other, and each knows its partner by its id.
+//! Both connections live in the same loop: the one that came in and the one that goes out are
+//! clients like any other, and each knows its partner by its id.
 
 use lariat::{ClientId, Clients, CloseCode, CloseReason, ConnectOptions, Handler, Message, Server};
 
@@ -11,7 +11,8 @@ struct Relay {
     upstream: String,
 }
 
-/// What we know of each client: who is at the other end, and what has come before that one was open.
+/// What we know of each client: who is at the other end, and what has come before that one was
+/// open.
 #[derive(Default)]
 struct End {
     partner: Option<ClientId>,

@@ -1,11 +1,12 @@
-//! How does one test an application? In a simulation: without sockets, without sleeping, and as often as one likes.
+//! How does one test an application? In a simulation: without sockets, without sleeping, and as
+//! often as one likes.
 //!
 //! ```text
 //! cargo run --example simulated
 //! ```
 //!
-//! In a program of one's own this would stand in `tests/`, with `lariat = { features = ["sim"] }` among the
-//! dev-dependencies.
+//! In a program of one's own this would stand in `tests/`, with `lariat = { features = ["sim"] }`
+//! among the dev-dependencies.
 
 use lariat::sim::{Faults, Simulation};
 use lariat::{ClientId, Clients, Config, Handler, Message, TimerId};
@@ -52,7 +53,8 @@ fn main() {
     sim.run_until_idle();
     assert_eq!(sim.clients().len(), 1);
 
-    // Whatever the network does, messages arrive in order or the connection ends. Each seed is another network.
+    // Whatever the network does, messages arrive in order or the connection ends. Each seed is another
+    // network.
     for seed in 0..1_000 {
         let mut sim = Simulation::new(seed, Config::default(), Chat::default());
         sim.set_faults(Faults::rough());

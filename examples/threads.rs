@@ -1,12 +1,14 @@
 //! Work that takes long is done on another thread, which answers through a `Remote`.
 //!
-//! The loop is one thread: while a callback runs, nobody else is served. So callbacks hand long work over and return.
+//! The loop is one thread: while a callback runs, nobody else is served. So callbacks hand long
+//! work over and return.
 //!
 //! ```text
 //! cargo run --example threads [ADDRESS]
 //! ```
 //!
-//! In a browser's console, for the prime factors of a number (the second one takes a while; the third is answered at once):
+//! In a browser's console, for the prime factors of a number (the second one takes a while; the
+//! third is answered at once):
 //!
 //! ```text
 //! ws = new WebSocket("ws://127.0.0.1:9998")
@@ -48,11 +50,13 @@ impl Handler for Factors {
     }
 }
 
-/// Lives on a thread of its own, until the handler, and with it the other end of the channel, is gone.
+/// Lives on a thread of its own, until the handler, and with it the other end of the channel, is
+/// gone.
 fn work(jobs: Receiver<Job>, remote: Remote<()>) {
     for Job { client, number } in jobs {
         let text = format!("{number} = {}", factorize(number));
-        // The client may have left meanwhile. An id is never given to anybody else, so this reaches nobody then.
+        // The client may have left meanwhile. An id is never given to anybody else, so this reaches nobody
+        // then.
         match remote.send(client, &text) {
             Ok(()) => {}
             Err(RemoteError::Stopped) => return,

@@ -1,5 +1,5 @@
-//! Lariat is a WebSocket server: one thread, one epoll/kqueue loop, a slab of connections that cost 64 bytes
-//! each while they are idle.
+//! Lariat is a WebSocket server: one thread, one epoll/kqueue loop, a slab of connections that cost
+//! 64 bytes each while they are idle.
 //!
 //! ```no_run
 //! use lariat::{ClientId, Clients, Handler, Message, Server};
@@ -34,23 +34,24 @@
 //! 1. *The protocol never sees a socket, a poller or a clock.* Time is an argument.
 //! 2. *The loop never sees a frame.*
 //! 3. *Handlers only queue. Only the end of a turn writes and removes.*
-//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 56 bytes (release build, 64-bit,
-//!    `Data = ()`).
+//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 56 bytes (release build,
+//!    64-bit, `Data = ()`).
 //!
 //! # Reading order
 //!
-//! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop" in an afternoon.
+//! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop" in
+//! an afternoon.
 //!
-//! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`, `outbox`,
-//! `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps), `client` (the 56 bytes),
-//! `clients` (what an application can do), `timers`, `topics`, `remote`.
+//! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`,
+//! `outbox`, `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps),
+//! `client` (the 56 bytes), `clients` (what an application can do), `timers`, `topics`, `remote`.
 //!
 //! # What an application says
 //!
-//! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`] composes one of
-//! several; a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can be turned by a host's own
-//! loop. [`Config`] has every limit and timeout. With the feature `sim`, `lariat::sim` tests an application without
-//! sockets and sleeps.
+//! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`]
+//! composes one of several; a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can
+//! be turned by a host's own loop. [`Config`] has every limit and timeout. With the feature `sim`,
+//! `lariat::sim` tests an application without sockets and sleeps.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,8 @@
-//! How often does the server allocate? Never, once it is warm: not for an echo, whatever its size, whole or in pieces.
+//! How often does the server allocate? Never, once it is warm: not for an echo, whatever its size,
+//! whole or in pieces.
 //!
-//! The loop is turned in the test's own thread, which is the only one, and every allocation of the process is counted.
+//! The loop is turned in the test's own thread, which is the only one, and every allocation of the
+//! process is counted.
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
 mod common;
@@ -98,7 +100,8 @@ impl Bench {
         }
     }
 
-    /// Does something often enough for everything to have grown as much as it has to, then again, counted.
+    /// Does something often enough for everything to have grown as much as it has to, then again,
+    /// counted.
     fn count(&mut self, rounds: usize, mut act: impl FnMut(&mut Bench)) -> Stats {
         (0..rounds).for_each(|_| act(self));
         let region = Region::new(ALLOCATOR);

@@ -1,6 +1,6 @@
-//! How many system calls does the server make? One read and one write for a message, or for all that a client pipelines; one write
-//! for each subscriber, however many messages a burst has; and nothing but accept, `epoll_ctl`, a read and a write until a
-//! client is open.
+//! How many system calls does the server make? One read and one write for a message, or for all
+//! that a client pipelines; one write for each subscriber, however many messages a burst has; and
+//! nothing but accept, `epoll_ctl`, a read and a write until a client is open.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -14,7 +14,8 @@ use std::io::Read;
 use std::process::Command;
 use std::time::Instant;
 
-// ---- in one thread: the server's own account -----------------------------------------------------
+// ---- in one thread: the server's own account
+// -----------------------------------------------------
 
 /// A loop that echoes, turned by the test, and a client that is open.
 struct Looped<H: Handler> {
@@ -34,7 +35,8 @@ impl<H: Handler> Looped<H> {
         Looped { event_loop, wire }
     }
 
-    /// Sends `bytes`, waits for so many bytes of answer, and says how many reads and writes it took.
+    /// Sends `bytes`, waits for so many bytes of answer, and says how many reads and writes it
+    /// took.
     fn calls(&mut self, bytes: &[u8], answer: usize) -> (u64, u64) {
         let before = self.event_loop.stats();
         self.wire.send(bytes);
@@ -72,7 +74,8 @@ fn a_pipelined_batch_takes_one_read_and_one_write() {
     }
 }
 
-// ---- a publish, in the simulator -----------------------------------------------------------------
+// ---- a publish, in the simulator
+// -----------------------------------------------------------------
 
 struct Publisher;
 
@@ -108,7 +111,8 @@ fn a_burst_of_20_takes_one_write_for_each_of_5000_subscribers() {
     }
 }
 
-// ---- the program, under strace -------------------------------------------------------------------
+// ---- the program, under strace
+// -------------------------------------------------------------------
 
 /// A system call of the program: its name, its arguments, what it returned.
 struct Call {
@@ -129,7 +133,8 @@ fn calls(trace: &str) -> Vec<Call> {
     trace.lines().filter_map(call).collect()
 }
 
-/// Runs the program under strace while clients do something; `None` if there is no strace, which CI must have.
+/// Runs the program under strace while clients do something; `None` if there is no strace, which CI
+/// must have.
 fn traced(name: &str, clients: impl FnOnce(std::net::SocketAddr)) -> Option<Vec<Call>> {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "strace is missing");

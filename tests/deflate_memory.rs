@@ -1,5 +1,5 @@
-//! What compression costs in memory: nothing for an idle connection, what the documentation says with context takeover, and no
-//! allocation once it is under way.
+//! What compression costs in memory: nothing for an idle connection, what the documentation says
+//! with context takeover, and no allocation once it is under way.
 //!
 //! One test alone: it counts every allocation of its process.
 

@@ -1,4 +1,5 @@
-//! Do the examples do what their first lines promise? Each runs as the program that a reader would start.
+//! Do the examples do what their first lines promise? Each runs as the program that a reader would
+//! start.
 
 #![cfg(unix)]
 

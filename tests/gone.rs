@@ -1,5 +1,5 @@
-//! What is left of those who have gone? Measured at the program itself: its private dirty pages and its descriptors, after many
-//! connections have come and gone, and after ten times as many.
+//! What is left of those who have gone? Measured at the program itself: its private dirty pages and
+//! its descriptors, after many connections have come and gone, and after ten times as many.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -12,8 +12,8 @@ use std::time::Instant;
 
 const CONNECTIONS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
 
-/// Bytes that may be more after all of them than after the first tenth: spare buffers, and what the allocator keeps, which goes
-/// up and down. (`tests/leaks` counts what is allocated, to the byte.)
+/// Bytes that may be more after all of them than after the first tenth: spare buffers, and what the
+/// allocator keeps, which goes up and down. (`tests/leaks` counts what is allocated, to the byte.)
 const LEFT: usize = 1 << 20;
 
 /// A hundred connections, which leave in ten ways.
@@ -68,10 +68,12 @@ fn come_and_go(addr: SocketAddr) {
     }
 }
 
-/// What the server counts against its budget when it is at rest: what it needs to compress, and spare buffers.
+/// What the server counts against its budget when it is at rest: what it needs to compress, and
+/// spare buffers.
 const AT_REST: usize = 1_300_000;
 
-/// Private dirty bytes when nobody is there but those who had been there before, and the buffers of a busy moment are freed.
+/// Private dirty bytes when nobody is there but those who had been there before, and the buffers of
+/// a busy moment are freed.
 fn settled(program: &Program, addr: SocketAddr, descriptors: usize) -> usize {
     let deadline = Instant::now() + WAIT;
     while program.descriptors() != descriptors || held(addr) > AT_REST {

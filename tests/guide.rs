@@ -1,5 +1,5 @@
-//! Does the guide point at what is there? Its examples are doctests; here is what they cannot see: the files it names,
-//! and that no chapter is left out.
+//! Does the guide point at what is there? Its examples are doctests; here is what they cannot see:
+//! the files it names, and that no chapter is left out.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

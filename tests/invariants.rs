@@ -1,14 +1,17 @@
-//! The invariants of the crate's front page that live in no single place: who may name what. Read from the sources.
+//! The invariants of the crate's front page that live in no single place: who may name what. Read
+//! from the sources.
 //!
 //! 1. The protocol never sees a socket, a poller or a clock.
 //! 2. The loop never sees a frame.
-//! 3. Handlers only queue: in `server`, sockets are written and slots freed in the loop's own files.
+//! 3. Handlers only queue: in `server`, sockets are written and slots freed in the loop's own
+//!    files.
 //! 4. An idle connection owns no buffer: see `memory.rs`, and the assertion beside the slab entry.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-// ---- reading sources -----------------------------------------------------------------------------
+// ---- reading sources
+// -----------------------------------------------------------------------------
 
 /// A source file without comments, literals and unit tests, as words and punctuation.
 #[derive(Debug)]
@@ -116,8 +119,8 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// All paths that a source names, from the crate or another one on: `use` trees are spread out, and what they bring in
-/// is replaced where it is used.
+/// All paths that a source names, from the crate or another one on: `use` trees are spread out, and
+/// what they bring in is replaced where it is used.
 fn paths(source: &Source) -> Vec<String> {
     let (mut found, mut names, mut rest) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut tokens = source.tokens.iter().map(String::as_str).peekable();
@@ -200,7 +203,8 @@ fn absolute(source: &Source, path: &[String]) -> Vec<String> {
     [vec!["crate".to_owned()], module, rest.to_vec()].concat()
 }
 
-// ---- the rules -----------------------------------------------------------------------------------
+// ---- the rules
+// -----------------------------------------------------------------------------------
 
 /// What `source` names although it must not; nothing if it is in order.
 fn violations(source: &Source, root: &Source) -> Vec<String> {
@@ -258,7 +262,8 @@ fn root_names(root: &Source, room: &str) -> Vec<String> {
 const FRAMELESS: [&str; 4] =
     ["server/event_loop.rs", "server/engine.rs", "server/engine/reading.rs", "server/engine/writing.rs"];
 
-/// Words of RFC 6455 §5 that the loop has no use for. Where tungstenite keeps its close codes is not one of them.
+/// Words of RFC 6455 §5 that the loop has no use for. Where tungstenite keeps its close codes is
+/// not one of them.
 fn frame_words(source: &Source) -> Vec<String> {
     let text = source.tokens.join(" ").replace("tungstenite :: protocol :: frame :: coding :: CloseCode", "");
     let is_frame_word = |token: &&str| {
@@ -353,7 +358,8 @@ fn files_are_small() {
     assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
 }
 
-// ---- the rules can be broken ---------------------------------------------------------------------
+// ---- the rules can be broken
+// ---------------------------------------------------------------------
 
 fn lib() -> Source {
     Source::new("lib.rs", "pub use protocol::Message;\npub use server::{Clients, Handler as H};\n")

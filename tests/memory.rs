@@ -1,5 +1,6 @@
-//! What does a connection cost in memory? Measured at the program itself, as its private dirty pages: before, with idle
-//! connections, after each has echoed 64 KiB, and after many have done so at the same time.
+//! What does a connection cost in memory? Measured at the program itself, as its private dirty
+//! pages: before, with idle connections, after each has echoed 64 KiB, and after many have done so
+//! at the same time.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -8,13 +9,16 @@ mod common;
 use common::program::Program;
 use common::{Wire, binary};
 
-/// As many as there are descriptors for, up to this. Fewer in debug builds, whose client takes long to mask.
+/// As many as there are descriptors for, up to this. Fewer in debug builds, whose client takes long
+/// to mask.
 const MOST: usize = if cfg!(debug_assertions) { 2_000 } else { 19_000 };
 
-/// Bytes per idle connection: its slab entry. In debug builds mio's sockets are larger (they remember their poller), so the entry is.
+/// Bytes per idle connection: its slab entry. In debug builds mio's sockets are larger (they
+/// remember their poller), so the entry is.
 const PER_CONNECTION: usize = if cfg!(debug_assertions) { 96 } else { 64 };
 
-/// Bytes that do not depend on the number of connections: the loop's buffers, the spare ones, the allocator's slack.
+/// Bytes that do not depend on the number of connections: the loop's buffers, the spare ones, the
+/// allocator's slack.
 const FIXED: usize = 512 << 10;
 
 /// How many clients send at the same time.
@@ -65,7 +69,8 @@ fn an_idle_connection_costs_its_slab_entry() {
     }
     assert!(more[0] <= allowed, "idle: {} bytes more than before the first of {count} connections", more[0]);
     assert!(more[1] <= allowed, "after an echo each: {} bytes more, {count} connections", more[1]);
-    // Every buffer has been freed, but the allocator may keep what many needed at once: never what each needed in turn.
+    // Every buffer has been freed, but the allocator may keep what many needed at once: never what each
+    // needed in turn.
     assert!(
         more[2] <= allowed + AT_ONCE * AT_ONCE_EACH,
         "after many at once: {} bytes more, {count} connections",

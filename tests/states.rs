@@ -1,7 +1,7 @@
 //! What does each state make of each input? A table without a gap.
 //!
-//! [`cell`] is an exhaustive `match` over (state, input) without a wildcard: a state or an input that is added does not
-//! compile until its cells are filled.
+//! [`cell`] is an exhaustive `match` over (state, input) without a wildcard: a state or an input
+//! that is added does not compile until its cells are filled.
 
 mod kit;
 

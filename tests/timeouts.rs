@@ -1,7 +1,7 @@
 //! When does a conversation end, or say something, because time has passed?
 //!
-//! Time is an argument: every test passes later ticks. Each runs from several beginnings, so that each deadline once
-//! lies behind the wrap-around of the ticks.
+//! Time is an argument: every test passes later ticks. Each runs from several beginnings, so that
+//! each deadline once lies behind the wrap-around of the ticks.
 
 mod kit;
 
@@ -11,7 +11,8 @@ use lariat::protocol::{Answer, CloseReason, Limits, Shared, State, Timeout, Upgr
 use lariat::{CloseCode, CloseFrame};
 use std::time::Duration;
 
-/// Beginnings: long before the wrap-around, and just before it in steps finer than the shortest timeout.
+/// Beginnings: long before the wrap-around, and just before it in steps finer than the shortest
+/// timeout.
 fn beginnings() -> impl Iterator<Item = Tick> {
     [0, 1, 1 << 31]
         .into_iter()

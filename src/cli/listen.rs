@@ -9,8 +9,8 @@ use std::path::Path;
 /// The port of the textbook's `ws://localhost:9998/echo`.
 const PORT: u16 = 9998;
 
-/// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on both loopback
-/// addresses.
+/// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on
+/// both loopback addresses.
 pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
@@ -33,7 +33,8 @@ pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Ser
     Ok(server)
 }
 
-/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and says how many.
+/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and says how
+/// many.
 fn listen_on_passed(mut server: Server<()>) -> Result<(Server<()>, usize), Failure> {
     let failed = |error| Failure(format!("cannot take over a socket that was passed in LISTEN_FDS: {error}"));
     let mut passed = listenfd::ListenFd::from_env();

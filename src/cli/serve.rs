@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998 and
-    /// [::1]:9998]
+    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998
+    /// and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// The largest message that is taken, in bytes or like 64KiB
@@ -21,8 +21,8 @@ pub(super) struct Options {
     /// The most connections at a time; more get 503 [default: as many as there are descriptors]
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
-    /// The most bytes that all clients together may hold; near it, those who hold most are not read any more, at it they are
-    /// closed with 1013
+    /// The most bytes that all clients together may hold; near it, those who hold most are not read
+    /// any more, at it they are closed with 1013
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
     memory_budget: usize,
     /// The most connections of one address at a time (of IPv6: of one /64 network); more get 429
@@ -43,19 +43,24 @@ pub(super) struct Options {
     /// Do not compress messages, whatever clients offer
     #[arg(long)]
     no_deflate: bool,
-    /// Let compressed messages refer to earlier ones, which takes up to 420 KiB for a connection, and at most so much in all
+    /// Let compressed messages refer to earlier ones, which takes up to 420 KiB for a connection,
+    /// and at most so much in all
     #[arg(long, value_name = "SIZE", value_parser = units::size, conflicts_with = "no_deflate")]
     deflate_contexts: Option<usize>,
-    /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block like 10.0.0.0/8; may be repeated
+    /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block
+    /// like 10.0.0.0/8; may be repeated
     #[arg(long, value_name = "BLOCK")]
     trust_proxy: Vec<Block>,
-    /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of --trust-proxy
+    /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of
+    /// --trust-proxy
     #[arg(long, requires = "trust_proxy")]
     proxy_protocol: bool,
-    /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be repeated
+    /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be
+    /// repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<site::Origin>,
-    /// Let the page /loop, opened on this host, slow the event loop down, hold it, and read what others say: for teaching
+    /// Let the page /loop, opened on this host, slow the event loop down, hold it, and read what
+    /// others say: for teaching
     #[arg(long)]
     teach: bool,
 }

@@ -1,24 +1,26 @@
 //! The guide: how a WebSocket server works, from "what is a WebSocket?" to "one turn of the loop".
 //!
-//! It is for readers who know Rust and no networking. Nothing is assumed about sockets, HTTP or event loops; what is
-//! said about Lariat is true of the code as it stands, and each chapter names the file in which it is done. Read in
-//! order, it takes an afternoon. After that, the sources read like a book that you have been told the plot of.
+//! It is for readers who know Rust and no networking. Nothing is assumed about sockets, HTTP or
+//! event loops; what is said about Lariat is true of the code as it stands, and each chapter names
+//! the file in which it is done. Read in order, it takes an afternoon. After that, the sources read
+//! like a book that you have been told the plot of.
 //!
 //! # How to read it
 //!
 //! Keep three windows open:
 //!
 //! 1. this guide: `cargo doc --no-deps --open`, then the module `guide`;
-//! 2. the site, in a browser: `cargo run --release -- --teach`, then <http://localhost:9998/>. Two of its pages go with
-//!    nearly every chapter: the **Console** (<http://localhost:9998/console>), a WebSocket by hand that shows each byte
-//!    of what went over the wire; and the **Loop** (<http://localhost:9998/loop>), the event loop as it turns, which
-//!    `--teach` lets you slow down, hold, and step turn by turn;
+//! 2. the site, in a browser: `cargo run --release -- --teach`, then <http://localhost:9998/>. Two of
+//!    its pages go with nearly every chapter: the **Console** (<http://localhost:9998/console>), a WebSocket
+//!    by hand that shows each byte of what went over the wire; and the **Loop** (<http://localhost:9998/loop>),
+//!    the event loop as it turns, which `--teach` lets you slow down, hold, and step turn by turn;
 //! 3. an editor, in the folder `src`.
 //!
-//! Every example in Rust is a test and passes: `cargo test --doc guide` runs them all. Most need no network. They
-//! drive the protocol on bytes in memory, or a whole server in the simulator (`lariat::sim`), where an hour takes no
-//! time and every run is the same. Copy one, change it, and see what happens. In a program of your own the
-//! simulator needs a line in `Cargo.toml`; [chapter 12](ch12_application) has it.
+//! Every example in Rust is a test and passes: `cargo test --doc guide` runs them all. Most need no
+//! network. They drive the protocol on bytes in memory, or a whole server in the simulator
+//! (`lariat::sim`), where an hour takes no time and every run is the same. Copy one, change it, and
+//! see what happens. In a program of your own the simulator needs a line in `Cargo.toml`; [chapter
+//! 12](ch12_application) has it.
 //!
 //! # The chapters
 //!
@@ -38,14 +40,14 @@
 //! | 12 | [An application](ch12_application) | How do I write my own, and test it? |
 //! | 13 | [How many?](ch13_how_many) | How many connections does a host hold, and how does one measure it honestly? |
 //!
-//! Chapters 1 to 5 are the protocol, RFC 6455, which any WebSocket library has to follow. Chapters 6 to 11 are the
-//! server. The last two are yours.
+//! Chapters 1 to 5 are the protocol, RFC 6455, which any WebSocket library has to follow. Chapters
+//! 6 to 11 are the server. The last two are yours.
 //!
 //! # Words
 //!
-//! The guide uses the field's words, and says what each means where it first occurs. *We* are the server, the *peer*
-//! is whoever is at the other end. RFCs are the documents in which the Internet's protocols are written down;
-//! [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) is the one on WebSockets, and "§5.2" means its section 5.2. It is
+//! The guide uses the field's words, and says what each means where it first occurs. *We* are the
+//! server, the *peer* is whoever is at the other end. RFCs are the documents in which the
+//! Internet's protocols are written down; [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) is the one on WebSockets, and "§5.2" means its section 5.2. It is
 //! well written, and after chapter 5 you can read it.
 
 #[doc = include_str!("ch01_purpose.md")]

@@ -1,8 +1,8 @@
 //! How much memory do all conversations of a loop hold together, and is that too much?
 //!
-//! What counts is capacity, not length, and only what is there: nothing is reserved because a peer has announced
-//! it. Inboxes and outboxes are counted when they have grown and when they are freed, a frame that many outboxes
-//! share once, spare buffers and compressors with the rest.
+//! What counts is capacity, not length, and only what is there: nothing is reserved because a peer
+//! has announced it. Inboxes and outboxes are counted when they have grown and when they are freed,
+//! a frame that many outboxes share once, spare buffers and compressors with the rest.
 //!
 //! ```text
 //!  0 ─────────────────────── 3/4 ───────── 7/8 ───── ceiling ── reserve ── limit
@@ -42,7 +42,8 @@ pub enum Mark {
 }
 
 impl Budget {
-    /// At most `limit` bytes, of which `reserve` are for what one step can add before anybody looks.
+    /// At most `limit` bytes, of which `reserve` are for what one step can add before anybody
+    /// looks.
     pub(super) fn new(limit: usize, reserve: usize) -> Budget {
         Budget {
             ceiling: limit.saturating_sub(reserve),

@@ -1,4 +1,5 @@
-//! Which close codes and reasons may travel, and what does a Close frame's body say? (RFC 6455 §5.5.1, §7.4)
+//! Which close codes and reasons may travel, and what does a Close frame's body say? (RFC 6455
+//! §5.5.1, §7.4)
 
 use super::error::ProtocolError;
 use super::frame::MAX_CONTROL_PAYLOAD;
@@ -13,8 +14,8 @@ pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 ///
 /// # Errors
 ///
-/// A body of one byte, a code that must not travel (1004, 1005, 1006, 1015, and what nobody has registered),
-/// a reason that is not UTF-8.
+/// A body of one byte, a code that must not travel (1004, 1005, 1006, 1015, and what nobody has
+/// registered), a reason that is not UTF-8.
 pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     match body {
         [] => Ok(None),
@@ -31,8 +32,8 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     }
 }
 
-/// Whether a Close frame may carry this code: one that is registered for it, or the application's own
-/// (§7.4.2).
+/// Whether a Close frame may carry this code: one that is registered for it, or the application's
+/// own (§7.4.2).
 pub fn may_travel(code: &CloseCode) -> bool {
     // tungstenite does not know 1014 (bad gateway), which IANA registered later.
     code.is_allowed() || u16::from(code) == 1014

@@ -1,11 +1,12 @@
 //! Who has a compressor and a decompressor, and what may they cost?
 //!
-//! A message that is compressed by itself needs them for as long as it takes to compress or decompress it, so all conversations of
-//! a loop use the same: [`Compression`], made when it is first needed. That is why a compressed message is collected as it came
-//! and decompressed when it is complete: in between, others have their turn.
+//! A message that is compressed by itself needs them for as long as it takes to compress or
+//! decompress it, so all conversations of a loop use the same: [`Compression`], made when it is
+//! first needed. That is why a compressed message is collected as it came and decompressed when it
+//! is complete: in between, others have their turn.
 //!
-//! A conversation with context takeover has [`Contexts`] of its own, which are counted against a budget when it is
-//! agreed on, and made when they are first needed.
+//! A conversation with context takeover has [`Contexts`] of its own, which are counted against a
+//! budget when it is agreed on, and made when they are first needed.
 
 use super::connection::Role;
 use super::deflate::{AVAILABLE, Deflater, Inflater, STEP};
@@ -71,7 +72,8 @@ impl Compression {
 
     // ---- the opening handshake -----------------------------------------------------------------
 
-    /// As a server: the response to an offer, with context takeover if the budget has room for it, and `ample` bytes are free.
+    /// As a server: the response to an offer, with context takeover if the budget has room for it,
+    /// and `ample` bytes are free.
     pub(super) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
         let (deflate, offer) = (self.deflate.as_ref()?, offer?);
         let respond = |takeover| {
@@ -87,7 +89,8 @@ impl Compression {
         cost <= ample && self.context_bytes + cost <= deflate.max_context_bytes
     }
 
-    /// As a client: what to offer, with context takeover if the budget has room for it, and `ample` bytes are free.
+    /// As a client: what to offer, with context takeover if the budget has room for it, and `ample`
+    /// bytes are free.
     pub(super) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
         let deflate = self.deflate.as_ref()?;
         let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));

@@ -1,13 +1,15 @@
 //! How are messages compressed, and decompressed without being drowned? (RFC 7692 §7.2)
 //!
-//! A message is compressed with deflate and flushed to a byte boundary, which leaves `00 00 ff ff` at its end; these
-//! four bytes do not travel, and the receiver appends them again.
+//! A message is compressed with deflate and flushed to a byte boundary, which leaves `00 00 ff ff`
+//! at its end; these four bytes do not travel, and the receiver appends them again.
 //!
-//! A few bytes can become a gigabyte. So an [`Inflater`] hands out what it makes in steps of at most [`STEP`] bytes, and
-//! whoever takes them says when it is enough: nothing is made that nobody wants.
+//! A few bytes can become a gigabyte. So an [`Inflater`] hands out what it makes in steps of at
+//! most [`STEP`] bytes, and whoever takes them says when it is enough: nothing is made that nobody
+//! wants.
 //!
-//! Both know nothing of frames and connections. Used for one message after another with [`forget`](Inflater::forget)
-//! between them, one of each serves everybody; used by one conversation alone, they keep its context from message to message.
+//! Both know nothing of frames and connections. Used for one message after another with
+//! [`forget`](Inflater::forget) between them, one of each serves everybody; used by one
+//! conversation alone, they keep its context from message to message.
 
 use super::error::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -60,12 +62,13 @@ impl Inflater {
         Inflater { stream: Decompress::new(false), saw_final_block: false }
     }
 
-    /// Decompresses the next piece of a message. `out` gets the bytes, in steps as large as `scratch`, which must not be empty.
+    /// Decompresses the next piece of a message. `out` gets the bytes, in steps as large as
+    /// `scratch`, which must not be empty.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`], or what `out` returned: then nothing more is made. The inflater is of use again after
-    /// [`forget`](Self::forget).
+    /// [`ProtocolError::InvalidDeflate`], or what `out` returned: then nothing more is made. The
+    /// inflater is of use again after [`forget`](Self::forget).
     pub fn push(
         &mut self,
         piece: &[u8],
@@ -123,8 +126,9 @@ impl Inflater {
         self.saw_final_block = false;
     }
 
-    /// Behind a final block, an empty one must follow before the tail is removed (RFC 7692 §7.2.1). Peers that end their
-    /// stream with each message may forget it; a zlib whose stream has ended does not look at what follows, and takes their messages.
+    /// Behind a final block, an empty one must follow before the tail is removed (RFC 7692 §7.2.1).
+    /// Peers that end their stream with each message may forget it; a zlib whose stream has
+    /// ended does not look at what follows, and takes their messages.
     fn forgive(&self, outcome: Result<(), ProtocolError>) -> Result<(), ProtocolError> {
         match outcome {
             Err(ProtocolError::InvalidDeflate) if self.saw_final_block => Ok(()),
@@ -193,7 +197,8 @@ impl Deflater {
         (4 << window_bits) + (128 << 10) + (64 << 10) + (48 << 10) + (8 << 10)
     }
 
-    /// Compresses with a level from 0 (not at all) over 1 (fast) to 9 (small), referring back at most `window_bits`.
+    /// Compresses with a level from 0 (not at all) over 1 (fast) to 9 (small), referring back at
+    /// most `window_bits`.
     ///
     /// # Panics
     ///
@@ -234,11 +239,13 @@ impl Deflater {
     fn compress_within(&mut self, message: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), NotSmaller> {
         let start = out.len();
         if message.is_empty() {
-            // "An endpoint uses a single octet 0x00": an empty stored block without its last four bytes (§7.2.3.6).
+            // "An endpoint uses a single octet 0x00": an empty stored block without its last four bytes
+            // (§7.2.3.6).
             out.push(0);
             return if limit == 0 { Err(NotSmaller) } else { Ok(()) };
         }
-        // All comes out at once: who calls zlib again because nothing was left of the room gets another empty block.
+        // All comes out at once: who calls zlib again because nothing was left of the room gets another
+        // empty block.
         let most = limit + TAIL.len();
         out.resize(start + most + 1, 0);
         let before = self.stream.total_out();

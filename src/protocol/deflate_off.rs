@@ -1,5 +1,5 @@
-//! What stands in for `deflate` in a build without the feature of that name: nothing is ever agreed on, so nothing here
-//! is ever used.
+//! What stands in for `deflate` in a build without the feature of that name: nothing is ever agreed
+//! on, so nothing here is ever used.
 
 use super::error::ProtocolError;
 

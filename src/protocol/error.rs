@@ -80,7 +80,8 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
+    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of
+    /// RFC 7692.
     pub const fn section(self) -> &'static str {
         match self {
             ProtocolError::InvalidDeflate => "7.2.2",
@@ -194,15 +195,16 @@ pub enum SendError {
     Gone,
     /// The opening handshake has not ended, or the closing handshake has begun.
     NotOpen,
-    /// A message is being sent in pieces; another one cannot begin inside it (RFC 6455 §5.4). Or a piece that
-    /// goes on has come without one that begins.
+    /// A message is being sent in pieces; another one cannot begin inside it (RFC 6455 §5.4). Or a
+    /// piece that goes on has come without one that begins.
     Unfinished,
     /// More bytes would wait for this client than [`max_unsent`](crate::Limits::max_unsent) allows.
     Full,
     /// Many bytes wait for this client, and messages for it are dropped meanwhile
     /// ([`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest)).
     Dropped,
-    /// A control frame's payload of more than 125 bytes, or a close reason of more than 123 (RFC 6455 §5.5).
+    /// A control frame's payload of more than 125 bytes, or a close reason of more than 123 (RFC
+    /// 6455 §5.5).
     TooLong,
     /// A close code that must not travel (RFC 6455 §7.4).
     InvalidCloseCode,
@@ -238,8 +240,8 @@ pub enum Timeout {
     Write,
     /// The peer did not answer our Close.
     Close,
-    /// It was not read for too long, because it held much and the memory budget was nearly used up; the peer was sent 1013
-    /// unless a frame was under way to it.
+    /// It was not read for too long, because it held much and the memory budget was nearly used up;
+    /// the peer was sent 1013 unless a frame was under way to it.
     Pause,
 }
 
@@ -261,8 +263,8 @@ pub enum CloseReason {
     Io(io::ErrorKind),
     /// The client did not read, and what waits for it reached its limit.
     SlowConsumer,
-    /// The server's [`memory_budget`](crate::Config::memory_budget) was used up, and this client held most; the peer was
-    /// sent 1013 unless a frame was under way to it.
+    /// The server's [`memory_budget`](crate::Config::memory_budget) was used up, and this client
+    /// held most; the peer was sent 1013 unless a frame was under way to it.
     Evicted,
     /// The client sent more than [`Rates`](crate::Rates) allow; the peer was sent 1008.
     TooFast,

@@ -5,11 +5,13 @@
 //!  server: Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover
 //! ```
 //!
-//! A client's header lists offers, the preferred one first. The server takes the first that is in order and names the
-//! parameters that hold for both; whatever is malformed, doubled or unknown makes it decline that offer and look at the
-//! next. A client takes nothing that it has not offered: a response that is not in order fails the handshake.
+//! A client's header lists offers, the preferred one first. The server takes the first that is in
+//! order and names the parameters that hold for both; whatever is malformed, doubled or unknown
+//! makes it decline that offer and look at the next. A client takes nothing that it has not
+//! offered: a response that is not in order fails the handshake.
 //!
-//! What has been agreed on fits in a byte, so that a conversation which keeps no context costs nothing more.
+//! What has been agreed on fits in a byte, so that a conversation which keeps no context costs
+//! nothing more.
 
 use super::connection::Role;
 use super::request::is_tchar;
@@ -21,26 +23,30 @@ pub const MAX_WINDOW_BITS: u8 = 15;
 /// The smallest window in which zlib can compress; it can decompress with 8, too.
 pub const MIN_WINDOW_BITS: u8 = 9;
 
-/// How messages are compressed for those peers that can do it (permessage-deflate, RFC 7692). Needs the feature `deflate`.
+/// How messages are compressed for those peers that can do it (permessage-deflate, RFC 7692). Needs
+/// the feature `deflate`.
 ///
-/// Without context takeover, which is the default, compression costs no memory per connection: one compressor (372 KiB) and
-/// one decompressor (47 KiB) serve all of a loop's.
+/// Without context takeover, which is the default, compression costs no memory per connection: one
+/// compressor (372 KiB) and one decompressor (47 KiB) serve all of a loop's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deflate {
     /// How hard to compress, from 0 (not at all) over 1 (fast) to 9 (small). Default 6.
     pub level: u8,
-    /// Messages of fewer bytes are not compressed. Default 1 KiB; with context takeover, a few bytes can be worth it.
+    /// Messages of fewer bytes are not compressed. Default 1 KiB; with context takeover, a few
+    /// bytes can be worth it.
     pub threshold: usize,
-    /// The largest window in which we compress, and the largest that we ask of a peer's compressor, as a power of two
-    /// from 9 to 15. Default 15, which is 32 KiB. A smaller one takes less memory of a compressor (246 KiB at 9, 252 at 11, 276 at
-    /// 13), the same of a decompressor.
+    /// The largest window in which we compress, and the largest that we ask of a peer's compressor,
+    /// as a power of two from 9 to 15. Default 15, which is 32 KiB. A smaller one takes less
+    /// memory of a compressor (246 KiB at 9, 252 at 11, 276 at 13), the same of a decompressor.
     pub max_window_bits: u8,
-    /// Whose compression may refer to earlier messages, which makes short messages that resemble each other far smaller and
-    /// costs memory for each connection: 372 KiB for what we send and 47 KiB for what we receive, from the first message that
-    /// is compressed. Default: nobody's.
+    /// Whose compression may refer to earlier messages, which makes short messages that resemble
+    /// each other far smaller and costs memory for each connection: 372 KiB for what we send
+    /// and 47 KiB for what we receive, from the first message that is compressed. Default:
+    /// nobody's.
     pub context_takeover: Takeover,
-    /// The most bytes of contexts in the whole server; connections beyond it are agreed on without context takeover. Default 64 MiB.
+    /// The most bytes of contexts in the whole server; connections beyond it are agreed on without
+    /// context takeover. Default 64 MiB.
     pub max_context_bytes: usize,
 }
 
@@ -135,7 +141,8 @@ impl Parameters {
         values.flat_map(Elements::new).filter_map(Result::ok).find(is_possible)
     }
 
-    /// Adds a parameter that has been read. `false`: it is unknown, doubled, or has not the value that it must have.
+    /// Adds a parameter that has been read. `false`: it is unknown, doubled, or has not the value
+    /// that it must have.
     fn set(&mut self, name: &[u8], value: Option<Value>) -> bool {
         match name {
             b"server_no_context_takeover" => {
@@ -168,7 +175,8 @@ impl Deflate {
         Parameters {
             server_no_context_takeover: offer.server_no_context_takeover || !takeover.of_sent(),
             client_no_context_takeover: offer.client_no_context_takeover || !takeover.of_received(),
-            // "A server accepts an offer with this parameter by including it in the response with the same or smaller value."
+            // "A server accepts an offer with this parameter by including it in the response with the same or smaller
+            // value."
             server_max_window_bits: (offer.server_max_window_bits.is_some() || server_bits < MAX_WINDOW_BITS)
                 .then_some(server_bits),
             client_max_window_bits: match offer.client_max_window_bits {
@@ -196,11 +204,13 @@ impl Deflate {
     }
 }
 
-/// As a client: reads the `Sec-WebSocket-Extensions` headers of a response to `offer`. `None`: the server does not compress.
+/// As a client: reads the `Sec-WebSocket-Extensions` headers of a response to `offer`. `None`: the
+/// server does not compress.
 ///
 /// # Errors
 ///
-/// The response has what was not offered, or must not be; the handshake fails (RFC 7692 §5.1 and §7.1).
+/// The response has what was not offered, or must not be; the handshake fails (RFC 7692 §5.1 and
+/// §7.1).
 pub fn judge_response<'v>(
     offer: Option<Parameters>,
     values: impl Iterator<Item = &'v [u8]>,
@@ -224,7 +234,8 @@ pub fn judge_response<'v>(
     }
 }
 
-/// What has been agreed on, as one side of the conversation sees it; the default is: no compression.
+/// What has been agreed on, as one side of the conversation sees it; the default is: no
+/// compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed(u8);
 
@@ -241,8 +252,8 @@ impl Agreed {
     /// Each message is compressed by itself, in the largest window.
     pub const USUAL: Agreed = Agreed(Agreed::COMPRESSED | Agreed::WINDOW);
 
-    /// What a response means for a side that compresses as `deflate` says. `takeover` is what it has
-    /// offered, or responded with.
+    /// What a response means for a side that compresses as `deflate` says. `takeover` is what it
+    /// has offered, or responded with.
     pub fn new(role: Role, response: Parameters, deflate: &Deflate, takeover: Takeover) -> Agreed {
         let client_bits = match response.client_max_window_bits {
             ClientWindow::Bits(bits) => bits,
@@ -285,7 +296,8 @@ impl Agreed {
     }
 }
 
-// ---- the header's grammar --------------------------------------------------------------------------
+// ---- the header's grammar
+// --------------------------------------------------------------------------
 
 /// Why an element of the header is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -381,8 +393,8 @@ impl<'v> Elements<'v> {
         Ok(Some(value))
     }
 
-    /// "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the
-    /// 'token' ABNF." It is read to its end even if it does not.
+    /// "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST
+    /// conform to the 'token' ABNF." It is read to its end even if it does not.
     fn quoted(&mut self) -> Result<Value, Useless> {
         let (mut value, mut is_token, mut is_escaped) = (Value::empty(), true, false);
         for (index, byte) in self.rest.iter().enumerate().skip(1) {

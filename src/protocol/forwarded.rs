@@ -1,7 +1,8 @@
 //! Which address is the client's, when HTTP proxies stand in front of us? (RFC 7239)
 //!
-//! Each proxy appends whom it speaks for to `Forwarded` or to `X-Forwarded-For`, so the elements stand like this, and
-//! whatever was there before the first proxy of ours is only what somebody claims:
+//! Each proxy appends whom it speaks for to `Forwarded` or to `X-Forwarded-For`, so the elements
+//! stand like this, and whatever was there before the first proxy of ours is only what somebody
+//! claims:
 //!
 //! ```text
 //!                 claimed by the client      by our outer proxy      by our inner proxy     the socket's peer
@@ -9,9 +10,9 @@
 //!                                            the client              ◄── trusted            ◄── trusted
 //! ```
 //!
-//! [`client_address`] walks from the right: an element counts only if the one to its right is a proxy that we trust.
-//! The lines are taken apart from the right, too, so that nothing that a client writes (an open quotation mark, say) reaches
-//! what a proxy has appended.
+//! [`client_address`] walks from the right: an element counts only if the one to its right is a
+//! proxy that we trust. The lines are taken apart from the right, too, so that nothing that a
+//! client writes (an open quotation mark, say) reaches what a proxy has appended.
 //!
 //! Left out: `by`, `host` and `proto`.
 
@@ -24,7 +25,8 @@ use std::str::FromStr;
 
 /// A block of addresses: `10.0.0.0/8`, `2001:db8::/32`, or a single one, `127.0.0.1`.
 ///
-/// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is the IPv4 address that it maps, here and in [`contains`](Self::contains).
+/// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is the IPv4 address that it maps, here and in
+/// [`contains`](Self::contains).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
     first: IpAddr,
@@ -38,7 +40,8 @@ impl Block {
     }
 }
 
-/// The first address of the block of this size that `address` lies in; `None` if there are no blocks of this size.
+/// The first address of the block of this size that `address` lies in; `None` if there are no
+/// blocks of this size.
 fn network(address: IpAddr, prefix: u8) -> Option<IpAddr> {
     let prefix = u32::from(prefix);
     // Shifting by all the bits there are gives `None`: the mask of `/0`.
@@ -171,14 +174,16 @@ impl FromStr for TrustedProxies {
 
 // ---- whom they speak for -----------------------------------------------------------------------
 
-/// The client's address, as far as trusted proxies tell; `None`: they tell nothing, and the socket's peer is all that is known.
+/// The client's address, as far as trusted proxies tell; `None`: they tell nothing, and the
+/// socket's peer is all that is known.
 ///
-/// The arguments are the values of all lines of each header, in their order, such as [`Request::values`](super::Request::values)
-/// gives. `X-Forwarded-For` counts only if there is no `Forwarded`. A proxy that knows only one of the two
-/// hands the other one on as the client wrote it: pass [`std::iter::empty`] for a header that the proxies do not set.
+/// The arguments are the values of all lines of each header, in their order, such as
+/// [`Request::values`](super::Request::values) gives. `X-Forwarded-For` counts only if there is no
+/// `Forwarded`. A proxy that knows only one of the two hands the other one on as the client wrote
+/// it: pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
-/// Where an element is malformed, `unknown`, or hides its address (`_secret`), the walk ends: the answer is the last proxy
-/// before it, who is as near to the client as one can see.
+/// Where an element is malformed, `unknown`, or hides its address (`_secret`), the walk ends: the
+/// answer is the last proxy before it, who is as near to the client as one can see.
 pub fn client_address<'a>(
     peer: IpAddr,
     trusted: &TrustedProxies,
@@ -198,7 +203,8 @@ pub fn client_address<'a>(
 
 /// What a header's elements look like.
 trait Elements {
-    /// Splits the last element off; the rest is `None` if it was the only one. `Err`: the line cannot be split here.
+    /// Splits the last element off; the rest is `None` if it was the only one. `Err`: the line
+    /// cannot be split here.
     fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed>;
 
     /// The address in an element, if there is one.
@@ -207,8 +213,8 @@ trait Elements {
 
 struct Malformed;
 
-/// The lines come from the left, the walk from the right. So each line's end is worked out as if the walk came to it: the
-/// lines to its right decide whether it did.
+/// The lines come from the left, the walk from the right. So each line's end is worked out as if
+/// the walk came to it: the lines to its right decide whether it did.
 fn walk_lines<'a, E: Elements>(
     trusted: &TrustedProxies,
     lines: impl IntoIterator<Item = &'a [u8]>,
@@ -233,7 +239,8 @@ fn walk_line<E: Elements>(trusted: &TrustedProxies, line: &[u8]) -> Walk {
         let Ok((rest, element)) = E::split_last(line) else { return Walk::Ended(reached) };
         left = rest;
         let element = element.trim_ascii();
-        // "A recipient MUST parse and ignore a reasonable number of empty list elements" (RFC 9110 §5.6.1.2).
+        // "A recipient MUST parse and ignore a reasonable number of empty list elements" (RFC 9110
+        // §5.6.1.2).
         if element.is_empty() {
             continue;
         }
@@ -299,8 +306,8 @@ impl Elements for XForwardedFor {
 
 /// Splits at the last delimiter outside quotation marks, looking at nothing to the left of it.
 ///
-/// From the right, too, every quotation mark says what it is: one inside a quoted string has an odd number of backslashes
-/// before it, and the one that opens the string has `=` before it.
+/// From the right, too, every quotation mark says what it is: one inside a quoted string has an odd
+/// number of backslashes before it, and the one that opens the string has `=` before it.
 fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
     let is_escaped = |at: usize| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
     let mut end = text.len();
@@ -321,7 +328,8 @@ fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u
     Ok((None, text))
 }
 
-/// A parameter's value: a token, or a quoted string. Many forget that an address with a port needs the quotation marks.
+/// A parameter's value: a token, or a quoted string. Many forget that an address with a port needs
+/// the quotation marks.
 fn unquote(value: &str) -> Option<Cow<'_, str>> {
     let Some(rest) = value.strip_prefix('"') else {
         let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '=');
@@ -339,7 +347,8 @@ fn unquote(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(unquoted))
 }
 
-/// An address, with or without port, and whether it stood in brackets. `None` for names that hide it, too: `unknown`, `_secret`.
+/// An address, with or without port, and whether it stood in brackets. `None` for names that hide
+/// it, too: `unknown`, `_secret`.
 fn read_node(node: &str) -> Option<(IpAddr, bool)> {
     if let Some(rest) = node.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
@@ -622,7 +631,8 @@ mod tests {
         }
     }
 
-    /// Whatever stands to the left of what the outer proxy has appended, in the same line or before it.
+    /// Whatever stands to the left of what the outer proxy has appended, in the same line or before
+    /// it.
     #[test]
     fn whatever_a_client_writes_the_proxies_are_believed() {
         let mut random = StdRng::seed_from_u64(7239);

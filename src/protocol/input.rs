@@ -1,7 +1,7 @@
 //! The bytes of one read, taken from the front piece by piece.
 
-/// Bytes that a peer has sent and that are still to be handled. The pieces outlive it: they borrow from the
-/// read buffer.
+/// Bytes that a peer has sent and that are still to be handled. The pieces outlive it: they borrow
+/// from the read buffer.
 #[derive(Debug)]
 pub struct Input<'b> {
     rest: &'b mut [u8],

@@ -1,8 +1,8 @@
 //! What does a client's masking key do to its payload? (RFC 6455 §5.3)
 //!
-//! Each payload byte is XORed with one of the key's four, in turn. Doing it twice restores the bytes,
-//! so one function masks and unmasks. A frame can arrive in pieces, so the function takes the key as
-//! it stands at the piece's first byte and gives it back as it stands after its last.
+//! Each payload byte is XORed with one of the key's four, in turn. Doing it twice restores the
+//! bytes, so one function masks and unmasks. A frame can arrive in pieces, so the function takes
+//! the key as it stands at the piece's first byte and gives it back as it stands after its last.
 
 use std::ops::Range;
 
@@ -11,7 +11,8 @@ pub type Key = [u8; 4];
 
 /// XORs `payload` with `key` and returns the key for the byte that follows.
 ///
-/// Blocks of 32 bytes become vector instructions; the rest of a payload, or all of a short one, takes a few steps.
+/// Blocks of 32 bytes become vector instructions; the rest of a payload, or all of a short one,
+/// takes a few steps.
 #[inline]
 pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     let four = u32::from_ne_bytes(key);
@@ -39,8 +40,8 @@ pub fn apply(key: Key, payload: &mut [u8]) -> Key {
 const BLOCK: usize = 16;
 pub const BLOCKS: usize = 128;
 
-/// XORs the first `length` bytes of `payload` with `key`, and those behind them up to the end of a block: for a payload
-/// behind which nothing lies that matters.
+/// XORs the first `length` bytes of `payload` with `key`, and those behind them up to the end of a
+/// block: for a payload behind which nothing lies that matters.
 #[inline(always)]
 pub fn apply_in_blocks(key: Key, payload: &mut [u8; BLOCKS], length: usize) {
     let four = u32::from_ne_bytes(key);
@@ -54,8 +55,8 @@ pub fn apply_in_blocks(key: Key, payload: &mut [u8; BLOCKS], length: usize) {
     }
 }
 
-/// XORs with `key` the `length` bytes that lie behind the first `by`, and moves them to the front. Of what lies behind them
-/// nothing is changed; what lay in front of them is lost.
+/// XORs with `key` the `length` bytes that lie behind the first `by`, and moves them to the front.
+/// Of what lies behind them nothing is changed; what lay in front of them is lost.
 ///
 /// # Panics
 ///

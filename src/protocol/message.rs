@@ -1,8 +1,9 @@
 //! How do fragments become messages? (RFC 6455 §5.4)
 //!
 //! A message that arrives whole in one read is never copied: the application borrows it from the
-//! read buffer. Everything else (half a header, half a payload, a fragmented message, half a request head) is
-//! kept in the conversation's [`Inbox`], a box that exists only while something is incomplete.
+//! read buffer. Everything else (half a header, half a payload, a fragmented message, half a
+//! request head) is kept in the conversation's [`Inbox`], a box that exists only while something is
+//! incomplete.
 
 use super::error::ProtocolError;
 use super::frame::{Header, MAX_HEADER, Opcode};
@@ -60,7 +61,8 @@ impl From<Message<'_>> for tungstenite::Message {
     }
 }
 
-/// A message that has an owner, borrowed. Control frames are no messages: their payload counts as binary.
+/// A message that has an owner, borrowed. Control frames are no messages: their payload counts as
+/// binary.
 impl<'a> From<&'a tungstenite::Message> for Message<'a> {
     fn from(owned: &'a tungstenite::Message) -> Message<'a> {
         match owned {
@@ -234,8 +236,8 @@ impl Inbox {
         self.message.take().map(PartialMessage::into_buffer)
     }
 
-    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it took.
-    /// `None`: they have been kept too.
+    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it
+    /// took. `None`: they have been kept too.
     pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let kept = usize::from(self.header_len);
         let end = (kept + bytes.len()).min(MAX_HEADER);
@@ -325,7 +327,8 @@ impl PartialMessage {
         }
     }
 
-    /// Appends bytes that have come out of a decompressor, as long as the message is not too large with them.
+    /// Appends bytes that have come out of a decompressor, as long as the message is not too large
+    /// with them.
     pub(super) fn push_inflated(&mut self, step: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
         check_length(self.payload.len(), step.len() as u64, limits)?;
         self.push(step, (limits.max_message - self.payload.len() - step.len()) as u64)
@@ -423,8 +426,9 @@ impl PartialMessage {
     }
 }
 
-/// Whether `more` bytes may follow `length` bytes of a compressed message. What counts is how many bytes come out; but deflate
-/// makes nothing larger by more than a few bytes in each block, so nobody needs more of them than this.
+/// Whether `more` bytes may follow `length` bytes of a compressed message. What counts is how many
+/// bytes come out; but deflate makes nothing larger by more than a few bytes in each block, so
+/// nobody needs more of them than this.
 pub(super) fn check_compressed_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
     let limit = limits.max_message;
     let most = limit.saturating_add(limit / 8).saturating_add(1 << 10);

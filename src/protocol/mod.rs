@@ -4,26 +4,29 @@
 //!
 //! A [`Connection`] is one conversation. Whoever drives it
 //!
-//! 1. hands it what the peer sent: [`receive`](Connection::receive) until it returns `None`, each event
-//!    handled before the next call (or, for speed, [`receive_run`](Connection::receive_run), and when there is none
-//!    [`receive_other`](Connection::receive_other), until all is handled); [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end)
-//!    when the stream ends;
-//! 2. carries away what it has to say: [`output`](Connection::output), then [`sent`](Connection::sent);
+//! 1. hands it what the peer sent: [`receive`](Connection::receive) until it returns `None`, each
+//!    event handled before the next call (or, for speed, [`receive_run`](Connection::receive_run),
+//!    and when there is none [`receive_other`](Connection::receive_other), until all is handled);
+//!    [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end) when the stream ends;
+//! 2. carries away what it has to say: [`output`](Connection::output), then
+//!    [`sent`](Connection::sent);
 //! 3. tells it the time: [`handle_timeout`](Connection::handle_timeout) when the
 //!    [`deadline`](Connection::deadline) has come;
-//! 4. when it is [`Draining`](State::Draining) and has no output left, closes its half of the stream, and
-//!    goes on receiving until the peer's end, so that no reset eats our Close frame; when it is
-//!    [`Closed`](State::Closed), drops it.
+//! 4. when it is [`Draining`](State::Draining) and has no output left, closes its half of the
+//!    stream, and goes on receiving until the peer's end, so that no reset eats our Close frame;
+//!    when it is [`Closed`](State::Closed), drops it.
 //!
-//! It does no I/O, reads no clock, allocates only for what is incomplete or unsent, and never panics on what
-//! a peer sends. What all conversations of a loop have in common is in [`Shared`], an argument of every call.
+//! It does no I/O, reads no clock, allocates only for what is incomplete or unsent, and never
+//! panics on what a peer sends. What all conversations of a loop have in common is in [`Shared`],
+//! an argument of every call.
 //!
 //! # Reading order
 //!
-//! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` → `request` and
-//! `response` (the opening handshake) → `extension` (on what compression both sides agree) → `deflate` →
-//! `compression` (who has a compressor) → `outbox` → `budget` (what do all hold together?) → `connection` (the state machine, with its picture) →
-//! `error`. Beside the road: `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
+//! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` →
+//! `request` and `response` (the opening handshake) → `extension` (on what compression both sides
+//! agree) → `deflate` → `compression` (who has a compressor) → `outbox` → `budget` (what do all
+//! hold together?) → `connection` (the state machine, with its picture) → `error`. Beside the road:
+//! `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
 
 mod budget;
 mod close;

@@ -1,4 +1,5 @@
-//! The client's side of the opening handshake: what does it ask, and may it believe the answer? (RFC 6455 §4.1)
+//! The client's side of the opening handshake: what does it ask, and may it believe the answer?
+//! (RFC 6455 §4.1)
 
 use super::compression::Compression;
 use super::extension::{Agreed, Parameters, Takeover};
@@ -122,7 +123,8 @@ impl Opening {
         self.is_plain = true;
     }
 
-    /// Appends the request, and says what the answer must have. The key is the base64 of 16 random bytes.
+    /// Appends the request, and says what the answer must have. The key is the base64 of 16 random
+    /// bytes.
     pub(super) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
         let deflate = deflate.filter(|_| !self.is_plain);
         write!(

@@ -1,8 +1,8 @@
 //! What waits to be written to one peer?
 //!
-//! Frames of the peer's own lie end to end in one buffer, so that all that a turn queues goes out in one
-//! write. A large frame that many peers get is not copied for each of them: it is shared, and remembered with
-//! its place between the own bytes.
+//! Frames of the peer's own lie end to end in one buffer, so that all that a turn queues goes out
+//! in one write. A large frame that many peers get is not copied for each of them: it is shared,
+//! and remembered with its place between the own bytes.
 //!
 //! ```text
 //!   own     [ frame frame ........ frame ]      next_run(): up to the next shared frame,
@@ -10,22 +10,24 @@
 //!   shared                [ big frame ]
 //! ```
 //!
-//! An idle connection has no outbox. Those that have been written out go back to the loop's pool with their
-//! buffer, so that an echo allocates nothing.
+//! An idle connection has no outbox. Those that have been written out go back to the loop's pool
+//! with their buffer, so that an echo allocates nothing.
 
 use super::budget::SharedBytes;
 use super::time::Tick;
 use super::trace::{Side, Trace};
 use std::collections::VecDeque;
 
-/// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy costs less.
+/// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy
+/// costs less.
 pub const SHARE_FROM: usize = 2 << 10;
 
 /// Runs are joined up to this many bytes, so that a turn's output goes out in one write.
 pub const JOINED: usize = 64 << 10;
 
-/// From this size on, in bytes, a message that was put together is sent as it came without a copy; and a buffer of more does
-/// not stay with an outbox that has been written: another message may need it.
+/// From this size on, in bytes, a message that was put together is sent as it came without a copy;
+/// and a buffer of more does not stay with an outbox that has been written: another message may
+/// need it.
 pub const LARGE: usize = 128 << 10;
 
 /// Larger buffers than this have a quarter to spare, in bytes.
@@ -34,7 +36,8 @@ const TRIM_FROM: usize = 256 << 10;
 /// Unsent bytes of one conversation.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Its own bytes, and behind them what is left of earlier ones: short frames are written over that.
+    /// Its own bytes, and behind them what is left of earlier ones: short frames are written over
+    /// that.
     own: Vec<u8>,
     /// How many of `own` wait or have been written, if it is not all of them.
     used: usize,
@@ -50,7 +53,8 @@ pub struct Outbox {
     is_begun: bool,
 }
 
-/// All of `own` is used: frames are appended to it as to any vector, until it has been [cleared](Outbox::clear).
+/// All of `own` is used: frames are appended to it as to any vector, until it has been
+/// [cleared](Outbox::clear).
 const ALL: usize = usize::MAX;
 
 /// Frames between the own bytes.
@@ -125,7 +129,8 @@ impl Outbox {
         &mut self.own
     }
 
-    /// Where so many bytes can be appended, if that is over what is left of earlier ones; they have to be put there.
+    /// Where so many bytes can be appended, if that is over what is left of earlier ones; they have
+    /// to be put there.
     #[inline(always)]
     pub(super) fn place(&mut self, count: usize) -> Option<&mut [u8]> {
         let end = self.used.checked_add(count)?;
@@ -176,7 +181,8 @@ impl Outbox {
         }
     }
 
-    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it grows.
+    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it
+    /// grows.
     pub(super) fn trim(&mut self) {
         if self.own.capacity() > TRIM_FROM {
             self.own.truncate(self.used);
@@ -340,7 +346,8 @@ mod tests {
         }
     }
 
-    /// Whatever is appended in whichever way, and however writes are cut: also over what is left of earlier frames.
+    /// Whatever is appended in whichever way, and however writes are cut: also over what is left of
+    /// earlier frames.
     #[test]
     fn nothing_of_earlier_frames_goes_out_again() {
         let rounds = if cfg!(miri) { 60 } else { 3_000_u32 };

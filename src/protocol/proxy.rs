@@ -1,7 +1,8 @@
-//! Whom does the proxy in front of us speak for? (The PROXY protocol, versions 1 and 2, receiving side)
+//! Whom does the proxy in front of us speak for? (The PROXY protocol, versions 1 and 2, receiving
+//! side)
 //!
-//! A TCP proxy hides its clients' addresses. One that speaks the [PROXY protocol] says, before the first byte of the
-//! client, where the client is:
+//! A TCP proxy hides its clients' addresses. One that speaks the [PROXY protocol] says, before the
+//! first byte of the client, where the client is:
 //!
 //! ```text
 //! version 1:  PROXY TCP4 203.0.113.7 192.0.2.1 51234 443 CR LF
@@ -14,10 +15,12 @@
 //!             type, length (2), value ...            further values ("TLV"), any number of them
 //! ```
 //!
-//! There is no way to tell a header from a forged one: [`decode`] is for connections of proxies that are known
-//! and always send one, as the specification demands. What follows the header is the client's.
+//! There is no way to tell a header from a forged one: [`decode`] is for connections of proxies
+//! that are known and always send one, as the specification demands. What follows the header is the
+//! client's.
 //!
-//! Left out: the destination, and the values (the checksum among them), which are skipped once their lengths fit.
+//! Left out: the destination, and the values (the checksum among them), which are skipped once
+//! their lengths fit.
 //!
 //! [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 
@@ -27,8 +30,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The longest header of version 1, its CR LF included (§2.1).
 pub const MAX_LINE: usize = 107;
 
-/// The longest header of version 2 that is taken. Addresses need 52 bytes at most, or 232 for Unix sockets; the rest
-/// leaves room for a client's certificate among the values. nginx has the same bound.
+/// The longest header of version 2 that is taken. Addresses need 52 bytes at most, or 232 for Unix
+/// sockets; the rest leaves room for a client's certificate among the values. nginx has the same
+/// bound.
 pub const MAX_BLOCK: usize = 4_096;
 
 /// How every header of version 2 begins (§2.2): bytes that neither HTTP nor TLS begin with.
@@ -45,12 +49,13 @@ pub enum ProxyHeader {
         /// Where the client is.
         source: SocketAddr,
     },
-    /// The connection is the proxy's own (a health check), or the client has no address that counts here: the
-    /// socket's own address stands.
+    /// The connection is the proxy's own (a health check), or the client has no address that counts
+    /// here: the socket's own address stands.
     Local,
 }
 
-/// These bytes are not a header of the PROXY protocol. The connection must be dropped, whatever else they may be (§2).
+/// These bytes are not a header of the PROXY protocol. The connection must be dropped, whatever
+/// else they may be (§2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyError {
@@ -101,8 +106,8 @@ impl fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
-/// Reads the header at the start of `bytes` and says how many bytes it took. `Ok(None)`: more bytes are needed,
-/// [`MAX_BLOCK`] in all at the most.
+/// Reads the header at the start of `bytes` and says how many bytes it took. `Ok(None)`: more bytes
+/// are needed, [`MAX_BLOCK`] in all at the most.
 ///
 /// # Errors
 ///
@@ -134,7 +139,8 @@ fn decode_line(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError>
     }
 }
 
-/// Reads a line without its end, or, if it is not complete, as much of it as has come. `Ok(None)`: it could still become one.
+/// Reads a line without its end, or, if it is not complete, as much of it as has come. `Ok(None)`:
+/// it could still become one.
 fn read_fields(line: &[u8], is_complete: bool) -> Result<Option<ProxyHeader>, ProxyError> {
     let mut rest = line.split(|byte| *byte == b' ').peekable();
     let mut next = || {
@@ -191,14 +197,16 @@ impl Field<'_> {
         self.read(error, whole, |text| words.iter().any(|word| word.starts_with(text)))
     }
 
-    /// "A series of 4 decimal integers separated by dots, heading zeroes not permitted" (§2.1), as the standard library has it.
+    /// "A series of 4 decimal integers separated by dots, heading zeroes not permitted" (§2.1), as
+    /// the standard library has it.
     fn ipv4(self) -> Result<Option<IpAddr>, ProxyError> {
         let parse = |text: &str| text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
         let may_begin = |text: &str| IPV4_ENDS.iter().any(|end| parse(&format!("{text}{end}")).is_some());
         self.read(ProxyError::MalformedAddress, parse, may_begin)
     }
 
-    /// Groups of hexadecimal digits with at most one `::`. Senders write an IPv4-mapped address with dots, as `inet_ntop` does.
+    /// Groups of hexadecimal digits with at most one `::`. Senders write an IPv4-mapped address
+    /// with dots, as `inet_ntop` does.
     fn ipv6(self) -> Result<Option<IpAddr>, ProxyError> {
         let parse = |text: &str| text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
         let may_begin =
@@ -535,8 +543,8 @@ mod tests {
         assert_eq!(decode(&announced(4, b"\x04\0\x01x")), Ok(Some((proxied("203.0.113.7:51234"), 32))));
     }
 
-    /// Good headers, damaged at random: nothing panics, a verdict once reached stays whatever follows, and one is
-    /// reached before `MAX_BLOCK` bytes.
+    /// Good headers, damaged at random: nothing panics, a verdict once reached stays whatever
+    /// follows, and one is reached before `MAX_BLOCK` bytes.
     #[test]
     fn any_bytes_have_a_verdict_that_no_later_byte_changes() {
         let mut random = StdRng::seed_from_u64(7);

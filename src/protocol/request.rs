@@ -1,8 +1,9 @@
 //! What does the peer ask for, and is its request well formed? (RFC 6455 §4.2.1, RFC 9112)
 //!
-//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is complete,
-//! `httparse` takes it apart and [`Request::parse`] judges it, so that the application sees only requests
-//! that are in order: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
+//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is
+//! complete, `httparse` takes it apart and [`Request::parse`] judges it, so that the application
+//! sees only requests that are in order: a plain GET or HEAD, or an upgrade to version 13 with a
+//! valid key.
 
 use super::error::Rejection;
 use super::extension::Parameters;
@@ -218,7 +219,8 @@ impl<'b> Request<'b> {
         self.list("sec-websocket-protocol")
     }
 
-    /// The first of `known` subprotocols, in the order of the server's preference, that the client offers.
+    /// The first of `known` subprotocols, in the order of the server's preference, that the client
+    /// offers.
     pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
         known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
     }

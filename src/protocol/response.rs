@@ -16,8 +16,8 @@ pub enum Answer {
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
     /// `X-Content-Type-Options` are added.
     Respond(http::Response<Vec<u8>>),
-    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the handshake's
-    /// deadline.
+    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
+    /// handshake's deadline.
     Later,
 }
 
@@ -57,23 +57,25 @@ impl Upgrade {
         Upgrade::default()
     }
 
-    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake is
-    /// answered with 500 otherwise, since the client would have to fail it.
+    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake
+    /// is answered with 500 otherwise, since the client would have to fail it.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header. Those of the handshake itself cannot be set; the handshake is answered with 500 then.
+    /// Adds a header. Those of the handshake itself cannot be set; the handshake is answered with
+    /// 500 then.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
         self.headers.append(name, value);
         self
     }
 
-    /// Messages of this client are not compressed, whatever it offers. Compression tells by its length whether what an attacker
-    /// can put into a message resembles a secret that is in the same message (CRIME, BREACH).
+    /// Messages of this client are not compressed, whatever it offers. Compression tells by its
+    /// length whether what an attacker can put into a message resembles a secret that is in the
+    /// same message (CRIME, BREACH).
     #[must_use]
     pub const fn uncompressed(mut self) -> Upgrade {
         self.is_plain = true;
@@ -109,7 +111,8 @@ impl Upgrade {
 ///
 /// # Errors
 ///
-/// The request was no upgrade, or the upgrade has what the client could not accept; nothing is appended then.
+/// The request was no upgrade, or the upgrade has what the client could not accept; nothing is
+/// appended then.
 pub(super) fn encode_upgrade(
     ticket: &Ticket,
     upgrade: &Upgrade,
@@ -188,8 +191,8 @@ fn encode_name(name: &str, out: &mut Vec<u8>) {
     }));
 }
 
-/// The response to a request that is refused: its status, the headers that the status asks for, and a
-/// sentence.
+/// The response to a request that is refused: its status, the headers that the status asks for, and
+/// a sentence.
 pub(super) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
     let status = rejection.status();
     let mut response = http::Response::new(format!("{status}: {rejection}\n").into_bytes());

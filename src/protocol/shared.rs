@@ -1,7 +1,8 @@
 //! What do all conversations of a loop share?
 //!
-//! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it is idle, so
-//! that thousands of connections that speak in turn need the memory of the few that speak now.
+//! Their limits, and buffers: a conversation takes one when it needs it and gives it back when it
+//! is idle, so that thousands of connections that speak in turn need the memory of the few that
+//! speak now.
 
 use super::budget::{Budget, Mark, SharedBytes};
 use super::compression::Compression;
@@ -18,7 +19,8 @@ use rand::{Rng, SeedableRng};
 /// Bytes of spare buffers that are kept of each kind, if the budget is not a small one.
 const SPARE_BYTES: usize = 128 << 10;
 
-/// The part of a budget that spare buffers of one kind may take, and while they are used again and again.
+/// The part of a budget that spare buffers of one kind may take, and while they are used again and
+/// again.
 const SPARE_SHARE: usize = 64;
 const BUSY_SHARE: usize = 16;
 
@@ -47,8 +49,9 @@ pub struct Shared {
 
 /// Spare things and how many bytes they take. The one that was given last is taken first.
 ///
-/// In a busy moment more of them are kept than at rest, or each turn would have to get what it needs from the operating
-/// system, page by page; [`trim`](Self::trim) frees what was not needed since it was last called.
+/// In a busy moment more of them are kept than at rest, or each turn would have to get what it
+/// needs from the operating system, page by page; [`trim`](Self::trim) frees what was not needed
+/// since it was last called.
 #[derive(Debug)]
 struct Spares<T> {
     spare: Vec<T>,
@@ -96,7 +99,8 @@ impl<T> Spares<T> {
         self.bytes > self.at_rest
     }
 
-    /// Frees those that were not needed since the last call, or `all`, down to what is kept at rest; says how many bytes.
+    /// Frees those that were not needed since the last call, or `all`, down to what is kept at
+    /// rest; says how many bytes.
     fn trim(&mut self, all: bool, bytes: impl Fn(&T) -> usize) -> usize {
         let before = self.bytes;
         let most = if all { self.spare.len() } else { self.unused.min(self.spare.len()) };
@@ -120,8 +124,8 @@ impl Shared {
         Shared::with_seed(limits, rand::random())
     }
 
-    /// With randomness from a seed, so that a run can be repeated. Masking keys can then be foreseen
-    /// (RFC 6455 §10.3): for tests and simulations only.
+    /// With randomness from a seed, so that a run can be repeated. Masking keys can then be
+    /// foreseen (RFC 6455 §10.3): for tests and simulations only.
     pub fn with_seed(limits: Limits, seed: u64) -> Shared {
         Shared {
             limits,
@@ -146,8 +150,8 @@ impl Shared {
         self
     }
 
-    /// All conversations together hold at most `limit` bytes, of which `reserve` are for what one step can add. Without this,
-    /// and at first: as much as they like.
+    /// All conversations together hold at most `limit` bytes, of which `reserve` are for what one
+    /// step can add. Without this, and at first: as much as they like.
     #[must_use]
     pub fn with_budget(mut self, limit: usize, reserve: usize) -> Shared {
         self.budget = Budget::new(limit, reserve);
@@ -158,7 +162,8 @@ impl Shared {
         self
     }
 
-    /// Bytes that count against the budget: what conversations hold, spare buffers, and what is used to compress.
+    /// Bytes that count against the budget: what conversations hold, spare buffers, and what is
+    /// used to compress.
     pub fn held(&self) -> usize {
         self.budget.boxes
             + self.budget.frames.bytes()
@@ -169,8 +174,8 @@ impl Shared {
             + self.compression.context_bytes()
     }
 
-    /// Whether more than three quarters of the budget were held when that was last reviewed; it is, when something
-    /// grows.
+    /// Whether more than three quarters of the budget were held when that was last reviewed; it is,
+    /// when something grows.
     #[inline]
     pub const fn is_near_budget(&self) -> bool {
         self.budget.is_near
@@ -199,7 +204,8 @@ impl Shared {
         self.inboxes.is_ample() || self.outboxes.is_ample() || self.buffers.is_ample() || self.compressed.is_ample()
     }
 
-    /// Frees the spare buffers that were not needed since the last call, or `all`, down to what is kept at rest.
+    /// Frees the spare buffers that were not needed since the last call, or `all`, down to what is
+    /// kept at rest.
     #[cold]
     pub fn trim_spares(&mut self, all: bool) {
         let boxes = self.inboxes.trim(all, |inbox| inbox.counted) + self.outboxes.trim(all, |outbox| outbox.counted);
@@ -234,8 +240,8 @@ impl Shared {
         shared
     }
 
-    /// A message that the application is about to be handed: whoever is sent it as it is, gets no copy of a large one. To be
-    /// given back with [`take_back`](Self::take_back).
+    /// A message that the application is about to be handed: whoever is sent it as it is, gets no
+    /// copy of a large one. To be given back with [`take_back`](Self::take_back).
     ///
     /// # Errors
     ///
@@ -307,7 +313,8 @@ impl Shared {
             + self.compression.memory()
     }
 
-    /// Bytes that conversations with context takeover can take to compress, beyond those of [`memory`](Self::memory).
+    /// Bytes that conversations with context takeover can take to compress, beyond those of
+    /// [`memory`](Self::memory).
     pub const fn context_bytes(&self) -> usize {
         self.compression.context_bytes()
     }
@@ -323,7 +330,8 @@ impl Shared {
         !self.traces.is_empty()
     }
 
-    /// What has happened in traced conversations since the last call, with the labels that they were given.
+    /// What has happened in traced conversations since the last call, with the labels that they
+    /// were given.
     pub fn take_traces(&mut self) -> Vec<(u64, Trace)> {
         std::mem::take(&mut self.traces)
     }
@@ -409,7 +417,8 @@ impl Shared {
         }
     }
 
-    /// A fresh `Sec-WebSocket-Key` (§4.1): "a randomly selected 16-byte value that has been base64-encoded".
+    /// A fresh `Sec-WebSocket-Key` (§4.1): "a randomly selected 16-byte value that has been
+    /// base64-encoded".
     pub(super) fn handshake_key(&mut self) -> String {
         let mut nonce = [0; 16];
         self.random.fill_bytes(&mut nonce);

@@ -1,8 +1,8 @@
 //! What time is it for a conversation? A count of milliseconds in four bytes.
 //!
-//! A clock's reading takes 8 or 16 bytes and a connection keeps several points in time, so the protocol counts
-//! in [`Tick`]s. They wrap around after 49.7 days; two of them can be compared as long as they lie
-//! less than [`LONGEST`] apart, and every deadline is looked at long before that.
+//! A clock's reading takes 8 or 16 bytes and a connection keeps several points in time, so the
+//! protocol counts in [`Tick`]s. They wrap around after 49.7 days; two of them can be compared as
+//! long as they lie less than [`LONGEST`] apart, and every deadline is looked at long before that.
 
 use std::time::Duration;
 

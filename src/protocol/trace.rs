@@ -1,7 +1,8 @@
 //! What happened in a conversation, as it happened?
 //!
-//! A traced conversation records its story in the loop's [`Shared`]: the handshake's text, each frame's header
-//! and payload as they were on the wire, the state changes. One that is not traced pays a branch for each frame.
+//! A traced conversation records its story in the loop's [`Shared`]: the handshake's text, each
+//! frame's header and payload as they were on the wire, the state changes. One that is not traced
+//! pays a branch for each frame.
 
 use super::connection::State;
 use super::error::ProtocolError;

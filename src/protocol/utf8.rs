@@ -1,8 +1,8 @@
 //! How is text checked that arrives in pieces? (RFC 6455 §8.1)
 //!
-//! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the rest;
-//! an invalid byte is found the moment it arrives, not when the message is complete. What has been
-//! checked is kept as a `String`, so nothing is checked twice.
+//! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the
+//! rest; an invalid byte is found the moment it arrives, not when the message is complete. What has
+//! been checked is kept as a `String`, so nothing is checked twice.
 
 use ascii::AsAsciiStr;
 use simdutf8::compat;
@@ -130,7 +130,8 @@ pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
 }
 
-/// A text that has arrived whole, in the first `length` bytes of a buffer with room for a word more, which is overwritten.
+/// A text that has arrived whole, in the first `length` bytes of a buffer with room for a word
+/// more, which is overwritten.
 ///
 /// # Errors
 ///

@@ -19,7 +19,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// With rates, between so many bytes and so many are read at a time, so that a client cannot overdraw by much.
+/// With rates, between so many bytes and so many are read at a time, so that a client cannot
+/// overdraw by much.
 const LIMITED_READ: [usize; 2] = [256, 4 << 10];
 
 /// Most messages take more than so many bytes, with their header.
@@ -231,7 +232,8 @@ impl<D> Clients<D> {
         if self.admission.limited_read < most { self.admission.limited_read } else { most }
     }
 
-    /// A client has sent so many messages and bytes: if that was too much, it is not read for a while, or closed.
+    /// A client has sent so many messages and bytes: if that was too much, it is not read for a
+    /// while, or closed.
     pub(crate) fn charge(&mut self, index: usize, messages: u64, bytes: usize) {
         if !self.admission.rates.are_off() {
             self.charge_now(index, messages, bytes);

@@ -21,7 +21,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
-/// Which client. Never used again for another one: a slot that is filled again gets a new generation.
+/// Which client. Never used again for another one: a slot that is filled again gets a new
+/// generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId {
     pub(crate) index: u32,
@@ -186,7 +187,8 @@ impl Flags {
         raised
     }
 
-    /// Raises [`WRITE_QUEUED`](Self::WRITE_QUEUED), unless the kernel takes nothing now, and says whether it did.
+    /// Raises [`WRITE_QUEUED`](Self::WRITE_QUEUED), unless the kernel takes nothing now, and says
+    /// whether it did.
     pub(crate) fn raise_to_write(&mut self) -> bool {
         !self.has(Flags::BLOCKED) && self.raise(Flags::WRITE_QUEUED)
     }

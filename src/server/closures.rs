@@ -169,7 +169,8 @@ pub struct ClosureServer {
 }
 
 impl Server<()> {
-    /// The first closure of a handler that is put together from closures; [`ClosureServer`] takes more.
+    /// The first closure of a handler that is put together from closures; [`ClosureServer`] takes
+    /// more.
     pub fn on_message<F>(self, call: F) -> ClosureServer
     where
         F: FnMut(&mut Clients<()>, ClientId, Message<'_>) + 'static,

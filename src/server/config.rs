@@ -22,44 +22,49 @@ const COMPRESSORS: usize = 2 << 20;
 pub struct Config {
     /// The limits and timeouts of each conversation.
     pub limits: Limits,
-    /// How messages are compressed for those clients that can do it; `None`: not at all. Default: without context takeover, which costs
-    /// no memory per connection; `None` in a build without the feature `deflate`.
+    /// How messages are compressed for those clients that can do it; `None`: not at all. Default:
+    /// without context takeover, which costs no memory per connection; `None` in a build
+    /// without the feature `deflate`.
     pub deflate: Option<Deflate>,
-    /// The most bytes that all clients together may hold: messages that have not arrived whole, what waits to be
-    /// written, request heads, compression contexts, and the spare buffers of all. Near it, those who hold most are not
-    /// read any more; at it, upgrades get 503 and those who hold most are closed with 1013. Default 64 MiB, at least
-    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A message for everybody takes about 150 bytes for
-    /// each client until it is written, its own copy included if it is short: with more than 300,000 clients, the budget should be
-    /// larger. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the queue of
-    /// [`Remote`](crate::Remote)s, and the kernel's own buffers.
+    /// The most bytes that all clients together may hold: messages that have not arrived whole,
+    /// what waits to be written, request heads, compression contexts, and the spare buffers of
+    /// all. Near it, those who hold most are not read any more; at it, upgrades get 503 and
+    /// those who hold most are closed with 1013. Default 64 MiB, at least
+    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A message for
+    /// everybody takes about 150 bytes for each client until it is written, its own copy
+    /// included if it is short: with more than 300,000 clients, the budget should be
+    /// larger. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the
+    /// queue of [`Remote`](crate::Remote)s, and the kernel's own buffers.
     pub memory_budget: usize,
-    /// A client that is not read because memory runs short is closed with 1013 when that has lasted so long. Default 10 s.
+    /// A client that is not read because memory runs short is closed with 1013 when that has lasted
+    /// so long. Default 10 s.
     pub pause_timeout: Duration,
-    /// Bytes read from a socket at a time, and so the share of one client in one turn (four times as much, while one large
-    /// frame is under way). Default 64 KiB, once for the whole server.
+    /// Bytes read from a socket at a time, and so the share of one client in one turn (four times
+    /// as much, while one large frame is under way). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there are
-    /// descriptors.
+    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there
+    /// are descriptors.
     pub max_connections: Option<usize>,
     /// The most connections of one address at a time (of IPv6: of one network of 64 bits; behind
-    /// [`trusted_proxies`](Self::trusted_proxies), of the client that they name). Those beyond it get 429, or are dropped if
-    /// they are twice as many. Default `None`: no limit. Costs about 10 bytes per connection and 50 per address.
+    /// [`trusted_proxies`](Self::trusted_proxies), of the client that they name). Those beyond it
+    /// get 429, or are dropped if they are twice as many. Default `None`: no limit. Costs about
+    /// 10 bytes per connection and 50 per address.
     pub max_connections_per_address: Option<u32>,
-    /// The most opening handshakes in a second, up to a second's worth at once; upgrades beyond it get 503. Default `None`:
-    /// no limit.
+    /// The most opening handshakes in a second, up to a second's worth at once; upgrades beyond it
+    /// get 503. Default `None`: no limit.
     pub handshakes_per_second: Option<u32>,
     /// How fast each client may send. Default: as fast as it likes.
     pub rates: Rates,
-    /// The most connections that are accepted in one turn, so that a storm of them does not stop those
-    /// that are open. Default 256.
+    /// The most connections that are accepted in one turn, so that a storm of them does not stop
+    /// those that are open. Default 256.
     pub accepts_per_turn: usize,
-    /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12 to 32 bytes
-    /// each.
+    /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12
+    /// to 32 bytes each.
     pub events_per_turn: usize,
     /// Proxies that are believed when they say where a client is. Default: none.
     pub trusted_proxies: TrustedProxies,
-    /// The header in which trusted HTTP proxies say it. Only one counts: a proxy hands the other one on as the
-    /// client wrote it. Default `X-Forwarded-For`.
+    /// The header in which trusted HTTP proxies say it. Only one counts: a proxy hands the other
+    /// one on as the client wrote it. Default `X-Forwarded-For`.
     pub forwarded_header: ForwardedHeader,
     /// How many calls of [`Remote`](crate::Remote)s may wait for the loop. Default 65,536.
     pub remote_queue: usize,
@@ -88,7 +93,8 @@ impl Default for Config {
 
 /// How fast a client may send. Each limit allows a second's worth at once.
 ///
-/// With a limit, 4 KiB are read at a time, so that a client cannot overdraw by much, and 40 bytes are kept for each client.
+/// With a limit, 4 KiB are read at a time, so that a client cannot overdraw by much, and 40 bytes
+/// are kept for each client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rates {
@@ -136,18 +142,21 @@ pub enum ForwardedHeader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn` caps it).
-    /// Default 4,096.
+    /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn`
+    /// caps it). Default 4,096.
     pub backlog: u32,
-    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default `false`.
+    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default
+    /// `false`.
     pub reuse_port: bool,
-    /// An IPv6 address takes IPv4 connections, too, if it is the unspecified one (`IPV6_V6ONLY` is off). Default `false`.
+    /// An IPv6 address takes IPv4 connections, too, if it is the unspecified one (`IPV6_V6ONLY` is
+    /// off). Default `false`.
     pub dual_stack: bool,
-    /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket protocol do the
-    /// same and more.
+    /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket
+    /// protocol do the same and more.
     pub keepalive: Option<Duration>,
-    /// A connection breaks when what was written has not been acknowledged for this long (`TCP_USER_TIMEOUT`; on
-    /// Linux alone). Default `None`: the kernel's own, about 15 minutes.
+    /// A connection breaks when what was written has not been acknowledged for this long
+    /// (`TCP_USER_TIMEOUT`; on Linux alone). Default `None`: the kernel's own, about 15
+    /// minutes.
     pub user_timeout: Option<Duration>,
     /// Every connection must begin with a header of the PROXY protocol, version 1 or 2, from one of
     /// [`trusted_proxies`](Config::trusted_proxies). Default `false`.
@@ -189,14 +198,16 @@ impl From<ConfigError> for std::io::Error {
 }
 
 impl Config {
-    /// What one step can add to what is held: a message in the application's hands, and what a read becomes.
+    /// What one step can add to what is held: a message in the application's hands, and what a read
+    /// becomes.
     pub(crate) const fn reserve(&self) -> usize {
         self.limits.max_message.saturating_add(2 * self.read_buffer)
     }
 
-    /// The smallest [`memory_budget`](Self::memory_budget) that makes sense with the other fields, in bytes: it has room for what one step
-    /// can add (a message in the application's hands, and what a read becomes), for one client that uses its limits, and for what all
-    /// share to write and to compress.
+    /// The smallest [`memory_budget`](Self::memory_budget) that makes sense with the other fields,
+    /// in bytes: it has room for what one step can add (a message in the application's hands,
+    /// and what a read becomes), for one client that uses its limits, and for what all share to
+    /// write and to compress.
     pub const fn least_memory_budget(&self) -> usize {
         let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
         let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };

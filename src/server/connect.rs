@@ -1,7 +1,7 @@
 //! How does a loop connect to other servers?
 //!
-//! A name is looked up on a thread of its own, since that can block for seconds; all else happens in the loop, and
-//! its handler is told as of any other client.
+//! A name is looked up on a thread of its own, since that can block for seconds; all else happens
+//! in the loop, and its handler is told as of any other client.
 
 use super::client::{ClientId, Flags, Outgoing};
 use super::clients::Clients;
@@ -56,8 +56,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects from this address of the host. Each has its own ports, about 28,000 on Linux: who wants more connections
-    /// to one server needs several.
+    /// Connects from this address of the host. Each has its own ports, about 28,000 on Linux: who
+    /// wants more connections to one server needs several.
     #[must_use]
     pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
         self.source = Some(address);
@@ -79,8 +79,9 @@ impl ConnectOptions {
 impl<D: Default + 'static> Clients<D> {
     /// Connects to a server, as a client in the same loop (RFC 6455 §4.1).
     ///
-    /// `on_open` is called when it has accepted; `on_close` when it is gone, or could not be reached within
-    /// [`handshake_timeout`](crate::Limits::handshake_timeout). The client belongs to the handler's route.
+    /// `on_open` is called when it has accepted; `on_close` when it is gone, or could not be
+    /// reached within [`handshake_timeout`](crate::Limits::handshake_timeout). The client
+    /// belongs to the handler's route.
     ///
     /// # Errors
     ///

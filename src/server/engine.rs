@@ -7,8 +7,8 @@
 //!  reap                                    the only place that frees a slot
 //! ```
 //!
-//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what is ready
-//! and what time it is.
+//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what
+//! is ready and what time it is.
 
 mod reading;
 mod writing;
@@ -32,8 +32,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at once do not
-/// stop the loop.
+/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
+/// once do not stop the loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
 /// The application and its clients.
@@ -85,8 +85,8 @@ impl<H: Handler> Engine<H> {
         index
     }
 
-    /// The next of those for whom a connection is to be opened, with the address and the one that it is to be
-    /// opened from.
+    /// The next of those for whom a connection is to be opened, with the address and the one that
+    /// it is to be opened from.
     pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr, Option<IpAddr>)> {
         loop {
             let index = self.clients.connecting.pop()? as usize;
@@ -303,8 +303,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody else
-    /// notices.
+    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody
+    /// else notices.
     #[inline(always)]
     fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
         let client = &self.clients.slab[index];
@@ -392,8 +392,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn meets a
-    /// stranger.
+    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn
+    /// meets a stranger.
     #[inline]
     pub(crate) fn reap(&mut self) {
         self.tell_traces();

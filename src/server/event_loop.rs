@@ -6,7 +6,8 @@
 //!    +--- one write per client <- pending writes <- outbox <- frame <- Clients::send / publish
 //! ```
 //!
-//! What is ready, and what time it is, says the [`poller`](super::poller): this is the only file that asks.
+//! What is ready, and what time it is, says the [`poller`](super::poller): this is the only file
+//! that asks.
 
 mod watched;
 
@@ -32,7 +33,8 @@ use std::time::{Duration, Instant};
 /// After descriptors have run out, accepting is tried again this much later.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A server that is running: [`run`](Self::run) it, or [`turn`](Self::turn) it from a loop of your own.
+/// A server that is running: [`run`](Self::run) it, or [`turn`](Self::turn) it from a loop of your
+/// own.
 pub struct EventLoop<H: Handler> {
     poller: Poller,
     listeners: Vec<Listener>,
@@ -124,9 +126,9 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// One turn. Waits at most `timeout` for something to do (`None`: as long as it takes), and not at all
-    /// while something is pending. Returns after the turn; [`outcome`](Self::outcome) tells whether it was
-    /// the last.
+    /// One turn. Waits at most `timeout` for something to do (`None`: as long as it takes), and not
+    /// at all while something is pending. Returns after the turn; [`outcome`](Self::outcome)
+    /// tells whether it was the last.
     ///
     /// # Errors
     ///
@@ -166,14 +168,15 @@ impl<H: Handler> EventLoop<H> {
         Ok(end)
     }
 
-    /// When [`turn`](Self::turn) should be called at the latest, even if [`as_fd`](std::os::fd::AsFd::as_fd)
-    /// does not become readable. In the past while something is pending; `None`: only readiness matters.
+    /// When [`turn`](Self::turn) should be called at the latest, even if
+    /// [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. In the past while
+    /// something is pending; `None`: only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.next_moment().map(|due| self.poller.to_instant(due))
     }
 
-    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants it: zero while
-    /// something is pending, `None` when only readiness matters.
+    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants
+    /// it: zero while something is pending, `None` when only readiness matters.
     pub fn timeout(&self) -> Option<Duration> {
         self.next_moment().map(|due| due.since(self.poller.now()))
     }
@@ -209,7 +212,8 @@ impl<H: Handler> EventLoop<H> {
         &mut self.engine.handler
     }
 
-    /// Both, for a host that has something to do between two turns that concerns the application, too.
+    /// Both, for a host that has something to do between two turns that concerns the application,
+    /// too.
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
         (&mut self.engine.handler, &mut self.engine.clients)
     }
@@ -219,7 +223,8 @@ impl<H: Handler> EventLoop<H> {
         &self.engine.clients
     }
 
-    /// The clients, for a host that turns the loop itself and has something to say between two turns.
+    /// The clients, for a host that turns the loop itself and has something to say between two
+    /// turns.
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
         &mut self.engine.clients
     }
@@ -234,7 +239,8 @@ impl<H: Handler> EventLoop<H> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// A phase of the turn has ended: nothing happens then, unless somebody watches and the turn is timed.
+    /// A phase of the turn has ended: nothing happens then, unless somebody watches and the turn is
+    /// timed.
     #[inline(always)]
     fn ended(&mut self, phase: Phase) {
         if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) {
@@ -244,7 +250,8 @@ impl<H: Handler> EventLoop<H> {
 
     // ---- the steps of a turn -------------------------------------------------------------------
 
-    /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work left.
+    /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work
+    /// left.
     fn wait(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Woken> {
         let timeout = self.longest_wait(now).into_iter().chain(timeout).min();
         let (engine, listeners, has_newcomers) = (&mut self.engine, &mut self.listeners, &mut self.has_newcomers);
@@ -323,8 +330,8 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried again a
-    /// little later.
+    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried
+    /// again a little later.
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
         if !is_retry {
@@ -404,7 +411,8 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-/// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or select.
+/// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or
+/// select.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

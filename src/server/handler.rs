@@ -7,24 +7,25 @@ use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Up
 
 /// An application. Every method has a default, so one says only what one cares about.
 ///
-/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever a
-/// callback does to clients, closing them and itself included, only queues. A callback that blocks, blocks
-/// everybody; work that takes long belongs into another thread, which answers through a
-/// [`Remote`](crate::Remote).
+/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever
+/// a callback does to clients, closing them and itself included, only queues. A callback that
+/// blocks, blocks everybody; work that takes long belongs into another thread, which answers
+/// through a [`Remote`](crate::Remote).
 ///
-/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with `panic =
-/// "abort"` it aborts.
+/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with
+/// `panic = "abort"` it aborts.
 pub trait Handler {
     /// What the application knows of each client; it lies inline in the client's slab entry.
     type Data: Default + 'static;
 
-    /// The loop is about to turn for the first time: the place to set timers and to connect to others.
+    /// The loop is about to turn for the first time: the place to set timers and to connect to
+    /// others.
     fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
         let _ = clients;
     }
 
-    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol, and plain
-    /// HTTP gets 426.
+    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol,
+    /// and plain HTTP gets 426.
     ///
     /// Here is the place to check [`Request::origin`] (RFC 6455 §10.2) and to choose a subprotocol.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
@@ -32,7 +33,8 @@ pub trait Handler {
         Answer::Upgrade(Upgrade::new())
     }
 
-    /// The stream to a server that [`Clients::connect`] asked for is there, and the request has been written to it.
+    /// The stream to a server that [`Clients::connect`] asked for is there, and the request has
+    /// been written to it.
     fn on_connect(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
@@ -47,8 +49,8 @@ pub trait Handler {
         let _ = (clients, id, message);
     }
 
-    /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them, as it arrives.
-    /// A text's pieces end between characters.
+    /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them,
+    /// as it arrives. A text's pieces end between characters.
     fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
         let _ = (clients, id, piece, position);
     }
@@ -63,19 +65,21 @@ pub trait Handler {
         let _ = (clients, id, payload);
     }
 
-    /// The client's unsent bytes were above [`high_water`](crate::Limits::high_water) and are not any more.
+    /// The client's unsent bytes were above [`high_water`](crate::Limits::high_water) and are not
+    /// any more.
     fn on_drain(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
 
-    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is the
-    /// application's own.
+    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is
+    /// the application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
         let _ = (clients, timer, token);
     }
 
-    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for, soon after it
-    /// happened. What is sent here to a client that is traced itself will be told here, too.
+    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for,
+    /// soon after it happened. What is sent here to a client that is traced itself will be told
+    /// here, too.
     fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
         let _ = (clients, id, trace);
     }
@@ -85,8 +89,8 @@ pub trait Handler {
         let _ = (clients, turns);
     }
 
-    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for each that
-    /// [`Clients::connect`] has made; its data can be read for the last time.
+    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for
+    /// each that [`Clients::connect`] has made; its data can be read for the last time.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

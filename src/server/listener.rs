@@ -218,8 +218,8 @@ impl Drop for UnixPath {
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// A descriptor that is kept for the day when there are none left: it is given up to accept a newcomer and
-/// turn it away, who would otherwise wait in the backlog without an answer.
+/// A descriptor that is kept for the day when there are none left: it is given up to accept a
+/// newcomer and turn it away, who would otherwise wait in the backlog without an answer.
 #[derive(Debug)]
 pub(crate) struct SpareDescriptor(Option<File>);
 
@@ -247,8 +247,8 @@ impl SpareDescriptor {
         let newcomer = listener.accept();
         let turned_away = newcomer.is_ok();
         if let Ok(mut socket) = newcomer {
-            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new socket: it takes
-            // these few bytes at once, or it is broken.
+            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new
+            // socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);
             let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
         }

@@ -89,9 +89,9 @@ pub struct Server<D = ()> {
 }
 
 impl<D> Server<D> {
-    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses is
-    /// listened to on all of them; port 0 means any free one ([`local_addrs`](Self::local_addrs) tells
-    /// which).
+    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses
+    /// is listened to on all of them; port 0 means any free one
+    /// ([`local_addrs`](Self::local_addrs) tells which).
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Who says what is ready, and what time it is?
 //!
-//! The kernel, by way of mio; or, in a simulation, a network that exists in memory only. The loop sees neither:
-//! it is told of [`Ready`] things.
+//! The kernel, by way of mio; or, in a simulation, a network that exists in memory only. The loop
+//! sees neither: it is told of [`Ready`] things.
 
 use super::listener::Listener;
 #[cfg(feature = "sim")]
@@ -91,7 +91,8 @@ fn clock() -> Instant {
 }
 
 impl Poller {
-    /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells what is.
+    /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells
+    /// what is.
     pub(super) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),

@@ -32,7 +32,8 @@ pub(crate) struct Pressure {
     paused: BTreeMap<u32, Tick>,
     /// Bytes that were free when it was last asked who of them may go on.
     free: usize,
-    /// Since when newcomers have to wait: the budget was used up then, and not enough has become free.
+    /// Since when newcomers have to wait: the budget was used up then, and not enough has become
+    /// free.
     full_since: Option<Tick>,
     /// When spare buffers are to be freed, if there are many.
     trim_at: Option<Tick>,
@@ -90,15 +91,17 @@ impl<D> Clients<D> {
         if self.shared.is_near_budget() { (self.shared.free_budget() / 16).clamp(LEAST_READ, most) } else { most }
     }
 
-    /// How many bytes to read in a turn: `most`, unless memory runs short. What is read becomes output.
+    /// How many bytes to read in a turn: `most`, unless memory runs short. What is read becomes
+    /// output.
     pub(crate) fn read_share(&self, most: usize) -> usize {
         if self.shared.is_near_budget() { (self.shared.free_budget() / 4).clamp(LEAST_READ, most) } else { most }
     }
 
     // ---- those who are not read ------------------------------------------------------------------
 
-    /// Whether a client may not be read, because memory runs short and it holds more than is free; it is paused then. Whoever
-    /// has hung up is not: not much more can come, and then it holds nothing.
+    /// Whether a client may not be read, because memory runs short and it holds more than is free;
+    /// it is paused then. Whoever has hung up is not: not much more can come, and then it holds
+    /// nothing.
     #[inline]
     pub(crate) fn must_pause(&mut self, index: usize) -> bool {
         self.shared.is_near_budget() && !self.slab[index].flags.has(Flags::READ_CLOSED) && self.pauses(index)
@@ -253,8 +256,9 @@ impl<D> Clients<D> {
         self.shared.review_budget();
     }
 
-    /// Closes those who hold most. First among those who hold more than the average come those who have had their chance:
-    /// whose message does not end, or who do not take what waits for them.
+    /// Closes those who hold most. First among those who hold more than the average come those who
+    /// have had their chance: whose message does not end, or who do not take what waits for
+    /// them.
     fn evict_until(&mut self, mark: Mark) {
         let mut holders: Vec<(bool, usize, usize)> = Vec::new();
         let mut sum = 0;

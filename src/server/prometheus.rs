@@ -1,4 +1,5 @@
-//! How does a monitoring system read the [`Stats`]? In the text format of Prometheus, version 0.0.4.
+//! How does a monitoring system read the [`Stats`]? In the text format of Prometheus, version
+//! 0.0.4.
 
 use super::stats::{Histogram, Stats};
 use crate::protocol::Traffic;
@@ -56,7 +57,8 @@ fn by_opcode(direction: &str, traffic: &Traffic) -> [(String, u64, u64); 5] {
 }
 
 impl Stats {
-    /// In the text format of Prometheus: for a `/metrics` of one's own, with the content type `text/plain; version=0.0.4`.
+    /// In the text format of Prometheus: for a `/metrics` of one's own, with the content type
+    /// `text/plain; version=0.0.4`.
     pub fn to_prometheus(&self) -> String {
         let mut text = Text(String::with_capacity(8 << 10));
         self.write_connections(&mut text);

@@ -1,8 +1,8 @@
 //! Where is a client that comes through proxies?
 //!
-//! What a proxy says counts only if the proxy is one of [`trusted_proxies`](super::Config::trusted_proxies). On a
-//! listener with the PROXY protocol, every connection must begin with its header; in HTTP, `X-Forwarded-For` or
-//! `Forwarded` may tell.
+//! What a proxy says counts only if the proxy is one of
+//! [`trusted_proxies`](super::Config::trusted_proxies). On a listener with the PROXY protocol,
+//! every connection must begin with its header; in HTTP, `X-Forwarded-For` or `Forwarded` may tell.
 
 use super::admission::Verdict;
 use super::client::Flags;
@@ -29,13 +29,15 @@ impl Trust {
     }
 }
 
-/// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1 is.
+/// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1
+/// is.
 fn peer_ip(socket: &Socket) -> IpAddr {
     socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
 }
 
 impl<H: Handler> Engine<H> {
-    /// A connection has been accepted: are there too many of its address? What a proxy stands before is known later.
+    /// A connection has been accepted: are there too many of its address? What a proxy stands
+    /// before is known later.
     pub(super) fn judge_newcomer(&mut self, index: usize) {
         if !self.clients.admission.counts_addresses() {
             return;
@@ -65,7 +67,8 @@ impl<H: Handler> Engine<H> {
         self.clients.settle(index);
     }
 
-    /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address for which it speaks.
+    /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address
+    /// for which it speaks.
     pub(super) fn refuses_origin(&mut self, index: usize) -> Option<Rejection> {
         if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
             return None;
@@ -74,7 +77,8 @@ impl<H: Handler> Engine<H> {
         (self.clients.enters_from(index, address) != Verdict::Welcome).then_some(Rejection::TooManyConnections)
     }
 
-    /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the client's.
+    /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the
+    /// client's.
     pub(super) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
         let client = &mut self.clients.slab[index];
         let peer = peer_ip(&client.socket);

@@ -1,8 +1,8 @@
 //! How does another thread reach the loop?
 //!
-//! It puts a call into a queue and wakes the loop, which runs the calls at the start of a turn. Many calls
-//! make one wake-up. The queue's lock is held for a push or a swap and never while a call runs, so using a
-//! [`Remote`] inside a callback cannot deadlock.
+//! It puts a call into a queue and wakes the loop, which runs the calls at the start of a turn.
+//! Many calls make one wake-up. The queue's lock is held for a push or a swap and never while a
+//! call runs, so using a [`Remote`] inside a callback cannot deadlock.
 
 use super::client::ClientId;
 use super::clients::Clients;

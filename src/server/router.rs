@@ -9,8 +9,8 @@ use http::StatusCode;
 
 /// A handler that gives each path to a handler of its own.
 ///
-/// The handlers share one [`Data`](Handler::Data) type. Topics, timers and [`Clients::iter`] are each route's
-/// own. A path that nobody has gets 404.
+/// The handlers share one [`Data`](Handler::Data) type. Topics, timers and [`Clients::iter`] are
+/// each route's own. A path that nobody has gets 404.
 ///
 /// ```no_run
 /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
@@ -35,8 +35,8 @@ impl<D: Default + 'static> Router<D> {
         Router { routes: Vec::new() }
     }
 
-    /// Gives a path to a handler: exactly this one, or, if it ends in `/*`, all that begin with what stands
-    /// before the asterisk. The first route that fits gets it.
+    /// Gives a path to a handler: exactly this one, or, if it ends in `/*`, all that begin with
+    /// what stands before the asterisk. The first route that fits gets it.
     ///
     /// # Panics
     ///

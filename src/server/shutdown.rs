@@ -8,8 +8,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 /// How clients are closed when the server stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The Close frames are spread evenly over this long, so that the clients do not all come back elsewhere
-    /// at once. Default: zero, all at once.
+    /// The Close frames are spread evenly over this long, so that the clients do not all come back
+    /// elsewhere at once. Default: zero, all at once.
     pub over: Duration,
     /// The code of the Close frames. Default 1001, going away.
     pub code: CloseCode,
@@ -29,8 +29,8 @@ impl Default for Drain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How many clients were dropped without a complete closing handshake, because the deadline of [`Drain`]
-    /// had come or a second signal.
+    /// How many clients were dropped without a complete closing handshake, because the deadline of
+    /// [`Drain`] had come or a second signal.
     pub dropped: usize,
     /// Whether a second signal cut it short.
     pub interrupted: bool,
@@ -47,7 +47,8 @@ pub(crate) struct Shutdown {
     closed: usize,
 }
 
-/// How many clients are closed in one turn, so that a million Close frames do not lie in memory at once.
+/// How many clients are closed in one turn, so that a million Close frames do not lie in memory at
+/// once.
 const CLOSES_PER_TURN: usize = 1_024;
 
 /// Close frames are spread in steps of this length.

@@ -1,10 +1,11 @@
 //! Which stream carries a conversation?
 //!
-//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that is neither
-//! TCP nor a kernel.
+//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that
+//! is neither TCP nor a kernel.
 //!
-//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same calls for both: so both are kept as
-//! mio's `TcpStream`. An enum of the two would take four bytes more for each connection.
+//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same
+//! calls for both: so both are kept as mio's `TcpStream`. An enum of the two would take four bytes
+//! more for each connection.
 
 #[cfg(feature = "sim")]
 use super::sim::Wire;

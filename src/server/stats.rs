@@ -9,8 +9,8 @@ use std::io;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// What a server has done since it was started, and what it holds now. [`to_prometheus`](Self::to_prometheus) writes it
-/// for a monitoring system.
+/// What a server has done since it was started, and what it holds now.
+/// [`to_prometheus`](Self::to_prometheus) writes it for a monitoring system.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -28,7 +28,8 @@ pub struct Stats {
     pub closed: BTreeMap<Cause, u64>,
     /// What peers have sent. Bytes of payload, decompressed.
     pub received: Traffic,
-    /// What was queued for peers. Bytes of payload, before compression; a message for many counts for each of them.
+    /// What was queued for peers. Bytes of payload, before compression; a message for many counts
+    /// for each of them.
     pub sent: Traffic,
     /// Bytes read from sockets.
     pub bytes_read: u64,
@@ -56,7 +57,8 @@ pub struct Stats {
     pub throttled: u64,
     /// Errors of `accept`, those of exhausted descriptors included.
     pub accept_errors: u64,
-    /// Connections that were turned away because there were no descriptors left, or too many of their address.
+    /// Connections that were turned away because there were no descriptors left, or too many of
+    /// their address.
     pub turned_away: u64,
     /// Durations of turns in microseconds, without the time that they waited.
     pub turn_micros: Histogram,
@@ -90,7 +92,8 @@ pub struct Connections {
 pub struct Cause {
     /// Who or what: `peer`, `local`, `protocol`, `timeout`, `eof`, `io`, `slow_consumer` and so on.
     pub reason: &'static str,
-    /// The close code, the section of the RFC, which timeout, which error; empty if there is nothing to add.
+    /// The close code, the section of the RFC, which timeout, which error; empty if there is
+    /// nothing to add.
     pub detail: &'static str,
 }
 
@@ -157,8 +160,8 @@ fn io_error(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// How often values of each magnitude have come: bucket `i` counts those up to 2 to the power of `i` that no bucket before
-/// it counts; the last one takes the rest.
+/// How often values of each magnitude have come: bucket `i` counts those up to 2 to the power of
+/// `i` that no bucket before it counts; the last one takes the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     buckets: [u64; Histogram::BUCKETS],

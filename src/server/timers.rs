@@ -1,8 +1,8 @@
 //! What is due, and when is the next thing due?
 //!
-//! One hierarchical timing wheel holds the protocol's deadlines and the application's timers. Arming and
-//! disarming are O(1), nothing is swept, and a wheel's slots are doubly linked lists whose links lie in what
-//! is armed: twelve bytes in a client's 64, or in a timer's 24.
+//! One hierarchical timing wheel holds the protocol's deadlines and the application's timers.
+//! Arming and disarming are O(1), nothing is swept, and a wheel's slots are doubly linked lists
+//! whose links lie in what is armed: twelve bytes in a client's 64, or in a timer's 24.
 //!
 //! ```text
 //!  level 0   64 slots of   1 ms   ── expire
@@ -11,8 +11,8 @@
 //!  ...       up to 2³² ms
 //! ```
 //!
-//! An entry lies on the level of the highest bit in which its deadline differs from now. The wheel goes one
-//! [`step`](Wheel::step) at a time, so that its driver can bound what one turn does.
+//! An entry lies on the level of the highest bit in which its deadline differs from now. The wheel
+//! goes one [`step`](Wheel::step) at a time, so that its driver can bound what one turn does.
 
 use crate::protocol::time::Tick;
 use std::cell::Cell;
@@ -189,7 +189,8 @@ impl Wheel {
         self.next_slot().map(|(_, at)| at)
     }
 
-    /// The slot that comes first, and when. As long as nothing is armed or disarmed, time that passes does not change it.
+    /// The slot that comes first, and when. As long as nothing is armed or disarmed, time that
+    /// passes does not change it.
     #[inline]
     fn next_slot(&self) -> Option<(usize, Tick)> {
         self.first.get().unwrap_or_else(|| {
@@ -237,8 +238,8 @@ mod tests {
         }
     }
 
-    /// Against a model: everything expires exactly at its tick, in order, whatever is armed again or
-    /// disarmed, with clocks that start just before the wrap-around.
+    /// Against a model: everything expires exactly at its tick, in order, whatever is armed again
+    /// or disarmed, with clocks that start just before the wrap-around.
     #[test]
     fn everything_expires_once_and_on_time() {
         for seed in 0..200 {

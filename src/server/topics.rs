@@ -1,8 +1,8 @@
 //! Who gets what is published?
 //!
-//! A topic has a list of its members, a member a list of its topics, and each entry of the one knows its
-//! place in the other: joining and leaving take the same time however many members there are. A client
-//! without topics has neither list.
+//! A topic has a list of its members, a member a list of its topics, and each entry of the one
+//! knows its place in the other: joining and leaving take the same time however many members there
+//! are. A client without topics has neither list.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
 //! Whose turn is it? A queue of clients that is served in batches.
 
-/// Clients by their places, the longest waiting first. Those who come while some are served, stand behind them.
+/// Clients by their places, the longest waiting first. Those who come while some are served, stand
+/// behind them.
 #[derive(Debug, Default)]
 pub(crate) struct Turnstile {
     waiting: Vec<u32>,
@@ -26,7 +27,8 @@ impl Turnstile {
         has_room
     }
 
-    /// Who stands at this place, the first at 0; nobody moves up until it is said how many have been [`served`](Self::served).
+    /// Who stands at this place, the first at 0; nobody moves up until it is said how many have
+    /// been [`served`](Self::served).
     #[inline]
     pub(crate) fn at(&self, place: usize) -> usize {
         self.waiting[place] as usize

@@ -1,15 +1,17 @@
 //! What does the loop do, turn by turn, and can it go slowly enough to be watched?
 //!
-//! Nobody watches, mostly, and that costs nothing. While somebody does, the phases of a turn are timed and what it did
-//! is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is told. Reading the clock after each phase
-//! takes as long as a tenth of a small turn, so of many turns only a sample is timed, about [`TIMED`] from one telling to
-//! the next: each so many-th, as many turns as there were lately.
+//! Nobody watches, mostly, and that costs nothing. While somebody does, the phases of a turn are
+//! timed and what it did is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is
+//! told. Reading the clock after each phase takes as long as a tenth of a small turn, so of many
+//! turns only a sample is timed, about [`TIMED`] from one telling to the next: each so many-th, as
+//! many turns as there were lately.
 //!
-//! A loop that is watched can be slowed down or held: then only those who are exempt are served, mostly the page from which
-//! it is watched. All others wait where they wait in a busy turn, in the loop's queues: who is ready has been noted, since
-//! no second edge comes, and nothing is read, written, accepted or expired. Time stands still for them, so that nobody is
-//! timed out by it: a step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt, or
-//! the server is to stop, the loop goes on by itself.
+//! A loop that is watched can be slowed down or held: then only those who are exempt are served,
+//! mostly the page from which it is watched. All others wait where they wait in a busy turn, in the
+//! loop's queues: who is ready has been noted, since no second edge comes, and nothing is read,
+//! written, accepted or expired. Time stands still for them, so that nobody is timed out by it: a
+//! step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt,
+//! or the server is to stop, the loop goes on by itself.
 
 use super::client::{ClientId, Flags};
 use super::clients::Clients;
@@ -223,7 +225,8 @@ pub(crate) struct Watch {
     pub(super) counted: Turn,
     /// Readiness events up to the last turn for all.
     pub(super) events: u64,
-    /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has watched a turn yet.
+    /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has
+    /// watched a turn yet.
     pub(super) ended_at: Option<Moment>,
     pace: Pace,
     pub(super) steps: u32,
@@ -253,7 +256,8 @@ impl Watch {
         self.turns.count % self.every == 0
     }
 
-    /// Adds what turns have done that were not timed. Readiness that has come since all were served last is the next turn's.
+    /// Adds what turns have done that were not timed. Readiness that has come since all were served
+    /// last is the next turn's.
     pub(super) fn settle(&mut self, counted: Turn) {
         let counted = Turn { events: self.events, ..counted };
         self.turns.sum.add(&counted.since(&self.counted));
@@ -294,8 +298,9 @@ impl Watch {
 }
 
 impl<D> Clients<D> {
-    /// From now on, turns are measured, and [`on_turns`](crate::Handler::on_turns) of the handler that asks is told each
-    /// `period`, even while the loop is held. One handler watches at a time: the last that asked.
+    /// From now on, turns are measured, and [`on_turns`](crate::Handler::on_turns) of the handler
+    /// that asks is told each `period`, even while the loop is held. One handler watches at a
+    /// time: the last that asked.
     pub fn watch_turns(&mut self, period: Duration) {
         let route = self.route;
         let watch = self.watch.get_or_insert_with(|| {
@@ -322,23 +327,24 @@ impl<D> Clients<D> {
         (watch.route, watch.period, watch.is_over) = (route, period, false);
     }
 
-    /// Ends [`watch_turns`](Self::watch_turns), if it was the handler that asks. A loop that was held goes on.
+    /// Ends [`watch_turns`](Self::watch_turns), if it was the handler that asks. A loop that was
+    /// held goes on.
     pub fn unwatch_turns(&mut self) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.route == self.route) {
             watch.is_over = true;
         }
     }
 
-    /// This client is served in every turn, at whatever pace. When the last such client is gone, the loop goes on freely.
-    /// Without effect unless turns are watched.
+    /// This client is served in every turn, at whatever pace. When the last such client is gone,
+    /// the loop goes on freely. Without effect unless turns are watched.
     pub fn exempt(&mut self, id: ClientId) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| !watch.exempt.contains(&id)) {
             watch.exempt.push(id);
         }
     }
 
-    /// From now on, the loop goes at this pace. Without effect unless turns are watched and somebody is
-    /// [exempt](Self::exempt).
+    /// From now on, the loop goes at this pace. Without effect unless turns are watched and
+    /// somebody is [exempt](Self::exempt).
     pub fn set_pace(&mut self, pace: Pace) {
         if let Some(watch) = &mut self.watch {
             (watch.pace, watch.steps) = (pace, 0);
@@ -364,7 +370,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// All connections, whatever their state and route, in the order of their [slots](ClientId::slot).
+    /// All connections, whatever their state and route, in the order of their
+    /// [slots](ClientId::slot).
     pub fn glances(&self) -> impl Iterator<Item = Glance> + '_ {
         self.slab.iter().map(|(index, client)| Glance {
             id: client.id(index),
@@ -378,7 +385,8 @@ impl<D> Clients<D> {
 
     // ---- for the loop --------------------------------------------------------------------------
 
-    /// Those who wait and are not exempt step aside; [`put_back`](Self::put_back) brings them back to their places.
+    /// Those who wait and are not exempt step aside; [`put_back`](Self::put_back) brings them back
+    /// to their places.
     pub(super) fn set_aside(&mut self, aside: &mut Aside) {
         let exempt: Vec<u32> = self.exempt_indexes().collect();
         let is_exempt = |index: u32| exempt.contains(&index);

@@ -21,7 +21,8 @@ pub(super) struct App {
     pub(super) sentence: &'static str,
     /// What stands in the page's `<main>`; the rest comes from `shell.html`.
     pub(super) page: &'static str,
-    /// What only this page needs. Its first script is loaded as a module, and its styles after the site's own.
+    /// What only this page needs. Its first script is loaded as a module, and its styles after the
+    /// site's own.
     pub(super) files: &'static [File],
     pub(super) reach: Reach,
     /// Adds the handler to the router, under its path.

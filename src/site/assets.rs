@@ -1,5 +1,5 @@
-//! How do pages, scripts and styles get to the browser? From the program itself: nothing is read from a disk, and
-//! nothing asked of another host.
+//! How do pages, scripts and styles get to the browser? From the program itself: nothing is read
+//! from a disk, and nothing asked of another host.
 
 use crate::{Answer, Request};
 use flate2::{Compression, GzBuilder};
@@ -37,7 +37,8 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// No script and no style but ours, and none of them in the page itself; no markup from a string.
+    /// No script and no style but ours, and none of them in the page itself; no markup from a
+    /// string.
     const fn policy(self) -> &'static str {
         match self {
             Reach::Here => {
@@ -152,8 +153,8 @@ fn list<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r
         .filter(|element| !element.is_empty())
 }
 
-/// Whether the browser takes gzip: it says so, or that it takes everything, and not with a weight of zero
-/// (RFC 9110 §12.5.3).
+/// Whether the browser takes gzip: it says so, or that it takes everything, and not with a weight
+/// of zero (RFC 9110 §12.5.3).
 fn accepts_gzip<'e>(encodings: impl Iterator<Item = &'e str>) -> bool {
     let mut everything = false;
     for encoding in encodings {

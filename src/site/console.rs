@@ -1,8 +1,9 @@
 //! `/console`: what goes over the wire, as this server sees it.
 //!
-//! The page opens two sockets. Over the one at `/console` it is given a token that nobody can guess. To the URL of the
-//! other one, wherever on this server that leads, it adds `?wire=TOKEN.7`: that connection is traced, its handshake
-//! included, and its story is told over the first as the page's connection 7.
+//! The page opens two sockets. Over the one at `/console` it is given a token that nobody can
+//! guess. To the URL of the other one, wherever on this server that leads, it adds `?wire=TOKEN.7`:
+//! that connection is traced, its handshake included, and its story is told over the first as the
+//! page's connection 7.
 
 use crate::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! What `lariat serve` shows: pages, and behind each a small [`Handler`](crate::Handler) on the public API, such as an
-//! embedder would write.
+//! What `lariat serve` shows: pages, and behind each a small [`Handler`](crate::Handler) on the
+//! public API, such as an embedder would write.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -9,8 +9,9 @@
 //! | `origin` | whose pages may open a socket |
 //! | the others | an app each; its page is in `pages/` |
 //!
-//! A page and its socket have the same path: whoever asks for an upgrade gets the socket. The handlers share `Data = ()`;
-//! what one knows of its clients it keeps in a map of its own, so that an idle connection stays at 64 bytes.
+//! A page and its socket have the same path: whoever asks for an upgrade gets the socket. The
+//! handlers share `Data = ()`; what one knows of its clients it keeps in a map of its own, so that
+//! an idle connection stays at 64 bytes.
 
 mod apps;
 mod arena;
@@ -46,10 +47,10 @@ pub use watch::Loop;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Pages from elsewhere that may open sockets, beside those of the site itself. `/echo` and `/broadcast` are
-    /// for everybody.
+    /// Pages from elsewhere that may open sockets, beside those of the site itself. `/echo` and
+    /// `/broadcast` are for everybody.
     pub allowed_origins: Vec<Origin>,
-    /// Pages on this host may slow the loop down, hold it and read along: for teaching. Messages are not
-    /// compressed then.
+    /// Pages on this host may slow the loop down, hold it and read along: for teaching. Messages
+    /// are not compressed then.
     pub teach: bool,
 }

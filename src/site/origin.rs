@@ -1,8 +1,8 @@
 //! Which pages may open a socket here? (RFC 6455 §10.2)
 //!
-//! A browser sends no page's script anywhere without saying in `Origin` where the page came from. Without this check
-//! any page of the web that a visitor has open could speak, in the visitor's name, to a server that only the visitor
-//! reaches.
+//! A browser sends no page's script anywhere without saying in `Origin` where the page came from.
+//! Without this check any page of the web that a visitor has open could speak, in the visitor's
+//! name, to a server that only the visitor reaches.
 
 use crate::Request;
 use http::uri::Authority;
@@ -48,10 +48,11 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page from here that connects to `host`, a value of the `Host` header, connects to where it came from.
+    /// Whether a page from here that connects to `host`, a value of the `Host` header, connects to
+    /// where it came from.
     ///
-    /// A proxy that ends TLS hides from us under which scheme it was reached: a host without a port is compared with
-    /// the origin's own default.
+    /// A proxy that ends TLS hides from us under which scheme it was reached: a host without a port
+    /// is compared with the origin's own default.
     fn is_at(&self, host: &str) -> bool {
         let default_port = if self.scheme == "https" { 443 } else { 80 };
         host_and_port(host).is_some_and(|(host, port)| host == self.host && port.unwrap_or(default_port) == self.port)
@@ -79,7 +80,8 @@ impl Origins {
         Origins(others.into_iter().collect())
     }
 
-    /// Whether whoever asks may have a socket: a page from here, or a client that is no browser and sends no `Origin`.
+    /// Whether whoever asks may have a socket: a page from here, or a client that is no browser and
+    /// sends no `Origin`.
     pub fn accept(&self, request: &Request<'_>) -> bool {
         let mut values = request.values("origin");
         let (Some(value), None) = (values.next(), values.next()) else {

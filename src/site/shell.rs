@@ -1,4 +1,5 @@
-//! What do all apps have in common? Their pages' frame, who may open a socket, and that the console can look inside.
+//! What do all apps have in common? Their pages' frame, who may open a socket, and that the console
+//! can look inside.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;

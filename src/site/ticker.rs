@@ -1,7 +1,9 @@
-//! `/ticker`: prices that walk at random, pushed to those who watch them, and told to those who ask again and again.
+//! `/ticker`: prices that walk at random, pushed to those who watch them, and told to those who ask
+//! again and again.
 //!
-//! Prices go out as [`publish_latest`](Clients::publish_latest): for a page that does not read fast enough, a price that
-//! still waits is replaced by the next one. Ticks are numbered, so a page sees from the gap how many it was spared.
+//! Prices go out as [`publish_latest`](Clients::publish_latest): for a page that does not read fast
+//! enough, a price that still waits is replaced by the next one. Ticks are numbered, so a page sees
+//! from the gap how many it was spared.
 //!
 //! | from the page | |
 //! |---|---|
@@ -16,8 +18,9 @@
 //! | `{"book":["ROPE",7,[[10410,300]],[[10412,150]]]}` | prices and sizes of bids and asks |
 //! | `{"saw":{"pushed":{},"polled":{}}}` | what the server has read and written for this page |
 //!
-//! A page that is opened as `?measure` is traced, and its polls (`GET /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`) are, too:
-//! every byte is counted where it goes over the wire.
+//! A page that is opened as `?measure` is traced, and its polls (`GET
+//! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`) are, too: every byte is counted where it goes over
+//! the wire.
 
 use super::console::parameter;
 use crate::{
@@ -270,7 +273,8 @@ impl Walk {
 }
 
 impl Meter {
-    /// Something has gone over the page's own connection. Reports do not count themselves, nor the past, which polls do not get.
+    /// Something has gone over the page's own connection. Reports do not count themselves, nor the
+    /// past, which polls do not get.
     fn count(&mut self, trace: &Trace) {
         let pushed = &mut self.pushed;
         match trace {

@@ -1,8 +1,9 @@
 //! `/loop`: the event loop, as it turns.
 //!
-//! A few times a second, and only while somebody watches, each page is told what the loop did since, and of the grid of
-//! connections what has changed. A page can follow one connection. A server that teaches lets pages on its own host also
-//! slow it down, hold it, and read what those whom they follow say.
+//! A few times a second, and only while somebody watches, each page is told what the loop did
+//! since, and of the grid of connections what has changed. A page can follow one connection. A
+//! server that teaches lets pages on its own host also slow it down, hold it, and read what those
+//! whom they follow say.
 //!
 //! | from the page | |
 //! |---|---|
@@ -271,8 +272,9 @@ fn without_content(trace: &Trace) -> String {
     }
 }
 
-/// Whether whoever asks is on this host: the connection comes from here, no proxy says that it speaks for another, and the
-/// page came from a name of this host, so that no page of another site has only made its name point here.
+/// Whether whoever asks is on this host: the connection comes from here, no proxy says that it
+/// speaks for another, and the page came from a name of this host, so that no page of another site
+/// has only made its name point here.
 fn is_local(clients: &Clients<()>, id: ClientId, request: &Request<'_>) -> bool {
     let is_loopback = |text: &str| {
         let host = text.parse::<Authority>().ok().map(|authority| authority.host().to_ascii_lowercase());

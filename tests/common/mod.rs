@@ -1,4 +1,5 @@
-//! What the tests have in common: a server in a thread, a client that speaks literal bytes, a handler that does as it is told.
+//! What the tests have in common: a server in a thread, a client that speaks literal bytes, a
+//! handler that does as it is told.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -18,7 +19,8 @@ use std::time::Duration;
 /// Nothing that a test waits for takes longer, on the slowest machine.
 pub const WAIT: Duration = Duration::from_secs(30);
 
-// ---- a server ------------------------------------------------------------------------------------
+// ---- a server
+// ------------------------------------------------------------------------------------
 
 /// A server in a thread of its own. Stopped when dropped.
 pub struct Running<D: 'static = ()> {
@@ -43,7 +45,8 @@ where
     run(Server::new(config).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port"), handler)
 }
 
-/// Serves on a free port of 127.0.0.1 with a handler that is made in the server's thread: a router cannot be sent there.
+/// Serves on a free port of 127.0.0.1 with a handler that is made in the server's thread: a router
+/// cannot be sent there.
 pub fn serve_made<H: Handler>(make: impl FnOnce() -> H + Send + 'static) -> Running<H::Data> {
     run_made(Server::bind("127.0.0.1:0").expect("a free port"), make)
 }
@@ -104,7 +107,8 @@ impl<D> Drop for Running<D> {
     }
 }
 
-// ---- a handler -----------------------------------------------------------------------------------
+// ---- a handler
+// -----------------------------------------------------------------------------------
 
 /// What a handler has been told.
 #[derive(Clone, Debug, PartialEq)]
@@ -292,7 +296,8 @@ impl Ears {
     }
 }
 
-// ---- a client ------------------------------------------------------------------------------------
+// ---- a client
+// ------------------------------------------------------------------------------------
 
 /// The opening handshake of RFC 6455 §1.3 for a path.
 pub fn request(path: &str) -> String {
@@ -526,7 +531,8 @@ impl<S: Read + Write> Wire<S> {
     }
 }
 
-// ---- a process -----------------------------------------------------------------------------------
+// ---- a process
+// -----------------------------------------------------------------------------------
 
 /// Raises the soft limit of descriptors to the hard one, and returns it.
 pub fn descriptors() -> usize {

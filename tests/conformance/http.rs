@@ -1,5 +1,5 @@
-//! HTTP itself (RFC 9110, RFC 9112): what is a request, what is answered to one that asks for no upgrade, and how large
-//! may its head be?
+//! HTTP itself (RFC 9110, RFC 9112): what is a request, what is answered to one that asks for no
+//! upgrade, and how large may its head be?
 
 use super::kit::*;
 use super::opening::{HEADERS, accepted, answered, check, plain, refused, request_line, with, with_lines};

@@ -56,11 +56,13 @@ impl Case {
         Case { start, limits: Limits::default(), decide: upgrade }
     }
 
-    /// Receives the client's bytes whole, in equal pieces, in two halves cut at every place, with bytes trailing, and
-    /// with messages handed out as they arrive; the outcome must be the same each time.
+    /// Receives the client's bytes whole, in equal pieces, in two halves cut at every place, with
+    /// bytes trailing, and with messages handed out as they arrive; the outcome must be the
+    /// same each time.
     #[track_caller]
     fn check(&self, bytes: &[u8]) -> Outcome {
-        // The conversations follow one another in one loop: each finds the buffers that the one before has left.
+        // The conversations follow one another in one loop: each finds the buffers that the one before has
+        // left.
         let mut shared = Shared::with_seed(self.limits.clone(), 0);
         let outcome = self.run(&mut shared, [bytes], Flush::AtTheEnd);
         for (size, flush) in [

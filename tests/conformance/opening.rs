@@ -16,7 +16,8 @@ pub const HEADERS: [(&str, &str); 5] = [
     ("Sec-WebSocket-Version", "13"),
 ];
 
-/// A good opening handshake, except for these headers: each is replaced by as many as there are values.
+/// A good opening handshake, except for these headers: each is replaced by as many as there are
+/// values.
 pub fn with(changes: &[(&str, &[&str])]) -> Vec<u8> {
     let mut lines = vec!["GET /chat HTTP/1.1".to_owned()];
     for (name, value) in HEADERS {

@@ -4,7 +4,8 @@ use super::check;
 use super::kit::*;
 use lariat::protocol::ProtocolError::InvalidUtf8;
 
-/// Bytes that are UTF-8: the first and last character of every length, the neighbours of the surrogates, noncharacters.
+/// Bytes that are UTF-8: the first and last character of every length, the neighbours of the
+/// surrogates, noncharacters.
 const VALID: [&[u8]; 20] = [
     b"",
     b"Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xc3\xa0\xc3\xa1-UTF-8!!",

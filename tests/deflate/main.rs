@@ -34,7 +34,8 @@ fn shared(deflate: Deflate) -> Shared {
     Shared::with_seed(Limits::default(), 0).with_deflate(Some(deflate))
 }
 
-/// A server's conversation with a client whose request has these lines, and the extension in the response.
+/// A server's conversation with a client whose request has these lines, and the extension in the
+/// response.
 fn offered(shared: Shared, lines: &[&str]) -> (Talk, Option<String>) {
     let mut talk = Talk::fresh(shared, Tick::default());
     let request = offer(&mut talk, lines);

@@ -77,7 +77,8 @@ fn pair(server: Deflate, client: Deflate, random: &mut StdRng) -> (Side, Side) {
     (server, client)
 }
 
-/// Text and bytes of many sizes, some of which resemble each other and some of which cannot be compressed.
+/// Text and bytes of many sizes, some of which resemble each other and some of which cannot be
+/// compressed.
 fn some_messages(random: &mut StdRng) -> Vec<(bool, Vec<u8>)> {
     let text = "Grüße, κόσμε! 😀 The quick brown fox. ".repeat(60);
     let mut messages = vec![(true, Vec::new()), (false, Vec::new()), (true, text.clone().into_bytes())];

@@ -12,7 +12,8 @@ fn limited(max_message: usize) -> Limits {
     limits
 }
 
-/// The conversation fails with this error, however the bytes are cut, and nothing is delivered but `seen`.
+/// The conversation fails with this error, however the bytes are cut, and nothing is delivered but
+/// `seen`.
 fn fails(open: impl Fn() -> Talk, bytes: &[u8], error: ProtocolError, seen: &[Seen]) {
     for size in [1, 2, 7, 1_000, bytes.len()] {
         let mut talk = open();

@@ -1,4 +1,5 @@
-//! A ticker's reader who comes back gets the latest of each key, and never an older one after a newer one.
+//! A ticker's reader who comes back gets the latest of each key, and never an older one after a
+//! newer one.
 
 use crate::kit::{audited_step, closed, connect};
 use crate::slow::three;
@@ -184,7 +185,8 @@ fn plain_messages_keep_their_order_beside_those_that_are_conflated() {
     assert_eq!(lasts(&latest).into_values().min(), Some(1_000 - KEYS));
 }
 
-/// What waits apart waits until a message in pieces has ended: nothing may come between them (RFC 6455 §5.4).
+/// What waits apart waits until a message in pieces has ended: nothing may come between them (RFC
+/// 6455 §5.4).
 #[test]
 fn the_latest_waits_for_the_end_of_a_message_in_pieces() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
@@ -250,7 +252,8 @@ fn keys_without_end_are_bounded_like_everything_else() {
     assert_eq!(closed(&sim.clients().stats(), "slow_consumer", ""), 1);
 }
 
-/// As much waits apart as may, to the last byte; all of it must fit when it is queued, with its headers.
+/// As much waits apart as may, to the last byte; all of it must fit when it is queued, with its
+/// headers.
 #[test]
 fn all_that_may_wait_apart_fits_when_its_time_comes() {
     for length in [0, 100, 200, 5_000, 70_000] {

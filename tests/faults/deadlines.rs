@@ -1,4 +1,5 @@
-//! Everything that does not end by itself ends by a deadline of its own, and is counted under its reason.
+//! Everything that does not end by itself ends by a deadline of its own, and is counted under its
+//! reason.
 
 use crate::common::{binary, close, frame, request};
 use crate::kit::{Echo, closed, connect, sim, tight, unfinished};

@@ -1,4 +1,5 @@
-//! What only a kernel shows: real sockets, their resets, stopped processes, and what is left when all have gone.
+//! What only a kernel shows: real sockets, their resets, stopped processes, and what is left when
+//! all have gone.
 
 use crate::common::{Running, WAIT, Wire, binary, close, echo_script, frame, request, serve_with, text};
 use crate::kit::{tight, unfinished};
@@ -94,7 +95,8 @@ fn resets_in_every_state_leave_nothing() {
     Wire::open(server.addr).echo("still here");
 }
 
-/// The server holds no more than it may, whatever the kernel's own buffers are, and others wait for milliseconds only.
+/// The server holds no more than it may, whatever the kernel's own buffers are, and others wait for
+/// milliseconds only.
 #[test]
 fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
     let budget = 16 << 20;
@@ -184,7 +186,8 @@ mod stopped {
     use std::net::SocketAddr;
     use std::process::{Child, Command, Stdio};
 
-    /// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is sent to them.
+    /// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is
+    /// sent to them.
     fn stopped_client(addr: SocketAddr) -> Child {
         let script = format!(
             "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; while read -r line <&3; do :; done",
@@ -224,7 +227,8 @@ mod stopped {
         }
     }
 
-    /// A stopped process is a peer whose kernel answers: only what it does not take, or does not say, tells.
+    /// A stopped process is a peer whose kernel answers: only what it does not take, or does not
+    /// say, tells.
     #[test]
     fn stopped_processes_do_not_stop_the_server() {
         let mut program = Program::start(&["--listen", "127.0.0.1:0", "--memory-budget", "64MiB"]);

@@ -1,5 +1,6 @@
-//! Promises under load: memory is bounded, nobody suffers for others, everything ends, nothing is lost silently, and all
-//! of it is counted. ARCHITECTURE.md has the table of promises, mechanisms and these tests.
+//! Promises under load: memory is bounded, nobody suffers for others, everything ends, nothing is
+//! lost silently, and all of it is counted. ARCHITECTURE.md has the table of promises, mechanisms
+//! and these tests.
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
 #[path = "../common/mod.rs"]

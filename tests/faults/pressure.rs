@@ -1,4 +1,5 @@
-//! When memory runs short: those are not read who hold most, then they are closed, newcomers wait, and it ends by itself.
+//! When memory runs short: those are not read who hold most, then they are closed, newcomers wait,
+//! and it ends by itself.
 
 use crate::common::text;
 use crate::kit::{
@@ -241,7 +242,8 @@ fn small_clients_survive_the_eviction_of_large_ones() {
     let message = text("a message of which half has come");
     small.iter().for_each(|peer| peer.send_raw(&message[..message.len() / 2]));
     sim.run_until_idle();
-    // Answers that nobody has had the chance to take yet: whoever asked has done nothing wrong, but holds most.
+    // Answers that nobody has had the chance to take yet: whoever asked has done nothing wrong, but
+    // holds most.
     let large = connect(&mut sim, 60);
     large.iter().for_each(|peer| peer.send("?"));
     audited_rest(&mut sim, BUDGET);
@@ -252,7 +254,8 @@ fn small_clients_survive_the_eviction_of_large_ones() {
     assert!(small.iter().all(|peer| peer.received_count() == 1), "somebody small had to go");
 }
 
-/// What is held with little more than the boxes themselves: the farewell would take as much as it frees.
+/// What is held with little more than the boxes themselves: the farewell would take as much as it
+/// frees.
 #[test]
 fn many_small_hoarders_do_not_all_have_to_go() {
     let mut config = config();

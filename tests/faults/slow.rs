@@ -1,4 +1,5 @@
-//! Clients that read more slowly than they are sent to: nothing is dropped in silence, and what was accepted comes in order.
+//! Clients that read more slowly than they are sent to: nothing is dropped in silence, and what was
+//! accepted comes in order.
 
 use crate::kit::{audited_rest, audited_step, closed, connect, tight};
 use lariat::sim::{Peer, Simulation};
@@ -82,7 +83,8 @@ pub fn number(message: &OwnedMessage) -> u32 {
     text[..8].parse().unwrap_or_else(|_| panic!("not numbered: {text}"))
 }
 
-/// Three peers: one that takes compressed messages, one that does not, and one to which the server has connected.
+/// Three peers: one that takes compressed messages, one that does not, and one to which the server
+/// has connected.
 pub fn three<H: Handler>(sim: &mut Simulation<H>) -> [Peer; 3]
 where
     H::Data: Default + 'static,
@@ -192,7 +194,8 @@ fn a_message_that_is_larger_than_all_that_may_wait_is_dropped_too() {
     assert!(peer.is_open());
 }
 
-/// The echo of a client that never reads stops that client's reading: it is not dropped, and not closed as slow.
+/// The echo of a client that never reads stops that client's reading: it is not dropped, and not
+/// closed as slow.
 #[test]
 fn whoever_asks_and_does_not_read_is_not_read() {
     for policy in [SlowConsumer::Close, SlowConsumer::DropNewest] {

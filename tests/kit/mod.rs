@@ -1,5 +1,5 @@
-//! What the tests of the protocol have in common: the client's frames, a driver without a socket, and a look at its
-//! output.
+//! What the tests of the protocol have in common: the client's frames, a driver without a socket,
+//! and a look at its output.
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
@@ -452,8 +452,8 @@ pub fn sent(bytes: &[u8]) -> Vec<Sent> {
     sent_by(Role::Server, bytes).0
 }
 
-/// Takes output apart, and says which masking keys it has; a frame that is not masked as it has to be, not minimal or
-/// incomplete is a failure.
+/// Takes output apart, and says which masking keys it has; a frame that is not masked as it has to
+/// be, not minimal or incomplete is a failure.
 pub fn sent_by(role: Role, mut bytes: &[u8]) -> (Vec<Sent>, Vec<[u8; 4]>) {
     let (mut all, mut keys) = (Vec::new(), Vec::new());
     while let Some(&first) = bytes.first() {

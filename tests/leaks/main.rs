@@ -1,8 +1,10 @@
-//! Does the server return to the memory that it had? After every end that a connection can come to, again and again.
+//! Does the server return to the memory that it had? After every end that a connection can come to,
+//! again and again.
 //!
-//! Real sockets on loopback, the loop turned in the test's own thread, which is the only one: so every live byte and
-//! allocation of the process is counted, and every descriptor. While the server runs they are flat, but for its spare
-//! buffers, of which it may have more or fewer; when it is gone, all is exactly as before it came.
+//! Real sockets on loopback, the loop turned in the test's own thread, which is the only one: so
+//! every live byte and allocation of the process is counted, and every descriptor. While the server
+//! runs they are flat, but for its spare buffers, of which it may have more or fewer; when it is
+//! gone, all is exactly as before it came.
 //!
 //! `cargo test --release --test leaks` opens 100,000 connections, a debug build 5,000.
 #![cfg(target_os = "linux")]
@@ -32,8 +34,8 @@ const ROUNDS: usize = 5;
 /// How many times each visit is made at the same time.
 const AT_ONCE: usize = 3;
 
-/// How much more there may be after the last round than after the second one: what the four pools of spare buffers keep at rest,
-/// which is one buffer more or less by chance.
+/// How much more there may be after the last round than after the second one: what the four pools
+/// of spare buffers keep at rest, which is one buffer more or less by chance.
 const SPARE_BYTES: usize = 4 * (128 << 10);
 const SPARE_ALLOCATIONS: usize = 60;
 
@@ -118,7 +120,8 @@ fn rest(event_loop: &mut EventLoop<House>, descriptors: usize) -> Figures {
     settle(event_loop, descriptors)
 }
 
-/// A server's life: so many groups of visitors in each round. The least that there was in each when a group had gone.
+/// A server's life: so many groups of visitors in each round. The least that there was in each when
+/// a group had gone.
 fn serve<const ROUNDS: usize>(groups: usize) -> [Figures; ROUNDS] {
     let mut config = Config::default();
     config.limits.max_unsent = 1 << 20;

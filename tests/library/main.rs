@@ -1,4 +1,5 @@
-//! What an embedder gets beyond messages: connections to other servers, messages in pieces, traces, proxies.
+//! What an embedder gets beyond messages: connections to other servers, messages in pieces, traces,
+//! proxies.
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
 #[path = "../common/mod.rs"]

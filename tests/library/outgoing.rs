@@ -19,7 +19,8 @@ fn connect(running: &Running, url: &str, options: ConnectOptions) -> Result<lari
     running.ask(move |clients| clients.connect(&url, &options))
 }
 
-/// A server of literal bytes: takes one connection, reads the request's head, and goes on as `serve` says.
+/// A server of literal bytes: takes one connection, reads the request's head, and goes on as
+/// `serve` says.
 fn literal_server(serve: impl FnOnce(String, TcpStream) + Send + 'static) -> (SocketAddr, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("an address");

@@ -1,4 +1,5 @@
-//! Servers that refuse, stall, close, reset, answer wrongly or not at all: nothing of it is missing in the report.
+//! Servers that refuse, stall, close, reset, answer wrongly or not at all: nothing of it is missing
+//! in the report.
 
 use crate::common::program::Program;
 use crate::common::serve;

@@ -1,4 +1,5 @@
-//! `lariat load` and `lariat doctor`, as processes of their own: what the report counts is what the server saw.
+//! `lariat load` and `lariat doctor`, as processes of their own: what the report counts is what the
+//! server saw.
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
 #[path = "../common/mod.rs"]

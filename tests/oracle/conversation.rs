@@ -13,16 +13,18 @@ pub enum Difference {
     TakesLongLengths,
     /// To it a 64-bit length with its top bit is a length, and too large a one.
     TakesTheTopBit,
-    /// It looks at a frame when its last byte is there: at its rules, and at UTF-8. We fail as soon as a byte shows it.
+    /// It looks at a frame when its last byte is there: at its rules, and at UTF-8. We fail as soon
+    /// as a byte shows it.
     LooksAtWholeFrames,
     /// It does not limit the number of fragments.
     CountsNoFragments,
-    /// It hands a Close with a forbidden code to the application as 1002, and answers with 1002, as if it had been
-    /// sent. To it 1014 is forbidden too.
+    /// It hands a Close with a forbidden code to the application as 1002, and answers with 1002, as
+    /// if it had been sent. To it 1014 is forbidden too.
     AnswersForbiddenCodes,
     /// Of a Close with a forbidden code and a reason that is not UTF-8 it blames the reason.
     ReadsTheReasonFirst,
-    /// As a client it takes a frame behind the server's Close for a violation. We do not look at it.
+    /// As a client it takes a frame behind the server's Close for a violation. We do not look at
+    /// it.
     ReadsBehindTheClose,
 }
 

@@ -43,8 +43,8 @@ pub enum FirstClose {
     Ours,
 }
 
-/// The close code for an error of tungstenite; `None`: the stream ended or the closing handshake is done, which is no
-/// failure.
+/// The close code for an error of tungstenite; `None`: the stream ended or the closing handshake is
+/// done, which is no failure.
 fn code_of(error: &Error) -> Option<u16> {
     match error {
         Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,

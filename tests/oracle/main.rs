@@ -1,16 +1,18 @@
 //! Is our judgement that of tungstenite?
 //!
-//! A seed makes a conversation: messages, fragments, control frames, and most often a violation at its end. The same
-//! bytes, cut at random, go through tungstenite's `WebSocketContext` and through our `Connection`, both as the server or
-//! both as the client. What comes out before the end must be what the generator put in, what is sent must be the same,
-//! and the failure must be the same too, by `code_of`. Where the two differ they must differ in exactly the way that
+//! A seed makes a conversation: messages, fragments, control frames, and most often a violation at
+//! its end. The same bytes, cut at random, go through tungstenite's `WebSocketContext` and through
+//! our `Connection`, both as the server or both as the client. What comes out before the end must
+//! be what the generator put in, what is sent must be the same, and the failure must be the same
+//! too, by `code_of`. Where the two differ they must differ in exactly the way that
 //! [`Difference`](conversation::Difference) says.
 //!
-//! `conversation` makes conversations, `judges` are the two through whom they go, `received` compares them; `sending`
-//! compares what both say; `opening` whom they believe as clients, with `answers` from a seed; `regressions` has what was
-//! found.
+//! `conversation` makes conversations, `judges` are the two through whom they go, `received`
+//! compares them; `sending` compares what both say; `opening` whom they believe as clients, with
+//! `answers` from a seed; `regressions` has what was found.
 //!
-//! `LARIAT_SEED=7 cargo test --test oracle -- --nocapture` replays one conversation of each test and prints it.
+//! `LARIAT_SEED=7 cargo test --test oracle -- --nocapture` replays one conversation of each test
+//! and prints it.
 
 mod answers;
 mod conversation;

@@ -83,8 +83,8 @@ fn behind_the_close(conversation: &Conversation) -> Option<u16> {
     (conversation.difference == Some(Difference::ReadsBehindTheClose)).then_some(1002)
 }
 
-/// Both sides' judgement when we have sent Close already. It differs in three ways: tungstenite still delivers messages,
-/// no longer answers pings, and takes any code in the peer's Close.
+/// Both sides' judgement when we have sent Close already. It differs in three ways: tungstenite
+/// still delivers messages, no longer answers pings, and takes any code in the peer's Close.
 fn compare_after_our_close(conversation: &Conversation, random: &mut StdRng) {
     let (role, bytes) = (conversation.role, conversation.bytes());
     let theirs = oracle(role, &bytes, FirstClose::Ours, fork(random));

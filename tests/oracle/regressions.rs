@@ -36,7 +36,8 @@ fn a_response_in_http_1_0_opens_nothing() {
     assert_eq!(judged(&["HTTP/1.0 404 Not Found"]), Verdict::Status(404));
 }
 
-/// Whitespace around values was what Unicode takes for it: no-break spaces, ideographic ones, line separators.
+/// Whitespace around values was what Unicode takes for it: no-break spaces, ideographic ones, line
+/// separators.
 #[test]
 fn spaces_of_unicode_are_no_whitespace_in_a_response() {
     for space in ["\u{85}", "\u{a0}", "\u{2028}", "\u{3000}"] {

@@ -1,7 +1,8 @@
 //! Do both say the same?
 //!
-//! An application sends, and a peer pings and closes; the same steps are taken with both. Frame by frame the same must come
-//! out, unmasked with the keys that are in them, and the other side of the other one must read what was meant.
+//! An application sends, and a peer pings and closes; the same steps are taken with both. Frame by
+//! frame the same must come out, unmasked with the keys that are in them, and the other side of the
+//! other one must read what was meant.
 
 use super::judges::{FirstClose, MAX_MESSAGE};
 use super::judges::{Outcome, Stream, Verdict, context, fork, limits, open, oracle, ours, seen};

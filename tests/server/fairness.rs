@@ -1,4 +1,5 @@
-//! Nobody is served at the cost of others: the loop is turned by the test itself, so that every turn can be looked at.
+//! Nobody is served at the cost of others: the loop is turned by the test itself, so that every
+//! turn can be looked at.
 
 use crate::common::{Ears, Script, Told, WAIT, Wire, binary, echo_script, request, script, text};
 use lariat::{ClientId, CloseReason, Config, EventLoop, LocalAddr, Server};
@@ -34,8 +35,8 @@ fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut Even
     }
 }
 
-/// Sends `bytes` again and again, turning the loop, until `id` takes nothing of what waits for it and the loop nothing of
-/// what it sends. Never do more than `bound` bytes wait.
+/// Sends `bytes` again and again, turning the loop, until `id` takes nothing of what waits for it
+/// and the loop nothing of what it sends. Never do more than `bound` bytes wait.
 fn flood(
     event_loop: &mut EventLoop<Script>,
     mut stream: &TcpStream,
@@ -62,7 +63,8 @@ fn flood(
 
 #[test]
 fn a_client_that_never_reads_costs_bounded_memory_and_nobody_elses_time() {
-    // Large messages: the kernel's bookkeeping of many small ones stalls TCP before its buffers are full.
+    // Large messages: the kernel's bookkeeping of many small ones stalls TCP before its buffers are
+    // full.
     const LENGTH: u16 = 50_000;
     let config = Config::default();
     let bound = config.limits.high_water + config.read_buffer + usize::from(LENGTH);
@@ -128,8 +130,8 @@ fn a_client_that_takes_nothing_of_what_is_sent_to_it_is_closed_at_its_limit() {
     assert_eq!(ears.close(), (id, CloseReason::SlowConsumer));
 }
 
-/// One client has always more to be read; another one says something. It is answered within two turns, in
-/// which the first one has had no more than its share.
+/// One client has always more to be read; another one says something. It is answered within two
+/// turns, in which the first one has had no more than its share.
 #[test]
 fn a_noisy_client_does_not_starve_a_quiet_one() {
     let config = Config::default();

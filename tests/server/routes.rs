@@ -4,8 +4,9 @@ use crate::common::{Ears, Script, Wire, echo_script, request, script, serve, ser
 use lariat::{ClientId, Clients, Message, Router};
 use std::time::Duration;
 
-/// Subscribes, unsubscribes and publishes as its clients say: `+topic`, `-topic`, `topic=message`, `topic!message`
-/// (to the others), `=message` (broadcast), `?` (how many are here, and everywhere).
+/// Subscribes, unsubscribes and publishes as its clients say: `+topic`, `-topic`, `topic=message`,
+/// `topic!message` (to the others), `=message` (broadcast), `?` (how many are here, and
+/// everywhere).
 fn topics() -> (Script, Ears) {
     let (script, ears) = script();
     (script.on_message(obey), ears)
@@ -109,7 +110,8 @@ fn routes_do_not_hear_each_other() {
         assert_eq!(wire.response().status(), 404, "{path}");
     }
     let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
-    // Each open and each order was told to the handler of its route: on_open and +news for everybody, then as above.
+    // Each open and each order was told to the handler of its route: on_open and +news for everybody,
+    // then as above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
 }
 

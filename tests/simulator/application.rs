@@ -1,5 +1,5 @@
-//! An application that does everything that an application can do, at random, and remembers what it has done: the
-//! model against which the server is judged.
+//! An application that does everything that an application can do, at random, and remembers what it
+//! has done: the model against which the server is judged.
 
 use lariat::sim::Clock;
 use lariat::{
@@ -125,7 +125,8 @@ impl Application {
         }
     }
 
-    /// Somebody who is not gone. Of those who have not got as far as to be open, nobody says when they are.
+    /// Somebody who is not gone. Of those who have not got as far as to be open, nobody says when
+    /// they are.
     fn any(&mut self) -> Option<ClientId> {
         let lives = |known: &Known| known.opened && known.reason.is_none();
         let living: Vec<ClientId> = self.known.iter().filter(|(_, known)| lives(known)).map(|(id, _)| *id).collect();

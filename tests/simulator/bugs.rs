@@ -65,8 +65,9 @@ impl Handler for Undecided {
     }
 }
 
-/// What came while the application had not answered was never read: closing with it unread makes the kernel send a
-/// reset, which may eat the response; and the end of the stream, if that had come, was not seen.
+/// What came while the application had not answered was never read: closing with it unread makes
+/// the kernel send a reset, which may eat the response; and the end of the stream, if that had
+/// come, was not seen.
 #[test]
 fn what_came_before_the_answer_is_read_after_it() {
     let mut sim = Simulation::new(1, Config::default(), Undecided::default());
@@ -81,8 +82,8 @@ fn what_came_before_the_answer_is_read_after_it() {
     assert!(matches!(reason, Some(CloseReason::Unaccepted(_))), "not refused, but {reason:?}");
 }
 
-/// Ticks wrap around: a loop that had not looked at the clock for more than 24 days took the past for the future, and
-/// nothing was due until the next wrap-around.
+/// Ticks wrap around: a loop that had not looked at the clock for more than 24 days took the past
+/// for the future, and nothing was due until the next wrap-around.
 #[test]
 fn deadlines_hold_after_weeks_in_which_nothing_happened() {
     let mut config = Config::default();

@@ -1,4 +1,5 @@
-//! Nobody starves: whatever others do, who has something to say or to hear gets on within a bounded number of turns.
+//! Nobody starves: whatever others do, who has something to say or to hear gets on within a bounded
+//! number of turns.
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, Config, Handler, Message};

@@ -1,9 +1,9 @@
-//! The server against a model, whatever its peers, its application and the network do: thousands of runs, each from
-//! one seed.
+//! The server against a model, whatever its peers, its application and the network do: thousands of
+//! runs, each from one seed.
 //!
 //! `LARIAT_SEED=7 cargo test --test simulator -- --nocapture` replays one and tells its story;
-//! `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` goes on with new seeds for so long,
-//! and counts them.
+//! `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` goes on with new
+//! seeds for so long, and counts them.
 
 #![allow(missing_docs)]
 

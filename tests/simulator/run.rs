@@ -195,7 +195,8 @@ impl Run {
         }
     }
 
-    /// What the server says that it holds is what lies in its clients and among its spare buffers, and no more than it may be.
+    /// What the server says that it holds is what lies in its clients and among its spare buffers,
+    /// and no more than it may be.
     fn audit(&mut self) {
         let (found, budget) = (self.sim.footprint(), self.config.memory_budget);
         let held = found.buffers + found.shared + found.contexts + found.spares;
@@ -290,7 +291,8 @@ impl Run {
         }
     }
 
-    /// The network becomes good, the application quiet, and whoever has not read reads: whatever waits must come.
+    /// The network becomes good, the application quiet, and whoever has not read reads: whatever
+    /// waits must come.
     fn settle(&mut self) {
         let mut faults = Faults::none();
         faults.window = self.faults.window;
@@ -304,7 +306,8 @@ impl Run {
         self.sim.run_for(Duration::from_millis(200));
         let turns = self.sim.turns() - before;
         self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until all was done"));
-        // Whoever has said too much is heard a little later, and who holds too much when there is room for it.
+        // Whoever has said too much is heard a little later, and who holds too much when there is room for
+        // it.
         if self.has_rates() || self.is_short() {
             self.sim.run_for(Duration::from_secs(60));
         }
@@ -323,7 +326,8 @@ impl Run {
         self.config.memory_budget < Config::default().memory_budget
     }
 
-    /// Those who are open have got everything, and we everything from them. Nobody is left on a threshold.
+    /// Those who are open have got everything, and we everything from them. Nobody is left on a
+    /// threshold.
     fn judge_living(&mut self) {
         let mut open = 0;
         for actor in &self.actors {
@@ -445,7 +449,8 @@ impl Actor {
         self.received.extend(self.peer.received().iter().filter_map(number_of_owned));
     }
 
-    /// Whether it has received what was accepted for it up to some message, in order, and of each key none after a later one.
+    /// Whether it has received what was accepted for it up to some message, in order, and of each
+    /// key none after a later one.
     fn has_received_in_order(&self, known: &Known) -> bool {
         let mut accepted = known.accepted.iter();
         let mut last = BTreeMap::new();

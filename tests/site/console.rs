@@ -27,7 +27,8 @@ fn told(console: &Peer) -> Vec<Value> {
     console.received_text().iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
 }
 
-/// What was told of each step: its kind, and for a frame the header's bytes and the payload unmasked.
+/// What was told of each step: its kind, and for a frame the header's bytes and the payload
+/// unmasked.
 fn steps(told: &[Value]) -> Vec<String> {
     let step = |step: &Value| {
         let (kind, inside) = step.as_object().and_then(|object| object.iter().next()).expect("one kind");

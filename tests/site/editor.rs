@@ -1,4 +1,5 @@
-//! All see the same text in the end, whatever they do at the same time and whatever becomes of the connections and the server.
+//! All see the same text in the end, whatever they do at the same time and whatever becomes of the
+//! connections and the server.
 
 use lariat::Config;
 use lariat::sim::{Faults, Peer, Simulation};
@@ -149,7 +150,8 @@ fn what_is_no_operation_is_refused() {
     assert_eq!(operation(json!([1, "", 1, -1, "b", -2])), operation(json!([2, "b", -3])), "what is equal is the same");
 }
 
-// ---- pages ---------------------------------------------------------------------------------------
+// ---- pages
+// ---------------------------------------------------------------------------------------
 
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
 struct Edit {
@@ -671,7 +673,8 @@ fn nonsense_is_refused_and_everything_is_bounded() {
     pages[1].refused.clear();
     assert_agree(&pages, "what was refused is taken back, and what followed it goes on");
     assert_eq!(units(&pages[0].base).len(), 65_528);
-    // For another text, taking a character apart, at too many places at once; none of them does anything.
+    // For another text, taking a character apart, at too many places at once; none of them does
+    // anything.
     let many: Vec<Value> = (0..1_000).flat_map(|_| [json!(1), json!("x")]).chain([json!(64_528)]).collect();
     for (n, nonsense) in [(90, json!([1])), (91, json!(many))] {
         pages[1].send(&json!({"edit": {"by": 2, "n": n, "operation": nonsense, "revision": 2, "selection": null}}));

@@ -1,12 +1,14 @@
 //! Which limit of a host stops N connections first, at which number, and what lifts it?
 //!
-//! A function from facts to sentences: it asks nobody, so every case is a line of a table in its test.
+//! A function from facts to sentences: it asks nobody, so every case is a line of a table in its
+//! test.
 
 use super::super::units::{bytes, grouped};
 use super::host::{Host, Used};
 use serde::Serialize;
 
-/// Descriptors that a program has open besides its connections: standard streams, poller, listeners.
+/// Descriptors that a program has open besides its connections: standard streams, poller,
+/// listeners.
 const OTHER_FILES: u64 = 16;
 
 /// What the kernel needs for an idle TCP socket, in bytes.
@@ -52,8 +54,8 @@ pub(in crate::cli) struct Ask {
     /// `None`: as many as it holds.
     pub(in crate::cli) connections: Option<u64>,
     pub(in crate::cli) side: Side,
-    /// How many pairs of our address and the server's the connections are spread over, each with ports of its own; `None`: as many as it takes, which
-    /// loopback has.
+    /// How many pairs of our address and the server's the connections are spread over, each with
+    /// ports of its own; `None`: as many as it takes, which loopback has.
     pub(in crate::cli) routes: Option<u64>,
     /// How many client processes share the connections.
     pub(in crate::cli) processes: u64,

@@ -1,7 +1,7 @@
 //! What does this host allow?
 //!
-//! Linux says it in `/proc` and `/sys`, macOS and the BSDs through `sysctl`. A [`Source`] is asked, so that tests need no
-//! such host.
+//! Linux says it in `/proc` and `/sys`, macOS and the BSDs through `sysctl`. A [`Source`] is asked,
+//! so that tests need no such host.
 
 use serde::Serialize;
 
@@ -165,7 +165,8 @@ fn after(text: &str, line: &str, key: &str) -> Option<u64> {
     words.nth(1)?.parse().ok()
 }
 
-/// The tightest limit of the control groups that this process is in: of version 2 (`memory.max`), or of version 1.
+/// The tightest limit of the control groups that this process is in: of version 2 (`memory.max`),
+/// or of version 1.
 fn group(source: &impl Source, controller: &str, limit: &str, names_v1: [&str; 2]) -> Option<Used> {
     let membership = source.file("/proc/self/cgroup")?;
     let mut tightest: Option<Used> = None;

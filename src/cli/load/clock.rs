@@ -1,7 +1,7 @@
 //! What time is it, to the microsecond?
 //!
-//! The loop's own clock counts milliseconds and is read once a turn. Latencies need more, and this is the one place of
-//! the program that reads it.
+//! The loop's own clock counts milliseconds and is read once a turn. Latencies need more, and this
+//! is the one place of the program that reads it.
 
 use std::time::{Duration, Instant};
 

@@ -95,7 +95,8 @@ impl Latency {
         latency
     }
 
-    /// Points of the curve "so many percent took at most so long", in nanoseconds, closer together towards the end.
+    /// Points of the curve "so many percent took at most so long", in nanoseconds, closer together
+    /// towards the end.
     pub(super) fn curve(&self) -> Vec<(f64, u64)> {
         self.0.iter_quantiles(4).map(|step| (step.quantile_iterated_to(), step.value_iterated_to())).collect()
     }

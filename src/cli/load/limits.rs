@@ -1,6 +1,7 @@
 //! What limited the run?
 //!
-//! A function from facts to sentences, the most likely cause first; each line of the table in its test is a case.
+//! A function from facts to sentences, the most likely cause first; each line of the table in its
+//! test is a case.
 
 use super::super::units::{decimal, grouped, time};
 use super::report::{Limit, Report};

@@ -31,7 +31,8 @@ enum Part {
     Time,
 }
 
-/// Which message: of which connection, its how manieth, and when it was meant to be sent, in nanoseconds.
+/// Which message: of which connection, its how manieth, and when it was meant to be sent, in
+/// nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Which {
     pub(super) id: u32,

@@ -1,4 +1,5 @@
-//! `lariat load`: how many connections does a server hold, how fast does it answer, and what stops it there?
+//! `lariat load`: how many connections does a server hold, how fast does it answer, and what stops
+//! it there?
 //!
 //! | file | the question that it answers |
 //! |---|---|
@@ -10,8 +11,9 @@
 //! | `process`, `limits` | what did client and server use, and what limited them? |
 //! | `report`, `text`, `html`, `csv`, `progress`, `expect` | how is it told, and is it good enough? |
 //!
-//! Latencies count from the time at which something was meant to be done, so that a server that stalls for a second has a
-//! second in its percentiles, and not a pause in the measurement. [`report`] documents what `--json` writes.
+//! Latencies count from the time at which something was meant to be done, so that a server that
+//! stalls for a second has a second in its percentiles, and not a pause in the measurement.
+//! [`report`] documents what `--json` writes.
 
 mod clock;
 mod csv;
@@ -211,7 +213,8 @@ fn each(sum: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| (sum / count as f64 * 10.0).round() / 10.0)
 }
 
-/// Writes the report wherever it was asked for; as text on standard output, unless something else is there.
+/// Writes the report wherever it was asked for; as text on standard output, unless something else
+/// is there.
 fn write(options: &Options, report: &Report) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
     let text = Text(report).to_string();

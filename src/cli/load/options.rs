@@ -8,8 +8,9 @@ use std::time::Duration;
 
 /// Open many connections to a server, hold them, send messages, and say what limited it.
 ///
-/// Without --echo, --subscribe or --messages-per-second, the connections are only held. With --echo alone, each
-/// connection sends its next message when the last has come back; with a rate, messages go out on time whatever comes back.
+/// Without --echo, --subscribe or --messages-per-second, the connections are only held. With --echo
+/// alone, each connection sends its next message when the last has come back; with a rate, messages
+/// go out on time whatever comes back.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct Options {
     /// Where to connect: ws://HOST:PORT/PATH; connections are spread over several
@@ -19,7 +20,8 @@ pub(in crate::cli) struct Options {
     /// How many connections
     #[arg(long, short = 'c', value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=50_000_000), help_heading = "Connections")]
     pub(super) connections: u32,
-    /// Connections begun per second [default: as fast as the server takes them, --at-once at a time]
+    /// Connections begun per second [default: as fast as the server takes them, --at-once at a
+    /// time]
     #[arg(long, value_name = "R/s", value_parser = units::rate, help_heading = "Connections")]
     pub(super) rate: Option<f64>,
     /// Begin all connections evenly over this time
@@ -28,22 +30,26 @@ pub(in crate::cli) struct Options {
     /// Handshakes under way at a time, without --rate or --ramp
     #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Connections")]
     pub(super) at_once: u32,
-    /// How long to hold them once the last is open; messages go out in this time [default: 10s; with --until 3s for each rate]
+    /// How long to hold them once the last is open; messages go out in this time [default: 10s;
+    /// with --until 3s for each rate]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(super) hold: Option<Duration>,
     /// End the run after this time at the latest
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(super) duration: Option<Duration>,
-    /// While holding, so many connections close and come back: R/s, or "max" for each as soon as it is open
+    /// While holding, so many connections close and come back: R/s, or "max" for each as soon as it
+    /// is open
     #[arg(long, value_name = "R/s", help_heading = "Connections")]
     pub(super) churn: Option<String>,
     /// How long a handshake, an answer or a Close may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration, help_heading = "Connections")]
     pub(super) timeout: Duration,
-    /// Ping a connection that has been silent for so long; one that stays silent twice as long is lost
+    /// Ping a connection that has been silent for so long; one that stays silent twice as long is
+    /// lost
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(super) ping: Option<Duration>,
-    /// Connect from these addresses, in turn [default: chosen by the kernel; on loopback 127.0.0.1 and, when its ports do not suffice, those that follow]
+    /// Connect from these addresses, in turn [default: chosen by the kernel; on loopback 127.0.0.1
+    /// and, when its ports do not suffice, those that follow]
     #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Connections")]
     pub(super) source_ip: Vec<IpAddr>,
     /// Share the connections among so many processes
@@ -53,13 +59,15 @@ pub(in crate::cli) struct Options {
     /// Each message is expected back, and compared
     #[arg(long, help_heading = "Messages")]
     pub(super) echo: bool,
-    /// One connection sends, all others are expected to receive; measures the time to the last of them
+    /// One connection sends, all others are expected to receive; measures the time to the last of
+    /// them
     #[arg(long, conflicts_with = "echo", help_heading = "Messages")]
     pub(super) subscribe: bool,
     /// Messages sent per second: R in all, or R/connection
     #[arg(long, short = 'm', value_name = "R", help_heading = "Messages")]
     pub(super) messages_per_second: Option<String>,
-    /// Without a rate: messages that are on the way at a time, on each connection with --echo, in each burst with --subscribe
+    /// Without a rate: messages that are on the way at a time, on each connection with --echo, in
+    /// each burst with --subscribe
     #[arg(long, visible_alias = "pipeline", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "messages_per_second", help_heading = "Messages")]
     pub(super) depth: u32,
     /// Bytes of a message
@@ -71,7 +79,8 @@ pub(in crate::cli) struct Options {
     /// Send binary messages
     #[arg(long, help_heading = "Messages")]
     pub(super) binary: bool,
-    /// What to send: a text, or a file's content; {id}, {seq} and {time} become the connection's number, its message's and microseconds
+    /// What to send: a text, or a file's content; {id}, {seq} and {time} become the connection's
+    /// number, its message's and microseconds
     #[arg(long, value_name = "FILE|TEXT", conflicts_with = "size", help_heading = "Messages")]
     pub(super) message: Option<String>,
     /// Search the highest rate of messages that keeps a bound, like "p99<50ms"

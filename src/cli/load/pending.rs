@@ -1,7 +1,7 @@
 //! Which messages have not come back yet?
 //!
-//! A list for each connection, in the order of sending; all of them share one memory, so that a connection which waits for
-//! nothing costs eight bytes.
+//! A list for each connection, in the order of sending; all of them share one memory, so that a
+//! connection which waits for nothing costs eight bytes.
 
 /// No entry.
 const NONE: u32 = u32::MAX;

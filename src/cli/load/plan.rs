@@ -87,7 +87,8 @@ pub(super) enum Churn {
 /// Of 127.0.0.0/8, as long as the host says nothing else.
 const USUAL_PORTS: u32 = 28_232;
 
-/// Sources on loopback for connections that come and go: the port of a closed one is not free for a minute.
+/// Sources on loopback for connections that come and go: the port of a closed one is not free for a
+/// minute.
 const CHURN_SOURCES: u32 = 64;
 
 impl Plan {

@@ -14,12 +14,14 @@ pub(super) struct Usage {
     threads: (u64, u64),
     /// CPU time of all threads that ever were, in hundredths of a second.
     cpu_nanos: u64,
-    /// Anonymous pages, in bytes: private dirty ones without those of files that have just been written, like the program itself.
+    /// Anonymous pages, in bytes: private dirty ones without those of files that have just been
+    /// written, like the program itself.
     pub(super) memory: u64,
 }
 
 impl Usage {
-    /// CPU time since `before`, in nanoseconds: by the scheduler's exact account, unless threads have come or gone.
+    /// CPU time since `before`, in nanoseconds: by the scheduler's exact account, unless threads
+    /// have come or gone.
     pub(super) fn cpu_since(&self, before: &Usage) -> u64 {
         if self.threads.1 == before.threads.1 && self.threads.0 > 0 {
             self.threads.0.saturating_sub(before.threads.0)
@@ -61,7 +63,8 @@ pub(super) fn files(pid: u32) -> Option<(u64, u64)> {
 
 /// The processes that listen on the ports of these addresses.
 pub(super) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
-    // Line by line: with many connections they are long, and what is freed in one piece makes malloc copy what grows later.
+    // Line by line: with many connections they are long, and what is freed in one piece makes malloc
+    // copy what grows later.
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::File::open(path).ok());
     let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
     let sockets: BTreeSet<u64> = tables.flat_map(|table| listening(BufReader::new(table), &ports)).collect();

@@ -1,4 +1,5 @@
-//! How does it go? A line on the terminal, written over and over; nothing where there is no terminal.
+//! How does it go? A line on the terminal, written over and over; nothing where there is no
+//! terminal.
 
 use super::super::units::{decimal, grouped, time};
 use super::driver::{Driver, Phase};

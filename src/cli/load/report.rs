@@ -1,8 +1,8 @@
 //! What is there to tell of a run?
 //!
-//! `--json` writes a [`Report`] as it stands here, with `"schema": 1`. Fields may be added; one that is renamed, removed or
-//! means something else makes it 2. Times end in `_us` (microseconds), `_ns` or `_s` and say so; what could not be measured
-//! is null.
+//! `--json` writes a [`Report`] as it stands here, with `"schema": 1`. Fields may be added; one
+//! that is renamed, removed or means something else makes it 2. Times end in `_us` (microseconds),
+//! `_ns` or `_s` and say so; what could not be measured is null.
 
 use super::latency::Summary;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ pub(super) struct Report {
     pub(super) expectations: Vec<Expected>,
     /// A line for each second.
     pub(super) series: Vec<Second>,
-    /// Of round trips, or with --subscribe of times to the last receiver: shares, and the times in microseconds which that share of
-    /// all did not exceed.
+    /// Of round trips, or with --subscribe of times to the last receiver: shares, and the times in
+    /// microseconds which that share of all did not exceed.
     pub(super) curve: Vec<(f64, f64)>,
 }
 
@@ -101,8 +101,8 @@ pub(super) struct Messages {
     pub(super) complete: u64,
     /// How long messages were sent for.
     pub(super) sending_s: f64,
-    /// Right ones in that time, and as much longer as the first one took to come; sent ones if none was expected back; with
-    /// --subscribe deliveries.
+    /// Right ones in that time, and as much longer as the first one took to come; sent ones if none
+    /// was expected back; with --subscribe deliveries.
     pub(super) per_second: f64,
 }
 
@@ -113,7 +113,8 @@ pub(super) struct Latencies {
     pub(super) connect: Summary,
     /// From there until the server has accepted the upgrade.
     pub(super) handshake: Summary,
-    /// From the intended time of sending until the message is back; with --subscribe at each receiver.
+    /// From the intended time of sending until the message is back; with --subscribe at each
+    /// receiver.
     pub(super) round_trip: Option<Summary>,
     /// From the intended time of publishing until the last receiver has it.
     pub(super) last_receiver: Option<Summary>,
@@ -167,7 +168,8 @@ pub(super) struct Client {
     pub(super) cpu_ns_per_handshake: Option<f64>,
     /// Per message that came back, or was sent if none was to.
     pub(super) cpu_ns_per_message: Option<f64>,
-    /// Private memory that was there more with all connections than with none, the kernel's not counted.
+    /// Private memory that was there more with all connections than with none, the kernel's not
+    /// counted.
     pub(super) memory_bytes_per_connection: Option<f64>,
 }
 

@@ -24,7 +24,8 @@ pub(super) trait Watcher {
 /// How often progress is told.
 const PROGRESS: u64 = 200_000_000;
 
-/// Waiting in the loop is exact to a millisecond; what is due sooner than this is waited for in another way.
+/// Waiting in the loop is exact to a millisecond; what is due sooner than this is waited for in
+/// another way.
 const EXACT: u64 = 2_000_000;
 
 /// Processor time and memory at a moment.
@@ -49,7 +50,8 @@ impl Used {
 pub(super) fn run(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> {
     #[cfg(target_os = "linux")]
     {
-        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes it less exact.
+        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes it less
+        // exact.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     }
     let server: Server<Conn> = Server::new(config(&plan))?;
@@ -119,12 +121,14 @@ fn becomes_ready(_: &EventLoop<Driver>, _: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What a client that measures may cost and wait for: it never gives up by itself before it was told to.
+/// What a client that measures may cost and wait for: it never gives up by itself before it was
+/// told to.
 fn config(plan: &Plan) -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
     limits.max_message = usize::MAX / 16;
-    // A server that does not read is noticed by what waits for it; and one that is written to must be read from, or both wait.
+    // A server that does not read is noticed by what waits for it; and one that is written to must be
+    // read from, or both wait.
     (limits.max_unsent, limits.high_water) = (usize::MAX / 16, usize::MAX / 16);
     limits.handshake_timeout = plan.timeout.max(Duration::from_millis(1));
     limits.close_timeout = plan.timeout.max(Duration::from_millis(1));

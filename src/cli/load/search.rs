@@ -1,7 +1,7 @@
 //! What is the highest rate that keeps a bound?
 //!
-//! The rate doubles until it does not keep it, or halves until it does; then what lies between is halved until the two ends are
-//! close.
+//! The rate doubles until it does not keep it, or halves until it does; then what lies between is
+//! halved until the two ends are close.
 
 use super::report::Step;
 

@@ -1,5 +1,5 @@
-//! Several processes for one run: each opens its share, all begin to send at the same time, and what they have measured is
-//! added up.
+//! Several processes for one run: each opens its share, all begin to send at the same time, and
+//! what they have measured is added up.
 //!
 //! ```text
 //!  parent                            worker

@@ -62,7 +62,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Queues a message compressed, if the peer understands that and it is worth it. `false`: it is to be queued as it is.
+    /// Queues a message compressed, if the peer understands that and it is worth it. `false`: it is
+    /// to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
         if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<X: Default> Connection<X> {
-    /// The next point in time at which [`handle_timeout`](Self::handle_timeout) has something to do. It can
-    /// move further away with each byte, so a driver may look lazily: when the time that it knew has
-    /// come.
+    /// The next point in time at which [`handle_timeout`](Self::handle_timeout) has something to
+    /// do. It can move further away with each byte, so a driver may look lazily: when the time
+    /// that it knew has come.
     pub fn deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         match self.state {
             State::Handshaking | State::Deciding => Some(self.since.after(limits.handshake_timeout)),
@@ -28,8 +28,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether it is open, nothing is incomplete and the peer takes what is sent: no deadline can come before the one
-    /// that was known when it was so last.
+    /// Whether it is open, nothing is incomplete and the peer takes what is sent: no deadline can
+    /// come before the one that was known when it was so last.
     #[inline]
     pub fn is_flowing(&self) -> bool {
         let is_stalled = self.outbox.as_ref().is_some_and(|outbox| outbox.stalled.is_some());
@@ -46,7 +46,8 @@ impl<X: Default> Connection<X> {
         Some(if intervals == self.pinged { now.after(next) } else { now })
     }
 
-    /// For how many whole intervals the peer has been silent, modulo 256, and how long until the next one is over.
+    /// For how many whole intervals the peer has been silent, modulo 256, and how long until the
+    /// next one is over.
     fn silence(&self, interval: Duration, now: Tick) -> (u8, Duration) {
         let (silent, interval) = (now.since(self.since).as_nanos(), interval.as_nanos().max(1));
         ((silent / interval) as u8, Duration::from_nanos((interval - silent % interval) as u64))
@@ -71,7 +72,8 @@ impl<X: Default> Connection<X> {
         limits.write_timeout.map(|timeout| stalled.after(timeout))
     }
 
-    /// Does what is due at `now`: a ping, or the end that a deadline brings. Does nothing if nothing is due.
+    /// Does what is due at `now`: a ping, or the end that a deadline brings. Does nothing if
+    /// nothing is due.
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Tick) {
         let limits = &shared.limits;
         let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));

@@ -13,12 +13,12 @@
 //!     from any state ───────► Closed ◄───── all sent, or deadline ──────────┘
 //! ```
 //!
-//! Each edge is one method here, and there is no other way from state to state. A [`Connection`] never sees a
-//! socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and time, and carries its
-//! [`output`](Connection::output) to the peer.
+//! Each edge is one method here, and there is no other way from state to state. A [`Connection`]
+//! never sees a socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and
+//! time, and carries its [`output`](Connection::output) to the peer.
 //!
-//! The edges are in this file; `receive` turns bytes into events, `run` does so for many short messages at a time, `send` messages into bytes, and
-//! `deadlines` knows when something is due.
+//! The edges are in this file; `receive` turns bytes into events, `run` does so for many short
+//! messages at a time, `send` messages into bytes, and `deadlines` knows when something is due.
 
 mod compress;
 mod deadlines;
@@ -59,9 +59,11 @@ pub enum Event<'b> {
     Opened(Option<String>),
     /// A message that lies whole in the bytes that were given.
     Message(Message<'b>),
-    /// A message that has been put together, or decompressed; to be given back with [`Shared::recycle`].
+    /// A message that has been put together, or decompressed; to be given back with
+    /// [`Shared::recycle`].
     Gathered(Gathered),
-    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them; to be given back as well.
+    /// A piece of a message, if [`Connection::receive_in_pieces`] asked for them; to be given back
+    /// as well.
     Piece(Gathered, Position),
     /// A ping; its pong is queued already.
     Ping(Cow<'b, [u8]>),
@@ -71,15 +73,16 @@ pub enum Event<'b> {
 
 /// One conversation. `X` is what its driver wants to remember of the few that need it.
 ///
-/// 32 bytes: what an idle conversation does not need lies in boxes that exist only while they are needed.
+/// 32 bytes: what an idle conversation does not need lies in boxes that exist only while they are
+/// needed.
 #[derive(Debug)]
 pub struct Connection<X = ()> {
     state: State,
     modes: Modes,
     /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
     pinged: u8,
-    /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last byte heard;
-    /// Closing: our Close; Draining and Flushing: the last progress.
+    /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last
+    /// byte heard; Closing: our Close; Draining and Flushing: the last progress.
     since: Tick,
     outbox: Option<Box<Outbox>>,
     inbox: Option<Box<Inbox>>,
@@ -132,7 +135,8 @@ impl Modes {
     const WATCHED: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0);
     /// We are sending a message in pieces.
     const SENDING: Modes = Modes(1 << 2);
-    /// Messages may travel compressed: each by itself and in the largest window, unless it is agreed otherwise.
+    /// Messages may travel compressed: each by itself and in the largest window, unless it is
+    /// agreed otherwise.
     const COMPRESSED: Modes = Modes(1 << 3);
     /// We are the client: our frames are masked.
     const CLIENT: Modes = Modes(1 << 4);
@@ -141,8 +145,8 @@ impl Modes {
 
     /// More is to be done with a short message that arrives than to unmask it and to hand it out.
     const RECEIVES_UNUSUALLY: Modes = Modes(Modes::WATCHED.0 | Modes::CLIENT.0 | Modes::SHUT.0);
-    /// More is to be done with a short message that is sent than to queue it with its header, or it cannot be; a long enough
-    /// one may be compressed, too.
+    /// More is to be done with a short message that is sent than to queue it with its header, or it
+    /// cannot be; a long enough one may be compressed, too.
     const SENDS_UNUSUALLY: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::SHUT.0);
 
     const fn has(self, mode: Modes) -> bool {
@@ -175,7 +179,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// A conversation that we begin: its request is queued, to be written when the stream is connected.
+    /// A conversation that we begin: its request is queued, to be written when the stream is
+    /// connected.
     pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
         let mut outbox = shared.take_outbox();
@@ -246,8 +251,8 @@ impl<X: Default> Connection<X> {
             + self.context_bytes()
     }
 
-    /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about it, what that
-    /// holds itself not counted; 0 for most.
+    /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about
+    /// it, what that holds itself not counted; 0 for most.
     pub fn rare_memory(&self) -> usize {
         self.rare.as_ref().map_or(0, |_| size_of::<Rare<X>>())
     }
@@ -278,8 +283,8 @@ impl<X: Default> Connection<X> {
         self.rare.take_if(|rare| !is_traced && !rare.is_needed() && !is_needed(&rare.extra));
     }
 
-    /// Messages are handed out as they arrive, from the next one on; the limit of a message's size does not apply
-    /// to them, nor that of its fragments.
+    /// Messages are handed out as they arrive, from the next one on; the limit of a message's size
+    /// does not apply to them, nor that of its fragments.
     pub fn receive_in_pieces(&mut self, on: bool) {
         self.modes.set(Modes::PIECES, on);
     }
@@ -426,8 +431,8 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], [`SendError::TooLong`] for a reason of more
-    /// than 123 bytes.
+    /// [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], [`SendError::TooLong`] for a reason
+    /// of more than 123 bytes.
     pub fn close(&mut self, shared: &mut Shared, now: Tick, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
@@ -455,15 +460,16 @@ impl<X: Default> Connection<X> {
         self.drain(shared, now, CloseReason::Peer(frame));
     }
 
-    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a peer's
-    /// violation.
+    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a
+    /// peer's violation.
     #[cold]
     fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
         self.record(shared, || Trace::Violation(error));
         self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
     }
 
-    /// Open, Closing -> Draining: a Close frame, unless one has been sent, and no wait for the peer's.
+    /// Open, Closing -> Draining: a Close frame, unless one has been sent, and no wait for the
+    /// peer's.
     pub fn close_and_drain(
         &mut self,
         shared: &mut Shared,
@@ -478,8 +484,9 @@ impl<X: Default> Connection<X> {
         self.drain(shared, now, reason);
     }
 
-    /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or 1013: "try again later"), unless a
-    /// frame that it has not taken is under way, or to tell it would take as much as it holds.
+    /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or
+    /// 1013: "try again later"), unless a frame that it has not taken is under way, or to tell
+    /// it would take as much as it holds.
     pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
         let is_worth_it = self.holds() > FAREWELL;
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
@@ -531,8 +538,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// -> Closed, at once: the connection broke, or must not cost anything any more. Once Draining, the
-    /// reason for that stays.
+    /// -> Closed, at once: the connection broke, or must not cost anything any more. Once Draining,
+    /// the reason for that stays.
     pub fn end(&mut self, shared: &mut Shared, reason: CloseReason) {
         let known = matches!(self.state, State::Draining | State::Flushing | State::Closed);
         if !known {

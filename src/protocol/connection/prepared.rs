@@ -27,7 +27,8 @@ pub(super) struct Frame {
     encoded: Encoded,
 }
 
-/// When memory runs short, frames are shared from this size on, in bytes: a place in a list of shared frames takes as much.
+/// When memory runs short, frames are shared from this size on, in bytes: a place in a list of
+/// shared frames takes as much.
 const SHARE_SHORT_FROM: usize = 128;
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Bytes from the peer become events.
 //!
-//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What has not
-//! arrived whole goes into the [`Inbox`], piece by piece.
+//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What
+//! has not arrived whole goes into the [`Inbox`], piece by piece.
 
 use super::super::error::{CloseReason, ProtocolError, Rejection};
 use super::super::frame::{Header, Opcode};
@@ -19,8 +19,8 @@ use super::{Connection, Event, Modes, Role, State};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until the
-    /// application has answered.
+    /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until
+    /// the application has answered.
     #[inline]
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
@@ -39,7 +39,8 @@ impl<X: Default> Connection<X> {
         None
     }
 
-    /// What has been received as text is not UTF-8: behind a [run](Self::receive_run) that ends badly.
+    /// What has been received as text is not UTF-8: behind a [run](Self::receive_run) that ends
+    /// badly.
     #[cold]
     pub fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
         if matches!(self.state, State::Open | State::Closing) {
@@ -47,8 +48,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`: something was handled that needs
-    /// nobody's attention; there may be more.
+    /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`:
+    /// something was handled that needs nobody's attention; there may be more.
     pub fn receive_other<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         let event = self.step(shared, now, input);
         if let Some(inbox) = &mut self.inbox {

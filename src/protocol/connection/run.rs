@@ -5,8 +5,9 @@
 //!  a run         abcdefghi            3 4 2                     payloads unmasked and moved together, lengths apart
 //! ```
 //!
-//! Text is validated once for the whole run, since that costs next to nothing for each byte and much for each call; a message
-//! is text if the cuts before and behind it lie between two characters.
+//! Text is validated once for the whole run, since that costs next to nothing for each byte and
+//! much for each call; a message is text if the cuts before and behind it lie between two
+//! characters.
 
 use super::super::frame::{MAX_CONTROL_PAYLOAD, Opcode};
 use super::super::input::Input;
@@ -77,10 +78,12 @@ impl<'b> Iterator for Run<'b> {
 }
 
 impl<X: Default> Connection<X> {
-    /// The short messages that come next in `input`, `most` of them at most: each whole in one frame, and this frame whole in
-    /// `input`. `None`: something else comes next, which is for [`receive_other`](Self::receive_other).
+    /// The short messages that come next in `input`, `most` of them at most: each whole in one
+    /// frame, and this frame whole in `input`. `None`: something else comes next, which is for
+    /// [`receive_other`](Self::receive_other).
     ///
-    /// What this does, `receive_frame` does as well, among all the rest and at many times the price.
+    /// What this does, `receive_frame` does as well, among all the rest and at many times the
+    /// price.
     #[inline]
     pub fn receive_run<'b>(
         &mut self,
@@ -118,10 +121,12 @@ impl<X: Default> Connection<X> {
         Some(Run { rest, lengths, next: 0, count })
     }
 
-    /// A short message that is all that was read: whole, in one frame, in the first `count` bytes of the read buffer, where
-    /// it stays. `None`: it is something else, and nothing has been changed. The bytes behind it are not kept.
+    /// A short message that is all that was read: whole, in one frame, in the first `count` bytes
+    /// of the read buffer, where it stays. `None`: it is something else, and nothing has been
+    /// changed. The bytes behind it are not kept.
     ///
-    /// A [run](Self::receive_run) of one, at half the price: most reads from most peers bring one message.
+    /// A [run](Self::receive_run) of one, at half the price: most reads from most peers bring one
+    /// message.
     ///
     /// # Errors
     ///
@@ -169,7 +174,8 @@ struct Region {
     first: u8,
 }
 
-/// How far the next word boundary is: `str::from_utf8`, which validates what is short, goes by words.
+/// How far the next word boundary is: `str::from_utf8`, which validates what is short, goes by
+/// words.
 #[inline(always)]
 fn aligned(bytes: &[u8]) -> usize {
     bytes.as_ptr().align_offset(align_of::<u64>())

@@ -29,8 +29,8 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than [`max_unsent`](crate::Limits::max_unsent) bytes
-    /// would wait, counted before compression.
+    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait, counted before compression.
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         match self.is_usual(shared, message) && self.send_usual(shared, message) {
             true => Ok(()),
@@ -55,8 +55,8 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Whether a message is short and nothing is unusual about it or its receiver: what most messages are. Then it is for
-    /// [`send_usual`](Self::send_usual).
+    /// Whether a message is short and nothing is unusual about it or its receiver: what most
+    /// messages are. Then it is for [`send_usual`](Self::send_usual).
     #[inline(always)]
     pub(crate) fn is_usual(&self, shared: &Shared, message: Message<'_>) -> bool {
         let length = message.as_bytes().len();
@@ -65,8 +65,8 @@ impl<X: Default> Connection<X> {
         is_short & may_be_sent && (!self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(length))
     }
 
-    /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`: it is for
-    /// [`send_any`](Self::send_any).
+    /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`:
+    /// it is for [`send_any`](Self::send_any).
     #[inline(always)]
     pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
         let length = message.as_bytes().len();
@@ -83,12 +83,13 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other message can be
-    /// sent.
+    /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other
+    /// message can be sent.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
+    /// last.
     pub fn send_piece(&mut self, shared: &mut Shared, piece: Message<'_>, position: Position) -> Result<(), SendError> {
         self.check_room(shared, piece.as_bytes().len())?;
         if self.modes.has(Modes::SENDING) == position.begins() {
@@ -131,7 +132,8 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], [`SendError::Full`], or [`SendError::TooLong`] for more than 125 bytes.
+    /// [`SendError::NotOpen`], [`SendError::Full`], or [`SendError::TooLong`] for more than 125
+    /// bytes.
     pub fn ping(&mut self, shared: &mut Shared, payload: &[u8]) -> Result<(), SendError> {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::TooLong);
@@ -222,8 +224,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// All that waits, if it lies together, is no more than `most` bytes, and nothing follows from its being sent: then
-    /// [`all_sent`](Self::all_sent) is to be called when it is.
+    /// All that waits, if it lies together, is no more than `most` bytes, and nothing follows from
+    /// its being sent: then [`all_sent`](Self::all_sent) is to be called when it is.
     #[inline]
     pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
         let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
@@ -238,7 +240,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes nothing now.
+    /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes
+    /// nothing now.
     #[inline]
     pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.len() == count) {

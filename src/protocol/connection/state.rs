@@ -20,8 +20,8 @@ pub enum State {
     Open,
     /// We have sent Close and wait for the peer's.
     Closing,
-    /// All is said: what we still have to send is sent, then our half is closed, then we wait for the peer's
-    /// FIN.
+    /// All is said: what we still have to send is sent, then our half is closed, then we wait for
+    /// the peer's FIN.
     Draining,
     /// The peer's FIN has come; what we still have to send is sent.
     Flushing,

@@ -34,8 +34,8 @@ impl<D> Clients<D> {
         self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
     }
 
-    /// Queues a message for every open client of the handler's route. It is framed once. Returns how many
-    /// accepted it.
+    /// Queues a message for every open client of the handler's route. It is framed once. Returns
+    /// how many accepted it.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
@@ -67,8 +67,9 @@ impl<D> Clients<D> {
         self.topics.members(self.route, topic).len()
     }
 
-    /// Queues a message for all members that a topic of the handler's route has now. It is framed once, and
-    /// what is published in one turn goes out in one write to each. Returns how many accepted it.
+    /// Queues a message for all members that a topic of the handler's route has now. It is framed
+    /// once, and what is published in one turn goes out in one write to each. Returns how many
+    /// accepted it.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, None, message.into())
     }
@@ -78,9 +79,10 @@ impl<D> Clients<D> {
         self.publish_to(topic, Some(except), message.into())
     }
 
-    /// Does something on another route of the [`Router`](crate::Router), named as it was when it was added: publishes to its
-    /// topics, sets its timers, iterates over its clients. Calls of a [`Remote`](crate::Remote) are on the first route
-    /// otherwise. `None`: there is no such route.
+    /// Does something on another route of the [`Router`](crate::Router), named as it was when it
+    /// was added: publishes to its topics, sets its timers, iterates over its clients. Calls of
+    /// a [`Remote`](crate::Remote) are on the first route otherwise. `None`: there is no such
+    /// route.
     ///
     /// ```
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {

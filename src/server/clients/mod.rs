@@ -1,10 +1,10 @@
 //! What can an application do with its clients?
 //!
-//! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end of the
-//! turn writes and removes. That is why every method can be called from every callback.
+//! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end
+//! of the turn writes and removes. That is why every method can be called from every callback.
 //!
-//! Here is what can be done with one client, and what the loop needs; `many` has topics and broadcasts,
-//! `time` timers, `slow` what becomes of clients that do not read fast enough.
+//! Here is what can be done with one client, and what the loop needs; `many` has topics and
+//! broadcasts, `time` timers, `slow` what becomes of clients that do not read fast enough.
 
 mod many;
 mod slow;
@@ -37,8 +37,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// How many clients there is room for at first. Pages that nobody has been on take no memory, but those of smaller tables would,
-/// which the allocator keeps when the table has grown out of them.
+/// How many clients there is room for at first. Pages that nobody has been on take no memory, but
+/// those of smaller tables would, which the allocator keeps when the table has grown out of them.
 const PLACES: usize = 4_096;
 
 /// All clients of a server, and what can be done with them.
@@ -98,8 +98,8 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a slow
-    /// consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`] was chosen for it.
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a
+    /// slow consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`] was chosen for it.
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
@@ -128,13 +128,14 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Queues a piece of a message, for messages that are larger than one would like to have in memory: one fragment
-    /// (§5.4). Between the first and the last piece, no other message can be sent to this client.
-    /// [`on_drain`](crate::Handler::on_drain) tells when to go on.
+    /// Queues a piece of a message, for messages that are larger than one would like to have in
+    /// memory: one fragment (§5.4). Between the first and the last piece, no other message can
+    /// be sent to this client. [`on_drain`](crate::Handler::on_drain) tells when to go on.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
+    /// last.
     pub fn send_piece<'m>(
         &mut self,
         id: ClientId,
@@ -153,8 +154,9 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// From its next message on, this client's messages go to [`on_piece`](crate::Handler::on_piece) as they
-    /// arrive, whatever their size, and not to `on_message`; to be called in `on_open`.
+    /// From its next message on, this client's messages go to
+    /// [`on_piece`](crate::Handler::on_piece) as they arrive, whatever their size, and not to
+    /// `on_message`; to be called in `on_open`.
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
             self.slab[index].connection.receive_in_pieces(true);
@@ -175,8 +177,9 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame; `on_close` is
-    /// called when the peer has answered, or has not in time. Messages that come meanwhile are dropped.
+    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame;
+    /// `on_close` is called when the peer has answered, or has not in time. Messages that come
+    /// meanwhile are dropped.
     ///
     /// # Errors
     ///
@@ -197,8 +200,9 @@ impl<D> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is due. A client that has
-    /// hung up meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
+    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
+    /// is due. A client that has hung up meanwhile is noticed afterwards: `on_open` and
+    /// `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let connection = &mut self.slab[index].connection;
@@ -233,21 +237,21 @@ impl<D> Clients<D> {
         self.find(id).map(|index| &mut self.slab[index].data)
     }
 
-    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix sockets,
-    /// and if it is gone.
+    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix
+    /// sockets, and if it is gone.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
         let client = &self.slab[self.find(id)?];
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
     }
 
-    /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy before us. `None` for Unix
-    /// sockets, and if it is gone.
+    /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy
+    /// before us. `None` for Unix sockets, and if it is gone.
     pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
         self.slab[self.find(id)?].socket.peer_addr()
     }
 
-    /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its request, without a router, and if
-    /// it is gone.
+    /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its
+    /// request, without a router, and if it is gone.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
         let client = &self.slab[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
@@ -259,10 +263,11 @@ impl<D> Clients<D> {
         self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
     }
 
-    /// From now on, [`on_trace`](crate::Handler::on_trace) of the handler that asks for it is told what happens on this
-    /// client's connection, on whichever route that is; if it is asked for in
-    /// [`on_request`](crate::Handler::on_request), from the request on. Short messages that have come in the same read as the
-    /// one being handled are not told any more. `false`: it is gone.
+    /// From now on, [`on_trace`](crate::Handler::on_trace) of the handler that asks for it is told
+    /// what happens on this client's connection, on whichever route that is; if it is asked for
+    /// in [`on_request`](crate::Handler::on_request), from the request on. Short messages that
+    /// have come in the same read as the one being handled are not told any more. `false`: it
+    /// is gone.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
         let connection = &mut self.slab[index].connection;
@@ -286,13 +291,14 @@ impl<D> Clients<D> {
         true
     }
 
-    /// Every client that comes from now on is traced, its opening handshake included, and the handler of its route is
-    /// told.
+    /// Every client that comes from now on is traced, its opening handshake included, and the
+    /// handler of its route is told.
     pub fn trace_all(&mut self) {
         self.traces_all = true;
     }
 
-    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), for those who are here as well.
+    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), for those who are here
+    /// as well.
     pub fn untrace_all(&mut self) {
         self.traces_all = false;
         for (_, client) in &mut self.slab {
@@ -305,8 +311,8 @@ impl<D> Clients<D> {
 
     // ---- the end -------------------------------------------------------------------------------
 
-    /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says, and
-    /// [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
+    /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says,
+    /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
     pub fn shutdown(&mut self, drain: Drain) {
         if self.shutdown.is_none() {
             log::info!("stopping: {} clients are to be closed over {:?}", self.open, drain.over);
@@ -425,8 +431,8 @@ impl<D> Clients<D> {
         error
     }
 
-    /// Brings the queues and the deadline of a client up to its state. To be called when something may have
-    /// changed it.
+    /// Brings the queues and the deadline of a client up to its state. To be called when something
+    /// may have changed it.
     #[inline(always)]
     pub(crate) fn settle(&mut self, index: usize) {
         let client = &mut self.slab[index];
@@ -442,8 +448,8 @@ impl<D> Clients<D> {
     fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
-        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close does not wait for a
-        // rate, nor for memory.
+        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close
+        // does not wait for a rate, nor for memory.
         let reads_on = match state {
             State::Draining => true,
             State::Closing => client.flags.lower(Flags::WAITS),
@@ -550,7 +556,8 @@ impl<D> Clients<D> {
 }
 
 impl<D> Client<D> {
-    /// Whether it is open, queued to be read, and nothing is unusual about it: it may be read, and nothing is known of more to come.
+    /// Whether it is open, queued to be read, and nothing is unusual about it: it may be read, and
+    /// nothing is known of more to come.
     #[inline]
     pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
         let is_usual = self.flags.are(Flags::READS_USUALLY, Flags::UNUSUAL);

@@ -14,12 +14,13 @@ use std::collections::HashMap;
 /// What happens to a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SlowConsumer {
-    /// It is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait for it: whoever is here has
-    /// got everything.
+    /// It is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait for
+    /// it: whoever is here has got everything.
     #[default]
     Close,
-    /// A message for it is dropped while more than [`high_water`](crate::Limits::high_water) bytes wait for it.
-    /// [`Clients::take_dropped`] tells how many were, and `on_drain` when it is up again: the time to tell it of the gap.
+    /// A message for it is dropped while more than [`high_water`](crate::Limits::high_water) bytes
+    /// wait for it. [`Clients::take_dropped`] tells how many were, and `on_drain` when it is up
+    /// again: the time to tell it of the gap.
     DropNewest,
 }
 
@@ -61,7 +62,8 @@ impl Latest {
 }
 
 impl<D> Clients<D> {
-    /// From now on, this happens when the client does not read fast enough; to be called in `on_open`. `false`: it is gone.
+    /// From now on, this happens when the client does not read fast enough; to be called in
+    /// `on_open`. `false`: it is gone.
     pub fn set_slow_consumer(&mut self, id: ClientId, policy: SlowConsumer) -> bool {
         let Some(index) = self.find(id) else { return false };
         match policy {
@@ -77,16 +79,19 @@ impl<D> Clients<D> {
         behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
     }
 
-    /// As [`send`](Self::send), for one of those messages of which only the last one matters: a price, a position. If the
-    /// client is behind, this message waits apart from the others until all that is queued has been written, and takes
-    /// the place of the last one with the same key, which is never sent (and counted in [`Stats`](crate::Stats)). It is
-    /// never dropped, whatever [`SlowConsumer`] says. A client is behind when the kernel takes nothing for it, or more than
-    /// [`high_water`](crate::Limits::high_water) bytes wait for it.
+    /// As [`send`](Self::send), for one of those messages of which only the last one matters: a
+    /// price, a position. If the client is behind, this message waits apart from the others
+    /// until all that is queued has been written, and takes the place of the last one with the
+    /// same key, which is never sent (and counted in [`Stats`](crate::Stats)). It is
+    /// never dropped, whatever [`SlowConsumer`] says. A client is behind when the kernel takes
+    /// nothing for it, or more than [`high_water`](crate::Limits::high_water) bytes wait for
+    /// it.
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send); [`SendError::Full`] if those that wait apart take more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, about 100 for each key counted with them: the client is closed.
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, about 100 for each key counted
+    /// with them: the client is closed.
     pub fn send_latest<'m>(
         &mut self,
         id: ClientId,
@@ -102,8 +107,8 @@ impl<D> Clients<D> {
         self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
     }
 
-    /// [`send_latest`](Self::send_latest) to all members that a topic of the handler's route has now. Returns how many
-    /// accepted it.
+    /// [`send_latest`](Self::send_latest) to all members that a topic of the handler's route has
+    /// now. Returns how many accepted it.
     pub fn publish_latest<'m>(&mut self, topic: &str, key: u64, message: impl Into<Message<'m>>) -> usize {
         let message = message.into();
         let prepared = Prepared::new(message);
@@ -124,7 +129,8 @@ impl<D> Clients<D> {
         accepted
     }
 
-    /// Whether the kernel takes nothing for it now, much waits for it, or something waits apart already.
+    /// Whether the kernel takes nothing for it now, much waits for it, or something waits apart
+    /// already.
     fn is_behind(&self, index: usize, message: Message<'_>) -> bool {
         let (client, limits) = (&self.slab[index], &self.shared.limits);
         let buffered = client.connection.buffered_amount();
@@ -162,7 +168,8 @@ impl<D> Clients<D> {
         Ok(())
     }
 
-    /// All that was queued for a client has been written, or is to be before the end: what has waited apart follows.
+    /// All that was queued for a client has been written, or is to be before the end: what has
+    /// waited apart follows.
     pub(crate) fn catch_up(&mut self, index: usize) {
         let client = &mut self.slab[index];
         if client.connection.is_sending_pieces() {
@@ -183,7 +190,8 @@ impl<D> Clients<D> {
         behind.map_or(0, |behind| behind.bytes)
     }
 
-    /// Bytes of frames that wait for several clients, each counted once, and of messages that wait apart.
+    /// Bytes of frames that wait for several clients, each counted once, and of messages that wait
+    /// apart.
     #[cfg(feature = "sim")]
     pub(crate) fn shared_bytes(&self) -> usize {
         let mut found = std::collections::BTreeMap::new();

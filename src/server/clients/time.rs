@@ -33,14 +33,14 @@ pub(crate) enum Expired {
 }
 
 impl<D> Clients<D> {
-    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less than a
-    /// millisecond later if the loop has nothing else to do.
+    /// `on_timer` is called once, with this token, when `after` has passed: not before, and by less
+    /// than a millisecond later if the loop has nothing else to do.
     pub fn set_timer(&mut self, after: Duration, token: u64) -> TimerId {
         self.arm_timer(after, None, token)
     }
 
-    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has passed. When
-    /// the loop is late, calls are left out rather than made up for.
+    /// `on_timer` is called with this token each time that `period` (at least a millisecond) has
+    /// passed. When the loop is late, calls are left out rather than made up for.
     pub fn set_interval(&mut self, period: Duration, token: u64) -> TimerId {
         let period = period.max(Duration::from_millis(1));
         self.arm_timer(period, Some(period), token)

@@ -1,7 +1,8 @@
 //! How is a client read?
 //!
-//! Once in a turn, into the buffer that all share, and again while much is missing of what it has begun to say. Most reads
-//! bring one short message from a client about whom nothing is unusual: those go a short way.
+//! Once in a turn, into the buffer that all share, and again while much is missing of what it has
+//! begun to say. Most reads bring one short message from a client about whom nothing is unusual:
+//! those go a short way.
 
 use super::super::client::Flags;
 use super::super::handler::Handler;
@@ -12,11 +13,12 @@ use std::io;
 /// How many bytes are read in one turn, so that what they lead to is written before more is read.
 pub(super) const READ_PER_TURN: usize = 4 << 20;
 
-/// What waits for a client that has just been read is written at once from this size on, in bytes: it is in the cache still,
-/// and its buffer can serve the next one.
+/// What waits for a client that has just been read is written at once from this size on, in bytes:
+/// it is in the cache still, and its buffer can serve the next one.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
-/// How many times a client is read in one turn, while at least so many bytes are missing of what it has begun to say.
+/// How many times a client is read in one turn, while at least so many bytes are missing of what it
+/// has begun to say.
 const READS_IN_A_ROW: usize = 4;
 const WORTH_READING: usize = 16 << 10;
 
@@ -34,7 +36,8 @@ impl<H: Handler> Engine<H> {
         self.clients.readable.served(served);
     }
 
-    /// Reads from one client, and says how many bytes; `is_limited`: not as much as there is may be read at a time.
+    /// Reads from one client, and says how many bytes; `is_limited`: not as much as there is may be
+    /// read at a time.
     #[inline]
     fn read_client(&mut self, index: usize, buffer: &mut [u8], is_limited: bool) -> usize {
         let shared = &self.clients.shared;
@@ -93,8 +96,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// So many bytes have come, whatever they are. Goes on to read while much is missing of what a client has begun to say, and
-    /// says how many bytes there were.
+    /// So many bytes have come, whatever they are. Goes on to read while much is missing of what a
+    /// client has begun to say, and says how many bytes there were.
     #[inline(never)]
     fn received(&mut self, index: usize, buffer: &mut [u8], count: usize) -> usize {
         let (mut sum, mut may_have_more) = (count, self.handle(index, buffer, count));

@@ -1,7 +1,7 @@
 //! How is a client written to?
 //!
-//! Once, at the end of the turn, with all that has been queued for it. Mostly that lies together and the kernel takes it: that
-//! goes a short way.
+//! Once, at the end of the turn, with all that has been queued for it. Mostly that lies together
+//! and the kernel takes it: that goes a short way.
 
 use super::super::client::Flags;
 use super::super::handler::Handler;
@@ -9,15 +9,16 @@ use super::Engine;
 use crate::protocol::{Role, State};
 use std::io;
 
-/// How many clients are written to in one turn, so that a message for a million does not stop the loop.
+/// How many clients are written to in one turn, so that a message for a million does not stop the
+/// loop.
 const WRITES_PER_TURN: usize = 1_024;
 
 /// How many times a client is written to at once, while the kernel takes all that it is offered.
 const WRITES_IN_A_ROW: usize = 4;
 
 impl<H: Handler> Engine<H> {
-    /// Writes what has been queued: once for each client, the longest waiting first. What is queued meanwhile, and what
-    /// is beyond the turn's share, goes out in the next turn.
+    /// Writes what has been queued: once for each client, the longest waiting first. What is queued
+    /// meanwhile, and what is beyond the turn's share, goes out in the next turn.
     #[inline(never)]
     pub(crate) fn flush(&mut self) {
         let share = self.clients.writable.len().min(WRITES_PER_TURN);

@@ -1,7 +1,8 @@
 //! A turn that is watched: timed, and perhaps for some alone. See [`watch`](super::super::watch).
 //!
-//! In a turn for the exempt alone, all others step aside before its phases and are put back behind them, the listeners'
-//! newcomers wait, and since time stands still nothing becomes due. So there is one turn only, watched or not.
+//! In a turn for the exempt alone, all others step aside before its phases and are put back behind
+//! them, the listeners' newcomers wait, and since time stands still nothing becomes due. So there
+//! is one turn only, watched or not.
 
 use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting, Watch};
 use super::super::{engine::Engine, handler::Handler};

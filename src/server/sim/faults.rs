@@ -1,9 +1,10 @@
 //! What may go wrong, and how often?
 
-/// Faults that the simulated network and kernel commit, each with a probability from 0 to 1. None by default.
+/// Faults that the simulated network and kernel commit, each with a probability from 0 to 1. None
+/// by default.
 ///
-/// All of them are such that a real kernel or network commits them, too: whatever a server does wrong because of
-/// them is the server's fault.
+/// All of them are such that a real kernel or network commits them, too: whatever a server does
+/// wrong because of them is the server's fault.
 ///
 /// ```
 /// let mut faults = lariat::sim::Faults::rough();
@@ -34,8 +35,8 @@ pub struct Faults {
     pub exhaustion: f64,
     /// A newcomer has gone when it is accepted.
     pub aborted: f64,
-    /// Bytes that fit into a connection in each direction before the other side must read. No probability;
-    /// 256 KiB by default.
+    /// Bytes that fit into a connection in each direction before the other side must read. No
+    /// probability; 256 KiB by default.
     pub window: usize,
 }
 

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use tungstenite::Message as OwnedMessage;
 
-/// Bytes in one direction: those that have arrived come first, those that are under way behind them.
+/// Bytes in one direction: those that have arrived come first, those that are under way behind
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
     bytes: VecDeque<u8>,

@@ -1,9 +1,10 @@
-//! Does an application work, whatever its clients and the network do? Without sockets, without sleeping, and twice
-//! the same way.
+//! Does an application work, whatever its clients and the network do? Without sockets, without
+//! sleeping, and twice the same way.
 //!
-//! A [`Simulation`] is a server like any other: the same loop, the same turns, the same limits and timeouts. But its
-//! sockets lie in memory, its clock goes on only when nothing else is left to do, and whatever is left to chance comes
-//! from one seed: the same seed gives the same run, byte for byte.
+//! A [`Simulation`] is a server like any other: the same loop, the same turns, the same limits and
+//! timeouts. But its sockets lie in memory, its clock goes on only when nothing else is left to do,
+//! and whatever is left to chance comes from one seed: the same seed gives the same run, byte for
+//! byte.
 //!
 //! ```
 //! use lariat::sim::Simulation;
@@ -35,12 +36,12 @@
 //! assert_eq!(anna.close_reason().unwrap().code(), lariat::CloseCode::Away);
 //! ```
 //!
-//! [`Faults`] make the network and the kernel as bad as they can be. With them, run an application many times with
-//! different seeds; a seed that fails is a bug report that can be replayed, with [`Simulation::record_story`] to
-//! read what happened.
+//! [`Faults`] make the network and the kernel as bad as they can be. With them, run an application
+//! many times with different seeds; a seed that fails is a bug report that can be replayed, with
+//! [`Simulation::record_story`] to read what happened.
 //!
-//! What is not simulated: other threads (a [`Remote`] works, but when its calls come is theirs to say), signals, and
-//! how long a handler takes.
+//! What is not simulated: other threads (a [`Remote`] works, but when its calls come is theirs to
+//! say), signals, and how long a handler takes.
 
 mod faults;
 mod line;
@@ -120,17 +121,18 @@ pub struct Footprint {
     pub entry: usize,
     /// Bytes of buffers that connections hold: of what is incomplete or unsent.
     pub buffers: usize,
-    /// Bytes that connections take because there is something unusual about them: a topic, a reason for their end.
+    /// Bytes that connections take because there is something unusual about them: a topic, a reason
+    /// for their end.
     pub rare: usize,
-    /// Bytes of messages that several connections hold, each counted once, and of those that wait apart
-    /// ([`Clients::send_latest`]).
+    /// Bytes of messages that several connections hold, each counted once, and of those that wait
+    /// apart ([`Clients::send_latest`]).
     pub shared: usize,
     /// Bytes that are set aside for compression contexts.
     pub contexts: usize,
     /// Bytes of spare buffers, and of those that all use.
     pub spares: usize,
-    /// Bytes that the server itself counts against its [`memory_budget`](Config::memory_budget): those of `buffers`, `shared`,
-    /// `contexts` and `spares`.
+    /// Bytes that the server itself counts against its [`memory_budget`](Config::memory_budget):
+    /// those of `buffers`, `shared`, `contexts` and `spares`.
     pub held: usize,
     /// Bytes of the loop's queues.
     pub queues: usize,
@@ -202,8 +204,8 @@ impl<H: Handler> Simulation<H> {
         self.dial(Some(&opening), Some(ip))
     }
 
-    /// As [`connect_with`](Self::connect_with), from an address of one's choice, and by a URL: the server is always
-    /// this one, and sees in `Host` under which name it was asked.
+    /// As [`connect_with`](Self::connect_with), from an address of one's choice, and by a URL: the
+    /// server is always this one, and sees in `Host` under which name it was asked.
     ///
     /// # Errors
     ///
@@ -223,7 +225,8 @@ impl<H: Handler> Simulation<H> {
         Peer::new(self.network.0, self.network.0.with(|network| network.dial(opening, ip)))
     }
 
-    /// From now on, the server can connect there: to an IP address or a name, and a port. Elsewhere it is refused.
+    /// From now on, the server can connect there: to an IP address or a name, and a port. Elsewhere
+    /// it is refused.
     pub fn listen(&mut self, host: &str, port: u16) {
         self.network.0.with(|network| network.add_host(host, port));
     }
@@ -236,7 +239,8 @@ impl<H: Handler> Simulation<H> {
 
     // ---- time ----------------------------------------------------------------------------------
 
-    /// One turn of the loop. If nothing is left to do, time goes on to the next deadline, if there is one.
+    /// One turn of the loop. If nothing is left to do, time goes on to the next deadline, if there
+    /// is one.
     pub fn step(&mut self) {
         self.turn(None);
     }
@@ -278,8 +282,8 @@ impl<H: Handler> Simulation<H> {
         self.run_until_idle();
     }
 
-    /// Lets the network carry what it would carry while the loop waits in its next turn. For those who measure turns,
-    /// and do not want to measure the network.
+    /// Lets the network carry what it would carry while the loop waits in its next turn. For those
+    /// who measure turns, and do not want to measure the network.
     pub fn carry(&mut self) {
         self.network.0.with(|network| network.advance());
     }
@@ -373,8 +377,8 @@ impl<H: Handler> Simulation<H> {
         }
     }
 
-    /// A number that depends on every byte that the server has read and written, and when: two runs of one seed
-    /// have the same.
+    /// A number that depends on every byte that the server has read and written, and when: two runs
+    /// of one seed have the same.
     pub fn fingerprint(&self) -> u64 {
         self.network.0.with(|network| network.fingerprint())
     }

@@ -1,12 +1,12 @@
 //! What lies between a simulated server and its peers?
 //!
-//! [`Line`]s: two streams of bytes each, which arrive when [`Network::advance`] lets them; a backlog of newcomers; and a
-//! clock that goes on only while the loop waits. It behaves as a kernel does to a poller that is edge-triggered:
-//! readiness is told when bytes arrive, when room comes back after a write that was short, and at FIN or a
-//! reset; never again for what has been told.
+//! [`Line`]s: two streams of bytes each, which arrive when [`Network::advance`] lets them; a
+//! backlog of newcomers; and a clock that goes on only while the loop waits. It behaves as a kernel
+//! does to a poller that is edge-triggered: readiness is told when bytes arrive, when room comes
+//! back after a write that was short, and at FIN or a reset; never again for what has been told.
 //!
-//! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its table of
-//! descriptors: so that a simulated socket is a number, and as small as a real one.
+//! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its
+//! table of descriptors: so that a simulated socket is a number, and as small as a real one.
 
 use super::super::config::Config;
 use super::super::listener::exhaustion;
@@ -333,8 +333,8 @@ impl Network {
         self.note(index, "FIN", b"");
     }
 
-    /// The server has dropped its socket. If it has not read everything, the kernel sends a reset, and that eats
-    /// what the peer has not read.
+    /// The server has dropped its socket. If it has not read everything, the kernel sends a reset,
+    /// and that eats what the peer has not read.
     fn close(&mut self, index: u32) {
         let line = self.line(index);
         line.marks.set(Marks::SERVER_GONE);

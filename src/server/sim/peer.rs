@@ -12,8 +12,9 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 /// The other end of a connection: a browser, say, or something that behaves as badly as it likes.
 ///
-/// What it does is under way at once and arrives when the simulation goes on. It answers pings and Close frames by
-/// itself, as a browser does, unless it is raw. When the handle is dropped, it hangs up without a word.
+/// What it does is under way at once and arrives when the simulation goes on. It answers pings and
+/// Close frames by itself, as a browser does, unless it is raw. When the handle is dropped, it
+/// hangs up without a word.
 #[derive(Debug)]
 pub struct Peer {
     network: NetworkRef,
@@ -95,8 +96,8 @@ impl Peer {
         self.act(Network::reset_by_peer);
     }
 
-    /// Hangs up without a word: what it has not sent yet is lost. If it has not read everything, that breaks the
-    /// connection.
+    /// Hangs up without a word: what it has not sent yet is lost. If it has not read everything,
+    /// that breaks the connection.
     pub fn hang_up(&self) {
         self.act(Network::hang_up);
     }

@@ -1,8 +1,9 @@
 //! `/arena`: a game. Riders close loops of rope around strays; [`world`] has the rules.
 //!
-//! The server is the authority: it asks where everybody wants to go, moves the world on 20 times a second, and tells each rider what is
-//! near. A page shows its own rider where it will be when the server hears of its wish, and the others where they were a tenth of a second
-//! ago, between two snapshots. A page that does not read fast enough gets the last snapshot, never an old one late
+//! The server is the authority: it asks where everybody wants to go, moves the world on 20 times a
+//! second, and tells each rider what is near. A page shows its own rider where it will be when the
+//! server hears of its wish, and the others where they were a tenth of a second ago, between two
+//! snapshots. A page that does not read fast enough gets the last snapshot, never an old one late
 //! ([`Clients::send_latest`]). While nobody is there, nothing ticks.
 //!
 //! | from the page | |

@@ -90,8 +90,8 @@ pub(super) fn is_within(line: &[Vec2], place: Vec2) -> bool {
 /// The side of a cell.
 const CELL: f32 = 200.0;
 
-/// Many places, by cells, so that those near one are found without a look at the others. It is made anew for each tick,
-/// in the memory of the last.
+/// Many places, by cells, so that those near one are found without a look at the others. It is made
+/// anew for each tick, in the memory of the last.
 #[derive(Default)]
 pub(super) struct Grid {
     columns: usize,
@@ -130,7 +130,8 @@ impl Grid {
         }
     }
 
-    /// The numbers of the places in all cells that the square around a place touches; some are a little outside of it.
+    /// The numbers of the places in all cells that the square around a place touches; some are a
+    /// little outside of it.
     pub(super) fn near(&self, place: Vec2, reach: f32) -> impl Iterator<Item = usize> + '_ {
         let columns = self.cell(place.x - reach)..=self.cell(place.x + reach);
         let rows = self.cell(place.y - reach)..=self.cell(place.y + reach);

@@ -72,7 +72,8 @@ pub(super) fn write(world: &World, own: &Rider, near: &mut Vec<usize>, bytes: &m
     }
 }
 
-/// Those in sight; if there are too many, the nearest. The nearest of all comes first: oneself, among riders.
+/// Those in sight; if there are too many, the nearest. The nearest of all comes first: oneself,
+/// among riders.
 fn sort_nearest(
     near: &mut Vec<usize>,
     place: Vec2,

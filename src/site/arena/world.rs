@@ -1,7 +1,8 @@
 //! The rules: what happens in a tick.
 //!
-//! Riders draw a rope behind them: where they were in the last three seconds. Whoever crosses its own rope has closed a loop, and has caught
-//! the strays within: the first counts one point, the second two, each further one three. Riders within are held for two seconds and lose up to
+//! Riders draw a rope behind them: where they were in the last three seconds. Whoever crosses its
+//! own rope has closed a loop, and has caught the strays within: the first counts one point, the
+//! second two, each further one three. Riders within are held for two seconds and lose up to
 //! three points to the catcher. Of two who run into one another, the slower one drops its rope.
 
 use super::plane::{Grid, Vec2, area, crosses, is_within};
@@ -40,7 +41,8 @@ const MOST_POINTS: u32 = 3;
 /// A smaller loop is none.
 const SMALLEST_LOOP: f32 = 1_500.0;
 
-/// Who runs into somebody this much faster than the other one, in units a second, makes it drop its rope.
+/// Who runs into somebody this much faster than the other one, in units a second, makes it drop its
+/// rope.
 const BUMP: f32 = 60.0;
 
 /// With fewer riders than this, bots make up for it.
@@ -310,7 +312,8 @@ impl World {
     }
 }
 
-/// A rider rides for a tick. `pages/arena.js` does the same, to show its own rider before the server's answer.
+/// A rider rides for a tick. `pages/arena.js` does the same, to show its own rider before the
+/// server's answer.
 fn ride(rider: &mut Rider, side: f32) {
     let share = if rider.held > 0 { HELD_SPEED } else { 1.0 };
     rider.held = rider.held.saturating_sub(1);

@@ -1,9 +1,11 @@
 //! `/chat`: rooms in which nothing is lost and nothing said twice.
 //!
-//! A page that says something gives it an id by chance, and says it again after each reconnection until it has seen it come
-//! back; a room says nothing twice that has the same id. A room numbers what it says, and a page that comes back tells the last
-//! number that it has seen, so it gets what it has missed. When the server has been restarted (it has another name then), pages
-//! offer again what they had said lately, and the ids tell what is known already: nothing needs to be written to a disk.
+//! A page that says something gives it an id by chance, and says it again after each reconnection
+//! until it has seen it come back; a room says nothing twice that has the same id. A room numbers
+//! what it says, and a page that comes back tells the last number that it has seen, so it gets what
+//! it has missed. When the server has been restarted (it has another name then), pages offer again
+//! what they had said lately, and the ids tell what is known already: nothing needs to be written
+//! to a disk.
 //!
 //! | from the page | |
 //! |---|---|

@@ -98,8 +98,9 @@ impl Room {
         self.people.iter().map(|(number, person)| (*number, person.name.as_str())).collect()
     }
 
-    /// Somebody comes in; with the same key as somebody who is here, the same person on another connection, which the
-    /// server may not have noticed to be gone: that is returned beside the person's number.
+    /// Somebody comes in; with the same key as somebody who is here, the same person on another
+    /// connection, which the server may not have noticed to be gone: that is returned beside
+    /// the person's number.
     pub(super) fn enter(&mut self, new: u32, client: ClientId, name: &str, key: &str) -> (u32, Option<ClientId>) {
         self.empty_since = None;
         let known = self.keys.get(key).copied();
@@ -158,8 +159,9 @@ impl Room {
         self.kept.back().map(|kept| kept.as_said(now))
     }
 
-    /// What somebody has not seen who has seen all up to number `known` (`None`: nothing of this server's), and how many
-    /// messages of that are not kept any more. A newcomer gets the last few.
+    /// What somebody has not seen who has seen all up to number `known` (`None`: nothing of this
+    /// server's), and how many messages of that are not kept any more. A newcomer gets the last
+    /// few.
     pub(super) fn since(&self, known: Option<u64>, is_new: bool, now: Duration) -> (Vec<Said<'_>>, u64) {
         let first = self.kept.front().map_or(self.said + 1, |kept| kept.n);
         let missed = known.map_or(0, |known| first.saturating_sub(known + 1));

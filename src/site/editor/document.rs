@@ -17,7 +17,8 @@ const MAX_KEPT_PARTS: usize = 8_192;
 /// and so many code units that they put in.
 const MAX_KEPT_UNITS: usize = 65_536;
 
-/// Stretches that are looked at to find out what an edit means now. One that would need more comes too late.
+/// Stretches that are looked at to find out what an edit means now. One that would need more comes
+/// too late.
 const MAX_WORK: usize = 200_000;
 
 /// It is remembered of so many authors which was their last edit.
@@ -29,7 +30,8 @@ pub(super) const MAX_LIVES: usize = 16;
 /// There are no revisions beyond what JavaScript can count.
 const MAX_REVISION: u64 = 1 << 52;
 
-/// What somebody has done to the text: the `n`-th edit of the page with the number `by`, as it was applied.
+/// What somebody has done to the text: the `n`-th edit of the page with the number `by`, as it was
+/// applied.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Edit {
     pub(super) by: u64,
@@ -56,8 +58,8 @@ pub(super) struct Person {
     pub(super) selection: Option<Selection>,
 }
 
-/// A server's life is a number, and its revisions can be compared. A text that has outlived servers has a lineage: their lives in turn,
-/// each with the last revision that it has of it.
+/// A server's life is a number, and its revisions can be compared. A text that has outlived servers
+/// has a lineage: their lives in turn, each with the last revision that it has of it.
 pub(super) type Lineage = Vec<(u64, u64)>;
 
 /// What a page keeps of a document that its server does not know any more.
@@ -150,8 +152,8 @@ impl Document {
         Ok(())
     }
 
-    /// Applies an edit of the text as it was at a revision; what it was when it came to it is returned. A selection after the edit
-    /// moves along.
+    /// Applies an edit of the text as it was at a revision; what it was when it came to it is
+    /// returned. A selection after the edit moves along.
     pub(super) fn edit(
         &mut self,
         edit: Edit,
@@ -234,7 +236,8 @@ impl Document {
 
     // ---- the people ----------------------------------------------------------------------------
 
-    /// Somebody comes in; whoever was here with the same author is gone then, and its client is returned.
+    /// Somebody comes in; whoever was here with the same author is gone then, and its client is
+    /// returned.
     pub(super) fn enter(&mut self, number: u32, person: Person) -> Option<ClientId> {
         self.empty_for = 0;
         let before = self.people.iter().find(|(_, other)| other.author == person.author).map(|(number, _)| *number);

@@ -1,13 +1,15 @@
 //! `/editor`: several people write one text at the same time.
 //!
-//! The server orders what they do: an edit says to which revision of the text it belongs, is rebased over what has happened since,
-//! applied, numbered and told to everybody. A page shows its own edits at once, and rebases those that have not come back over what
-//! comes before them ([`Operation::transform`]); so all see the same text as soon as nothing is under way.
+//! The server orders what they do: an edit says to which revision of the text it belongs, is
+//! rebased over what has happened since, applied, numbered and told to everybody. A page shows its
+//! own edits at once, and rebases those that have not come back over what comes before them
+//! ([`Operation::transform`]); so all see the same text as soon as nothing is under way.
 //!
-//! Edits have an author (a number that a page chooses by chance) and a number, so none is applied twice, however often it
-//! is sent. A page that was away says which revision it has, and gets what has happened since. When the server has been restarted, it asks the
-//! first page that comes back for the text. Another page that has seen more than that one sends those edits again, whoever their
-//! author is, and they are known by their numbers. Nothing needs to be written to a disk.
+//! Edits have an author (a number that a page chooses by chance) and a number, so none is applied
+//! twice, however often it is sent. A page that was away says which revision it has, and gets what
+//! has happened since. When the server has been restarted, it asks the first page that comes back
+//! for the text. Another page that has seen more than that one sends those edits again, whoever
+//! their author is, and they are known by their numbers. Nothing needs to be written to a disk.
 //!
 //! | from the page | |
 //! |---|---|
@@ -263,7 +265,8 @@ impl Editor {
         Told::Documents(self.list()).send(clients, id);
     }
 
-    /// Whether there is room for one more, perhaps because the one that has been empty for longest has been forgotten.
+    /// Whether there is room for one more, perhaps because the one that has been empty for longest
+    /// has been forgotten.
     fn make_place(&mut self) -> bool {
         if self.documents.len() < MAX_DOCUMENTS {
             return true;

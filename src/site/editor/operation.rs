@@ -1,8 +1,9 @@
 //! How can two people change the same text at the same time, and both see the same afterwards?
 //!
-//! An [`Operation`] goes through a text from its start to its end and says of each stretch whether it stays, what is put in
-//! between, and what is taken out. [`transform`](Operation::transform) is all there is to it: of two operations on the same text it makes two
-//! that follow the other one each, so that both ways lead to the same text.
+//! An [`Operation`] goes through a text from its start to its end and says of each stretch whether
+//! it stays, what is put in between, and what is taken out. [`transform`](Operation::transform) is
+//! all there is to it: of two operations on the same text it makes two that follow the other one
+//! each, so that both ways lead to the same text.
 //!
 //! ```text
 //!            text
@@ -13,11 +14,12 @@
 //!            both
 //! ```
 //!
-//! One party orders all operations: here the server does, as they arrive. So this one property is enough for any number of
-//! people (Ellis and Gibbs, 1989; with a central order, Nichols and others, 1995). `pages/operation.js` is the same for pages.
+//! One party orders all operations: here the server does, as they arrive. So this one property is
+//! enough for any number of people (Ellis and Gibbs, 1989; with a central order, Nichols and
+//! others, 1995). `pages/operation.js` is the same for pages.
 //!
-//! Lengths are counted in UTF-16 code units, as JavaScript and the selection of a text field count them. An operation that
-//! would take a character of two units apart is not applied.
+//! Lengths are counted in UTF-16 code units, as JavaScript and the selection of a text field count
+//! them. An operation that would take a character of two units apart is not applied.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +34,8 @@ enum Part {
     Delete(usize),
 }
 
-/// A change of a whole text: of each stretch in turn, whether it stays (a length), is put in (a text) or taken out (a
-/// negative length). In JSON, `[5,"word",-3,7]`.
+/// A change of a whole text: of each stretch in turn, whether it stays (a length), is put in (a
+/// text) or taken out (a negative length). In JSON, `[5,"word",-3,7]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "Vec<Stretch>", into = "Vec<Stretch>")]
 pub struct Operation {
@@ -116,8 +118,8 @@ impl Operation {
         }
     }
 
-    /// Goes on with something that is put in. Where something is taken out, too, this comes first, so that
-    /// equal changes are equal operations.
+    /// Goes on with something that is put in. Where something is taken out, too, this comes first,
+    /// so that equal changes are equal operations.
     pub fn insert(&mut self, text: &[u16]) {
         self.after += text.len();
         let end = self.parts.len() - usize::from(matches!(self.parts.last(), Some(Part::Delete(_))));
@@ -138,7 +140,8 @@ impl Operation {
         }
     }
 
-    /// The text afterwards; `None` if the operation is for a text of another length, or would take a character apart.
+    /// The text afterwards; `None` if the operation is for a text of another length, or would take
+    /// a character apart.
     pub fn apply(&self, text: &[u16]) -> Option<Vec<u16>> {
         let is_between = |at: usize| !text.get(at).is_some_and(|unit| (0xDC00..0xE000).contains(unit));
         if text.len() != self.before {
@@ -159,8 +162,8 @@ impl Operation {
         Some(after)
     }
 
-    /// What `self` is after `second`, and `second` after `self`. Where both put something in, what `self` puts in comes
-    /// first. `None` if they are for texts of different lengths.
+    /// What `self` is after `second`, and `second` after `self`. Where both put something in, what
+    /// `self` puts in comes first. `None` if they are for texts of different lengths.
     pub fn transform(&self, second: &Operation) -> Option<(Operation, Operation)> {
         if self.before != second.before {
             return None;

@@ -57,7 +57,8 @@ impl Driver {
         }
     }
 
-    /// The time at which what is being handled has arrived: the clock is read once for all that one read brought.
+    /// The time at which what is being handled has arrived: the clock is read once for all that one
+    /// read brought.
     #[inline]
     pub(super) fn arrival(&mut self, id: ClientId) -> u64 {
         if self.reading != Some(id) {

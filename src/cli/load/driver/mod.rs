@@ -7,8 +7,8 @@
 //!   settled    as well)             the way      was used)
 //! ```
 //!
-//! A [`Handler`] like any other, whose clients are connections to servers. What is due, [`Driver::step`] does between two
-//! turns of the loop.
+//! A [`Handler`] like any other, whose clients are connections to servers. What is due,
+//! [`Driver::step`] does between two turns of the loop.
 
 mod messages;
 mod phases;
@@ -62,7 +62,8 @@ impl Default for Conn {
     }
 }
 
-/// With the slab entry of an outgoing connection (64 bytes) and its id, a connection takes 104 bytes.
+/// With the slab entry of an outgoing connection (64 bytes) and its id, a connection takes 104
+/// bytes.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Conn>() + 64 + size_of::<ClientId>() <= 104);
 
@@ -151,7 +152,8 @@ pub(super) struct Driver {
     sending_ended: Option<u64>,
     /// When the first message came back.
     first_answer: Option<u64>,
-    /// Messages that came back while others were sent, and until when that counts: as much longer as the first one took.
+    /// Messages that came back while others were sent, and until when that counts: as much longer
+    /// as the first one took.
     in_time: u64,
     in_time_until: u64,
     next_second: u64,
