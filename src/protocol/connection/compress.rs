@@ -1,12 +1,11 @@
 //! Messages that travel compressed (RFC 7692).
 
-use super::super::compression::Contexts;
-use super::super::error::ProtocolError;
-use super::super::extension::Agreed;
-use super::super::frame::{Header, Opcode};
-use super::super::message::{Gathered, PartialMessage};
-use super::super::shared::Shared;
+use super::inbox::PartialMessage;
+use super::message::Gathered;
+use super::shared::Shared;
 use super::{Connection, Modes};
+use crate::protocol::deflate::{Agreed, Contexts};
+use crate::protocol::wire::{Header, Opcode, ProtocolError};
 
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.

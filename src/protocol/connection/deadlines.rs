@@ -1,12 +1,12 @@
 //! When does a conversation have to do something, and what?
 
-use super::super::error::{CloseReason, Rejection, Timeout};
-use super::super::frame::Opcode;
-use super::super::limits::Limits;
-use super::super::request::Ticket;
-use super::super::shared::Shared;
-use super::super::time::Tick;
-use super::{Connection, Role, State};
+use super::error::{CloseReason, Timeout};
+use super::shared::Shared;
+use super::{Connection, State};
+use crate::protocol::limits::Limits;
+use crate::protocol::opening::{Rejection, Ticket};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Opcode, Role};
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 

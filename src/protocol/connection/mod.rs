@@ -20,32 +20,41 @@
 //! The edges are in this file; `receive` turns bytes into events, `run` does so for many short
 //! messages at a time, `send` messages into bytes, and `deadlines` knows when something is due.
 
+mod budget;
 mod compress;
+mod counts;
 mod deadlines;
+mod error;
+mod inbox;
+mod message;
+mod outbox;
 mod prepared;
 mod receive;
 mod run;
 mod send;
+mod shared;
 mod state;
+mod trace;
 
+pub use budget::{Mark, SharedBytes};
+pub use counts::{Counts, Flow, Traffic};
+pub use error::{CloseReason, SendError, Timeout};
+pub use message::{Gathered, Message, Position};
+pub use outbox::JOINED;
 pub use prepared::Prepared;
 pub use run::{LONGEST_RUN, Run};
-pub use state::{ReadyState, Role, State};
+pub use shared::Shared;
+pub use state::{ReadyState, State};
+pub use trace::{Side, Trace};
 
-use super::budget::SharedBytes;
-use super::close;
-use super::compression::Contexts;
-use super::error::{CloseReason, ProtocolError, Rejection, SendError};
-use super::extension::Agreed;
-use super::frame::Opcode;
-use super::message::{Gathered, Inbox, Message, Position};
-use super::opening::{Expected, Opening, Unaccepted};
-use super::outbox::Outbox;
-use super::request::Ticket;
-use super::response::{Answer, encode_response, encode_upgrade, refusal};
-use super::shared::Shared;
-use super::time::Tick;
-use super::trace::{Side, Trace};
+use crate::protocol::deflate::{Agreed, Contexts};
+use crate::protocol::opening::{
+    Answer, Expected, Opening, Rejection, Ticket, Unaccepted, encode_response, encode_upgrade, refusal,
+};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use inbox::Inbox;
+use outbox::Outbox;
 use std::borrow::Cow;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;

@@ -3,19 +3,15 @@
 //! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What
 //! has not arrived whole goes into the [`Inbox`], piece by piece.
 
-use super::super::error::{CloseReason, ProtocolError, Rejection};
-use super::super::frame::{Header, Opcode};
-use super::super::input::Input;
-use super::super::message::{
-    Ends, Gathered, Inbox, Message, PartialFrame, PartialMessage, Position, check_compressed_length, check_length,
-};
-use super::super::opening::Unaccepted;
-use super::super::request::{Ticket, head_end};
-use super::super::shared::Shared;
-use super::super::time::Tick;
-use super::super::trace::{Side, Trace};
-use super::super::{close, mask, utf8};
-use super::{Connection, Event, Modes, Role, State};
+use super::error::CloseReason;
+use super::inbox::{Ends, Inbox, PartialFrame, PartialMessage, check_compressed_length, check_length};
+use super::message::{Gathered, Message, Position};
+use super::shared::Shared;
+use super::trace::{Side, Trace};
+use super::{Connection, Event, Modes, State};
+use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, mask, utf8};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {

@@ -1,14 +1,13 @@
 //! Messages become bytes to the peer.
 
-use super::super::error::{CloseReason, SendError};
-use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
-use super::super::message::{Message, Position};
-use super::super::outbox::LARGE;
-use super::super::shared::Shared;
-use super::super::time::Tick;
-use super::super::trace::Trace;
-use super::super::{close, mask};
-use super::{Connection, Modes, Prepared, Role, State};
+use super::error::{CloseReason, SendError};
+use super::message::{Message, Position};
+use super::outbox::LARGE;
+use super::shared::Shared;
+use super::trace::Trace;
+use super::{Connection, Modes, Prepared, State};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Bytes of a short frame's header.

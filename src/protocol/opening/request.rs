@@ -5,8 +5,9 @@
 //! sees only requests that are in order: a plain GET or HEAD, or an upgrade to version 13 with a
 //! valid key.
 
-use super::error::Rejection;
-use super::extension::Parameters;
+use super::rejection::Rejection;
+use crate::protocol::deflate::Parameters;
+use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 
 /// The most headers that a request may have.
@@ -20,7 +21,7 @@ const LARGE_BODY: u64 = 64 << 10;
 /// # Errors
 ///
 /// Bytes that cannot begin a request, and a bare LF, as soon as they are seen.
-pub(super) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
+pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
     }
@@ -167,7 +168,7 @@ impl<'b> Request<'b> {
     }
 
     /// The `Sec-WebSocket-Key` of an opening handshake.
-    pub(super) const fn key(&self) -> Option<&'b str> {
+    pub(crate) const fn key(&self) -> Option<&'b str> {
         self.key
     }
 
@@ -272,26 +273,16 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     })
 }
 
-/// RFC 9110 §5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_tchar)
-}
-
-/// What tokens consist of.
-pub(super) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// What remains of a request when its head is gone: enough to answer it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    pub(super) method: Method,
+    pub(crate) method: Method,
     /// The value of `Sec-WebSocket-Accept`, if this was an opening handshake.
-    pub(super) accept: Option<String>,
+    pub(crate) accept: Option<String>,
     /// The offered subprotocols, separated by commas.
-    pub(super) offered: String,
+    pub(crate) offered: String,
     /// The offer of permessage-deflate that can be accepted.
-    pub(super) deflate: Option<Parameters>,
+    pub(crate) deflate: Option<Parameters>,
 }
 
 impl Ticket {

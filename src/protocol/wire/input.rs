@@ -24,17 +24,17 @@ impl<'b> Input<'b> {
     }
 
     /// What is left, without taking it.
-    pub(super) fn peek(&self) -> &[u8] {
+    pub(crate) fn peek(&self) -> &[u8] {
         self.rest
     }
 
     /// The same, to be changed in place.
-    pub(super) fn peek_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn peek_mut(&mut self) -> &mut [u8] {
         self.rest
     }
 
     /// Takes the next `count` bytes, or as many as there are.
-    pub(super) fn take(&mut self, count: usize) -> &'b mut [u8] {
+    pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);
         let (piece, rest) = rest.split_at_mut(count.min(rest.len()));
         self.rest = rest;
@@ -42,7 +42,7 @@ impl<'b> Input<'b> {
     }
 
     /// Takes everything.
-    pub(super) fn take_all(&mut self) -> &'b mut [u8] {
+    pub(crate) fn take_all(&mut self) -> &'b mut [u8] {
         std::mem::take(&mut self.rest)
     }
 }

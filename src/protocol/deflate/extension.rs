@@ -13,8 +13,8 @@
 //! What has been agreed on fits in a byte, so that a conversation which keeps no context costs
 //! nothing more.
 
-use super::connection::Role;
-use super::request::is_tchar;
+use crate::protocol::wire::Role;
+use crate::protocol::wire::token::is_tchar;
 use std::fmt;
 
 /// The window of RFC 1951, in bits: the largest that deflate knows.

@@ -8,17 +8,16 @@
 //! A conversation with context takeover has [`Contexts`] of its own, which are counted against a
 //! budget when it is agreed on, and made when they are first needed.
 
-use super::connection::Role;
-use super::deflate::{AVAILABLE, Deflater, Inflater, STEP};
-use super::error::ProtocolError;
+use super::codec::{AVAILABLE, Deflater, Inflater, STEP};
 use super::extension::{Agreed, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response};
+use crate::protocol::wire::{ProtocolError, Role};
 
 /// How many different windows we can compress in.
-pub(super) const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
+pub(crate) const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
 /// What all conversations of a loop use to compress.
 #[derive(Debug, Default)]
-pub(super) struct Compression {
+pub(crate) struct Compression {
     /// `None`: nothing is compressed.
     deflate: Option<Deflate>,
     inflater: Option<Inflater>,
@@ -32,7 +31,7 @@ pub(super) struct Compression {
 
 /// What a conversation with context takeover uses to compress.
 #[derive(Debug)]
-pub(super) struct Contexts {
+pub(crate) struct Contexts {
     inflater: Option<Inflater>,
     deflater: Option<Deflater>,
     /// Bytes that have been counted for it.
@@ -41,7 +40,7 @@ pub(super) struct Contexts {
 
 impl Contexts {
     /// Bytes that have been counted for it.
-    pub(super) const fn bytes(&self) -> usize {
+    pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 }
@@ -54,19 +53,19 @@ fn cost(agreed: Agreed) -> usize {
 }
 
 impl Compression {
-    pub(super) fn new(deflate: Option<Deflate>) -> Compression {
+    pub(crate) fn new(deflate: Option<Deflate>) -> Compression {
         Compression { deflate: deflate.filter(|_| AVAILABLE), ..Compression::default() }
     }
 
     /// Bytes of memory taken by what all share.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let deflaters = self.deflaters.iter().zip(MIN_WINDOW_BITS..).filter(|(deflater, _)| deflater.is_some());
         let inflater = self.inflater.as_ref().map_or(0, |_| Inflater::MEMORY);
         deflaters.map(|(_, bits)| Deflater::memory(bits)).sum::<usize>() + inflater + self.scratch.capacity()
     }
 
     /// Bytes of contexts that have been agreed on.
-    pub(super) const fn context_bytes(&self) -> usize {
+    pub(crate) const fn context_bytes(&self) -> usize {
         self.context_bytes
     }
 
@@ -74,7 +73,7 @@ impl Compression {
 
     /// As a server: the response to an offer, with context takeover if the budget has room for it,
     /// and `ample` bytes are free.
-    pub(super) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
+    pub(crate) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
         let (deflate, offer) = (self.deflate.as_ref()?, offer?);
         let respond = |takeover| {
             let response = deflate.respond(offer, takeover);
@@ -91,7 +90,7 @@ impl Compression {
 
     /// As a client: what to offer, with context takeover if the budget has room for it, and `ample`
     /// bytes are free.
-    pub(super) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
+    pub(crate) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
         let deflate = self.deflate.as_ref()?;
         let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));
         let has_room = self.has_room(deflate, most, ample);
@@ -100,7 +99,7 @@ impl Compression {
     }
 
     /// As a client: what the server's response to an offer means.
-    pub(super) fn judge<'v>(
+    pub(crate) fn judge<'v>(
         &self,
         offer: Option<(Parameters, Takeover)>,
         values: impl Iterator<Item = &'v [u8]>,
@@ -115,26 +114,26 @@ impl Compression {
     }
 
     /// The contexts for what has been agreed on, if it needs some. To be given back.
-    pub(super) fn take_contexts(&mut self, agreed: Agreed) -> Option<Contexts> {
+    pub(crate) fn take_contexts(&mut self, agreed: Agreed) -> Option<Contexts> {
         let bytes = cost(agreed);
         self.context_bytes += bytes;
         (bytes > 0).then_some(Contexts { inflater: None, deflater: None, bytes })
     }
 
     /// A conversation does not need its contexts any more.
-    pub(super) fn give_contexts(&mut self, contexts: Contexts) {
+    pub(crate) fn give_contexts(&mut self, contexts: Contexts) {
         self.context_bytes -= contexts.bytes;
     }
 
     // ---- messages ------------------------------------------------------------------------------
 
     /// Whether a message of this length is to be compressed.
-    pub(super) fn is_worth(&self, length: usize) -> bool {
+    pub(crate) fn is_worth(&self, length: usize) -> bool {
         self.deflate.as_ref().is_some_and(|deflate| length >= deflate.threshold)
     }
 
     /// Decompresses a whole message. `out` gets its bytes in steps, and says when it is enough.
-    pub(super) fn inflate(
+    pub(crate) fn inflate(
         &mut self,
         contexts: Option<&mut Contexts>,
         compressed: &[u8],
@@ -164,7 +163,7 @@ impl Compression {
     }
 
     /// Appends a message, compressed, to `out`. `false`: it should go out as it is.
-    pub(super) fn deflate(
+    pub(crate) fn deflate(
         &mut self,
         contexts: Option<&mut Contexts>,
         window_bits: u8,

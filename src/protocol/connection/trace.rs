@@ -4,10 +4,8 @@
 //! frame's header and payload as they were on the wire, the state changes. One that is not traced
 //! pays a branch for each frame.
 
-use super::connection::State;
-use super::error::ProtocolError;
-use super::frame::{Header, Opcode};
-use super::mask;
+use super::State;
+use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
 /// Who said it.

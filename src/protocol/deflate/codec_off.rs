@@ -1,10 +1,10 @@
 //! What stands in for `deflate` in a build without the feature of that name: nothing is ever agreed
 //! on, so nothing here is ever used.
 
-use super::error::ProtocolError;
+use crate::protocol::wire::ProtocolError;
 
 /// Whether messages can be compressed in this build.
-pub(super) const AVAILABLE: bool = false;
+pub(crate) const AVAILABLE: bool = false;
 
 /// The most bytes that come out of an [`Inflater`] at a time.
 pub const STEP: usize = 0;

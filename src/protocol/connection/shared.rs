@@ -5,14 +5,14 @@
 //! speak now.
 
 use super::budget::{Budget, Mark, SharedBytes};
-use super::compression::Compression;
 use super::counts::Counts;
-use super::extension::Deflate;
-use super::limits::Limits;
-use super::mask;
-use super::message::{Gathered, Inbox};
+use super::inbox::Inbox;
+use super::message::Gathered;
 use super::outbox::{LARGE, Outbox};
 use super::trace::Trace;
+use crate::protocol::deflate::{Compression, Deflate};
+use crate::protocol::limits::Limits;
+use crate::protocol::wire::mask;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

@@ -11,12 +11,12 @@
 //! [`forget`](Inflater::forget) between them, one of each serves everybody; used by one
 //! conversation alone, they keep its context from message to message.
 
-use super::error::ProtocolError;
+use crate::protocol::wire::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::fmt;
 
 /// Whether messages can be compressed in this build.
-pub(super) const AVAILABLE: bool = true;
+pub(crate) const AVAILABLE: bool = true;
 
 /// The most bytes that come out of an [`Inflater`] at a time.
 pub const STEP: usize = 16 << 10;
@@ -261,5 +261,5 @@ impl Deflater {
 }
 
 #[cfg(test)]
-#[path = "deflate_tests.rs"]
+#[path = "codec_tests.rs"]
 mod tests;

@@ -16,6 +16,7 @@
 //!
 //! Left out: `by`, `host` and `proto`.
 
+use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -178,7 +179,7 @@ impl FromStr for TrustedProxies {
 /// socket's peer is all that is known.
 ///
 /// The arguments are the values of all lines of each header, in their order, such as
-/// [`Request::values`](super::Request::values) gives. `X-Forwarded-For` counts only if there is no
+/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if there is no
 /// `Forwarded`. A proxy that knows only one of the two hands the other one on as the client wrote
 /// it: pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
@@ -274,7 +275,7 @@ impl Elements for Forwarded {
             }
             let pair = std::str::from_utf8(pair).ok()?;
             let (name, value) = pair.split_once('=')?;
-            if !super::request::is_token(name) {
+            if !is_token(name) {
                 return None;
             }
             let value = unquote(value)?;

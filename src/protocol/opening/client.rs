@@ -1,9 +1,8 @@
 //! The client's side of the opening handshake: what does it ask, and may it believe the answer?
 //! (RFC 6455 §4.1)
 
-use super::compression::Compression;
-use super::extension::{Agreed, Parameters, Takeover};
-use super::request::is_token;
+use crate::protocol::deflate::{Agreed, Compression, Parameters, Takeover};
+use crate::protocol::wire::token::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::fmt;
 use std::io::Write;
@@ -125,7 +124,7 @@ impl Opening {
 
     /// Appends the request, and says what the answer must have. The key is the base64 of 16 random
     /// bytes.
-    pub(super) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
+    pub(crate) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
         let deflate = deflate.filter(|_| !self.is_plain);
         write!(
             out,
@@ -149,7 +148,7 @@ impl Opening {
 
 /// What the server's answer must have.
 #[derive(Debug)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     accept: String,
     subprotocols: Vec<String>,
     deflate: Option<(Parameters, Takeover)>,
@@ -157,9 +156,9 @@ pub(super) struct Expected {
 
 /// What the server's answer has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Accepted {
-    pub(super) subprotocol: Option<String>,
-    pub(super) agreed: Agreed,
+pub(crate) struct Accepted {
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) agreed: Agreed,
 }
 
 /// The server's answer does not open the conversation.
@@ -185,7 +184,7 @@ impl std::error::Error for Unaccepted {}
 
 impl Expected {
     /// Judges a complete response head (§4.1), and says what the server has chosen.
-    pub(super) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
+    pub(crate) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
         let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(head) {

@@ -14,8 +14,8 @@
 //! with their buffer, so that an echo allocates nothing.
 
 use super::budget::SharedBytes;
-use super::time::Tick;
 use super::trace::{Side, Trace};
+use crate::protocol::time::Tick;
 use std::collections::VecDeque;
 
 /// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy

@@ -2,9 +2,10 @@
 //!
 //! 101 and a conversation, or an HTTP response after which the connection closes.
 
-use super::error::Rejection;
-use super::extension::Parameters;
-use super::request::{Method, Ticket, is_token};
+use super::rejection::Rejection;
+use super::request::{Method, Ticket};
+use crate::protocol::deflate::Parameters;
+use crate::protocol::wire::token::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::io::Write;
 
@@ -83,7 +84,7 @@ impl Upgrade {
     }
 
     /// What is offered to this client, as far as the application wants it.
-    pub(super) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
+    pub(crate) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
         ticket.deflate.filter(|_| !self.is_plain)
     }
 
@@ -113,7 +114,7 @@ impl Upgrade {
 ///
 /// The request was no upgrade, or the upgrade has what the client could not accept; nothing is
 /// appended then.
-pub(super) fn encode_upgrade(
+pub(crate) fn encode_upgrade(
     ticket: &Ticket,
     upgrade: &Upgrade,
     deflate: Option<Parameters>,
@@ -140,7 +141,7 @@ pub(super) fn encode_upgrade(
 }
 
 /// Appends a response after which the connection closes; to HEAD, without its body.
-pub(super) fn encode_response(method: Method, response: &http::Response<Vec<u8>>, out: &mut Vec<u8>) {
+pub(crate) fn encode_response(method: Method, response: &http::Response<Vec<u8>>, out: &mut Vec<u8>) {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or("Unknown");
     write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16()).expect("a Vec takes every write");
@@ -163,7 +164,7 @@ pub(super) fn encode_response(method: Method, response: &http::Response<Vec<u8>>
     }
 }
 
-pub(super) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+pub(crate) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
             encode_name(name.as_str(), out);
@@ -193,7 +194,7 @@ fn encode_name(name: &str, out: &mut Vec<u8>) {
 
 /// The response to a request that is refused: its status, the headers that the status asks for, and
 /// a sentence.
-pub(super) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
+pub(crate) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
     let status = rejection.status();
     let mut response = http::Response::new(format!("{status}: {rejection}\n").into_bytes());
     *response.status_mut() = status;

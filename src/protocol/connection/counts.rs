@@ -1,7 +1,7 @@
 //! What has been said in all conversations of a loop, and where do they stand?
 
-use super::connection::State;
-use super::frame::Opcode;
+use super::State;
+use crate::protocol::wire::Opcode;
 
 /// Messages, and the bytes of their payloads before compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

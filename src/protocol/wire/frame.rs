@@ -18,7 +18,7 @@
 //! ```
 //!
 //! This module knows one header at a time. Whether its mask, its RSV1 bit and its place in the
-//! conversation are right, [`connection`](super::connection) judges.
+//! conversation are right, [`connection`](crate::protocol::Connection) judges.
 
 use super::error::ProtocolError;
 use super::mask;
