@@ -64,12 +64,6 @@ pub mod guide;
 pub mod protocol;
 mod server;
 
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
-#[cfg(feature = "site")]
-pub mod site;
-
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{

@@ -31,7 +31,7 @@ fn between<'t>(text: &'t str, start: &str, end: char) -> Vec<&'t str> {
 fn every_file_that_is_named_is_there() {
     let mut named = 0;
     for (chapter, text) in chapters() {
-        for folder in ["src/", "tests/", "examples/", "benches/"] {
+        for folder in ["src/", "tests/", "examples/", "benches/", "program/"] {
             for path in between(&text, &format!("`{folder}"), '`') {
                 assert!(root().join(folder).join(path).exists(), "{chapter} names {folder}{path}");
                 named += 1;

@@ -20,55 +20,40 @@
 //! panics on what a peer sends. What all conversations of a loop have in common is in [`Shared`],
 //! an argument of every call.
 //!
-//! # Reading order
+//! # Rooms
 //!
-//! `frame` (one header) → `mask` → `utf8` → `message` (fragments become messages) → `close` →
-//! `request` and `response` (the opening handshake) → `extension` (on what compression both sides
-//! agree) → `deflate` → `compression` (who has a compressor) → `outbox` → `budget` (what do all
-//! hold together?) → `connection` (the state machine, with its picture) → `error`. Beside the road:
-//! `proxy` and `forwarded` (where is the client, when proxies stand in front of us?).
+//! Each imports only from those above it.
+//!
+//! | room | question |
+//! |---|---|
+//! | [`time`] | what time is it for a conversation? |
+//! | `limits` | what may one conversation cost, in bytes and in time? |
+//! | `wire` | what lies on the wire? Frames, masks, text, close codes |
+//! | `deflate` | how do messages travel compressed? (RFC 7692) |
+//! | `opening` | how does a conversation begin? HTTP heads, for both roles |
+//! | [`proxy`] | where is the client, when proxies stand in front of us? |
+//! | `connection` | what happens in one conversation? The state machine, and what it needs |
 
-mod budget;
-mod close;
-mod compression;
 mod connection;
-mod counts;
-#[cfg_attr(not(feature = "deflate"), path = "deflate_off.rs")]
 mod deflate;
-mod error;
-mod extension;
-pub mod forwarded;
-mod frame;
-mod input;
 mod limits;
-mod mask;
-mod message;
 mod opening;
-mod outbox;
 pub mod proxy;
-mod request;
-mod response;
-mod shared;
 pub mod time;
-mod trace;
-mod utf8;
+mod wire;
 
-pub use budget::{Mark, SharedBytes};
-pub use connection::{Connection, Event, LONGEST_RUN, Prepared, ReadyState, Role, Run, State};
-pub use counts::{Counts, Flow, Traffic};
-pub use deflate::{Deflater, Inflater, NotSmaller, STEP};
-pub use error::{CloseReason, ProtocolError, Rejection, SendError, Timeout};
-pub use extension::{
-    Agreed, ClientWindow, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response,
+pub use connection::{
+    CloseReason, Connection, Counts, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, Position, Prepared,
+    ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
-pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
-pub use input::Input;
+pub use deflate::{
+    Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
+    Takeover, judge_response,
+};
 pub use limits::Limits;
-pub use message::{Gathered, Message, Position};
-pub use opening::{Opening, OpeningError, Unaccepted};
-pub use outbox::JOINED;
-pub use request::{MAX_HEADERS, Method, Request, Ticket};
-pub use response::{Answer, Upgrade};
-pub use shared::Shared;
-pub use trace::{Side, Trace};
-pub use utf8::InvalidUtf8;
+pub use opening::{
+    Answer, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
+};
+pub use proxy::forwarded;
+pub use wire::utf8::InvalidUtf8;
+pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

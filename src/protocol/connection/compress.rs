@@ -1,12 +1,12 @@
 //! Messages that travel compressed (RFC 7692).
 
-use super::super::compression::Contexts;
-use super::super::error::ProtocolError;
-use super::super::extension::Agreed;
-use super::super::frame::{Header, Opcode};
-use super::super::message::{Gathered, PartialMessage};
-use super::super::shared::Shared;
+use super::inbox::PartialMessage;
+use super::message::Gathered;
+use super::rare::Rare;
+use super::shared::Shared;
 use super::{Connection, Modes};
+use crate::protocol::deflate::{Agreed, Contexts};
+use crate::protocol::wire::{Header, Opcode, ProtocolError};
 
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.
@@ -89,6 +89,6 @@ impl<X: Default> Connection<X> {
     }
 }
 
-fn contexts<X>(rare: &mut Option<Box<super::Rare<X>>>) -> Option<&mut Contexts> {
+fn contexts<X>(rare: &mut Option<Box<Rare<X>>>) -> Option<&mut Contexts> {
     rare.as_mut()?.contexts.as_deref_mut()
 }

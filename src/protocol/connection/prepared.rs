@@ -1,13 +1,12 @@
 //! A message for many: encoded once, and compressed once for all who can share it.
 
-use super::super::budget::SharedBytes;
-use super::super::compression::WINDOWS;
-use super::super::extension::{Agreed, MIN_WINDOW_BITS};
-use super::super::frame::Header;
-use super::super::message::Message;
-use super::super::outbox::{Outbox, SHARE_FROM};
-use super::super::shared::Shared;
-use super::super::trace::{Side, Trace};
+use super::budget::SharedBytes;
+use super::message::Message;
+use super::outbox::{Outbox, SHARE_FROM};
+use super::shared::Shared;
+use super::trace::{Side, Trace};
+use crate::protocol::deflate::{Agreed, MIN_WINDOW_BITS, WINDOWS};
+use crate::protocol::wire::Header;
 use std::cell::OnceCell;
 
 /// A message that is encoded once for many receivers, when the first of them needs it.

@@ -9,14 +9,12 @@
 //! much for each call; a message is text if the cuts before and behind it lie between two
 //! characters.
 
-use super::super::frame::{MAX_CONTROL_PAYLOAD, Opcode};
-use super::super::input::Input;
-use super::super::mask;
-use super::super::message::Message;
-use super::super::shared::Shared;
-use super::super::time::Tick;
-use super::super::utf8::{self, InvalidUtf8};
-use super::{Connection, Modes, Role, State};
+use super::message::Message;
+use super::shared::Shared;
+use super::{Connection, Modes, State};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::utf8::InvalidUtf8;
+use crate::protocol::wire::{Input, MAX_CONTROL_PAYLOAD, Opcode, Role, mask, utf8};
 
 /// The first byte of a whole, uncompressed message: FIN and its opcode.
 const TEXT: u8 = 0x80 | Opcode::Text as u8;
@@ -92,7 +90,7 @@ impl<X: Default> Connection<X> {
         input: &mut Input<'b>,
         most: usize,
     ) -> Option<Run<'b>> {
-        if self.state != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
+        if self.state() != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
             return None;
         }
         // What does not even begin like one, has not to pay for the rest.
@@ -159,7 +157,7 @@ impl<X: Default> Connection<X> {
     /// Whether a short message is to be handed out like those before.
     #[inline]
     pub fn takes_messages(&self) -> bool {
-        self.state == State::Open && !self.modes.has(Modes::PIECES)
+        self.state() == State::Open && !self.modes.has(Modes::PIECES)
     }
 }
 

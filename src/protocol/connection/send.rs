@@ -1,14 +1,13 @@
 //! Messages become bytes to the peer.
 
-use super::super::error::{CloseReason, SendError};
-use super::super::frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
-use super::super::message::{Message, Position};
-use super::super::outbox::LARGE;
-use super::super::shared::Shared;
-use super::super::time::Tick;
-use super::super::trace::Trace;
-use super::super::{close, mask};
-use super::{Connection, Modes, Prepared, Role, State};
+use super::error::{CloseReason, SendError};
+use super::message::{Message, Position};
+use super::outbox::LARGE;
+use super::shared::Shared;
+use super::trace::Trace;
+use super::{Connection, Modes, Prepared, State};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Bytes of a short frame's header.
@@ -145,7 +144,7 @@ impl<X: Default> Connection<X> {
 
     #[inline]
     fn check_room(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
-        if self.state != State::Open {
+        if self.state() != State::Open {
             return Err(SendError::NotOpen);
         }
         let limit = shared.limits.max_unsent;
@@ -229,7 +228,7 @@ impl<X: Default> Connection<X> {
     #[inline]
     pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
         let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
-        (self.state == State::Open && self.inbox.is_none()).then_some(output)
+        (self.state() == State::Open && self.inbox.is_none()).then_some(output)
     }
 
     /// The peer has taken the whole [`plain_output`](Self::plain_output).
@@ -254,9 +253,9 @@ impl<X: Default> Connection<X> {
                 outbox.stalled = Some(now);
             }
         }
-        if count > 0 && matches!(self.state, State::Draining | State::Flushing) {
+        if count > 0 && matches!(self.state(), State::Draining | State::Flushing) {
             self.since = now;
-            if self.state == State::Flushing && self.outbox.is_none() {
+            if self.state() == State::Flushing && self.outbox.is_none() {
                 self.end(shared, CloseReason::Eof);
             }
         }

@@ -1,14 +1,5 @@
 //! Where does a conversation stand?
 
-/// Which side of the conversation we are (RFC 6455 §1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// We accept connections; our frames are not masked, the peer's are.
-    Server,
-    /// We open connections; our frames are masked, the peer's are not.
-    Client,
-}
-
 /// Where a conversation stands; the picture is at the head of this module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {

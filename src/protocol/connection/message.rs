@@ -1,0 +1,158 @@
+//! What is a message?
+
+use crate::protocol::wire::Opcode;
+
+/// A message, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text (§5.6).
+    Text(&'a str),
+    /// Arbitrary bytes (§5.6).
+    Binary(&'a [u8]),
+}
+
+impl<'a> Message<'a> {
+    /// The payload's bytes.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The text, if it is one.
+    pub const fn as_text(self) -> Option<&'a str> {
+        match self {
+            Message::Text(text) => Some(text),
+            Message::Binary(_) => None,
+        }
+    }
+
+    /// The opcode of its first frame.
+    pub(crate) const fn opcode(self) -> Opcode {
+        match self {
+            Message::Text(_) => Opcode::Text,
+            Message::Binary(_) => Opcode::Binary,
+        }
+    }
+
+    /// The message with an owner, for a queue or another thread.
+    pub fn into_owned(self) -> tungstenite::Message {
+        match self {
+            Message::Text(text) => tungstenite::Message::text(text),
+            Message::Binary(bytes) => tungstenite::Message::binary(bytes.to_vec()),
+        }
+    }
+}
+
+/// A message with an owner.
+impl From<Message<'_>> for tungstenite::Message {
+    fn from(message: Message<'_>) -> tungstenite::Message {
+        message.into_owned()
+    }
+}
+
+/// A message that has an owner, borrowed. Control frames are no messages: their payload counts as
+/// binary.
+impl<'a> From<&'a tungstenite::Message> for Message<'a> {
+    fn from(owned: &'a tungstenite::Message) -> Message<'a> {
+        match owned {
+            tungstenite::Message::Text(text) => Message::Text(text.as_str()),
+            tungstenite::Message::Binary(bytes)
+            | tungstenite::Message::Ping(bytes)
+            | tungstenite::Message::Pong(bytes) => Message::Binary(bytes),
+            tungstenite::Message::Close(_) => Message::Binary(&[]),
+            tungstenite::Message::Frame(frame) => Message::Binary(frame.payload()),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Message<'a> {
+    fn from(text: &'a str) -> Message<'a> {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Message<'a> {
+    fn from(text: &'a String) -> Message<'a> {
+        Message::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Message<'a> {
+    fn from(bytes: &'a [u8]) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Message<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
+    fn from(bytes: &'a [u8; N]) -> Message<'a> {
+        Message::Binary(bytes)
+    }
+}
+
+/// A message that has been put together, with its buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Gathered {
+    /// Text.
+    Text(String),
+    /// Arbitrary bytes.
+    Binary(Vec<u8>),
+}
+
+impl Gathered {
+    /// The message, borrowed.
+    pub fn as_message(&self) -> Message<'_> {
+        match self {
+            Gathered::Text(text) => Message::Text(text),
+            Gathered::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+
+    /// Bytes of memory that its buffer takes.
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Gathered::Text(text) => text.capacity(),
+            Gathered::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// The buffer, for someone else to use.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        match self {
+            Gathered::Text(text) => text.into_bytes(),
+            Gathered::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a piece stands in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// The message is in one piece.
+    Whole,
+    /// It begins, and goes on.
+    First,
+    /// It goes on.
+    Middle,
+    /// It ends.
+    Last,
+}
+
+impl Position {
+    /// Whether the message begins with it.
+    pub const fn begins(self) -> bool {
+        matches!(self, Position::Whole | Position::First)
+    }
+
+    /// Whether the message ends with it.
+    pub const fn ends(self) -> bool {
+        matches!(self, Position::Whole | Position::Last)
+    }
+}

@@ -1,0 +1,166 @@
+//! What happened in a conversation, as it happened?
+//!
+//! A traced conversation records its story in the loop's [`Shared`]: the handshake's text, each
+//! frame's header and payload as they were on the wire, the state changes. One that is not traced
+//! pays a branch for each frame.
+
+use super::shared::Shared;
+use super::{Connection, Modes, State};
+use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
+use std::fmt;
+
+/// Who said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The peer; it has been received.
+    Peer,
+    /// We; it has been queued.
+    Us,
+}
+
+/// One step of a conversation's story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trace {
+    /// A request or response head, or a whole HTTP response.
+    Handshake {
+        /// Whose it is.
+        side: Side,
+        /// Its text.
+        text: Vec<u8>,
+    },
+    /// A frame's header, and as much of its payload as came with it.
+    Frame {
+        /// Whose it is.
+        side: Side,
+        /// The header; [`Header::to_bytes`] gives its bytes as they were on the wire.
+        header: Header,
+        /// The payload as it was on the wire: masked, if the header has a key.
+        payload: Vec<u8>,
+    },
+    /// More of the payload of the peer's last frame, as it was on the wire.
+    Payload {
+        /// The bytes.
+        payload: Vec<u8>,
+    },
+    /// The peer broke a rule.
+    Violation(ProtocolError),
+    /// A state change.
+    State {
+        /// The state before.
+        from: State,
+        /// The state after.
+        to: State,
+    },
+}
+
+impl Trace {
+    /// A frame of ours with this payload, as it is before it is masked.
+    #[cold]
+    pub(super) fn sent(header: Header, payload: &[u8]) -> Trace {
+        let mut payload = payload.to_vec();
+        mask::apply(header.mask.unwrap_or_default(), &mut payload);
+        Trace::Frame { side: Side::Us, header, payload }
+    }
+
+    /// A frame's payload as it was meant: unmasked.
+    pub fn unmasked(&self) -> Option<Vec<u8>> {
+        match self {
+            Trace::Frame { header, payload, .. } => {
+                let mut payload = payload.clone();
+                if let Some(key) = header.mask {
+                    mask::apply(key, &mut payload);
+                }
+                Some(payload)
+            }
+            Trace::Handshake { .. } | Trace::Payload { .. } | Trace::Violation(_) | Trace::State { .. } => None,
+        }
+    }
+}
+
+impl<X: Default> Connection<X> {
+    /// Records what happens from now on under this label in [`Shared`], or stops to.
+    pub fn trace(&mut self, label: Option<u64>) {
+        self.modes.set(Modes::TRACED, label.is_some());
+        if let Some(label) = label {
+            self.rare().label = label;
+        }
+    }
+
+    /// Whether what happens is recorded.
+    pub const fn is_traced(&self) -> bool {
+        self.modes.has(Modes::TRACED)
+    }
+
+    /// Records the request head, for those who begin to trace when they have read it.
+    pub fn record_request(&self, shared: &mut Shared, head: &[u8]) {
+        self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
+    }
+
+    /// Records a step, if this conversation is traced.
+    #[inline(always)]
+    pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
+        if self.modes.has(Modes::TRACED) {
+            self.record_now(shared, trace());
+        }
+    }
+
+    #[cold]
+    pub(super) fn record_now(&self, shared: &mut Shared, trace: Trace) {
+        let label = self.rare.as_ref().map_or(0, |rare| rare.label);
+        shared.traces.push((label, trace));
+    }
+}
+
+/// So much of a text is shown.
+const SHOWN: usize = 60;
+
+/// `< TEXT "hi" [2 bytes, masked]`, `> PONG [0 bytes]`, `= OPEN -> CLOSING`.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trace::Handshake { side, text } => {
+                let first = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
+                write!(f, "{} {}", arrow(*side), String::from_utf8_lossy(first))
+            }
+            Trace::Frame { side, header, .. } => {
+                write!(f, "{} {}", arrow(*side), name(header.opcode))?;
+                let payload = self.unmasked().unwrap_or_default();
+                match (header.opcode, std::str::from_utf8(&payload)) {
+                    (Opcode::Text, Ok(text)) if !header.rsv1 => {
+                        let shown: String = text.chars().take(SHOWN).collect();
+                        write!(f, " {shown:?}{}", if shown.len() < text.len() { "..." } else { "" })?;
+                    }
+                    _ => {}
+                }
+                write!(f, " [{} bytes", header.length)?;
+                f.write_str(if header.mask.is_some() { ", masked" } else { "" })?;
+                f.write_str(if header.rsv1 { ", compressed" } else { "" })?;
+                f.write_str(if header.fin { "]" } else { ", more follows]" })
+            }
+            Trace::Payload { payload } => write!(f, "< ... [{} bytes]", payload.len()),
+            Trace::Violation(error) => write!(f, "! {error}"),
+            Trace::State { from, to } => {
+                write!(f, "= {} -> {}", format!("{from:?}").to_uppercase(), format!("{to:?}").to_uppercase())
+            }
+        }
+    }
+}
+
+const fn arrow(side: Side) -> &'static str {
+    match side {
+        Side::Peer => "<",
+        Side::Us => ">",
+    }
+}
+
+const fn name(opcode: Opcode) -> &'static str {
+    match opcode {
+        Opcode::Continuation => "CONTINUATION",
+        Opcode::Text => "TEXT",
+        Opcode::Binary => "BINARY",
+        Opcode::Close => "CLOSE",
+        Opcode::Ping => "PING",
+        Opcode::Pong => "PONG",
+    }
+}

@@ -1,0 +1,186 @@
+//! Who has a compressor and a decompressor, and what may they cost?
+//!
+//! A message that is compressed by itself needs them for as long as it takes to compress or
+//! decompress it, so all conversations of a loop use the same: [`Compression`], made when it is
+//! first needed. That is why a compressed message is collected as it came and decompressed when it
+//! is complete: in between, others have their turn.
+//!
+//! A conversation with context takeover has [`Contexts`] of its own, which are counted against a
+//! budget when it is agreed on, and made when they are first needed.
+
+use super::codec::{AVAILABLE, Deflater, Inflater, STEP};
+use super::extension::{Agreed, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response};
+use crate::protocol::wire::{ProtocolError, Role};
+
+/// How many different windows we can compress in.
+pub(crate) const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
+
+/// What all conversations of a loop use to compress.
+#[derive(Debug, Default)]
+pub(crate) struct Compression {
+    /// `None`: nothing is compressed.
+    deflate: Option<Deflate>,
+    inflater: Option<Inflater>,
+    /// One for each window; mostly the last alone.
+    deflaters: [Option<Deflater>; WINDOWS],
+    /// Where decompressed bytes come out, step by step.
+    scratch: Vec<u8>,
+    /// Bytes of contexts that have been agreed on.
+    context_bytes: usize,
+}
+
+/// What a conversation with context takeover uses to compress.
+#[derive(Debug)]
+pub(crate) struct Contexts {
+    inflater: Option<Inflater>,
+    deflater: Option<Deflater>,
+    /// Bytes that have been counted for it.
+    bytes: usize,
+}
+
+impl Contexts {
+    /// Bytes that have been counted for it.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The bytes of contexts that an agreement can cost.
+fn cost(agreed: Agreed) -> usize {
+    let sent = if agreed.keeps_sent() { agreed.window_bits().map_or(0, Deflater::memory) } else { 0 };
+    let received = if agreed.keeps_received() { Inflater::MEMORY } else { 0 };
+    sent + received
+}
+
+impl Compression {
+    pub(crate) fn new(deflate: Option<Deflate>) -> Compression {
+        Compression { deflate: deflate.filter(|_| AVAILABLE), ..Compression::default() }
+    }
+
+    /// Bytes of memory taken by what all share.
+    pub(crate) fn memory(&self) -> usize {
+        let deflaters = self.deflaters.iter().zip(MIN_WINDOW_BITS..).filter(|(deflater, _)| deflater.is_some());
+        let inflater = self.inflater.as_ref().map_or(0, |_| Inflater::MEMORY);
+        deflaters.map(|(_, bits)| Deflater::memory(bits)).sum::<usize>() + inflater + self.scratch.capacity()
+    }
+
+    /// Bytes of contexts that have been agreed on.
+    pub(crate) const fn context_bytes(&self) -> usize {
+        self.context_bytes
+    }
+
+    // ---- the opening handshake -----------------------------------------------------------------
+
+    /// As a server: the response to an offer, with context takeover if the budget has room for it,
+    /// and `ample` bytes are free.
+    pub(crate) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
+        let (deflate, offer) = (self.deflate.as_ref()?, offer?);
+        let respond = |takeover| {
+            let response = deflate.respond(offer, takeover);
+            (response, Agreed::new(Role::Server, response, deflate, takeover))
+        };
+        let (response, agreed) = respond(deflate.context_takeover);
+        let has_room = self.has_room(deflate, cost(agreed), ample);
+        Some(if has_room { (response, agreed) } else { respond(Takeover::Never) })
+    }
+
+    const fn has_room(&self, deflate: &Deflate, cost: usize, ample: usize) -> bool {
+        cost <= ample && self.context_bytes + cost <= deflate.max_context_bytes
+    }
+
+    /// As a client: what to offer, with context takeover if the budget has room for it, and `ample`
+    /// bytes are free.
+    pub(crate) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
+        let deflate = self.deflate.as_ref()?;
+        let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));
+        let has_room = self.has_room(deflate, most, ample);
+        let takeover = if has_room { deflate.context_takeover } else { Takeover::Never };
+        Some((deflate.offer(takeover), takeover))
+    }
+
+    /// As a client: what the server's response to an offer means.
+    pub(crate) fn judge<'v>(
+        &self,
+        offer: Option<(Parameters, Takeover)>,
+        values: impl Iterator<Item = &'v [u8]>,
+    ) -> Result<Agreed, &'static str> {
+        let response = judge_response(offer.map(|(offer, _)| offer), values)?;
+        Ok(match (response, &self.deflate, offer) {
+            (Some(response), Some(deflate), Some((_, takeover))) => {
+                Agreed::new(Role::Client, response, deflate, takeover)
+            }
+            _ => Agreed::default(),
+        })
+    }
+
+    /// The contexts for what has been agreed on, if it needs some. To be given back.
+    pub(crate) fn take_contexts(&mut self, agreed: Agreed) -> Option<Contexts> {
+        let bytes = cost(agreed);
+        self.context_bytes += bytes;
+        (bytes > 0).then_some(Contexts { inflater: None, deflater: None, bytes })
+    }
+
+    /// A conversation does not need its contexts any more.
+    pub(crate) fn give_contexts(&mut self, contexts: Contexts) {
+        self.context_bytes -= contexts.bytes;
+    }
+
+    // ---- messages ------------------------------------------------------------------------------
+
+    /// Whether a message of this length is to be compressed.
+    pub(crate) fn is_worth(&self, length: usize) -> bool {
+        self.deflate.as_ref().is_some_and(|deflate| length >= deflate.threshold)
+    }
+
+    /// Decompresses a whole message. `out` gets its bytes in steps, and says when it is enough.
+    pub(crate) fn inflate(
+        &mut self,
+        contexts: Option<&mut Contexts>,
+        compressed: &[u8],
+        mut out: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        if compressed.is_empty() {
+            // An empty message is a byte 0x00 (§7.2.3.6), but nobody can misunderstand this one.
+            return Ok(());
+        }
+        self.scratch.resize(STEP, 0);
+        let scratch = &mut self.scratch[..];
+        match contexts {
+            Some(contexts) => {
+                let inflater = contexts.inflater.get_or_insert_with(Inflater::new);
+                inflater.push(compressed, scratch, &mut out)?;
+                inflater.finish_and_keep(scratch, out)
+            }
+            None => {
+                let inflater = self.inflater.get_or_insert_with(Inflater::new);
+                let outcome = inflater.push(compressed, scratch, &mut out);
+                if outcome.is_err() {
+                    inflater.forget();
+                }
+                outcome.and_then(|()| inflater.finish_and_forget(scratch, out))
+            }
+        }
+    }
+
+    /// Appends a message, compressed, to `out`. `false`: it should go out as it is.
+    pub(crate) fn deflate(
+        &mut self,
+        contexts: Option<&mut Contexts>,
+        window_bits: u8,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let level = self.deflate.as_ref().map_or(0, |deflate| deflate.level);
+        let new = || Deflater::new(level, window_bits);
+        match contexts {
+            Some(contexts) => contexts.deflater.get_or_insert_with(new).compress_smaller(message, out).is_ok(),
+            None => {
+                let place = usize::from(window_bits - MIN_WINDOW_BITS);
+                let deflater = self.deflaters[place].get_or_insert_with(new);
+                let outcome = deflater.compress_smaller(message, out);
+                deflater.forget();
+                outcome.is_ok()
+            }
+        }
+    }
+}

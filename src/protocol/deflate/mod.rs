@@ -1,0 +1,21 @@
+//! permessage-deflate (RFC 7692).
+//!
+//! | file | question |
+//! |---|---|
+//! | `extension` | on what compression do both sides agree? |
+//! | `codec` | how is a message compressed and decompressed? |
+//! | `codec_off` | what stands in for `codec` without the feature `deflate`? |
+//! | `contexts` | who has a compressor, and what may it cost? |
+//!
+//! `codec_tests` and `extension_tests` have the unit tests of `codec` and `extension`.
+
+#[cfg_attr(not(feature = "deflate"), path = "codec_off.rs")]
+mod codec;
+mod contexts;
+mod extension;
+
+pub use codec::{Deflater, Inflater, NotSmaller, STEP};
+pub(crate) use contexts::{Compression, Contexts, WINDOWS};
+pub use extension::{
+    Agreed, ClientWindow, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response,
+};

@@ -1,0 +1,286 @@
+//! The client's side of the opening handshake: what does it ask, and may it believe the answer?
+//! (RFC 6455 §4.1)
+
+use crate::protocol::deflate::{Agreed, Compression, Parameters, Takeover};
+use crate::protocol::wire::token::is_token;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use std::fmt;
+use std::io::Write;
+use std::net::Ipv6Addr;
+use tungstenite::handshake::derive_accept_key;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    host: String,
+    target: String,
+    subprotocols: Vec<String>,
+    headers: HeaderMap,
+    is_plain: bool,
+}
+
+/// An opening handshake cannot be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OpeningError {
+    /// Not a URL with a scheme, a host and perhaps a port and a path.
+    BadUrl,
+    /// A scheme other than `ws`. `wss` needs TLS, which is not there yet.
+    BadScheme,
+    /// A subprotocol that is not a token, or is named twice.
+    BadSubprotocol,
+    /// A header of the handshake itself.
+    BadHeader,
+}
+
+impl fmt::Display for OpeningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OpeningError::BadUrl => "the URL must look like ws://host:port/path",
+            OpeningError::BadScheme => "only ws:// is spoken; wss:// (TLS) is not there yet",
+            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
+            OpeningError::BadHeader => "a header of the handshake itself cannot be set",
+        })
+    }
+}
+
+impl std::error::Error for OpeningError {}
+
+impl Opening {
+    /// Takes a URL apart, and says which host and port to connect to.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadUrl`] or [`OpeningError::BadScheme`].
+    pub fn parse(url: &str) -> Result<(Opening, String, u16), OpeningError> {
+        let uri: Uri = url.parse().map_err(|_| OpeningError::BadUrl)?;
+        match uri.scheme_str() {
+            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => {}
+            Some(_) => return Err(OpeningError::BadScheme),
+            None => return Err(OpeningError::BadUrl),
+        }
+        let authority = uri.authority().ok_or(OpeningError::BadUrl)?;
+        if authority.as_str().contains('@') || url.contains('#') || authority.host().is_empty() {
+            return Err(OpeningError::BadUrl);
+        }
+        let port = match (authority.port_u16(), authority.as_str() == authority.host()) {
+            (Some(port), _) => port,
+            (None, true) => 80,
+            (None, false) => return Err(OpeningError::BadUrl),
+        };
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        let opening = Opening {
+            host: authority.as_str().to_owned(),
+            target,
+            subprotocols: Vec::new(),
+            headers: HeaderMap::new(),
+            is_plain: false,
+        };
+        let name = match authority.host().strip_prefix('[') {
+            None => authority.host(),
+            // Only an IPv6 address stands in brackets (RFC 3986 §3.2.2).
+            Some(rest) => rest
+                .strip_suffix(']')
+                .filter(|address| address.parse::<Ipv6Addr>().is_ok())
+                .ok_or(OpeningError::BadUrl)?,
+        };
+        Ok((opening, name.to_owned(), port))
+    }
+
+    /// Offers subprotocols, the preferred one first.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadSubprotocol`].
+    pub fn offer(&mut self, subprotocols: &[String]) -> Result<(), OpeningError> {
+        let is_bad = |(index, name): (usize, &String)| !is_token(name) || subprotocols[..index].contains(name);
+        if subprotocols.iter().enumerate().any(is_bad) {
+            return Err(OpeningError::BadSubprotocol);
+        }
+        self.subprotocols = subprotocols.to_vec();
+        Ok(())
+    }
+
+    /// Adds a header.
+    ///
+    /// # Errors
+    ///
+    /// [`OpeningError::BadHeader`] for those of the handshake itself.
+    pub fn header(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), OpeningError> {
+        let own =
+            [header::HOST, header::UPGRADE, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        if own.contains(&name) || name.as_str().starts_with("sec-websocket-") {
+            return Err(OpeningError::BadHeader);
+        }
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    /// Does not offer compression.
+    pub const fn uncompressed(&mut self) {
+        self.is_plain = true;
+    }
+
+    /// Appends the request, and says what the answer must have. The key is the base64 of 16 random
+    /// bytes.
+    pub(crate) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
+        let deflate = deflate.filter(|_| !self.is_plain);
+        write!(
+            out,
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
+            self.target, self.host
+        )
+        .expect("a Vec takes every write");
+        if !self.subprotocols.is_empty() {
+            write!(out, "Sec-WebSocket-Protocol: {}\r\n", self.subprotocols.join(", "))
+                .expect("a Vec takes every write");
+        }
+        if let Some((offer, _)) = deflate {
+            write!(out, "Sec-WebSocket-Extensions: {offer}\r\n").expect("a Vec takes every write");
+        }
+        super::response::encode_headers(&self.headers, out);
+        out.extend_from_slice(b"\r\n");
+        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone(), deflate }
+    }
+}
+
+/// What the server's answer must have.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    accept: String,
+    subprotocols: Vec<String>,
+    deflate: Option<(Parameters, Takeover)>,
+}
+
+/// What the server's answer has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) agreed: Agreed,
+}
+
+/// The server's answer does not open the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unaccepted {
+    /// An HTTP status other than 101.
+    Status(StatusCode),
+    /// The answer breaks a rule, which the text names (§4.1).
+    BadResponse(&'static str),
+}
+
+impl fmt::Display for Unaccepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unaccepted::Status(status) => write!(f, "the server answered with {status}"),
+            Unaccepted::BadResponse(why) => write!(f, "the server's handshake is wrong: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unaccepted {}
+
+impl Expected {
+    /// Judges a complete response head (§4.1), and says what the server has chosen.
+    pub(crate) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
+        let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(head) {
+            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+            Ok(_) | Err(_) => return Err(Unaccepted::BadResponse("malformed")),
+        }
+        let code = response.code.unwrap_or_default();
+        if code != 101 {
+            let status = StatusCode::from_u16(code).map_err(|_| Unaccepted::BadResponse("malformed status"))?;
+            return Err(Unaccepted::Status(status));
+        }
+        let headers = &*response.headers;
+        let values = |name: &'static str| {
+            let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+            named.map(|header| header.value.trim_ascii())
+        };
+        if response.version != Some(1) {
+            return Err(Unaccepted::BadResponse("not HTTP/1.1"));
+        }
+        let mut upgrades = values("upgrade");
+        if !(upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none())
+        {
+            return Err(Unaccepted::BadResponse("Upgrade is not websocket"));
+        }
+        let tokens = values("connection").flat_map(|value| value.split(|byte| *byte == b','));
+        if !tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(b"upgrade")) {
+            return Err(Unaccepted::BadResponse("Connection does not list Upgrade"));
+        }
+        if !values("sec-websocket-accept").eq([self.accept.as_bytes()]) {
+            return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not fit the key"));
+        }
+        let agreed =
+            compression.judge(self.deflate, values("sec-websocket-extensions")).map_err(Unaccepted::BadResponse)?;
+        let mut chosen = values("sec-websocket-protocol");
+        match (chosen.next(), chosen.next()) {
+            (None, _) => Ok(Accepted { subprotocol: None, agreed }),
+            (Some(name), None) => match self.subprotocols.iter().find(|offered| offered.as_bytes() == name) {
+                Some(offered) => Ok(Accepted { subprotocol: Some(offered.clone()), agreed }),
+                None => Err(Unaccepted::BadResponse("a subprotocol that was not offered")),
+            },
+            (Some(_), Some(_)) => Err(Unaccepted::BadResponse("more than one subprotocol")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let parsed = |url| Opening::parse(url).map(|(opening, name, port)| (opening.host, name, port, opening.target));
+        let expect = |a: &str, b: &str, port, d: &str| Ok((a.to_owned(), b.to_owned(), port, d.to_owned()));
+        assert_eq!(parsed("ws://localhost:9998/echo?a=b"), expect("localhost:9998", "localhost", 9998, "/echo?a=b"));
+        assert_eq!(parsed("ws://[::1]:9998"), expect("[::1]:9998", "::1", 9998, "/"));
+        assert_eq!(parsed("WS://example.org?x"), expect("example.org", "example.org", 80, "/?x"));
+        assert_eq!(parsed("wss://example.org/").unwrap_err(), OpeningError::BadScheme);
+        for bad in ["", "/echo", "ws://", "ws:///x", "ws://u:p@h/", "ws://h/#f", "ws://h:99999/", "ws://h/ x"] {
+            assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
+        }
+        for bad in ["ws://[]:9908", "ws://[host]/", "ws://[[::1]]/", "ws://[127.0.0.1]/", "ws://[::1/"] {
+            assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_complete_and_fitting_answer_is_believed() {
+        let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
+        opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
+        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());
+        let answer = |status: &str, lines: &[&str]| {
+            let accept = format!("Sec-WebSocket-Accept: {}", expected.accept);
+            let lines: Vec<&str> =
+                lines.iter().map(|line| if *line == "ACCEPT" { accept.as_str() } else { line }).collect();
+            let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let head = format!("HTTP/1.1 {status}\r\n{lines}\r\n");
+            expected.judge(&Compression::default(), head.as_bytes()).map(|accepted| accepted.subprotocol)
+        };
+        let (upgrade, connection) = ("upgrade: WebSocket", "connection: keep-alive, Upgrade");
+        assert_eq!(answer("101 X", &[upgrade, connection, "ACCEPT"]), Ok(None));
+        let chosen = answer("101 X", &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: talk"]);
+        assert_eq!(chosen, Ok(Some("talk".to_owned())));
+        assert_eq!(answer("404 No", &[]), Err(Unaccepted::Status(StatusCode::NOT_FOUND)));
+        let bad: [&[&str]; 9] = [
+            &[connection, "ACCEPT"],
+            &["upgrade: h2c", connection, "ACCEPT"],
+            &[upgrade, "ACCEPT"],
+            &[upgrade, connection],
+            &[upgrade, connection, "ACCEPT", "ACCEPT"],
+            &[upgrade, connection, "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA="],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: other"],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol: talk"],
+            &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Extensions: x"],
+        ];
+        for lines in bad {
+            assert!(matches!(answer("101 X", lines), Err(Unaccepted::BadResponse(_))), "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The opening handshake: HTTP heads (RFC 6455 §4, RFC 9112).
+//!
+//! | file | question |
+//! |---|---|
+//! | `request` | what does a client ask for, and is its request well formed? |
+//! | `response` | what do we answer? |
+//! | `client` | what do we ask a server for, and does it accept? |
+//! | `rejection` | why is a request refused, and with which status? |
+
+mod client;
+mod rejection;
+mod request;
+mod response;
+
+pub(crate) use client::Expected;
+pub use client::{Opening, OpeningError, Unaccepted};
+pub use rejection::Rejection;
+pub(crate) use request::head_end;
+pub use request::{MAX_HEADERS, Method, Request, Ticket};
+pub use response::{Answer, Upgrade};
+pub(crate) use response::{encode_response, encode_upgrade, refusal};

@@ -1,0 +1,75 @@
+//! Why is an opening handshake refused, and with which status?
+
+use http::StatusCode;
+use std::fmt;
+
+/// A peer's opening handshake, or plain HTTP request, is refused (RFC 6455 §4.2.1, RFC 9112).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// 400: the request breaks a rule, which the text names.
+    BadRequest(&'static str),
+    /// 405: neither GET nor HEAD.
+    MethodNotAllowed,
+    /// 408: the request did not finish in time.
+    Timeout,
+    /// 413: a body was announced, and a large one.
+    BodyTooLarge,
+    /// 426: this resource speaks WebSocket only.
+    UpgradeRequired,
+    /// 426: a version of the WebSocket protocol other than 13 (§4.4).
+    UnsupportedVersion,
+    /// 429: this address has as many connections as it may.
+    TooManyConnections,
+    /// 431: more bytes or headers than the limits allow.
+    HeadTooLarge,
+    /// 500: the application's answer could not be sent.
+    BadAnswer(&'static str),
+    /// 503: the server is full, out of memory, or about to stop.
+    Unavailable,
+}
+
+impl Rejection {
+    /// The HTTP status that answers it.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Rejection::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Rejection::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::UpgradeRequired | Rejection::UnsupportedVersion => StatusCode::UPGRADE_REQUIRED,
+            Rejection::TooManyConnections => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Rejection::BadAnswer(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejection::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
+            Rejection::MethodNotAllowed => "only GET and HEAD are answered here",
+            Rejection::Timeout => "the request did not arrive in time",
+            Rejection::BodyTooLarge => "a request with a body is not answered here",
+            Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
+            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is spoken here",
+            Rejection::TooManyConnections => "there are too many connections from this address",
+            Rejection::HeadTooLarge => "the request head is too large",
+            Rejection::Unavailable => "the server takes no new connections now",
+        })
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_its_status() {
+        assert_eq!(Rejection::UnsupportedVersion.status(), 426);
+    }
+}

@@ -1,0 +1,312 @@
+//! What does the peer ask for, and is its request well formed? (RFC 6455 §4.2.1, RFC 9112)
+//!
+//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is
+//! complete, `httparse` takes it apart and [`Request::parse`] judges it, so that the application
+//! sees only requests that are in order: a plain GET or HEAD, or an upgrade to version 13 with a
+//! valid key.
+
+use super::rejection::Rejection;
+use crate::protocol::deflate::Parameters;
+use crate::protocol::wire::token::is_token;
+use std::borrow::Cow;
+
+/// The most headers that a request may have.
+pub const MAX_HEADERS: usize = 64;
+
+/// A body that is announced with more bytes than this gets 413 instead of 400.
+const LARGE_BODY: u64 = 64 << 10;
+
+/// Looks for the end of a head in `bytes`, of which the first `scanned` have been looked at before.
+///
+/// # Errors
+///
+/// Bytes that cannot begin a request, and a bare LF, as soon as they are seen.
+pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
+    if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
+        return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
+    }
+    for (index, byte) in bytes.iter().enumerate().skip(scanned) {
+        if *byte == b'\n' {
+            if index == 0 || bytes[index - 1] != b'\r' {
+                return Err(Rejection::BadRequest("a line must end with CR LF"));
+            }
+            if bytes[..index].ends_with(b"\r\n\r") {
+                return Ok(Some(index + 1));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// How a resource is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// The resource.
+    Get,
+    /// Its headers alone.
+    Head,
+}
+
+/// A well-formed request: an opening handshake, or plain HTTP.
+#[derive(Debug)]
+pub struct Request<'b> {
+    method: Method,
+    path: &'b str,
+    query: Option<&'b str>,
+    headers: [httparse::Header<'b>; MAX_HEADERS],
+    header_count: usize,
+    key: Option<&'b str>,
+}
+
+impl<'b> Request<'b> {
+    /// Takes a complete head apart and judges it.
+    ///
+    /// # Errors
+    ///
+    /// The [`Rejection`] that RFC 6455 §4.2 or RFC 9112 asks for.
+    pub fn parse(head: &'b [u8]) -> Result<Request<'b>, Rejection> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(head) {
+            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+            Ok(_) => return Err(Rejection::BadRequest("the request line or a header is incomplete")),
+            Err(error) => return Err(syntax_error(error)),
+        }
+        let header_count = parsed.headers.len();
+        let (method, target, version) = (parsed.method, parsed.path, parsed.version);
+        let method = match method {
+            Some("GET") => Method::Get,
+            Some("HEAD") => Method::Head,
+            _ => return Err(Rejection::MethodNotAllowed),
+        };
+        let (path, query) = split_target(target.unwrap_or_default())?;
+        let mut request = Request { method, path, query, headers, header_count, key: None };
+        request.judge_message(version == Some(1))?;
+        if request.wants_upgrade() {
+            request.judge_upgrade(version == Some(1))?;
+        }
+        Ok(request)
+    }
+
+    /// What RFC 9112 asks of every request.
+    fn judge_message(&self, http_1_1: bool) -> Result<(), Rejection> {
+        let hosts = self.values("host").count();
+        if hosts > 1 || (hosts == 0 && http_1_1) {
+            return Err(Rejection::BadRequest("exactly one Host header is required"));
+        }
+        if self.values("transfer-encoding").next().is_some() {
+            return Err(Rejection::BadRequest("a request with a body is not answered here"));
+        }
+        for value in self.values("content-length") {
+            match std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())) {
+                Some("") | None => return Err(Rejection::BadRequest("malformed Content-Length")),
+                Some(digits) => match digits.parse::<u64>() {
+                    Ok(0) => {}
+                    Ok(1..=LARGE_BODY) => {
+                        return Err(Rejection::BadRequest("a request with a body is not answered here"));
+                    }
+                    Ok(_) | Err(_) => return Err(Rejection::BodyTooLarge),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client asks for the WebSocket protocol.
+    fn wants_upgrade(&self) -> bool {
+        self.method == Method::Get && self.has_token("upgrade", "websocket")
+    }
+
+    /// What RFC 6455 §4.2.1 asks of an opening handshake.
+    fn judge_upgrade(&mut self, http_1_1: bool) -> Result<(), Rejection> {
+        if !http_1_1 {
+            return Err(Rejection::BadRequest("an upgrade needs HTTP/1.1"));
+        }
+        if !self.has_token("connection", "upgrade") {
+            return Err(Rejection::BadRequest("the Connection header must list Upgrade"));
+        }
+        let mut versions = self.values("sec-websocket-version");
+        match (versions.next(), versions.next()) {
+            (Some(b"13"), None) => {}
+            (Some(_), Some(_)) => return Err(Rejection::BadRequest("more than one Sec-WebSocket-Version")),
+            (_, _) => return Err(Rejection::UnsupportedVersion),
+        }
+        drop(versions);
+        self.key = Some(self.single_key()?);
+        let mut seen: Vec<&str> = Vec::new();
+        for protocol in self.subprotocols() {
+            if !is_token(protocol) || seen.contains(&protocol) {
+                return Err(Rejection::BadRequest("malformed or doubled Sec-WebSocket-Protocol"));
+            }
+            seen.push(protocol);
+        }
+        Ok(())
+    }
+
+    /// The key: exactly one, 16 bytes in base64.
+    fn single_key(&self) -> Result<&'b str, Rejection> {
+        let mut keys = self.values("sec-websocket-key");
+        let (Some(key), None) = (keys.next(), keys.next()) else {
+            return Err(Rejection::BadRequest("exactly one Sec-WebSocket-Key is required"));
+        };
+        let mut decoded = [0; 18];
+        match data_encoding::BASE64.decode_len(key.len()) {
+            Ok(18) if data_encoding::BASE64.decode_mut(key, &mut decoded) == Ok(16) => {}
+            _ => return Err(Rejection::BadRequest("Sec-WebSocket-Key must be 16 bytes in base64")),
+        }
+        std::str::from_utf8(key).map_err(|_| Rejection::BadRequest("malformed Sec-WebSocket-Key"))
+    }
+
+    /// GET or HEAD.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Whether this is an opening handshake, and a valid one. Plain HTTP otherwise.
+    pub const fn is_upgrade(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The `Sec-WebSocket-Key` of an opening handshake.
+    pub(crate) const fn key(&self) -> Option<&'b str> {
+        self.key
+    }
+
+    /// The target's path, still percent-encoded: `/chat` of `/chat?room=1`.
+    pub const fn path(&self) -> &'b str {
+        self.path
+    }
+
+    /// The target's query, still percent-encoded: `room=1` of `/chat?room=1`.
+    pub const fn query(&self) -> Option<&'b str> {
+        self.query
+    }
+
+    /// All headers in the order in which they came.
+    pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + '_ {
+        self.headers[..self.header_count].iter().map(|header| (header.name, header.value))
+    }
+
+    /// The values of all headers of this name, whatever its case.
+    pub fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b [u8]> + 'r {
+        self.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The value of the first header of this name, if it is UTF-8.
+    pub fn header(&self, name: &str) -> Option<&'b str> {
+        self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The page that opened the connection, as browsers say it (§10.2). Other clients leave it out.
+    pub fn origin(&self) -> Option<&'b str> {
+        self.header("origin")
+    }
+
+    /// The host and port that the client meant to reach.
+    pub fn host(&self) -> Option<&'b str> {
+        self.header("host")
+    }
+
+    /// The cookies, as name and value, unescaped as they came.
+    pub fn cookies(&self) -> impl Iterator<Item = (&'b str, &'b str)> + '_ {
+        self.values("cookie")
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim_ascii().split_once('='))
+    }
+
+    /// The subprotocols that the client offers, the preferred one first (§1.9).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
+        self.list("sec-websocket-protocol")
+    }
+
+    /// The first of `known` subprotocols, in the order of the server's preference, that the client
+    /// offers.
+    pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
+        known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
+    }
+
+    /// The elements of a list-valued header, however many lines it is spread over.
+    fn list<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b str> + 'r {
+        self.values(name)
+            .flat_map(|value| std::str::from_utf8(value).unwrap_or("\u{0}").split(','))
+            .map(str::trim_ascii)
+            .filter(|element| !element.is_empty())
+    }
+
+    fn has_token(&self, name: &str, token: &str) -> bool {
+        self.list(name).any(|element| element.eq_ignore_ascii_case(token))
+    }
+}
+
+fn syntax_error(error: httparse::Error) -> Rejection {
+    match error {
+        httparse::Error::TooManyHeaders => Rejection::HeadTooLarge,
+        httparse::Error::HeaderName => Rejection::BadRequest("malformed header name"),
+        httparse::Error::HeaderValue => Rejection::BadRequest("malformed header value"),
+        httparse::Error::Version => Rejection::BadRequest("unknown HTTP version"),
+        httparse::Error::NewLine => Rejection::BadRequest("a line must end with CR LF"),
+        httparse::Error::Status | httparse::Error::Token => Rejection::BadRequest("malformed request line"),
+    }
+}
+
+/// Splits a request target into path and query (RFC 9112 §3.2: origin form, or absolute form).
+fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
+    let malformed = Rejection::BadRequest("malformed request target");
+    let local = match target.split_once("://") {
+        Some((scheme, rest)) if ["http", "https", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
+            match rest.find(['/', '?']) {
+                Some(at) if rest.as_bytes()[at] == b'/' => &rest[at..],
+                Some(_) => return Err(malformed),
+                None => "/",
+            }
+        }
+        _ => target,
+    };
+    // "The fragment identifier is meaningless in the context of WebSocket URIs and MUST NOT be used."
+    if !local.starts_with('/') || local.contains('#') {
+        return Err(malformed);
+    }
+    Ok(match local.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (local, None),
+    })
+}
+
+/// What remains of a request when its head is gone: enough to answer it later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub(crate) method: Method,
+    /// The value of `Sec-WebSocket-Accept`, if this was an opening handshake.
+    pub(crate) accept: Option<String>,
+    /// The offered subprotocols, separated by commas.
+    pub(crate) offered: String,
+    /// The offer of permessage-deflate that can be accepted.
+    pub(crate) deflate: Option<Parameters>,
+}
+
+impl Ticket {
+    /// For the answer to `request`.
+    pub fn new(request: &Request<'_>) -> Ticket {
+        let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
+        let offered = request.subprotocols().fold(Cow::Borrowed(""), |all, protocol| match all {
+            Cow::Borrowed("") => Cow::Borrowed(protocol),
+            all => Cow::Owned(format!("{all},{protocol}")),
+        });
+        let deflate = match accept {
+            Some(_) => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
+            None => None,
+        };
+        Ticket { method: request.method(), accept, offered: offered.into_owned(), deflate }
+    }
+
+    /// For the answer to a request that nobody could read.
+    pub const fn unreadable() -> Ticket {
+        Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
+    }
+
+    /// Whether this was an opening handshake.
+    pub const fn is_upgrade(&self) -> bool {
+        self.accept.is_some()
+    }
+}

@@ -1,0 +1,223 @@
+//! What does the server answer to a request? (RFC 6455 §4.2.2, RFC 9110)
+//!
+//! 101 and a conversation, or an HTTP response after which the connection closes.
+
+use super::rejection::Rejection;
+use super::request::{Method, Ticket};
+use crate::protocol::deflate::Parameters;
+use crate::protocol::wire::token::is_token;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use std::io::Write;
+
+/// An application's answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// The conversation begins.
+    Upgrade(Upgrade),
+    /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
+    /// `X-Content-Type-Options` are added.
+    Respond(http::Response<Vec<u8>>),
+    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
+    /// handshake's deadline.
+    Later,
+}
+
+impl From<Upgrade> for Answer {
+    fn from(upgrade: Upgrade) -> Answer {
+        Answer::Upgrade(upgrade)
+    }
+}
+
+impl From<http::Response<Vec<u8>>> for Answer {
+    fn from(response: http::Response<Vec<u8>>) -> Answer {
+        Answer::Respond(response)
+    }
+}
+
+/// A status alone becomes a response with the status as its text.
+impl From<StatusCode> for Answer {
+    fn from(status: StatusCode) -> Answer {
+        let mut response = http::Response::new(format!("{status}\n").into_bytes());
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        Answer::Respond(response)
+    }
+}
+
+/// A 101 response: what the application may add to it.
+#[derive(Clone, Debug, Default)]
+pub struct Upgrade {
+    subprotocol: Option<String>,
+    headers: HeaderMap,
+    is_plain: bool,
+}
+
+impl Upgrade {
+    /// Without subprotocol and further headers.
+    pub fn new() -> Upgrade {
+        Upgrade::default()
+    }
+
+    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake
+    /// is answered with 500 otherwise, since the client would have to fail it.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
+        self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Adds a header. Those of the handshake itself cannot be set; the handshake is answered with
+    /// 500 then.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Messages of this client are not compressed, whatever it offers. Compression tells by its
+    /// length whether what an attacker can put into a message resembles a secret that is in the
+    /// same message (CRIME, BREACH).
+    #[must_use]
+    pub const fn uncompressed(mut self) -> Upgrade {
+        self.is_plain = true;
+        self
+    }
+
+    /// What is offered to this client, as far as the application wants it.
+    pub(crate) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
+        ticket.deflate.filter(|_| !self.is_plain)
+    }
+
+    fn check(&self, ticket: &Ticket) -> Result<(), Rejection> {
+        if let Some(chosen) = &self.subprotocol {
+            if !is_token(chosen) || !ticket.offered.split(',').any(|offered| offered == chosen) {
+                return Err(Rejection::BadAnswer("the chosen subprotocol was not offered"));
+            }
+        }
+        let own = |name: &HeaderName| {
+            *name == header::UPGRADE
+                || *name == header::CONNECTION
+                || *name == header::CONTENT_LENGTH
+                || *name == header::TRANSFER_ENCODING
+                || name.as_str().starts_with("sec-websocket-")
+        };
+        if self.headers.keys().any(own) {
+            return Err(Rejection::BadAnswer("a header of the handshake itself cannot be set"));
+        }
+        Ok(())
+    }
+}
+
+/// Appends the 101 response (§4.2.2).
+///
+/// # Errors
+///
+/// The request was no upgrade, or the upgrade has what the client could not accept; nothing is
+/// appended then.
+pub(crate) fn encode_upgrade(
+    ticket: &Ticket,
+    upgrade: &Upgrade,
+    deflate: Option<Parameters>,
+    out: &mut Vec<u8>,
+) -> Result<(), Rejection> {
+    let accept = ticket.accept.as_deref().ok_or(Rejection::UpgradeRequired)?;
+    upgrade.check(ticket)?;
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(accept.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if let Some(chosen) = &upgrade.subprotocol {
+        out.extend_from_slice(b"Sec-WebSocket-Protocol: ");
+        out.extend_from_slice(chosen.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(deflate) = deflate {
+        write!(out, "Sec-WebSocket-Extensions: {deflate}\r\n").expect("a Vec takes every write");
+    }
+    encode_headers(&upgrade.headers, out);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Appends a response after which the connection closes; to HEAD, without its body.
+pub(crate) fn encode_response(method: Method, response: &http::Response<Vec<u8>>, out: &mut Vec<u8>) {
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or("Unknown");
+    write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16()).expect("a Vec takes every write");
+    encode_headers(response.headers(), out);
+    if !response.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS) {
+        out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+    }
+    if !response.headers().contains_key(header::CONNECTION) {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    // RFC 9110 §8.6: no Content-Length with 1xx and 204.
+    let has_body =
+        !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
+    if has_body {
+        write!(out, "Content-Length: {}\r\n", response.body().len()).expect("a Vec takes every write");
+    }
+    out.extend_from_slice(b"\r\n");
+    if has_body && method == Method::Get {
+        out.extend_from_slice(response.body());
+    }
+}
+
+pub(crate) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in headers {
+        if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
+            encode_name(name.as_str(), out);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Names may be written in any case (RFC 9110 §5.1); the usual one is easier on the eyes.
+fn encode_name(name: &str, out: &mut Vec<u8>) {
+    let rest = match name.strip_prefix("sec-websocket-") {
+        Some(rest) => {
+            out.extend_from_slice(b"Sec-WebSocket-");
+            rest
+        }
+        None => name,
+    };
+    let mut starts_word = true;
+    out.extend(rest.bytes().map(|byte| {
+        let cased = if starts_word { byte.to_ascii_uppercase() } else { byte };
+        starts_word = byte == b'-';
+        cased
+    }));
+}
+
+/// The response to a request that is refused: its status, the headers that the status asks for, and
+/// a sentence.
+pub(crate) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
+    let status = rejection.status();
+    let mut response = http::Response::new(format!("{status}: {rejection}\n").into_bytes());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    match rejection {
+        Rejection::MethodNotAllowed => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        Rejection::UpgradeRequired | Rejection::UnsupportedVersion => {
+            // RFC 9110 §7.8: whoever sends Upgrade lists it in Connection.
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close, Upgrade"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        Rejection::Unavailable | Rejection::TooManyConnections => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Rejection::BadRequest(_)
+        | Rejection::Timeout
+        | Rejection::BodyTooLarge
+        | Rejection::HeadTooLarge
+        | Rejection::BadAnswer(_) => {}
+    }
+    response
+}

@@ -1,0 +1,130 @@
+//! Which rule of an open conversation has the peer broken?
+
+use std::fmt;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// A peer has broken a rule of an open conversation; the connection fails (RFC 6455 §7.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A client's frame was not masked.
+    UnmaskedFrame,
+    /// A server's frame was masked.
+    MaskedFrame,
+    /// An RSV bit is set and no negotiated extension gives it a meaning.
+    ReservedBits,
+    /// An opcode that nobody has defined.
+    ReservedOpcode(u8),
+    /// A control frame without FIN.
+    FragmentedControl,
+    /// A control frame of more than 125 bytes.
+    ControlTooLong,
+    /// A continuation frame, but no message is under way.
+    UnexpectedContinuation,
+    /// A new message, but the last one has not ended.
+    UnfinishedMessage,
+    /// A length in more bytes than it needs.
+    NonMinimalLength,
+    /// A 64-bit length with its top bit set.
+    LengthTopBit,
+    /// A close code that must not travel.
+    InvalidCloseCode(u16),
+    /// A Close frame's body with half a code.
+    CloseBodyOfOneByte,
+    /// Text, or a close reason, that is not UTF-8.
+    InvalidUtf8,
+    /// A compressed message that cannot be decompressed.
+    InvalidDeflate,
+    /// A message of more bytes than `limit`, announced or real.
+    MessageTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A message in more frames than `limit`.
+    TooManyFragments {
+        /// The limit, in frames.
+        limit: u32,
+    },
+}
+
+impl ProtocolError {
+    /// The code of the Close frame that answers it (§7.4.1).
+    pub const fn close_code(self) -> CloseCode {
+        match self {
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::Invalid,
+            ProtocolError::MessageTooLarge { .. } => CloseCode::Size,
+            ProtocolError::TooManyFragments { .. } => CloseCode::Policy,
+            ProtocolError::UnmaskedFrame
+            | ProtocolError::MaskedFrame
+            | ProtocolError::ReservedBits
+            | ProtocolError::ReservedOpcode(_)
+            | ProtocolError::FragmentedControl
+            | ProtocolError::ControlTooLong
+            | ProtocolError::UnexpectedContinuation
+            | ProtocolError::UnfinishedMessage
+            | ProtocolError::NonMinimalLength
+            | ProtocolError::LengthTopBit
+            | ProtocolError::InvalidCloseCode(_)
+            | ProtocolError::CloseBodyOfOneByte => CloseCode::Protocol,
+        }
+    }
+
+    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of
+    /// RFC 7692.
+    pub const fn section(self) -> &'static str {
+        match self {
+            ProtocolError::InvalidDeflate => "7.2.2",
+            ProtocolError::UnmaskedFrame | ProtocolError::MaskedFrame => "5.1",
+            ProtocolError::ReservedBits
+            | ProtocolError::ReservedOpcode(_)
+            | ProtocolError::NonMinimalLength
+            | ProtocolError::LengthTopBit => "5.2",
+            ProtocolError::UnexpectedContinuation | ProtocolError::UnfinishedMessage => "5.4",
+            ProtocolError::FragmentedControl | ProtocolError::ControlTooLong => "5.5",
+            ProtocolError::CloseBodyOfOneByte => "5.5.1",
+            ProtocolError::InvalidCloseCode(_) => "7.4",
+            ProtocolError::InvalidUtf8 => "8.1",
+            ProtocolError::MessageTooLarge { .. } | ProtocolError::TooManyFragments { .. } => "10.4",
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProtocolError::UnmaskedFrame => f.write_str("a client must mask its frames")?,
+            ProtocolError::MaskedFrame => f.write_str("a server must not mask its frames")?,
+            ProtocolError::ReservedBits => f.write_str("reserved bit set")?,
+            ProtocolError::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x}")?,
+            ProtocolError::FragmentedControl => f.write_str("fragmented control frame")?,
+            ProtocolError::ControlTooLong => f.write_str("control frame of more than 125 bytes")?,
+            ProtocolError::UnexpectedContinuation => f.write_str("continuation without a message")?,
+            ProtocolError::UnfinishedMessage => f.write_str("new message inside a message")?,
+            ProtocolError::NonMinimalLength => f.write_str("length not minimal")?,
+            ProtocolError::LengthTopBit => f.write_str("length with its top bit set")?,
+            ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}")?,
+            ProtocolError::CloseBodyOfOneByte => f.write_str("close body of one byte")?,
+            ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8")?,
+            ProtocolError::InvalidDeflate => return f.write_str("invalid compressed data (RFC 7692 section 7.2.2)"),
+            ProtocolError::MessageTooLarge { limit } => write!(f, "message of more than {limit} bytes")?,
+            ProtocolError::TooManyFragments { limit } => write!(f, "message in more than {limit} frames")?,
+        }
+        write!(f, " (RFC 6455 section {})", self.section())
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_its_code_and_its_section() {
+        assert_eq!(u16::from(ProtocolError::ReservedBits.close_code()), 1002);
+        assert_eq!(u16::from(ProtocolError::InvalidUtf8.close_code()), 1007);
+        assert_eq!(u16::from(ProtocolError::MessageTooLarge { limit: 1 }.close_code()), 1009);
+        assert_eq!(u16::from(ProtocolError::TooManyFragments { limit: 1 }.close_code()), 1008);
+        assert_eq!(ProtocolError::ReservedOpcode(3).to_string(), "reserved opcode 0x3 (RFC 6455 section 5.2)");
+    }
+}
