@@ -282,6 +282,9 @@ def systemd(folder):
 
 def container(folder):
     """Process 1, with the files of an image and nothing else, as nobody."""
+    if os.geteuid() != 0:
+        print("process 1 of a container: not run, it needs root", flush=True)
+        return
     [image] = blocks("dockerfile")
     [entry] = re.findall(r"^ENTRYPOINT \[(.*)\]$", image, re.MULTILINE)
     program, *arguments = [part.strip().strip('"') for part in entry.split(",")]
