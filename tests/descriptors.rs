@@ -51,8 +51,8 @@ fn running_out_of_descriptors_harms_newcomers_only() {
     turn_until(&mut event_loop, |_| old.stream.get_ref().peek(&mut [0; 100]).is_ok());
     old.expect_text("still here");
 
-    // When there are descriptors again, it tries again, finds nobody, and comes to rest until the next
-    // ping.
+    // When there are descriptors again, it tries again, finds nobody, and comes to rest until the
+    // next ping.
     drop(holes);
     Resource::NOFILE.set(soft, hard).expect("it was so before");
     turn_until(&mut event_loop, |event_loop| {

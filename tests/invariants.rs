@@ -16,8 +16,7 @@ fn sources() -> Vec<Source> {
     sources::sources(env!("CARGO_MANIFEST_DIR"))
 }
 
-// ---- the rules
-// -----------------------------------------------------------------------------------
+// ---- the rules ----------------------------------------------------------------------------------
 
 /// What `source` names although it must not; nothing if it is in order.
 fn violations(source: &Source, root: &Source) -> Vec<String> {
@@ -141,7 +140,8 @@ fn only_the_end_of_a_turn_writes_and_removes() {
 fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
     let sources = sources();
     assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
-    // A simulated network is found by the sockets of its thread, whose real ones know nothing of it.
+    // A simulated network is found by the sockets of its thread, whose real ones know nothing of
+    // it.
     for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/sim/network.rs"]), ("transmute", &[])] {
         let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
         assert_eq!(users, expected, "{word}");
@@ -158,8 +158,7 @@ fn files_are_small() {
     assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
 }
 
-// ---- the rules can be broken
-// ---------------------------------------------------------------------
+// ---- the rules can be broken --------------------------------------------------------------------
 
 fn lib() -> Source {
     Source::new("lib.rs", "pub use protocol::Message;\npub use server::{Clients, Handler as H};\n")

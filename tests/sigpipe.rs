@@ -39,7 +39,8 @@ fn writing_to_those_who_have_gone_raises_no_signal() {
         };
         event_loop.turn(Some(Duration::ZERO)).expect("a turn");
         if let Some(stream) = &unix {
-            // With nothing unread, it ends with FIN rather than a reset, and what is queued will be written.
+            // With nothing unread, it ends with FIN rather than a reset, and what is queued will be
+            // written.
             assert!((&mut &*stream).read(&mut [0; 1_024]).expect("an answer") > 100);
         }
         // Queued before the loop has heard of the end: this turn's write meets a closed stream.

@@ -18,8 +18,7 @@ use std::time::Duration;
 /// Nothing that a test waits for takes longer, on the slowest machine.
 pub const WAIT: Duration = Duration::from_secs(30);
 
-// ---- a server
-// ------------------------------------------------------------------------------------
+// ---- a server -----------------------------------------------------------------------------------
 
 /// A server in a thread of its own. Stopped when dropped.
 pub struct Running<D: 'static = ()> {
@@ -106,8 +105,7 @@ impl<D> Drop for Running<D> {
     }
 }
 
-// ---- a handler
-// -----------------------------------------------------------------------------------
+// ---- a handler ----------------------------------------------------------------------------------
 
 /// What a handler has been told.
 #[derive(Clone, Debug, PartialEq)]
@@ -295,8 +293,7 @@ impl Ears {
     }
 }
 
-// ---- a client
-// ------------------------------------------------------------------------------------
+// ---- a client -----------------------------------------------------------------------------------
 
 /// The opening handshake of RFC 6455 §1.3 for a path.
 pub fn request(path: &str) -> String {
@@ -530,8 +527,7 @@ impl<S: Read + Write> Wire<S> {
     }
 }
 
-// ---- a process
-// -----------------------------------------------------------------------------------
+// ---- a process ----------------------------------------------------------------------------------
 
 /// Raises the soft limit of descriptors to the hard one, and returns it.
 pub fn descriptors() -> usize {

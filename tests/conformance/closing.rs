@@ -104,7 +104,8 @@ fn s7_after_our_close_the_clients_messages_are_judged_but_not_delivered() {
     ];
     for (bytes, error) in table {
         let outcome = case.check(&bytes);
-        // "An endpoint MUST NOT send more than one Close", so the violation goes to the application alone.
+        // "An endpoint MUST NOT send more than one Close", so the violation goes to the application
+        // alone.
         assert_eq!(outcome.sent, [Sent::close(1000, "bye")]);
         assert_eq!((outcome.state, outcome.reason), (State::Draining, Some(CloseReason::Protocol(error))));
     }

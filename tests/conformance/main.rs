@@ -61,8 +61,8 @@ impl Case {
     /// same each time.
     #[track_caller]
     fn check(&self, bytes: &[u8]) -> Outcome {
-        // The conversations follow one another in one loop: each finds the buffers that the one before has
-        // left.
+        // The conversations follow one another in one loop: each finds the buffers that the one
+        // before has left.
         let mut shared = Shared::with_seed(self.limits.clone(), 0);
         let outcome = self.run(&mut shared, [bytes], Flush::AtTheEnd);
         for (size, flush) in [

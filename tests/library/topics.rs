@@ -31,7 +31,8 @@ fn everybody_gets_what_a_model_says_in_order() {
         let is_here = wires[client].is_some();
         match random.random_range(0..100) {
             0 if is_here && wires.iter().flatten().count() > ids.len() / 2 => {
-                // It leaves, and with it all its memberships; what it has been sent so far must have come.
+                // It leaves, and with it all its memberships; what it has been sent so far must
+                // have come.
                 let mut wire = wires[client].take().expect("it is here");
                 for message in expected[client].drain(..) {
                     wire.expect_text(&message);

@@ -110,8 +110,8 @@ fn routes_do_not_hear_each_other() {
         assert_eq!(wire.response().status(), 404, "{path}");
     }
     let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
-    // Each open and each order was told to the handler of its route: on_open and +news for everybody,
-    // then as above.
+    // Each open and each order was told to the handler of its route: on_open and +news for
+    // everybody, then as above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
 }
 

@@ -86,7 +86,8 @@ impl Told<'_> {
     }
 
     fn send(&self, clients: &mut Clients<()>, to: ClientId) {
-        // Whoever cannot be sent to is closed and comes back, with the number of the last that it has seen.
+        // Whoever cannot be sent to is closed and comes back, with the number of the last that it
+        // has seen.
         let _ = clients.send(to, &self.to_json());
     }
 }
