@@ -37,7 +37,7 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
             let addresses = addresses.map(|name| format!("std::net::{name}"));
             let except: Vec<&str> = addresses.iter().map(String::as_str).collect();
             forbid(&["mio", "socket2", "libc", "slab", "std::net", "std::os", "std::fs"], &except);
-            forbid(&["crate::server"], &[]);
+            forbid(&["crate::server", "crate::observe"], &[]);
             let root_names = root_names(root, "server");
             forbid(&root_names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
             forbid(&CLOCKS, &[]);
