@@ -44,7 +44,7 @@
 //!
 //! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`,
 //! `outbox`, `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps),
-//! `client` (the 56 bytes), `clients` (what an application can do), `timers`, `topics`, `remote`.
+//! `table` (the 56 bytes, the timing wheel, topics), `clients` (what an application can do).
 //!
 //! # What an application says
 //!
