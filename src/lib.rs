@@ -61,6 +61,7 @@ struct Readme;
 
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod parts;
 pub mod protocol;
 mod server;
 
