@@ -26,8 +26,7 @@ fn sources() -> Vec<Source> {
     sources::sources(env!("CARGO_MANIFEST_DIR"))
 }
 
-// ---- the rules
-// -----------------------------------------------------------------------------------
+// ---- the rules ----------------------------------------------------------------------------------
 
 /// What `source` names although it must not; nothing if it is in order.
 fn violations(source: &Source, root: &Source) -> Vec<String> {
@@ -291,8 +290,7 @@ fn files_are_small() {
     assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
 }
 
-// ---- the rules can be broken
-// ---------------------------------------------------------------------
+// ---- the rules can be broken --------------------------------------------------------------------
 
 fn lib() -> Source {
     Source::new("lib.rs", "pub use protocol::Message;\npub use server::{Clients, Handler as H};\n")
