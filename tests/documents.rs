@@ -92,11 +92,18 @@ fn wide(kind: &str, text: &str) -> Vec<usize> {
         let content = line.trim_start().trim_start_matches(['/', '!', '#', '*']).trim_start();
         let cannot_break = content.split_whitespace().count() <= 1 || line.trim_start().starts_with("![");
         let is_exempt = content.starts_with('|') || line.contains("://") || cannot_break;
-        if is_prose && !is_exempt && line.chars().count() > WIDTH {
+        if is_prose && !is_exempt && without_targets(line).chars().count() > WIDTH {
             found.push(index + 1);
         }
     }
     found
+}
+
+/// A line without the targets of its links.
+fn without_targets(line: &str) -> String {
+    let mut parts = line.split("](");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "](" + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// What is known of a file from the lines before.
@@ -188,7 +195,7 @@ fn wide_prose_is_found() {
     let wide_lines = |kind: &str, text: &str| wide(kind, &text.replace("LONG", &long));
     assert_eq!(wide_lines("rs", "//! LONG\n/// LONG\nfn f() {} // LONG\n    // LONG"), [1, 2, 4]);
     assert_eq!(wide_lines("rs", "/// ```\n/// LONG\n/// ```\n/// | LONG |\n/// https://LONG\n/// LONG"), [6]);
-    assert_eq!(wide_lines("md", &format!("* [a]({})\n* ![LONG](a.png)\nLONG", "x".repeat(200))), [2, 3]);
+    assert_eq!(wide_lines("md", &format!("* [a]({0}), a word\n![LONG](a.png)\n[LONG]({0})", "x".repeat(200))), [3]);
     assert_eq!(wide_lines("md", "LONG\n\n| LONG |\n\n```sh\nLONG\n```\n* LONG\n# LONG"), [1, 8, 9]);
     assert_eq!(wide_lines("py", "\"\"\"LONG\n\nLONG\n\n    LONG\n\"\"\"\nx = \"LONG\"\n# LONG"), [1, 3, 8]);
     assert_eq!(wide_lines("js", "// LONG\nf(LONG);\n/* a\n LONG */\nf(LONG);"), [1, 4]);

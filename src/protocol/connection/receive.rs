@@ -8,7 +8,7 @@ use super::inbox::{Ends, Inbox, PartialFrame, PartialMessage, check_compressed_l
 use super::message::{Gathered, Message, Position};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
-use super::{Connection, Event, Modes, State};
+use super::{Connection, Event, State};
 use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, mask, utf8};
@@ -201,12 +201,12 @@ impl<X: Default> Connection<X> {
             return Ok(self.deliver(shared, received));
         }
         match header.opcode {
-            Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
+            Opcode::Text if header.fin && !self.modes.takes_pieces() => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
                 self.release_inbox(shared);
                 Ok(self.is_wanted().then_some(Event::Message(Message::Text(text))))
             }
-            Opcode::Binary if header.fin && !self.modes.has(Modes::PIECES) => {
+            Opcode::Binary if header.fin && !self.modes.takes_pieces() => {
                 self.release_inbox(shared);
                 Ok(self.is_wanted().then_some(Event::Message(Message::Binary(payload))))
             }
@@ -236,7 +236,7 @@ impl<X: Default> Connection<X> {
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
             Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
-            Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
+            Opcode::Text | Opcode::Binary if self.modes.takes_pieces() => Ok(()),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
             Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(()),
@@ -299,7 +299,7 @@ impl<X: Default> Connection<X> {
         now: Tick,
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
-        let wants_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.takes_pieces();
         let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
             true => PartialMessage::compressed(header.opcode, shared.take_compressed()),
@@ -363,7 +363,7 @@ impl<X: Default> Connection<X> {
     /// A message has been put together.
     fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
         if self.is_wanted() {
-            return Some(match self.modes.has(Modes::PIECES) {
+            return Some(match self.modes.takes_pieces() {
                 true => Event::Piece(message, Position::Whole),
                 false => Event::Gathered(message),
             });
