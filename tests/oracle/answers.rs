@@ -348,8 +348,8 @@ fn head(random: &mut StdRng, status: Vec<u8>, lines: Vec<Vec<u8>>, flaw: Flaw) -
         line.extend_from_slice(if is_bare { b"\n" } else { b"\r\n" });
     }
     let mut head = lines.concat();
-    // "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty
-    // line": both do as clients, too.
+    // "A server that is expecting to receive and parse a request-line SHOULD ignore at least one
+    // empty line": both do as clients, too.
     if flaw == Flaw::Nothing && random.random_ratio(1, 10) {
         head.splice(..0, *b"\r\n");
     }

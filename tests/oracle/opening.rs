@@ -23,8 +23,7 @@ use tungstenite::{Error, Message};
 /// Responses.
 const SEEDS: u64 = 2_000;
 
-// ---- the two who judge
-// ---------------------------------------------------------------------------
+// ---- the two who judge --------------------------------------------------------------------------
 
 /// Bytes that arrive in a few pieces, now and then none: tungstenite takes many small ones for an
 /// attack.
@@ -149,8 +148,7 @@ pub fn ours(mut talk: Talk, bytes: &[u8], mut pieces: impl FnMut() -> usize) -> 
     (verdict, None)
 }
 
-// ---- the tests
-// -----------------------------------------------------------------------------------
+// ---- the tests ----------------------------------------------------------------------------------
 
 #[test]
 fn servers_are_believed_as_tungstenite_believes_them() {
@@ -227,8 +225,8 @@ fn both_ask_for_the_same() {
         let (theirs, _) = tungstenite::handshake::client::generate_request(request).expect("a good request");
         let (ours, mut theirs) = (parsed(&ours), parsed(&theirs));
         if url == "ws://example.org?x" {
-            // "resource-name = "/" if the path component is empty ... and "?" if the query component is
-            // non-empty" (§3)
+            // "resource-name = "/" if the path component is empty ... and "?" if the query
+            // component is non-empty" (§3)
             assert_eq!(theirs.0, "GET ?x HTTP/1.1");
             theirs.0 = "GET /?x HTTP/1.1".to_owned();
         }

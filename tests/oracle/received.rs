@@ -202,7 +202,8 @@ fn frames_with_any_first_byte_are_judged_as_tungstenite_judges_them() {
             let ours = ours(role, &bytes, Limits::default(), FirstClose::Theirs, || piece(&mut random));
             assert_eq!(ours.seen, theirs.seen);
             match (&theirs.verdict, &ours.verdict) {
-                // The difference `AnswersForbiddenCodes`: 1014 is not forbidden any more, the others are.
+                // The difference `AnswersForbiddenCodes`: 1014 is not forbidden any more, the
+                // others are.
                 (Verdict::Closed(Some((1002, text))), verdict) if text == "Protocol violation" => {
                     let is_1014 = matches!(verdict, Verdict::Closed(Some((1014, _))));
                     assert!(is_1014 || *verdict == Verdict::Failed(1002), "{verdict:?}");

@@ -306,8 +306,8 @@ impl Run {
         self.sim.run_for(Duration::from_millis(200));
         let turns = self.sim.turns() - before;
         self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until all was done"));
-        // Whoever has said too much is heard a little later, and who holds too much when there is room for
-        // it.
+        // Whoever has said too much is heard a little later, and who holds too much when there is
+        // room for it.
         if self.has_rates() || self.is_short() {
             self.sim.run_for(Duration::from_secs(60));
         }

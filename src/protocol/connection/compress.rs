@@ -11,7 +11,7 @@ use crate::protocol::wire::{Header, Opcode, ProtocolError};
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.
     pub fn agreed(&self) -> Agreed {
-        if !self.modes.has(Modes::COMPRESSED) {
+        if !self.modes.is_compressed() {
             return Agreed::NOTHING;
         }
         self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
@@ -38,7 +38,7 @@ impl<X: Default> Connection<X> {
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
     pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
-        self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+        self.modes.is_compressed() && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
@@ -66,7 +66,7 @@ impl<X: Default> Connection<X> {
     /// to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
-        if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {
+        if !self.modes.is_compressed() || !shared.compression.is_worth(payload.len()) {
             return false;
         }
         match self.agreed().window_bits() {

@@ -8,7 +8,7 @@ use super::inbox::{Ends, PartialFrame, check_compressed_length, check_length};
 use super::message::{Gathered, Message, Position};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
-use super::{Connection, Event, Modes, State};
+use super::{Connection, Event, State};
 use crate::protocol::limits::Limits;
 use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
@@ -220,7 +220,7 @@ impl<X: Default> Connection<X> {
             (Opcode::Continuation, Some(message)) => message.check_frame(header.length, limits),
             (Opcode::Text | Opcode::Binary, Some(_)) => Err(ProtocolError::UnfinishedMessage),
             (Opcode::Text | Opcode::Binary, None) if header.rsv1 => check_compressed_length(0, header.length, limits),
-            (Opcode::Text | Opcode::Binary, None) if self.modes.has(Modes::PIECES) => Ok(()),
+            (Opcode::Text | Opcode::Binary, None) if self.modes.takes_pieces() => Ok(()),
             (Opcode::Text | Opcode::Binary, None) => check_length(0, header.length, limits),
         }
     }
@@ -235,7 +235,7 @@ impl<X: Default> Connection<X> {
         payload: &'b [u8],
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         let header = &frame.header;
-        let wants_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.takes_pieces();
         let message = match header.opcode {
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
                 self.release_inbox(shared);
@@ -266,7 +266,7 @@ impl<X: Default> Connection<X> {
         piece: &[u8],
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         let (header, is_complete) = (frame.header, frame.remaining() == 0);
-        let wants_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.takes_pieces();
         let mut inbox = shared.inbox(&mut self.inbox, now);
         if header.opcode.is_control() {
             inbox.control.extend_from_slice(piece);
@@ -333,7 +333,7 @@ impl<X: Default> Connection<X> {
     /// A message has been put together.
     fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
         if self.is_wanted() {
-            return Some(match self.modes.has(Modes::PIECES) {
+            return Some(match self.modes.takes_pieces() {
                 true => Event::Piece(message, Position::Whole),
                 false => Event::Gathered(message),
             });

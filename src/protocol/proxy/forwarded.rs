@@ -16,6 +16,7 @@
 //!
 //! Left out: `by`, `host` and `proto`.
 
+use crate::parts::PROXIES;
 use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 use std::fmt;
@@ -142,23 +143,25 @@ impl TrustedProxies {
 
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !PROXIES.is_used() || self.0.is_empty()
     }
 
     /// Whether this is a proxy that is believed.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|block| block.contains(address))
+        !self.is_empty() && self.0.iter().any(|block| block.contains(address))
     }
 }
 
 impl FromIterator<Block> for TrustedProxies {
     fn from_iter<I: IntoIterator<Item = Block>>(blocks: I) -> TrustedProxies {
+        PROXIES.use_it();
         TrustedProxies(blocks.into_iter().collect())
     }
 }
 
 impl Extend<Block> for TrustedProxies {
     fn extend<I: IntoIterator<Item = Block>>(&mut self, blocks: I) {
+        PROXIES.use_it();
         self.0.extend(blocks);
     }
 }
@@ -179,9 +182,9 @@ impl FromStr for TrustedProxies {
 /// socket's peer is all that is known.
 ///
 /// The arguments are the values of all lines of each header, in their order, such as
-/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if there is no
-/// `Forwarded`. A proxy that knows only one of the two hands the other one on as the client wrote
-/// it: pass [`std::iter::empty`] for a header that the proxies do not set.
+/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if
+/// there is no `Forwarded`. A proxy that knows only one of the two hands the other one on as the
+/// client wrote it: pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
 /// Where an element is malformed, `unknown`, or hides its address (`_secret`), the walk ends: the
 /// answer is the last proxy before it, who is as near to the client as one can see.

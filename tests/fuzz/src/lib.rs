@@ -1,5 +1,5 @@
-//! What the targets of whole conversations have in common: one side with an application that does as it is told, and the
-//! other side, which must find no fault in what this one says.
+//! What the targets of whole conversations have in common: one side with an application that does
+//! as it is told, and the other side, which must find no fault in what this one says.
 //!
 //! Each input is
 //!
@@ -135,7 +135,8 @@ const LINE: &str = "The quick brown fox jumps over the lazy dog, κόσμε. The
 const BLOCK: [u8; 3_000] = [0x5a; 3_000];
 
 impl<'d> Side<'d> {
-    /// As the plan says, with what the application does at each event; and the other side, if the opening handshake is over.
+    /// As the plan says, with what the application does at each event; and the other side, if the
+    /// opening handshake is over.
     pub fn new(plan: Plan<'d>, reactions: &'d [u8]) -> (Side<'d>, Option<Side<'d>>) {
         let role = plan.role();
         let mut side = Side::one(plan, role, plan.limits(), reactions);

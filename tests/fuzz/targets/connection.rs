@@ -1,6 +1,6 @@
-//! A whole conversation in either role: bytes arrive in pieces, time passes, the application acts, the peer reads slowly,
-//! in any order. It never panics, takes no more memory than it has cause to, ends once with one reason, and says nothing
-//! that its peer could object to.
+//! A whole conversation in either role: bytes arrive in pieces, time passes, the application acts,
+//! the peer reads slowly, in any order. It never panics, takes no more memory than it has cause to,
+//! ends once with one reason, and says nothing that its peer could object to.
 
 #![no_main]
 

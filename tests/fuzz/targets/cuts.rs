@@ -1,4 +1,5 @@
-//! The same bytes, whole and in pieces, in either role: the same events, the same answers, the same end.
+//! The same bytes, whole and in pieces, in either role: the same events, the same answers, the same
+//! end.
 
 #![no_main]
 

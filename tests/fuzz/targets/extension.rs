@@ -1,4 +1,5 @@
-//! `Sec-WebSocket-Extensions`: what a server responds to any offer, the client that made it accepts; both then agree.
+//! `Sec-WebSocket-Extensions`: what a server responds to any offer, the client that made it
+//! accepts; both then agree.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! `Forwarded` and `X-Forwarded-For`: nothing that a client writes reaches what a proxy has appended.
+//! `Forwarded` and `X-Forwarded-For`: nothing that a client writes reaches what a proxy has
+//! appended.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! A frame's header: what has been read is what would be written, and no later byte changes what has been said.
+//! A frame's header: what has been read is what would be written, and no later byte changes what
+//! has been said.
 
 #![no_main]
 

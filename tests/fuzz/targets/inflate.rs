@@ -1,4 +1,5 @@
-//! Decompression: never more than is wanted, the same whatever the cuts, and the inverse of compression.
+//! Decompression: never more than is wanted, the same whatever the cuts, and the inverse of
+//! compression.
 
 #![no_main]
 

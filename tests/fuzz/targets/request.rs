@@ -1,4 +1,5 @@
-//! A request, through a server's conversation: the same whatever the cuts, and every answer to it is a well-formed response.
+//! A request, through a server's conversation: the same whatever the cuts, and every answer to it
+//! is a well-formed response.
 
 #![no_main]
 

@@ -1,0 +1,49 @@
+//! Which parts of Lariat does this program use?
+//!
+//! A part that a program never asks for should not be in it. Some parts can be reached from every
+//! turn of the loop, and the compiler cannot see that nothing ever leads there: a flag of a
+//! connection, a list that is always empty. So each of them has a switch here. Its door (the
+//! constructor or method through which an application asks for the part) turns it on, and the
+//! loop asks it before it goes there. In a program without the door, link-time optimisation finds
+//! a switch that nobody turns on, and drops all that lies behind it. `benches/size.py` measures
+//! that.
+//!
+//! A switch is no option: it is on before anything exists that could need the part, and never off
+//! again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A part that a program may do without.
+pub(crate) struct Part(AtomicBool);
+
+impl Part {
+    const fn new() -> Part {
+        Part(AtomicBool::new(false))
+    }
+
+    /// The program asks for it.
+    #[inline]
+    pub(crate) fn use_it(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the program has asked for it.
+    #[inline(always)]
+    pub(crate) fn is_used(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Connections that we begin, to other servers. The door: [`Clients::connect`](crate::Clients::connect).
+pub(crate) static CONNECTING: Part = Part::new();
+
+/// Messages in pieces, as they arrive. The door:
+/// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
+pub(crate) static PIECES: Part = Part::new();
+
+/// The PROXY protocol and forwarded addresses. The door: proxies that are
+/// [trusted](crate::TrustedProxies).
+pub(crate) static PROXIES: Part = Part::new();
+
+/// The story of a connection. The door: [`Clients::trace`](crate::Clients::trace).
+pub(crate) static TRACES: Part = Part::new();
