@@ -177,8 +177,8 @@ impl<D> Clients<D> {
     fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
-        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close
-        // does not wait for a rate, nor for memory.
+        // What is left unread when the socket is closed makes the kernel send a reset; and the
+        // peer's Close does not wait for a rate, nor for memory.
         let reads_on = match state {
             State::Draining => true,
             State::Closing => client.flags.lower(Flags::WAITS),
