@@ -11,7 +11,7 @@ use crate::protocol::wire::{Header, Opcode, ProtocolError};
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.
     pub fn agreed(&self) -> Agreed {
-        if !self.modes.has(Modes::COMPRESSED) {
+        if !self.modes.is_compressed() {
             return Agreed::NOTHING;
         }
         self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
@@ -38,7 +38,7 @@ impl<X: Default> Connection<X> {
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
     pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
-        self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+        self.modes.is_compressed() && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
@@ -49,14 +49,14 @@ impl<X: Default> Connection<X> {
         opcode: Opcode,
         compressed: &[u8],
     ) -> Result<Gathered, ProtocolError> {
-        let mut message = PartialMessage::new(opcode, shared.take_buffer());
+        let mut message = PartialMessage::new(opcode, shared.pools.buffers.take_or_new());
         let keeps = self.agreed().keeps_received();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let limits = &shared.limits;
         match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
             Ok(()) => message.finish(),
             Err(error) => {
-                shared.give_buffer(message.into_buffer());
+                shared.pools.buffers.give_or_free(message.into_buffer());
                 Err(error)
             }
         }
@@ -66,7 +66,7 @@ impl<X: Default> Connection<X> {
     /// to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
-        if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {
+        if !self.modes.is_compressed() || !shared.compression.is_worth(payload.len()) {
             return false;
         }
         match self.agreed().window_bits() {
@@ -77,14 +77,14 @@ impl<X: Default> Connection<X> {
 
     #[inline(never)]
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
-        let mut compressed = shared.take_compressed();
+        let mut compressed = shared.pools.compressed.take_or_new();
         let keeps = self.agreed().keeps_sent();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let is_smaller = shared.compression.deflate(contexts, window_bits, payload, &mut compressed);
         if is_smaller {
             self.queue_frame(shared, Header::compressed(opcode, compressed.len()), &compressed);
         }
-        shared.give_compressed(compressed);
+        shared.pools.compressed.give_or_free(compressed);
         is_smaller
     }
 }

@@ -5,7 +5,7 @@
 //! pays a branch for each frame.
 
 use super::shared::Shared;
-use super::{Connection, Modes, State};
+use super::{Connection, State};
 use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
@@ -16,6 +16,24 @@ pub enum Side {
     Peer,
     /// We; it has been queued.
     Us,
+}
+
+/// What has happened in the traced conversations of a loop, with their labels.
+#[derive(Debug, Default)]
+pub(super) struct Traces(Vec<(u64, Trace)>);
+
+impl Traces {
+    pub(super) fn push(&mut self, label: u64, trace: Trace) {
+        self.0.push((label, trace));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn take(&mut self) -> Vec<(u64, Trace)> {
+        std::mem::take(&mut self.0)
+    }
 }
 
 /// One step of a conversation's story.
@@ -81,15 +99,15 @@ impl Trace {
 impl<X: Default> Connection<X> {
     /// Records what happens from now on under this label in [`Shared`], or stops to.
     pub fn trace(&mut self, label: Option<u64>) {
-        self.modes.set(Modes::TRACED, label.is_some());
+        self.modes.set_traced(label.is_some());
         if let Some(label) = label {
             self.rare().label = label;
         }
     }
 
     /// Whether what happens is recorded.
-    pub const fn is_traced(&self) -> bool {
-        self.modes.has(Modes::TRACED)
+    pub fn is_traced(&self) -> bool {
+        self.modes.is_traced()
     }
 
     /// Records the request head, for those who begin to trace when they have read it.
@@ -97,10 +115,17 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
     }
 
+    /// Records the unsent bytes, which are those of a handshake.
+    pub(super) fn record_handshake(&self, shared: &mut Shared) {
+        if let Some(outbox) = &self.outbox {
+            self.record(shared, || outbox.to_trace());
+        }
+    }
+
     /// Records a step, if this conversation is traced.
     #[inline(always)]
     pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
-        if self.modes.has(Modes::TRACED) {
+        if self.modes.is_traced() {
             self.record_now(shared, trace());
         }
     }
@@ -108,7 +133,7 @@ impl<X: Default> Connection<X> {
     #[cold]
     pub(super) fn record_now(&self, shared: &mut Shared, trace: Trace) {
         let label = self.rare.as_ref().map_or(0, |rare| rare.label);
-        shared.traces.push((label, trace));
+        shared.traces.push(label, trace);
     }
 }
 
