@@ -156,7 +156,8 @@ fn connections(count: usize) {
         }
         turns.run(&mut sim, |sim| sim.is_idle());
         if round == 0 {
-            // The first time, queues grow, and the allocator sorts what a million handshakes have left behind.
+            // The first time, queues grow, and the allocator sorts what a million handshakes have
+            // left behind.
             turns = Turns::default();
         }
     }

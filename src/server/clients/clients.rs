@@ -177,8 +177,8 @@ impl<D> Clients<D> {
     fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
-        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close
-        // does not wait for a rate, nor for memory.
+        // What is left unread when the socket is closed makes the kernel send a reset; and the
+        // peer's Close does not wait for a rate, nor for memory.
         let reads_on = match state {
             State::Draining => true,
             State::Closing => client.flags.lower(Flags::WAITS),
@@ -228,7 +228,7 @@ impl<D> Clients<D> {
         D: Default,
     {
         let generation = self.next_generation();
-        self.shared.counts.begins();
+        self.shared.counters.begins();
         let index = self.slab.insert(Client {
             connection,
             socket,
@@ -276,7 +276,7 @@ impl<D> Clients<D> {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         let client = self.slab.remove(index);
-        self.shared.counts.ends(client.connection.state());
+        self.shared.counters.ends(client.connection.state());
         if client.flags.has(Flags::OPENED) {
             self.open -= 1;
             self.open_by_route[usize::from(client.route)] -= 1;

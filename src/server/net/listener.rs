@@ -255,8 +255,8 @@ impl SpareDescriptor {
         let newcomer = listener.accept();
         let turned_away = newcomer.is_ok();
         if let Ok(mut socket) = newcomer {
-            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new
-            // socket: it takes these few bytes at once, or it is broken.
+            // Bytes left unread would make the kernel send a reset, which can eat the response. It
+            // is a new socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);
             let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
         }

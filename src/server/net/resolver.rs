@@ -29,7 +29,8 @@ impl Resolver {
         Resolver { ask: Box::new(move |question| questions.send(question).is_ok()) }
     }
 
-    /// `tell` is told the addresses of each name, on that thread; there are none if it was not found.
+    /// `tell` is told the addresses of each name, on that thread; there are none if it was not
+    /// found.
     pub(crate) fn start(tell: impl FnMut(ClientId, Vec<SocketAddr>) + Send + 'static) -> Resolver {
         let (questions, receiver) = channel();
         let name = "lariat-resolver".to_owned();
