@@ -43,9 +43,11 @@ pub mod time;
 mod wire;
 
 pub use connection::{
-    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, Position, Prepared,
-    ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
+    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, Mark, Message, Position, Prepared, ReadyState,
+    SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
+#[cfg(not(lariat_plain))]
+pub use connection::{LONGEST_RUN, Run};
 pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
     Takeover, judge_response,
