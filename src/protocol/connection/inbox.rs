@@ -6,10 +6,11 @@
 //! incomplete.
 
 use super::message::{Gathered, Position};
+use super::pools::Pools;
 use crate::protocol::limits::Limits;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::utf8::PartialText;
-use crate::protocol::wire::{Header, MAX_HEADER, Opcode, ProtocolError};
+use crate::protocol::wire::{Header, MAX_HEADER, Opcode, ProtocolError, mask};
 
 /// Whether a message ends with what has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,32 @@ pub struct Inbox {
     pub(super) counted: usize,
 }
 
-/// A frame whose payload is still arriving. `header.mask` is turned to the next byte.
+/// A frame whose payload is still arriving.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialFrame {
+    /// Its masking key is turned to the next byte.
     pub(super) header: Header,
-    pub(super) remaining: u64,
+    remaining: u64,
+}
+
+impl PartialFrame {
+    /// A frame of which only the header has arrived.
+    pub(super) const fn new(header: Header) -> PartialFrame {
+        PartialFrame { header, remaining: header.length }
+    }
+
+    /// Bytes of payload that are still to come.
+    pub(super) fn remaining(&self) -> usize {
+        usize::try_from(self.remaining).unwrap_or(usize::MAX)
+    }
+
+    /// Unmasks the next piece of the payload.
+    pub(super) fn unmask(&mut self, piece: &mut [u8]) {
+        if let Some(key) = &mut self.header.mask {
+            *key = mask::apply(*key, piece);
+        }
+        self.remaining -= piece.len() as u64;
+    }
 }
 
 impl Inbox {
@@ -81,6 +103,35 @@ impl Inbox {
         self.message.take().map(PartialMessage::into_buffer)
     }
 
+    /// The message to which a data frame with this header belongs. Begins one if there is none.
+    pub(super) fn message(&mut self, pools: &mut Pools, header: &Header, wants_pieces: bool) -> &mut PartialMessage {
+        self.message.get_or_insert_with(|| match (header.rsv1, wants_pieces) {
+            (true, _) => PartialMessage::compressed(header.opcode, pools.compressed.take_or_new()),
+            (false, true) => PartialMessage::in_pieces(header.opcode, pools.buffers.take_or_new()),
+            (false, false) => PartialMessage::new(header.opcode, pools.buffers.take_or_new()),
+        })
+    }
+
+    /// Takes out what has arrived of a message that is handed out in pieces since the last piece,
+    /// if anything has or the message ends.
+    pub(super) fn take_piece(
+        &mut self,
+        pools: &mut Pools,
+        ends: Ends,
+    ) -> Result<Option<(Gathered, Position)>, ProtocolError> {
+        let Some(message) = self.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
+        if ends == Ends::Later && !message.has_piece() {
+            return Ok(None);
+        }
+        let piece = message.take_piece(ends, pools.buffers.take_or_new())?;
+        if ends == Ends::Here {
+            if let Some(message) = self.message.take() {
+                pools.buffers.give_or_free(message.into_buffer());
+            }
+        }
+        Ok(Some(piece))
+    }
+
     /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it
     /// took. `None`: they have been kept too.
     pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
@@ -105,7 +156,7 @@ impl Inbox {
 pub struct PartialMessage {
     payload: PartialPayload,
     /// Frames that have begun.
-    fragments: u32,
+    pub(super) fragments: u32,
     /// It is handed out as it arrives; decided when it began.
     pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
@@ -160,10 +211,12 @@ impl PartialMessage {
         PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
     }
 
-    /// A further frame of `length` bytes begins.
-    pub(super) fn begin_frame(&mut self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
-        self.fragments = self.fragments.saturating_add(1);
-        if self.fragments > limits.max_fragments {
+    /// Checks that a further frame of `length` bytes may come.
+    pub(super) fn check_frame(&self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
+        if self.in_pieces {
+            return Ok(());
+        }
+        if self.fragments >= limits.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
         }
         match &self.payload {
@@ -196,7 +249,7 @@ impl PartialMessage {
             }
         }
         match &mut self.payload {
-            PartialPayload::Text(text) => text.push(piece).map_err(|_| ProtocolError::InvalidUtf8),
+            PartialPayload::Text(text) => Ok(text.push(piece)?),
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 bytes.extend_from_slice(piece);
                 Ok(())
@@ -245,10 +298,7 @@ impl PartialMessage {
     /// The message is complete.
     pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
         match self.payload {
-            PartialPayload::Text(text) => match text.finish() {
-                Ok(text) => Ok(Gathered::Text(text)),
-                Err(_) => Err(ProtocolError::InvalidUtf8),
-            },
+            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
             PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
             PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
         }

@@ -228,7 +228,7 @@ impl<D> Clients<D> {
         D: Default,
     {
         let generation = self.next_generation();
-        self.shared.counts.begins();
+        self.shared.counters.begins();
         let index = self.slab.insert(Client {
             connection,
             socket,
@@ -276,7 +276,7 @@ impl<D> Clients<D> {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         let client = self.slab.remove(index);
-        self.shared.counts.ends(client.connection.state());
+        self.shared.counters.ends(client.connection.state());
         if client.flags.has(Flags::OPENED) {
             self.open -= 1;
             self.open_by_route[usize::from(client.route)] -= 1;
