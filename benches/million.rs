@@ -121,8 +121,7 @@ fn connections(count: usize) {
     let mut config = Config::default();
     // Without compression, the number of bytes is the length of the message.
     config.deflate = None;
-    // A broadcast to a million clients needs 176 MB until it is written, more than the default
-    // budget.
+    // A broadcast to a million clients holds more than the default budget until it is written.
     config.memory_budget = 1 << 30;
     let mut sim = Simulation::new(1, config, Echo::default());
     let before = sim.footprint();
