@@ -43,7 +43,7 @@ pub mod time;
 mod wire;
 
 pub use connection::{
-    CloseReason, Connection, Counts, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, Position, Prepared,
+    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, Position, Prepared,
     ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
 pub use deflate::{

@@ -1,7 +1,7 @@
 //! Messages that travel compressed (RFC 7692).
 
-use super::inbox::PartialMessage;
 use super::message::Gathered;
+use super::partial_message::PartialMessage;
 use super::rare::Rare;
 use super::shared::Shared;
 use super::{Connection, Modes};
@@ -49,14 +49,14 @@ impl<X: Default> Connection<X> {
         opcode: Opcode,
         compressed: &[u8],
     ) -> Result<Gathered, ProtocolError> {
-        let mut message = PartialMessage::new(opcode, shared.take_buffer());
+        let mut message = PartialMessage::new(opcode, shared.pools.buffers.take_or_new());
         let keeps = self.agreed().keeps_received();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let limits = &shared.limits;
         match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
             Ok(()) => message.finish(),
             Err(error) => {
-                shared.give_buffer(message.into_buffer());
+                shared.pools.buffers.give_or_free(message.into_buffer());
                 Err(error)
             }
         }
@@ -77,14 +77,14 @@ impl<X: Default> Connection<X> {
 
     #[inline(never)]
     fn compress(&mut self, shared: &mut Shared, window_bits: u8, opcode: Opcode, payload: &[u8]) -> bool {
-        let mut compressed = shared.take_compressed();
+        let mut compressed = shared.pools.compressed.take_or_new();
         let keeps = self.agreed().keeps_sent();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let is_smaller = shared.compression.deflate(contexts, window_bits, payload, &mut compressed);
         if is_smaller {
             self.queue_frame(shared, Header::compressed(opcode, compressed.len()), &compressed);
         }
-        shared.give_compressed(compressed);
+        shared.pools.compressed.give_or_free(compressed);
         is_smaller
     }
 }

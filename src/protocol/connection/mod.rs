@@ -7,6 +7,7 @@
 //! | `modes` | what is unusual about it? |
 //! | `event` | what has a driver to tell the application? |
 //! | `receive` | how do bytes from the peer become events? |
+//! | `handshake` | and in the opening handshake? |
 //! | `run` | and many short messages at a time? |
 //! | `send` | how do messages become bytes to the peer? |
 //! | `prepared` | and a message for many? |
@@ -15,37 +16,50 @@
 //! | `status` | where does it stand, and what does it hold? |
 //! | `message` | what is a message? |
 //! | `inbox` | what has arrived of something incomplete? |
-//! | `outbox` | what waits to be written? |
+//! | `partial_message` | how do fragments become messages? |
+//! | `outbox` | what waits to be sent? |
+//! | `byte_queue` | how are its bytes kept? |
 //! | `rare` | what do few need, or only for a while? |
 //! | `error` | who erred, and what is the answer? |
 //! | `trace` | what happened, as it happened? |
 //! | `shared` | what do all conversations of a loop share? |
-//! | `budget` | how much memory do they hold together? |
-//! | `counts` | what has been said in them all? |
+//! | `pools` | which buffers are kept for reuse? |
+//! | `budget` | how much memory may they hold together? |
+//! | `growing` | when are inboxes and outboxes counted again? |
+//! | `shared_bytes` | how are bytes counted that several of them hold? |
+//! | `counters` | what have they sent and received? |
+//! | `random` | what must a peer not foresee? |
 
 mod budget;
+mod byte_queue;
 mod compress;
-mod counts;
+mod counters;
 mod deadlines;
 mod error;
 mod event;
+mod growing;
+mod handshake;
 mod inbox;
 mod machine;
 mod message;
 mod modes;
 mod outbox;
+mod partial_message;
+mod pools;
 mod prepared;
+mod random;
 mod rare;
 mod receive;
 mod run;
 mod send;
 mod shared;
+mod shared_bytes;
 mod state;
 mod status;
 mod trace;
 
-pub use budget::{Mark, SharedBytes};
-pub use counts::{Counts, Flow, Traffic};
+pub use budget::Mark;
+pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
 pub use machine::Connection;
@@ -55,5 +69,6 @@ pub use outbox::JOINED;
 pub use prepared::Prepared;
 pub use run::{LONGEST_RUN, Run};
 pub use shared::Shared;
+pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};
 pub use trace::{Side, Trace};

@@ -30,6 +30,6 @@ impl<D> Clients<D> {
 
     /// So many messages of a run have come.
     pub(crate) const fn count_run(&mut self, run: &Run<'_>, messages: usize, bytes: usize) {
-        self.table.shared_mut().counts.received.add_many(run.opcode(), messages, bytes);
+        self.table.shared_mut().counters.received.add_many(run.opcode(), messages, bytes);
     }
 }

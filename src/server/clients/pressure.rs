@@ -94,7 +94,7 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- those who are not read ------------------------------------------------------------------
+    // ---- those who are not read -----------------------------------------------------------------
 
     /// Closes the gate of a client that is to be read, if memory is short and it holds more than is
     /// free. Not of one that has hung up: not much more can come, and then it holds nothing.
@@ -161,7 +161,7 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- once a turn -----------------------------------------------------------------------------
+    // ---- once a turn ----------------------------------------------------------------------------
 
     /// Lets go on who may, and newcomers in when there is room for them.
     #[inline]
@@ -207,7 +207,7 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- those who have to go --------------------------------------------------------------------
+    // ---- those who have to go -------------------------------------------------------------------
 
     /// If the budget is used up, those who hold most have to go.
     #[inline]

@@ -9,17 +9,17 @@ impl<D> Clients<D> {
     /// A message has come.
     #[inline]
     pub(crate) const fn count_received(&mut self, message: Message<'_>) {
-        self.table.shared_mut().counts.received.add(message.opcode(), message.as_bytes().len());
+        self.table.shared_mut().counters.received.add(message.opcode(), message.as_bytes().len());
     }
 
     /// A piece of a message has come; the message counts when it ends.
     pub(crate) const fn count_piece(&mut self, piece: Message<'_>, position: Position) {
-        self.table.shared_mut().counts.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
+        self.table.shared_mut().counters.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
     }
 
     /// What the server has done so far, and what it holds now.
     pub fn stats(&self) -> Stats {
-        let (counters, counts) = (self.table.counters(), &self.table.shared().counts);
+        let (counters, counts) = (self.table.counters(), &self.table.shared().counters);
         Stats {
             connections: Connections {
                 handshaking: counts.in_state(State::Handshaking),

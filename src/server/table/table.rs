@@ -204,7 +204,7 @@ impl<D> Table<D> {
         D: Default,
     {
         let generation = self.next_generation();
-        self.shared.counts.begins();
+        self.shared.counters.begins();
         let index = self.slab.insert(Client {
             connection,
             socket: Locked::new(socket),
@@ -245,7 +245,7 @@ impl<D> Table<D> {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         let client = self.slab.remove(index);
-        self.shared.counts.ends(client.connection.state());
+        self.shared.counters.ends(client.connection.state());
         if client.flags.has(Flags::OPENED) {
             self.open -= 1;
             self.open_by_route[usize::from(client.route)] -= 1;
