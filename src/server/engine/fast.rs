@@ -61,7 +61,7 @@ impl<H: Handler> Engine<H> {
                 let connection = &clients.table[index].connection;
                 let (is_open, takes_messages) = (connection.state() == State::Open, connection.takes_messages());
                 if !is_open {
-                    // Nobody listens any more, but text has to be text nevertheless.
+                    // The messages are dropped, but their text must be valid.
                     continue;
                 }
                 messages += 1;

@@ -48,7 +48,7 @@ impl<D> Client<D> {
     /// apart.
     #[inline]
     pub(crate) fn may_be_written_fast(&self) -> bool {
-        const CLEAR: Flags = Flags::CLOSED_BY_WATERMARK.or(Flags::CLOSED_BY_MEMORY).or(Flags::LATEST);
+        const CLEAR: Flags = Flags::CLOSED_BY_WATERMARK.or(Flags::CLOSED_BY_MEMORY).or(Flags::CONFLATES);
         self.flags.are(Flags::WRITE_QUEUED, CLEAR)
     }
 
