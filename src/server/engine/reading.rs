@@ -97,12 +97,18 @@ impl<H: Handler> Engine<H> {
         if may_have_more {
             self.clients.table.queue_read(index);
         }
-        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_client(index);
-        }
+        self.write_large(index);
         self.deliver_traces();
         self.clients.relieve();
         sum
+    }
+
+    /// Writes a large output at once.
+    #[inline]
+    pub(super) fn write_large(&mut self, index: usize) {
+        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
     }
 
     /// Passes bytes on, and settles the client. Returns whether the socket may have more.

@@ -357,7 +357,7 @@ impl<D> Table<D> {
 
     /// Brings a client's queues and deadline up to its state. Must be called after each call that may
     /// have changed the state, its output or what it has received.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn settle(&mut self, index: usize) {
         #[cfg(not(lariat_plain))]
         if self.settle_flowing(index) {
