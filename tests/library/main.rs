@@ -9,5 +9,6 @@ mod ids;
 mod outgoing;
 mod pieces;
 mod proxies;
+mod timers;
 mod topics;
 mod traces;
