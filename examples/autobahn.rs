@@ -1,17 +1,16 @@
-//! The client's side under the Autobahn testsuite: echoes whatever its fuzzing server sends, case
-//! by case.
+//! A client for the Autobahn test suite: echoes every message of its fuzzing server, case by case.
 //!
 //! ```text
 //! wstest -m fuzzingserver -s spec.json
 //! cargo run --release --example autobahn -- ws://127.0.0.1:9001
 //! ```
 //!
-//! Two more arguments say what compression it offers: its window in bits, and `contexts` for
-//! context takeover.
+//! Two optional arguments set the compression that it offers: the window in bits, and `contexts`
+//! for context takeover.
 
 use lariat::{ClientId, Clients, CloseReason, Config, ConnectOptions, Drain, Handler, Message, Server, Takeover};
 
-/// Where we are in the suite.
+/// The current step of the suite.
 enum Step {
     Counting,
     Case(u32),
@@ -49,6 +48,8 @@ impl Handler for Testee {
         match (&self.step, message.as_text()) {
             (Step::Counting, Some(text)) => self.count = text.parse().unwrap_or(0),
             (Step::Case(_), _) => {
+                // An error says that the connection is closing. `on_close` then starts the next
+                // case.
                 let _ = clients.send(id, message);
             }
             (Step::Counting | Step::Reporting, _) => {}

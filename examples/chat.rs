@@ -4,7 +4,7 @@
 //! cargo run --example chat [ADDRESS]
 //! ```
 //!
-//! In the consoles of two browser windows:
+//! Type this into the consoles of two browser windows:
 //!
 //! ```text
 //! ws = new WebSocket("ws://127.0.0.1:9998/kitchen?Ada")
@@ -17,7 +17,7 @@ use lariat::{Answer, ClientId, Clients, CloseReason, Handler, Message, Request, 
 
 struct Chat;
 
-/// What we know of each client. The server keeps it beside the connection and drops it with it.
+/// The data of each client. Lariat stores it with the connection and drops it with the connection.
 #[derive(Clone, Default)]
 struct Guest {
     room: String,
@@ -27,7 +27,7 @@ struct Guest {
 impl Handler for Chat {
     type Data = Guest;
 
-    /// Who knocks? Nothing has been sent yet, so this is the place to say no.
+    /// Checks the name. No byte has been sent yet, so this is the place to refuse a client.
     fn on_request(&mut self, clients: &mut Clients<Guest>, id: ClientId, request: &Request<'_>) -> Answer {
         let name = request.query().unwrap_or("somebody");
         let is_simple = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -42,26 +42,27 @@ impl Handler for Chat {
 
     fn on_open(&mut self, clients: &mut Clients<Guest>, id: ClientId) {
         let Some(Guest { room, name }) = clients.data(id).cloned() else { return };
-        // A topic begins with its first member and ends with its last: rooms need no list of their own.
+        // A topic exists as long as it has subscribers, so the chat needs no list of rooms.
         clients.subscribe(id, &room);
         let present = clients.subscribers(&room);
-        clients.publish_except(&room, id, &format!("* {name} comes in"));
+        clients.publish_except(&room, id, &format!("* {name} joins"));
+        // An error says that the client is closing. `on_close` follows.
         let _ = clients.send(id, &format!("* welcome to {room}, {name}; people here: {present}"));
     }
 
     fn on_message(&mut self, clients: &mut Clients<Guest>, id: ClientId, message: Message<'_>) {
         let Some(Guest { room, name }) = clients.data(id).cloned() else { return };
         if let Some(text) = message.as_text() {
-            // Framed once, however many listen.
+            // The frame is encoded once for all subscribers.
             clients.publish(&room, &format!("<{name}> {text}"));
         }
     }
 
-    /// Called once for everybody who came in, whatever the end was: a Close, a lost connection, a
-    /// broken rule.
+    /// Reports that a client has left. This is called once for each client that had `on_open`,
+    /// however the connection ended: a Close, a lost connection, a violation of the protocol.
     fn on_close(&mut self, clients: &mut Clients<Guest>, id: ClientId, reason: &CloseReason) {
         let Some(Guest { room, name }) = clients.data(id).cloned() else { return };
-        let how = if reason.was_clean() { "leaves" } else { "is gone" };
+        let how = if reason.was_clean() { "has left" } else { "has disconnected" };
         clients.publish_except(&room, id, &format!("* {name} {how}"));
     }
 }

@@ -1,9 +1,14 @@
-//! A server that is told to stop says goodbye to everybody, and not to all at once.
+//! A server that stops gradually: it closes its clients over two seconds, not all at once.
 //!
-//! If a thousand clients lose their server in one moment, they all come to its successor in the
-//! next. So Ctrl-C (or a SIGTERM) starts a drain: `/ready` says 503, so that a load balancer sends
-//! nobody else; newcomers are refused; the Close frames are spread over two seconds; the program
-//! ends when the last client has gone, or at the deadline. A second Ctrl-C does not wait.
+//! If a thousand clients lose their server at the same moment, they all reconnect at the same
+//! moment. So Ctrl-C (or SIGTERM) starts a drain:
+//!
+//! * `/ready` returns 503, so that a load balancer sends no more clients.
+//! * New connections are refused.
+//! * The Close frames are spread over two seconds.
+//! * The program ends when the last client has disconnected, or at the deadline.
+//!
+//! A second Ctrl-C ends the program at once.
 //!
 //! ```text
 //! cargo run --example drain [ADDRESS]
@@ -19,17 +24,18 @@ struct Echo;
 impl Handler for Echo {
     type Data = ();
 
-    /// Plain HTTP is answered on the same port, during the drain as well.
+    /// Answers plain HTTP on the same port, also during the drain.
     fn on_request(&mut self, clients: &mut Clients<()>, _: ClientId, request: &Request<'_>) -> Answer {
         match request.path() {
             "/ready" if clients.is_shutting_down() => StatusCode::SERVICE_UNAVAILABLE.into(),
             "/ready" => StatusCode::OK.into(),
-            // During the drain the server refuses upgrades with 503 by itself.
+            // During the drain, Lariat itself refuses upgrades with 503.
             _ => Upgrade::new().into(),
         }
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        // An error says that the client is closing. `on_close` follows.
         let _ = clients.send(id, message);
     }
 }
@@ -38,7 +44,8 @@ fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9998".to_owned());
     let drain = Drain {
         over: Duration::from_secs(2),
-        // 1012 tells a client that it may come back; the default, 1001, that the server goes away.
+        // 1012 tells a client that it may reconnect. The default 1001 says that the server goes
+        // away.
         code: CloseCode::Restart,
         reason: "a new version starts".to_owned(),
         deadline: Duration::from_secs(10),
@@ -46,6 +53,6 @@ fn main() -> std::io::Result<()> {
     let server = Server::bind(address)?.shutdown_on_signals(drain)?;
     println!("listening on {}", server.local_addrs()[0]);
     let outcome = server.start(Echo)?.run()?;
-    println!("stopped; {} did not say goodbye", outcome.dropped);
+    println!("stopped; {} clients did not answer the Close", outcome.dropped);
     Ok(())
 }

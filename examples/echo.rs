@@ -1,10 +1,10 @@
-//! Every message goes back to its sender.
+//! An echo server: sends every message back to its sender.
 //!
 //! ```text
 //! cargo run --example echo [ADDRESS]
 //! ```
 //!
-//! In a browser's console:
+//! Type this into a browser's console:
 //!
 //! ```text
 //! ws = new WebSocket("ws://127.0.0.1:9998")
@@ -20,7 +20,7 @@ fn main() -> std::io::Result<()> {
     println!("listening on {}", server.local_addrs()[0]);
     server
         .on_message(|clients, id, message| {
-            // An error says that the client has gone or does not read. There is nothing to do about it here.
+            // An error says that the client is closing, or reads too slowly and is closed for that.
             let _ = clients.send(id, message);
         })
         .run()

@@ -1,12 +1,12 @@
-//! A host that has a loop of its own turns ours: here with poll(2), beside standard input.
+//! Runs Lariat inside another event loop: here poll(2), which also waits for standard input.
 //!
-//! Whatever is typed goes to every client; the end of the input (Ctrl-D) stops the server.
+//! Each line that you type goes to every client. The end of the input (Ctrl-D) stops the server.
 //!
 //! ```text
 //! cargo run --example foreign_loop [ADDRESS]
 //! ```
 //!
-//! In a browser's console:
+//! Type this into a browser's console:
 //!
 //! ```text
 //! new WebSocket("ws://127.0.0.1:9998").onmessage = event => console.log(event.data)
@@ -26,6 +26,7 @@ impl Handler for Echo {
     type Data = ();
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        // An error says that the client is closing, or reads too slowly and is closed for that.
         let _ = clients.send(id, message);
     }
 }
@@ -36,28 +37,29 @@ fn main() -> io::Result<()> {
     println!("listening on {}", server.local_addrs()[0]);
     let mut event_loop = server.start(Echo)?;
 
-    // Without the buffer of `io::stdin()`: what lies in a buffer makes no descriptor readable.
+    // A `File` has no buffer. With the buffer of `io::stdin()`, `poll` would not see bytes that are
+    // already in the buffer.
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut buffer = [0; 4096];
     while event_loop.outcome().is_none() {
-        // How long may we sleep? Until Lariat's next deadline, or for ever if it has none. While something
-        // is pending, it is zero: then we do not sleep at all.
+        // `poll` may sleep until Lariat's next deadline, or for ever if there is none. The timeout
+        // is zero while Lariat has work to do.
         let timeout = event_loop.timeout().and_then(|left| Timespec::try_from(left).ok());
 
-        // Lariat is one descriptor among ours, however many clients it has: readable when `turn` has
-        // something to do.
+        // All of Lariat is one descriptor, independent of the number of clients. It is readable
+        // when `turn` has something to do.
         let is_stopping = event_loop.clients_mut().is_shutting_down();
         let mut watched = [PollFd::new(&event_loop, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
         let watched = if is_stopping { &mut watched[..1] } else { &mut watched[..] };
         match poll(watched, timeout.as_ref()) {
-            // A signal has come; look again.
+            // A signal has interrupted `poll`.
             Err(Errno::INTR) => continue,
             outcome => outcome?,
         };
         let is_typed = watched.get(1).is_some_and(|input| !input.revents().is_empty());
 
         if is_typed {
-            // Between two turns, the clients are ours as they are a handler's.
+            // Between two turns, the host can use the clients as a handler can.
             match input.read(&mut buffer)? {
                 0 => event_loop.clients_mut().shutdown(Drain::default()),
                 length => {
@@ -65,7 +67,7 @@ fn main() -> io::Result<()> {
                 }
             }
         }
-        // Zero: whether there was something to wait for, `poll` has told.
+        // The timeout is zero, because `poll` has already waited.
         event_loop.turn(Some(Duration::ZERO))?;
     }
     Ok(())

@@ -1,10 +1,10 @@
-//! The server speaks first: everybody gets the count of seconds, without asking.
+//! A server that pushes data: every client gets the count of seconds, once a second.
 //!
 //! ```text
 //! cargo run --example push [ADDRESS]
 //! ```
 //!
-//! In a browser's console:
+//! Type this into a browser's console:
 //!
 //! ```text
 //! new WebSocket("ws://127.0.0.1:9998").onmessage = event => console.log(event.data)
@@ -18,7 +18,7 @@ struct Counter {
     seconds: u64,
 }
 
-/// Comes back in `on_timer`, so that a handler with several timers can tell them apart.
+/// The number that `on_timer` gets. A handler with several timers needs it to distinguish them.
 const TICK: u64 = 1;
 
 impl Counter {
@@ -30,19 +30,20 @@ impl Counter {
 impl Handler for Counter {
     type Data = ();
 
-    /// One timer for all clients.
+    /// Starts one timer for all clients.
     fn on_start(&mut self, clients: &mut Clients<()>) {
         clients.set_interval(Duration::from_secs(1), TICK);
     }
 
-    /// Whoever comes does not have to wait for the next second.
+    /// Sends the count at once, so that a new client does not wait for the next second.
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        // An error says that the client is closing. `on_close` follows.
         let _ = clients.send(id, &self.text());
     }
 
-    /// This only queues; the loop writes when this has returned, once to each client. Those who
-    /// do not read are closed when too much waits for them (`Limits::max_unsent`), so they cannot
-    /// fill the memory.
+    /// Sends the new count to all clients. `broadcast` only queues. The loop writes after this
+    /// method returns, once to each client. Lariat closes a client that does not read when too many
+    /// bytes wait for it (`Limits::max_unsent`), so slow clients cannot fill the memory.
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, token: u64) {
         if token == TICK {
             self.seconds += 1;

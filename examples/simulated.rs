@@ -1,21 +1,20 @@
-//! How does one test an application? In a simulation: without sockets, without sleeping, and as
-//! often as one likes.
+//! Tests an application in the simulator: without sockets, without sleeping, with many seeds.
 //!
 //! ```text
 //! cargo run --example simulated
 //! ```
 //!
-//! In a program of one's own this would stand in `tests/`, with `lariat = { features = ["sim"] }`
-//! among the dev-dependencies.
+//! In your own program, put such tests into `tests/`, and add `lariat` with the feature `sim` to
+//! the dev-dependencies.
 
 use lariat::sim::{Faults, Simulation};
 use lariat::{ClientId, Clients, Config, Handler, Message, TimerId};
 use std::time::Duration;
 
-/// A chat that becomes impatient when nobody says anything for a minute.
+/// A chat that asks "is anybody there?" when there was no message for a minute.
 #[derive(Default)]
 struct Chat {
-    impatience: Option<TimerId>,
+    silence: Option<TimerId>,
 }
 
 impl Handler for Chat {
@@ -27,8 +26,10 @@ impl Handler for Chat {
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         clients.publish_except("room", id, message);
-        let last = self.impatience.replace(clients.set_timer(Duration::from_secs(60), 0));
-        last.map(|timer| clients.cancel_timer(timer));
+        let last = self.silence.replace(clients.set_timer(Duration::from_secs(60), 0));
+        if let Some(timer) = last {
+            clients.cancel_timer(timer);
+        }
     }
 
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, _: u64) {
@@ -43,18 +44,18 @@ fn main() {
     sim.run_until_idle();
     assert_eq!(ben.received_text(), ["hello"]);
 
-    // An hour takes no time. Both are pinged meanwhile, and answer.
+    // An hour takes no time. During this hour, both clients answer the server's pings.
     sim.run_for(Duration::from_secs(3_600));
     assert_eq!(ada.received_text(), ["is anybody there?"]);
 
-    // Whoever breaks off is gone, and the others do not notice.
+    // A client that resets its connection is removed. The other one stays connected.
     ben.reset();
     ada.send("still here");
     sim.run_until_idle();
     assert_eq!(sim.clients().len(), 1);
 
-    // Whatever the network does, messages arrive in order or the connection ends. Each seed is another
-    // network.
+    // On a bad network, all messages arrive in order, or the connection ends. Each seed gives other
+    // faults.
     for seed in 0..1_000 {
         let mut sim = Simulation::new(seed, Config::default(), Chat::default());
         sim.set_faults(Faults::rough());
@@ -66,5 +67,5 @@ fn main() {
         assert!(all.starts_with(&received), "seed {seed}: {received:?}");
         assert!(received == all || !(ada.is_open() && ben.is_open()), "seed {seed}: {received:?}");
     }
-    println!("the chat works, in fair weather and foul");
+    println!("the chat works, on good networks and bad ones");
 }

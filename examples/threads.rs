@@ -1,14 +1,14 @@
-//! Work that takes long is done on another thread, which answers through a `Remote`.
+//! Moves long work to another thread, which answers through a `Remote`.
 //!
-//! The loop is one thread: while a callback runs, nobody else is served. So callbacks hand long
-//! work over and return.
+//! The loop is one thread. While a callback runs, it serves no other client. So a callback passes
+//! long work to another thread and returns.
 //!
 //! ```text
 //! cargo run --example threads [ADDRESS]
 //! ```
 //!
-//! In a browser's console, for the prime factors of a number (the second one takes a while; the
-//! third is answered at once):
+//! Type this into a browser's console to get the prime factors of a number. The second number takes
+//! a while. The third message is answered at once:
 //!
 //! ```text
 //! ws = new WebSocket("ws://127.0.0.1:9998")
@@ -19,17 +19,18 @@
 use lariat::{ClientId, Clients, Handler, Message, Remote, RemoteError, Server};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
-/// At most so many jobs wait for the worker. Without a bound, clients could fill the memory.
+/// The most jobs that wait for the worker. Without a limit, clients could fill the memory.
 const MAX_WAITING: usize = 100;
 
-/// A number to take apart, and who wants to know.
+/// A number to factorize, and the client that asked.
 struct Job {
     client: ClientId,
     number: u64,
 }
 
-/// Lives on the loop's thread.
+/// The handler, on the thread of the loop.
 struct Factors {
     jobs: SyncSender<Job>,
 }
@@ -39,33 +40,34 @@ impl Handler for Factors {
 
     fn on_message(&mut self, clients: &mut Clients<()>, client: ClientId, message: Message<'_>) {
         let answer = match message.as_text().map(str::parse) {
-            // `try_send` never waits, as nothing in a callback may.
+            // `try_send` never waits. A callback must not wait.
             Some(Ok(number)) => match self.jobs.try_send(Job { client, number }) {
                 Ok(()) => return,
                 Err(_) => "busy, try again later",
             },
             Some(Err(_)) | None => "send a whole number below 2^64",
         };
+        // An error says that the client is closing. `on_close` follows.
         let _ = clients.send(client, answer);
     }
 }
 
-/// Lives on a thread of its own, until the handler, and with it the other end of the channel, is
-/// gone.
+/// The worker, on its own thread. It ends when the handler drops the other end of the channel.
 fn work(jobs: Receiver<Job>, remote: Remote<()>) {
     for Job { client, number } in jobs {
         let text = format!("{number} = {}", factorize(number));
-        // The client may have left meanwhile. An id is never given to anybody else, so this reaches nobody
-        // then.
-        match remote.send(client, &text) {
-            Ok(()) => {}
-            Err(RemoteError::Stopped) => return,
-            Err(error) => eprintln!("an answer is lost: {error}"),
+        // The client may have disconnected. An id is never used again, so no other client gets its
+        // answer. If the queue of the loop is full, the worker waits.
+        while let Err(error) = remote.send(client, &text) {
+            if error != RemoteError::Full {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-/// The slow way, on purpose.
+/// Returns the prime factors of a number. It is slow on purpose.
 fn factorize(number: u64) -> String {
     let (mut rest, mut divisor, mut factors) = (number, 2, Vec::new());
     while rest / divisor >= divisor {

@@ -61,14 +61,9 @@ struct Readme;
 
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod parts;
 pub mod protocol;
 mod server;
-
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
-#[cfg(feature = "site")]
-pub mod site;
 
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};

@@ -1,10 +1,10 @@
-//! Do the examples do what their first lines promise? Each runs as the program that a reader would
-//! start.
+//! Tests that each example does what its first lines say. Each runs as the program that a reader
+//! would start.
 
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,10 +13,10 @@ use std::time::Duration;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 
-/// No wait is longer.
+/// The longest time that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An example that runs; it ends with the test.
+/// A running example. It ends with the test.
 struct Example {
     child: Child,
     input: Option<ChildStdin>,
@@ -53,7 +53,7 @@ impl Example {
         Client(tungstenite::client(url, self.stream()).expect("an upgrade").0)
     }
 
-    /// The whole response.
+    /// Sends a GET request and returns the whole response.
     fn get(&self, target: &str, headers: &str) -> String {
         let mut stream = self.stream();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").expect("send");
@@ -62,17 +62,17 @@ impl Example {
         response
     }
 
-    /// What it says until it ends by itself, which it must do well.
+    /// Waits until the example ends by itself with success, and returns the lines that it printed.
     fn end(mut self) -> Vec<String> {
         let mut said = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => said.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+                Err(RecvTimeoutError::Timeout) => panic!("the example does not end"),
             }
         }
-        let status = self.child.wait().expect("it has ended");
+        let status = self.child.wait().expect("the example has ended");
         assert!(status.success(), "{status}");
         said
     }
@@ -85,7 +85,7 @@ impl Drop for Example {
     }
 }
 
-/// Cargo puts examples beside the folder of the tests.
+/// Returns the path of an example: Cargo puts examples beside the folder of the tests.
 fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// The server's Close, which is not answered before the next call.
+    /// Reads the server's Close frame. The next call answers it.
     fn closed_with(&mut self) -> CloseFrame {
         match self.0.read().expect("a Close") {
             Message::Close(Some(frame)) => frame,
@@ -114,12 +114,12 @@ impl Client {
         }
     }
 
-    /// Answers the server's Close and reads to the end.
+    /// Answers the server's Close and reads until the connection ends.
     fn finish(mut self) {
         while self.0.read().is_ok() {}
     }
 
-    /// Closes and waits until the server has agreed.
+    /// Closes the connection and waits for the server's Close.
     fn leave(mut self) {
         self.0.close(None).expect("close");
         self.finish();
@@ -140,13 +140,13 @@ fn echo_sends_everything_back() {
 }
 
 #[test]
-fn chat_keeps_rooms_apart_and_tells_who_comes_and_goes() {
+fn chat_separates_rooms_and_reports_joins_and_leaves() {
     let example = Example::start("chat", &[]);
     let mut ada = example.connect("/kitchen?Ada");
     assert_eq!(ada.text(), "* welcome to /kitchen, Ada; people here: 1");
     let mut bob = example.connect("/kitchen?Bob");
     assert_eq!(bob.text(), "* welcome to /kitchen, Bob; people here: 2");
-    assert_eq!(ada.text(), "* Bob comes in");
+    assert_eq!(ada.text(), "* Bob joins");
     let mut cleo = example.connect("/cellar");
     assert_eq!(cleo.text(), "* welcome to /cellar, somebody; people here: 1");
 
@@ -154,15 +154,15 @@ fn chat_keeps_rooms_apart_and_tells_who_comes_and_goes() {
     assert_eq!(ada.text(), "<Bob> hello");
     assert_eq!(bob.text(), "<Bob> hello");
     bob.leave();
-    assert_eq!(ada.text(), "* Bob leaves");
+    assert_eq!(ada.text(), "* Bob has left");
 
     let dan = example.connect("/kitchen?Dan");
-    assert_eq!(ada.text(), "* Dan comes in");
+    assert_eq!(ada.text(), "* Dan joins");
     // Without a closing handshake.
     drop(dan);
-    assert_eq!(ada.text(), "* Dan is gone");
+    assert_eq!(ada.text(), "* Dan has disconnected");
 
-    // The first thing that is heard in the cellar is its own.
+    // The first message in the cellar is one that was sent there.
     cleo.send("dark here");
     assert_eq!(cleo.text(), "<somebody> dark here");
 
@@ -172,7 +172,7 @@ fn chat_keeps_rooms_apart_and_tells_who_comes_and_goes() {
 }
 
 #[test]
-fn push_speaks_without_being_asked() {
+fn push_sends_a_count_every_second() {
     let example = Example::start("push", &[]);
     let seconds = |text: String| text.strip_suffix(" s").and_then(|count| count.parse::<u64>().ok()).expect("a count");
     let (mut one, mut two) = (example.connect("/"), example.connect("/"));
@@ -193,14 +193,14 @@ fn threads_answers_while_it_works() {
         client.send(number);
         assert_eq!(client.text(), format!("{number} = {factors}"));
     }
-    // The largest prime of 64 bits takes longer than anybody waits here.
+    // The largest prime of 64 bits takes longer than this test.
     let mut other = example.connect("/");
     other.send("18446744073709551557");
     for text in ["what?", "-1", "18446744073709551616"] {
         client.send(text);
         assert_eq!(client.text(), "send a whole number below 2^64");
     }
-    // One job is under way and a hundred more may wait.
+    // One job is being computed, and a hundred more may wait.
     for _ in 0..102 {
         other.send("18446744073709551557");
     }
@@ -208,7 +208,7 @@ fn threads_answers_while_it_works() {
 }
 
 #[test]
-fn relay_passes_messages_and_the_close_on() {
+fn relay_passes_messages_and_the_close_through() {
     let echo = Example::start("echo", &[]);
     let relay = Example::start("relay", &[&format!("ws://{}/", echo.address)]);
     let mut client = relay.connect("/");
@@ -226,13 +226,59 @@ fn relay_passes_messages_and_the_close_on() {
     drop(echo);
     assert_eq!(u16::from(client.closed_with().code), 1001);
     client.finish();
+    assert!(relay.get("/", UPGRADE).starts_with("HTTP/1.1 502 "));
+}
+
+/// More than the buffers of two kernels hold.
+const FLOOD: usize = 64 << 20;
+
+/// Sends frames until `FLOOD` bytes are sent, an error occurs, or nothing is accepted for two
+/// seconds. Returns the number of bytes.
+fn flood(mut stream: TcpStream) -> usize {
+    // A binary frame of 64 KiB whose masking key is zero.
+    let mut frame = vec![0; 14 + (64 << 10)];
+    frame[..10].copy_from_slice(&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0]);
+    stream.set_write_timeout(Some(Duration::from_secs(2))).expect("set a timeout");
+    (0..FLOOD).step_by(frame.len()).take_while(|_| stream.write_all(&frame).is_ok()).count() * frame.len()
+}
+
+#[test]
+fn relay_does_not_buffer_for_a_server_that_has_not_accepted() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let relay = Example::start("relay", &[&format!("ws://{}/", silent.local_addr().expect("an address"))]);
+    let mut stream = relay.stream();
+    write!(stream, "GET / HTTP/1.1\r\nHost: test\r\n{UPGRADE}\r\n").expect("send");
+    let (upstream, _) = silent.accept().expect("the relay connects");
+
+    let accepted = flood(stream.try_clone().expect("clone"));
+    assert!(accepted < FLOOD, "the relay has read {accepted} bytes");
+    drop(upstream);
+    let mut response = [0; 13];
+    stream.read_exact(&mut response).expect("a response");
+    assert_eq!(response, *b"HTTP/1.1 502 ");
+}
+
+#[test]
+fn relay_closes_a_client_whose_server_reads_too_slowly() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let relay = Example::start("relay", &[&format!("ws://{}/", listener.local_addr().expect("an address"))]);
+    // This server accepts and then reads nothing.
+    let upstream =
+        thread::spawn(move || tungstenite::accept(listener.accept().expect("a client").0).expect("an upgrade"));
     let mut client = relay.connect("/");
-    client.closed_with();
+    let _upstream = upstream.join().expect("a connection");
+
+    let stream = client.0.get_ref().try_clone().expect("clone");
+    let flooding = thread::spawn(move || flood(stream));
+    let frame = client.closed_with();
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1013, "the other side reads too slowly"));
+    client.finish();
+    flooding.join().expect("the client ends");
 }
 
 #[cfg(feature = "signals")]
 #[test]
-fn drain_says_goodbye_to_everybody_and_refuses_the_next() {
+fn drain_closes_every_client_and_refuses_new_ones() {
     let example = Example::start("drain", &[]);
     let mut clients: Vec<Client> = (0..4).map(|_| example.connect("/")).collect();
     for client in &mut clients {
@@ -247,11 +293,11 @@ fn drain_says_goodbye_to_everybody_and_refuses_the_next() {
         let frame = client.closed_with();
         assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1012, "a new version starts"));
     }
-    // Nobody has answered the Close yet, so the server is still there.
+    // No client has answered the Close yet, so the server still runs.
     assert!(example.get("/ready", "").starts_with("HTTP/1.1 503 "));
     assert!(example.get("/", UPGRADE).starts_with("HTTP/1.1 503 "));
     clients.into_iter().for_each(Client::finish);
-    assert_eq!(example.end(), ["stopped; 0 did not say goodbye"]);
+    assert_eq!(example.end(), ["stopped; 0 clients did not answer the Close"]);
 }
 
 #[test]
@@ -260,8 +306,8 @@ fn foreign_loop_serves_clients_and_its_own_input() {
     let (mut one, mut two) = (example.connect("/"), example.connect("/"));
     one.send("echo");
     assert_eq!(one.text(), "echo");
-    two.send("echo, too");
-    assert_eq!(two.text(), "echo, too");
+    two.send("another echo");
+    assert_eq!(two.text(), "another echo");
 
     let mut input = example.input.take().expect("stdin is piped");
     input.write_all(b"typed\n").expect("write");
@@ -277,7 +323,7 @@ fn foreign_loop_serves_clients_and_its_own_input() {
     assert_eq!(example.end(), [""; 0]);
 }
 
-/// What makes a request an opening handshake.
+/// The headers that make a request an opening handshake.
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 

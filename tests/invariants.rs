@@ -7,200 +7,13 @@
 //!    files.
 //! 4. An idle connection owns no buffer: see `memory.rs`, and the assertion beside the slab entry.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod sources;
 
-// ---- reading sources
-// -----------------------------------------------------------------------------
-
-/// A source file without comments, literals and unit tests, as words and punctuation.
-#[derive(Debug)]
-struct Source {
-    /// Below `src`, with `/` between folders.
-    path: String,
-    text: String,
-    tokens: Vec<String>,
-}
-
-impl Source {
-    fn new(path: &str, text: &str) -> Source {
-        let production = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text);
-        Source { path: path.to_owned(), text: text.to_owned(), tokens: tokens(production) }
-    }
-
-    /// The room that it belongs to: the first folder, or the file.
-    fn room(&self) -> &str {
-        self.path.split('/').next().unwrap_or_default()
-    }
-
-    /// The place of its module: `["server", "engine"]`.
-    fn module(&self) -> Vec<String> {
-        let path = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
-        path.split('/').filter(|name| !matches!(*name, "lib" | "main")).map(str::to_owned).collect()
-    }
-
-    fn has_word(&self, word: &str) -> bool {
-        self.tokens.iter().any(|token| token == word)
-    }
-}
+use sources::{Source, code_lines, paths, spread};
 
 /// All files below `src`.
 fn sources() -> Vec<Source> {
-    fn walk(folder: &Path, root: &Path, into: &mut Vec<Source>) {
-        for entry in std::fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                walk(&path, root, into);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let relative = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
-                into.push(Source::new(&relative, &std::fs::read_to_string(&path).expect("a source")));
-            }
-        }
-    }
-    let (root, mut sources) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), Vec::new());
-    walk(&root, &root, &mut sources);
-    assert!(sources.len() > 30, "only {} sources were found", sources.len());
-    sources
-}
-
-/// Words, `::`, and single characters; no comments, strings or characters.
-fn tokens(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let (mut tokens, mut at) = (Vec::new(), 0);
-    let starts = |at: usize, what: &str| what.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
-    while at < chars.len() {
-        let start = at;
-        if starts(at, "//") {
-            while at < chars.len() && chars[at] != '\n' {
-                at += 1;
-            }
-        } else if starts(at, "/*") {
-            while at < chars.len() && !starts(at, "*/") {
-                at += 1;
-            }
-            at += 2;
-        } else if starts(at, "r\"") || starts(at, "r#") && chars.get(at + 2).is_some_and(|c| matches!(c, '"' | '#')) {
-            let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
-            let end = format!("\"{}", "#".repeat(hashes));
-            at += 2 + hashes;
-            while at < chars.len() && !starts(at, &end) {
-                at += 1;
-            }
-            at += end.len();
-        } else if chars[at] == '"' {
-            at += 1;
-            while at < chars.len() && chars[at] != '"' {
-                at += if chars[at] == '\\' { 2 } else { 1 };
-            }
-            at += 1;
-        } else if chars[at] == '\'' {
-            // A lifetime has no closing quote.
-            let closing = if chars.get(at + 1) == Some(&'\\') {
-                (at + 3..chars.len()).find(|i| chars[*i] == '\'')
-            } else {
-                Some(at + 2).filter(|i| chars.get(*i) == Some(&'\''))
-            };
-            at = closing.map_or(at + 1, |closing| closing + 1);
-        } else if chars[at].is_alphanumeric() || chars[at] == '_' {
-            while at < chars.len() && (chars[at].is_alphanumeric() || chars[at] == '_') {
-                at += 1;
-            }
-            tokens.push(chars[start..at].iter().collect());
-        } else if starts(at, "::") {
-            at += 2;
-            tokens.push("::".to_owned());
-        } else {
-            at += 1;
-            if !chars[start].is_whitespace() {
-                tokens.push(chars[start].to_string());
-            }
-        }
-    }
-    tokens
-}
-
-/// All paths that a source names, from the crate or another one on: `use` trees are spread out, and
-/// what they bring in is replaced where it is used.
-fn paths(source: &Source) -> Vec<String> {
-    let (mut found, mut names, mut rest) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let mut tokens = source.tokens.iter().map(String::as_str).peekable();
-    while let Some(token) = tokens.next() {
-        if token != "use" {
-            rest.push(token);
-            continue;
-        }
-        let tree: Vec<&str> = tokens.by_ref().take_while(|token| *token != ";").collect();
-        spread(&tree, &[], &mut |path, name| {
-            let path = absolute(source, path);
-            names.insert(name.to_owned(), path.clone());
-            found.push(path.join("::"));
-        });
-    }
-    let is_name = |token: &str| token.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    let mut at = 0;
-    while at < rest.len() {
-        let mut path = vec![rest[at].to_owned()];
-        let is_start = is_name(rest[at]);
-        at += 1;
-        while is_start && rest.get(at) == Some(&"::") && rest.get(at + 1).is_some_and(|token| is_name(token)) {
-            path.push(rest[at + 1].to_owned());
-            at += 2;
-        }
-        if let Some(brought_in) = names.get(&path[0]) {
-            path.splice(..1, brought_in.iter().cloned());
-        } else if path.len() > 1 {
-            path = absolute(source, &path);
-        } else {
-            continue;
-        }
-        found.push(path.join("::"));
-    }
-    found
-}
-
-/// Calls `each` for each leaf of a `use` tree, with its path and the name that it brings in.
-fn spread(tree: &[&str], prefix: &[String], each: &mut impl FnMut(&[String], &str)) {
-    let (mut path, mut at) = (prefix.to_vec(), 0);
-    while at < tree.len() {
-        match tree[at] {
-            "::" => {}
-            "{" => {
-                let (mut depth, mut start) = (0, at + 1);
-                for (index, token) in tree.iter().enumerate().skip(at) {
-                    depth += i32::from(*token == "{") - i32::from(*token == "}");
-                    if (*token == "," && depth == 1) || (*token == "}" && depth == 0) {
-                        if start < index {
-                            spread(&tree[start..index], &path, each);
-                        }
-                        start = index + 1;
-                    }
-                }
-                return;
-            }
-            "as" => return each(&path, tree[at + 1]),
-            "self" if !path.is_empty() => {}
-            name => path.push(name.to_owned()),
-        }
-        at += 1;
-    }
-    let name = path.last().cloned().unwrap_or_default();
-    each(&path, &name);
-}
-
-/// A path from the crate's root or from another crate on.
-fn absolute(source: &Source, path: &[String]) -> Vec<String> {
-    let mut module = source.module();
-    let mut rest = path;
-    match rest.first().map(String::as_str) {
-        Some("self") => rest = &rest[1..],
-        Some("super") => {}
-        Some(_) | None => return path.to_vec(),
-    }
-    while rest.first().is_some_and(|name| name == "super") {
-        module.pop();
-        rest = &rest[1..];
-    }
-    [vec!["crate".to_owned()], module, rest.to_vec()].concat()
+    sources::sources(env!("CARGO_MANIFEST_DIR"))
 }
 
 // ---- the rules
@@ -224,7 +37,7 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
             let addresses = addresses.map(|name| format!("std::net::{name}"));
             let except: Vec<&str> = addresses.iter().map(String::as_str).collect();
             forbid(&["mio", "socket2", "libc", "slab", "std::net", "std::os", "std::fs"], &except);
-            forbid(&["crate::server", "crate::site", "crate::cli"], &[]);
+            forbid(&["crate::server"], &[]);
             let root_names = root_names(root, "server");
             forbid(&root_names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
             forbid(&CLOCKS, &[]);
@@ -232,13 +45,10 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
                 forbid(&["std::time::Instant"], &[]);
             }
         }
-        "server" => forbid(&["crate::site", "crate::cli"], &[]),
-        "site" => {
-            forbid(&["crate::protocol", "crate::server", "crate::cli", "mio", "socket2", "std::net", "std::os"], &[])
-        }
-        "cli" => forbid(&["mio", "socket2", "crate::protocol", "crate::server"], &[]),
-        "main.rs" => forbid(&["lariat", "std"], &["lariat::cli", "std::process::ExitCode"]),
+        "server" => {}
         "guide" => wrong.extend(named.iter().map(|path| format!("{} names {path}", source.path))),
+        // Below all rooms.
+        "parts.rs" => forbid(&["crate"], &[]),
         "lib.rs" => {}
         room => wrong.push(format!("{room} is a room without rules")),
     }
@@ -284,12 +94,6 @@ fn callers<'s>(sources: &'s [Source], owner: &str, method: &str) -> Vec<&'s str>
     sources.iter().filter(|source| calls(source)).map(|source| source.path.as_str()).collect()
 }
 
-/// Lines that are neither empty nor comments, outside unit tests.
-fn code_lines(source: &Source) -> usize {
-    let production = source.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
-    production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
-}
-
 fn root(sources: &[Source]) -> &Source {
     sources.iter().find(|source| source.path == "lib.rs").expect("lib.rs")
 }
@@ -307,8 +111,7 @@ fn only_the_poller_reads_the_clock() {
     let readers = |source: &&Source| paths(source).iter().any(|path| path.ends_with("Instant::now"));
     let mut readers: Vec<&str> = sources.iter().filter(readers).map(|source| source.path.as_str()).collect();
     readers.sort_unstable();
-    // What round trips are measured with is finer than the loop's ticks.
-    assert_eq!(readers, ["cli/load/clock.rs", "server/poller.rs"]);
+    assert_eq!(readers, ["server/poller.rs"]);
     let waiters = |source: &&Source| source.has_word("sleep") || source.has_word("park_timeout");
     assert_eq!(sources.iter().filter(waiters).count(), 0);
 }
@@ -337,10 +140,7 @@ fn only_the_end_of_a_turn_writes_and_removes() {
 #[test]
 fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
     let sources = sources();
-    for path in ["lib.rs", "main.rs"] {
-        let source = sources.iter().find(|source| source.path == path).expect("it is there");
-        assert!(source.text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{path}");
-    }
+    assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
     // A simulated network is found by the sockets of its thread, whose real ones know nothing of it.
     for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/sim/network.rs"]), ("transmute", &[])] {
         let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
@@ -389,15 +189,9 @@ fn a_forbidden_import_is_found_however_it_is_written() {
         "names std::time::Instant::now",
     );
     assert_wrong("protocol/a.rs", "use super::super::server::Config;", "names crate::server::Config");
-    assert_wrong("protocol/b/c.rs", "use super::super::super::cli;", "names crate::cli");
+    assert_wrong("protocol/b/c.rs", "use super::super::super::server;", "names crate::server");
     assert_wrong("protocol/a.rs", "use crate::Clients;", "names crate::Clients");
     assert_wrong("protocol/a.rs", "use crate::{Message, H};", "names crate::H");
-    assert_wrong("server/a.rs", "fn f() { crate::site::router(); }", "names crate::site::router");
-    assert_wrong("server/a.rs", "use super::super::cli::run;", "names crate::cli::run");
-    assert_wrong("site/a.rs", "use crate::server::Clients;", "names crate::server::Clients");
-    assert_wrong("site/mod.rs", "use super::protocol::State;", "names crate::protocol::State");
-    assert_wrong("cli/a.rs", "use mio::Poll;", "names mio::Poll");
-    assert_wrong("main.rs", "fn main() { lariat::Server::bind(0); }", "names lariat::Server::bind");
     assert_wrong("guide/mod.rs", "use crate::Clients;", "names crate::Clients");
     assert_wrong("attic/a.rs", "", "a room without rules");
 }
@@ -413,8 +207,6 @@ fn what_is_allowed_is_not_reported() {
     );
     assert_fine("protocol/a.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::net::TcpStream; }");
     assert_fine("server/a.rs", "use mio::Poll;\nuse crate::protocol::Tick;\nuse std::net::TcpListener;");
-    assert_fine("site/a.rs", "use crate::{Clients, Handler};\nuse super::page::Page;\nuse http::Response;");
-    assert_fine("main.rs", "fn main() -> std::process::ExitCode { lariat::cli::run() }");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
-const source = readFileSync(new URL("../../src/site/pages/game.js", import.meta.url), "utf8");
+const source = readFileSync(new URL("../../program/src/site/pages/game.js", import.meta.url), "utf8");
 const { DELAY_TICKS, Game, RADIUS, TICK_MS, read, ride } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
 
 let passed = 0;
@@ -16,7 +16,7 @@ function check(what, body) {
   console.log(`ok: ${what}`);
 }
 
-/** The bytes of a snapshot, as src/site/arena/snapshot.rs writes them. */
+/** The bytes of a snapshot, as program/src/site/arena/snapshot.rs writes them. */
 function write({ tick, number = 0, age = 0, own, side = 1200, score = 0, rank = 1, count = 8, seconds = 90, riders = [], strays = [] }) {
   const view = new DataView(new ArrayBuffer(35 + riders.length * 9 + strays.length * 6));
   view.setUint32(0, tick, true);

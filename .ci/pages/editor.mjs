@@ -12,7 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 // What the page imports, where Node takes it for modules.
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const folder = mkdtempSync(join(tmpdir(), "lariat-pages-"));
-for (const name of ["operation.js", "replica.js"]) cpSync(join(root, "src/site/pages", name), join(folder, name));
+for (const name of ["operation.js", "replica.js"]) cpSync(join(root, "program/src/site/pages", name), join(folder, name));
 writeFileSync(join(folder, "package.json"), '{"type":"module"}');
 const { apply, compose, difference, differences, invert, lengthAfter, operation, transform, transformPlace } = await import(pathToFileURL(join(folder, "operation.js")));
 const { Replica, Undo } = await import(pathToFileURL(join(folder, "replica.js")));
@@ -110,7 +110,7 @@ check("a difference leads from one text to the other, and is where the caret is"
 });
 
 check("the server's results, case by case", () => {
-  const cases = JSON.parse(readFileSync(join(root, "tests/site/operations.json"), "utf8"));
+  const cases = JSON.parse(readFileSync(join(root, "program/tests/site/operations.json"), "utf8"));
   assert.ok(cases.length >= 100);
   for (const { text, first, second, first_after, second_after, both, places } of cases) {
     assert.deepEqual(transform(first, second), [first_after, second_after]);
@@ -119,7 +119,7 @@ check("the server's results, case by case", () => {
   }
 });
 
-/** What src/site/editor does. */
+/** What program/src/site/editor does. */
 class Server {
   constructor(life, kept = Infinity) {
     this.life = life;

@@ -3,8 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
-#[cfg(feature = "cli")]
-pub mod program;
+pub mod prometheus;
 
 use lariat::{
     Answer, ClientId, Clients, CloseReason, Config, Drain, Handler, LocalAddr, Message, Outcome, Remote, Request,

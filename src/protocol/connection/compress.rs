@@ -2,6 +2,7 @@
 
 use super::inbox::PartialMessage;
 use super::message::Gathered;
+use super::rare::Rare;
 use super::shared::Shared;
 use super::{Connection, Modes};
 use crate::protocol::deflate::{Agreed, Contexts};
@@ -88,6 +89,6 @@ impl<X: Default> Connection<X> {
     }
 }
 
-fn contexts<X>(rare: &mut Option<Box<super::Rare<X>>>) -> Option<&mut Contexts> {
+fn contexts<X>(rare: &mut Option<Box<Rare<X>>>) -> Option<&mut Contexts> {
     rare.as_mut()?.contexts.as_deref_mut()
 }

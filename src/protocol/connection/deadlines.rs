@@ -15,7 +15,7 @@ impl<X: Default> Connection<X> {
     /// do. It can move further away with each byte, so a driver may look lazily: when the time
     /// that it knew has come.
     pub fn deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
-        match self.state {
+        match self.state() {
             State::Handshaking | State::Deciding => Some(self.since.after(limits.handshake_timeout)),
             State::Closing | State::Draining | State::Flushing => Some(self.since.after(limits.close_timeout)),
             State::Closed => None,
@@ -33,7 +33,7 @@ impl<X: Default> Connection<X> {
     #[inline]
     pub fn is_flowing(&self) -> bool {
         let is_stalled = self.outbox.as_ref().is_some_and(|outbox| outbox.stalled.is_some());
-        self.state == State::Open && self.inbox.is_none() && !is_stalled
+        self.state() == State::Open && self.inbox.is_none() && !is_stalled
     }
 
     /// At each whole interval of the peer's silence, once: `now` if a ping is overdue.
@@ -77,7 +77,7 @@ impl<X: Default> Connection<X> {
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Tick) {
         let limits = &shared.limits;
         let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));
-        match self.state {
+        match self.state() {
             State::Open => {
                 if is_due(self.write_deadline(limits)) {
                     self.end(shared, CloseReason::Timeout(Timeout::Write));

@@ -39,7 +39,7 @@ impl<X: Default> Connection<X> {
     /// badly.
     #[cold]
     pub fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
-        if matches!(self.state, State::Open | State::Closing) {
+        if matches!(self.state(), State::Open | State::Closing) {
             self.fail(shared, now, ProtocolError::InvalidUtf8);
         }
     }
@@ -55,7 +55,7 @@ impl<X: Default> Connection<X> {
     }
 
     fn step<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        let step = match self.state {
+        let step = match self.state() {
             State::Open => {
                 self.heard(now);
                 self.receive_frame(shared, now, input)
@@ -87,14 +87,14 @@ impl<X: Default> Connection<X> {
 
     /// We do not listen: the peer's silence says nothing of it.
     pub fn excuse_silence(&mut self, now: Tick) {
-        if self.state == State::Open {
+        if self.state() == State::Open {
             self.heard(now);
         }
     }
 
     /// Bytes that were held while the application had not answered; to be received now.
     pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
-        if self.state == State::Deciding {
+        if self.state() == State::Deciding {
             return Vec::new();
         }
         let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
@@ -353,7 +353,7 @@ impl<X: Default> Connection<X> {
             }
             self.release_inbox(shared);
         }
-        if self.state == State::Open {
+        if self.state() == State::Open {
             return Ok(Some(Event::Piece(piece, position)));
         }
         shared.recycle(piece);
@@ -374,7 +374,7 @@ impl<X: Default> Connection<X> {
 
     /// Whether somebody waits for messages: nobody does any more once we have sent Close.
     fn is_wanted(&self) -> bool {
-        self.state == State::Open
+        self.state() == State::Open
     }
 
     /// A control frame is complete (§5.5).

@@ -90,7 +90,7 @@ impl<X: Default> Connection<X> {
         input: &mut Input<'b>,
         most: usize,
     ) -> Option<Run<'b>> {
-        if self.state != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
+        if self.state() != State::Open || self.inbox.is_some() || self.modes.has(Modes::WATCHED) {
             return None;
         }
         // What does not even begin like one, has not to pay for the rest.
@@ -157,7 +157,7 @@ impl<X: Default> Connection<X> {
     /// Whether a short message is to be handed out like those before.
     #[inline]
     pub fn takes_messages(&self) -> bool {
-        self.state == State::Open && !self.modes.has(Modes::PIECES)
+        self.state() == State::Open && !self.modes.has(Modes::PIECES)
     }
 }
 

@@ -144,7 +144,7 @@ impl<X: Default> Connection<X> {
 
     #[inline]
     fn check_room(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
-        if self.state != State::Open {
+        if self.state() != State::Open {
             return Err(SendError::NotOpen);
         }
         let limit = shared.limits.max_unsent;
@@ -228,7 +228,7 @@ impl<X: Default> Connection<X> {
     #[inline]
     pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
         let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
-        (self.state == State::Open && self.inbox.is_none()).then_some(output)
+        (self.state() == State::Open && self.inbox.is_none()).then_some(output)
     }
 
     /// The peer has taken the whole [`plain_output`](Self::plain_output).
@@ -253,9 +253,9 @@ impl<X: Default> Connection<X> {
                 outbox.stalled = Some(now);
             }
         }
-        if count > 0 && matches!(self.state, State::Draining | State::Flushing) {
+        if count > 0 && matches!(self.state(), State::Draining | State::Flushing) {
             self.since = now;
-            if self.state == State::Flushing && self.outbox.is_none() {
+            if self.state() == State::Flushing && self.outbox.is_none() {
                 self.end(shared, CloseReason::Eof);
             }
         }

@@ -4,7 +4,8 @@
 //! frame's header and payload as they were on the wire, the state changes. One that is not traced
 //! pays a branch for each frame.
 
-use super::State;
+use super::shared::Shared;
+use super::{Connection, Modes, State};
 use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
@@ -74,6 +75,40 @@ impl Trace {
             }
             Trace::Handshake { .. } | Trace::Payload { .. } | Trace::Violation(_) | Trace::State { .. } => None,
         }
+    }
+}
+
+impl<X: Default> Connection<X> {
+    /// Records what happens from now on under this label in [`Shared`], or stops to.
+    pub fn trace(&mut self, label: Option<u64>) {
+        self.modes.set(Modes::TRACED, label.is_some());
+        if let Some(label) = label {
+            self.rare().label = label;
+        }
+    }
+
+    /// Whether what happens is recorded.
+    pub const fn is_traced(&self) -> bool {
+        self.modes.has(Modes::TRACED)
+    }
+
+    /// Records the request head, for those who begin to trace when they have read it.
+    pub fn record_request(&self, shared: &mut Shared, head: &[u8]) {
+        self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
+    }
+
+    /// Records a step, if this conversation is traced.
+    #[inline(always)]
+    pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
+        if self.modes.has(Modes::TRACED) {
+            self.record_now(shared, trace());
+        }
+    }
+
+    #[cold]
+    pub(super) fn record_now(&self, shared: &mut Shared, trace: Trace) {
+        let label = self.rare.as_ref().map_or(0, |rare| rare.label);
+        shared.traces.push((label, trace));
     }
 }
 

@@ -16,6 +16,7 @@
 //!
 //! Left out: `by`, `host` and `proto`.
 
+use crate::parts::PROXIES;
 use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 use std::fmt;
@@ -142,23 +143,25 @@ impl TrustedProxies {
 
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !PROXIES.is_used() || self.0.is_empty()
     }
 
     /// Whether this is a proxy that is believed.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|block| block.contains(address))
+        !self.is_empty() && self.0.iter().any(|block| block.contains(address))
     }
 }
 
 impl FromIterator<Block> for TrustedProxies {
     fn from_iter<I: IntoIterator<Item = Block>>(blocks: I) -> TrustedProxies {
+        PROXIES.use_it();
         TrustedProxies(blocks.into_iter().collect())
     }
 }
 
 impl Extend<Block> for TrustedProxies {
     fn extend<I: IntoIterator<Item = Block>>(&mut self, blocks: I) {
+        PROXIES.use_it();
         self.0.extend(blocks);
     }
 }

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""The configurations of docs/deployment.md, as they stand there, in front of the program.
+
+    python3 proxies.py PATH/TO/lariat
+
+Takes each nginx, HAProxy and systemd block out of the page, replaces only ports, paths and
+certificates, and checks that messages, large ones and large handshakes included, go through, that
+the client's address arrives, and that what should be hidden is hidden. Needs nginx, haproxy,
+openssl and systemd-analyze, and root for what a container does.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PATIENCE = 15  # seconds until something listens, answers or ends
+REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
+)
+
+
+def blocks(language):
+    with open(os.path.join(ROOT, "docs", "deployment.md")) as page:
+        return re.findall(rf"^```{language}\n(.*?)^```$", page.read(), re.MULTILINE | re.DOTALL)
+
+
+def replaced(text, *pairs):
+    """Replaces each of `pairs`, all of which must be there."""
+    for old, new in pairs:
+        if old not in text:
+            sys.exit(f"docs/deployment.md has no {old!r} where it should be replaced:\n{text}")
+        text = text.replace(old, new)
+    return text
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(*command, **options):
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def server(*arguments):
+    return running(LARIAT, "serve", *arguments, stdout=subprocess.DEVNULL)
+
+
+def connect(target, source="127.0.0.1", tls=False):
+    """A stream to a port or a Unix socket, as soon as somebody listens there."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if isinstance(target, str):
+                stream = socket.socket(socket.AF_UNIX)
+                stream.connect(target)
+            else:
+                stream = socket.create_connection(("127.0.0.1", target), source_address=(source, 0))
+            break
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+    stream.settimeout(PATIENCE)
+    if tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_alpn_protocols(["http/1.1"])
+        stream = context.wrap_socket(stream, server_hostname="example.org")
+    return stream
+
+
+def read_exactly(stream, count):
+    data = bytearray()
+    while len(data) < count:
+        piece = stream.recv(count - len(data))
+        if not piece:
+            raise AssertionError(f"the stream ended after {len(data)} of {count} bytes")
+        data += piece
+    return bytes(data)
+
+
+def read_head(stream):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        piece = stream.recv(1)
+        if not piece:
+            raise AssertionError(f"the stream ended within a head: {head}")
+        head += piece
+    return head.decode()
+
+
+def status(stream, path, more=""):
+    """Asks for an upgrade, and returns the status of the answer."""
+    stream.sendall(REQUEST.format(path=path, more=more).encode())
+    return int(read_head(stream).split()[1])
+
+
+def get(stream, path):
+    stream.sendall(f"GET {path} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n".encode())
+    return int(read_head(stream).split()[1])
+
+
+def echo(stream, payload):
+    """One masked binary message there, and the same one back."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 1 << 16:
+        length = b"\xfe" + size.to_bytes(2, "big")
+    else:
+        length = b"\xff" + size.to_bytes(8, "big")
+    stream.sendall(b"\x82" + length + bytes(4) + payload)
+    first, length = read_exactly(stream, 2)
+    if length == 126:
+        length = int.from_bytes(read_exactly(stream, 2), "big")
+    elif length == 127:
+        length = int.from_bytes(read_exactly(stream, 8), "big")
+    same = (first, read_exactly(stream, length)) == (0x82, payload)
+    assert same, f"a message of {len(payload)} bytes came back changed"
+
+
+def check_echoes(target, tls):
+    with contextlib.closing(connect(target, tls=tls)) as stream:
+        assert status(stream, "/echo") == 101
+        for payload in (b"hello", bytes(range(256)) * 256, b"x" * 1_000_000):
+            echo(stream, payload)
+
+
+def check_addresses(target):
+    """With one connection for each address, the second of a client is refused, and only that."""
+    streams, got = [], []
+    for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3"):
+        streams.append(connect(target, source, tls=True))
+        got.append(status(streams[-1], "/echo", "X-Forwarded-For: 198.51.100.7\r\n"))
+    assert got == [101, 429, 101], f"{got}: the client's address does not arrive"
+    for stream in streams:
+        stream.close()
+
+
+def check_site(target):
+    """A page of the site may open a socket, one of another site may not."""
+    for origin, expected in (("https://example.org", 101), ("https://example.net", 403)):
+        with contextlib.closing(connect(target, tls=True)) as stream:
+            got = status(stream, "/chat", f"Origin: {origin}\r\n")
+            assert got == expected, f"{got} for a page of {origin}"
+
+
+def wait_until_ready(target):
+    """A proxy that checks its servers may not have done so yet."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.closing(connect(target, tls=True)) as stream:
+            with contextlib.suppress(AssertionError, OSError):
+                if get(stream, "/readyz") == 200:
+                    return
+        assert time.monotonic() < end, "the proxy never finds its server ready"
+        time.sleep(0.1)
+
+
+def certificate(folder):
+    key, cert, both = (os.path.join(folder, name) for name in ("key.pem", "cert.pem", "both.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
+        + ["/CN=example.org", "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+    )
+    with open(both, "w") as file:
+        for path in (cert, key):
+            with open(path) as part:
+                file.write(part.read())
+    return key, cert, both
+
+
+# ---------------------------------------------------------------- the checks
+
+
+def nginx(folder):
+    [site] = blocks("nginx")
+    key, cert, _ = certificate(folder)
+    for upstream in ("tcp", "unix"):
+        listen, port, path = free_port(), free_port(), os.path.join(folder, "lariat.sock")
+        text = replaced(
+            site,
+            ("listen 443 ssl", f"listen 127.0.0.1:{listen} ssl"),
+            ("/etc/ssl/example.org.pem", cert),
+            ("/etc/ssl/example.org.key", key),
+        )
+        assert "# Or, with lariat.socket: server unix:/run/lariat.sock;" in text
+        to = f"127.0.0.1:{port}" if upstream == "tcp" else f"unix:{path}"
+        text = replaced(text, ("server 127.0.0.1:9998;", f"server {to};"))
+        config = os.path.join(folder, "nginx.conf")
+        temporary = " ".join(
+            f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        with open(config, "w") as file:
+            file.write(
+                f"user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
+                f"events {{}} http {{ access_log off; {temporary}\n{text}}}\n"
+            )
+        options = ("--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1")
+        with server("--listen", to, *options), running("nginx", "-c", config, "-e", f"{folder}/error.log"):
+            wait_until_ready(listen)
+            check_echoes(listen, tls=True)
+            check_addresses(listen)
+            check_site(listen)
+            with contextlib.closing(connect(listen, tls=True)) as stream:
+                assert get(stream, "/metrics") == 403
+        print(f"nginx, {upstream}: messages, addresses, pages, /metrics hidden", flush=True)
+
+
+def haproxy(folder):
+    _, _, both = certificate(folder)
+    for mode, text in zip(("http", "tcp"), blocks("haproxy"), strict=True):
+        listen, port = free_port(), free_port()
+        text = replaced(
+            text,
+            ("bind :443", f"bind 127.0.0.1:{listen}"),
+            ("/etc/haproxy/example.org.pem", both),
+            ("127.0.0.1:9998", f"127.0.0.1:{port}"),
+            # As many as this host may have.
+            ("maxconn 200000", "maxconn 200"),
+        )
+        config = os.path.join(folder, f"{mode}.cfg")
+        with open(config, "w") as file:
+            file.write(text)
+        options = ["--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1"]
+        if mode == "tcp":
+            options.append("--proxy-protocol")
+        with server("--listen", f"127.0.0.1:{port}", *options):
+            connect(port).close()
+            with running("haproxy", "-W", "-f", config, stderr=subprocess.DEVNULL):
+                wait_until_ready(listen)
+                check_echoes(listen, tls=True)
+                check_addresses(listen)
+                check_site(listen)
+                with contextlib.closing(connect(listen, tls=True)) as stream:
+                    assert get(stream, "/metrics") == (403 if mode == "http" else 200)
+        print(f"haproxy, {mode}: messages, addresses, pages", flush=True)
+
+
+def systemd(folder):
+    units = blocks("ini")
+    for name, unit in zip(("lariat.service", "lariat.socket"), units, strict=True):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(unit.replace("/usr/local/bin/lariat", os.path.abspath(LARIAT)))
+    paths = [os.path.join(folder, name) for name in ("lariat.service", "lariat.socket")]
+    run = subprocess.run(["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True)
+    said = [line for line in run.stderr.splitlines() if "lariat" in line]
+    assert run.returncode == 0 and not said, run.stderr
+    print("systemd-analyze verify: both units", flush=True)
+
+    [line] = [line for line in blocks("text") if line.startswith("ExecStart=")]
+    _, *arguments = line.removeprefix("ExecStart=").split()
+    path = os.path.join(folder, "passed.sock")
+    command = ["systemd-socket-activate", "-l", path, os.path.abspath(LARIAT), *arguments]
+    with running(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        check_echoes(path, tls=False)
+    print("a passed socket: messages", flush=True)
+
+
+def container(folder):
+    """Process 1, with the files of an image and nothing else, as nobody."""
+    if os.geteuid() != 0:
+        print("process 1 of a container: not run, it needs root", flush=True)
+        return
+    [image] = blocks("dockerfile")
+    [entry] = re.findall(r"^ENTRYPOINT \[(.*)\]$", image, re.MULTILINE)
+    program, *arguments = [part.strip().strip('"') for part in entry.split(",")]
+    root = os.path.join(folder, "image")
+    libraries = subprocess.run(["ldd", LARIAT], check=True, capture_output=True, text=True).stdout
+    for path in re.findall(r"(/\S+) \(", libraries):
+        os.makedirs(root + os.path.dirname(path), exist_ok=True)
+        shutil.copy(path, root + path)
+    os.makedirs(root + os.path.dirname(program))
+    shutil.copy(LARIAT, root + program)
+    for where in ("", folder):
+        os.chmod(where or root, 0o755)
+    port = free_port()
+    arguments = [argument.replace("0.0.0.0:9998", f"0.0.0.0:{port}") for argument in arguments]
+    isolated = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL"]
+    isolated += ["chroot", "--userspec=65534:65534", root, program, *arguments]
+    process = subprocess.Popen(isolated, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        check_echoes(port, tls=False)
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as children:
+            [first] = children.read().split()
+        os.kill(int(first), signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0, "SIGTERM does not end process 1 properly"
+    finally:
+        process.kill()
+        process.wait()
+    print("process 1 of a container: messages, and it stops", flush=True)
+
+
+def main():
+    missing = [tool for tool in ("nginx", "haproxy", "openssl", "systemd-analyze") if not shutil.which(tool)]
+    if missing:
+        sys.exit(f"not installed: {', '.join(missing)}")
+    for check in (nginx, haproxy, systemd, container):
+        with tempfile.TemporaryDirectory(prefix="lariat-") as folder:
+            check(folder)
+
+
+LARIAT = sys.argv[1]
+os.environ["PATH"] += ":/usr/sbin"
+main()

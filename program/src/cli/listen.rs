@@ -1,0 +1,115 @@
+//! Where should the program listen, and if it cannot, what should its user do?
+
+use super::Failure;
+use lariat::Server;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
+
+/// The port of the textbook's `ws://localhost:9998/echo`.
+const PORT: u16 = 9998;
+
+/// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on
+/// both loopback addresses.
+pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
+    if addresses.is_empty() {
+        let (server, count) = listen_on_passed(server)?;
+        return if count == 0 { listen_on_loopback(server) } else { Ok(server) };
+    }
+    for address in addresses {
+        server = match address.strip_prefix("unix:") {
+            Some(path) => listen_on_path(server, Path::new(path))?,
+            None => {
+                let resolved = address.to_socket_addrs().map_err(|error| {
+                    Failure(format!(
+                        "cannot understand the address {address:?} ({error}). Write it like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock"
+                    ))
+                })?;
+                let resolved: Vec<SocketAddr> = resolved.collect();
+                server.listen(&resolved[..]).map_err(|error| port_failure(address, &error))?
+            }
+        };
+    }
+    Ok(server)
+}
+
+/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and says how
+/// many.
+fn listen_on_passed(mut server: Server<()>) -> Result<(Server<()>, usize), Failure> {
+    let failed = |error| Failure(format!("cannot take over a socket that was passed in LISTEN_FDS: {error}"));
+    let mut passed = listenfd::ListenFd::from_env();
+    for index in 0..passed.len() {
+        if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+            server = server.listen_on(listener).map_err(failed)?;
+            continue;
+        }
+        #[cfg(unix)]
+        if let Ok(Some(listener)) = passed.take_unix_listener(index) {
+            server = server.listen_on_unix(listener).map_err(failed)?;
+            continue;
+        }
+        return Err(Failure(format!(
+            "socket {index} of LISTEN_FDS is neither a listening TCP nor a listening Unix socket; see the .socket unit"
+        )));
+    }
+    Ok((server, passed.len()))
+}
+
+fn listen_on_loopback(server: Server<()>) -> Result<Server<()>, Failure> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, PORT));
+    let mut server = server.listen(v4).map_err(|error| port_failure(&v4.to_string(), &error))?;
+    match server.listen_also(v6) {
+        Ok(()) => Ok(server),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(port_failure(&v6.to_string(), &error)),
+        Err(error) => {
+            log::warn!("this host has no IPv6 ({error}); listening on IPv4 only");
+            Ok(server)
+        }
+    }
+}
+
+fn port_failure(address: &str, error: &io::Error) -> Failure {
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(PORT);
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "the port is in use. Is lariat running already? End the program that has it (`ss -ltnp 'sport = :{port}'` tells which), or choose another port: lariat --listen 127.0.0.1:{}",
+            port.checked_add(1).unwrap_or(PORT)
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this host does not have that address (`ip addr` lists those it has). Try --listen 0.0.0.0:{port}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need privileges. Choose a higher one: lariat --listen 127.0.0.1:{PORT}")
+        }
+        _ => format!("{error}. Write an address like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock"),
+    };
+    Failure(format!("cannot listen on {address}: {advice}"))
+}
+
+#[cfg(unix)]
+fn listen_on_path(server: Server<()>, path: &Path) -> Result<Server<()>, Failure> {
+    use std::os::unix::fs::FileTypeExt;
+    server.listen_unix(path).map_err(|error| {
+        let shown = path.display();
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => match std::fs::symlink_metadata(path) {
+                Ok(metadata) if !metadata.file_type().is_socket() => {
+                    "there is a file that is not a socket. Choose another path".to_owned()
+                }
+                _ if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+                    "another program listens there. End it, or choose another path".to_owned()
+                }
+                _ => format!("a program that has ended left its socket there. Remove it: rm {shown}"),
+            },
+            io::ErrorKind::NotFound => "its folder does not exist. Make it, or choose another path".to_owned(),
+            _ => format!("{error}. Choose another path"),
+        };
+        Failure(format!("cannot listen on unix:{shown}: {advice}"))
+    })
+}
+
+#[cfg(not(unix))]
+fn listen_on_path(_: Server<()>, path: &Path) -> Result<Server<()>, Failure> {
+    Err(Failure(format!("cannot listen on unix:{}: this host has no Unix sockets", path.display())))
+}

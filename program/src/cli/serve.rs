@@ -1,0 +1,175 @@
+//! `lariat serve`: the site, until a signal comes.
+
+use super::status::StatusLine;
+use super::{Failure, listen, units};
+use crate::site;
+use lariat::{Block, Config, Drain, EventLoop, Excess, Handler, ListenOptions, LocalAddr, Outcome, Server, Takeover};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998
+    /// and [::1]:9998]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// The largest message that is taken, in bytes or like 64KiB
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
+    max_message: usize,
+    /// The most connections at a time; more get 503 [default: as many as there are descriptors]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// The most bytes that all clients together may hold; near it, those who hold most are not read
+    /// any more, at it they are closed with 1013
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
+    memory_budget: usize,
+    /// The most connections of one address at a time (of IPv6: of one /64 network); more get 429
+    #[arg(long, value_name = "N")]
+    max_connections_per_address: Option<u32>,
+    /// The most opening handshakes in a second; more get 503
+    #[arg(long, value_name = "N")]
+    max_handshakes_per_second: Option<u32>,
+    /// The most messages of a client in a second; those who send more are delayed
+    #[arg(long, value_name = "N")]
+    max_messages_per_second: Option<u32>,
+    /// The most bytes of a client in a second; those who send more are delayed
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    max_bytes_per_second: Option<usize>,
+    /// Close those with 1008 who send more than they may, instead of delaying them
+    #[arg(long)]
+    close_excess: bool,
+    /// Do not compress messages, whatever clients offer
+    #[arg(long)]
+    no_deflate: bool,
+    /// Let compressed messages refer to earlier ones, which takes up to 420 KiB for a connection,
+    /// and at most so much in all
+    #[arg(long, value_name = "SIZE", value_parser = units::size, conflicts_with = "no_deflate")]
+    deflate_contexts: Option<usize>,
+    /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block
+    /// like 10.0.0.0/8; may be repeated
+    #[arg(long, value_name = "BLOCK")]
+    trust_proxy: Vec<Block>,
+    /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of
+    /// --trust-proxy
+    #[arg(long, requires = "trust_proxy")]
+    proxy_protocol: bool,
+    /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be
+    /// repeated
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<site::Origin>,
+    /// Let the page /loop, opened on this host, slow the event loop down, hold it, and read what
+    /// others say: for teaching
+    #[arg(long)]
+    teach: bool,
+}
+
+/// Beyond the largest message, what may wait for a client that reads slowly.
+const SLACK: usize = 4 << 20;
+
+impl Options {
+    fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.limits.max_message = self.max_message;
+        config.limits.max_unsent = self.max_message.saturating_add(SLACK);
+        config.memory_budget = self.memory_budget;
+        config.max_connections = self.max_connections;
+        config.max_connections_per_address = self.max_connections_per_address;
+        config.handshakes_per_second = self.max_handshakes_per_second;
+        config.rates.messages_per_second = self.max_messages_per_second;
+        config.rates.bytes_per_second = self.max_bytes_per_second.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+        config.rates.excess = if self.close_excess { Excess::Close } else { Excess::Delay };
+        if self.no_deflate {
+            config.deflate = None;
+        }
+        if let (Some(size), Some(deflate)) = (self.deflate_contexts, &mut config.deflate) {
+            deflate.context_takeover = Takeover::Both;
+            deflate.max_context_bytes = size;
+        }
+        config.trusted_proxies = self.trust_proxy.iter().copied().collect();
+        config
+    }
+
+    /// What contradicts itself, in the words of the command line.
+    fn check(&self, config: &Config) -> Result<(), Failure> {
+        let mut roomy = config.clone();
+        roomy.memory_budget = usize::MAX;
+        match (config.validate(), roomy.validate()) {
+            (Err(_), Ok(())) => Err(Failure(format!(
+                "--memory-budget {} is too small for --max-message {}, which needs {}: raise the one or lower the other",
+                units::Size(self.memory_budget),
+                units::Size(self.max_message),
+                units::Size(config.least_memory_budget())
+            ))),
+            (Err(error), _) => Err(Failure(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    super::raise_descriptor_limit();
+    let config = options.config();
+    options.check(&config)?;
+    let mut listen_options = ListenOptions::default();
+    listen_options.proxy_protocol = options.proxy_protocol;
+    let failed = |error| Failure(format!("cannot start: {error}"));
+    let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
+    #[cfg(unix)]
+    let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
+    announce(&server.local_addrs());
+    let mut site_options = site::Options::default();
+    site_options.allowed_origins.clone_from(&options.allow_origin);
+    site_options.teach = options.teach;
+    let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
+    let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
+    if outcome.interrupted {
+        return Err(Failure(format!("interrupted, with {} still connected", outcome.dropped)));
+    }
+    if outcome.dropped > 0 {
+        log::warn!("{} did not close in time and were dropped", outcome.dropped);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Turns the loop until it has stopped, with a live line if there is a terminal for it.
+fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
+    let Some(mut status) = StatusLine::on_terminal() else { return event_loop.run() };
+    loop {
+        event_loop.turn(Some(status.wait(event_loop)))?;
+        status.update(event_loop);
+        if let Some(outcome) = event_loop.outcome() {
+            status.finish();
+            return Ok(outcome);
+        }
+    }
+}
+
+/// One line that says where to point a browser.
+fn announce(addresses: &[LocalAddr]) {
+    let names: Vec<String> = addresses.iter().map(LocalAddr::to_string).collect();
+    let mut line = format!("Lariat listens on {}", names.join(" and "));
+    if let Some(host) = browser_host(addresses) {
+        line += &format!(": open http://{host}/ in a browser");
+    }
+    // Nobody may be reading.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// `localhost` if both of its addresses are served, else the first address.
+fn browser_host(addresses: &[LocalAddr]) -> Option<String> {
+    let tcp: Vec<SocketAddr> = addresses
+        .iter()
+        .filter_map(|address| match address {
+            LocalAddr::Tcp(address) => Some(*address),
+            _ => None,
+        })
+        .collect();
+    let first = tcp.first()?;
+    let serves = |v6| tcp.iter().any(|a| a.port() == first.port() && a.is_ipv6() == v6 && a.ip().is_loopback());
+    if serves(false) && serves(true) {
+        return Some(format!("localhost:{}", first.port()));
+    }
+    Some(if first.ip().is_unspecified() { format!("localhost:{}", first.port()) } else { first.to_string() })
+}

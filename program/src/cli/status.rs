@@ -1,0 +1,95 @@
+//! One live line on a terminal: how the server is.
+
+use super::units;
+use lariat::{EventLoop, Handler, Stats};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+/// How often the line is written again.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What was true when the line was written last.
+pub(super) struct StatusLine {
+    /// The loop's uptime then.
+    at: Duration,
+    before: Stats,
+    is_shown: bool,
+}
+
+impl StatusLine {
+    /// If standard error is a terminal, and nothing else is logged on it.
+    pub(super) fn on_terminal() -> Option<StatusLine> {
+        let is_wanted = io::stderr().is_terminal() && log::max_level() <= log::LevelFilter::Warn;
+        is_wanted.then(|| StatusLine { at: Duration::ZERO, before: Stats::default(), is_shown: false })
+    }
+
+    /// How long the loop may wait until the line is due again.
+    pub(super) fn wait<H: Handler>(&self, event_loop: &EventLoop<H>) -> Duration {
+        (self.at + PERIOD).saturating_sub(event_loop.uptime())
+    }
+
+    /// Writes the line, if it is due.
+    pub(super) fn update<H: Handler>(&mut self, event_loop: &mut EventLoop<H>) {
+        let now = event_loop.uptime();
+        let passed = now.saturating_sub(self.at);
+        if passed < PERIOD {
+            return;
+        }
+        let stats = event_loop.stats();
+        let slowest = event_loop.clients_mut().take_slowest_turn();
+        let line = Line { stats: &stats, before: &self.before, passed, slowest };
+        // Nobody may be reading.
+        let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
+        (self.at, self.before, self.is_shown) = (now, stats, true);
+    }
+
+    /// What is written next begins on a line of its own.
+    pub(super) fn finish(&self) {
+        if self.is_shown {
+            let _ = writeln!(io::stderr().lock());
+        }
+    }
+}
+
+struct Line<'a> {
+    stats: &'a Stats,
+    before: &'a Stats,
+    passed: Duration,
+    slowest: Duration,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Line { stats, before, passed, slowest } = self;
+        let rate = |now: u64, before: u64| (now.saturating_sub(before) as f64 / passed.as_secs_f64()).round();
+        let received = rate(stats.received.messages(), before.received.messages());
+        let sent = rate(stats.sent.messages(), before.sent.messages());
+        let buffered = units::Size(stats.buffered);
+        let open = stats.connections.open;
+        write!(
+            f,
+            "{open} connections, {received}/s in, {sent}/s out, {buffered} buffered, slowest turn {slowest:.1?}"
+        )?;
+        let others = [("paused", stats.pauses - before.pauses), ("evicted", stats.evictions - before.evictions)];
+        others.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {count} {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_says_how_the_server_is() {
+        let mut stats = Stats::default();
+        stats.connections.open = 12;
+        stats.received.text.messages = 300;
+        stats.sent.binary.messages = 50;
+        stats.buffered = 3 << 19;
+        stats.evictions = 2;
+        let (before, passed, slowest) = (&Stats::default(), Duration::from_secs(2), Duration::from_micros(1_234));
+        let line = Line { stats: &stats, before, passed, slowest }.to_string();
+        assert_eq!(line, "12 connections, 150/s in, 25/s out, 1.5 MiB buffered, slowest turn 1.2ms, 2 evicted");
+    }
+}

@@ -1,0 +1,105 @@
+//! What is on the site?
+//!
+//! A new app is its line in [`APPS`], a handler beside this file, and its page in `pages/`.
+
+use super::Options;
+use super::arena::Arena;
+use super::assets::{File, Reach, file};
+use super::chat::Chat;
+use super::console::Console;
+use super::editor::Editor;
+use super::index::Index;
+use super::ticker::Ticker;
+use super::watch::Loop;
+use lariat::Router;
+
+/// A page, and the handler at the same path that takes its sockets.
+pub(super) struct App {
+    pub(super) path: &'static str,
+    pub(super) title: &'static str,
+    /// For the index.
+    pub(super) sentence: &'static str,
+    /// What stands in the page's `<main>`; the rest comes from `shell.html`.
+    pub(super) page: &'static str,
+    /// What only this page needs. Its first script is loaded as a module, and its styles after the
+    /// site's own.
+    pub(super) files: &'static [File],
+    pub(super) reach: Reach,
+    /// Adds the handler to the router, under its path.
+    pub(super) route: fn(Router<()>, &'static str, &Options) -> Router<()>,
+}
+
+/// The page at `/`, which lists the others.
+pub(super) const INDEX: App = App {
+    path: "/",
+    title: "Lariat",
+    sentence: "A WebSocket server, and what one can do with it.",
+    page: include_str!("pages/index.html"),
+    files: &[file!("index.js"), file!("index.css")],
+    reach: Reach::Here,
+    route: |router, path, _| router.route(path, Index::new(APPS.iter().map(|app| app.path).chain(ENDPOINTS))),
+};
+
+/// What is there for other people's programs, without a page; the index counts who is there, too.
+pub(super) const ENDPOINTS: [&str; 2] = ["/echo", "/broadcast"];
+
+/// In the order in which the index lists them.
+pub(super) const APPS: &[App] = &[
+    App {
+        path: "/console",
+        title: "Console",
+        sentence: "Open a WebSocket by hand, and see each byte of it as the server saw it.",
+        page: include_str!("pages/console.html"),
+        files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
+        reach: Reach::Everywhere,
+        route: |router, path, _| router.route(path, Console::default()),
+    },
+    App {
+        path: "/chat",
+        title: "Chat",
+        sentence: "Rooms to talk in. Nothing is lost and nothing said twice, whatever becomes of the connection.",
+        page: include_str!("pages/chat.html"),
+        files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Chat::default()),
+    },
+    App {
+        path: "/editor",
+        title: "Editor",
+        sentence: "Write one text with others at the same time, even while you are offline.",
+        page: include_str!("pages/editor.html"),
+        files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Editor::default()),
+    },
+    App {
+        path: "/arena",
+        title: "Arena",
+        sentence: "Ride around strays and close the loop: a game for all who are here, and a few bots.",
+        page: include_str!("pages/arena.html"),
+        files: &[file!("arena.js"), file!("game.js"), file!("arena.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Arena::default()),
+    },
+    App {
+        path: "/ticker",
+        title: "Ticker",
+        sentence: "Prices as they come, for those who keep up and those who do not; and what it costs to ask for them instead.",
+        page: include_str!("pages/ticker.html"),
+        files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
+        reach: Reach::Here,
+        route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest"),
+    },
+    App {
+        path: "/loop",
+        title: "Loop",
+        sentence: "Watch the event loop that serves you: every connection, every phase of a turn; slow it down, or go step by step.",
+        page: include_str!("pages/loop.html"),
+        files: &[file!("loop.js"), file!("grid.js"), file!("loop.css")],
+        reach: Reach::Here,
+        route: |router, path, options| router.route(path, Loop::new(options.teach)),
+    },
+];
+
+/// What all pages share.
+pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];

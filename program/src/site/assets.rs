@@ -1,0 +1,255 @@
+//! How do pages, scripts and styles get to the browser? From the program itself: nothing is read
+//! from a disk, and nothing asked of another host.
+
+use flate2::{Compression, GzBuilder};
+use lariat::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use lariat::http::{HeaderValue, Response, StatusCode};
+use lariat::{Answer, Request};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+
+/// A file of the folder `pages`, within the program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct File {
+    pub(super) name: &'static str,
+    pub(super) text: &'static str,
+}
+
+/// The file of this name in the folder `pages`.
+macro_rules! file {
+    ($name:literal) => {
+        $crate::site::assets::File { name: $name, text: include_str!(concat!("pages/", $name)) }
+    };
+}
+pub(super) use file;
+
+/// Where a page's script may connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To this server.
+    Here,
+    /// Wherever its user wants to.
+    Everywhere,
+}
+
+impl Reach {
+    /// No script and no style but ours, and none of them in the page itself; no markup from a
+    /// string.
+    const fn policy(self) -> &'static str {
+        match self {
+            Reach::Here => {
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                 base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+            }
+            Reach::Everywhere => {
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; \
+                 base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+            }
+        }
+    }
+}
+
+/// Something that is served, in both of its codings.
+struct Asset {
+    content_type: &'static str,
+    policy: &'static str,
+    identity: Vec<u8>,
+    /// Compressed when it is asked for first.
+    gzip: Option<Vec<u8>>,
+    /// The same for the same bytes.
+    hash: u64,
+}
+
+/// Everything that is served, by path.
+#[derive(Default)]
+pub(super) struct Assets(HashMap<String, Asset>);
+
+impl Assets {
+    /// A page, rendered already.
+    pub(super) fn add_page(&mut self, path: &str, html: String, reach: Reach) {
+        self.add(path.to_owned(), "text/html; charset=utf-8", html.into_bytes(), reach);
+    }
+
+    /// A script, style or image, as `/assets/NAME`.
+    pub(super) fn add_file(&mut self, file: &File) {
+        let content_type = match file.name.rsplit('.').next() {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "text/plain; charset=utf-8",
+        };
+        self.add(format!("/assets/{}", file.name), content_type, file.text.as_bytes().to_vec(), Reach::Here);
+    }
+
+    fn add(&mut self, path: String, content_type: &'static str, identity: Vec<u8>, reach: Reach) {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        let hash = hasher.finish();
+        self.0.insert(path, Asset { content_type, policy: reach.policy(), identity, gzip: None, hash });
+    }
+
+    /// `None`: there is nothing of this name.
+    pub(super) fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
+        self.0.get_mut(request.path()).map(|asset| Answer::Respond(asset.respond(request)))
+    }
+}
+
+impl Asset {
+    fn respond(&mut self, request: &Request<'_>) -> Response<Vec<u8>> {
+        let is_compressed = accepts_gzip(list(request, ACCEPT_ENCODING.as_str()));
+        // Strong: what differs in one byte differs in its tag, and the codings do (RFC 9110 §8.8.3.3).
+        let tag = format!("\"{:016x}{}\"", self.hash, if is_compressed { "-gzip" } else { "" });
+        let is_known = list(request, IF_NONE_MATCH.as_str())
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
+        let mut response = Response::new(Vec::new());
+        if is_known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            *response.body_mut() = if is_compressed { self.gzip().to_vec() } else { self.identity.clone() };
+        }
+        let headers = response.headers_mut();
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
+        }
+        for (name, value) in [
+            (CACHE_CONTROL, "no-cache"),
+            (VARY, "Accept-Encoding"),
+            (CONTENT_SECURITY_POLICY, self.policy),
+            (REFERRER_POLICY, "no-referrer"),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if !is_known {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+            if is_compressed {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
+        }
+        response
+    }
+
+    fn gzip(&mut self) -> &[u8] {
+        let identity = &self.identity;
+        self.gzip.get_or_insert_with(|| {
+            let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
+            let written = encoder.write_all(identity).and_then(|()| encoder.finish());
+            written.expect("a Vec takes every write")
+        })
+    }
+}
+
+/// The elements of a list-valued header, however many lines it is spread over.
+fn list<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r str> {
+    request
+        .values(name)
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|element| !element.is_empty())
+}
+
+/// Whether the browser takes gzip: it says so, or that it takes everything, and not with a weight
+/// of zero (RFC 9110 §12.5.3).
+fn accepts_gzip<'e>(encodings: impl Iterator<Item = &'e str>) -> bool {
+    let mut everything = false;
+    for encoding in encodings {
+        let mut parts = encoding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let is_wanted = weight.is_none_or(|weight| weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0));
+        if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
+            return is_wanted;
+        }
+        if name == "*" {
+            everything = is_wanted;
+        }
+    }
+    everything
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use lariat::Answer;
+    use std::io::Read;
+
+    const STYLE: File = File { name: "some.css", text: "body { color: red } body { color: red }" };
+
+    fn get(headers: &str) -> Response<Vec<u8>> {
+        let mut assets = Assets::default();
+        assets.add_file(&STYLE);
+        let head = format!("GET /assets/some.css HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        let answer = assets.answer(&Request::parse(head.as_bytes()).expect("a request"));
+        let Some(Answer::Respond(response)) = answer else { panic!("{answer:?}") };
+        response
+    }
+
+    fn header<'r>(response: &'r Response<Vec<u8>>, name: &str) -> &'r str {
+        response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for (accepted, is_compressed) in [
+            ("", false),
+            ("Accept-Encoding: gzip\r\n", true),
+            ("Accept-Encoding: br, GZIP;q=0.5\r\n", true),
+            ("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n", true),
+            ("Accept-Encoding: gzip;q=0\r\n", false),
+            ("Accept-Encoding: gzip; q=0.000, *\r\n", false),
+            ("Accept-Encoding: *, gzip;q=0\r\n", false),
+            ("Accept-Encoding: *\r\n", true),
+            ("Accept-Encoding: *;q=0\r\n", false),
+            ("Accept-Encoding: identity\r\n", false),
+            ("Accept-Encoding: gzip;q=nonsense\r\n", false),
+            ("Accept-Encoding: gzipped\r\n", false),
+        ] {
+            let response = get(accepted);
+            assert_eq!(header(&response, "content-encoding"), if is_compressed { "gzip" } else { "" }, "{accepted}");
+            let mut text = String::new();
+            if is_compressed {
+                GzDecoder::new(&response.body()[..]).read_to_string(&mut text).expect("gzip");
+            } else {
+                text = String::from_utf8(response.body().clone()).expect("text");
+            }
+            assert_eq!(text, STYLE.text, "{accepted}");
+            assert_eq!(header(&response, "vary"), "Accept-Encoding");
+            assert_eq!(header(&response, "content-type"), "text/css; charset=utf-8");
+        }
+    }
+
+    #[test]
+    fn what_the_browser_has_is_not_sent_again() {
+        let plain = header(&get(""), "etag").to_owned();
+        let compressed = header(&get("Accept-Encoding: gzip\r\n"), "etag").to_owned();
+        assert!(plain.starts_with('"') && plain != compressed, "strong, and one for each coding");
+        for (headers, status) in [
+            (format!("If-None-Match: {plain}\r\n"), 304),
+            (format!("If-None-Match: \"other\", W/{plain}\r\n"), 304),
+            ("If-None-Match: *\r\n".to_owned(), 304),
+            (format!("If-None-Match: {compressed}\r\nAccept-Encoding: gzip\r\n"), 304),
+            (format!("If-None-Match: {compressed}\r\n"), 200),
+            ("If-None-Match: \"other\"\r\n".to_owned(), 200),
+        ] {
+            let response = get(&headers);
+            assert_eq!(response.status(), status, "{headers}");
+            assert_eq!(response.body().is_empty(), status == 304, "{headers}");
+            assert!(!header(&response, "etag").is_empty(), "{headers}");
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_nothing_inline() {
+        for reach in [Reach::Here, Reach::Everywhere] {
+            assert!(reach.policy().starts_with("default-src 'none'; script-src 'self'; style-src 'self';"));
+            assert!(!reach.policy().contains("unsafe"));
+        }
+        assert!(header(&get(""), "content-security-policy").contains("connect-src 'self';"));
+    }
+}

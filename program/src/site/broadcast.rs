@@ -1,0 +1,15 @@
+//! `/broadcast`: every message goes to all who are here, its sender included.
+
+use lariat::{ClientId, Clients, Handler, Message};
+
+/// Sends every message to everybody on this route. It is framed once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Broadcast;
+
+impl Handler for Broadcast {
+    type Data = ();
+
+    fn on_message(&mut self, clients: &mut Clients<()>, _: ClientId, message: Message<'_>) {
+        clients.broadcast(message);
+    }
+}

@@ -1,0 +1,212 @@
+//! One room: who is in it, and what has been said.
+
+use super::Told;
+use lariat::ClientId;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+/// What was said last is kept for those who come back: so many messages,
+const MAX_KEPT: usize = 1_000;
+
+/// and so many bytes of text and names.
+const MAX_KEPT_BYTES: usize = 256 << 10;
+
+/// So many messages a newcomer gets to read.
+const FOR_NEWCOMERS: usize = 50;
+
+/// The ids of so many messages are remembered.
+const MAX_IDS: usize = 3_500;
+
+/// Nobody types for longer than this without saying so again.
+const TYPES_FOR: Duration = Duration::from_secs(4);
+
+/// So many of those who type are named.
+const MAX_TYPING: usize = 5;
+
+/// Nothing is older than this.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A message as pages are told it.
+#[derive(Serialize)]
+pub(super) struct Said<'a> {
+    n: u64,
+    id: String,
+    name: &'a str,
+    text: &'a str,
+    /// Milliseconds.
+    age: u64,
+}
+
+/// A message as it is kept.
+struct Kept {
+    n: u64,
+    id: u128,
+    name: Box<str>,
+    text: Box<str>,
+    at: Duration,
+    /// How old it was when it came.
+    age: Duration,
+}
+
+impl Kept {
+    fn as_said(&self, now: Duration) -> Said<'_> {
+        let age = (now.saturating_sub(self.at) + self.age).as_millis() as u64;
+        Said { n: self.n, id: format!("{:032x}", self.id), name: &self.name, text: &self.text, age }
+    }
+
+    fn bytes(&self) -> usize {
+        self.name.len() + self.text.len()
+    }
+}
+
+struct Person {
+    name: String,
+    key: String,
+    client: ClientId,
+}
+
+/// Everything about one room.
+#[derive(Default)]
+pub(super) struct Room {
+    /// By number.
+    people: BTreeMap<u32, Person>,
+    /// Numbers by key and by name.
+    keys: HashMap<String, u32>,
+    names: HashMap<String, u32>,
+    /// Who has come and gone since it was told last.
+    came: Vec<u32>,
+    left: Vec<u32>,
+    /// Who types, and until when if nothing more is heard.
+    typing: Vec<(u32, Duration)>,
+    typing_changed: bool,
+    kept: VecDeque<Kept>,
+    kept_bytes: usize,
+    said: u64,
+    ids: HashSet<u128>,
+    ids_in_order: VecDeque<u128>,
+    /// `None`: it is not.
+    pub(super) empty_since: Option<Duration>,
+}
+
+impl Room {
+    pub(super) fn len(&self) -> usize {
+        self.people.len()
+    }
+
+    pub(super) fn people(&self) -> Vec<(u32, &str)> {
+        self.people.iter().map(|(number, person)| (*number, person.name.as_str())).collect()
+    }
+
+    /// Somebody comes in; with the same key as somebody who is here, the same person on another
+    /// connection, which the server may not have noticed to be gone: that is returned beside
+    /// the person's number.
+    pub(super) fn enter(&mut self, new: u32, client: ClientId, name: &str, key: &str) -> (u32, Option<ClientId>) {
+        self.empty_since = None;
+        let known = self.keys.get(key).copied();
+        let number = known.unwrap_or(new);
+        let replaced = known.and_then(|number| self.remove(number)).map(|person| person.client);
+        // Two of the same name can be told apart.
+        let is_free = !self.names.contains_key(name);
+        let name = if is_free { name.to_owned() } else { format!("{name} #{number}") };
+        self.keys.insert(key.to_owned(), number);
+        self.names.insert(name.clone(), number);
+        self.people.insert(number, Person { name, key: key.to_owned(), client });
+        self.left.retain(|left| *left != number);
+        self.came.push(number);
+        (number, replaced)
+    }
+
+    /// Somebody goes.
+    pub(super) fn leave(&mut self, number: u32, now: Duration) {
+        if self.remove(number).is_none() {
+            return;
+        }
+        self.came.retain(|came| *came != number);
+        self.left.push(number);
+        self.stops_typing(number);
+        if self.people.is_empty() {
+            self.empty_since = Some(now);
+        }
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Person> {
+        let person = self.people.remove(&number)?;
+        self.keys.remove(&person.key);
+        self.names.remove(&person.name);
+        Some(person)
+    }
+
+    /// Somebody says something. `None`: that has been said before.
+    pub(super) fn say(&mut self, person: u32, id: u128, text: &str, now: Duration, age: Duration) -> Option<Said<'_>> {
+        let name = self.people.get(&person)?.name.clone();
+        if !self.ids.insert(id) {
+            return None;
+        }
+        self.ids_in_order.push_back(id);
+        if self.ids_in_order.len() > MAX_IDS {
+            self.ids_in_order.pop_front().map(|oldest| self.ids.remove(&oldest));
+        }
+        self.stops_typing(person);
+        self.said += 1;
+        let kept = Kept { n: self.said, id, name: name.into(), text: text.into(), at: now, age: age.min(MAX_AGE) };
+        self.kept_bytes += kept.bytes();
+        self.kept.push_back(kept);
+        while self.kept.len() > MAX_KEPT || self.kept_bytes > MAX_KEPT_BYTES {
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.kept_bytes -= oldest.bytes();
+        }
+        self.kept.back().map(|kept| kept.as_said(now))
+    }
+
+    /// What somebody has not seen who has seen all up to number `known` (`None`: nothing of this
+    /// server's), and how many messages of that are not kept any more. A newcomer gets the last
+    /// few.
+    pub(super) fn since(&self, known: Option<u64>, is_new: bool, now: Duration) -> (Vec<Said<'_>>, u64) {
+        let first = self.kept.front().map_or(self.said + 1, |kept| kept.n);
+        let missed = known.map_or(0, |known| first.saturating_sub(known + 1));
+        let skipped = match known {
+            Some(known) => (known + 1).saturating_sub(first) as usize,
+            None if is_new => self.kept.len().saturating_sub(FOR_NEWCOMERS),
+            None => 0,
+        };
+        (self.kept.iter().skip(skipped).map(|kept| kept.as_said(now)).collect(), missed)
+    }
+
+    /// Somebody is typing.
+    pub(super) fn types(&mut self, person: u32, now: Duration) {
+        let until = now + TYPES_FOR;
+        match self.typing.iter_mut().find(|(other, _)| *other == person) {
+            Some((_, known)) => *known = until,
+            None => {
+                self.typing.push((person, until));
+                self.typing_changed = true;
+            }
+        }
+    }
+
+    fn stops_typing(&mut self, person: u32) {
+        let before = self.typing.len();
+        self.typing.retain(|(other, _)| *other != person);
+        self.typing_changed |= self.typing.len() < before;
+    }
+
+    /// What is to be told to all since it was asked last.
+    pub(super) fn changes(&mut self, now: Duration) -> Vec<String> {
+        let mut told = Vec::new();
+        if !(self.came.is_empty() && self.left.is_empty()) {
+            let (came, left) = (std::mem::take(&mut self.came), std::mem::take(&mut self.left));
+            let came = came.iter().filter_map(|number| Some((*number, self.people.get(number)?.name.as_str())));
+            told.push(Told::People { came: came.collect(), left }.to_json());
+        }
+        let before = self.typing.len();
+        self.typing.retain(|(_, until)| now < *until);
+        if self.typing_changed || self.typing.len() < before {
+            self.typing_changed = false;
+            let who: Vec<u32> = self.typing.iter().take(MAX_TYPING).map(|(person, _)| *person).collect();
+            let more = self.typing.len() - who.len();
+            told.push(Told::Typing { who, more }.to_json());
+        }
+        told
+    }
+}

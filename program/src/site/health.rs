@@ -1,0 +1,42 @@
+//! Is the server well? Plain HTTP, for those who watch it.
+
+use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use lariat::http::{HeaderValue, Response, StatusCode};
+use lariat::{Answer, ClientId, Clients, Handler, Request};
+
+fn respond(status: StatusCode, body: &str) -> Answer {
+    let mut response = Response::new(body.as_bytes().to_vec());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Answer::Respond(response)
+}
+
+/// `/healthz`: the loop turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Health;
+
+impl Handler for Health {
+    type Data = ();
+
+    fn on_request(&mut self, _: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
+        respond(StatusCode::OK, "ok\n")
+    }
+}
+
+/// `/readyz`: new connections are welcome, unless the server is about to stop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness;
+
+impl Handler for Readiness {
+    type Data = ();
+
+    fn on_request(&mut self, clients: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
+        if clients.is_shutting_down() {
+            respond(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+        } else {
+            respond(StatusCode::OK, "ready\n")
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `/`: what is here, and how many are in each app now.
+
+use lariat::{ClientId, Clients, Handler, TimerId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often it is looked whether the counts have changed, while somebody watches.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// The topic of those who watch.
+const COUNTS: &str = "counts";
+
+/// Tells everybody who is here how many are on some routes, at once and when it changes.
+#[derive(Debug)]
+pub struct Index {
+    paths: Vec<&'static str>,
+    /// The last that was told.
+    counts: String,
+    timer: Option<TimerId>,
+}
+
+impl Index {
+    /// Counts those who are on these routes.
+    pub fn new(paths: impl IntoIterator<Item = &'static str>) -> Index {
+        Index { paths: paths.into_iter().collect(), counts: String::new(), timer: None }
+    }
+
+    /// `{"/chat":3,"/echo":0}`
+    fn count(&self, clients: &mut Clients<()>) -> String {
+        let count = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.route_len())?));
+        let counts: BTreeMap<&str, usize> = self.paths.iter().filter_map(count).collect();
+        serde_json::to_string(&counts).unwrap_or_default()
+    }
+}
+
+impl Handler for Index {
+    type Data = ();
+
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        clients.subscribe(id, COUNTS);
+        if self.timer.is_none() {
+            self.counts = self.count(clients);
+            self.timer = Some(clients.set_interval(PERIOD, 0));
+        }
+        let _ = clients.send(id, &self.counts);
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, _: u64) {
+        if clients.subscribers(COUNTS) == 0 {
+            clients.cancel_timer(timer);
+            self.timer = None;
+            return;
+        }
+        let counts = self.count(clients);
+        if counts != self.counts {
+            clients.publish(COUNTS, &counts);
+            self.counts = counts;
+        }
+    }
+}

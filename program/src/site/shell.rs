@@ -1,0 +1,155 @@
+//! What do all apps have in common? Their pages' frame, who may open a socket, and that the console
+//! can look inside.
+
+use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
+use super::assets::Assets;
+use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
+use lariat::http::{Response, StatusCode};
+use lariat::{
+    Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace, Turns,
+};
+
+/// The whole site: pages at their paths over plain HTTP, and their handlers for those who upgrade.
+pub struct Site {
+    assets: Assets,
+    origins: Origins,
+    /// What is said is to be readable on the wire.
+    is_plain: bool,
+    router: Router<()>,
+}
+
+impl Site {
+    /// Everything, each at its path.
+    pub fn new(options: &Options) -> Site {
+        let mut assets = Assets::default();
+        SHARED.iter().for_each(|file| assets.add_file(file));
+        let mut router = Router::new();
+        for app in [&INDEX].into_iter().chain(APPS) {
+            assets.add_page(app.path, render(app), app.reach);
+            app.files.iter().for_each(|file| assets.add_file(file));
+            router = (app.route)(router, app.path, options);
+        }
+        router = router
+            .route("/echo", Echo)
+            .route("/broadcast", Broadcast)
+            .route("/healthz", Health)
+            .route("/readyz", Readiness)
+            .route("/metrics", Metrics);
+        Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), is_plain: options.teach, router }
+    }
+
+    /// Whether whoever asks may open a socket there.
+    fn admits(&self, request: &Request<'_>) -> bool {
+        ENDPOINTS.contains(&request.path()) || self.origins.accept(request)
+    }
+}
+
+/// A page: the app's own part within the shell.
+fn render(app: &App) -> String {
+    let is_index = app.path == INDEX.path;
+    let title = if is_index { "Lariat: a WebSocket server".to_owned() } else { format!("{} · Lariat", app.title) };
+    let scripts = app.files.iter().filter(|file| file.name.ends_with(".js")).take(1);
+    let scripts = scripts.map(|file| format!("<script type=\"module\" src=\"/assets/{}\"></script>\n", file.name));
+    let styles = app.files.iter().filter(|file| file.name.ends_with(".css"));
+    let styles = styles.map(|file| format!("<link rel=\"stylesheet\" href=\"/assets/{}\">\n", file.name));
+    let nav = APPS.iter().map(|other| {
+        let current = if other.path == app.path { " aria-current=\"page\"" } else { "" };
+        format!("<a href=\"{}\"{current}>{}</a>\n", other.path, other.title)
+    });
+    let cards = APPS.iter().map(|app| {
+        format!(
+            "<li><a class=\"card app\" href=\"{0}\"><span class=\"app-title\">{1}</span>\
+             <span class=\"count\" data-count=\"{0}\"></span><span class=\"app-sentence\">{2}</span></a></li>\n",
+            app.path, app.title, app.sentence
+        )
+    });
+    let main = app.page.replace("{{apps}}", &cards.collect::<String>());
+    include_str!("pages/shell.html")
+        .replace("{{title}}", &title)
+        .replace("{{description}}", app.sentence)
+        .replace("{{head}}", &styles.chain(scripts).collect::<String>())
+        .replace("{{nav}}", &nav.collect::<String>())
+        .replace("{{main}}", &main)
+}
+
+/// 403, and what can be done about it.
+fn foreign(request: &Request<'_>) -> Answer {
+    let origin = request.origin().unwrap_or_default();
+    let sentence = format!(
+        "This socket is for pages of this site, and the Origin is {origin:?}. \
+         A page elsewhere can be allowed: lariat serve --allow-origin ORIGIN\n"
+    );
+    log::debug!("an upgrade of {} was refused: its Origin is {origin:?}", request.path());
+    let mut response = Response::new(sentence.into_bytes());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(lariat::http::header::CONTENT_TYPE, content_type);
+    Answer::Respond(response)
+}
+
+impl Handler for Site {
+    type Data = ();
+
+    fn on_start(&mut self, clients: &mut Clients<()>) {
+        self.router.on_start(clients);
+    }
+
+    fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        if !request.is_upgrade() {
+            let page = self.assets.answer(request);
+            return page.unwrap_or_else(|| self.router.on_request(clients, id, request));
+        }
+        if !self.admits(request) {
+            return foreign(request);
+        }
+        if console::is_watched(request) {
+            clients.on_route(console::PATH, |clients| clients.trace(id));
+        }
+        match self.router.on_request(clients, id, request) {
+            Answer::Upgrade(upgrade) if self.is_plain || console::wants_no_compression(request) => {
+                Answer::Upgrade(upgrade.uncompressed())
+            }
+            answer => answer,
+        }
+    }
+
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        self.router.on_open(clients, id);
+    }
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        self.router.on_message(clients, id, message);
+    }
+
+    fn on_piece(&mut self, clients: &mut Clients<()>, id: ClientId, piece: Message<'_>, position: Position) {
+        self.router.on_piece(clients, id, piece, position);
+    }
+
+    fn on_ping(&mut self, clients: &mut Clients<()>, id: ClientId, payload: &[u8]) {
+        self.router.on_ping(clients, id, payload);
+    }
+
+    fn on_pong(&mut self, clients: &mut Clients<()>, id: ClientId, payload: &[u8]) {
+        self.router.on_pong(clients, id, payload);
+    }
+
+    fn on_drain(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        self.router.on_drain(clients, id);
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
+        self.router.on_timer(clients, timer, token);
+    }
+
+    fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {
+        self.router.on_trace(clients, id, trace);
+    }
+
+    fn on_turns(&mut self, clients: &mut Clients<()>, turns: &Turns) {
+        self.router.on_turns(clients, turns);
+    }
+
+    fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {
+        self.router.on_close(clients, id, reason);
+    }
+}

@@ -1,0 +1,475 @@
+//! Everybody sees everything exactly once and in the same order, whatever becomes of the
+//! connections and the server.
+
+use lariat::Config;
+use lariat::sim::{Faults, Peer, Simulation};
+use lariat_cli::site::Chat;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Deserialize)]
+struct Said {
+    n: u64,
+    id: String,
+    name: String,
+    text: String,
+    age: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Told {
+    Welcome { server: String, you: u32, people: Vec<(u32, String)>, messages: Vec<Said>, missed: u64 },
+    Message(Said),
+    Said(String),
+    People { came: Vec<(u32, String)>, left: Vec<u32> },
+    Typing { who: Vec<u32>, more: usize },
+    Rooms(Vec<(String, usize)>),
+    Refused { id: Option<String>, why: String },
+}
+
+/// What `conversation.js` does.
+struct Page {
+    room: &'static str,
+    name: String,
+    key: String,
+    peer: Option<Peer>,
+    is_in: bool,
+    server: String,
+    last: u64,
+    pending: Vec<(String, String)>,
+    own: BTreeMap<String, String>,
+    /// Ids, in the order in which they were shown.
+    shown: Vec<String>,
+    shown_set: BTreeSet<String>,
+    /// Ids that have come from this server.
+    from_server: BTreeSet<String>,
+    texts: Vec<String>,
+    ages: Vec<u64>,
+    missed: u64,
+    you: u32,
+    people: BTreeMap<u32, String>,
+    typing: (Vec<u32>, usize),
+    rooms: Vec<(String, usize)>,
+    refused: Vec<(Option<String>, String)>,
+}
+
+impl Page {
+    fn new(number: usize, room: &'static str) -> Page {
+        Page {
+            room,
+            name: format!("user {number}"),
+            key: format!("key {number}"),
+            peer: None,
+            is_in: false,
+            server: String::new(),
+            last: 0,
+            pending: Vec::new(),
+            own: BTreeMap::new(),
+            shown: Vec::new(),
+            shown_set: BTreeSet::new(),
+            from_server: BTreeSet::new(),
+            texts: Vec::new(),
+            ages: Vec::new(),
+            missed: 0,
+            you: 0,
+            people: BTreeMap::new(),
+            typing: (Vec::new(), 0),
+            rooms: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn send(&self, what: &serde_json::Value) {
+        if let Some(peer) = &self.peer {
+            peer.send(&what.to_string());
+        }
+    }
+
+    fn connect(&mut self, sim: &mut Simulation<Chat>) {
+        self.peer = Some(sim.connect("/chat"));
+        self.is_in = false;
+        self.join();
+    }
+
+    fn join(&self) {
+        let (room, name, key) = (self.room, &self.name, &self.key);
+        let (server, after) = (&self.server, self.last);
+        self.send(&json!({"join": {"room": room, "name": name, "key": key, "server": server, "after": after}}));
+    }
+
+    fn is_connected(&self) -> bool {
+        self.peer.as_ref().is_some_and(Peer::is_open)
+    }
+
+    fn say(&mut self, random: &mut StdRng, text: &str) {
+        let id = format!("{:032x}", random.random::<u128>());
+        self.pending.push((id.clone(), text.to_owned()));
+        if self.is_in {
+            self.tell(&id, text);
+        }
+    }
+
+    fn tell(&self, id: &str, text: &str) {
+        self.send(&json!({"say": {"id": id, "text": text, "age": 0}}));
+    }
+
+    /// Handles what has come.
+    fn listen(&mut self) {
+        let received = self.peer.as_ref().map(Peer::received_text).unwrap_or_default();
+        for text in received {
+            match serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) {
+                Told::Welcome { server, you, people, messages, missed } => {
+                    self.missed += missed;
+                    self.welcome(server, messages);
+                    (self.you, self.people) = (you, people.into_iter().collect());
+                }
+                Told::Message(said) => self.show(said),
+                Told::Said(id) => self.pending.retain(|(pending, _)| *pending != id),
+                Told::People { came, left } => {
+                    left.iter().for_each(|number| drop(self.people.remove(number)));
+                    self.people.extend(came);
+                }
+                Told::Typing { who, more } => self.typing = (who, more),
+                Told::Rooms(rooms) => self.rooms = rooms,
+                Told::Refused { id, why } => self.refused.push((id, why)),
+            }
+        }
+    }
+
+    fn welcome(&mut self, server: String, messages: Vec<Said>) {
+        let is_restarted = !self.server.is_empty() && self.server != server;
+        if self.server != server {
+            self.last = 0;
+            self.from_server.clear();
+        }
+        (self.server, self.is_in) = (server, true);
+        if is_restarted {
+            let lately = &self.shown[self.shown.len().saturating_sub(100)..];
+            let own = lately.iter().filter_map(|id| Some((id.clone(), self.own.remove(id)?)));
+            self.pending.splice(0..0, own.collect::<Vec<_>>());
+        }
+        messages.into_iter().for_each(|said| self.show(said));
+        self.pending.iter().for_each(|(id, text)| self.tell(id, text));
+    }
+
+    fn show(&mut self, said: Said) {
+        if said.n <= self.last {
+            return;
+        }
+        assert!(self.last == 0 || said.n == self.last + 1 || self.missed > 0, "{} follows {}", said.n, self.last);
+        self.last = said.n;
+        assert!(self.from_server.insert(said.id.clone()), "{} is told {:?} twice by one server", self.name, said.text);
+        if let Some(at) = self.pending.iter().position(|(id, _)| *id == said.id) {
+            assert!(said.name.starts_with(&self.name), "{} has said what {} did", said.name, self.name);
+            let (id, text) = self.pending.remove(at);
+            self.own.insert(id, text);
+        }
+        if self.shown_set.insert(said.id.clone()) {
+            self.shown.push(said.id);
+            self.texts.push(said.text);
+            self.ages.push(said.age);
+        }
+    }
+}
+
+/// Lets a second pass, and those whose connection is gone come back.
+fn settle(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
+    sim.run_for(SECOND);
+    for page in &mut *pages {
+        page.listen();
+        if !page.is_connected() {
+            page.connect(sim);
+        }
+    }
+}
+
+/// Until nothing is under way any more.
+fn settle_all(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
+    for _ in 0..60 {
+        settle(sim, pages);
+        if pages.iter().all(|page| page.is_in && page.is_connected() && page.pending.is_empty()) {
+            break;
+        }
+    }
+    settle(sim, pages);
+}
+
+/// All have seen the same, and what was said is all of it.
+fn assert_agree(pages: &[Page], said: &BTreeSet<String>, what: &str) {
+    for page in pages {
+        assert_eq!((page.pending.len(), page.missed), (0, 0), "{what}: {}", page.name);
+        assert!(page.shown == pages[0].shown, "{what}: {} has seen something else than {}", page.name, pages[0].name);
+    }
+    assert_eq!(pages[0].texts.len(), said.len(), "{what}: once each");
+    assert_eq!(pages[0].texts.iter().cloned().collect::<BTreeSet<_>>(), *said, "{what}: all of it");
+}
+
+#[test]
+fn a_thousand_people_see_everything_once_and_in_order_while_they_come_and_go() {
+    let mut random = StdRng::seed_from_u64(11);
+    let mut sim = Simulation::new(11, Config::default(), Chat::new(1));
+    let mut pages: Vec<Page> = (0..1_000).map(|number| Page::new(number, "hall")).collect();
+    pages.iter_mut().for_each(|page| page.connect(&mut sim));
+    settle_all(&mut sim, &mut pages);
+    let mut said = BTreeSet::new();
+    for round in 0..8 {
+        for _ in 0..20 {
+            let page = random.random_range(0..pages.len());
+            let text = format!("{round}: {}", said.len());
+            pages[page].say(&mut random, &text);
+            said.insert(text);
+        }
+        // Some break off: what is under way, in either direction, is lost.
+        for _ in 0..40 {
+            if let Some(peer) = &pages[random.random_range(0..pages.len())].peer {
+                peer.reset();
+            }
+        }
+        settle(&mut sim, &mut pages);
+    }
+    settle_all(&mut sim, &mut pages);
+    assert_agree(&pages, &said, "after 8 rounds");
+    assert_eq!(sim.clients().len(), 1_000, "those who broke off are gone");
+    for page in &pages {
+        assert_eq!(page.people.len(), 1_000, "{}: {:?}", page.name, page.people.keys().take(3).collect::<Vec<_>>());
+        assert!(page.people == pages[0].people && page.people.contains_key(&page.you), "{}", page.name);
+        assert_eq!(page.rooms, [("hall".to_owned(), 1_000)]);
+    }
+}
+
+#[test]
+fn whatever_the_network_does() {
+    for seed in 0..20 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut sim = Simulation::new(seed, Config::default(), Chat::new(seed));
+        let mut faults = Faults::rough();
+        faults.reset = 0.02;
+        let mut pages: Vec<Page> = (0..20).map(|number| Page::new(number, "hall")).collect();
+        pages.iter_mut().for_each(|page| page.connect(&mut sim));
+        settle_all(&mut sim, &mut pages);
+        sim.set_faults(faults);
+        let mut said = BTreeSet::new();
+        for _ in 0..10 {
+            for page in &mut pages {
+                if random.random_bool(0.5) {
+                    let text = said.len().to_string();
+                    page.say(&mut random, &text);
+                    said.insert(text);
+                }
+            }
+            settle(&mut sim, &mut pages);
+        }
+        sim.set_faults(Faults::none());
+        settle_all(&mut sim, &mut pages);
+        assert_agree(&pages, &said, &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn a_restarted_server_learns_from_its_pages_what_was_said() {
+    for seed in 0..20 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut sim = Simulation::new(seed, Config::default(), Chat::new(1));
+        let mut pages: Vec<Page> = (0..30).map(|number| Page::new(number, "hall")).collect();
+        pages.iter_mut().for_each(|page| page.connect(&mut sim));
+        settle_all(&mut sim, &mut pages);
+        // One has lost its connection, and does not come back before the server does.
+        let absent = random.random_range(0..pages.len());
+        if let Some(peer) = &pages[absent].peer {
+            peer.hang_up();
+        }
+        let mut said = BTreeSet::new();
+        for page in &mut pages {
+            page.say(&mut random, &page.name.clone());
+            said.insert(page.name.clone());
+        }
+        // The server dies while some of it is under way.
+        for _ in 0..random.random_range(0..60) {
+            sim.step();
+        }
+        let mut again = Simulation::new(seed, Config::default(), Chat::new(2));
+        for page in &mut pages {
+            page.listen();
+            page.connect(&mut again);
+        }
+        drop(sim);
+        // Some lose their connection again before they have told the new one everything.
+        for _ in 0..random.random_range(0..100) {
+            again.step();
+            pages.iter_mut().for_each(Page::listen);
+        }
+        for page in pages.iter_mut().filter(|_| random.random_bool(0.5)) {
+            page.peer.take().inspect(Peer::reset);
+        }
+        settle_all(&mut again, &mut pages);
+        // Each has what it has seen before the restart in the order of then: once, and all of it.
+        for page in &pages {
+            assert_eq!(page.pending.len(), 0, "seed {seed}: {}", page.name);
+            assert_eq!(page.texts.len(), said.len(), "seed {seed}: {}", page.name);
+            assert_eq!(page.texts.iter().cloned().collect::<BTreeSet<_>>(), said, "seed {seed}: {}", page.name);
+        }
+        // A newcomer gets it from the new server alone.
+        let mut newcomer = [Page::new(99, "hall")];
+        newcomer[0].connect(&mut again);
+        settle_all(&mut again, &mut newcomer);
+        assert_eq!(newcomer[0].texts.iter().cloned().collect::<BTreeSet<_>>(), said, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_newcomer_gets_the_last_fifty_and_who_was_away_for_long_is_told_so() {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
+    pages.iter_mut().for_each(|page| page.connect(&mut sim));
+    settle_all(&mut sim, &mut pages);
+    let [speaker, away] = &mut pages[..] else { panic!("two") };
+    away.peer = None;
+    for number in 0..1_200 {
+        speaker.say(&mut random, &number.to_string());
+    }
+    sim.run_for(10 * SECOND);
+    speaker.listen();
+    assert_eq!(speaker.texts.len(), 1_200);
+    let mut newcomer = Page::new(2, "hall");
+    newcomer.connect(&mut sim);
+    away.connect(&mut sim);
+    sim.run_for(SECOND);
+    newcomer.listen();
+    assert_eq!((newcomer.texts.len(), newcomer.texts[0].as_str(), newcomer.missed), (50, "1150", 0));
+    assert!(newcomer.ages.iter().all(|age| (9_000..=11_000).contains(age)), "{:?}", newcomer.ages);
+    away.listen();
+    assert_eq!((away.texts.len(), away.texts[0].as_str(), away.missed), (1_000, "200", 200));
+}
+
+#[test]
+fn what_has_been_said_already_is_not_said_again_even_if_it_is_not_kept_any_more() {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
+    pages.iter_mut().for_each(|page| page.connect(&mut sim));
+    settle_all(&mut sim, &mut pages);
+    let [speaker, away] = &mut pages[..] else { panic!("two") };
+    away.say(&mut random, "did you get that?");
+    sim.run_for(SECOND);
+    // Its connection is lost with what it has not heard.
+    away.peer = None;
+    for number in 0..1_200 {
+        speaker.say(&mut random, &number.to_string());
+    }
+    sim.run_for(SECOND);
+    speaker.listen();
+    assert_eq!((speaker.texts.len(), speaker.texts[0].as_str()), (1_201, "did you get that?"));
+    away.connect(&mut sim);
+    settle_all(&mut sim, &mut pages);
+    assert_eq!((pages[1].pending.len(), pages[1].missed, pages[0].texts.len()), (0, 201, 1_201));
+}
+
+#[test]
+fn rooms_are_apart_and_who_comes_goes_and_types_is_told() {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let mut pages = vec![Page::new(0, "hall"), Page::new(1, " hall\t"), Page::new(2, "attic")];
+    pages[1].name = pages[0].name.clone();
+    pages.iter_mut().for_each(|page| page.connect(&mut sim));
+    settle_all(&mut sim, &mut pages);
+    let names: Vec<&str> = pages[0].people.values().map(String::as_str).collect();
+    assert_eq!(names, ["user 0", "user 0 #2"], "two of one name can be told apart");
+    pages[2].say(&mut random, "for the attic");
+    pages[0].send(&json!("typing"));
+    sim.run_for(SECOND);
+    pages.iter_mut().for_each(Page::listen);
+    assert_eq!((pages[0].texts.len(), pages[2].texts.len()), (0, 1));
+    assert_eq!((pages[1].typing.clone(), pages[2].typing.0.len()), ((vec![pages[0].you], 0), 0));
+    sim.run_for(5 * SECOND);
+    pages[1].listen();
+    assert_eq!(pages[1].typing.0.len(), 0, "nobody types for ever");
+    pages[0].peer = None;
+    settle(&mut sim, &mut pages[1..]);
+    assert_eq!(pages[1].people.len(), 1);
+    assert_eq!(pages[2].rooms, [("attic".to_owned(), 1), ("hall".to_owned(), 1)]);
+    // The same page on a second connection takes the place of the first, which the server may not know
+    // to be gone.
+    let first = pages[1].peer.take();
+    pages[1].connect(&mut sim);
+    let you = pages[1].you;
+    settle(&mut sim, &mut pages[1..]);
+    assert_eq!((pages[1].people.len(), pages[1].you), (1, you));
+    assert!(first.is_some_and(|peer| !peer.is_open()));
+    // Empty rooms are forgotten, and then nothing ticks any more.
+    pages.clear();
+    sim.run_for(2 * 60 * 60 * SECOND);
+    let turns = sim.turns();
+    sim.run_for(60 * 60 * SECOND);
+    assert!(sim.turns() - turns < 10, "{} turns for nobody", sim.turns() - turns);
+}
+
+#[test]
+fn nonsense_is_refused_and_what_is_kept_is_bounded() {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    for nonsense in ["", "{}", "[1]", "{\"join\":1}", "{\"say\":{\"id\":\"1\"}}", "{\"leap\":{}}"] {
+        let peer = sim.connect("/chat");
+        peer.send(nonsense);
+        sim.run_for(SECOND);
+        assert!(!peer.is_open(), "{nonsense}");
+    }
+    let mut pages = vec![Page::new(0, "hall")];
+    pages[0].connect(&mut sim);
+    pages[0].say(&mut random, "before it is in, it waits");
+    settle_all(&mut sim, &mut pages);
+    assert_eq!(pages[0].texts.len(), 1);
+    for (id, text) in [("1", "  "), ("no number", "text"), ("2", "x".repeat(8_193).as_str())] {
+        pages[0].tell(id, text);
+        settle(&mut sim, &mut pages);
+        assert_eq!(pages[0].refused.pop().and_then(|(id, _)| id).as_deref(), Some(id));
+    }
+    // A room keeps 256 KiB.
+    for _ in 0..60 {
+        pages[0].say(&mut random, &"y".repeat(8_000));
+    }
+    settle_all(&mut sim, &mut pages);
+    let mut late = Page::new(1, "hall");
+    (late.server, late.last) = (pages[0].server.clone(), 1);
+    late.connect(&mut sim);
+    sim.run_for(SECOND);
+    late.listen();
+    assert_eq!((late.texts.len(), late.missed), (32, 28), "of 60 messages of 8,000 bytes");
+}
+
+#[test]
+fn there_are_64_rooms_with_names_of_32_characters() {
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let join = |sim: &mut Simulation<Chat>, room: &str, key: &str| {
+        let peer = sim.connect("/chat");
+        peer.send(&json!({"join": {"room": room, "name": room, "key": key, "server": "", "after": 0}}).to_string());
+        sim.run_for(SECOND);
+        peer
+    };
+    let names: Vec<String> = (0..64).map(|number| format!("{number:02}{}", "é".repeat(40))).collect();
+    let mut peers: Vec<Peer> = names.iter().map(|name| join(&mut sim, name, "key")).collect();
+    let short = format!("00{}", "é".repeat(30));
+    let texts = peers[0].received_text();
+    assert!(texts[0].contains(&format!("[[1,\"{short}\"]]")), "{texts:?}");
+    let mut refused = Page::new(0, "one more");
+    refused.connect(&mut sim);
+    sim.run_for(SECOND);
+    refused.listen();
+    assert_eq!((refused.refused.len(), refused.is_in), (1, false));
+    // One that is empty makes place for one that is not.
+    drop(peers.swap_remove(0));
+    sim.run_for(SECOND);
+    refused.join();
+    sim.run_for(SECOND);
+    refused.listen();
+    assert!(refused.is_in && !refused.rooms.iter().any(|(name, _)| *name == short));
+    let rude = join(&mut sim, "hall", &"k".repeat(65));
+    assert!(!rude.is_open(), "a key has at most 64 bytes");
+}

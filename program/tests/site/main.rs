@@ -1,0 +1,13 @@
+//! The site's handlers, in the simulator, with a thousand users; what it serves, over real sockets.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arena;
+mod chat;
+mod console;
+mod editor;
+mod metrics;
+mod pages;
+mod ticker;
+mod watch;

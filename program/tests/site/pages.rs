@@ -1,0 +1,89 @@
+//! What is served over plain HTTP, and to whom sockets are given: over real sockets.
+
+use crate::common::{Wire, serve_made};
+use lariat_cli::site::{Options, Site};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// The status and the headers that are asked for.
+fn get(wire: &mut Wire, head: &str) -> (u16, String) {
+    wire.send(format!("{head}\r\n\r\n").as_bytes());
+    let response = wire.response();
+    let headers = ["Content-Type", "Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy"];
+    (response.status(), headers.map(|name| response.header(name).unwrap_or("none").to_owned()).join(" | "))
+}
+
+#[test]
+fn every_page_and_file_is_served_under_a_strict_policy() {
+    let server = serve_made(|| Site::new(&Options::default()));
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/console", "text/html; charset=utf-8"),
+        ("/chat?anything", "text/html; charset=utf-8"),
+        ("/editor", "text/html; charset=utf-8"),
+        ("/arena", "text/html; charset=utf-8"),
+        ("/ticker", "text/html; charset=utf-8"),
+        ("/loop", "text/html; charset=utf-8"),
+        ("/assets/slow-reader.js", "text/javascript; charset=utf-8"),
+        ("/assets/style.css", "text/css; charset=utf-8"),
+        ("/assets/chat.js", "text/javascript; charset=utf-8"),
+        ("/assets/icon.svg", "image/svg+xml"),
+    ] {
+        let (status, headers) = get(&mut Wire::connect(server.addr), &format!("GET {path} HTTP/1.1\r\nHost: a"));
+        assert_eq!(status, 200, "{path}");
+        assert!(headers.starts_with(&format!("{content_type} | default-src 'none'; script-src 'self';")), "{headers}");
+        assert!(headers.ends_with("| nosniff | no-referrer"), "{headers}");
+        let (mut stream, mut head) = (TcpStream::connect(server.addr).expect("it listens"), String::new());
+        stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
+        stream.read_to_string(&mut head).expect("it ends");
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n") && head.contains("\r\nEtag: \""),
+            "{head}"
+        );
+    }
+    let (status, _) = get(&mut Wire::connect(server.addr), "GET /assets/../Cargo.toml HTTP/1.1\r\nHost: a");
+    assert_eq!(status, 404);
+}
+
+#[test]
+fn pages_have_no_script_no_style_and_no_placeholder_left_in_them() {
+    let server = serve_made(|| Site::new(&Options::default()));
+    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop"] {
+        let mut wire = Wire::connect(server.addr);
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        let page = String::from_utf8(wire.response().body).expect("text");
+        assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{path}");
+        for forbidden in ["{{", "}}", "style=\"", "<style", " onclick", "http://www", "https://"] {
+            assert!(!page.contains(forbidden), "{path} has {forbidden}");
+        }
+        let scripts = page.matches("<script").count();
+        assert_eq!(scripts, page.matches("<script type=\"module\" src=\"/assets/").count(), "{path}");
+        assert_eq!(page.matches("aria-current=\"page\"").count(), usize::from(path != "/"), "{path}");
+    }
+}
+
+#[test]
+fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
+    let server = serve_made(|| {
+        let mut options = Options::default();
+        options.allowed_origins.push("https://friend.test".parse().expect("an origin"));
+        Site::new(&options)
+    });
+    let status = |path: &str, origin: &str| {
+        let origin = if origin.is_empty() { String::new() } else { format!("\r\nOrigin: {origin}") };
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: here.test:9998\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=={origin}"
+        );
+        get(&mut Wire::connect(server.addr), &head).0
+    };
+    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop", "/echo", "/broadcast"] {
+        let for_all = matches!(path, "/echo" | "/broadcast");
+        assert_eq!(status(path, "http://here.test:9998"), 101, "{path} from here");
+        assert_eq!(status(path, "https://friend.test"), 101, "{path} from a friend");
+        assert_eq!(status(path, ""), 101, "{path} from a program");
+        for origin in ["http://elsewhere.test", "http://here.test", "null"] {
+            assert_eq!(status(path, origin), if for_all { 101 } else { 403 }, "{path} from {origin}");
+        }
+    }
+}

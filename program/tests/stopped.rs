@@ -1,0 +1,74 @@
+//! Clients that are stopped by SIGSTOP do not stop the program.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::program::Program;
+use common::{WAIT, Wire, request};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+/// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is
+/// sent to them.
+fn stopped_client(addr: SocketAddr) -> Child {
+    let script = format!(
+        "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; while read -r line <&3; do :; done",
+        addr.ip(),
+        addr.port()
+    );
+    let said = request("/echo").replace("\r\n", "\\r\\n");
+    let mut child = Command::new("bash")
+        .args(["-c", &script, &said])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let mut line = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("it is piped"), &mut line).expect("it has connected");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::STOP)
+        .expect("it is there");
+    child
+}
+
+fn metrics(addr: SocketAddr) -> String {
+    let mut wire = Wire::connect(addr);
+    wire.send(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
+    String::from_utf8(wire.response().body).expect("text")
+}
+
+/// Waits until so many connections are open.
+#[track_caller]
+fn until_open(addr: SocketAddr, count: usize) {
+    let (deadline, wanted) = (Instant::now() + WAIT, format!("lariat_connections{{state=\"open\"}} {count}"));
+    loop {
+        let metrics = metrics(addr);
+        if metrics.lines().any(|line| line == wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no {wanted}:\n{metrics}");
+    }
+}
+
+/// A stopped process is a peer whose kernel answers: only what it does not take, or does not
+/// say, tells.
+#[test]
+fn stopped_processes_do_not_stop_the_server() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0", "--memory-budget", "64MiB"]);
+    let addr = program.ready();
+    let mut children: Vec<Child> = (0..20).map(|_| stopped_client(addr)).collect();
+    until_open(addr, 20);
+    let mut good = Wire::open_at(addr, "/broadcast");
+    let mut echo = Wire::open_at(addr, "/echo");
+    for _ in 0..50 {
+        good.echo("to all who are here");
+        echo.echo("still here");
+    }
+    for child in &mut children {
+        child.kill().expect("it is ours");
+        child.wait().expect("it is ours");
+    }
+    until_open(addr, 2);
+    echo.echo("and it goes on");
+}

@@ -1,0 +1,38 @@
+//! Which parts of Lariat does this program use?
+//!
+//! A part that a program never asks for should not be in it. Some parts can be reached from every
+//! turn of the loop, and the compiler cannot see that nothing ever leads there: a flag of a
+//! connection, a list that is always empty. So each of them has a switch here. Its door (the
+//! constructor or method through which an application asks for the part) turns it on, and the
+//! loop asks it before it goes there. In a program without the door, link-time optimisation finds
+//! a switch that nobody turns on, and drops all that lies behind it. `benches/size.py` measures
+//! that.
+//!
+//! A switch is no option: it is on before anything exists that could need the part, and never off
+//! again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A part that a program may do without.
+pub(crate) struct Part(AtomicBool);
+
+impl Part {
+    const fn new() -> Part {
+        Part(AtomicBool::new(false))
+    }
+
+    /// The program asks for it.
+    #[inline]
+    pub(crate) fn use_it(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the program has asked for it.
+    #[inline(always)]
+    pub(crate) fn is_used(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The PROXY protocol and forwarded addresses. The door: proxies that are trusted.
+pub(crate) static PROXIES: Part = Part::new();

@@ -1,0 +1,335 @@
+//! Every transition of one conversation.
+//!
+//! ```text
+//!                      accept
+//!  Handshaking ─► Deciding ─► Open ──── we send Close ────► Closing
+//!       │            │          │                              │
+//!       │ bad        │ reject   │ peer's Close (echoed),       │ peer's Close,
+//!       │ request    │ / HTTP   │ or protocol error (reported) │ protocol error
+//!       ▼            ▼          ▼                              ▼
+//!       └────────────┴────► Draining ◄─────────────────────────┘
+//!                               │ peer's FIN       peer's FIN with bytes of ours unsent
+//!     I/O error, EOF, deadline  ▼                  from any state ─────► Flushing
+//!     from any state ───────► Closed ◄───── all sent, or deadline ──────────┘
+//! ```
+//!
+//! Each edge is one method here, and there is no other way from state to state. A [`Connection`]
+//! never sees a socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and
+//! time, and carries its [`output`](Connection::output) to the peer.
+
+use super::error::{CloseReason, SendError};
+use super::inbox::Inbox;
+use super::outbox::Outbox;
+use super::rare::Rare;
+use super::shared::Shared;
+use super::trace::Trace;
+use super::{Modes, State};
+use crate::protocol::opening::{
+    Answer, Opening, Rejection, Ticket, Unaccepted, encode_response, encode_upgrade, refusal,
+};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// One conversation. `X` is what its driver wants to remember of the few that need it.
+///
+/// 32 bytes: what an idle conversation does not need lies in boxes that exist only while they are
+/// needed.
+#[derive(Debug)]
+pub struct Connection<X = ()> {
+    state: State,
+    pub(super) modes: Modes,
+    /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
+    pub(super) pinged: u8,
+    /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last
+    /// byte heard; Closing: our Close; Draining and Flushing: the last progress.
+    pub(super) since: Tick,
+    pub(super) outbox: Option<Box<Outbox>>,
+    pub(super) inbox: Option<Box<Inbox>>,
+    pub(super) rare: Option<Box<Rare<X>>>,
+}
+
+/// Bytes of memory that a last word to a peer can take.
+const FAREWELL: usize = 1 << 10;
+
+impl<X: Default> Connection<X> {
+    /// A conversation that begins now.
+    pub const fn new(role: Role, now: Tick) -> Connection<X> {
+        Connection {
+            state: State::Handshaking,
+            modes: Modes::new(role),
+            pinged: 0,
+            since: now,
+            outbox: None,
+            inbox: None,
+            rare: None,
+        }
+    }
+
+    /// A conversation that we begin: its request is queued, to be written when the stream is
+    /// connected.
+    pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
+        let mut connection = Connection::new(Role::Client, now);
+        let mut outbox = shared.take_outbox();
+        let (key, rare) = (shared.handshake_key(), connection.rare());
+        let deflate = shared.compression.offer(shared.ample_budget());
+        rare.expected = Some(opening.encode(&key, deflate, outbox.own()));
+        shared.count_outbox(&mut outbox);
+        connection.outbox = Some(outbox);
+        connection
+    }
+
+    /// Messages are handed out as they arrive, from the next one on; the limit of a message's size
+    /// does not apply to them, nor that of its fragments.
+    pub fn receive_in_pieces(&mut self, on: bool) {
+        self.modes.set(Modes::PIECES, on);
+    }
+
+    /// Where it stands.
+    #[inline]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Every state change goes through here.
+    fn enter(&mut self, shared: &mut Shared, to: State) {
+        let from = std::mem::replace(&mut self.state, to);
+        self.modes.set(Modes::SHUT, to != State::Open);
+        shared.counts.moves(from, to);
+        self.record(shared, || Trace::State { from, to });
+    }
+
+    /// Why it ended, once the state is [`State::Closed`]. Given once.
+    pub fn take_close_reason(&mut self) -> Option<CloseReason> {
+        self.rare.as_mut().and_then(|rare| rare.reason.take())
+    }
+
+    // ---- edges ---------------------------------------------------------------------------------
+
+    /// Handshaking -> Deciding: the request is complete.
+    pub(super) fn requested(&mut self, shared: &mut Shared) {
+        self.enter(shared, State::Deciding);
+    }
+
+    /// Handshaking, Deciding -> Open.
+    pub(super) fn open(&mut self, shared: &mut Shared, now: Tick) {
+        if shared.limits.max_lifetime.is_some() {
+            self.rare().opened = Some(now);
+        }
+        self.since = now;
+        self.enter(shared, State::Open);
+    }
+
+    /// Handshaking -> Open, or Closed: the answer of a server to which we connect.
+    pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
+        let expected = self.rare().expected.take();
+        let judged = match expected {
+            Some(expected) => expected.judge(&shared.compression, head),
+            None => Err(Unaccepted::BadResponse("nothing was asked")),
+        };
+        match judged {
+            Ok(accepted) => {
+                self.agree(shared, accepted.agreed);
+                self.open(shared, now);
+                Some(accepted.subprotocol)
+            }
+            Err(why) => {
+                self.end(shared, CloseReason::Unaccepted(why));
+                None
+            }
+        }
+    }
+
+    /// Deciding -> Open, or Draining after an HTTP response; Later leaves it Deciding.
+    ///
+    /// # Errors
+    ///
+    /// The answer cannot be sent: the [`Rejection`] that was sent in its place.
+    pub fn answer(&mut self, shared: &mut Shared, now: Tick, ticket: Ticket, answer: Answer) -> Result<(), Rejection> {
+        if self.state != State::Deciding {
+            return Ok(());
+        }
+        match answer {
+            Answer::Upgrade(upgrade) => {
+                let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
+                let deflate = shared.compression.respond(upgrade.deflate(&ticket), shared.ample_budget());
+                let (response, agreed) = deflate.unzip();
+                let outcome = encode_upgrade(&ticket, &upgrade, response, outbox.own());
+                self.record(shared, || outbox.to_trace());
+                shared.count_outbox(&mut outbox);
+                self.outbox = Some(outbox);
+                match outcome {
+                    Ok(()) => {
+                        self.agree(shared, agreed.unwrap_or_default());
+                        self.open(shared, now);
+                    }
+                    Err(rejection) => self.reject(shared, now, &ticket, rejection),
+                }
+                outcome
+            }
+            Answer::Respond(response) => {
+                self.respond(shared, now, &ticket, &response);
+                Ok(())
+            }
+            Answer::Later => {
+                self.rare().ticket = Some(ticket);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is needed to answer a request for which [`Answer::Later`] was given.
+    pub fn take_ticket(&mut self) -> Option<Ticket> {
+        self.rare.as_mut().and_then(|rare| rare.ticket.take())
+    }
+
+    /// Handshaking, Deciding -> Draining: the request is refused.
+    pub fn reject(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, rejection: Rejection) {
+        self.respond(shared, now, ticket, &refusal(rejection));
+    }
+
+    /// Handshaking, Deciding -> Draining: an HTTP response, after which the connection closes.
+    pub(super) fn respond(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        ticket: &Ticket,
+        response: &http::Response<Vec<u8>>,
+    ) {
+        let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
+        encode_response(ticket.method, response, outbox.own());
+        self.record(shared, || outbox.to_trace());
+        shared.count_outbox(&mut outbox);
+        self.outbox = Some(outbox);
+        self.drain(shared, now, CloseReason::Refused(response.status()));
+    }
+
+    /// Open -> Closing: the application closes.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::NotOpen`], [`SendError::InvalidCloseCode`], [`SendError::TooLong`] for a reason
+    /// of more than 123 bytes.
+    pub fn close(&mut self, shared: &mut Shared, now: Tick, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if self.state != State::Open {
+            return Err(SendError::NotOpen);
+        }
+        if !close::may_travel(&code) {
+            return Err(SendError::InvalidCloseCode);
+        }
+        if reason.len() > close::MAX_REASON {
+            return Err(SendError::TooLong);
+        }
+        self.queue_close(shared, code, reason);
+        self.rare().reason = Some(CloseReason::Local(CloseFrame { code, reason: reason.into() }));
+        self.since = now;
+        self.enter(shared, State::Closing);
+        Ok(())
+    }
+
+    /// Open -> Draining, with an echo; Closing -> Draining: the peer's Close (§5.5.1).
+    pub(super) fn receive_close(&mut self, shared: &mut Shared, now: Tick, frame: Option<CloseFrame>, body: &[u8]) {
+        if self.state == State::Closing {
+            let reason = self.take_close_reason().unwrap_or(CloseReason::Peer(frame));
+            return self.drain(shared, now, reason);
+        }
+        self.queue(shared, Opcode::Close, body);
+        self.drain(shared, now, CloseReason::Peer(frame));
+    }
+
+    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a
+    /// peer's violation.
+    #[cold]
+    pub(super) fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
+        self.record(shared, || Trace::Violation(error));
+        self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
+    }
+
+    /// Open, Closing -> Draining: a Close frame, unless one has been sent, and no wait for the
+    /// peer's.
+    pub fn close_and_drain(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        code: CloseCode,
+        text: &str,
+        reason: CloseReason,
+    ) {
+        if self.state == State::Open {
+            self.queue_close(shared, code, text);
+        }
+        self.drain(shared, now, reason);
+    }
+
+    /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or
+    /// 1013: "try again later"), unless a frame that it has not taken is under way, or to tell
+    /// it would take as much as it holds.
+    pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        let is_worth_it = self.holds() > FAREWELL;
+        if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
+            shared.give_outbox(outbox);
+        }
+        let may_tell = self.outbox.is_none() && is_worth_it;
+        match self.state {
+            State::Handshaking | State::Deciding if may_tell && self.role() == Role::Server => {
+                let ticket = self.take_ticket().unwrap_or(Ticket::unreadable());
+                self.reject(shared, now, &ticket, Rejection::Unavailable);
+            }
+            State::Open if may_tell => {
+                self.close_and_drain(shared, now, CloseCode::Again, "out of memory", reason);
+            }
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Flushing
+            | State::Closed => self.end(shared, reason),
+        }
+    }
+
+    /// -> Draining.
+    pub(super) fn drain(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        if let Some(inbox) = self.inbox.take() {
+            shared.give_inbox(inbox);
+        }
+        self.release_contexts(shared);
+        self.rare().reason = Some(reason);
+        self.since = now;
+        self.enter(shared, State::Draining);
+    }
+
+    /// -> Flushing if bytes of ours are unsent, else -> Closed: the peer has sent FIN.
+    pub fn receive_eof(&mut self, shared: &mut Shared, now: Tick) {
+        match self.state {
+            State::Open | State::Closing | State::Draining if self.buffered_amount() > 0 => {
+                if self.state != State::Draining {
+                    self.drain(shared, now, CloseReason::Eof);
+                }
+                self.enter(shared, State::Flushing);
+            }
+            State::Flushing | State::Closed => {}
+            State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining => {
+                self.end(shared, CloseReason::Eof);
+            }
+        }
+    }
+
+    /// -> Closed, at once: the connection broke, or must not cost anything any more. Once Draining,
+    /// the reason for that stays.
+    pub fn end(&mut self, shared: &mut Shared, reason: CloseReason) {
+        let known = matches!(self.state, State::Draining | State::Flushing | State::Closed);
+        if !known {
+            self.rare().reason = Some(reason);
+        }
+        self.enter(shared, State::Closed);
+        self.release_contexts(shared);
+        if let Some(inbox) = self.inbox.take() {
+            shared.give_inbox(inbox);
+        }
+        if let Some(outbox) = self.outbox.take() {
+            shared.give_outbox(outbox);
+        }
+    }
+}
