@@ -68,8 +68,8 @@ mod server;
 pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
-    Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Flow, Limits, Message, Method, NotData, OpeningError, Position, ProtocolError,
+    ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 pub use server::sim;

@@ -7,7 +7,7 @@
 use super::client::ClientId;
 use super::clients::Clients;
 use super::shutdown::Drain;
-use crate::protocol::Message;
+use crate::protocol::{Gathered, Message};
 use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
@@ -87,7 +87,7 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let message = message.into().into_owned();
+        let message = Gathered::from(message.into());
         self.run(move |clients| {
             let _ = clients.send(id, &message);
         })
@@ -99,7 +99,7 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let (topic, message) = (topic.into(), message.into().into_owned());
+        let (topic, message) = (topic.into(), Gathered::from(message.into()));
         self.run(move |clients| {
             clients.publish(&topic, &message);
         })

@@ -9,8 +9,8 @@ use crate::common::{binary, close, frame, request, text};
 use crate::kit::{Echo, closed, connect, sim, tight, unfinished};
 use lariat::sim::{Clock, Peer, Simulation};
 use lariat::{
-    Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Drain, Excess, Handler, Message, Request,
-    TimerId, Upgrade,
+    Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Drain, Excess, Handler, Message,
+    Request, TimerId, Upgrade,
 };
 use std::time::Duration;
 

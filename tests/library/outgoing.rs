@@ -338,9 +338,8 @@ fn a_connection_that_does_not_come_about_in_time_says_where() {
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
     full.listen(0).expect("it listens");
     let addr = full.local_addr().ok().and_then(|addr| addr.as_socket()).expect("an address");
-    let fill: Vec<TcpStream> = (0..4)
-        .map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok())
-        .collect();
+    let fill: Vec<TcpStream> =
+        (0..4).map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok()).collect();
     let (script, ears) = script();
     let here = serve_with(config, script);
     connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");

@@ -6,6 +6,7 @@
 //! incomplete.
 
 use super::message::{Gathered, Position};
+use crate::protocol::deflate::Inflater;
 use crate::protocol::limits::Limits;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::utf8::PartialText;
@@ -45,6 +46,8 @@ pub struct Inbox {
 pub struct PartialFrame {
     pub(super) header: Header,
     pub(super) remaining: u64,
+    /// Bytes of `remaining` that no trace has recorded.
+    pub(super) untraced: u64,
 }
 
 impl Inbox {
@@ -68,7 +71,7 @@ impl Inbox {
             + self.head.capacity()
             + self.held.capacity()
             + self.control.capacity()
-            + self.message.as_ref().map_or(0, |message| message.payload.capacity())
+            + self.message.as_ref().map_or(0, |message| message.payload.capacity() + message.decoder.memory())
     }
 
     /// Forgets everything but keeps its buffers; that of a message is handed out.
@@ -110,6 +113,29 @@ pub struct PartialMessage {
     pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
     is_handed_out: bool,
+    pub(super) decoder: Decoder,
+    /// The decoder has got some of it.
+    pub(super) has_begun: bool,
+}
+
+/// What decompresses a message that is handed out as it arrives.
+#[derive(Debug)]
+pub(super) enum Decoder {
+    /// Nothing: it is not compressed, or not handed out as it arrives.
+    None,
+    /// A decompressor of its own, until its end.
+    Own(Inflater),
+    /// That of the conversation, with the context of earlier messages.
+    Context,
+}
+
+impl Decoder {
+    const fn memory(&self) -> usize {
+        match self {
+            Decoder::None | Decoder::Context => 0,
+            Decoder::Own(_) => Inflater::MEMORY,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -145,19 +171,43 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+        PartialMessage {
+            payload,
+            fragments: 0,
+            in_pieces: false,
+            is_handed_out: false,
+            decoder: Decoder::None,
+            has_begun: false,
+        }
     }
 
     /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
     pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         buffer.clear();
         let payload = PartialPayload::Compressed(opcode, buffer);
-        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+        PartialMessage {
+            payload,
+            fragments: 0,
+            in_pieces: false,
+            is_handed_out: false,
+            decoder: Decoder::None,
+            has_begun: false,
+        }
     }
 
-    /// A message that is handed out as it arrives.
-    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
-        PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
+    /// A message that is handed out as it arrives, perhaps decompressed.
+    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>, decoder: Decoder) -> PartialMessage {
+        PartialMessage { in_pieces: true, decoder, ..PartialMessage::new(opcode, buffer) }
+    }
+
+    /// Whether it is decompressed as it arrives.
+    pub(super) const fn is_inflating(&self) -> bool {
+        !matches!(self.decoder, Decoder::None)
+    }
+
+    /// Bytes that have arrived since the last piece.
+    pub(super) fn len(&self) -> usize {
+        self.payload.len()
     }
 
     /// A further frame of `length` bytes begins.

@@ -4,7 +4,7 @@
 //! has not arrived whole goes into the [`Inbox`], piece by piece.
 
 use super::error::CloseReason;
-use super::inbox::{Ends, Inbox, PartialFrame, PartialMessage, check_compressed_length, check_length};
+use super::inbox::{Decoder, Ends, Inbox, PartialFrame, PartialMessage, check_compressed_length, check_length};
 use super::message::{Gathered, Message, Position};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
@@ -169,9 +169,8 @@ impl<X: Default> Connection<X> {
         let decoded = match &mut self.inbox {
             None => Header::decode(input.peek())?,
             Some(inbox) => match inbox.frame.take() {
-                Some(frame) => {
-                    let count = input.len().min(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
-                    self.record(shared, || Trace::Payload { payload: input.peek()[..count].to_vec() });
+                Some(mut frame) => {
+                    self.record_payload(shared, input, &mut frame);
                     return self.receive_piece(shared, now, input, frame);
                 }
                 None => inbox.decode_header(input.peek())?,
@@ -186,7 +185,7 @@ impl<X: Default> Connection<X> {
         };
         input.take(length);
         self.check_header(&header, shared)?;
-        if header.length > input.len() as u64 {
+        if header.length > input.len() as u64 || self.inflates(&header) {
             return self.receive_first_piece(shared, now, input, header);
         }
         let payload = input.take(header.length as usize);
@@ -235,15 +234,15 @@ impl<X: Default> Connection<X> {
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
-            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
+            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
             Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(()),
         }
     }
 
-    /// A frame begins whose payload has not arrived whole.
+    /// A frame begins whose payload has not arrived whole, or is handled piece by piece.
     fn receive_first_piece<'b>(
         &mut self,
         shared: &mut Shared,
@@ -256,8 +255,22 @@ impl<X: Default> Connection<X> {
         } else {
             self.begin_data_frame(shared, now, &header)?;
         }
-        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: input.peek().to_vec() });
-        self.receive_piece(shared, now, input, PartialFrame { header, remaining: header.length })
+        let arrived = header.length.min(input.len() as u64);
+        let payload = || input.peek()[..arrived as usize].to_vec();
+        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: payload() });
+        let frame = PartialFrame { header, remaining: header.length, untraced: header.length - arrived };
+        self.receive_piece(shared, now, input, frame)
+    }
+
+    /// Records what has arrived of a frame since it was recorded last.
+    fn record_payload(&self, shared: &mut Shared, input: &Input<'_>, frame: &mut PartialFrame) {
+        let arrived = frame.remaining.min(input.len() as u64);
+        let known = frame.remaining - frame.untraced;
+        if known < arrived {
+            let payload = || input.peek()[known as usize..arrived as usize].to_vec();
+            self.record(shared, || Trace::Payload { payload: payload() });
+            frame.untraced -= arrived - known;
+        }
     }
 
     /// More of a frame's payload.
@@ -268,6 +281,9 @@ impl<X: Default> Connection<X> {
         input: &mut Input<'b>,
         mut frame: PartialFrame,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
+        if self.inflates(&frame.header) {
+            return self.inflate_piece(shared, now, input, frame);
+        }
         let piece = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
         if let Some(key) = &mut frame.header.mask {
             *key = mask::apply(*key, piece);
@@ -300,10 +316,12 @@ impl<X: Default> Connection<X> {
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
         let wants_pieces = self.modes.has(Modes::PIECES);
+        let is_first = header.opcode != Opcode::Continuation;
+        let decoder = if is_first && header.rsv1 && wants_pieces { self.decoder(shared) } else { Decoder::None };
         let inbox = self.inbox(shared, now);
         let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
+            _ if wants_pieces => PartialMessage::in_pieces(header.opcode, shared.take_buffer(), decoder),
             true => PartialMessage::compressed(header.opcode, shared.take_compressed()),
-            false if wants_pieces => PartialMessage::in_pieces(header.opcode, shared.take_buffer()),
             false => PartialMessage::new(header.opcode, shared.take_buffer()),
         });
         if !message.in_pieces {
@@ -313,7 +331,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// A data frame is complete, and with FIN its message.
-    fn end_data_frame<'b>(
+    pub(super) fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
@@ -322,6 +340,7 @@ impl<X: Default> Connection<X> {
         if !header.fin {
             return self.hand_out(shared, now, Ends::Later);
         }
+        self.finish_inflating(shared)?;
         let inbox = self.inbox.as_mut();
         let Some(message) = inbox.and_then(|inbox| inbox.message.take_if(|message| !message.in_pieces)) else {
             return self.hand_out(shared, now, Ends::Here);
@@ -339,7 +358,12 @@ impl<X: Default> Connection<X> {
     }
 
     /// If messages are wanted in pieces: hands out what has arrived of this one.
-    fn hand_out<'b>(&mut self, shared: &mut Shared, now: Tick, ends: Ends) -> Result<Option<Event<'b>>, ProtocolError> {
+    pub(super) fn hand_out<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        ends: Ends,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         let Some(inbox) = self.inbox.as_mut() else { return Ok(None) };
         let Some(message) = inbox.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
         if ends == Ends::Later && !message.has_piece() {

@@ -1,7 +1,7 @@
 //! What is a simulated connection made of?
 
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, Connection, Opening, Role, Shared};
+use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -169,7 +169,7 @@ pub(super) struct Line {
     /// What the peer has said and there is no room for yet.
     pub(super) unsent: VecDeque<u8>,
     /// What the peer says as soon as it is open.
-    pub(super) early: Vec<OwnedMessage>,
+    pub(super) early: Vec<Gathered>,
     /// What the peer has received and nobody has looked at yet.
     pub(super) messages: Vec<OwnedMessage>,
     pub(super) pongs: Vec<Vec<u8>>,

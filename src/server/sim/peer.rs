@@ -3,7 +3,7 @@
 use super::line::{Line, Marks};
 use super::network::{Network, NetworkRef, Stays};
 use crate::protocol::{
-    Answer, CloseReason, Connection, Event, Input, Message, ReadyState, Request, Role, State, Ticket, Upgrade,
+    Answer, CloseReason, Connection, Event, Gathered, Input, Message, ReadyState, Request, Role, State, Ticket, Upgrade,
 };
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -48,7 +48,7 @@ impl Peer {
         self.act(|network, index| {
             let line = &mut network.lines[index as usize];
             if line.connection.state().ready_state() == ReadyState::Connecting {
-                line.early.push(message.into_owned());
+                line.early.push(Gathered::from(message));
             } else {
                 // As in a browser, what is sent after the end is dropped.
                 let _ = line.connection.send(&mut network.shared, message);
@@ -252,7 +252,7 @@ impl Network {
         let line = &mut *self.lines[index as usize];
         if line.connection.state() == State::Open {
             for message in std::mem::take(&mut line.early) {
-                let _ = line.connection.send(&mut self.shared, Message::from(&message));
+                let _ = line.connection.send(&mut self.shared, message.as_message());
             }
         }
         line.collect(&mut self.shared, now);
