@@ -1,5 +1,16 @@
-//! Lariat is a WebSocket server: one thread, one epoll/kqueue loop, a slab of connections that cost
-//! 64 bytes each while they are idle.
+//! Lariat is a WebSocket server to embed: one thread, one epoll or kqueue loop, 56 bytes for an
+//! idle connection, no async runtime, no `unsafe`.
+//!
+//! # Use it
+//!
+//! Add it to your `Cargo.toml`:
+//!
+//! ```toml
+//! [dependencies]
+//! lariat = { path = "../lariat" }
+//! ```
+//!
+//! Write a [`Handler`] and run it:
 //!
 //! ```no_run
 //! use lariat::{ClientId, Clients, Handler, Message, Server};
@@ -18,7 +29,40 @@
 //! }
 //! ```
 //!
-//! # The map
+//! Then connect from a browser's console:
+//!
+//! ```js
+//! const socket = new WebSocket("ws://localhost:9998/");
+//! socket.onmessage = (event) => console.log(event.data);
+//! socket.onopen = () => socket.send("hello");
+//! ```
+//!
+//! | to do this | use |
+//! |---|---|
+//! | react to requests, messages, timers and ends | [`Handler`] |
+//! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
+//! | compose an application by path | [`Router`] |
+//! | start with a closure instead of a type | [`Server::on_message`] |
+//! | reach the loop from other threads | [`Remote`] |
+//! | turn the loop from a host's own loop | [`EventLoop`] |
+//! | set limits and timeouts | [`Config`] and [`Limits`] |
+//! | know what the server has done | [`Stats`] |
+//! | test a handler without sockets and sleeps | `sim` (feature of that name) |
+//! | watch the loop turn | [`observe`] |
+//!
+//! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop".
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
+//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT and SIGTERM close all clients properly |
+//! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
+//!
+//! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
+//!
+//! # How it is built
 //!
 //! > **[`protocol`] turns bytes and time into events and bytes; `server` moves bytes between it and
 //! > sockets.**
@@ -29,29 +73,17 @@
 //!    +--- one write per client <- pending writes <- outbox <- frame <- Clients::send / publish
 //! ```
 //!
-//! Four things are true everywhere, and held by `tests/invariants.rs`:
+//! Four things are true everywhere, and `tests/invariants.rs` holds them:
 //!
 //! 1. *The protocol never sees a socket, a poller or a clock.* Time is an argument.
 //! 2. *The loop never sees a frame.*
-//! 3. *Handlers only queue. Only the end of a turn writes and removes.*
-//! 4. *An idle connection owns no buffer.* All it costs is its slab entry: 56 bytes (release build,
-//!    64-bit, `Data = ()`).
+//! 3. *Handlers only queue.* Only the end of a turn writes and removes.
+//! 4. *An idle connection owns no buffer.* It costs its slab entry: 56 bytes (release build, 64-bit,
+//!    `Data = ()`).
 //!
-//! # Reading order
-//!
-//! New to networking? The [`guide`] goes from "what is a WebSocket?" to "one turn of the loop" in
-//! an afternoon.
-//!
-//! Part I, [`protocol`]: `frame`, `mask`, `utf8`, `message`, `close`, `request`, `response`,
-//! `outbox`, `connection`. Part II, `server`: `event_loop` (one turn), `engine` (its steps),
-//! `client` (the 56 bytes), `clients` (what an application can do), `timers`, `topics`, `remote`.
-//!
-//! # What an application says
-//!
-//! A [`Handler`] is told what happens; [`Clients`] is what it can do about it; a [`Router`]
-//! composes one of several; a [`Remote`] reaches the loop from other threads; an [`EventLoop`] can
-//! be turned by a host's own loop. [`Config`] has every limit and timeout. With the feature `sim`,
-//! `lariat::sim` tests an application without sockets and sleeps.
+//! `ARCHITECTURE.md` says what is where. To read the code front to back, begin with [`protocol`]
+//! (its rooms in the order of its table), then read `server`: `event_loop`, `engine`, `table`,
+//! `clients`, `app`.
 
 #![forbid(unsafe_code)]
 
@@ -65,19 +97,35 @@ mod parts;
 pub mod protocol;
 mod server;
 
+/// What the loop does, turn by turn: for pages and tools that show it.
+///
+/// [`Clients::watch_turns`] asks for it, [`Handler::on_turns`] reports it, [`Clients::glances`] lists
+/// the connections, and [`Clients::set_pace`] slows the loop down.
+pub mod observe {
+    #[doc(inline)]
+    pub use crate::server::{Glance, Pace, Phase, Turn, Turns, Waiting};
+}
+
 pub use http;
+#[doc(inline)]
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
+#[doc(inline)]
 pub use protocol::{
     Answer, CloseReason, Deflate, Flow, Limits, Message, Method, NotData, OpeningError, Position, ProtocolError,
     ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
+#[doc(inline)]
 pub use server::sim;
+#[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Glance, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Pace, Phase,
-    Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId, Turn, Turns, Waiting,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Rates, Remote,
+    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
+#[doc(inline)]
 pub use tungstenite::Message as OwnedMessage;
+#[doc(inline)]
 pub use tungstenite::protocol::CloseFrame;
+#[doc(inline)]
 pub use tungstenite::protocol::frame::coding::CloseCode;

@@ -34,5 +34,16 @@ impl Part {
     }
 }
 
-/// The PROXY protocol and forwarded addresses. The door: proxies that are trusted.
+/// Connections that we begin, to other servers. The door: [`Clients::connect`](crate::Clients::connect).
+pub(crate) static CONNECTING: Part = Part::new();
+
+/// Messages in pieces, as they arrive. The door:
+/// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
+pub(crate) static PIECES: Part = Part::new();
+
+/// The PROXY protocol and forwarded addresses. The door: proxies that are
+/// [trusted](crate::TrustedProxies).
 pub(crate) static PROXIES: Part = Part::new();
+
+/// The story of a connection. The door: [`Clients::trace`](crate::Clients::trace).
+pub(crate) static TRACES: Part = Part::new();

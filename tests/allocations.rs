@@ -1,9 +1,9 @@
-//! How often does the server allocate? Never, once it is warm: not for an echo, whatever its size,
-//! whole or in pieces.
+//! Tests that the warm server does not allocate for an echo: of any size, in one piece or in
+//! several.
 //!
-//! The loop is turned in the test's own thread, which is the only one, and every allocation of the
-//! process is counted.
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+//! The test turns the loop in its own thread, the only one, and counts every allocation of the
+//! process.
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod common;
 
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Binary messages are echoed, text goes to everybody.
+/// Echoes binary messages and broadcasts text.
 struct EchoOrBroadcast;
 
 impl Handler for EchoOrBroadcast {
@@ -36,7 +36,7 @@ impl Handler for EchoOrBroadcast {
     }
 }
 
-/// A server, and a place to read into that is there already.
+/// A server, and a buffer to read into.
 struct Bench {
     event_loop: EventLoop<EchoOrBroadcast>,
     addr: SocketAddr,
@@ -58,7 +58,7 @@ impl Bench {
         stream.set_nonblocking(true).expect("non-blocking");
         let deadline = Instant::now() + WAIT;
         while stream.peek(&mut [0; 200]).is_err() {
-            assert!(Instant::now() < deadline, "there is no response");
+            assert!(Instant::now() < deadline, "no response");
             self.turn();
         }
         assert_eq!(wire.response().status(), 101);
@@ -69,11 +69,11 @@ impl Bench {
         self.event_loop.turn(Some(Duration::from_millis(1))).expect("the poller works");
     }
 
-    /// Turns until `length` bytes have come from the server.
+    /// Turns the loop until `length` bytes have arrived from the server.
     fn receive(&mut self, mut stream: &TcpStream, length: usize) {
         let (mut at, deadline) = (0, Instant::now() + WAIT);
         while at < length {
-            assert!(Instant::now() < deadline, "{at} of {length} bytes have come");
+            assert!(Instant::now() < deadline, "{at} of {length} bytes received");
             match stream.read(&mut self.received[at..]) {
                 Ok(count) => at += count,
                 Err(error) => {
@@ -82,10 +82,10 @@ impl Bench {
                 }
             }
         }
-        assert_eq!(at, length, "more has come than was asked for");
+        assert_eq!(at, length, "more bytes than expected");
     }
 
-    /// Sends `bytes`, turning the loop where they do not fit.
+    /// Sends `bytes`. Turns the loop while they do not fit into the socket.
     fn send(&mut self, mut stream: &TcpStream, mut bytes: &[u8]) {
         let deadline = Instant::now() + WAIT;
         while !bytes.is_empty() {
@@ -100,8 +100,7 @@ impl Bench {
         }
     }
 
-    /// Does something often enough for everything to have grown as much as it has to, then again,
-    /// counted.
+    /// Repeats an action until all buffers have reached their final size, then counts it.
     fn count(&mut self, rounds: usize, mut act: impl FnMut(&mut Bench)) -> Stats {
         (0..rounds).for_each(|_| act(self));
         let region = Region::new(ALLOCATOR);
@@ -110,12 +109,12 @@ impl Bench {
     }
 }
 
-/// Heap operations of any kind.
+/// Returns the number of heap operations of any kind.
 fn operations(stats: &Stats) -> usize {
     stats.allocations + stats.deallocations + stats.reallocations
 }
 
-/// A server's frame has no masking key.
+/// Returns the length of the echo. A server's frame has no masking key.
 fn echo_length(frame: &[u8]) -> usize {
     frame.len() - 4
 }
@@ -161,10 +160,10 @@ fn fragments_and_control_frames_allocate_nothing(bench: &mut Bench) {
     assert_eq!(operations(&stats), 0);
 }
 
-/// One frame for all: the number of members does not matter.
+/// All members share one frame, so the number of members does not matter.
 fn a_publish_allocates_once(bench: &mut Bench) {
     let streams: Vec<TcpStream> = (0..50).map(|_| bench.open()).collect();
-    let message = text("to everybody");
+    let message = text("to all clients");
     let stats = bench.count(50, |bench| {
         bench.send(&streams[0], &message);
         streams.iter().for_each(|stream| bench.receive(stream, 14));
@@ -173,7 +172,7 @@ fn a_publish_allocates_once(bench: &mut Bench) {
     assert!(operations(&stats) <= 50 * 4, "{stats:?}");
 }
 
-/// The buffers of a large message are kept for the next one, but not when none comes.
+/// Buffers of a large message are kept for the next one, and freed if none follows.
 fn a_large_message_gives_its_memory_back(bench: &mut Bench) {
     let stream = bench.open();
     let (small, large) = (binary(&[0; 60 << 10]), binary(&vec![0; 1 << 20]));
@@ -187,14 +186,14 @@ fn a_large_message_gives_its_memory_back(bench: &mut Bench) {
         stats.bytes_allocated as isize - stats.bytes_deallocated as isize
     };
     let (at_first, began) = (kept(), Instant::now());
-    assert!(at_first >= 512 << 10, "it was never in memory: {at_first}");
+    assert!(at_first >= 512 << 10, "the message was not in memory: {at_first}");
     let again = bench.count(20, |bench| {
         bench.send(&stream, &large);
         bench.receive(&stream, echo_length(&large));
     });
-    // The count of those who share it, and a place in a list.
+    // These are the reference count of the shared frame, and an entry in a list.
     assert!(operations(&again) <= 20 * 4, "{again:?}");
-    // A buffer for joining runs of output is the loop's own, once.
+    // The loop itself keeps one buffer to join runs of output.
     while kept() > 160 << 10 {
         assert!(began.elapsed() < Duration::from_secs(20), "{} bytes are kept", kept());
         bench.event_loop.turn(None).expect("the poller works");
@@ -202,7 +201,7 @@ fn a_large_message_gives_its_memory_back(bench: &mut Bench) {
     println!("after a message of 1 MiB: {at_first} bytes more than before, {} after {:?}", kept(), began.elapsed());
 }
 
-/// Without libtest, whose main thread allocates when it pleases.
+/// A main function without libtest, whose main thread allocates at any time.
 fn main() {
     let mut bench = Bench::new();
     an_echo_allocates_nothing(&mut bench);

@@ -1,5 +1,5 @@
-//! Another implementation as a client: tungstenite.
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+//! Tests with another implementation as the client: tungstenite.
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod common;
 
@@ -11,7 +11,7 @@ use tungstenite::protocol::frame::{Frame, FrameHeader};
 use tungstenite::{Error, Message, WebSocket};
 
 fn connect(addr: SocketAddr) -> WebSocket<TcpStream> {
-    let stream = TcpStream::connect(addr).expect("it listens");
+    let stream = TcpStream::connect(addr).expect("the server listens");
     stream.set_read_timeout(Some(WAIT)).expect("a timeout");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let (socket, response) = tungstenite::client(format!("ws://{addr}/echo"), stream).expect("a handshake");
@@ -35,7 +35,7 @@ fn messages_are_echoed() {
 }
 
 #[test]
-fn fragments_are_put_together_with_a_ping_between_them() {
+fn fragments_with_a_ping_between_them_become_one_message() {
     let server = serve(echo_script().0);
     let mut socket = connect(server.addr);
     let fragment = |code: Data, fin: bool, payload: &'static [u8]| {
@@ -66,7 +66,7 @@ fn pings_are_answered_in_both_directions() {
     ears.until(&common::Told::Pong(id, b"server's".to_vec()));
 }
 
-/// Reads to the end, and returns the Close frame that came before it.
+/// Reads until the connection ends. Returns the Close frame that came before the end.
 fn read_close(socket: &mut WebSocket<TcpStream>) -> Option<CloseFrame> {
     let mut frame = None;
     loop {
@@ -80,7 +80,7 @@ fn read_close(socket: &mut WebSocket<TcpStream>) -> Option<CloseFrame> {
 }
 
 #[test]
-fn close_codes_travel_in_both_directions() {
+fn close_codes_are_sent_and_received() {
     let (script, ears) = script();
     let server = serve(script.on_message(|clients, id, message| {
         let code = message.as_text().and_then(|code| code.parse::<u16>().ok()).expect("a code");
@@ -109,7 +109,7 @@ fn close_codes_travel_in_both_directions() {
 }
 
 #[test]
-fn sixteen_clients_at_once() {
+fn sixteen_clients_at_once_get_their_echoes() {
     let server = serve(echo_script().0);
     let addr = server.addr;
     std::thread::scope(|scope| {
@@ -120,7 +120,7 @@ fn sixteen_clients_at_once() {
                     echo(&mut socket, Message::text(format!("{client}: {round}")));
                     echo(&mut socket, Message::binary(vec![client as u8; client * round]));
                 }
-                // A window of messages under way, too.
+                // Keeps several messages in flight as well.
                 (0..50).for_each(|n| socket.send(Message::text(format!("{client}, {n}"))).expect("it is open"));
                 (0..50).for_each(|n| {
                     assert_eq!(socket.read().expect("an echo"), Message::text(format!("{client}, {n}")));

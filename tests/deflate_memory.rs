@@ -1,7 +1,7 @@
-//! What compression costs in memory: nothing for an idle connection, what the documentation says
-//! with context takeover, and no allocation once it is under way.
+//! Tests the memory that compression needs: nothing for an idle connection, the documented amount
+//! with context takeover, and no allocations after the first messages.
 //!
-//! One test alone: it counts every allocation of its process.
+//! This program has one test, because it counts every allocation of its process.
 
 #![cfg(feature = "deflate")]
 
@@ -17,7 +17,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
-/// Bytes that are allocated now and were not then.
+/// Returns the growth of the allocated bytes since the region began.
 fn growth(region: &Region<'_, System>) -> isize {
     let change = region.change();
     change.bytes_allocated as isize - change.bytes_deallocated as isize + change.bytes_reallocated
@@ -46,7 +46,7 @@ fn flush(connection: &mut Connection, shared: &mut Shared) -> usize {
     count
 }
 
-/// A masked frame with a compressed message, and room to receive it again and again.
+/// A masked frame with a compressed message, which can be received repeatedly.
 struct Frame {
     bytes: Vec<u8>,
     buffer: Vec<u8>,
@@ -62,7 +62,7 @@ impl Frame {
         Frame { buffer: bytes.clone(), bytes }
     }
 
-    /// The message comes, in two reads, and goes back. Returns how many bytes went back.
+    /// Receives the message in two reads and echoes it. Returns the length of the echo.
     fn echo(&mut self, connection: &mut Connection, shared: &mut Shared) -> usize {
         self.buffer.copy_from_slice(&self.bytes);
         let half = self.buffer.len() / 2;
@@ -87,9 +87,9 @@ fn shared(takeover: Takeover, max_window_bits: u8) -> Shared {
 }
 
 #[test]
-fn compression_costs_what_is_said() {
+fn compression_costs_what_the_documentation_says() {
     without_takeover();
-    println!("with context takeover, bytes per connection once both directions have been used:");
+    println!("with context takeover, bytes per connection after messages in both directions:");
     println!("window  sent (said)      received (said)");
     for bits in 9..=15 {
         with_takeover(bits);
@@ -107,11 +107,11 @@ fn without_takeover() {
     let region = Region::new(ALLOCATOR);
     for round in 0..1_000 {
         let connection = &mut connections[round % 100];
-        assert!(frame.echo(connection, &mut shared) < message.len() / 10, "it went back compressed");
+        assert!(frame.echo(connection, &mut shared) < message.len() / 10, "the echo is compressed");
     }
     let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0), "no allocation once it is under way");
-    assert_eq!(growth(&region), 0, "nothing per connection");
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "allocations after the first message");
+    assert_eq!(growth(&region), 0, "growth per connection");
     let all = shared.memory();
     println!("without: 0 bytes per connection, 0 allocations per message, {all} bytes for all");
     assert!(all < 800 << 10, "{all}");
@@ -125,14 +125,14 @@ fn with_takeover(bits: u8) {
         let mut shared = shared(takeover, bits);
         let mut deflater = Deflater::new(6, bits);
         let mut frame = Frame::new(&mut deflater, message.as_bytes());
-        // Makes what all share, and fills the pools.
+        // Creates the shared state and fills the pools.
         let mut first = open(&mut shared, &offer);
         frame.echo(&mut first, &mut shared);
         let region = Region::new(ALLOCATOR);
         let mut connection = open(&mut shared, &offer);
         assert_eq!(connection.agreed().keeps_sent(), takeover == Takeover::Sent);
         let idle = growth(&region);
-        assert!(idle < 1_000, "not before it is used: {idle}");
+        assert!(idle < 1_000, "before the first message: {idle}");
         frame.echo(&mut connection, &mut shared);
         measured[place] = growth(&region) as usize;
         connection.end(&mut shared, lariat::CloseReason::Eof);

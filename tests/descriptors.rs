@@ -1,6 +1,7 @@
-//! What if descriptors run out? The only test of its process, whose limit it lowers.
+//! Tests what happens when file descriptors run out. It is the only test of its process, because it
+//! lowers the limit of the process.
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod common;
 
@@ -14,15 +15,15 @@ use std::time::{Duration, Instant};
 fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut EventLoop<Script>) -> bool) {
     let deadline = Instant::now() + WAIT;
     while !done(event_loop) {
-        assert!(Instant::now() < deadline, "it has not happened in time");
+        assert!(Instant::now() < deadline, "it did not happen in time");
         event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
     }
 }
 
-/// Newcomers are answered with 503 instead of left in the dark, those who are here are served, the
-/// loop does not spin, and when there are descriptors again, newcomers are welcome.
+/// New connections get 503. Existing connections are served. The loop does not spin. When there are
+/// descriptors again, new connections are accepted.
 #[test]
-fn running_out_of_descriptors_harms_newcomers_only() {
+fn running_out_of_descriptors_affects_only_new_connections() {
     let (script, _ears) = echo_script();
     let server = Server::bind("127.0.0.1:0").expect("a free port");
     let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
@@ -32,7 +33,7 @@ fn running_out_of_descriptors_harms_newcomers_only() {
     turn_until(&mut event_loop, |event_loop| event_loop.clients_mut().len() == 1);
     assert_eq!(old.response().status(), 101);
 
-    // The kernel completes these connections; for accepting them there are no descriptors left.
+    // The kernel completes these connections, but no descriptors are left to accept them.
     let mut newcomers: Vec<Wire> = (0..10).map(|_| Wire::connect(addr)).collect();
     let (soft, hard) = Resource::NOFILE.get().expect("RLIMIT_NOFILE");
     Resource::NOFILE.set(16, hard).expect("it can be lowered");
@@ -51,10 +52,10 @@ fn running_out_of_descriptors_harms_newcomers_only() {
     turn_until(&mut event_loop, |_| old.stream.get_ref().peek(&mut [0; 100]).is_ok());
     old.expect_text("still here");
 
-    // When there are descriptors again, it tries again, finds nobody, and comes to rest until the next
-    // ping.
+    // When there are descriptors again, the server tries again, finds no connection, and sleeps
+    // until the next ping.
     drop(holes);
-    Resource::NOFILE.set(soft, hard).expect("it was so before");
+    Resource::NOFILE.set(soft, hard).expect("the old limit");
     turn_until(&mut event_loop, |event_loop| {
         event_loop.next_deadline().is_some_and(|at| at > Instant::now() + Duration::from_secs(5))
     });

@@ -1,5 +1,5 @@
-//! Does the guide point at what is there? Its examples are doctests; here is what they cannot see:
-//! the files it names, and that no chapter is left out.
+//! Tests that the files and chapters that the guide names exist. The examples of the guide are
+//! doctests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The chapters by their names, in order.
+/// Returns the names and texts of the chapters, in order.
 fn chapters() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(root().join("src/guide")).expect("the guide");
     let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -21,14 +21,14 @@ fn chapters() -> Vec<(String, String)> {
     paths.into_iter().filter(is_chapter).map(|path| (name(&path), read(&path))).collect()
 }
 
-/// All of `text` that stands between `start` and the next `end`.
+/// Returns all parts of `text` between `start` and the next `end`.
 fn between<'t>(text: &'t str, start: &str, end: char) -> Vec<&'t str> {
     let parts = text.split(start).skip(1);
     parts.map(|part| part.split(end).next().unwrap_or_default()).collect()
 }
 
 #[test]
-fn every_file_that_is_named_is_there() {
+fn every_named_file_exists() {
     let mut named = 0;
     for (chapter, text) in chapters() {
         for folder in ["src/", "tests/", "examples/", "benches/", "program/"] {
@@ -37,7 +37,7 @@ fn every_file_that_is_named_is_there() {
                 named += 1;
             }
         }
-        // Where rustdoc puts the sources.
+        // Links to the source pages of rustdoc.
         for page in between(&text, "(../../../src/lariat/", ')') {
             let source = page.strip_suffix(".html").expect("a page");
             assert!(root().join("src").join(source).exists(), "{chapter} links to {page}");
@@ -65,7 +65,7 @@ fn every_chapter_is_listed_and_leads_to_the_next() {
 }
 
 #[test]
-fn every_example_is_a_test_or_no_rust() {
+fn every_rust_example_is_a_test() {
     for (chapter, text) in chapters() {
         let fences: Vec<&str> = text.lines().filter(|line| line.starts_with("```")).collect();
         for fence in fences.chunks(2) {

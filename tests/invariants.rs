@@ -6,18 +6,27 @@
 //! 3. Handlers only queue: in `server`, sockets are written and slots freed in the loop's own
 //!    files.
 //! 4. An idle connection owns no buffer: see `memory.rs`, and the assertion beside the slab entry.
+//!
+//! And of the rooms: each imports only from those below it, and each `mod.rs` is a map of its room.
 
 mod sources;
 
 use sources::{Source, code_lines, paths, spread};
+use std::collections::BTreeSet;
+
+/// The rooms of both parts, the lowest first: a room imports from itself and from those before it.
+/// So there are no circles but inside a room.
+const ROOMS: [(&str, &[&str]); 2] = [
+    ("protocol", &["time", "limits", "wire", "deflate", "opening", "proxy", "connection"]),
+    ("server", &["config", "id", "net", "observe", "table", "clients", "app", "engine", "event_loop", "sim", "server"]),
+];
 
 /// All files below `src`.
 fn sources() -> Vec<Source> {
     sources::sources(env!("CARGO_MANIFEST_DIR"))
 }
 
-// ---- the rules
-// -----------------------------------------------------------------------------------
+// ---- the rules ----------------------------------------------------------------------------------
 
 /// What `source` names although it must not; nothing if it is in order.
 fn violations(source: &Source, root: &Source) -> Vec<String> {
@@ -37,7 +46,7 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
             let addresses = addresses.map(|name| format!("std::net::{name}"));
             let except: Vec<&str> = addresses.iter().map(String::as_str).collect();
             forbid(&["mio", "socket2", "libc", "slab", "std::net", "std::os", "std::fs"], &except);
-            forbid(&["crate::server"], &[]);
+            forbid(&["crate::server", "crate::observe"], &[]);
             let root_names = root_names(root, "server");
             forbid(&root_names.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
             forbid(&CLOCKS, &[]);
@@ -68,9 +77,119 @@ fn root_names(root: &Source, room: &str) -> Vec<String> {
     names
 }
 
-/// Files that must not know what a frame is.
-const FRAMELESS: [&str; 4] =
-    ["server/event_loop.rs", "server/engine.rs", "server/engine/reading.rs", "server/engine/writing.rs"];
+/// The names that the `pub use` lines of a map bring in, with their paths below it.
+fn exports(map: &Source) -> Vec<(String, Vec<String>)> {
+    let mut names = Vec::new();
+    let tokens: Vec<&str> = map.tokens.iter().map(String::as_str).collect();
+    for (at, token) in tokens.iter().enumerate().filter(|(_, token)| **token == "use") {
+        let end = tokens[at..].iter().position(|token| *token == ";").expect("a semicolon") + at;
+        debug_assert_eq!(*token, "use");
+        spread(&tokens[at + 1..end], &[], &mut |path, name| names.push((name.to_owned(), path.to_vec())));
+    }
+    names
+}
+
+/// The part and the room of a path from the crate's root on, if it leads into one: names that
+/// `lib.rs` or the map of a part re-export are followed.
+fn room_of(path: &[&str], maps: &[Source]) -> Option<(String, String)> {
+    let (first, rest) = path.split_first()?;
+    let follow = |map: &str, rest: &[&str]| {
+        let map = maps.iter().find(|source| source.path == map)?;
+        let (_, target) = exports(map).into_iter().find(|(name, _)| Some(&name.as_str()) == rest.first())?;
+        Some(target)
+    };
+    match ROOMS.iter().find(|(part, _)| part == first) {
+        None => {
+            let target = follow("lib.rs", path)?;
+            let is_known = ROOMS.iter().any(|(part, _)| *part == target[0]);
+            is_known.then(|| room_of(&target.iter().map(String::as_str).collect::<Vec<_>>(), maps)).flatten()
+        }
+        Some((part, rooms)) => {
+            let name = rest.first()?;
+            if rooms.contains(name) {
+                return Some(((*part).to_owned(), (*name).to_owned()));
+            }
+            let target = follow(&format!("{part}/mod.rs"), rest)?;
+            Some(((*part).to_owned(), target[0].clone()))
+        }
+    }
+}
+
+/// What `source` imports from a room above its own, or from none that is known.
+fn upward(source: &Source, maps: &[Source]) -> Vec<String> {
+    let module: Vec<&str> = source.path.trim_end_matches(".rs").split('/').collect();
+    let [part, own, ..] = module[..] else { return Vec::new() };
+    let Some((_, rooms)) = ROOMS.iter().find(|(known, _)| *known == part).filter(|_| own != "mod") else {
+        return Vec::new();
+    };
+    let place = |room: &str| rooms.iter().position(|known| *known == room);
+    let Some(height) = place(own) else { return vec![format!("{} is in no room", source.path)] };
+    let mut wrong = Vec::new();
+    for path in paths(source) {
+        let Some(below) = path.strip_prefix("crate::") else { continue };
+        let below: Vec<&str> = below.split("::").collect();
+        // A file below all rooms.
+        if below[0] == "parts" {
+            continue;
+        }
+        match room_of(&below, maps) {
+            // What is above another part is held by `violations`.
+            Some((other, _)) if other != part => {}
+            Some((_, room)) if place(&room).is_some_and(|other| other <= height) => {}
+            Some(_) => wrong.push(format!("{} names {path}", source.path)),
+            None => wrong.push(format!("{} names {path}, which is in no room", source.path)),
+        }
+    }
+    wrong
+}
+
+/// The maps: `lib.rs` and each `mod.rs` of a part or a room.
+fn maps(sources: Vec<Source>) -> Vec<Source> {
+    let is_map = |source: &Source| {
+        source.path == "lib.rs"
+            || source.path.ends_with("/mod.rs") && ROOMS.iter().any(|(part, _)| *part == source.room())
+    };
+    sources.into_iter().filter(is_map).collect()
+}
+
+/// What is wrong with a map whose folder has these files and folders.
+fn map_faults(map: &Source, entries: &BTreeSet<String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let named: BTreeSet<String> = table_names(&map.text).into_iter().collect();
+    for missing in entries.difference(&named) {
+        faults.push(format!("{} does not name {missing}", map.path));
+    }
+    for extra in named.difference(entries) {
+        faults.push(format!("{} names {extra}, which is not there", map.path));
+    }
+    const CODE: [&str; 9] = ["fn", "struct", "enum", "trait", "impl", "const", "static", "type", "macro_rules"];
+    faults.extend(CODE.iter().filter(|word| map.has_word(word)).map(|word| format!("{} has a {word}", map.path)));
+    faults
+}
+
+/// The names in backticks in the first column of a table in a file's own documentation.
+fn table_names(text: &str) -> Vec<String> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let cells = rows.filter_map(|row| row.split(" | ").next());
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Files and folders beside a map, without `.rs`. Files of unit tests are named after what they
+/// test.
+fn entries(map: &Source) -> BTreeSet<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&map.path);
+    let entries = std::fs::read_dir(folder.parent().expect("a folder")).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let names = names.map(|name| name.trim_end_matches(".rs").to_owned());
+    names.filter(|name| name != "mod" && !name.ends_with("_tests")).collect()
+}
+
+/// Files that must not know what a frame is: the rooms `engine` and `event_loop`, but for the
+/// headers of proxies.
+fn is_frameless(source: &Source) -> bool {
+    let is_in = |room: &str| source.path.starts_with(&format!("server/{room}/"));
+    (is_in("engine") || is_in("event_loop")) && source.path != "server/engine/proxied.rs"
+}
 
 /// Words of RFC 6455 §5 that the loop has no use for. Where tungstenite keeps its close codes is
 /// not one of them.
@@ -103,6 +222,16 @@ fn rooms_import_downwards_only() {
     let sources = sources();
     let wrong: Vec<String> = sources.iter().flat_map(|source| violations(source, root(&sources))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let maps = maps(self::sources());
+    let wrong: Vec<String> = sources.iter().flat_map(|source| upward(source, &maps)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn each_map_names_every_file_of_its_room_and_has_no_code() {
+    let rooms = maps(sources()).into_iter().filter(|map| map.path != "lib.rs");
+    let faults: Vec<String> = rooms.flat_map(|map| map_faults(&map, &entries(&map))).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]
@@ -111,7 +240,7 @@ fn only_the_poller_reads_the_clock() {
     let readers = |source: &&Source| paths(source).iter().any(|path| path.ends_with("Instant::now"));
     let mut readers: Vec<&str> = sources.iter().filter(readers).map(|source| source.path.as_str()).collect();
     readers.sort_unstable();
-    assert_eq!(readers, ["server/poller.rs"]);
+    assert_eq!(readers, ["server/net/poller.rs"]);
     let waiters = |source: &&Source| source.has_word("sleep") || source.has_word("park_timeout");
     assert_eq!(sources.iter().filter(waiters).count(), 0);
 }
@@ -119,9 +248,8 @@ fn only_the_poller_reads_the_clock() {
 #[test]
 fn the_loop_never_sees_a_frame() {
     let sources = sources();
-    for path in FRAMELESS {
-        let source = sources.iter().find(|source| source.path == path).expect("it is there");
-        assert_eq!(frame_words(source), Vec::<String>::new(), "{path}");
+    for source in sources.iter().filter(|source| is_frameless(source)) {
+        assert_eq!(frame_words(source), Vec::<String>::new(), "{}", source.path);
     }
 }
 
@@ -131,10 +259,14 @@ fn only_the_end_of_a_turn_writes_and_removes() {
     let writers = callers(&sources, "socket", "write");
     assert_eq!(
         writers,
-        ["server/listener.rs", "server/engine/writing.rs"],
+        ["server/net/listener.rs", "server/engine/writing.rs"],
         "and to those who are turned away before they are clients"
     );
-    assert_eq!(callers(&sources, "slab", "remove"), ["server/clients/mod.rs"], "`Clients::remove`, which `reap` calls");
+    assert_eq!(
+        callers(&sources, "slab", "remove"),
+        ["server/clients/clients.rs"],
+        "`Clients::remove`, which `reap` calls"
+    );
 }
 
 #[test]
@@ -142,7 +274,7 @@ fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
     let sources = sources();
     assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
     // A simulated network is found by the sockets of its thread, whose real ones know nothing of it.
-    for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/sim/network.rs"]), ("transmute", &[])] {
+    for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/net/memory/network.rs"]), ("transmute", &[])] {
         let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
         assert_eq!(users, expected, "{word}");
     }
@@ -158,8 +290,7 @@ fn files_are_small() {
     assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
 }
 
-// ---- the rules can be broken
-// ---------------------------------------------------------------------
+// ---- the rules can be broken --------------------------------------------------------------------
 
 fn lib() -> Source {
     Source::new("lib.rs", "pub use protocol::Message;\npub use server::{Clients, Handler as H};\n")
@@ -210,13 +341,61 @@ fn what_is_allowed_is_not_reported() {
 }
 
 #[test]
+fn an_import_from_a_room_above_is_found_however_it_is_written() {
+    let maps = [
+        lib(),
+        Source::new("server/mod.rs", "pub use app::Handler;\npub use clients::Clients;\n"),
+        Source::new("protocol/mod.rs", "pub use connection::{Message, State as S};\npub use wire::Role;\n"),
+    ];
+    let found = |path: &str, text: &str| upward(&Source::new(path, text), &maps);
+    for (path, text) in [
+        ("server/table/a.rs", "use crate::server::clients::Clients;"),
+        ("server/table/a.rs", "use super::super::clients::Clients;"),
+        ("server/table/a.rs", "use crate::server::{config::Config, clients};"),
+        ("server/table/a.rs", "fn f(_: crate::server::clients::Clients) {}"),
+        ("server/table/a/b.rs", "use super::super::super::engine::Engine;"),
+        ("server/table/a.rs", "use crate::server::Clients;"),
+        ("server/table/a.rs", "use crate::Clients;"),
+        ("server/config.rs", "use super::id::ClientId;"),
+        ("server/clients/a.rs", "use crate::server::Handler;"),
+        ("server/clients/a.rs", "use crate::server::attic::Handler;"),
+        ("server/attic.rs", ""),
+        ("protocol/wire/a.rs", "use crate::protocol::connection::Message;"),
+        ("protocol/wire/a.rs", "use crate::protocol::S;"),
+        ("protocol/wire/a.rs", "use crate::Message;"),
+    ] {
+        assert_eq!(found(path, text).len(), 1, "{text:?} in {path}: {:?}", found(path, text));
+    }
+    for (path, text) in [
+        ("server/clients/a.rs", "use super::b::B;\nuse crate::server::table::Table;\nuse crate::protocol::S;"),
+        ("server/clients/a.rs", "use crate::server::Clients;\nuse crate::Clients as C;"),
+        ("server/clients/a.rs", "//! [`Handler`](crate::Handler)\n#[cfg(test)]\nfn f() {}"),
+        ("protocol/connection/a.rs", "use super::b;\nuse crate::protocol::Role;"),
+        ("server/mod.rs", "pub use server::Server;"),
+    ] {
+        assert_eq!(found(path, text), Vec::<String>::new(), "{text:?} in {path}");
+    }
+}
+
+#[test]
+fn a_map_with_gaps_or_code_is_found() {
+    let text = "//! | file | question |\n//! |---|---|\n//! | `a` | what? |\n//! | [`b`] | `x`? |\n\nmod a;\n";
+    let entries = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let faults = |text: &str, names: &[&str]| map_faults(&Source::new("server/net/mod.rs", text), &entries(names));
+    assert_eq!(faults(text, &["a", "b"]), Vec::<String>::new());
+    assert_eq!(faults(text, &["a", "b", "c"]), ["server/net/mod.rs does not name c"]);
+    assert_eq!(faults(text, &["a"]), ["server/net/mod.rs names b, which is not there"]);
+    assert_eq!(faults(&format!("{text}fn f() {{}}"), &["a", "b"]), ["server/net/mod.rs has a fn"]);
+}
+
+#[test]
 fn a_frame_in_the_loop_is_found() {
     for text in ["fn f(_: Header) {}", "let opcode = 1;", "mask::apply();", "fn queue_frame() {}", "use x::CloseFrame;"]
     {
-        assert!(!frame_words(&Source::new(FRAMELESS[0], text)).is_empty(), "{text}");
+        assert!(!frame_words(&Source::new("server/engine/reading.rs", text)).is_empty(), "{text}");
     }
     let comment = "use tungstenite::protocol::frame::coding::CloseCode;\n// a frame\nlet headers = \"opcode\";";
-    assert_eq!(frame_words(&Source::new(FRAMELESS[0], comment)), Vec::<String>::new());
+    assert_eq!(frame_words(&Source::new("server/engine/reading.rs", comment)), Vec::<String>::new());
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! A host that kept SIGPIPE at its default, as C programs do, survives its clients.
+//! Tests that a host that leaves SIGPIPE at its default, as C programs do, survives its clients.
 #![cfg(unix)]
 #![allow(unsafe_code, reason = "only signal(2) brings the default back that Rust's runtime has changed")]
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 #[test]
-fn writing_to_those_who_have_gone_raises_no_signal() {
+fn writing_to_a_closed_connection_raises_no_signal() {
     // SAFETY: no handler is installed, the default disposition is set.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let path = std::env::temp_dir().join(format!("lariat-sigpipe-{}.sock", std::process::id()));
@@ -39,15 +39,17 @@ fn writing_to_those_who_have_gone_raises_no_signal() {
         };
         event_loop.turn(Some(Duration::ZERO)).expect("a turn");
         if let Some(stream) = &unix {
-            // With nothing unread, it ends with FIN rather than a reset, and what is queued will be written.
+            // With nothing unread, the client's socket closes with FIN and not with a reset. So the
+            // server will write what is queued.
             assert!((&mut &*stream).read(&mut [0; 1_024]).expect("an answer") > 100);
         }
-        // Queued before the loop has heard of the end: this turn's write meets a closed stream.
+        // These messages are queued before the loop sees the end. So the write of this turn meets a
+        // closed stream.
         if let Some(wire) = tcp {
             wire.reset();
         }
         drop(unix);
-        event_loop.clients_mut().send(id, "is anybody there?").expect("it has not been heard of yet");
+        event_loop.clients_mut().send(id, "is anybody there?").expect("the loop has not seen the end yet");
         while !ears.so_far().iter().any(|told| matches!(told, Told::Close(closed, _) if *closed == id)) {
             event_loop.turn(Some(Duration::from_secs(1))).expect("a turn");
         }

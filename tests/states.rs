@@ -1,7 +1,7 @@
-//! What does each state make of each input? A table without a gap.
+//! Tests the result of every input in every state, as a complete table.
 //!
-//! [`cell`] is an exhaustive `match` over (state, input) without a wildcard: a state or an input
-//! that is added does not compile until its cells are filled.
+//! [`cell`] is an exhaustive `match` over (state, input) without a wildcard. If somebody adds a
+//! state or an input, the test does not compile until its cells are filled.
 
 mod kit;
 
@@ -14,44 +14,44 @@ use lariat::protocol::{
 use lariat::{CloseCode, CloseFrame};
 use std::io;
 
-/// What can happen to a conversation.
+/// An input of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stimulus {
-    /// An opening handshake arrives.
+    /// A request for an upgrade arrives.
     Request,
-    /// A whole message.
+    /// A complete message arrives.
     Message,
-    /// The first fragment of a message.
+    /// The first fragment of a message arrives.
     Fragment,
     Ping,
     Pong,
-    /// A Close frame: 4000 "peer".
+    /// A Close frame arrives: 4000 "peer".
     Close,
-    /// A frame that is not masked.
+    /// A frame arrives that is not masked.
     Violation,
-    /// The stream ends; all of ours has been sent.
+    /// The peer's stream ends, and all our bytes have been sent.
     Eof,
-    /// The stream ends, and something of ours is unsent.
+    /// The peer's stream ends, and some of our bytes are unsent.
     EofUnsent,
     /// The connection breaks.
     Broken,
-    /// A millisecond before the deadline.
+    /// One millisecond before the deadline.
     Early,
     /// At the deadline.
     Due,
-    /// The application closes: 4001 "app".
+    /// The application closes with 4001 "app".
     AppClose,
     /// The application sends "app".
     AppSend,
     /// The application sends a ping.
     AppPing,
-    /// The application accepts.
+    /// The application accepts the request.
     AppUpgrade,
     /// The application answers with a page.
     AppRespond,
-    /// All that was unsent is sent.
+    /// All unsent bytes are sent.
     Written,
-    /// The socket takes nothing.
+    /// The socket accepts no bytes.
     Blocked,
 }
 
@@ -62,7 +62,7 @@ const STIMULI: [Stimulus; 19] = [
     AppPing, AppUpgrade, AppRespond, Written, Blocked,
 ];
 
-/// All states, each found from the one before, so that none can be forgotten.
+/// Returns all states. Each is found from the one before, so that none is forgotten.
 fn states() -> Vec<State> {
     let next = |state: &State| match state {
         State::Handshaking => Some(State::Deciding),
@@ -76,17 +76,17 @@ fn states() -> Vec<State> {
     std::iter::successors(Some(State::Handshaking), next).collect()
 }
 
-/// What a cell says.
+/// The expected result of an input in a state.
 #[derive(Debug, PartialEq, Eq)]
 struct Cell {
     next: State,
     /// What is queued for the peer.
     queued: Queued,
-    /// What the application is told at once.
+    /// The events.
     seen: Vec<Seen>,
-    /// What its call returns.
+    /// The return value of the application's call.
     returned: Result<(), SendError>,
-    /// What it is told in the end, once that is settled.
+    /// The close reason, once it is known.
     reason: Option<CloseReason>,
 }
 
@@ -100,7 +100,7 @@ enum Queued {
     Close(u16),
 }
 
-/// The reason that a conversation has when it begins to drain in [`start`].
+/// The reason of a connection that drains in [`start`].
 fn peer_closed() -> CloseReason {
     CloseReason::Peer(Some(CloseFrame { code: CloseCode::from(4000), reason: "peer".into() }))
 }
@@ -144,7 +144,7 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
     let ends = |reason: CloseReason| Cell::to(State::Closed).because(reason);
     let drains = |reason: CloseReason| Cell::to(State::Draining).because(reason);
     match (state, stimulus) {
-        // Bytes before the opening handshake must be one.
+        // Bytes before the opening handshake must be a request.
         (State::Handshaking, Request) => Cell::to(State::Deciding),
         (State::Handshaking, Message | Fragment | Ping | Pong | Close | Violation) => {
             drains(refused(400)).queues(Queued::Http(400))
@@ -152,7 +152,7 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
         (State::Handshaking, Eof | EofUnsent) => ends(CloseReason::Eof),
         (State::Handshaking, Due) => ends(CloseReason::Timeout(Timeout::Handshake)),
 
-        // Bytes wait for the application's decision.
+        // Bytes wait for the application's answer.
         (State::Deciding, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
         (State::Deciding, Eof | EofUnsent) => ends(CloseReason::Eof),
         (State::Deciding, Due) => drains(refused(503)).queues(Queued::Http(503)),
@@ -179,7 +179,8 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
         (State::Open, AppPing) => stays().queues(Queued::Ping),
         (State::Open, Written | Blocked) => stays(),
 
-        // Our Close is on its way: what crosses it is judged, control frames are answered.
+        // We have sent a Close. Frames that the peer sent before it are checked, and control frames
+        // are answered.
         (State::Closing, Message | Fragment) => stays(),
         (State::Closing, Ping) => stays().sees(Seen::ping("peer")).queues(Queued::Pong),
         (State::Closing, Pong) => stays().sees(Seen::pong("peer")),
@@ -191,7 +192,7 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
         (State::Closing, Due) => ends(CloseReason::Timeout(Timeout::Close)),
         (State::Closing, Written | Blocked) => stays(),
 
-        // All is said: nothing is received any more, and the reason stays.
+        // Both sides have finished. Nothing is received, and the reason does not change.
         (State::Draining, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
         (State::Draining, Eof) => ends(peer_closed()),
         (State::Draining, EofUnsent) => Cell::to(State::Flushing).because(peer_closed()),
@@ -206,7 +207,7 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
         (State::Closed, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
         (State::Closed, Eof | EofUnsent | Due | Written | Blocked | Broken) => stays(),
 
-        // What is the same in most states.
+        // Inputs with the same result in most states.
         (State::Handshaking | State::Deciding, Written | Blocked) => stays(),
         (State::Handshaking | State::Deciding | State::Open | State::Closing, Broken) => {
             ends(CloseReason::Io(io::ErrorKind::BrokenPipe))
@@ -233,14 +234,14 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
     }
 }
 
-/// Whether what a state has to say in the beginning has been carried away.
+/// Whether the first output of a state has been sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Output {
     Sent,
     Unsent,
 }
 
-/// A conversation in this state.
+/// Creates a connection in this state.
 fn start(state: State, output: Output) -> Talk {
     let shared = Shared::with_seed(Limits::default(), 0);
     let mut talk = Talk::fresh(shared, Tick::from_millis(0));
@@ -265,7 +266,7 @@ fn start(state: State, output: Output) -> Talk {
             talk.eof();
         }
     }
-    // Who has sent everything in Flushing is Closed.
+    // A connection in Flushing that has sent everything is Closed.
     if (output == Output::Sent && state != State::Flushing) || state == State::Closed {
         talk.flush();
     }
@@ -275,7 +276,7 @@ fn start(state: State, output: Output) -> Talk {
     talk
 }
 
-/// A state with what happens to it.
+/// Passes an input to a connection in a state, and returns the result.
 fn run(state: State, stimulus: Stimulus) -> Cell {
     let output = match stimulus {
         EofUnsent | Written | Blocked => Output::Unsent,
@@ -288,7 +289,7 @@ fn run(state: State, stimulus: Stimulus) -> Cell {
     let mut returned = Ok(());
     let (connection, shared, now) = (&mut talk.connection, &mut talk.shared, talk.now);
     let deadline = connection.deadline(&shared.limits, now);
-    assert_eq!(deadline.is_none(), state == State::Closed, "every other state ends by itself");
+    assert_eq!(deadline.is_none(), state == State::Closed, "every other state ends at its deadline");
     let deadline = deadline.unwrap_or(Tick::from_millis(1_000_000_000));
     match stimulus {
         Request => talk.receive(REQUEST),
@@ -320,7 +321,7 @@ fn run(state: State, stimulus: Stimulus) -> Cell {
     Cell { next, queued, seen, returned, reason }
 }
 
-/// What has been queued behind `before` bytes.
+/// Returns what has been queued after the first `before` bytes.
 fn queued(talk: &mut Talk, before: usize) -> Queued {
     let output = talk.connection.output(&mut talk.shared);
     let sent = output.get(before..).map_or(vec![], sent);
@@ -339,7 +340,7 @@ fn queued(talk: &mut Talk, before: usize) -> Queued {
 }
 
 #[test]
-fn every_cell() {
+fn every_input_in_every_state_has_the_expected_result() {
     let states = states();
     assert_eq!(states.len(), 7);
     for state in states {
@@ -350,15 +351,15 @@ fn every_cell() {
 }
 
 #[test]
-fn the_list_of_inputs_has_each_of_them_once() {
+fn the_list_of_inputs_contains_each_input_once() {
     for (index, stimulus) in STIMULI.iter().enumerate() {
         assert_eq!(*stimulus as usize, index);
     }
-    assert_eq!(Blocked as usize + 1, STIMULI.len(), "the last of them is the last in the list");
+    assert_eq!(Blocked as usize + 1, STIMULI.len(), "the last input is the last in the list");
 }
 
 #[test]
-fn the_ready_state_is_the_one_that_a_browser_would_show() {
+fn the_ready_state_equals_that_of_a_browser() {
     let shown = states().into_iter().map(State::ready_state).collect::<Vec<_>>();
     let [connecting, open, closing, closed] =
         [ReadyState::Connecting, ReadyState::Open, ReadyState::Closing, ReadyState::Closed];
@@ -367,7 +368,7 @@ fn the_ready_state_is_the_one_that_a_browser_would_show() {
 }
 
 #[test]
-fn what_is_held_while_deciding_is_bounded_by_what_was_read_and_given_back_at_the_end() {
+fn bytes_held_while_deciding_are_bounded_by_one_read_and_freed_at_the_end() {
     for stimulus in STIMULI {
         let mut talk = start(State::Deciding, Output::Sent);
         talk.receive(&text("held"));

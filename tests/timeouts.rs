@@ -1,7 +1,7 @@
-//! When does a conversation end, or say something, because time has passed?
+//! Tests the timeouts: when a connection ends or sends something because time has passed.
 //!
-//! Time is an argument: every test passes later ticks. Each runs from several beginnings, so that
-//! each deadline once lies behind the wrap-around of the ticks.
+//! Time is an argument, so every test passes later ticks. Each test runs from several start times,
+//! so that each deadline is once after the ticks wrap around.
 
 mod kit;
 
@@ -11,8 +11,8 @@ use lariat::protocol::{Answer, CloseReason, Limits, Shared, State, Timeout, Upgr
 use lariat::{CloseCode, CloseFrame};
 use std::time::Duration;
 
-/// Beginnings: long before the wrap-around, and just before it in steps finer than the shortest
-/// timeout.
+/// Returns the start times: one long before the ticks wrap around, and several just before, in
+/// steps that are shorter than the shortest timeout.
 fn beginnings() -> impl Iterator<Item = Tick> {
     [0, 1, 1 << 31]
         .into_iter()
@@ -24,7 +24,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// No timeout but these.
+/// Returns limits with no other timeouts than those that `set` sets.
 fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     limits.ping_interval = None;
@@ -35,7 +35,7 @@ fn limits(set: impl FnOnce(&mut Limits)) -> Limits {
     limits
 }
 
-/// A conversation and when it began.
+/// A connection and its start time.
 struct Clock {
     talk: Talk,
     beginning: Tick,
@@ -54,13 +54,14 @@ impl Clock {
         Tick::from_millis(self.beginning.millis().wrapping_add(millis as u32))
     }
 
-    /// It is so many milliseconds after the beginning, and nothing else happens.
+    /// Moves the time to this many milliseconds after the start. Nothing else happens.
     fn at(&mut self, millis: u64) -> &mut Talk {
         self.talk.now = self.tick(millis);
         &mut self.talk
     }
 
-    /// Nothing is due until `millis`: not a millisecond before, not when asked again and again.
+    /// Checks that the next deadline is at `millis`: nothing happens one millisecond before, and
+    /// repeated questions give the same answer.
     #[track_caller]
     fn is_due_at(&mut self, millis: u64) {
         assert_eq!(self.talk.deadline(), Some(self.tick(millis)), "the deadline");
@@ -70,19 +71,19 @@ impl Clock {
             self.talk.now = early;
             self.talk.handle_timeout();
             assert_eq!((self.talk.state(), self.talk.connection.buffered_amount()), (state, buffered), "too early");
-            assert_eq!(self.talk.deadline(), Some(self.tick(millis)), "the deadline, asked again");
+            assert_eq!(self.talk.deadline(), Some(self.tick(millis)), "the deadline after a second question");
         }
         self.talk.now = now;
     }
 
-    /// Nothing happens until `millis`, and then what is due.
+    /// Checks that nothing happens before `millis`, and then runs the timeout.
     #[track_caller]
     fn expire_at(&mut self, millis: u64) -> &mut Talk {
         self.is_due_at(millis);
         let talk = self.at(millis);
-        // A driver that asks before it acts must hear that it is time.
+        // A driver that asks before it acts must learn that the deadline has passed.
         let due = talk.deadline().is_some_and(|deadline| deadline.is_due(talk.now));
-        assert!(due, "the deadline is no longer due when it has come");
+        assert!(due, "the deadline is no longer due after it has passed");
         talk.handle_timeout();
         talk
     }
@@ -95,7 +96,7 @@ fn ended(clock: Clock, reason: CloseReason) {
     assert_eq!(clock.talk.end(), Some(reason));
 }
 
-/// It drains, then it ends at its deadline; the reason is the first one.
+/// Checks that the connection drains, and that it ends at the deadline with the first reason.
 #[track_caller]
 fn drains(mut clock: Clock, since: u64, reason: CloseReason) {
     assert_eq!(clock.talk.state(), State::Draining);
@@ -110,7 +111,7 @@ fn refused(status: u16) -> CloseReason {
 // ---- the opening handshake ---------------------------------------------------------------------
 
 #[test]
-fn a_request_has_ten_seconds_however_slowly_it_trickles() {
+fn a_request_must_be_complete_within_ten_seconds() {
     for beginning in beginnings() {
         let mut clock = Clock::fresh(Limits::default(), beginning);
         for second in 0..10 {
@@ -124,7 +125,7 @@ fn a_request_has_ten_seconds_however_slowly_it_trickles() {
 }
 
 #[test]
-fn who_says_nothing_is_told_nothing() {
+fn a_silent_connection_gets_no_response_at_the_handshake_timeout() {
     for beginning in beginnings() {
         let mut clock = Clock::fresh(Limits::default(), beginning);
         let talk = clock.expire_at(10_000);
@@ -134,7 +135,7 @@ fn who_says_nothing_is_told_nothing() {
 }
 
 #[test]
-fn a_decision_has_the_same_ten_seconds() {
+fn the_handshake_timeout_includes_the_decision() {
     for beginning in beginnings() {
         let mut clock = Clock::fresh(Limits::default(), beginning);
         clock.talk.decide = |_| Answer::Later;
@@ -144,14 +145,14 @@ fn a_decision_has_the_same_ten_seconds() {
         let talk = clock.expire_at(10_000);
         let sent = talk.flushed();
         assert_eq!((sent.len(), sent[0].code()), (1, Some(503)));
-        // Too late.
+        // It is too late to answer.
         assert_eq!(talk.connection.take_ticket(), None);
         drains(clock, 10_000, refused(503));
     }
 }
 
 #[test]
-fn a_decision_in_time_opens_and_the_handshakes_deadline_is_gone() {
+fn after_a_decision_the_handshake_timeout_no_longer_applies() {
     for beginning in beginnings() {
         let mut clock = Clock::fresh(Limits::default(), beginning);
         clock.talk.decide = |_| Answer::Later;
@@ -161,7 +162,7 @@ fn a_decision_in_time_opens_and_the_handshakes_deadline_is_gone() {
         assert_eq!(talk.connection.answer(&mut talk.shared, talk.now, ticket, Upgrade::new().into()), Ok(()));
         talk.flush();
         assert_eq!(talk.state(), State::Open);
-        // The silence counts from here.
+        // The silence counts from this moment.
         clock.is_due_at(9_999 + 50_000);
     }
 }
@@ -169,7 +170,7 @@ fn a_decision_in_time_opens_and_the_handshakes_deadline_is_gone() {
 // ---- silence -----------------------------------------------------------------------------------
 
 #[test]
-fn silence_is_pinged_at_each_interval_and_ends_at_its_timeout() {
+fn a_silent_peer_gets_pings_and_is_closed_at_the_idle_timeout() {
     for beginning in beginnings() {
         let mut clock = Clock::open(Limits::default(), beginning);
         assert_eq!(clock.expire_at(50_000).flushed(), [Sent::ping("")]);
@@ -181,7 +182,7 @@ fn silence_is_pinged_at_each_interval_and_ends_at_its_timeout() {
 }
 
 #[test]
-fn a_pong_begins_the_silence_anew() {
+fn a_pong_restarts_the_idle_timeout() {
     for beginning in beginnings() {
         let mut clock = Clock::open(Limits::default(), beginning);
         for round in 0..5 {
@@ -196,7 +197,7 @@ fn a_pong_begins_the_silence_anew() {
 }
 
 #[test]
-fn any_byte_counts_as_life() {
+fn any_byte_restarts_the_idle_timeout() {
     for beginning in beginnings() {
         let limits = limits(|limits| {
             limits.ping_interval = seconds(10);
@@ -219,7 +220,7 @@ fn any_byte_counts_as_life() {
 }
 
 #[test]
-fn what_we_send_is_no_life_of_the_peers() {
+fn bytes_that_we_send_do_not_restart_the_idle_timeout() {
     for beginning in beginnings() {
         let mut clock = Clock::open(Limits::default(), beginning);
         for second in [10, 20, 40] {
@@ -232,12 +233,12 @@ fn what_we_send_is_no_life_of_the_peers() {
 }
 
 #[test]
-fn a_driver_that_comes_late_finds_one_ping_due_and_the_next_in_its_time() {
+fn a_late_driver_sends_one_ping_and_the_next_on_time() {
     for beginning in beginnings() {
         let limits = limits(|limits| limits.ping_interval = seconds(10));
         let mut clock = Clock::open(limits, beginning);
         clock.is_due_at(10_000);
-        // It comes after three and a half intervals.
+        // The driver comes after three and a half intervals.
         let talk = clock.at(35_000);
         assert!(talk.deadline().unwrap().is_due(talk.now), "a ping is overdue");
         talk.handle_timeout();
@@ -301,7 +302,7 @@ fn without_a_ping_in_time_the_silence_ends_when_it_is_over() {
 }
 
 #[test]
-fn pings_go_on_for_as_long_as_nobody_minds_the_silence() {
+fn without_an_idle_timeout_pings_continue() {
     for beginning in [Tick::from_millis(0), Tick::from_millis(u32::MAX - 1_500_000)] {
         let limits = limits(|limits| limits.ping_interval = seconds(10));
         let mut clock = Clock::open(limits, beginning);
@@ -312,7 +313,7 @@ fn pings_go_on_for_as_long_as_nobody_minds_the_silence() {
 }
 
 #[test]
-fn without_timeouts_nothing_is_ever_due() {
+fn without_timeouts_there_is_no_deadline() {
     let mut clock = Clock::open(limits(|_| {}), Tick::from_millis(0));
     let talk = clock.at(0);
     talk.receive(&frame(TEXT, "never ends"));
@@ -328,7 +329,7 @@ fn without_timeouts_nothing_is_ever_due() {
 // ---- a message ---------------------------------------------------------------------------------
 
 #[test]
-fn a_message_must_end_in_its_time_whatever_else_is_said() {
+fn a_message_must_end_in_time_even_if_control_frames_arrive() {
     let frames = [frame(TEXT, "a"), frame(FIN | PING, ""), frame(0, "b"), frame(FIN | PONG, ""), frame(0, "c")];
     for beginning in beginnings() {
         let limits = limits(|limits| {
@@ -348,10 +349,10 @@ fn a_message_must_end_in_its_time_whatever_else_is_said() {
 }
 
 #[test]
-fn a_messages_time_counts_from_its_first_byte() {
+fn the_message_timeout_counts_from_the_first_byte() {
     let whole = frame(FIN | BINARY, [7; 1_000]);
     for beginning in [Tick::from_millis(0), Tick::from_millis(u32::MAX - 5_000)] {
-        // However it goes on.
+        // The rest of the message may arrive in any pieces.
         for cuts in [&[1, 9][..], &[2, 9], &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[8, 100, 900], &[500], &[1]] {
             let mut clock = Clock::open(limits(|limits| limits.message_timeout = seconds(30)), beginning);
             let mut start = 0;
@@ -367,19 +368,19 @@ fn a_messages_time_counts_from_its_first_byte() {
 }
 
 #[test]
-fn each_message_has_its_own_time() {
+fn each_message_has_its_own_timeout() {
     for beginning in beginnings() {
         let mut clock = Clock::open(limits(|limits| limits.message_timeout = seconds(30)), beginning);
         clock.at(1_000).receive(&frame(TEXT, "a"));
         clock.is_due_at(31_000);
-        // The end of one and the beginning of the next in one read.
+        // One read contains the end of one message and the beginning of the next.
         clock.at(20_000).receive(&[frame(FIN, "b"), text("whole"), frame(BINARY, "c")].concat());
         clock.is_due_at(50_000);
         clock.at(40_000).receive(&frame(FIN, "d"));
         assert_eq!(clock.talk.deadline(), None);
         clock.at(45_000).receive(&text("whole"));
         assert_eq!((clock.talk.seen.len(), clock.talk.deadline()), (4, None));
-        // A control frame that does not end is as bad.
+        // A control frame that does not end has the same deadline.
         clock.at(50_000).receive(&frame(FIN | PING, "ping")[..7]);
         assert_eq!(clock.expire_at(80_000).flushed()[0].code(), Some(1008));
     }
@@ -388,29 +389,29 @@ fn each_message_has_its_own_time() {
 // ---- writing -----------------------------------------------------------------------------------
 
 #[test]
-fn who_takes_nothing_is_cut_off() {
+fn a_peer_that_accepts_no_bytes_is_disconnected() {
     for beginning in beginnings() {
         let mut clock = Clock::open(limits(|limits| limits.write_timeout = seconds(30)), beginning);
         let talk = clock.at(1_000);
         talk.connection.send(&mut talk.shared, "never read".into()).unwrap();
-        assert_eq!(talk.deadline(), None, "it has not been written yet");
+        assert_eq!(talk.deadline(), None, "the bytes are not written yet");
         let talk = clock.at(2_000);
         talk.connection.sent(&mut talk.shared, talk.now, 0);
         clock.is_due_at(32_000);
-        // That it still takes nothing, and that more is waiting, changes nothing.
+        // The deadline does not change if the peer still accepts nothing and more bytes wait.
         let talk = clock.at(20_000);
         talk.connection.send(&mut talk.shared, "more".into()).unwrap();
         talk.connection.sent(&mut talk.shared, talk.now, 0);
-        // Nor that it speaks.
-        clock.at(31_000).receive(&text("but I do talk"));
+        // It does not change if the peer sends a message.
+        clock.at(31_000).receive(&text("a message"));
         clock.expire_at(32_000);
-        // A Close frame could not reach it either.
+        // A Close frame could not reach the peer either.
         ended(clock, CloseReason::Timeout(Timeout::Write));
     }
 }
 
 #[test]
-fn who_takes_a_little_has_more_time() {
+fn a_peer_that_accepts_some_bytes_gets_more_time() {
     for beginning in beginnings() {
         let mut clock = Clock::open(limits(|limits| limits.write_timeout = seconds(30)), beginning);
         let talk = clock.at(0);
@@ -420,7 +421,8 @@ fn who_takes_a_little_has_more_time() {
             talk.connection.sent(&mut talk.shared, talk.now, taken);
         }
         clock.is_due_at(4 * 20_000 + 30_000);
-        // Whoever has taken everything has no deadline, and its next stall begins anew.
+        // If the peer has accepted everything, there is no deadline. The next stall begins a new
+        // one.
         let talk = clock.at(100_000);
         talk.flush();
         assert_eq!(talk.deadline(), None);
@@ -435,12 +437,12 @@ fn who_takes_a_little_has_more_time() {
 // ---- the end -----------------------------------------------------------------------------------
 
 #[test]
-fn our_close_is_answered_in_five_seconds_or_not_at_all() {
+fn a_close_must_be_answered_within_five_seconds() {
     for beginning in beginnings() {
         let mut clock = Clock::open(Limits::default(), beginning);
         clock.at(60_000).close(CloseCode::Normal, "bye");
         clock.at(61_000).flush();
-        // What else the peer says is no answer.
+        // Other frames of the peer are not an answer.
         clock.at(62_000).receive(&text("crossed"));
         clock.at(63_000).receive(&frame(FIN | PING, ""));
         clock.at(64_000).receive(&frame(TEXT, "and more"));
@@ -450,7 +452,7 @@ fn our_close_is_answered_in_five_seconds_or_not_at_all() {
 }
 
 #[test]
-fn an_answer_to_our_close_begins_the_last_five_seconds_however_it_is_cut() {
+fn an_answer_to_our_close_restarts_the_close_timeout() {
     let ours = CloseReason::Local(CloseFrame { code: CloseCode::Normal, reason: "bye".into() });
     let answer = close(1000, "");
     for beginning in beginnings() {
@@ -466,13 +468,13 @@ fn an_answer_to_our_close_begins_the_last_five_seconds_however_it_is_cut() {
 }
 
 #[test]
-fn draining_lives_as_long_as_it_makes_progress() {
+fn draining_continues_while_bytes_are_sent() {
     let reason = CloseReason::Peer(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
     for beginning in beginnings() {
         for eof in [None, Some(9_000)] {
             let mut clock = Clock::open(Limits::default(), beginning);
             let talk = clock.at(1_000);
-            talk.connection.send(&mut talk.shared, "a long goodbye".into()).unwrap();
+            talk.connection.send(&mut talk.shared, "a long message".into()).unwrap();
             talk.receive(&close(1000, ""));
             clock.is_due_at(6_000);
             for now in [5_000, 9_000, 13_000] {
@@ -484,7 +486,7 @@ fn draining_lives_as_long_as_it_makes_progress() {
                 }
                 clock.is_due_at(now + 5_000);
             }
-            // Being blocked is no progress, and neither is what the peer says.
+            // A blocked socket is not progress, and neither is input from the peer.
             let talk = clock.at(16_000);
             talk.connection.sent(&mut talk.shared, talk.now, 0);
             talk.receive(b"whatever");
@@ -495,7 +497,7 @@ fn draining_lives_as_long_as_it_makes_progress() {
 }
 
 #[test]
-fn what_is_unsent_when_the_stream_ends_has_five_seconds() {
+fn unsent_bytes_after_the_end_of_the_stream_have_five_seconds() {
     for beginning in beginnings() {
         let mut clock = Clock::open(Limits::default(), beginning);
         let talk = clock.at(1_000);
@@ -508,7 +510,7 @@ fn what_is_unsent_when_the_stream_ends_has_five_seconds() {
 }
 
 #[test]
-fn a_connection_may_last_only_so_long() {
+fn a_connection_ends_at_its_maximum_lifetime() {
     for beginning in beginnings() {
         let mut clock = Clock::open(limits(|limits| limits.max_lifetime = seconds(60)), beginning);
         for second in [10, 30, 59] {
@@ -522,7 +524,7 @@ fn a_connection_may_last_only_so_long() {
 }
 
 #[test]
-fn of_several_deadlines_the_first_is_due() {
+fn the_earliest_deadline_applies() {
     let all = limits(|limits| {
         limits.ping_interval = seconds(10);
         limits.idle_timeout = seconds(40);
@@ -539,11 +541,12 @@ fn of_several_deadlines_the_first_is_due() {
         talk.connection.sent(&mut talk.shared, talk.now, 0);
         clock.expire_at(20_000);
         assert_eq!(clock.talk.connection.buffered_amount(), "..never read..".len());
-        // The message's deadline comes before the write's.
+        // The deadline of the message comes before that of the write.
         clock.expire_at(25_000);
         drains(clock, 25_000, CloseReason::Timeout(Timeout::Message));
 
-        // A write that stalls is cut off when both are overdue: nothing could reach the peer.
+        // If both deadlines have passed, a stalled write ends the connection at once, because
+        // nothing could reach the peer.
         let mut clock = Clock::open(all.clone(), beginning);
         let talk = clock.at(0);
         talk.receive(&frame(TEXT, "never ends"));

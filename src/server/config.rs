@@ -5,6 +5,7 @@ use crate::protocol::time::LONGEST;
 use crate::protocol::{Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 /// What compressors and a decompressor can take that all use: one compressor for each window.
 const COMPRESSORS: usize = 2 << 20;
@@ -173,6 +174,26 @@ impl Default for ListenOptions {
             user_timeout: None,
             proxy_protocol: false,
         }
+    }
+}
+
+/// How clients are closed when the server stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// The Close frames are spread evenly over this long, so that the clients do not all come back
+    /// elsewhere at once. Default: zero, all at once.
+    pub over: Duration,
+    /// The code of the Close frames. Default 1001, going away.
+    pub code: CloseCode,
+    /// The reason in the Close frames, at most 123 bytes. Default: none.
+    pub reason: String,
+    /// Those who have not left this long after the last Close frame are dropped. Default 5 s.
+    pub deadline: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Drain {
+        Drain { over: Duration::ZERO, code: CloseCode::Away, reason: String::new(), deadline: Duration::from_secs(5) }
     }
 }
 

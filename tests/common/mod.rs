@@ -1,7 +1,7 @@
-//! What the tests have in common: a server in a thread, a client that speaks literal bytes, a
-//! handler that does as it is told.
+//! Common parts of the tests: a server in a thread, a client that sends literal bytes, and a
+//! handler that follows a script.
 #![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 pub mod prometheus;
 
@@ -15,20 +15,19 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Nothing that a test waits for takes longer, on the slowest machine.
+/// The longest time that a test waits for anything, on the slowest machine.
 pub const WAIT: Duration = Duration::from_secs(30);
 
-// ---- a server
-// ------------------------------------------------------------------------------------
+// ---- a server -----------------------------------------------------------------------------------
 
-/// A server in a thread of its own. Stopped when dropped.
+/// A server in its own thread. It stops when this value is dropped.
 pub struct Running<D: 'static = ()> {
     pub addr: SocketAddr,
     pub remote: Remote<D>,
     thread: Option<JoinHandle<Outcome>>,
 }
 
-/// Serves on a free port of 127.0.0.1, with the default [`Config`].
+/// Starts a server on a free port of 127.0.0.1, with the default [`Config`].
 pub fn serve<H>(handler: H) -> Running<H::Data>
 where
     H: Handler + Send + 'static,
@@ -36,7 +35,7 @@ where
     serve_with(Config::default(), handler)
 }
 
-/// Serves on a free port of 127.0.0.1.
+/// Starts a server on a free port of 127.0.0.1.
 pub fn serve_with<H>(config: Config, handler: H) -> Running<H::Data>
 where
     H: Handler + Send + 'static,
@@ -44,8 +43,8 @@ where
     run(Server::new(config).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port"), handler)
 }
 
-/// Serves on a free port of 127.0.0.1 with a handler that is made in the server's thread: a router
-/// cannot be sent there.
+/// Starts a server on a free port of 127.0.0.1 with a handler that is created in the server's
+/// thread. A router needs this, because it cannot be sent to another thread.
 pub fn serve_made<H: Handler>(make: impl FnOnce() -> H + Send + 'static) -> Running<H::Data> {
     run_made(Server::bind("127.0.0.1:0").expect("a free port"), make)
 }
@@ -84,7 +83,7 @@ impl<D> Running<D> {
         answered.recv_timeout(WAIT).expect("the loop turns")
     }
 
-    /// Waits for the server to stop by itself.
+    /// Waits until the server stops by itself.
     pub fn outcome(mut self) -> Outcome {
         self.thread.take().expect("not joined before").join().expect("the loop has not panicked")
     }
@@ -99,17 +98,16 @@ impl<D> Running<D> {
 impl<D> Drop for Running<D> {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // It may have stopped already.
+        // The server may have stopped already.
         let _ = self.remote.shutdown(Drain { deadline: Duration::ZERO, ..Drain::default() });
         let outcome = thread.join();
         assert!(std::thread::panicking() || outcome.is_ok(), "the loop has panicked");
     }
 }
 
-// ---- a handler
-// -----------------------------------------------------------------------------------
+// ---- a handler ----------------------------------------------------------------------------------
 
-/// What a handler has been told.
+/// A call of the handler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     Open(ClientId),
@@ -127,7 +125,7 @@ type OnClose = Box<dyn FnMut(&mut Clients<()>, ClientId, &CloseReason) + Send>;
 type OnTimer = Box<dyn FnMut(&mut Clients<()>, TimerId, u64) + Send>;
 type OnClient = Box<dyn FnMut(&mut Clients<()>, ClientId) + Send>;
 
-/// A handler that tells the test what it is told, and then does as the test says.
+/// A handler that reports each call to the test and then follows the test's script.
 pub struct Script {
     told: Sender<Told>,
     on_request: OnRequest,
@@ -139,10 +137,10 @@ pub struct Script {
     on_close: OnClose,
 }
 
-/// Where a test hears what its [`Script`] is told.
+/// Receives the calls that a [`Script`] reports.
 pub struct Ears(Receiver<Told>);
 
-/// A handler that accepts everybody and does nothing, and what it is told.
+/// Returns a handler that accepts every client and does nothing, and its calls.
 pub fn script() -> (Script, Ears) {
     let (told, ears) = mpsc::channel();
     let script = Script {
@@ -158,7 +156,7 @@ pub fn script() -> (Script, Ears) {
     (script, Ears(ears))
 }
 
-/// A handler that sends every message back, and what it is told.
+/// Returns a handler that echoes every message, and its calls.
 pub fn echo_script() -> (Script, Ears) {
     let (script, ears) = script();
     (script.on_message(echo), ears)
@@ -208,7 +206,7 @@ impl Script {
     }
 
     fn tell(&self, told: Told) {
-        // The test may have heard enough.
+        // The test may have dropped the receiver.
         let _ = self.told.send(told);
     }
 }
@@ -256,12 +254,12 @@ impl Handler for Script {
 }
 
 impl Ears {
-    /// The next thing that the handler is told.
+    /// Returns the next call.
     pub fn next(&self) -> Told {
-        self.0.recv_timeout(WAIT).expect("the handler is told something")
+        self.0.recv_timeout(WAIT).expect("a call of the handler")
     }
 
-    /// Skips everything up to the next `on_open`.
+    /// Skips all calls up to the next `on_open`.
     pub fn open(&self) -> ClientId {
         loop {
             if let Told::Open(id) = self.next() {
@@ -270,7 +268,7 @@ impl Ears {
         }
     }
 
-    /// Skips everything up to the next `on_close`.
+    /// Skips all calls up to the next `on_close`.
     pub fn close(&self) -> (ClientId, CloseReason) {
         loop {
             if let Told::Close(id, reason) = self.next() {
@@ -279,31 +277,30 @@ impl Ears {
         }
     }
 
-    /// Skips everything up to `wanted`.
+    /// Skips all calls up to `wanted`.
     pub fn until(&self, wanted: &Told) {
         while self.next() != *wanted {}
     }
 
-    /// What the handler has been told by now.
+    /// Returns the calls until now.
     pub fn so_far(&self) -> Vec<Told> {
         self.0.try_iter().collect()
     }
 
-    /// All that the handler was told until its server had stopped.
+    /// Returns all calls until the server has stopped.
     pub fn rest(self) -> Vec<Told> {
         self.0.into_iter().collect()
     }
 }
 
-// ---- a client
-// ------------------------------------------------------------------------------------
+// ---- a client -----------------------------------------------------------------------------------
 
-/// The opening handshake of RFC 6455 §1.3 for a path.
+/// Returns the opening handshake of RFC 6455 §1.3 for a path.
 pub fn request(path: &str) -> String {
     request_with(path, "")
 }
 
-/// As [`request`], with further header lines, each ended by CR LF.
+/// Returns the same as [`request`] with more header lines, each ended by CR LF.
 pub fn request_with(path: &str, headers: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -311,7 +308,7 @@ pub fn request_with(path: &str, headers: &str) -> String {
     )
 }
 
-/// A client's frame: its first byte (FIN, RSV, opcode), then masked payload.
+/// Returns a client's frame: the first byte (FIN, RSV, opcode), and the masked payload.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = vec![first];
@@ -357,7 +354,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A response's head and body.
+/// The head and body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub head: String,
@@ -369,7 +366,7 @@ impl Response {
         self.head[9..12].parse().expect("a status")
     }
 
-    /// The value of a header, however it is written.
+    /// Returns the value of a header. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(": ")?;
@@ -384,7 +381,7 @@ pub struct Wire<S: Read + Write = TcpStream> {
 }
 
 impl Wire {
-    /// A connection without a handshake.
+    /// Connects without an opening handshake.
     pub fn connect(addr: SocketAddr) -> Wire {
         let stream = TcpStream::connect(addr).expect("the server listens");
         stream.set_read_timeout(Some(WAIT)).expect("a timeout");
@@ -393,12 +390,12 @@ impl Wire {
         Wire::new(stream)
     }
 
-    /// A conversation at `/`.
+    /// Opens a WebSocket at `/`.
     pub fn open(addr: SocketAddr) -> Wire {
         Wire::open_at(addr, "/")
     }
 
-    /// A conversation at a path.
+    /// Opens a WebSocket at a path.
     pub fn open_at(addr: SocketAddr, path: &str) -> Wire {
         let mut wire = Wire::connect(addr);
         wire.handshake(path);
@@ -432,7 +429,7 @@ impl<S: Read + Write> Wire<S> {
         self.stream.get_mut().write_all(bytes).expect("the server reads");
     }
 
-    /// The next response. Its body ends where its Content-Length says.
+    /// Reads the next response. Content-Length gives the end of its body.
     pub fn response(&mut self) -> Response {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -446,7 +443,7 @@ impl<S: Read + Write> Wire<S> {
         response
     }
 
-    /// The next frame, whose header must be as a server's has to be.
+    /// Reads the next frame and checks that its header is valid for a server.
     pub fn frame(&mut self) -> Frame {
         let mut header = [0; 2];
         self.stream.read_exact(&mut header).expect("a frame");
@@ -496,7 +493,7 @@ impl<S: Read + Write> Wire<S> {
         self.expect(0x81, payload.as_bytes());
     }
 
-    /// A Close frame with this code, whose reason is returned.
+    /// Reads a Close frame with this code and returns its reason.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> String {
         let frame = self.frame();
@@ -505,7 +502,7 @@ impl<S: Read + Write> Wire<S> {
         String::from_utf8(frame.payload[2..].to_vec()).expect("a reason is text")
     }
 
-    /// FIN, and nothing before it.
+    /// Checks that the server sends FIN and nothing before it.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let mut byte = [0];
@@ -513,7 +510,7 @@ impl<S: Read + Write> Wire<S> {
         assert!(matches!(read, Ok(0)), "expected the end, found {read:?} {byte:?}");
     }
 
-    /// FIN or RST, and nothing before it.
+    /// Checks that the server sends FIN or RST and nothing before it.
     #[track_caller]
     pub fn expect_gone(&mut self) {
         let mut byte = [0];
@@ -522,7 +519,7 @@ impl<S: Read + Write> Wire<S> {
         assert!(matches!(&read, Ok(0)) || read.as_ref().is_err_and(is_reset), "expected the end, found {read:?}");
     }
 
-    /// Sends a message and gets it back: the server serves this client.
+    /// Sends a message and checks its echo: the server serves this client.
     #[track_caller]
     pub fn echo(&mut self, payload: &str) {
         self.send(&text(payload));
@@ -530,10 +527,9 @@ impl<S: Read + Write> Wire<S> {
     }
 }
 
-// ---- a process
-// -----------------------------------------------------------------------------------
+// ---- a process ----------------------------------------------------------------------------------
 
-/// Raises the soft limit of descriptors to the hard one, and returns it.
+/// Raises the soft limit of descriptors to the hard limit, and returns it.
 pub fn descriptors() -> usize {
     usize::try_from(rlimit::increase_nofile_limit(rlimit::INFINITY).expect("RLIMIT_NOFILE")).unwrap_or(usize::MAX)
 }

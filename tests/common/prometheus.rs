@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Labels = BTreeMap<String, String>;
 
-/// A metric with its type and samples; those of a histogram under their whole names.
+/// A metric with its type and samples. The samples of a histogram have their full names.
 #[derive(Debug, Default)]
 pub struct Metric {
     pub kind: String,
     pub samples: Vec<(String, Labels, f64)>,
 }
 
-/// Reads version 0.0.4 of the text format.
+/// Parses version 0.0.4 of the text format.
 pub fn parse(text: &str) -> BTreeMap<String, Metric> {
-    assert!(text.ends_with('\n'), "the last line has no end");
+    assert!(text.ends_with('\n'), "the last line does not end with a line feed");
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
     let (mut helped, mut current) = (BTreeSet::new(), String::new());
     for line in text.lines() {
@@ -68,7 +68,7 @@ fn parse_sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels, value)
 }
 
-/// The content up to the next quotation mark that is not escaped, and what follows.
+/// Returns the text up to the next quotation mark that is not escaped, and the rest.
 fn unescape(text: &str) -> Option<(String, &str)> {
     let (mut content, mut chars) = (String::new(), text.char_indices());
     while let Some((index, c)) = chars.next() {
@@ -77,7 +77,7 @@ fn unescape(text: &str) -> Option<(String, &str)> {
             '\\' => content.push(match chars.next()?.1 {
                 'n' => '\n',
                 c @ ('"' | '\\') => c,
-                c => panic!("\\{c} is no escape"),
+                c => panic!("\\{c} is not an escape"),
             }),
             c => content.push(c),
         }

@@ -14,7 +14,7 @@ fn local(code: u16, reason: &str) -> CloseReason {
     CloseReason::Local(CloseFrame { code: CloseCode::from(code), reason: reason.into() })
 }
 
-/// The client's Close was answered with `answer`.
+/// Checks that the server answered the client's Close with `answer`.
 #[track_caller]
 fn echoed(outcome: &Outcome, answer: Sent, reason: CloseReason) {
     assert_eq!(outcome.sent, [answer]);
@@ -42,14 +42,14 @@ fn s5_5_1_a_close_is_echoed_once() {
 }
 
 #[test]
-fn s7_1_5_a_close_without_a_code_is_1005_for_the_application_and_empty_on_the_wire() {
+fn s7_1_5_a_close_without_a_code_is_1005_for_the_application_and_its_answer_is_empty() {
     let outcome = check(frame(FIN | CLOSE, b""));
     echoed(&outcome, Sent::Frame(FIN | CLOSE, vec![]), CloseReason::Peer(None));
     assert_eq!(u16::from(outcome.reason.unwrap().code()), 1005);
 }
 
 #[test]
-fn s7_4_codes_that_may_travel() {
+fn s7_4_valid_close_codes_are_echoed() {
     for code in (1000..=1003).chain(1007..=1014).chain([3000, 3001, 3999, 4000, 4001, 4999]) {
         echoed(&check(close(code, "why")), Sent::close(code, "why"), peer(code, "why"));
         assert_eq!(u16::from(peer(code, "").code()), code);
@@ -57,7 +57,7 @@ fn s7_4_codes_that_may_travel() {
 }
 
 #[test]
-fn s7_4_codes_that_must_not_travel() {
+fn s7_4_invalid_close_codes_fail_the_connection() {
     for code in [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 9999, 65_535] {
         check(close(code, "")).failed(InvalidCloseCode(code), &[]);
         check(close(code, "why")).failed(InvalidCloseCode(code), &[]);
@@ -65,7 +65,7 @@ fn s7_4_codes_that_must_not_travel() {
 }
 
 #[test]
-fn s5_5_1_a_body_that_is_wrong_fails_the_connection() {
+fn s5_5_1_an_invalid_close_body_fails_the_connection() {
     check(frame(FIN | CLOSE, b"\x03")).failed(CloseBodyOfOneByte, &[]);
     for reason in [&b"\xff"[..], b"\xc3\x28", b"cut \xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
         check(close(1000, reason)).failed(InvalidUtf8, &[]);
@@ -80,19 +80,19 @@ fn s7_messages_before_a_close_are_delivered_and_those_after_it_are_not() {
 }
 
 #[test]
-fn s7_when_we_close_first_the_clients_close_ends_it_whatever_it_says() {
+fn s7_when_we_close_first_any_close_of_the_client_ends_the_connection() {
     let ours = local(1000, "bye");
     for answer in [close(1000, "bye"), close(1000, ""), close(4000, "mine"), frame(FIN | CLOSE, b"")] {
         let outcome = Case::new(Start::Closing).check(&answer);
         echoed(&outcome, Sent::close(1000, "bye"), ours.clone());
-        // What crossed our Close on its way is no violation.
+        // Frames that the peer sent before it received our Close are not a violation.
         let crossed = [text("crossed"), frame(BINARY, "cut off"), answer].concat();
         echoed(&Case::new(Start::Closing).check(&crossed), Sent::close(1000, "bye"), ours.clone());
     }
 }
 
 #[test]
-fn s7_after_our_close_the_clients_messages_are_judged_but_not_delivered() {
+fn s7_after_our_close_the_clients_messages_are_checked_but_not_delivered() {
     let case = Case::new(Start::Closing);
     let outcome = case.check(&[text("crossed"), binary([1; 200]), frame(FIN | PONG, "")].concat());
     assert_eq!((outcome.state, outcome.seen), (State::Closing, vec![Seen::pong("")]));
@@ -104,15 +104,16 @@ fn s7_after_our_close_the_clients_messages_are_judged_but_not_delivered() {
     ];
     for (bytes, error) in table {
         let outcome = case.check(&bytes);
-        // "An endpoint MUST NOT send more than one Close", so the violation goes to the application alone.
+        // "An endpoint MUST NOT send more than one Close", so only the application learns about the
+        // violation.
         assert_eq!(outcome.sent, [Sent::close(1000, "bye")]);
         assert_eq!((outcome.state, outcome.reason), (State::Draining, Some(CloseReason::Protocol(error))));
     }
 }
 
 #[test]
-fn s7_1_1_the_last_frame_is_sent_before_the_end_whoever_hangs_up_first() {
-    // The client half-closes right behind its Close; our echo still goes out.
+fn s7_1_1_the_last_frame_is_sent_before_the_end_whichever_side_ends_first() {
+    // The client half-closes directly after its Close. Our echo is still sent.
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&close(1000, "bye"));
     talk.eof();
@@ -121,7 +122,7 @@ fn s7_1_1_the_last_frame_is_sent_before_the_end_whoever_hangs_up_first() {
     assert_eq!(talk.state(), State::Closed);
     assert_eq!(talk.end(), Some(peer(1000, "bye")));
 
-    // The client waits for our half to be closed, as it should.
+    // The client waits until our half is closed, as the RFC recommends.
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&close(1000, "bye"));
     assert_eq!(talk.flushed(), [Sent::close(1000, "bye")]);
@@ -154,7 +155,7 @@ fn s7_an_end_of_stream_instead_of_an_answer_to_our_close_is_not_clean() {
 }
 
 #[test]
-fn s7_what_the_application_may_not_say_changes_nothing() {
+fn s7_an_invalid_close_by_the_application_changes_nothing() {
     let mut talk = Talk::with_limits(Limits::default());
     for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
         let outcome = talk.connection.close(&mut talk.shared, talk.now, CloseCode::from(code), "");
@@ -169,7 +170,7 @@ fn s7_what_the_application_may_not_say_changes_nothing() {
 }
 
 #[test]
-fn s5_5_1_after_a_close_frame_of_ours_no_data_goes_out() {
+fn s5_5_1_no_data_is_sent_after_our_close_frame() {
     for start in [Start::Open, Start::Closing] {
         let mut talk = Talk::with_limits(Limits::default());
         match start {
@@ -185,7 +186,7 @@ fn s5_5_1_after_a_close_frame_of_ours_no_data_goes_out() {
 }
 
 #[test]
-fn s5_5_1_what_was_queued_before_our_close_goes_out_before_it() {
+fn s5_5_1_queued_messages_are_sent_before_our_close() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.connection.send(&mut talk.shared, "first".into()).unwrap();
     talk.connection.ping(&mut talk.shared, b"second").unwrap();

@@ -39,7 +39,7 @@ fn s5_5_a_control_frame_has_at_most_125_bytes() {
         for form in [LengthForm::Bits16, LengthForm::Bits64] {
             check(header(FIN | opcode, Some(KEY), form, 5)).failed(ControlTooLong, &[]);
         }
-        // It takes two bytes to know.
+        // The second byte of the header is needed to detect this.
         check([FIN | opcode, 0x80 | 126]).failed(ControlTooLong, &[]);
         check([FIN | opcode, 0x80 | 127]).failed(ControlTooLong, &[]);
     }
@@ -64,7 +64,7 @@ fn s5_5_a_control_frame_that_is_incomplete_waits() {
 }
 
 #[test]
-fn s5_5_2_a_ping_is_answered_until_the_clients_close_has_come() {
+fn s5_5_2_pings_are_answered_until_the_clients_close() {
     let outcome = Case::new(Start::Closing).check(&frame(FIN | PING, "still there?"));
     assert_eq!(outcome.state, State::Closing);
     assert_eq!(outcome.sent, [Sent::close(1000, "bye"), Sent::pong("still there?")]);
@@ -74,7 +74,7 @@ fn s5_5_2_a_ping_is_answered_until_the_clients_close_has_come() {
 }
 
 #[test]
-fn s5_6_messages_of_both_kinds_keep_their_kind_their_bytes_and_their_order() {
+fn s5_6_messages_keep_their_type_their_bytes_and_their_order() {
     let all_bytes: Vec<u8> = (0..=255).collect();
     let bytes = [
         text(""),

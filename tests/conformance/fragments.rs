@@ -4,7 +4,7 @@ use super::check;
 use super::kit::*;
 use lariat::protocol::ProtocolError::{UnexpectedContinuation, UnfinishedMessage};
 
-/// A message in these frames.
+/// Returns the frames of a message with these fragments.
 fn message(opcode: u8, fragments: &[&[u8]]) -> Vec<Vec<u8>> {
     let last = fragments.len() - 1;
     let frames = fragments.iter().enumerate().map(|(index, payload)| {
@@ -15,7 +15,7 @@ fn message(opcode: u8, fragments: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn s5_4_fragments_are_put_together() {
+fn s5_4_fragments_become_one_message() {
     let table: [&[&[u8]]; 9] = [
         &[b"whole"],
         &[b"two", b" frames"],
@@ -32,14 +32,14 @@ fn s5_4_fragments_are_put_together() {
         let as_text = Seen::text(std::str::from_utf8(&whole).unwrap());
         check(message(TEXT, fragments).concat()).is_open(std::slice::from_ref(&as_text), &[]);
         check(message(BINARY, fragments).concat()).is_open(&[Seen::binary(&whole)], &[]);
-        // Two such messages, one of each kind, right behind each other.
+        // Two such messages, one of each type, directly after each other.
         let both = [message(TEXT, fragments).concat(), message(BINARY, fragments).concat()].concat();
         check(both).is_open(&[as_text, Seen::binary(&whole)], &[]);
     }
 }
 
 #[test]
-fn s5_4_many_fragments() {
+fn s5_4_many_fragments_become_one_message() {
     let payload: Vec<u8> = (0..2_000_u32).map(|i| i as u8).collect();
     let fragments: Vec<&[u8]> = payload.chunks(1).collect();
     check(message(BINARY, &fragments).concat()).is_open(&[Seen::binary(&payload)], &[]);
@@ -64,12 +64,12 @@ fn s5_4_control_frames_may_come_between_fragments() {
     let mut seen = pings.to_vec();
     seen.push(Seen::text("one two three"));
     check(bytes.concat()).is_open(&seen, &[Sent::pong("a"), Sent::pong(""), Sent::pong("b")]);
-    // The events come when their frames do, not when the message is complete.
+    // The events come when their frames arrive, not when the message is complete.
     check(bytes[..6].concat()).waits(&pings, &[Sent::pong("a"), Sent::pong(""), Sent::pong("b")]);
 }
 
 #[test]
-fn s5_4_a_close_between_fragments_ends_the_conversation() {
+fn s5_4_a_close_between_fragments_ends_the_connection() {
     let outcome = check([frame(TEXT, "never"), close(1000, "enough"), frame(FIN, "ended")].concat());
     assert_eq!((outcome.seen.as_slice(), outcome.sent), (&[][..], vec![Sent::close(1000, "enough")]));
     assert!(outcome.is_idle);
@@ -85,13 +85,13 @@ fn s5_4_a_new_message_inside_a_message_fails_the_connection() {
             check(bytes.concat()).failed(UnfinishedMessage, &[Seen::ping("p")]);
         }
     }
-    // As soon as its header is there.
+    // The error occurs as soon as the header is complete.
     let header = header(FIN | TEXT, Some(KEY), LengthForm::Minimal, 1_000);
     check([frame(TEXT, "a"), header].concat()).failed(UnfinishedMessage, &[]);
 }
 
 #[test]
-fn s5_4_a_continuation_of_nothing_fails_the_connection() {
+fn s5_4_a_continuation_without_a_message_fails_the_connection() {
     for first in [FIN | CONTINUATION, CONTINUATION] {
         check(frame(first, "")).failed(UnexpectedContinuation, &[]);
         check(frame(first, "a")).failed(UnexpectedContinuation, &[]);
@@ -103,7 +103,7 @@ fn s5_4_a_continuation_of_nothing_fails_the_connection() {
 }
 
 #[test]
-fn s5_4_a_message_that_has_not_ended_is_not_delivered() {
+fn s5_4_an_incomplete_message_is_not_delivered() {
     check(frame(TEXT, "a")).waits(&[], &[]);
     check(frame(TEXT, "")).waits(&[], &[]);
     check([text("whole"), frame(BINARY, "a"), frame(CONTINUATION, "b")].concat()).waits(&[Seen::text("whole")], &[]);

@@ -13,7 +13,7 @@ fn s5_1_a_frame_that_is_not_masked_fails_the_connection() {
         check(unmasked_frame(first, b"")).failed(UnmaskedFrame, &[]);
         check(unmasked_frame(first, b"\x03\xe8")).failed(UnmaskedFrame, &[]);
     }
-    // Without its payload, and in the middle of a message.
+    // Also without its payload, and in the middle of a message.
     check(header(FIN | BINARY, None, LengthForm::Minimal, 1_000)).failed(UnmaskedFrame, &[]);
     check([frame(TEXT, "a"), unmasked_frame(FIN, "b")].concat()).failed(UnmaskedFrame, &[]);
     check([text("a"), unmasked_frame(FIN | TEXT, "b")].concat()).failed(UnmaskedFrame, &[Seen::text("a")]);
@@ -30,10 +30,10 @@ fn s5_3_every_key_and_every_length_is_unmasked() {
 }
 
 #[test]
-fn s5_7_the_examples_of_the_rfc() {
+fn s5_7_the_examples_of_the_rfc_are_understood() {
     let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     check(hello).is_open(&[Seen::text("Hello")], &[]);
-    // The pong of the example is the client's: masked, it answers a ping of the server.
+    // The Pong of the example is the client's. It is masked and answers a Ping of the server.
     let pong = b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
     check(pong).is_open(&[Seen::pong("Hello")], &[]);
     let outcome = check(keyed_frame(FIN | PING, KEY, "Hello"));
@@ -71,7 +71,7 @@ fn s5_2_reserved_opcodes_fail_the_connection_at_their_first_byte() {
 }
 
 #[test]
-fn s5_2_every_first_byte_is_judged() {
+fn s5_2_every_first_byte_is_accepted_or_fails_as_the_rfc_says() {
     for first in 0..=u8::MAX {
         let Outcome { state, reason, .. } = check(frame(first, b""));
         let is_good = matches!(first, 0x01 | 0x02 | 0x81 | 0x82 | 0x88 | 0x89 | 0x8a);
@@ -81,7 +81,7 @@ fn s5_2_every_first_byte_is_judged() {
 }
 
 #[test]
-fn s5_2_lengths_around_the_edges_of_their_forms() {
+fn s5_2_lengths_at_the_limits_of_their_forms_are_received() {
     for length in [0, 1, 124, 125, 126, 127, 128, 255, 256, 65_535, 65_536, 65_537] {
         let payload: Vec<u8> = (0..length as u32).map(|i| (i % 251) as u8).collect();
         let bytes = [binary(&payload), text("after")].concat();
@@ -97,7 +97,7 @@ fn s5_2_a_length_that_is_not_minimal_fails_the_connection() {
     for length in [0, 1, 125, 126, 65_535] {
         check(header(FIN | TEXT, Some(KEY), LengthForm::Bits64, length)).failed(NonMinimalLength, &[]);
     }
-    // Before the masking key, and with a payload behind it.
+    // Also before the masking key, and with a payload after it.
     check(b"\x81\xfe\x00\x05").failed(NonMinimalLength, &[]);
     check(b"\x81\xfe\x00\x01\x00\x00\x00\x00a").failed(NonMinimalLength, &[]);
 }
@@ -120,7 +120,7 @@ fn s5_2_a_header_that_is_incomplete_waits() {
 }
 
 #[test]
-fn s5_2_a_rule_is_applied_as_soon_as_its_bytes_are_there() {
+fn s5_2_each_violation_is_detected_at_the_first_possible_byte() {
     check([RSV2 | FIN | TEXT]).failed(ReservedBits, &[]);
     check([RSV3 | FIN | TEXT]).failed(ReservedBits, &[]);
     check([PING]).failed(FragmentedControl, &[]);
@@ -128,7 +128,7 @@ fn s5_2_a_rule_is_applied_as_soon_as_its_bytes_are_there() {
 }
 
 #[test]
-fn s5_2_our_own_headers_survive_being_read() {
+fn s5_2_our_own_headers_can_be_decoded() {
     for length in [0, 125, 126, 65_535, 65_536] {
         let ours = Header::unmasked(Opcode::Binary, length);
         let bytes = ours.to_bytes();
@@ -138,7 +138,7 @@ fn s5_2_our_own_headers_survive_being_read() {
 }
 
 #[test]
-fn s5_1_after_our_close_a_violation_is_not_answered_with_another() {
+fn s5_1_after_our_close_a_violation_is_not_answered_with_a_second_close() {
     let outcome = Case::new(Start::Closing).check(&unmasked_frame(FIN | TEXT, b"late"));
     assert_eq!(outcome.sent, [Sent::close(1000, "bye")]);
     assert_eq!(outcome.reason, Some(lariat::CloseReason::Protocol(UnmaskedFrame)));

@@ -1,5 +1,5 @@
-//! HTTP itself (RFC 9110, RFC 9112): what is a request, what is answered to one that asks for no
-//! upgrade, and how large may its head be?
+//! Tests of HTTP itself (RFC 9110, RFC 9112): what a request is, how a request without an upgrade
+//! is answered, and how large its head may be.
 
 use super::kit::*;
 use super::opening::{HEADERS, accepted, answered, check, plain, refused, request_line, with, with_lines};
@@ -9,7 +9,7 @@ use lariat::protocol::time::Tick;
 use lariat::protocol::{Answer, Limits, MAX_HEADERS, Rejection, Request, Shared, State};
 
 #[test]
-fn rfc_9112_what_is_no_request_is_refused_with_400() {
+fn rfc_9112_malformed_requests_are_refused_with_400() {
     let lines = [
         "GET /chat",
         "GET /chat ",
@@ -54,7 +54,7 @@ fn rfc_9112_what_is_no_request_is_refused_with_400() {
 }
 
 #[test]
-fn rfc_9112_2_2_a_bare_line_feed_is_refused_as_soon_as_it_is_there() {
+fn rfc_9112_2_2_a_bare_line_feed_is_refused_at_once() {
     for bytes in [&b"\n"[..], b"GET /chat HTTP/1.1\n", b"GET /chat HTTP/1.1\r\nHost: a\n", b"GET / HTTP/1.1\r\n\n"] {
         refused(bytes, 400);
     }
@@ -63,33 +63,34 @@ fn rfc_9112_2_2_a_bare_line_feed_is_refused_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn what_cannot_begin_a_request_is_refused_at_its_first_byte() {
-    // TLS, SSH-like binary, HTTP/2 without TLS reads as a method and fails later.
+fn bytes_that_cannot_begin_a_request_are_refused_at_the_first_byte() {
+    // TLS and binary protocols fail at once. HTTP/2 without TLS looks like a method at first and
+    // fails later.
     for bytes in
         [&b"\x16"[..], b"\x16\x03\x01\x02\x00\x01\x00", b"\x00", b"\xff", b" GET / HTTP/1.1", b"1", b"\x81\x80"]
     {
         let response = refused(bytes, 400);
-        assert!(String::from_utf8(response.body).unwrap().contains("TLS"), "the usual cause is named");
+        assert!(String::from_utf8(response.body).unwrap().contains("TLS"), "the response names the usual cause");
     }
     refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400);
 }
 
 #[test]
-fn rfc_9112_2_2_an_empty_line_before_the_request_does_no_harm() {
+fn rfc_9112_2_2_an_empty_line_before_the_request_is_ignored() {
     accepted([b"\r\n", REQUEST].concat());
-    // Nothing but empty lines is no request.
+    // Empty lines alone are not a request.
     refused(b"\r\n\r\n", 400);
 }
 
 #[test]
-fn rfc_9110_15_5_6_other_methods_are_told_which_ones_there_are() {
+fn rfc_9110_15_5_6_other_methods_get_405_with_the_allowed_methods() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "get", "Get", "BREW"] {
         for bytes in [request_line(&format!("{method} /chat HTTP/1.1")), plain(&format!("{method} /chat HTTP/1.1"))] {
             let response = refused(bytes, 405);
             assert_eq!(response.header("allow").as_deref(), Some("GET, HEAD"));
         }
     }
-    // With its body behind it, which nobody reads.
+    // Its body follows and is not read.
     refused(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 405);
 }
 
@@ -108,7 +109,7 @@ fn a_request_without_upgrade_is_plain_http() {
         let outcome = check(&bytes);
         let seen = [
             Seen::Request { path: "/chat".into(), is_upgrade: false },
-            // The application said Upgrade, which nobody had asked for.
+            // The application accepted an upgrade that the request did not ask for.
             Seen::Refused(Rejection::UpgradeRequired),
         ];
         assert_eq!(outcome.seen, seen);
@@ -120,7 +121,7 @@ fn a_request_without_upgrade_is_plain_http() {
     }
 }
 
-/// A page at every path.
+/// Answers every path with a page.
 fn page(_: &Request<'_>) -> Answer {
     let response = http::Response::builder()
         .header("content-type", "text/html")
@@ -136,7 +137,7 @@ fn rfc_9110_a_page_is_served_and_the_connection_closes() {
     case.decide = page;
     for line in ["GET /page HTTP/1.1", "GET /page HTTP/1.0", "HEAD /page HTTP/1.1"] {
         let response = answered(&case.check(&plain(line)), 200);
-        // The application's own Content-Length and Transfer-Encoding do not go out.
+        // The Content-Length and Transfer-Encoding of the application are not sent.
         assert_eq!(response.header("content-length").as_deref(), Some("13"));
         assert_eq!(response.header("transfer-encoding"), None);
         assert_eq!(response.header("connection").as_deref(), Some("close"));
@@ -145,15 +146,15 @@ fn rfc_9110_a_page_is_served_and_the_connection_closes() {
         let body = if line.starts_with("HEAD") { &b""[..] } else { b"<h1>page</h1>" };
         assert_eq!(response.body, body, "{line}");
     }
-    // An opening handshake may be answered with a page too.
+    // An opening handshake may also be answered with a page.
     answered(&case.check(REQUEST), 200);
-    // A further request behind the first is not answered.
+    // A second request after the first is not answered.
     let two = [plain("GET /page HTTP/1.1"), plain("GET /page HTTP/1.1")].concat();
     assert_eq!(answered(&case.check(&two), 200).body, b"<h1>page</h1>");
 }
 
 #[test]
-fn rfc_9110_8_6_no_content_has_no_length() {
+fn rfc_9110_8_6_a_response_204_has_no_content_length() {
     let mut case = Case::new(Start::Fresh);
     for (decide, status) in
         [((|_| StatusCode::NO_CONTENT.into()) as Decide, 204), ((|_| StatusCode::NOT_MODIFIED.into()) as Decide, 304)]
@@ -189,7 +190,7 @@ fn rfc_9110_a_body_is_refused_and_a_large_one_with_413() {
     }
 }
 
-/// A good opening handshake of exactly this many bytes.
+/// Returns a valid opening handshake of exactly this many bytes.
 fn of_length(length: usize) -> Vec<u8> {
     let filler = "x".repeat(length - REQUEST.len() - "X-Filler: \r\n".len());
     let bytes = with_lines(format!("X-Filler: {filler}\r\n").as_bytes());
@@ -209,21 +210,21 @@ fn a_head_of_more_than_8_kib_is_refused_with_431() {
 }
 
 #[test]
-fn an_endless_head_is_refused_after_bounded_bytes_in_bounded_memory() {
+fn an_endless_head_is_refused_within_bounded_bytes_and_memory() {
     for line in [&b"GET /"[..], b"GET / HTTP/1.1\r\nX: y", b"\r\n"] {
         for piece in [1, 100, 1_000, 65_536] {
             let mut talk = Talk::fresh(Shared::with_seed(Limits::default(), 0), Tick::default());
             talk.receive(line);
             let mut received = line.len();
             while talk.state() == State::Handshaking {
-                assert!(received < 8 << 10, "{received} bytes were taken");
+                assert!(received < 8 << 10, "{received} bytes were accepted");
                 talk.receive(&vec![b'x'; piece]);
                 received += piece;
             }
             assert!(received >= 8 << 10);
             assert!(talk.most_memory < 20 << 10, "{} bytes held", talk.most_memory);
             assert_eq!(talk.flushed()[0].code(), Some(431));
-            // What still comes is thrown away.
+            // The bytes that follow are discarded.
             talk.receive(&[b'x'; 10_000]);
             assert_eq!((talk.state(), talk.connection.memory()), (State::Draining, 0));
         }

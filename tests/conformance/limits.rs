@@ -1,11 +1,11 @@
-//! §10.4: what a peer can make the server hold.
+//! §10.4: limits on what a peer can make the server store.
 
 use super::kit::*;
 use super::{Case, Start};
 use lariat::protocol::ProtocolError::{MessageTooLarge, TooManyFragments};
 use lariat::protocol::{Limits, SendError, State};
 
-/// What an inbox takes beside a message's bytes.
+/// The memory that an inbox needs in addition to the bytes of a message.
 const OVERHEAD: usize = 512;
 
 fn limited(max_message: usize, max_fragments: u32) -> Case {
@@ -16,7 +16,7 @@ fn limited(max_message: usize, max_fragments: u32) -> Case {
 }
 
 #[test]
-fn s10_4_a_message_of_the_limit_is_taken_and_one_byte_more_fails_with_1009() {
+fn s10_4_a_message_at_the_limit_is_accepted_and_one_byte_more_fails_with_1009() {
     let (case, error) = (limited(1_000, 10), MessageTooLarge { limit: 1_000 });
     assert_eq!(u16::from(error.close_code()), 1009);
     for first in [TEXT, BINARY] {
@@ -33,7 +33,7 @@ fn s10_4_a_message_of_the_limit_is_taken_and_one_byte_more_fails_with_1009() {
 }
 
 #[test]
-fn s10_4_what_is_announced_too_large_fails_before_any_payload() {
+fn s10_4_an_announced_length_above_the_limit_fails_before_the_payload() {
     let (case, error) = (limited(1_000, 10), MessageTooLarge { limit: 1_000 });
     for length in [1_001, 65_535, 65_536, 1 << 32, (1 << 63) - 1] {
         for first in [FIN | TEXT, TEXT, FIN | BINARY, BINARY] {
@@ -47,7 +47,7 @@ fn s10_4_what_is_announced_too_large_fails_before_any_payload() {
 }
 
 #[test]
-fn s10_4_a_limit_of_nothing_still_takes_empty_messages_and_control_frames() {
+fn s10_4_a_limit_of_zero_accepts_empty_messages_and_control_frames() {
     let case = limited(0, 10);
     let bytes = [text(""), frame(FIN | PING, "p")].concat();
     case.check(&bytes).is_open(&[Seen::text(""), Seen::ping("p")], &[Sent::pong("p")]);
@@ -55,14 +55,14 @@ fn s10_4_a_limit_of_nothing_still_takes_empty_messages_and_control_frames() {
 }
 
 #[test]
-fn s10_4_a_message_of_too_many_fragments_fails_with_1008() {
+fn s10_4_a_message_in_too_many_fragments_fails_with_1008() {
     let (case, error) = (limited(1_000, 5), TooManyFragments { limit: 5 });
     assert_eq!(u16::from(error.close_code()), 1008);
     for payload in ["", "x"] {
         let (first, middle, last) = (frame(TEXT, payload), frame(CONTINUATION, payload), frame(FIN, payload));
         let fits = [first.clone(), middle.repeat(3), last.clone()].concat();
         case.check(&fits).is_open(&[Seen::text(&payload.repeat(5))], &[]);
-        // The count begins anew with each message, and control frames are not fragments.
+        // The count restarts with each message, and control frames do not count as fragments.
         let with_pings = [first.clone(), frame(FIN | PONG, "").repeat(9), middle.repeat(3), last.clone()].concat();
         let mut seen = vec![Seen::text(&payload.repeat(5))];
         seen.extend(vec![Seen::pong(""); 9]);
@@ -75,7 +75,7 @@ fn s10_4_a_message_of_too_many_fragments_fails_with_1008() {
 }
 
 #[test]
-fn s10_4_nothing_is_reserved_because_it_was_announced() {
+fn s10_4_an_announced_length_reserves_no_memory() {
     for first in [FIN | TEXT, TEXT, FIN | BINARY, BINARY] {
         let mut talk = Talk::with_limits(Limits::default());
         talk.receive(&header(first, Some(KEY), LengthForm::Minimal, 1 << 20));
@@ -86,7 +86,7 @@ fn s10_4_nothing_is_reserved_because_it_was_announced() {
 }
 
 #[test]
-fn s10_4_what_is_held_is_at_most_twice_what_has_come_and_never_more_than_was_announced() {
+fn s10_4_memory_is_at_most_twice_the_received_bytes_and_never_more_than_announced() {
     for first in [FIN | TEXT, FIN | BINARY] {
         for (length, piece) in [(100_000, 1_000), (100_000, 1), (1_000_000, 65_536)] {
             let mut talk = Talk::with_limits(Limits::default());
@@ -96,7 +96,7 @@ fn s10_4_what_is_held_is_at_most_twice_what_has_come_and_never_more_than_was_ann
                 talk.receive(piece);
                 received += piece.len();
                 let (memory, most) = (talk.connection.memory(), (2 * received).min(length) + OVERHEAD);
-                assert!(memory <= most, "{memory} bytes held when {received} had come");
+                assert!(memory <= most, "{memory} bytes held after {received} were received");
             }
             assert_eq!((talk.seen.len(), talk.connection.memory()), (1, 0));
         }
@@ -104,27 +104,27 @@ fn s10_4_what_is_held_is_at_most_twice_what_has_come_and_never_more_than_was_ann
 }
 
 #[test]
-fn s10_4_fragments_are_held_in_at_most_twice_their_bytes() {
+fn s10_4_fragments_need_at_most_twice_their_bytes() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&frame(BINARY, ""));
     for count in 1..=10_000 {
         talk.receive(&frame(CONTINUATION, b"12345"));
         let (memory, most) = (talk.connection.memory(), 2 * 5 * count + OVERHEAD);
-        assert!(memory <= most, "{memory} bytes held when {} had come", 5 * count);
+        assert!(memory <= most, "{memory} bytes held after {} were received", 5 * count);
     }
     talk.receive(&frame(FIN, ""));
     assert_eq!((talk.seen.len(), talk.connection.memory()), (1, 0));
 }
 
 #[test]
-fn s10_4_whole_messages_are_not_held_at_all() {
+fn s10_4_complete_messages_are_not_stored() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&[text("a").repeat(100), binary(vec![0; 600])].concat());
     assert_eq!((talk.seen.len(), talk.most_memory), (101, 0));
 }
 
 #[test]
-fn s10_4_empty_fragments_hold_nothing_more_however_many_they_are() {
+fn s10_4_empty_fragments_need_no_memory() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&frame(TEXT, ""));
     let memory = talk.connection.memory();
@@ -137,7 +137,7 @@ fn s10_4_empty_fragments_hold_nothing_more_however_many_they_are() {
 }
 
 #[test]
-fn s10_4_what_a_failed_conversation_held_is_given_back_at_once() {
+fn s10_4_a_failed_connection_frees_its_memory_at_once() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.receive(&frame(TEXT, "x".repeat(50_000)));
     assert!(talk.connection.memory() > 50_000);
@@ -147,7 +147,7 @@ fn s10_4_what_a_failed_conversation_held_is_given_back_at_once() {
 }
 
 #[test]
-fn s10_4_what_waits_unsent_is_limited_and_a_refused_send_changes_nothing() {
+fn s10_4_unsent_bytes_are_limited_and_a_refused_send_changes_nothing() {
     let mut talk = Talk::with_limits(Limits::default());
     talk.shared.limits.max_unsent = 1_000;
     let payload = "x".repeat(300);

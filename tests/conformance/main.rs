@@ -1,4 +1,5 @@
-//! Does a server do what RFC 6455 asks of it? One module per section; every case in every chunking.
+//! Tests the server against RFC 6455. There is one module per section, and every case runs in every
+//! chunking.
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -17,10 +18,10 @@ use lariat::protocol::time::Tick;
 use lariat::protocol::{Limits, ProtocolError, Shared, State};
 use lariat::{CloseCode, CloseReason};
 
-/// Inputs up to this many bytes are cut in two at every place.
+/// Inputs of at most this many bytes are also cut in two at every position.
 const SHORT: usize = 300;
 
-/// Where a case begins.
+/// The state in which a case begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     /// Before the opening handshake.
@@ -31,19 +32,19 @@ enum Start {
     Closing,
 }
 
-/// What a case leads to.
+/// The result of a case.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     seen: Vec<Seen>,
     sent: Vec<Sent>,
     state: State,
-    /// As the application is told if the stream then breaks.
+    /// The reason that the application gets if the stream then breaks.
     reason: Option<CloseReason>,
-    /// Whether the conversation holds nothing.
+    /// Whether the connection holds nothing.
     is_idle: bool,
 }
 
-/// A conversation in which the client's bytes are the only variable.
+/// A case: only the client's bytes vary.
 #[derive(Clone, Debug)]
 struct Case {
     start: Start,
@@ -56,13 +57,13 @@ impl Case {
         Case { start, limits: Limits::default(), decide: upgrade }
     }
 
-    /// Receives the client's bytes whole, in equal pieces, in two halves cut at every place, with
-    /// bytes trailing, and with messages handed out as they arrive; the outcome must be the
-    /// same each time.
+    /// Receives the client's bytes in one piece, in equal pieces, in two halves cut at every
+    /// position, with more bytes after them, and with messages delivered in pieces. The result must
+    /// always be the same.
     #[track_caller]
     fn check(&self, bytes: &[u8]) -> Outcome {
-        // The conversations follow one another in one loop: each finds the buffers that the one before has
-        // left.
+        // The connections use the same loop, one after another. Each finds the buffers that the
+        // last one left.
         let mut shared = Shared::with_seed(self.limits.clone(), 0);
         let outcome = self.run(&mut shared, [bytes], Flush::AtTheEnd);
         for (size, flush) in [
@@ -94,7 +95,7 @@ impl Case {
         if !outcome.is_over_a_limit() {
             for size in [bytes.len().max(1), 1, 3] {
                 let again = self.run_in_mode(&mut shared, bytes.chunks(size), Flush::EachTime, Messages::InPieces);
-                assert_eq!(again, outcome, "handed out in pieces of {size}: {}", bytes.escape_ascii());
+                assert_eq!(again, outcome, "delivered in pieces of {size}: {}", bytes.escape_ascii());
             }
         }
         outcome
@@ -147,38 +148,39 @@ enum Messages {
     InPieces,
 }
 
-/// Bytes that change nothing when they follow.
+/// Returns bytes that change nothing when they follow.
 fn trailing(outcome: &Outcome) -> &'static [&'static [u8]] {
     match outcome.state {
         State::Draining => &[b"\xff", b"\x00\x00\x00", b"\x88\x80\x00\x00\x00\x00\x88\x80", b"GET / HTTP/1.1\r\n\r\n"],
-        // The first bytes of a further frame.
+        // The first bytes of another frame.
         State::Open | State::Closing if outcome.is_idle => &[b"\x81", b"\x82\xff\x00\x00\x00"],
         State::Open | State::Closing | State::Handshaking | State::Deciding | State::Flushing | State::Closed => &[],
     }
 }
 
 impl Outcome {
-    /// Whether a message was too large, which it cannot be in pieces.
+    /// Whether a message was too large. In pieces, a message is never too large.
     fn is_over_a_limit(&self) -> bool {
         let Some(CloseReason::Protocol(error)) = self.reason else { return false };
         matches!(error, ProtocolError::MessageTooLarge { .. } | ProtocolError::TooManyFragments { .. })
     }
 
-    /// The conversation goes on and holds nothing.
+    /// Checks that the connection stays open and holds nothing.
     #[track_caller]
     fn is_open(&self, seen: &[Seen], sent: &[Sent]) {
         assert_eq!((self.seen.as_slice(), self.sent.as_slice(), self.state), (seen, sent, State::Open));
-        assert!(self.is_idle, "it must not hold anything");
+        assert!(self.is_idle, "the connection must not hold anything");
     }
 
-    /// The conversation goes on, something is incomplete.
+    /// Checks that the connection stays open and something is incomplete.
     #[track_caller]
     fn waits(&self, seen: &[Seen], sent: &[Sent]) {
         assert_eq!((self.seen.as_slice(), self.sent.as_slice(), self.state), (seen, sent, State::Open));
         assert!(!self.is_idle, "something must be incomplete");
     }
 
-    /// The connection failed, after these events and the pongs for them: the Close frame says why.
+    /// Checks that the connection failed after these events and their Pongs, and that the Close
+    /// frame has the right code.
     #[track_caller]
     fn failed(&self, error: ProtocolError, seen: &[Seen]) {
         assert_eq!(self.seen, seen);
@@ -188,11 +190,11 @@ impl Outcome {
         let mut expected: Vec<Sent> = pongs.map(Sent::pong).collect();
         expected.push(Sent::close(error.close_code().into(), &error.to_string()));
         assert_eq!(self.sent, expected);
-        assert!(self.is_idle, "a failed conversation must not hold anything");
+        assert!(self.is_idle, "a failed connection must not hold anything");
     }
 }
 
-/// What a client's bytes lead to, the conversation being open.
+/// Receives a client's bytes on an open connection and returns the result.
 #[track_caller]
 fn check(bytes: impl AsRef<[u8]>) -> Outcome {
     Case::new(Start::Open).check(bytes.as_ref())

@@ -7,7 +7,7 @@ use lariat::protocol::time::Tick;
 use lariat::protocol::{Answer, Limits, Method, Rejection, Request, Shared, State, Ticket, Upgrade};
 use lariat::{CloseCode, CloseReason};
 
-/// The headers of a good opening handshake.
+/// The headers of a valid opening handshake.
 pub const HEADERS: [(&str, &str); 5] = [
     ("Host", "server.example.com"),
     ("Upgrade", "websocket"),
@@ -16,8 +16,8 @@ pub const HEADERS: [(&str, &str); 5] = [
     ("Sec-WebSocket-Version", "13"),
 ];
 
-/// A good opening handshake, except for these headers: each is replaced by as many as there are
-/// values.
+/// Returns a valid opening handshake with changes: each of these headers is replaced by one header
+/// per value.
 pub fn with(changes: &[(&str, &[&str])]) -> Vec<u8> {
     let mut lines = vec!["GET /chat HTTP/1.1".to_owned()];
     for (name, value) in HEADERS {
@@ -31,17 +31,17 @@ pub fn with(changes: &[(&str, &[&str])]) -> Vec<u8> {
     (lines.join("\r\n") + "\r\n\r\n").into_bytes()
 }
 
-/// A good opening handshake with another request line.
+/// Returns a valid opening handshake with another request line.
 pub fn request_line(line: &str) -> Vec<u8> {
     [line.as_bytes(), b"\r\n", &REQUEST[b"GET /chat HTTP/1.1\r\n".len()..]].concat()
 }
 
-/// A request without an upgrade.
+/// Returns a request without an upgrade.
 pub fn plain(line: &str) -> Vec<u8> {
     format!("{line}\r\nHost: server.example.com\r\n\r\n").into_bytes()
 }
 
-/// A good opening handshake with further header lines, as they are.
+/// Returns a valid opening handshake with more header lines, which are not changed.
 pub fn with_lines(lines: &[u8]) -> Vec<u8> {
     [&REQUEST[..REQUEST.len() - 2], lines, b"\r\n"].concat()
 }
@@ -51,7 +51,7 @@ pub fn check(bytes: impl AsRef<[u8]>) -> Outcome {
     Case::new(Start::Fresh).check(bytes.as_ref())
 }
 
-/// The response that the client got, and nothing else.
+/// Returns the response, which must be the only output.
 #[track_caller]
 pub fn response(outcome: &Outcome) -> &Response {
     match outcome.sent.as_slice() {
@@ -60,7 +60,7 @@ pub fn response(outcome: &Outcome) -> &Response {
     }
 }
 
-/// The request was accepted.
+/// Checks that the request was accepted.
 #[track_caller]
 pub fn accepted(bytes: impl AsRef<[u8]>) -> Response {
     let outcome = check(bytes);
@@ -74,7 +74,7 @@ pub fn accepted(bytes: impl AsRef<[u8]>) -> Response {
     response
 }
 
-/// The request was answered with HTTP.
+/// Checks that the request got an HTTP response.
 #[track_caller]
 pub fn answered(outcome: &Outcome, status: u16) -> Response {
     let response = response(outcome).clone();
@@ -89,7 +89,7 @@ pub fn answered(outcome: &Outcome, status: u16) -> Response {
     response
 }
 
-/// The request was refused, with a body that says why.
+/// Checks that the request was refused, with a body that names the reason.
 #[track_caller]
 pub fn refused(bytes: impl AsRef<[u8]>, status: u16) -> Response {
     let outcome = check(bytes);
@@ -101,7 +101,7 @@ pub fn refused(bytes: impl AsRef<[u8]>, status: u16) -> Response {
 }
 
 #[test]
-fn s1_3_the_example_is_answered_to_the_byte() {
+fn s1_3_the_example_gets_the_exact_response() {
     let mut talk = Talk::fresh(Shared::with_seed(Limits::default(), 0), Tick::default());
     talk.receive(REQUEST);
     talk.flush();
@@ -113,7 +113,7 @@ fn s1_3_the_example_is_answered_to_the_byte() {
 }
 
 #[test]
-fn s4_2_1_lists_and_cases_are_read_as_http_writes_them() {
+fn s4_2_1_header_lists_and_letter_case_follow_http() {
     let table: [&[(&str, &[&str])]; 22] = [
         &[],
         &[("Connection", &["keep-alive, Upgrade"])],
@@ -143,7 +143,7 @@ fn s4_2_1_lists_and_cases_are_read_as_http_writes_them() {
         assert_eq!(response.header("sec-websocket-protocol"), None, "nothing was chosen");
         assert_eq!(response.header("sec-websocket-extensions"), None, "nothing was negotiated");
     }
-    // No space behind the colon, bytes beyond ASCII, and the headers in any order.
+    // No space after the colon, bytes beyond ASCII, and the headers in any order.
     accepted(with_lines(b"X-Tight:value\r\nX-Latin: \xe9\xff\r\n"));
     let mut lines: Vec<&[u8]> = REQUEST[..REQUEST.len() - 4].split(|b| *b == b'\n').collect();
     lines[1..].reverse();
@@ -152,7 +152,7 @@ fn s4_2_1_lists_and_cases_are_read_as_http_writes_them() {
 }
 
 #[test]
-fn s4_2_1_targets() {
+fn s4_2_1_request_targets_are_parsed() {
     let table = [
         ("/", "/", None),
         ("/chat", "/chat", None),
@@ -178,7 +178,7 @@ fn s4_2_1_targets() {
 }
 
 #[test]
-fn s4_2_1_what_is_missing_doubled_or_malformed_is_refused_with_400() {
+fn s4_2_1_missing_repeated_or_malformed_headers_are_refused_with_400() {
     let key = HEADERS[3].1;
     let long = "A".repeat(2_000);
     let table: [&[(&str, &[&str])]; 29] = [
@@ -218,7 +218,7 @@ fn s4_2_1_what_is_missing_doubled_or_malformed_is_refused_with_400() {
 }
 
 #[test]
-fn s4_4_another_version_is_told_which_one_is_spoken() {
+fn s4_4_another_version_gets_426_with_the_supported_version() {
     for versions in [&[][..], &["8"], &["12"], &["14"], &["0"], &["255"], &["130"], &["013"], &["13, 8"], &[""], &["x"]]
     {
         let response = refused(with(&[("Sec-WebSocket-Version", versions)]), 426);
@@ -234,7 +234,7 @@ fn s4_2_1_an_upgrade_needs_http_1_1() {
 }
 
 #[test]
-fn s4_1_frames_right_behind_the_request_are_received() {
+fn s4_1_frames_directly_after_the_request_are_received() {
     let bytes = [REQUEST, &text("hello"), &frame(FIN | PING, "p"), &frame(BINARY, "a"), &frame(FIN, "b")].concat();
     let outcome = check(bytes);
     let seen = [
@@ -247,15 +247,15 @@ fn s4_1_frames_right_behind_the_request_are_received() {
     assert_eq!((outcome.sent[0].code(), &outcome.sent[1..]), (Some(101), &[Sent::pong("p")][..]));
     assert_eq!(outcome.state, State::Open);
 
-    // A violation right behind it is answered after the 101.
+    // A violation directly after the request is answered after the 101.
     let outcome = check([REQUEST, &unmasked_frame(FIN | TEXT, "a")].concat());
     assert_eq!(outcome.sent.iter().map(Sent::code).collect::<Vec<_>>(), [Some(101), Some(1002)]);
-    // And behind a request that is refused, nothing is.
+    // After a refused request, nothing is received.
     let outcome = check([with(&[("Host", &[])]), text("hello")].concat());
     assert_eq!((outcome.sent.len(), outcome.sent[0].code()), (1, Some(400)));
 }
 
-/// Prefers the second of two.
+/// Prefers the second of two subprotocols.
 fn subprotocol(request: &Request<'_>) -> Answer {
     match request.choose_subprotocol(&["superchat", "chat"]) {
         Some(chosen) => Upgrade::new().subprotocol(chosen).into(),
@@ -308,7 +308,7 @@ fn s4_2_2_an_answer_that_the_client_could_not_accept_becomes_a_500() {
 }
 
 #[test]
-fn s4_2_2_further_headers_go_out_with_the_101() {
+fn s4_2_2_more_headers_are_sent_with_the_101() {
     let mut case = Case::new(Start::Fresh);
     case.decide = |_| {
         let (set_cookie, server) = (HeaderName::from_static("set-cookie"), HeaderName::from_static("server"));
@@ -325,7 +325,7 @@ fn s4_2_2_further_headers_go_out_with_the_101() {
 }
 
 #[test]
-fn what_comes_while_the_application_decides_is_held_and_received_afterwards() {
+fn bytes_that_arrive_before_the_answer_are_received_after_it() {
     let frames = [text("early"), frame(FIN | PING, "p"), frame(TEXT, "a"), frame(FIN, "b")].concat();
     for cut in 0..=frames.len() {
         let mut talk = Talk::fresh(Shared::with_seed(Limits::default(), 0), Tick::default());
@@ -351,7 +351,7 @@ fn what_comes_while_the_application_decides_is_held_and_received_afterwards() {
 }
 
 #[test]
-fn a_request_says_what_an_application_asks() {
+fn a_request_returns_its_parts_to_the_application() {
     let bytes = with(&[
         ("Origin", &["http://example.com"]),
         ("Cookie", &["a=1; b=x=y", "c=3"]),

@@ -1,11 +1,11 @@
-//! §8.1: text is UTF-8, and is judged as its bytes arrive.
+//! §8.1: text is UTF-8 and is checked as its bytes arrive.
 
 use super::check;
 use super::kit::*;
 use lariat::protocol::ProtocolError::InvalidUtf8;
 
-/// Bytes that are UTF-8: the first and last character of every length, the neighbours of the
-/// surrogates, noncharacters.
+/// Valid UTF-8: the first and last character of every length, the neighbours of the surrogates,
+/// noncharacters.
 const VALID: [&[u8]; 20] = [
     b"",
     b"Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xc3\xa0\xc3\xa1-UTF-8!!",
@@ -29,13 +29,13 @@ const VALID: [&[u8]; 20] = [
     b"\xf4\x8f\xbf\xbf",
 ];
 
-/// Bytes that are not, and how many of them could still become UTF-8.
+/// Invalid UTF-8, and the number of bytes that could still become valid.
 const INVALID: [(&[u8], usize); 36] = [
-    // Continuation bytes without a beginning.
+    // Continuation bytes without a first byte.
     (b"\x80", 0),
     (b"\xbf", 0),
     (b"\x80\xbf\x80", 0),
-    // Bytes that never occur: overlong two-byte forms, beyond U+10FFFF, five and six bytes.
+    // Bytes that never occur: overlong two-byte forms, bytes beyond U+10FFFF, five and six bytes.
     (b"\xc0\x80", 0),
     (b"\xc1\xbf", 0),
     (b"\xf5\x80\x80\x80", 0),
@@ -46,7 +46,7 @@ const INVALID: [(&[u8], usize); 36] = [
     (b"\xfe", 0),
     (b"\xff", 0),
     (b"\xfe\xfe\xff\xff", 0),
-    // A beginning without its continuation.
+    // A first byte without its continuation.
     (b"\xc2 ", 1),
     (b"\xc3\x28", 1),
     (b"\xdf\xc0", 1),
@@ -72,16 +72,16 @@ const INVALID: [(&[u8], usize); 36] = [
     (b"\xf4\x90\x80\x80", 1),
     (b"\xf4\xbf\xbf\xbf", 1),
     (b"\xf7\xbf\xbf\xbf", 0),
-    // The classic: valid Greek, a surrogate, more text.
+    // The well-known example: valid Greek, a surrogate, more text.
     (b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited", 12),
 ];
 
-/// What only lacks its end.
+/// Text that lacks only its end.
 const INCOMPLETE: [&[u8]; 9] =
     [b"\xc2", b"\xdf", b"\xe0", b"\xe0\xa0", b"\xed\x9f", b"\xf0", b"\xf0\x90", b"\xf4\x8f\xbf", b"\xce\xba\xe1\xbd"];
 
 #[test]
-fn s8_1_valid_text_is_delivered_however_it_is_fragmented() {
+fn s8_1_valid_text_is_delivered_for_any_fragmentation() {
     for bytes in VALID {
         let seen = [Seen::text(std::str::from_utf8(bytes).unwrap())];
         check(frame(FIN | TEXT, bytes)).is_open(&seen, &[]);
@@ -123,7 +123,7 @@ fn s8_1_an_invalid_byte_in_an_unfinished_frame_fails_at_once() {
             for first in [FIN | TEXT, TEXT] {
                 let whole = frame(first, &payload);
                 let start = whole.len() - payload.len();
-                // Up to the last byte that leaves hope, then the one that leaves none.
+                // First the bytes that could still become valid, then the byte that cannot.
                 check(&whole[..start + good]).waits(&[], &[]);
                 check(&whole[..start + good + 1]).failed(InvalidUtf8, &[]);
             }
@@ -134,7 +134,7 @@ fn s8_1_an_invalid_byte_in_an_unfinished_frame_fails_at_once() {
 #[test]
 fn s8_1_an_invalid_byte_in_a_continuation_fails_at_once() {
     for (bytes, good) in INVALID {
-        // The character is cut by the frames' border.
+        // The boundary of the frames cuts the character.
         let (head, tail) = bytes.split_at(good);
         let tail = [tail, &[b'.'; 200]].concat();
         let continuation = frame(FIN, &tail);

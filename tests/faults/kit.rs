@@ -120,8 +120,7 @@ pub fn status(response: &str) -> u16 {
     response.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {response:?}"))
 }
 
-// ---- the log
-// -------------------------------------------------------------------------------------
+// ---- the log ------------------------------------------------------------------------------------
 
 thread_local! {
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

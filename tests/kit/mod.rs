@@ -1,7 +1,7 @@
-//! What the tests of the protocol have in common: the client's frames, a driver without a socket,
-//! and a look at its output.
+//! Common parts of the protocol's tests: a client's frames, a driver without a socket, and a parser
+//! of its output.
 
-// Each test binary uses its own part of this.
+// Each test program uses a part of it.
 #![allow(dead_code)]
 
 use lariat::protocol::time::Tick;
@@ -12,7 +12,7 @@ use lariat::protocol::{
 use lariat::{CloseCode, CloseReason};
 use tungstenite::handshake::derive_accept_key;
 
-/// The opening handshake of RFC 6455 §1.2, without what is optional.
+/// The opening handshake of RFC 6455 §1.2, without the optional headers.
 pub const REQUEST: &[u8] = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
@@ -30,7 +30,7 @@ pub const RSV3: u8 = 0x10;
 /// The masking key of the examples in RFC 6455 §5.7.
 pub const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// In how many bytes a header says its length.
+/// The number of bytes in which a header encodes its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthForm {
     Minimal,
@@ -38,7 +38,7 @@ pub enum LengthForm {
     Bits64,
 }
 
-/// A header with the first byte as it is given.
+/// Returns a header with this first byte.
 pub fn header(first: u8, key: Option<[u8; 4]>, form: LengthForm, length: u64) -> Vec<u8> {
     let masked = if key.is_some() { 0x80 } else { 0 };
     let form = match (form, length) {
@@ -62,12 +62,12 @@ pub fn header(first: u8, key: Option<[u8; 4]>, form: LengthForm, length: u64) ->
     bytes
 }
 
-/// A masked frame with the first byte as it is given.
+/// Returns a masked frame with this first byte.
 pub fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     keyed_frame(first, KEY, payload)
 }
 
-/// A frame that is masked with this key.
+/// Returns a frame that is masked with this key.
 pub fn keyed_frame(first: u8, key: [u8; 4], payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut bytes = header(first, Some(key), LengthForm::Minimal, payload.len() as u64);
@@ -75,7 +75,7 @@ pub fn keyed_frame(first: u8, key: [u8; 4], payload: impl AsRef<[u8]>) -> Vec<u8
     bytes
 }
 
-/// A frame that is not masked, as a server sends it.
+/// Returns a frame that is not masked, as a server sends it.
 pub fn unmasked_frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut bytes = header(first, None, LengthForm::Minimal, payload.len() as u64);
@@ -83,7 +83,7 @@ pub fn unmasked_frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// A frame as whoever `role` talks to has to send it.
+/// Returns a frame as the peer of `role` must send it.
 pub fn peer_frame(role: Role, first: u8, key: [u8; 4], payload: impl AsRef<[u8]>) -> Vec<u8> {
     match role {
         Role::Server => keyed_frame(first, key, payload),
@@ -91,27 +91,27 @@ pub fn peer_frame(role: Role, first: u8, key: [u8; 4], payload: impl AsRef<[u8]>
     }
 }
 
-/// A whole text message.
+/// Returns a complete text message.
 pub fn text(text: &str) -> Vec<u8> {
     frame(FIN | TEXT, text)
 }
 
-/// A whole binary message.
+/// Returns a complete binary message.
 pub fn binary(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     frame(FIN | BINARY, bytes)
 }
 
-/// A Close frame's body.
+/// Returns the body of a Close frame.
 pub fn close_body(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_ref()].concat()
 }
 
-/// A Close frame.
+/// Returns a Close frame.
 pub fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
     frame(FIN | CLOSE, close_body(code, reason))
 }
 
-/// An event, with an owner.
+/// An event as an owned value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Request { path: String, is_upgrade: bool },
@@ -151,33 +151,33 @@ impl Seen {
 /// An application's answer to a request.
 pub type Decide = fn(&Request<'_>) -> Answer;
 
-/// Agrees to everything.
+/// Accepts every request.
 pub fn upgrade(_: &Request<'_>) -> Answer {
     Upgrade::new().into()
 }
 
-/// A conversation and its driver: what `server` does with sockets, here with vectors.
+/// A connection and its driver. It does the same as `server`, with vectors instead of sockets.
 pub struct Talk {
     pub connection: Connection,
     pub shared: Shared,
     pub now: Tick,
     pub seen: Vec<Seen>,
-    /// The pieces of a message that has not ended.
+    /// The pieces of an incomplete message.
     pieces: Option<Seen>,
-    /// What has been carried away.
+    /// All bytes that the driver has sent.
     pub output: Vec<u8>,
-    /// The most memory that the conversation held after a read.
+    /// The most memory that the connection held after a read.
     pub most_memory: usize,
     pub decide: Decide,
 }
 
 impl Talk {
-    /// A conversation whose opening handshake is still to come.
+    /// Creates a connection before its opening handshake.
     pub fn fresh(shared: Shared, now: Tick) -> Talk {
         Talk::new(Connection::new(Role::Server, now), shared, now)
     }
 
-    /// A conversation that we begin, its request carried away.
+    /// Creates a connection in the client role and sends its request.
     pub fn connect(mut shared: Shared, now: Tick, opening: &Opening) -> Talk {
         let connection = Connection::connect(&mut shared, now, opening);
         let mut talk = Talk::new(connection, shared, now);
@@ -198,14 +198,14 @@ impl Talk {
         }
     }
 
-    /// A conversation that is open, its 101 carried away.
+    /// Creates an open connection and discards its 101 response.
     pub fn open(shared: Shared, now: Tick) -> Talk {
         let mut talk = Talk::fresh(shared, now);
         talk.receive(REQUEST);
         talk.flush();
         assert_eq!(talk.state(), State::Open);
         assert!(talk.output.starts_with(b"HTTP/1.1 101 "), "{:?}", talk.output);
-        assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        assert_eq!(talk.connection.memory(), 0, "an idle connection owns no buffer");
         talk.seen.clear();
         talk.output.clear();
         talk.most_memory = 0;
@@ -216,14 +216,14 @@ impl Talk {
         Talk::open(Shared::with_seed(limits, 0), Tick::default())
     }
 
-    /// As [`open`](Self::open), as the client.
+    /// The same as [`open`](Self::open) in the client role.
     pub fn open_client(shared: Shared, now: Tick) -> Talk {
         let (opening, _, _) = Opening::parse("ws://server.example.com/chat").expect("a URL");
         let mut talk = Talk::connect(shared, now, &opening);
         let response = response(&accept(&talk.output), "");
         talk.receive(&response);
         assert_eq!(talk.state(), State::Open);
-        assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        assert_eq!(talk.connection.memory(), 0, "an idle connection owns no buffer");
         talk.seen.clear();
         talk.output.clear();
         talk.most_memory = 0;
@@ -234,14 +234,14 @@ impl Talk {
         self.connection.state()
     }
 
-    /// One read, as the loop hands it on.
+    /// Passes the bytes of one read to the connection, as the loop does.
     pub fn receive(&mut self, bytes: &[u8]) {
-        // A read buffer has room behind what has been read, mostly.
+        // A read buffer mostly has room after the bytes that were read.
         let mut buffer = [bytes, &[0xa5; 150][..]].concat();
         match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
             Some(Ok(message)) => return self.seen.push(Seen::message(message)),
             Some(Err(_)) => return self.connection.receive_bad_text(&mut self.shared, self.now),
-            None => assert_eq!(buffer[..bytes.len()], *bytes, "nothing has been changed"),
+            None => assert_eq!(buffer[..bytes.len()], *bytes, "the bytes behind the input are unchanged"),
         }
         let mut input = Input::new(&mut buffer[..bytes.len()]);
         while !input.is_empty() {
@@ -256,7 +256,7 @@ impl Talk {
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(subprotocol) => {
-                    assert_eq!(self.connection.role(), Role::Client, "a server is not told that it has opened");
+                    assert_eq!(self.connection.role(), Role::Client, "a server gets no event `Opened`");
                     self.seen.push(Seen::Opened(subprotocol));
                 }
                 Event::Message(message) => self.seen.push(Seen::message(message)),
@@ -276,7 +276,7 @@ impl Talk {
         self.most_memory = self.most_memory.max(self.connection.memory());
     }
 
-    /// Puts a message together again that is handed out in pieces.
+    /// Joins the pieces of a message that is delivered in pieces.
     fn piece(&mut self, piece: Seen, position: Position) {
         assert_eq!(position.begins(), self.pieces.is_none(), "{position:?}");
         let message = match (self.pieces.take(), piece) {
@@ -312,7 +312,7 @@ impl Talk {
         }
     }
 
-    /// Carries everything away, in as many writes as it takes.
+    /// Sends all output, in as many writes as necessary.
     pub fn flush(&mut self) {
         loop {
             let output = self.connection.output(&mut self.shared);
@@ -325,7 +325,7 @@ impl Talk {
         }
     }
 
-    /// Carries everything away and looks at it.
+    /// Sends all output and parses it.
     pub fn flushed(&mut self) -> Vec<Sent> {
         self.flush();
         sent(&std::mem::take(&mut self.output))
@@ -348,22 +348,22 @@ impl Talk {
         assert_eq!(outcome, Ok(()));
     }
 
-    /// Why it ended: the connection breaks, which says nothing new if the reason is known.
+    /// Breaks the connection and returns the close reason. A reason that is already known stays.
     pub fn end(mut self) -> Option<CloseReason> {
         self.connection.end(&mut self.shared, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
         assert_eq!(self.state(), State::Closed);
-        assert_eq!(self.connection.memory(), 0, "a closed conversation owns no buffer");
+        assert_eq!(self.connection.memory(), 0, "a closed connection owns no buffer");
         let reason = self.connection.take_close_reason();
-        assert_eq!(self.connection.take_close_reason(), None, "a reason is given once");
+        assert_eq!(self.connection.take_close_reason(), None, "the reason is returned once");
         reason
     }
 }
 
-/// Something that we have sent.
+/// Something that the connection has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     Response(Response),
-    /// First byte and payload.
+    /// The first byte and the payload.
     Frame(u8, Vec<u8>),
 }
 
@@ -384,7 +384,7 @@ impl Sent {
         Sent::Frame(FIN | CLOSE, close_body(code, reason))
     }
 
-    /// The HTTP status, or a Close frame's code.
+    /// Returns the HTTP status, or the code of a Close frame.
     pub fn code(&self) -> Option<u16> {
         match self {
             Sent::Response(response) => Some(response.status),
@@ -394,7 +394,7 @@ impl Sent {
     }
 }
 
-/// A response's head and body.
+/// The head and body of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     pub status: u16,
@@ -403,7 +403,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The values of all headers of this name, joined.
+    /// Returns the values of all headers with this name, joined.
     pub fn header(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self
             .headers
@@ -414,7 +414,8 @@ impl Response {
         if values.is_empty() { None } else { Some(values.join(", ")) }
     }
 
-    /// Takes a response from the front: with its body, which is the rest, unless it is a 101.
+    /// Parses a response at the beginning of `bytes`. Its body is the rest, unless the status is
+    /// 101.
     fn parse(bytes: &[u8]) -> (Response, usize) {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut parsed = httparse::Response::new(&mut headers);
@@ -429,7 +430,7 @@ impl Response {
     }
 }
 
-/// The value of `Sec-WebSocket-Accept` for a request (RFC 6455 §4.2.2).
+/// Returns the value of `Sec-WebSocket-Accept` for a request (RFC 6455 §4.2.2).
 pub fn accept(request: &[u8]) -> String {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -438,7 +439,7 @@ pub fn accept(request: &[u8]) -> String {
     derive_accept_key(key.value)
 }
 
-/// A response that opens the conversation, with further header lines, each ended by CR LF.
+/// Returns a response that opens the connection, with more header lines, each ended by CR LF.
 pub fn response(accept: &str, headers: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -447,13 +448,13 @@ pub fn response(accept: &str, headers: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Takes a server's output apart; a frame that is masked, not minimal or incomplete is a failure.
+/// Parses a server's output. A frame that is masked, not minimal or incomplete is a failure.
 pub fn sent(bytes: &[u8]) -> Vec<Sent> {
     sent_by(Role::Server, bytes).0
 }
 
-/// Takes output apart, and says which masking keys it has; a frame that is not masked as it has to
-/// be, not minimal or incomplete is a failure.
+/// Parses output and returns its masking keys. A frame that is not masked correctly, not minimal or
+/// incomplete is a failure.
 pub fn sent_by(role: Role, mut bytes: &[u8]) -> (Vec<Sent>, Vec<[u8; 4]>) {
     let (mut all, mut keys) = (Vec::new(), Vec::new());
     while let Some(&first) = bytes.first() {

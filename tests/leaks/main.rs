@@ -8,7 +8,7 @@
 //!
 //! `cargo test --release --test leaks` opens 100,000 connections, a debug build 5,000.
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
 //! What an embedder gets beyond messages: connections to other servers, messages in pieces, traces,
 //! proxies.
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -23,8 +23,7 @@ use tungstenite::{Error, Message};
 /// Responses.
 const SEEDS: u64 = 2_000;
 
-// ---- the two who judge
-// ---------------------------------------------------------------------------
+// ---- the two who judge --------------------------------------------------------------------------
 
 /// Bytes that arrive in a few pieces, now and then none: tungstenite takes many small ones for an
 /// attack.
@@ -149,8 +148,7 @@ pub fn ours(mut talk: Talk, bytes: &[u8], mut pieces: impl FnMut() -> usize) -> 
     (verdict, None)
 }
 
-// ---- the tests
-// -----------------------------------------------------------------------------------
+// ---- the tests ----------------------------------------------------------------------------------
 
 #[test]
 fn servers_are_believed_as_tungstenite_believes_them() {

@@ -1,5 +1,5 @@
 //! The server over real sockets, with literal bytes.
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,7 +1,8 @@
 //! A loop that is held: nothing is lost, everything keeps its order, and nobody is timed out by it.
 
+use lariat::observe::{Pace, Turns};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{ClientId, Clients, CloseCode, Config, Drain, Handler, Message, Pace, TimerId, Turns};
+use lariat::{ClientId, Clients, CloseCode, Config, Drain, Handler, Message, TimerId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;

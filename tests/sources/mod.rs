@@ -1,7 +1,7 @@
 //! Reads the sources of a package, for tests of what may name what.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A source file without comments, literals and unit tests, as words and punctuation.
@@ -198,4 +198,142 @@ fn absolute(source: &Source, path: &[String]) -> Vec<String> {
 pub fn code_lines(source: &Source) -> usize {
     let production = source.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
     production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+// ---- maps: the tables in `mod.rs`
+// --------------------------------------------------------------
+
+/// The table in the doc comment of a `mod.rs` or `lib.rs`. Its first column is headed `room` or
+/// `file`; each name there stands in backticks.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Map {
+    /// The names of the first column, without `/` and `.rs`.
+    pub names: Vec<String>,
+    /// The column is headed `room`: the lowest comes first, and each imports only from those above
+    /// it. Below the heading `file` there is no order: circles may exist there.
+    pub is_ordered: bool,
+}
+
+impl Source {
+    /// Whether this is the `mod.rs` of a folder, or the root.
+    pub fn is_map(&self) -> bool {
+        self.path == "lib.rs" || self.path.ends_with("/mod.rs")
+    }
+
+    /// The table of rooms or files, if there is one.
+    pub fn map(&self) -> Option<Map> {
+        let rows = self.text.lines().filter_map(|line| line.strip_prefix("//! | "));
+        let cells: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).map(str::trim).collect();
+        let start = cells.iter().position(|cell| matches!(*cell, "room" | "file"))?;
+        let names = cells[start + 1..].iter().flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let names = names.map(|name| name.trim_end_matches('/').trim_end_matches(".rs").to_owned()).collect();
+        Some(Map { names, is_ordered: cells[start] == "room" })
+    }
+
+    /// What is in the file beside `mod` and `use` lines and their attributes.
+    pub fn code(&self) -> Vec<&str> {
+        let tokens: Vec<&str> = self.tokens.iter().map(String::as_str).collect();
+        let (mut at, mut code) = (0, Vec::new());
+        let closing = |from: usize, open: &str, close: &str| {
+            let mut depth = 0;
+            let is_end = |token: &&str| {
+                depth += i32::from(*token == open) - i32::from(*token == close);
+                depth == 0
+            };
+            tokens[from..].iter().position(is_end).map_or(tokens.len(), |end| from + end + 1)
+        };
+        while at < tokens.len() {
+            match tokens[at..] {
+                ["#", "[", ..] => at = closing(at + 1, "[", "]"),
+                ["#", "!", "[", ..] => at = closing(at + 2, "[", "]"),
+                ["pub", "(", ..] => at = closing(at + 1, "(", ")"),
+                ["pub", ..] => at += 1,
+                ["mod", _, ";", ..] => at += 3,
+                ["use", ..] => at += tokens[at..].iter().take_while(|token| **token != ";").count() + 1,
+                _ => {
+                    code.push(tokens[at]);
+                    at += 1;
+                }
+            }
+        }
+        code
+    }
+}
+
+/// The names of the files and folders beside a `mod.rs` or `lib.rs`, without itself.
+fn children(map: &Source, sources: &[Source]) -> BTreeSet<String> {
+    let folder = map.path.trim_end_matches("lib.rs").trim_end_matches("mod.rs");
+    let below = sources.iter().filter_map(|source| source.path.strip_prefix(folder));
+    let names = below.map(|path| path.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned());
+    names.filter(|name| !matches!(name.as_str(), "lib" | "main" | "mod")).collect()
+}
+
+/// The maps that are not true, or that hold more than a map.
+pub fn wrong_maps(sources: &[Source]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources.iter().filter(|source| source.is_map()) {
+        let Some(map) = source.map() else {
+            wrong.push(format!("{} has no table of rooms or files", source.path));
+            continue;
+        };
+        let (named, found) = (map.names.iter().cloned().collect(), children(source, sources));
+        for name in found.difference(&named) {
+            wrong.push(format!("{} does not name {name}", source.path));
+        }
+        for name in named.difference(&found) {
+            wrong.push(format!("{} names {name}, which is not there", source.path));
+        }
+        if let [first, ..] = source.code()[..] {
+            wrong.push(format!("{} is more than a map: {first}", source.path));
+        }
+    }
+    wrong
+}
+
+/// The imports from a room to one that comes later in the table of the `mod.rs` or `lib.rs` above
+/// both. What a map re-exports counts as what it is.
+pub fn upward_imports(sources: &[Source]) -> Vec<String> {
+    let mut maps = BTreeMap::new();
+    for source in sources.iter().filter(|source| source.is_map()) {
+        let Some(map) = source.map().filter(|map| map.is_ordered) else { continue };
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        spread_uses(source, &mut |path, name| {
+            let child = path.iter().find(|part| map.names.contains(part));
+            if let Some(place) = child.and_then(|child| map.names.iter().position(|name| name == child)) {
+                places.insert(name.to_owned(), place);
+            }
+        });
+        places.extend(map.names.iter().enumerate().map(|(place, name)| (name.clone(), place)));
+        maps.insert(source.module(), places);
+    }
+    let mut wrong = Vec::new();
+    for source in sources {
+        let module = source.module();
+        for path in paths(source) {
+            let Some(named) = path.strip_prefix("crate::") else { continue };
+            let named: Vec<&str> = named.split("::").collect();
+            for depth in 0..module.len().min(named.len()) {
+                let Some(places) = maps.get(&module[..depth]) else { continue };
+                let (from, to) = (places.get(&module[depth]), places.get(named[depth]));
+                if from.zip(to).is_some_and(|(from, to)| to > from) {
+                    wrong.push(format!("{} names {path}", source.path));
+                }
+                if module[depth] != named[depth] {
+                    break;
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// Calls `each` for each leaf of the `use` trees of a source.
+fn spread_uses(source: &Source, each: &mut impl FnMut(&[String], &str)) {
+    let mut tokens = source.tokens.iter().map(String::as_str);
+    while let Some(token) = tokens.next() {
+        if token == "use" {
+            let tree: Vec<&str> = tokens.by_ref().take_while(|token| *token != ";").collect();
+            spread(&tree, &[], each);
+        }
+    }
 }

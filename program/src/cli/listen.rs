@@ -1,6 +1,6 @@
 //! Where should the program listen, and if it cannot, what should its user do?
 
-use super::Failure;
+use crate::terminal::Failure;
 use lariat::Server;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -11,7 +11,7 @@ const PORT: u16 = 9998;
 
 /// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on
 /// both loopback addresses.
-pub(super) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
+pub(crate) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
         return if count == 0 { listen_on_loopback(server) } else { Ok(server) };

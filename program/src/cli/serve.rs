@@ -1,15 +1,17 @@
 //! `lariat serve`: the site, until a signal comes.
 
+use super::listen;
 use super::status::StatusLine;
-use super::{Failure, listen, units};
+use crate::doctor::raise_descriptor_limit;
 use crate::site;
+use crate::terminal::{Failure, units};
 use lariat::{Block, Config, Drain, EventLoop, Excess, Handler, ListenOptions, LocalAddr, Outcome, Server, Takeover};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998
     /// and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
@@ -107,8 +109,8 @@ impl Options {
     }
 }
 
-pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
-    super::raise_descriptor_limit();
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    raise_descriptor_limit();
     let config = options.config();
     options.check(&config)?;
     let mut listen_options = ListenOptions::default();

@@ -1,6 +1,6 @@
 //! One live line on a terminal: how the server is.
 
-use super::units;
+use crate::terminal::units;
 use lariat::{EventLoop, Handler, Stats};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -10,7 +10,7 @@ use std::time::Duration;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// What was true when the line was written last.
-pub(super) struct StatusLine {
+pub(crate) struct StatusLine {
     /// The loop's uptime then.
     at: Duration,
     before: Stats,
@@ -19,18 +19,18 @@ pub(super) struct StatusLine {
 
 impl StatusLine {
     /// If standard error is a terminal, and nothing else is logged on it.
-    pub(super) fn on_terminal() -> Option<StatusLine> {
+    pub(crate) fn on_terminal() -> Option<StatusLine> {
         let is_wanted = io::stderr().is_terminal() && log::max_level() <= log::LevelFilter::Warn;
         is_wanted.then(|| StatusLine { at: Duration::ZERO, before: Stats::default(), is_shown: false })
     }
 
     /// How long the loop may wait until the line is due again.
-    pub(super) fn wait<H: Handler>(&self, event_loop: &EventLoop<H>) -> Duration {
+    pub(crate) fn wait<H: Handler>(&self, event_loop: &EventLoop<H>) -> Duration {
         (self.at + PERIOD).saturating_sub(event_loop.uptime())
     }
 
     /// Writes the line, if it is due.
-    pub(super) fn update<H: Handler>(&mut self, event_loop: &mut EventLoop<H>) {
+    pub(crate) fn update<H: Handler>(&mut self, event_loop: &mut EventLoop<H>) {
         let now = event_loop.uptime();
         let passed = now.saturating_sub(self.at);
         if passed < PERIOD {
@@ -45,7 +45,7 @@ impl StatusLine {
     }
 
     /// What is written next begins on a line of its own.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if self.is_shown {
             let _ = writeln!(io::stderr().lock());
         }

@@ -5,6 +5,7 @@
 //! that connection is traced, its handshake included, and its story is told over the first as the
 //! page's connection 7.
 
+use super::query::parameter;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -20,12 +21,6 @@ const TOO_MUCH: usize = 1 << 20;
 
 /// So many connections of a page are watched at a time.
 const MAX_WATCHED: usize = 16;
-
-/// The values of a query's parameter: `1` and `2` of `a=1&b&a=2`, for `a`.
-pub(super) fn parameter<'q>(query: Option<&'q str>, name: &'q str) -> impl Iterator<Item = &'q str> {
-    let pairs = query.unwrap_or_default().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
-}
 
 /// Whether the console is to be told of this connection; the token is looked at later.
 pub(super) fn is_watched(request: &Request<'_>) -> bool {

@@ -1,17 +1,31 @@
-//! What `lariat serve` shows: pages, and behind each a small [`Handler`](lariat::Handler) on the
-//! public API, such as an embedder would write.
+//! What does `lariat serve` show? Pages, and behind each a small [`Handler`](lariat::Handler) on the
+//! public API of the library.
 //!
-//! | file | what is in it |
+//! A page and its socket have the same path: a request for an upgrade gets the socket. The handlers
+//! share `Data = ()`. What a handler knows of its clients is in a map of its own, so that an idle
+//! connection costs no more than its slab entry.
+//!
+//! Each room imports only from those above it. The pages are in `pages/`.
+//!
+//! | room | question |
 //! |---|---|
-//! | `apps` | the table of all apps: a new one is a line there |
-//! | `shell` | [`Site`]: pages over HTTP, sockets to the router, who may open one |
-//! | `assets` | files within the program: coding, tags, Content-Security-Policy |
-//! | `origin` | whose pages may open a socket |
-//! | the others | an app each; its page is in `pages/` |
-//!
-//! A page and its socket have the same path: whoever asks for an upgrade gets the socket. The
-//! handlers share `Data = ()`; what one knows of its clients it keeps in a map of its own, so that
-//! an idle connection stays at 64 bytes.
+//! | `origin` | whose pages may open a socket? |
+//! | `options` | what can be chosen? |
+//! | `query` | what does a request's query say? |
+//! | `assets` | how do pages, scripts and styles get to the browser? |
+//! | `echo` | how are messages sent back? |
+//! | `broadcast` | how are messages sent to everybody? |
+//! | `health` | is the server alive, and is it ready? |
+//! | `metrics` | what does Prometheus read? |
+//! | `index` | how many clients does each app have? |
+//! | `console` | what went over the wire of a page's socket? |
+//! | `chat` | who is in a room, and what is said there? |
+//! | `editor` | how do several people write one text? |
+//! | `arena` | where is everybody in the game? |
+//! | `ticker` | what are the prices, and what do pushing and polling cost? |
+//! | `watch` | what does the event loop do? |
+//! | `apps` | which apps are on the site? A new app is a line there |
+//! | `shell` | what do all apps have in common? |
 
 mod apps;
 mod arena;
@@ -24,7 +38,9 @@ mod editor;
 mod health;
 mod index;
 mod metrics;
+mod options;
 mod origin;
+mod query;
 mod shell;
 mod ticker;
 mod watch;
@@ -38,19 +54,8 @@ pub use editor::{Editor, Operation};
 pub use health::{Health, Readiness};
 pub use index::Index;
 pub use metrics::Metrics;
+pub use options::Options;
 pub use origin::{Origin, OriginError, Origins};
 pub use shell::Site;
 pub use ticker::Ticker;
 pub use watch::Loop;
-
-/// What can be chosen.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// Pages from elsewhere that may open sockets, beside those of the site itself. `/echo` and
-    /// `/broadcast` are for everybody.
-    pub allowed_origins: Vec<Origin>,
-    /// Pages on this host may slow the loop down, hold it and read along: for teaching. Messages
-    /// are not compressed then.
-    pub teach: bool,
-}

@@ -5,9 +5,8 @@ use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
 use lariat::http::{Response, StatusCode};
-use lariat::{
-    Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace, Turns,
-};
+use lariat::observe::Turns;
+use lariat::{Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace};
 
 /// The whole site: pages at their paths over plain HTTP, and their handlers for those who upgrade.
 pub struct Site {

@@ -22,7 +22,7 @@
 //! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`) are, too: every byte is counted where it goes over
 //! the wire.
 
-use super::console::parameter;
+use super::query::parameter;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
 use lariat::{

@@ -21,9 +21,9 @@
 //! | `{"gone":"12.7"}`, `{"refused":"why"}` | it is over; it cannot be |
 
 use lariat::http::uri::{Authority, Uri};
+use lariat::observe::{Pace, Turn, Turns};
 use lariat::{
-    Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Pace, ReadyState, Request, State, Trace, Turn,
-    Turns, Upgrade,
+    Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, State, Trace, Upgrade,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! The loop shows itself as it is; who may hold it; and who may read what others say.
 
 use lariat::http::{HeaderName, HeaderValue};
+use lariat::observe::Pace;
 use lariat::sim::{Peer, Simulation};
-use lariat::{CloseCode, Config, ConnectOptions, OwnedMessage, Pace};
+use lariat::{CloseCode, Config, ConnectOptions, OwnedMessage};
 use lariat_cli::site::{Options, Site};
 use serde_json::{Value, json};
 use std::net::IpAddr;

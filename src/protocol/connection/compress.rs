@@ -5,6 +5,7 @@ use super::message::Gathered;
 use super::rare::Rare;
 use super::shared::Shared;
 use super::{Connection, Event, Modes};
+use crate::parts::PIECES;
 use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, mask};
@@ -21,7 +22,7 @@ const _: () = assert!(LARGE_PIECE + (INFLATED_AT_A_TIME + 5) * 1_032 < 64 << 10)
 impl<X: Default> Connection<X> {
     /// What has been agreed on with the peer.
     pub fn agreed(&self) -> Agreed {
-        if !self.modes.has(Modes::COMPRESSED) {
+        if !self.modes.is_compressed() {
             return Agreed::NOTHING;
         }
         self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
@@ -48,7 +49,7 @@ impl<X: Default> Connection<X> {
 
     /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
     pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
-        self.modes.has(Modes::COMPRESSED) && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+        self.modes.is_compressed() && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
     /// Decompresses a message that has arrived.
@@ -77,10 +78,11 @@ impl<X: Default> Connection<X> {
     /// Whether a frame belongs to a message that is decompressed as it arrives, or begins one.
     pub(super) fn inflates(&self, header: &Header) -> bool {
         match header.opcode {
+            _ if !PIECES.is_used() => false,
             Opcode::Text | Opcode::Binary if header.rsv1 => {
                 // Its first frame: the message may have begun before pieces were asked for.
                 let message = self.inbox.as_ref().and_then(|inbox| inbox.message.as_ref());
-                message.map_or(self.modes.has(Modes::PIECES), PartialMessage::is_inflating)
+                message.map_or(self.modes.takes_pieces(), PartialMessage::is_inflating)
             }
             Opcode::Continuation => {
                 let message = self.inbox.as_ref().and_then(|inbox| inbox.message.as_ref());
@@ -131,6 +133,9 @@ impl<X: Default> Connection<X> {
 
     /// A message that is decompressed as it arrives has arrived: its last bytes come out.
     pub(super) fn finish_inflating(&mut self, shared: &mut Shared) -> Result<(), ProtocolError> {
+        if !PIECES.is_used() {
+            return Ok(());
+        }
         let message = self.inbox.as_mut().and_then(|inbox| inbox.message.as_mut());
         let Some(message) = message.filter(|message| message.is_inflating()) else { return Ok(()) };
         inflate_more(message, &mut self.rare, shared, None)?;
@@ -144,7 +149,7 @@ impl<X: Default> Connection<X> {
     /// to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
-        if !self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(payload.len()) {
+        if !self.modes.is_compressed() || !shared.compression.is_worth(payload.len()) {
             return false;
         }
         match self.agreed().window_bits() {

@@ -55,7 +55,7 @@ const FAREWELL: usize = 1 << 10;
 
 impl<X: Default> Connection<X> {
     /// A conversation that begins now.
-    pub const fn new(role: Role, now: Tick) -> Connection<X> {
+    pub fn new(role: Role, now: Tick) -> Connection<X> {
         Connection {
             state: State::Handshaking,
             modes: Modes::new(role),
@@ -83,7 +83,7 @@ impl<X: Default> Connection<X> {
     /// Messages are handed out as they arrive, from the next one on; the limit of a message's size
     /// does not apply to them, nor that of its fragments.
     pub fn receive_in_pieces(&mut self, on: bool) {
-        self.modes.set(Modes::PIECES, on);
+        self.modes.set_takes_pieces(on);
     }
 
     /// Where it stands.

@@ -1,5 +1,7 @@
 //! What is unusual about a conversation?
 
+use crate::parts::{CONNECTING, PIECES, TRACES};
+use crate::protocol::deflate::AVAILABLE;
 use crate::protocol::wire::Role;
 
 /// What is unusual about a conversation: one bit each.
@@ -31,11 +33,48 @@ impl Modes {
         Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::SHUT.0);
 
     /// Those of a conversation that begins.
-    pub(super) const fn new(role: Role) -> Modes {
+    #[inline]
+    pub(super) fn new(role: Role) -> Modes {
         match role {
             Role::Server => Modes::SHUT,
-            Role::Client => Modes(Modes::SHUT.0 | Modes::CLIENT.0),
+            Role::Client => {
+                CONNECTING.use_it();
+                Modes(Modes::SHUT.0 | Modes::CLIENT.0)
+            }
         }
+    }
+
+    pub(super) fn role(self) -> Role {
+        if self.has(Modes::CLIENT) && CONNECTING.is_used() { Role::Client } else { Role::Server }
+    }
+
+    /// Whether its story is recorded.
+    pub(super) fn is_traced(self) -> bool {
+        self.has(Modes::TRACED) && TRACES.is_used()
+    }
+
+    pub(super) fn set_traced(&mut self, on: bool) {
+        if on {
+            TRACES.use_it();
+        }
+        self.set(Modes::TRACED, on);
+    }
+
+    /// Whether messages are handed out as they arrive.
+    pub(super) fn takes_pieces(self) -> bool {
+        self.has(Modes::PIECES) && PIECES.is_used()
+    }
+
+    pub(super) fn set_takes_pieces(&mut self, on: bool) {
+        if on {
+            PIECES.use_it();
+        }
+        self.set(Modes::PIECES, on);
+    }
+
+    /// Whether messages may travel compressed.
+    pub(super) const fn is_compressed(self) -> bool {
+        AVAILABLE && self.has(Modes::COMPRESSED)
     }
 
     pub(super) const fn has(self, mode: Modes) -> bool {

@@ -1,7 +1,7 @@
 //! What do few conversations need, or only for a while?
 
+use super::Connection;
 use super::error::CloseReason;
-use super::{Connection, Modes};
 use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::opening::{Expected, Ticket};
 use crate::protocol::time::Tick;
@@ -58,7 +58,7 @@ impl<X: Default> Connection<X> {
 
     /// Frees what [`extra_mut`](Self::extra_mut) has allocated, unless some of it is needed.
     pub fn release_extra(&mut self, is_needed: impl FnOnce(&X) -> bool) {
-        let is_traced = self.modes.has(Modes::TRACED);
+        let is_traced = self.modes.is_traced();
         self.rare.take_if(|rare| !is_traced && !rare.is_needed() && !is_needed(&rare.extra));
     }
 }

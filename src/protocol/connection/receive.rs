@@ -8,7 +8,7 @@ use super::inbox::{Decoder, Ends, Inbox, PartialFrame, PartialMessage, check_com
 use super::message::{Gathered, Message, Position};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
-use super::{Connection, Event, Modes, State};
+use super::{Connection, Event, State};
 use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, mask, utf8};
@@ -200,12 +200,12 @@ impl<X: Default> Connection<X> {
             return Ok(self.deliver(shared, received));
         }
         match header.opcode {
-            Opcode::Text if header.fin && !self.modes.has(Modes::PIECES) => {
+            Opcode::Text if header.fin && !self.modes.takes_pieces() => {
                 let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
                 self.release_inbox(shared);
                 Ok(self.is_wanted().then_some(Event::Message(Message::Text(text))))
             }
-            Opcode::Binary if header.fin && !self.modes.has(Modes::PIECES) => {
+            Opcode::Binary if header.fin && !self.modes.takes_pieces() => {
                 self.release_inbox(shared);
                 Ok(self.is_wanted().then_some(Event::Message(Message::Binary(payload))))
             }
@@ -234,7 +234,7 @@ impl<X: Default> Connection<X> {
         let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
         match header.opcode {
             Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
-            Opcode::Text | Opcode::Binary if self.modes.has(Modes::PIECES) => Ok(()),
+            Opcode::Text | Opcode::Binary if self.modes.takes_pieces() => Ok(()),
             Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
             Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
             Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
@@ -315,7 +315,7 @@ impl<X: Default> Connection<X> {
         now: Tick,
         header: &Header,
     ) -> Result<&mut PartialMessage, ProtocolError> {
-        let wants_pieces = self.modes.has(Modes::PIECES);
+        let wants_pieces = self.modes.takes_pieces();
         let is_first = header.opcode != Opcode::Continuation;
         let decoder = if is_first && header.rsv1 && wants_pieces { self.decoder(shared) } else { Decoder::None };
         let inbox = self.inbox(shared, now);
@@ -387,7 +387,7 @@ impl<X: Default> Connection<X> {
     /// A message has been put together.
     fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
         if self.is_wanted() {
-            return Some(match self.modes.has(Modes::PIECES) {
+            return Some(match self.modes.takes_pieces() {
                 true => Event::Piece(message, Position::Whole),
                 false => Event::Gathered(message),
             });

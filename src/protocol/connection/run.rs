@@ -157,7 +157,7 @@ impl<X: Default> Connection<X> {
     /// Whether a short message is to be handed out like those before.
     #[inline]
     pub fn takes_messages(&self) -> bool {
-        self.state() == State::Open && !self.modes.has(Modes::PIECES)
+        self.state() == State::Open && !self.modes.takes_pieces()
     }
 }
 

@@ -61,7 +61,7 @@ impl<X: Default> Connection<X> {
         let length = message.as_bytes().len();
         let is_short = (length <= MAX_CONTROL_PAYLOAD) & (length <= shared.limits.max_unsent);
         let may_be_sent = !self.modes.has(Modes::SENDS_UNUSUALLY);
-        is_short & may_be_sent && (!self.modes.has(Modes::COMPRESSED) || !shared.compression.is_worth(length))
+        is_short & may_be_sent && (!self.modes.is_compressed() || !shared.compression.is_worth(length))
     }
 
     /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`:

@@ -7,8 +7,8 @@ use crate::protocol::wire::Role;
 
 impl<X: Default> Connection<X> {
     /// Which side we are.
-    pub const fn role(&self) -> Role {
-        if self.modes.has(Modes::CLIENT) { Role::Client } else { Role::Server }
+    pub fn role(&self) -> Role {
+        self.modes.role()
     }
 
     /// From when its state's timeout counts: while it is open, when the last byte was heard.

@@ -5,7 +5,7 @@
 //! pays a branch for each frame.
 
 use super::shared::Shared;
-use super::{Connection, Modes, State};
+use super::{Connection, State};
 use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
@@ -81,15 +81,15 @@ impl Trace {
 impl<X: Default> Connection<X> {
     /// Records what happens from now on under this label in [`Shared`], or stops to.
     pub fn trace(&mut self, label: Option<u64>) {
-        self.modes.set(Modes::TRACED, label.is_some());
+        self.modes.set_traced(label.is_some());
         if let Some(label) = label {
             self.rare().label = label;
         }
     }
 
     /// Whether what happens is recorded.
-    pub const fn is_traced(&self) -> bool {
-        self.modes.has(Modes::TRACED)
+    pub fn is_traced(&self) -> bool {
+        self.modes.is_traced()
     }
 
     /// Records the request head, for those who begin to trace when they have read it.
@@ -100,7 +100,7 @@ impl<X: Default> Connection<X> {
     /// Records a step, if this conversation is traced.
     #[inline(always)]
     pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
-        if self.modes.has(Modes::TRACED) {
+        if self.modes.is_traced() {
             self.record_now(shared, trace());
         }
     }

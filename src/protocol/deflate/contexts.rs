@@ -79,7 +79,7 @@ impl Compression {
     /// As a server: the response to an offer, with context takeover if the budget has room for it,
     /// and `ample` bytes are free.
     pub(crate) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
-        let (deflate, offer) = (self.deflate.as_ref()?, offer?);
+        let (deflate, offer) = (self.deflate.as_ref().filter(|_| AVAILABLE)?, offer?);
         let respond = |takeover| {
             let response = deflate.respond(offer, takeover);
             (response, Agreed::new(Role::Server, response, deflate, takeover))
@@ -96,7 +96,7 @@ impl Compression {
     /// As a client: what to offer, with context takeover if the budget has room for it, and `ample`
     /// bytes are free.
     pub(crate) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
-        let deflate = self.deflate.as_ref()?;
+        let deflate = self.deflate.as_ref().filter(|_| AVAILABLE)?;
         let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));
         let has_room = self.has_room(deflate, most, ample);
         let takeover = if has_room { deflate.context_takeover } else { Takeover::Never };

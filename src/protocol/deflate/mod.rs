@@ -14,6 +14,7 @@ mod codec;
 mod contexts;
 mod extension;
 
+pub(crate) use codec::AVAILABLE;
 pub use codec::{Deflater, Inflater, NotSmaller, STEP};
 pub(crate) use contexts::{Compression, Contexts, WINDOWS};
 pub use extension::{

@@ -6,7 +6,7 @@
 //! valid key.
 
 use super::rejection::Rejection;
-use crate::protocol::deflate::Parameters;
+use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 
@@ -294,8 +294,8 @@ impl Ticket {
             all => Cow::Owned(format!("{all},{protocol}")),
         });
         let deflate = match accept {
-            Some(_) => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
-            None => None,
+            Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
+            Some(_) | None => None,
         };
         Ticket { method: request.method(), accept, offered: offered.into_owned(), deflate }
     }

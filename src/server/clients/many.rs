@@ -2,9 +2,10 @@
 //!
 //! A message for many is framed once, and compressed once for all who can share it.
 
-use super::super::client::{Client, ClientId, Flags};
-use super::Clients;
+use super::clients::Clients;
 use crate::protocol::{Message, Prepared, SendError, State};
+use crate::server::id::ClientId;
+use crate::server::table::{Client, Flags};
 
 impl<D> Clients<D> {
     /// How many clients have opened and are not gone, on all routes.
@@ -115,7 +116,7 @@ impl<D> Clients<D> {
     }
 
     #[inline]
-    pub(super) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
+    pub(crate) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
         let client = &mut self.slab[index];
         if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
             return self.drop_newest(index);

@@ -6,10 +6,10 @@
 //! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), messages for it are dropped and counted |
 //! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
 
-use super::super::client::{ClientId, Extra, Flags};
-use super::Clients;
+use super::clients::Clients;
 use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
-use std::collections::HashMap;
+use crate::server::id::ClientId;
+use crate::server::table::{Flags, Latest};
 
 /// What happens to a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -22,43 +22,6 @@ pub enum SlowConsumer {
     /// wait for it. [`Clients::take_dropped`] tells how many were, and `on_drain` when it is up
     /// again: the time to tell it of the gap.
     DropNewest,
-}
-
-/// What is remembered of a client that was once behind.
-#[derive(Debug, Default)]
-pub(crate) struct Behind {
-    dropped: u64,
-    /// Those that wait apart, in the order in which their keys have come.
-    latest: Vec<Latest>,
-    /// Where in `latest` each key is.
-    places: HashMap<u64, usize>,
-    /// Bytes of memory that `latest` takes.
-    bytes: usize,
-}
-
-impl Behind {
-    /// Those that wait apart, which do not any more.
-    fn take(&mut self) -> Vec<Latest> {
-        self.bytes = 0;
-        self.places = HashMap::new();
-        std::mem::take(&mut self.latest)
-    }
-}
-
-/// The last message of a key.
-#[derive(Debug)]
-struct Latest {
-    is_text: bool,
-    payload: SharedBytes,
-}
-
-impl Latest {
-    fn as_message(&self) -> Message<'_> {
-        match std::str::from_utf8(&self.payload) {
-            Ok(text) if self.is_text => Message::Text(text),
-            _ => Message::Binary(&self.payload),
-        }
-    }
 }
 
 impl<D> Clients<D> {
@@ -75,7 +38,7 @@ impl<D> Clients<D> {
 
     /// How many messages have been dropped for this client since this was asked last.
     pub fn take_dropped(&mut self, id: ClientId) -> u64 {
-        let behind = self.find(id).and_then(|index| behind(self.slab[index].connection.extra_if_any()));
+        let behind = self.find(id).and_then(|index| self.slab[index].behind_mut());
         behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
     }
 
@@ -176,7 +139,7 @@ impl<D> Clients<D> {
             return;
         }
         client.flags.clear(Flags::LATEST);
-        let Some(behind) = behind(client.connection.extra_if_any()) else { return };
+        let Some(behind) = client.behind_mut() else { return };
         for latest in behind.take() {
             let outcome = self.slab[index].connection.send(&mut self.shared, latest.as_message());
             // If it is closing, nothing is sent any more, and `on_close` will say so.
@@ -206,31 +169,27 @@ impl<D> Clients<D> {
 
     /// Nothing of it is sent any more.
     pub(crate) fn forget_latest(&mut self, index: usize) {
-        if let Some(behind) = behind(self.slab[index].connection.extra_if_any()) {
+        if let Some(behind) = self.slab[index].behind_mut() {
             behind.take();
         }
     }
 
     /// Whether a message for this client is to be dropped.
     #[inline]
-    pub(super) fn drops(&mut self, index: usize) -> bool {
+    pub(crate) fn drops(&mut self, index: usize) -> bool {
         let client = &mut self.slab[index];
         client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water)
     }
 
     /// A message for this client is dropped.
     #[cold]
-    pub(super) fn drop_newest(&mut self, index: usize) -> Result<(), SendError> {
+    pub(crate) fn drop_newest(&mut self, index: usize) -> Result<(), SendError> {
         self.count_dropped(index);
         Err(SendError::Dropped)
     }
 
-    pub(super) fn count_dropped(&mut self, index: usize) {
+    pub(crate) fn count_dropped(&mut self, index: usize) {
         self.slab[index].connection.extra_mut().behind.get_or_insert_default().dropped += 1;
         self.tally.dropped += 1;
     }
-}
-
-fn behind(extra: Option<&mut Extra>) -> Option<&mut Behind> {
-    extra?.behind.as_deref_mut()
 }

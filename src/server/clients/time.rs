@@ -2,22 +2,14 @@
 //!
 //! The application's timers lie in the same wheel as the protocol's deadlines.
 
-use super::super::client::{AppTimer, Entries};
-use super::super::timers::{Armed, Node, Step};
-use super::Clients;
+use super::clients::Clients;
 use crate::protocol::time::Tick;
-use std::num::NonZeroU32;
+use crate::server::id::TimerId;
+use crate::server::table::{AppTimer, Armed, Entries, Node, Step};
 use std::time::Duration;
 
-/// Which timer. Never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerId {
-    index: u32,
-    generation: NonZeroU32,
-}
-
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TimerExtra {
+pub(crate) struct TimerExtra {
     period: Option<Duration>,
     route: u16,
 }

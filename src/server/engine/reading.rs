@@ -4,10 +4,10 @@
 //! begun to say. Most reads bring one short message from a client about whom nothing is unusual:
 //! those go a short way.
 
-use super::super::client::Flags;
-use super::super::handler::Handler;
-use super::Engine;
+use super::engine::Engine;
 use crate::protocol::State;
+use crate::server::app::Handler;
+use crate::server::table::Flags;
 use std::io;
 
 /// How many bytes are read in one turn, so that what they lead to is written before more is read.

@@ -3,10 +3,10 @@
 //! Once, at the end of the turn, with all that has been queued for it. Mostly that lies together
 //! and the kernel takes it: that goes a short way.
 
-use super::super::client::Flags;
-use super::super::handler::Handler;
-use super::Engine;
+use super::engine::Engine;
 use crate::protocol::{Role, State};
+use crate::server::app::Handler;
+use crate::server::table::Flags;
 use std::io;
 
 /// How many clients are written to in one turn, so that a message for a million does not stop the

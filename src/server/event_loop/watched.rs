@@ -4,10 +4,11 @@
 //! them, the listeners' newcomers wait, and since time stands still nothing becomes due. So there
 //! is one turn only, watched or not.
 
-use super::super::watch::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting, Watch};
-use super::super::{engine::Engine, handler::Handler};
-use super::EventLoop;
+use super::event_loop::EventLoop;
 use crate::protocol::time::{LONGEST, Moment};
+use crate::server::app::Handler;
+use crate::server::engine::Engine;
+use crate::server::observe::{Aside, Pace, Phase, STEP, Turn, Turns, Waiting, Watch};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl<H: Handler> EventLoop<H> {
             watch.events = events;
         } else {
             // Whoever begins to watch in the midst of a turn sees the next one.
-            let counted = Turn::counted(clients);
+            let counted = clients.counted();
             clients.watch.iter_mut().for_each(|watch| (watch.counted, watch.events) = (counted, events));
         }
         self.note_pace();
@@ -83,7 +84,7 @@ impl<H: Handler> EventLoop<H> {
 
     fn timed_turn_ends(&mut self) {
         let clients = &mut self.engine.clients;
-        let counted = Turn::counted(clients);
+        let counted = clients.counted();
         let Some(watch) = &mut clients.watch else { return };
         let Some(aside) = watch.aside.take() else {
             watch.record_timed(counted);

@@ -1,33 +1,33 @@
-//! One room: who is in it, and what has been said.
+//! Who is in a room, and what was said there?
 
-use super::Told;
+use super::page::ToPage;
 use lariat::ClientId;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-/// What was said last is kept for those who come back: so many messages,
+/// A room keeps the last messages for those who come back: at most so many,
 const MAX_KEPT: usize = 1_000;
 
 /// and so many bytes of text and names.
 const MAX_KEPT_BYTES: usize = 256 << 10;
 
-/// So many messages a newcomer gets to read.
-const FOR_NEWCOMERS: usize = 50;
+/// The messages that a new page gets.
+const FOR_NEW_PAGES: usize = 50;
 
-/// The ids of so many messages are remembered.
+/// The ids of so many messages are remembered, to recognise repetitions.
 const MAX_IDS: usize = 3_500;
 
-/// Nobody types for longer than this without saying so again.
+/// A page that is still typing must repeat it within this time.
 const TYPES_FOR: Duration = Duration::from_secs(4);
 
-/// So many of those who type are named.
+/// The most people who are named as typing.
 const MAX_TYPING: usize = 5;
 
-/// Nothing is older than this.
+/// The greatest age of a message.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A message as pages are told it.
+/// A message as pages get it.
 #[derive(Serialize)]
 pub(super) struct Said<'a> {
     n: u64,
@@ -38,14 +38,14 @@ pub(super) struct Said<'a> {
     age: u64,
 }
 
-/// A message as it is kept.
+/// A message as a room keeps it.
 struct Kept {
     n: u64,
     id: u128,
     name: Box<str>,
     text: Box<str>,
     at: Duration,
-    /// How old it was when it came.
+    /// How old it was when it arrived.
     age: Duration,
 }
 
@@ -66,7 +66,7 @@ struct Person {
     client: ClientId,
 }
 
-/// Everything about one room.
+/// One room.
 #[derive(Default)]
 pub(super) struct Room {
     /// By number.
@@ -74,10 +74,10 @@ pub(super) struct Room {
     /// Numbers by key and by name.
     keys: HashMap<String, u32>,
     names: HashMap<String, u32>,
-    /// Who has come and gone since it was told last.
+    /// Who has entered and left since pages were last told.
     came: Vec<u32>,
     left: Vec<u32>,
-    /// Who types, and until when if nothing more is heard.
+    /// Who is typing, and until when unless it is repeated.
     typing: Vec<(u32, Duration)>,
     typing_changed: bool,
     kept: VecDeque<Kept>,
@@ -85,7 +85,7 @@ pub(super) struct Room {
     said: u64,
     ids: HashSet<u128>,
     ids_in_order: VecDeque<u128>,
-    /// `None`: it is not.
+    /// Since when nobody has been here; `None` if somebody is.
     pub(super) empty_since: Option<Duration>,
 }
 
@@ -98,15 +98,15 @@ impl Room {
         self.people.iter().map(|(number, person)| (*number, person.name.as_str())).collect()
     }
 
-    /// Somebody comes in; with the same key as somebody who is here, the same person on another
-    /// connection, which the server may not have noticed to be gone: that is returned beside
-    /// the person's number.
+    /// Adds a person, and returns the person's number. The same key as somebody who is here means
+    /// the same person over another connection; the client that is replaced is returned too. (The
+    /// server may not have noticed yet that its connection is broken.)
     pub(super) fn enter(&mut self, new: u32, client: ClientId, name: &str, key: &str) -> (u32, Option<ClientId>) {
         self.empty_since = None;
         let known = self.keys.get(key).copied();
         let number = known.unwrap_or(new);
         let replaced = known.and_then(|number| self.remove(number)).map(|person| person.client);
-        // Two of the same name can be told apart.
+        // Two people of the same name get different names.
         let is_free = !self.names.contains_key(name);
         let name = if is_free { name.to_owned() } else { format!("{name} #{number}") };
         self.keys.insert(key.to_owned(), number);
@@ -117,7 +117,7 @@ impl Room {
         (number, replaced)
     }
 
-    /// Somebody goes.
+    /// Removes a person.
     pub(super) fn leave(&mut self, number: u32, now: Duration) {
         if self.remove(number).is_none() {
             return;
@@ -137,7 +137,7 @@ impl Room {
         Some(person)
     }
 
-    /// Somebody says something. `None`: that has been said before.
+    /// Adds a message. Returns `None` if the room has had a message with this id.
     pub(super) fn say(&mut self, person: u32, id: u128, text: &str, now: Duration, age: Duration) -> Option<Said<'_>> {
         let name = self.people.get(&person)?.name.clone();
         if !self.ids.insert(id) {
@@ -159,21 +159,21 @@ impl Room {
         self.kept.back().map(|kept| kept.as_said(now))
     }
 
-    /// What somebody has not seen who has seen all up to number `known` (`None`: nothing of this
-    /// server's), and how many messages of that are not kept any more. A newcomer gets the last
-    /// few.
+    /// Returns the messages after number `known`, and how many of them are not kept any more. With
+    /// `None`, the page has seen nothing of this server: a new page gets the last few messages, any
+    /// other page all that are kept.
     pub(super) fn since(&self, known: Option<u64>, is_new: bool, now: Duration) -> (Vec<Said<'_>>, u64) {
         let first = self.kept.front().map_or(self.said + 1, |kept| kept.n);
         let missed = known.map_or(0, |known| first.saturating_sub(known + 1));
         let skipped = match known {
             Some(known) => (known + 1).saturating_sub(first) as usize,
-            None if is_new => self.kept.len().saturating_sub(FOR_NEWCOMERS),
+            None if is_new => self.kept.len().saturating_sub(FOR_NEW_PAGES),
             None => 0,
         };
         (self.kept.iter().skip(skipped).map(|kept| kept.as_said(now)).collect(), missed)
     }
 
-    /// Somebody is typing.
+    /// Notes that a person is typing.
     pub(super) fn types(&mut self, person: u32, now: Duration) {
         let until = now + TYPES_FOR;
         match self.typing.iter_mut().find(|(other, _)| *other == person) {
@@ -191,13 +191,13 @@ impl Room {
         self.typing_changed |= self.typing.len() < before;
     }
 
-    /// What is to be told to all since it was asked last.
+    /// Returns the messages to all pages about what has changed since the last call.
     pub(super) fn changes(&mut self, now: Duration) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut messages = Vec::new();
         if !(self.came.is_empty() && self.left.is_empty()) {
             let (came, left) = (std::mem::take(&mut self.came), std::mem::take(&mut self.left));
             let came = came.iter().filter_map(|number| Some((*number, self.people.get(number)?.name.as_str())));
-            told.push(Told::People { came: came.collect(), left }.to_json());
+            messages.push(ToPage::People { came: came.collect(), left }.to_json());
         }
         let before = self.typing.len();
         self.typing.retain(|(_, until)| now < *until);
@@ -205,8 +205,8 @@ impl Room {
             self.typing_changed = false;
             let who: Vec<u32> = self.typing.iter().take(MAX_TYPING).map(|(person, _)| *person).collect();
             let more = self.typing.len() - who.len();
-            told.push(Told::Typing { who, more }.to_json());
+            messages.push(ToPage::Typing { who, more }.to_json());
         }
-        told
+        messages
     }
 }

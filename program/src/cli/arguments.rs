@@ -1,0 +1,44 @@
+//! Which command does the command line name, and which exit code does it end with?
+
+use super::serve;
+use crate::terminal::Failure;
+use crate::{doctor, load};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// A WebSocket server: one thread, one loop, 64 bytes for an idle connection.
+///
+/// Without a command, `lariat` serves. RUST_LOG=lariat=debug logs each connection's life.
+#[derive(Debug, Parser)]
+#[command(name = "lariat", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the site: its apps, /echo and /broadcast.
+    Serve(serve::Options),
+    Load(Box<load::Options>),
+    Doctor(doctor::Options),
+}
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    // clap exits with 2 for wrong usage, and with 0 after --help and --version.
+    let arguments = Arguments::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let outcome = match arguments.command {
+        Some(Command::Serve(options)) => serve::run(&options),
+        Some(Command::Load(options)) => load::run(&options),
+        Some(Command::Doctor(options)) => doctor::run(&options),
+        None => serve::run(&arguments.serve),
+    };
+    outcome.unwrap_or_else(|Failure(sentence)| {
+        eprintln!("lariat: {sentence}");
+        ExitCode::FAILURE
+    })
+}

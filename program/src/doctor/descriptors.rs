@@ -1,0 +1,10 @@
+//! How does the program get as many descriptors as it may?
+
+/// Raises the soft limit of open files to the hard limit. A connection takes a descriptor, and the
+/// soft limit is mostly far below the hard one.
+pub(crate) fn raise_descriptor_limit() {
+    #[cfg(unix)]
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+}

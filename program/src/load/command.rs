@@ -1,0 +1,48 @@
+//! What does `lariat load` do, from its options to its exit code?
+
+use super::measure::Record;
+use super::observer::Observer;
+use super::output::write;
+use super::plan::{Options, Plan, Usage};
+use super::run::{Watcher, Worker, run_part, run_workers};
+use crate::doctor::{self, Verdict};
+use crate::terminal::{Failure, units};
+use std::process::ExitCode;
+
+/// Exit code 1 if what was expected does not hold, or nothing could be measured; 2 for wrong usage.
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    doctor::raise_descriptor_limit();
+    let host = doctor::read();
+    let plan = match Plan::new(options, &host) {
+        Ok(plan) => plan,
+        Err(Usage(sentence)) => {
+            eprintln!("lariat: {sentence}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    if options.worker.is_some() {
+        Worker::finish(measure(plan, &mut Worker));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for finding in plan.findings(options, &host).iter().filter(|finding| finding.verdict == Verdict::Stops) {
+        let most = finding.connections.map_or_else(String::new, |most| format!(" at {}", units::grouped(most)));
+        eprintln!("lariat: {} ({}) will stop this{most}", finding.what, finding.value);
+        if let Some(advice) = &finding.advice {
+            eprintln!("        -> {advice}");
+        }
+    }
+    let asked = plan.asked.clone();
+    let mut observer = Observer::new(options, &plan);
+    let record = if options.processes > 1 {
+        run_workers(options.processes, &mut observer)?
+    } else {
+        measure(plan, &mut observer)?
+    };
+    let report = observer.report(options, asked, record);
+    write(options, &report)?;
+    Ok(if report.holds() && report.connections.opened > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(plan: Plan, watcher: &mut impl Watcher) -> Result<Record, Failure> {
+    run_part(plan, watcher).map_err(|error| Failure(format!("the run has failed: {error}")))
+}

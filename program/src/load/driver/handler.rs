@@ -1,0 +1,97 @@
+//! What happens when the loop reports an event?
+
+use super::conn::{Conn, Stage};
+use super::machine::{Attempt, Driver, micros};
+use super::states::RunState;
+use crate::load::measure::Problem;
+use crate::load::plan::{Churn, Mode};
+use lariat::{ClientId, Clients, CloseReason, Handler, Message};
+
+/// After a failure, a connection that is to be opened again waits for so long.
+const RETRY: u64 = 200_000_000;
+
+/// Returns the nanoseconds since a time that was noted in microseconds, less than an hour ago.
+fn nanos_since(since: u32, now: u64) -> u64 {
+    u64::from(micros(now).wrapping_sub(since)) * 1_000
+}
+
+impl Handler for Driver {
+    type Data = Conn;
+
+    fn on_connect(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
+        let now = self.clock.nanos();
+        let Some(conn) = clients.data_mut(id) else { return };
+        self.measured.connect.record(nanos_since(conn.since, now));
+        (conn.since, conn.stage) = (micros(now), Stage::Handshaking);
+    }
+
+    fn on_open(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
+        let now = self.clock.nanos();
+        let publications = self.publications.count();
+        let Some(conn) = clients.data_mut(id) else { return };
+        self.measured.handshake.record(nanos_since(conn.since, now));
+        (conn.stage, conn.received) = (Stage::Open { place: self.open.len() as u32 }, publications);
+        self.underway -= 1;
+        let connections = &mut self.measured.connections;
+        connections.opened += 1;
+        connections.churned += u64::from(self.state == RunState::Holding);
+        let is_late = self.state == RunState::Closing;
+        if is_late || self.state == RunState::Holding && self.plan.churn == Some(Churn::Max) {
+            return self.churn(clients, id);
+        }
+        self.open.push(id);
+        connections.most = connections.most.max(self.open.len() as u64);
+        if self.state == RunState::Holding {
+            self.send_first(clients, id, now);
+        }
+    }
+
+    #[inline]
+    fn on_message(&mut self, clients: &mut Clients<Conn>, id: ClientId, message: Message<'_>) {
+        let messages = &mut self.measured.messages;
+        messages.received += 1;
+        messages.bytes_received += message.as_bytes().len() as u64;
+        match self.plan.mode {
+            Mode::Echo => self.echoed(clients, id, message),
+            Mode::Subscribe => self.delivered(clients, id, message),
+            Mode::Hold | Mode::Send => {}
+        }
+    }
+
+    fn on_close(&mut self, clients: &mut Clients<Conn>, id: ClientId, reason: &CloseReason) {
+        let Some(conn) = clients.data(id) else { return };
+        let (number, stage) = (conn.number, conn.stage);
+        match stage {
+            Stage::Connecting | Stage::Handshaking => {
+                self.underway -= 1;
+                // A run that is cut short does not wait for handshakes.
+                if self.state != RunState::Closing {
+                    self.measured.connections.failed += 1;
+                    let is_connected = stage == Stage::Handshaking;
+                    self.measured.problem(Problem::of_opening(reason, is_connected), 1);
+                }
+            }
+            Stage::Open { .. } | Stage::Churning => {
+                let is_closing = self.state == RunState::Closing || stage == Stage::Churning;
+                if let Some(problem) = Problem::of_end(reason, is_closing) {
+                    self.measured.problem(problem, 1);
+                    self.measured.connections.lost += u64::from(!is_closing);
+                }
+                if let Stage::Open { place } = stage {
+                    self.remove_open(clients, place);
+                }
+                if self.state != RunState::Closing {
+                    self.ended_open(clients, id);
+                }
+            }
+        }
+        if self.plan.churn.is_some() && self.state == RunState::Holding {
+            let now = self.clock.nanos();
+            if stage == Stage::Churning {
+                self.again.push_front(Attempt { number, due: now });
+            } else {
+                self.again.push_back(Attempt { number, due: now + RETRY });
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What do the connections do?
+//!
+//! ```text
+//!  Opening ─► Opened ─► Holding ─► Awaiting ─► Held ─► Closing
+//!     all      (others   sends,     what is     (read    closes
+//!   attempts    start    churns     still on     what     all
+//!   settled    as well)             the way      was used)
+//! ```
+//!
+//! A [`Handler`](lariat::Handler) whose clients are connections to servers. It opens and holds them,
+//! sends, and counts what comes back.
+//!
+//! | file | question |
+//! |---|---|
+//! | `pacer` | when is the next thing due, at a given rate? |
+//! | `pending` | which messages have not come back yet? |
+//! | `publications` | who has received what was published? |
+//! | `search` | what is the highest rate that keeps a bound? |
+//! | `conn` | what is known of one connection? |
+//! | `states` | where does a run stand, and how did it end? |
+//! | `machine` | what does the driver know, and what is due next? |
+//! | `opening` | how are connections begun and closed? |
+//! | `holding` | what is due while connections are held? |
+//! | `ending` | what happens when sending ends? |
+//! | `messages` | what is sent, and what comes back of it? |
+//! | `handler` | what happens when the loop reports an event? |
+
+mod conn;
+mod ending;
+mod handler;
+mod holding;
+mod machine;
+mod messages;
+mod opening;
+mod pacer;
+mod pending;
+mod publications;
+mod search;
+mod states;
+
+pub(crate) use conn::Conn;
+pub(crate) use machine::Driver;
+pub(crate) use states::{Ended, RunState};

@@ -1,0 +1,73 @@
+//! How are connections begun and closed?
+
+use super::conn::{Conn, Stage};
+use super::machine::{Attempt, Driver, SHARE, micros};
+use super::states::{Ended, RunState};
+use crate::load::plan::Opening;
+use lariat::{ClientId, Clients, CloseCode, OpeningError};
+
+impl Driver {
+    /// Begins the connections that are due. Once each attempt has succeeded or failed, the state
+    /// becomes [`RunState::Opened`].
+    pub(super) fn open_due(&mut self, clients: &mut Clients<Conn>, now: u64) -> Result<(), OpeningError> {
+        for _ in 0..SHARE {
+            if self.begun == self.plan.connections {
+                break;
+            }
+            let due = match (self.plan.opening, &mut self.opening_pacer) {
+                (Opening::AtOnce(most), _) if self.underway < most => now,
+                (Opening::Rate(_), Some(pacer)) => match pacer.take(now) {
+                    Some(due) => due,
+                    None => break,
+                },
+                _ => break,
+            };
+            let attempt = Attempt { number: self.plan.first_number + self.begun, due };
+            self.begun += 1;
+            self.begin(clients, attempt)?;
+        }
+        if self.begun == self.plan.connections && self.underway == 0 {
+            self.measured.connections.opening_s = now as f64 / 1e9;
+            self.state = RunState::Opened;
+            self.state_ends = now;
+            if self.open.is_empty() && self.plan.churn.is_none() {
+                self.ended = Ended::NoneOpened;
+                self.stop_sending(now);
+                self.state = RunState::Held;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins one connection.
+    pub(super) fn begin(&mut self, clients: &mut Clients<Conn>, attempt: Attempt) -> Result<(), OpeningError> {
+        let routes = &self.plan.routes;
+        let route = &routes[attempt.number as usize % routes.len()];
+        let id = clients.connect(&route.url, &route.options)?;
+        if let Some(conn) = clients.data_mut(id) {
+            (conn.number, conn.since) = (attempt.number, micros(attempt.due));
+        }
+        self.underway += 1;
+        self.measured.connections.begun += 1;
+        Ok(())
+    }
+
+    /// Removes the connection at `place` from the list of open connections. The last one takes its
+    /// place.
+    pub(super) fn remove_open(&mut self, clients: &mut Clients<Conn>, place: u32) {
+        self.open.swap_remove(place as usize);
+        if let Some(moved) = self.open.get(place as usize).and_then(|moved| clients.data_mut(*moved)) {
+            moved.stage = Stage::Open { place };
+        }
+    }
+
+    /// Closes a connection that is to be opened again. It must not be in the list of open
+    /// connections.
+    pub(super) fn churn(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
+        if let Some(conn) = clients.data_mut(id) {
+            conn.stage = Stage::Churning;
+        }
+        // It may be closing already.
+        let _ = clients.close(id, CloseCode::Normal, "");
+    }
+}

@@ -1,0 +1,112 @@
+//! Who has received what was published?
+
+use std::collections::VecDeque;
+
+/// What has been published and has not reached everybody yet.
+#[derive(Debug, Default)]
+pub(crate) struct Publications {
+    /// The number of the first of them.
+    base: u32,
+    underway: VecDeque<Publication>,
+}
+
+#[derive(Debug)]
+struct Publication {
+    /// When it was meant to be sent.
+    time: u64,
+    /// Who has yet to receive it.
+    missing: u32,
+}
+
+/// A message reached somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// When it was meant to be sent.
+    pub(crate) time: u64,
+    /// Whether this was the last receiver.
+    pub(crate) is_last: bool,
+}
+
+impl Publications {
+    /// How many have been published.
+    pub(crate) fn count(&self) -> u32 {
+        self.base + self.underway.len() as u32
+    }
+
+    /// How many are on the way.
+    pub(crate) fn underway(&self) -> usize {
+        self.underway.len()
+    }
+
+    /// How many deliveries are still to come.
+    pub(crate) fn missing(&self) -> u64 {
+        self.underway.iter().map(|publication| u64::from(publication.missing)).sum()
+    }
+
+    /// The next one is published for so many.
+    pub(crate) fn publish(&mut self, time: u64, receivers: u32) {
+        self.underway.push_back(Publication { time, missing: receivers });
+        self.drop_done();
+    }
+
+    /// When the publication of this number was meant to be sent; `None`: it has not been published.
+    pub(crate) fn deliver(&mut self, number: u32) -> Option<Delivery> {
+        let publication = self.underway.get_mut(number.checked_sub(self.base)? as usize)?;
+        publication.missing = publication.missing.saturating_sub(1);
+        let delivery = Delivery { time: publication.time, is_last: publication.missing == 0 };
+        self.drop_done();
+        Some(delivery)
+    }
+
+    /// A receiver that has had all before this number is gone. Returns how many it will never have.
+    pub(crate) fn leave(&mut self, number: u32) -> u64 {
+        let first = number.saturating_sub(self.base) as usize;
+        let lost = self.underway.iter_mut().skip(first).map(|publication| publication.missing -= 1).count();
+        self.drop_done();
+        lost as u64
+    }
+
+    fn drop_done(&mut self) {
+        while self.underway.front().is_some_and(|publication| publication.missing == 0) {
+            self.underway.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_receiver_counts_its_own_messages() {
+        let mut publications = Publications::default();
+        publications.publish(100, 2);
+        publications.publish(200, 2);
+        let delivery = |time, is_last| Some(Delivery { time, is_last });
+        assert_eq!(publications.deliver(0), delivery(100, false));
+        assert_eq!(publications.deliver(1), delivery(200, false));
+        assert_eq!((publications.count(), publications.underway(), publications.missing()), (2, 2, 2));
+        assert_eq!(publications.deliver(0), delivery(100, true));
+        assert_eq!((publications.underway(), publications.deliver(2)), (1, None));
+        assert_eq!(publications.deliver(1), delivery(200, true));
+        assert_eq!((publications.count(), publications.underway()), (2, 0));
+    }
+
+    #[test]
+    fn who_leaves_is_not_waited_for() {
+        let mut publications = Publications::default();
+        for time in [1, 2, 3] {
+            publications.publish(time, 2);
+        }
+        publications.deliver(0);
+        assert_eq!(publications.leave(1), 2, "the one that had the first message");
+        assert_eq!(publications.missing(), 3);
+        for number in 0..3 {
+            assert!(publications.deliver(number).is_some_and(|delivery| delivery.is_last), "{number}");
+        }
+        assert_eq!((publications.underway(), publications.leave(3)), (0, 0));
+        publications.publish(4, 0);
+        assert_eq!((publications.underway(), publications.count()), (0, 4));
+    }
+}

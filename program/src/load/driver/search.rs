@@ -1,0 +1,80 @@
+//! What is the highest rate that keeps a bound?
+//!
+//! The rate doubles until it does not keep it, or halves until it does; then what lies between is
+//! halved until the two ends are close.
+
+use crate::load::measure::Step;
+/// The ends are close enough.
+const CLOSE: f64 = 1.05;
+
+/// No more rates than this are tried.
+const MOST_STEPS: usize = 24;
+
+/// A search under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    next: f64,
+    /// The highest rate that kept the bound.
+    good: Option<f64>,
+    /// The lowest that did not.
+    bad: Option<f64>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Search {
+    pub(crate) const fn new(first: f64) -> Search {
+        Search { next: first, good: None, bad: None, steps: Vec::new() }
+    }
+
+    /// The rate to try.
+    pub(crate) const fn rate(&self) -> f64 {
+        self.next
+    }
+
+    /// The highest rate so far that kept the bound.
+    pub(crate) const fn highest(&self) -> Option<f64> {
+        self.good
+    }
+
+    /// What has come of the rate. `false`: the search is over.
+    pub(crate) fn judge(&mut self, step: Step) -> bool {
+        let rate = self.next;
+        if step.holds {
+            self.good = Some(self.good.unwrap_or(rate).max(rate));
+        } else {
+            self.bad = Some(self.bad.unwrap_or(rate).min(rate));
+        }
+        self.steps.push(step);
+        self.next = match (self.good, self.bad) {
+            (Some(good), Some(bad)) => (good * bad).sqrt(),
+            (Some(good), None) => good * 2.0,
+            (None, Some(bad)) => bad / 4.0,
+            (None, None) => rate,
+        };
+        let is_close = self.good.zip(self.bad).is_some_and(|(good, bad)| bad <= good * CLOSE);
+        !is_close && self.steps.len() < MOST_STEPS && self.next >= 0.5
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against a server that keeps the bound up to a rate.
+    fn found(first: f64, limit: f64) -> (Option<f64>, usize) {
+        let mut search = Search::new(first);
+        while search.judge(Step { holds: search.rate() <= limit, ..Step::default() }) {}
+        (search.highest(), search.steps.len())
+    }
+
+    #[test]
+    fn the_limit_is_found_from_both_sides() {
+        for limit in [3.0, 999.0, 1_000.0, 54_321.0, 1e6] {
+            let (highest, steps) = found(1_000.0, limit);
+            let highest = highest.expect("there is one");
+            assert!(highest <= limit && highest * CLOSE >= limit, "{highest} for {limit}");
+            assert!(steps <= 18, "{steps} steps");
+        }
+        assert_eq!(found(1_000.0, 0.1).0, None);
+    }
+}

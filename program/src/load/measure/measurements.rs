@@ -1,0 +1,123 @@
+//! What has happened so far?
+
+use super::clock::cpu_time;
+use super::latency::Latency;
+use super::problems::{Problem, Problems};
+use super::report::{Connections, ErrorCount, Messages, Second};
+use std::time::Duration;
+
+/// Counts and times of a run, and of each of its seconds.
+#[derive(Debug)]
+pub(crate) struct Measurements {
+    pub(crate) connections: Connections,
+    pub(crate) messages: Messages,
+    pub(crate) connect: Latency,
+    pub(crate) handshake: Latency,
+    /// Round trips, or deliveries.
+    pub(crate) trips: Latency,
+    /// From publishing to the last receiver.
+    pub(crate) last: Latency,
+    pub(crate) delay: Latency,
+    /// Of the present second; added to `trips`, or `last`, at its end.
+    second: Latency,
+    /// Of the step of a search.
+    pub(crate) step: Option<Latency>,
+    pub(crate) problems: Problems,
+    pub(crate) series: Vec<Second>,
+    /// What the counts were when the present second began.
+    before: Before,
+    publishes: bool,
+}
+
+#[derive(Debug, Default)]
+struct Before {
+    at: u64,
+    cpu: Duration,
+    opened: u64,
+    sent: u64,
+    received: u64,
+    errors: u64,
+}
+
+impl Measurements {
+    /// `publishes`: what counts is when the last receiver has a message.
+    pub(crate) fn new(publishes: bool) -> Measurements {
+        Measurements {
+            connections: Connections::default(),
+            messages: Messages::default(),
+            connect: Latency::new(),
+            handshake: Latency::new(),
+            trips: Latency::new(),
+            last: Latency::new(),
+            delay: Latency::new(),
+            second: Latency::new(),
+            step: None,
+            problems: Problems::new(),
+            series: Vec::new(),
+            before: Before { cpu: cpu_time(), ..Before::default() },
+            publishes,
+        }
+    }
+
+    pub(crate) fn problem(&mut self, problem: Problem, count: u64) {
+        if count > 0 {
+            *self.problems.entry(problem).or_default() += count;
+        }
+    }
+
+    /// A message has come back, or a published one has reached its last receiver.
+    #[inline]
+    pub(crate) fn trip(&mut self, nanos: u64) {
+        self.second.record(nanos);
+        if let Some(step) = &mut self.step {
+            step.record(nanos);
+        }
+    }
+
+    /// A second is over, or the run is.
+    pub(crate) fn end_second(&mut self, now: u64, open: usize) {
+        let before = &self.before;
+        let length = now.saturating_sub(before.at) as f64 / 1e9;
+        if length <= 0.0 {
+            return;
+        }
+        let cpu = cpu_time();
+        let errors = self.problems.values().sum();
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        self.series.push(Second {
+            at_s: (now as f64 / 1e6).round() / 1e3,
+            length_s: (length * 1e3).round() / 1e3,
+            open: open as u64,
+            opened: self.connections.opened - before.opened,
+            sent: self.messages.sent - before.sent,
+            received: self.messages.received - before.received,
+            errors: errors - before.errors,
+            p50_us: micros(self.second.quantile(0.5)),
+            p99_us: micros(self.second.quantile(0.99)),
+            max_us: micros(self.second.max()),
+            client_cpu: (cpu.saturating_sub(before.cpu).as_secs_f64() / length * 1e3).round() / 1e3,
+        });
+        self.before = Before {
+            at: now,
+            cpu,
+            opened: self.connections.opened,
+            sent: self.messages.sent,
+            received: self.messages.received,
+            errors,
+        };
+        if !self.second.is_empty() {
+            let total = if self.publishes { &mut self.last } else { &mut self.trips };
+            total.add(&self.second);
+            self.second.clear();
+        }
+    }
+
+    pub(crate) fn errors(&self) -> Vec<ErrorCount> {
+        let told = |(problem, count): (&Problem, &u64)| ErrorCount {
+            kind: problem.key(),
+            count: *count,
+            explanation: problem.explanation(),
+        };
+        self.problems.iter().map(told).collect()
+    }
+}

@@ -1,0 +1,27 @@
+//! What has happened in a run, and what did client and server use?
+//!
+//! | file | question |
+//! |---|---|
+//! | `clock` | what time is it, to the microsecond? |
+//! | `latency` | how long did things take? |
+//! | `problems` | what went wrong, how often, and what does it mean? |
+//! | `measurements` | what has one process measured so far? |
+//! | `process` | what does a process on this host use, and which process is the server? |
+//! | `record` | what did one process measure, or several together? |
+//! | `report` | what is in the report? |
+
+mod clock;
+mod latency;
+mod measurements;
+mod problems;
+pub(crate) mod process;
+mod record;
+mod report;
+
+pub(crate) use clock::{Clock, cpu_time};
+pub(crate) use latency::{Latency, Summary};
+pub(crate) use measurements::Measurements;
+pub(crate) use problems::Problem;
+pub(crate) use process::own_memory;
+pub(crate) use record::Record;
+pub(crate) use report::{Asked, Client, ErrorCount, Expected, Latencies, Limit, Report, Search, Second, Server, Step};

@@ -1,0 +1,218 @@
+//! What went wrong, how often, and what does it mean?
+
+use lariat::{CloseReason, Timeout, Unaccepted};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+/// A kind of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Problem {
+    NameNotFound,
+    Refused,
+    Unreachable,
+    ConnectTimeout,
+    NoPorts,
+    NoDescriptors,
+    ConnectFailed(ErrorKind),
+    /// The server answered the request with an HTTP status.
+    Status(u16),
+    BadHandshake,
+    HandshakeTimeout,
+    /// The connection broke off before the server had answered the request.
+    HandshakeBroken,
+    /// The server closed with this code.
+    Closed(u16),
+    HungUp,
+    Reset,
+    Broken(ErrorKind),
+    Protocol(u16),
+    Silent,
+    /// The server does not read.
+    Stalled,
+    WrongEcho,
+    Unanswered,
+    Lost,
+    Unexpected,
+    CloseUnanswered,
+}
+
+/// How often each problem came.
+pub(crate) type Problems = BTreeMap<Problem, u64>;
+
+impl Problem {
+    /// Why a connection ended that had not opened; `is_connected`: its request had been written.
+    pub(crate) fn of_opening(reason: &CloseReason, is_connected: bool) -> Problem {
+        match reason {
+            CloseReason::NameNotFound => Problem::NameNotFound,
+            CloseReason::Unaccepted(Unaccepted::Status(status)) => Problem::Status(status.as_u16()),
+            CloseReason::Unaccepted(_) => Problem::BadHandshake,
+            CloseReason::Timeout(_) if is_connected => Problem::HandshakeTimeout,
+            CloseReason::Timeout(_) => Problem::ConnectTimeout,
+            CloseReason::Io(kind) if !is_connected => match *kind {
+                ErrorKind::ConnectionRefused => Problem::Refused,
+                ErrorKind::TimedOut => Problem::ConnectTimeout,
+                ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Problem::NoPorts,
+                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Problem::Unreachable,
+                kind if kind == std::io::Error::from_raw_os_error(EMFILE).kind() => Problem::NoDescriptors,
+                kind => Problem::ConnectFailed(kind),
+            },
+            _ => Problem::HandshakeBroken,
+        }
+    }
+
+    /// Why an open connection ended; `None`: as we wanted.
+    pub(crate) fn of_end(reason: &CloseReason, is_closing: bool) -> Option<Problem> {
+        Some(match reason {
+            CloseReason::Local(_) => return None,
+            CloseReason::Peer(_) if is_closing => return None,
+            CloseReason::Peer(frame) => Problem::Closed(frame.as_ref().map_or(1005, |frame| frame.code.into())),
+            CloseReason::Protocol(error) => Problem::Protocol(error.close_code().into()),
+            CloseReason::Timeout(Timeout::Idle) => Problem::Silent,
+            CloseReason::Timeout(Timeout::Write) | CloseReason::SlowConsumer => Problem::Stalled,
+            CloseReason::Timeout(_) => Problem::CloseUnanswered,
+            CloseReason::Eof if is_closing => Problem::CloseUnanswered,
+            CloseReason::Eof => Problem::HungUp,
+            CloseReason::Io(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Problem::Reset,
+            CloseReason::Io(kind) => Problem::Broken(*kind),
+            _ => Problem::HungUp,
+        })
+    }
+
+    /// A stable name.
+    pub(crate) fn key(self) -> String {
+        match self {
+            Problem::NameNotFound => "name-not-found".to_owned(),
+            Problem::Refused => "connect-refused".to_owned(),
+            Problem::Unreachable => "unreachable".to_owned(),
+            Problem::ConnectTimeout => "connect-timeout".to_owned(),
+            Problem::NoPorts => "no-ports".to_owned(),
+            Problem::NoDescriptors => "no-descriptors".to_owned(),
+            Problem::ConnectFailed(kind) => format!("connect-{}", kind.to_string().replace(' ', "-")),
+            Problem::Status(status) => format!("status-{status}"),
+            Problem::BadHandshake => "bad-handshake".to_owned(),
+            Problem::HandshakeTimeout => "handshake-timeout".to_owned(),
+            Problem::HandshakeBroken => "handshake-broken".to_owned(),
+            Problem::Closed(code) => format!("closed-{code}"),
+            Problem::HungUp => "hung-up".to_owned(),
+            Problem::Reset => "reset".to_owned(),
+            Problem::Broken(kind) => format!("broken-{}", kind.to_string().replace(' ', "-")),
+            Problem::Protocol(code) => format!("protocol-{code}"),
+            Problem::Silent => "silent".to_owned(),
+            Problem::Stalled => "stalled".to_owned(),
+            Problem::WrongEcho => "wrong-message".to_owned(),
+            Problem::Unanswered => "unanswered".to_owned(),
+            Problem::Lost => "lost".to_owned(),
+            Problem::Unexpected => "unexpected-message".to_owned(),
+            Problem::CloseUnanswered => "close-unanswered".to_owned(),
+        }
+    }
+
+    /// What it means.
+    pub(crate) fn explanation(self) -> String {
+        match self {
+            Problem::NameNotFound => "the server's name has no address".to_owned(),
+            Problem::Refused => "the connection was refused: nobody listens there".to_owned(),
+            Problem::Unreachable => "no route to the server".to_owned(),
+            Problem::ConnectTimeout => {
+                "TCP did not connect in time: SYNs are dropped, by a full backlog or a firewall".to_owned()
+            }
+            Problem::NoPorts => "no port was free on this host for a connection to that address".to_owned(),
+            Problem::NoDescriptors => "this process may not open more files".to_owned(),
+            Problem::ConnectFailed(kind) => format!("connecting failed: {kind}"),
+            Problem::Status(status) => format!("the server answered the upgrade with HTTP status {status}"),
+            Problem::BadHandshake => "the server's answer to the upgrade breaks RFC 6455 section 4.1".to_owned(),
+            Problem::HandshakeTimeout => {
+                "TCP connected, but the upgrade was not answered in time: the server does not accept, or is too busy"
+                    .to_owned()
+            }
+            Problem::HandshakeBroken => "the server hung up before it had answered the upgrade".to_owned(),
+            Problem::Closed(code) => format!("the server closed, with code {code}{}", meaning(code)),
+            Problem::HungUp => "the server ended the stream without a Close frame".to_owned(),
+            Problem::Reset => "the server reset the connection".to_owned(),
+            Problem::Broken(kind) => format!("the connection broke: {kind}"),
+            Problem::Protocol(code) => format!("the server broke the protocol; we closed with {code}{}", meaning(code)),
+            Problem::Silent => "not a byte came, not even in answer to pings".to_owned(),
+            Problem::Stalled => "could not be sent: the server does not read what waits for it".to_owned(),
+            Problem::WrongEcho => "what came back is not what was sent".to_owned(),
+            Problem::Unanswered => "sent, and not come back when the run ended".to_owned(),
+            Problem::Lost => "sent, and not come back when its connection ended".to_owned(),
+            Problem::Unexpected => "came although nothing was expected".to_owned(),
+            Problem::CloseUnanswered => "our Close was not answered".to_owned(),
+        }
+    }
+}
+
+/// "Too many open files", on every Unix.
+const EMFILE: i32 = 24;
+
+const fn meaning(code: u16) -> &'static str {
+    match code {
+        1000 => " (normal)",
+        1001 => " (going away)",
+        1002 => " (protocol error)",
+        1003 => " (unsupported data)",
+        1005 => " (none given)",
+        1007 => " (invalid data)",
+        1008 => " (policy)",
+        1009 => " (too large)",
+        1011 => " (internal error)",
+        1012 => " (restart)",
+        1013 => " (try again later)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lariat::http::StatusCode;
+    use lariat::{CloseCode, CloseFrame, ProtocolError};
+
+    #[test]
+    fn every_way_not_to_open_has_a_name() {
+        let io = |kind| CloseReason::Io(kind);
+        let cases = [
+            (io(ErrorKind::ConnectionRefused), false, "connect-refused"),
+            (io(ErrorKind::AddrNotAvailable), false, "no-ports"),
+            (io(std::io::Error::from_raw_os_error(EMFILE).kind()), false, "no-descriptors"),
+            (io(ErrorKind::TimedOut), false, "connect-timeout"),
+            (io(ErrorKind::HostUnreachable), false, "unreachable"),
+            (io(ErrorKind::PermissionDenied), false, "connect-permission-denied"),
+            (io(ErrorKind::ConnectionReset), true, "handshake-broken"),
+            (CloseReason::Eof, true, "handshake-broken"),
+            (CloseReason::Timeout(Timeout::Handshake), false, "connect-timeout"),
+            (CloseReason::Timeout(Timeout::Handshake), true, "handshake-timeout"),
+            (CloseReason::Unaccepted(Unaccepted::Status(StatusCode::SERVICE_UNAVAILABLE)), true, "status-503"),
+            (CloseReason::Unaccepted(Unaccepted::BadResponse("x")), true, "bad-handshake"),
+            (CloseReason::NameNotFound, false, "name-not-found"),
+        ];
+        for (reason, is_connected, key) in cases {
+            let problem = Problem::of_opening(&reason, is_connected);
+            assert_eq!(problem.key(), key);
+            assert!(!problem.explanation().is_empty());
+        }
+    }
+
+    #[test]
+    fn every_end_but_ours_has_a_name() {
+        let frame = || CloseFrame { code: CloseCode::Away, reason: "".into() };
+        let cases = [
+            (CloseReason::Local(frame()), true, None),
+            (CloseReason::Peer(Some(frame())), true, None),
+            (CloseReason::Peer(Some(frame())), false, Some("closed-1001")),
+            (CloseReason::Peer(None), false, Some("closed-1005")),
+            (CloseReason::Eof, false, Some("hung-up")),
+            (CloseReason::Eof, true, Some("close-unanswered")),
+            (CloseReason::Timeout(Timeout::Close), true, Some("close-unanswered")),
+            (CloseReason::Timeout(Timeout::Idle), false, Some("silent")),
+            (CloseReason::SlowConsumer, false, Some("stalled")),
+            (CloseReason::Io(ErrorKind::ConnectionReset), false, Some("reset")),
+            (CloseReason::Io(ErrorKind::TimedOut), false, Some("broken-timed-out")),
+            (CloseReason::Protocol(ProtocolError::InvalidUtf8), false, Some("protocol-1007")),
+        ];
+        for (reason, is_closing, key) in cases {
+            let problem = Problem::of_end(&reason, is_closing);
+            assert_eq!(problem.map(Problem::key).as_deref(), key, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What does a process on this host use, and which process is the server?
+//!
+//! Read from `/proc`: on Linux alone. Elsewhere nothing is known, and the report says so.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+
+/// What some processes have used by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// CPU time of the threads that are there, by the scheduler's account, and how many they are.
+    threads: (u64, u64),
+    /// CPU time of all threads that ever were, in hundredths of a second.
+    cpu_nanos: u64,
+    /// Anonymous pages, in bytes: private dirty ones without those of files that have just been
+    /// written, like the program itself.
+    pub(crate) memory: u64,
+}
+
+impl Usage {
+    /// CPU time since `before`, in nanoseconds: by the scheduler's exact account, unless threads
+    /// have come or gone.
+    pub(crate) fn cpu_since(&self, before: &Usage) -> u64 {
+        if self.threads.1 == before.threads.1 && self.threads.0 > 0 {
+            self.threads.0.saturating_sub(before.threads.0)
+        } else {
+            self.cpu_nanos.saturating_sub(before.cpu_nanos)
+        }
+    }
+}
+
+/// What these processes have used, all together.
+pub(crate) fn usage(pids: &[u32]) -> Usage {
+    let mut sum = Usage::default();
+    for pid in pids {
+        sum.threads.0 += threads(*pid).sum::<u64>();
+        sum.threads.1 += threads(*pid).count() as u64;
+        sum.cpu_nanos += cpu_of_all(*pid).unwrap_or(0);
+        sum.memory += anonymous(&format!("/proc/{pid}")).unwrap_or(0);
+    }
+    sum
+}
+
+/// Private memory of this process.
+pub(crate) fn own_memory() -> u64 {
+    anonymous("/proc/self").unwrap_or(0)
+}
+
+/// The name of a process.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}
+
+/// How many files a process may open, and how many it has.
+pub(crate) fn files(pid: u32) -> Option<(u64, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let limit = line.split_whitespace().next()?.parse().ok()?;
+    Some((limit, fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64))
+}
+
+/// The processes that listen on the ports of these addresses.
+pub(crate) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
+    // Line by line: with many connections they are long, and what is freed in one piece makes malloc
+    // copy what grows later.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::File::open(path).ok());
+    let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
+    let sockets: BTreeSet<u64> = tables.flat_map(|table| listening(BufReader::new(table), &ports)).collect();
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut found: Vec<u32> = pids.filter(|pid| *pid != std::process::id() && holds(*pid, &sockets)).collect();
+    found.sort_unstable();
+    found
+}
+
+/// The inodes of sockets that listen on one of the ports, from a table like `/proc/net/tcp`.
+fn listening(table: impl BufRead, ports: &BTreeSet<u16>) -> Vec<u64> {
+    let inode = |line: String| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (_, port) = words.get(1)?.rsplit_once(':')?;
+        let is_listening = *words.get(3)? == "0A" && ports.contains(&u16::from_str_radix(port, 16).ok()?);
+        if is_listening { words.get(9)?.parse().ok() } else { None }
+    };
+    table.lines().skip(1).map_while(Result::ok).filter_map(inode).collect()
+}
+
+fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    files.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| {
+        let inode = target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        inode.is_some_and(|inode: u64| sockets.contains(&inode))
+    })
+}
+
+/// For each thread that is there: how long it has run, in nanoseconds.
+fn threads(pid: u32) -> impl Iterator<Item = u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    })
+}
+
+/// User and system time of all threads.
+fn cpu_of_all(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses, which may contain anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    #[cfg(unix)]
+    let per_second = rustix::param::clock_ticks_per_second();
+    #[cfg(not(unix))]
+    let per_second = 100;
+    Some(ticks * (1_000_000_000 / per_second.max(1)))
+}
+
+fn anonymous(folder: &str) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("{folder}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listening_sockets_are_found_by_their_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+            0: 0100007F:270E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 71 1 0 100 0\n   \
+            1: 0100007F:270E 0100007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 72 1 0 20 4\n   \
+            2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 73 1 0 100 0\n";
+        assert_eq!(listening(table.as_bytes(), &[9_998].into()), [71]);
+        assert_eq!(listening(table.as_bytes(), &[9_998, 80].into()), [71, 73]);
+        assert!(listening(&b""[..], &[80].into()).is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_known() {
+        let pid = std::process::id();
+        let before = usage(&[pid]);
+        let mut sum = 0_u64;
+        // Threads of other tests end meanwhile, and take what they have used with them.
+        let after = loop {
+            sum = std::hint::black_box(sum.wrapping_mul(31) + 1);
+            let after = usage(&[pid]);
+            if after.cpu_since(&before) > 0 {
+                break after;
+            }
+        };
+        assert!(after.memory > 0, "{after:?}");
+        assert!(files(pid).is_some_and(|(limit, open)| limit >= open && open >= 3));
+        assert!(name(pid).is_some_and(|name| !name.is_empty()));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // It is left out of its own search, since it is not the server.
+        assert!(listeners(&[listener.local_addr().expect("an address")]).is_empty());
+    }
+}

@@ -1,0 +1,128 @@
+//! How do measurements become a report?
+
+use super::measure::process;
+use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Server};
+use super::output::limits;
+use super::plan::{Options, Plan};
+use super::run::{Line, Progress, Watcher};
+
+/// Who looks at the server's process and shows how it goes.
+pub(crate) struct Observer {
+    line: Option<Line>,
+    pids: Vec<u32>,
+    began: process::Usage,
+    opened: Option<process::Usage>,
+    held: Option<process::Usage>,
+    files: Option<(u64, u64)>,
+}
+
+impl Observer {
+    pub(crate) fn new(options: &Options, plan: &Plan) -> Observer {
+        let pids = match (&options.pid[..], plan.is_local) {
+            ([], true) => process::listeners(&plan.addresses),
+            (given, _) => given.to_vec(),
+        };
+        let began = process::usage(&pids);
+        Observer { line: Some(Line::new(options.quiet)), pids, began, opened: None, held: None, files: None }
+    }
+}
+
+impl Watcher for Observer {
+    fn opened(&mut self) {
+        self.opened = Some(process::usage(&self.pids));
+        self.files = self.pids.first().and_then(|pid| process::files(*pid));
+    }
+
+    fn held(&mut self) {
+        self.held = Some(process::usage(&self.pids));
+        self.line = None;
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        if let Some(line) = &mut self.line {
+            line.show(progress);
+        }
+    }
+}
+
+impl Observer {
+    pub(crate) fn report(self, options: &Options, asked: Asked, record: Record) -> Report {
+        let [connect, handshake, trips, last, delay] =
+            [&record.connect, &record.handshake, &record.trips, &record.last, &record.delay]
+                .map(|pairs| Latency::from_pairs(pairs));
+        let measured = |latency: &Latency| (!latency.is_empty()).then(|| latency.summary());
+        let shown = if last.is_empty() { &trips } else { &last };
+        let curve = shown.curve().into_iter().map(|(share, nanos)| (share, nanos as f64 / 1e3)).collect();
+        let server = self.server(&record);
+        let mut client = record.client;
+        let share = |cpu: f64, seconds: f64| if seconds > 0.0 { cpu / seconds } else { 0.0 };
+        client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s);
+        client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s);
+        let opened = record.connections.opened - record.connections.churned;
+        client.cpu_ns_per_handshake = each(record.cpu_opening_s * 1e9, opened);
+        client.cpu_ns_per_message = each(record.cpu_holding_s * 1e9, record.counted);
+        client.memory_bytes_per_connection = each(record.memory as f64, record.connections.most);
+        let mut report = Report {
+            schema: 1,
+            lariat: env!("CARGO_PKG_VERSION"),
+            asked,
+            ended: record.ended,
+            elapsed_s: record.elapsed_s,
+            connections: record.connections,
+            messages: record.messages,
+            latency: Latencies {
+                connect: connect.summary(),
+                handshake: handshake.summary(),
+                round_trip: measured(&trips),
+                last_receiver: measured(&last),
+                send_delay: measured(&delay),
+            },
+            search: record.search,
+            errors: record.errors,
+            limits: Vec::new(),
+            client,
+            server,
+            expectations: Vec::new(),
+            series: record.series,
+            curve,
+        };
+        report.limits = limits(&report);
+        report.expectations = options
+            .expect
+            .iter()
+            .map(|expectation| {
+                let (measured, holds) = expectation.check(&report);
+                Expected { expectation: expectation.text().to_owned(), measured, holds }
+            })
+            .collect();
+        report
+    }
+
+    fn server(&self, record: &Record) -> Option<Server> {
+        let first = *self.pids.first()?;
+        let opened = self.opened.unwrap_or(self.began);
+        let held = self.held.unwrap_or(opened);
+        let (opening, holding) = (opened.cpu_since(&self.began) as f64, held.cpu_since(&opened) as f64);
+        let share = |nanos: f64, seconds: f64| if seconds > 0.0 { nanos / 1e9 / seconds } else { 0.0 };
+        let memory = |usage: process::Usage| usage.memory.saturating_sub(self.began.memory) as f64;
+        let has_memory = self.began.memory > 0;
+        let connections = &record.connections;
+        Some(Server {
+            pids: self.pids.clone(),
+            name: process::name(first).unwrap_or_else(|| "gone".to_owned()),
+            cpu_share_opening: share(opening, connections.opening_s),
+            cpu_share_holding: share(holding, record.holding_s),
+            cpu_ns_per_handshake: each(opening, connections.opened - connections.churned),
+            cpu_ns_per_message: each(holding, record.counted),
+            memory_bytes_per_connection: each(memory(opened), connections.most).filter(|_| has_memory),
+            memory_bytes_per_connection_at_end: each(memory(held), connections.most).filter(|_| has_memory),
+            files_limit: self.files.map(|(limit, _)| limit),
+            files_open: self.files.map(|(_, open)| open),
+        })
+    }
+}
+
+/// So much for each of `count`; `None` if there are none.
+fn each(sum: f64, count: u64) -> Option<f64> {
+    (count > 0).then(|| (sum / count as f64 * 10.0).round() / 10.0)
+}

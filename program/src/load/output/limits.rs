@@ -1,0 +1,287 @@
+//! What limited the run?
+//!
+//! A function from facts to sentences, the most likely cause first; each line of the table in its
+//! test is a case.
+
+use crate::load::measure::{ErrorCount, Limit, Report};
+use crate::terminal::units::{decimal, grouped, time};
+/// More of a processor than this, and it is what limits.
+const BUSY: f64 = 0.9;
+
+/// A rate that was not reached to this share was missed.
+const REACHED: f64 = 0.98;
+
+/// TCP tries again after a second when a SYN is lost.
+const RETRANSMISSION_US: f64 = 950_000.0;
+
+/// What limited a run, the most likely first; empty if it reached all that it was asked for.
+pub(crate) fn limits(report: &Report) -> Vec<Limit> {
+    let checks: [fn(&Report) -> Option<Limit>; 13] = [
+        client_descriptors,
+        client_ports,
+        server_descriptors,
+        nobody_listens,
+        server_refuses,
+        server_closes,
+        server_silent,
+        backlog,
+        client_cpu,
+        client_late,
+        server_cpu,
+        server_stalls,
+        latency,
+    ];
+    checks.iter().filter_map(|check| check(report)).collect()
+}
+
+fn count(report: &Report, kind: &str) -> u64 {
+    report.errors.iter().filter(|error| error.kind.starts_with(kind)).map(|error| error.count).sum()
+}
+
+fn limit(limit: &'static str, evidence: String, advice: &str) -> Option<Limit> {
+    Some(Limit { limit, evidence, advice: advice.to_owned() })
+}
+
+fn client_descriptors(report: &Report) -> Option<Limit> {
+    let count = count(report, "no-descriptors");
+    if count == 0 {
+        return None;
+    }
+    let evidence = format!("this client could open {} files at a time, no more", grouped(report.connections.most));
+    limit("client-descriptors", evidence, "raise its limit (lariat doctor says how), or share the work: --processes 2")
+}
+
+fn client_ports(report: &Report) -> Option<Limit> {
+    let count = count(report, "no-ports");
+    if count == 0 {
+        return None;
+    }
+    let evidence = format!("{} connections found no free port on this host", grouped(count));
+    limit("client-ports", evidence, "connect from several addresses, --source-ip A,B, or to several URLs")
+}
+
+fn server_descriptors(report: &Report) -> Option<Limit> {
+    let server = report.server.as_ref()?;
+    let (limit_of_files, open) = (server.files_limit?, server.files_open?);
+    let fell_short = report.connections.most < report.asked.connections;
+    if !fell_short || open + 2 < limit_of_files {
+        return None;
+    }
+    let evidence = format!(
+        "the server ({}) had {} files open of {} that it may open",
+        server.name,
+        grouped(open),
+        grouped(limit_of_files)
+    );
+    limit(
+        "server-descriptors",
+        evidence,
+        "start it with a higher limit: ulimit -Sn 1048576, or LimitNOFILE= in its unit",
+    )
+}
+
+fn nobody_listens(report: &Report) -> Option<Limit> {
+    let refused = count(report, "connect-refused");
+    if refused == 0 {
+        return None;
+    }
+    let evidence = format!("{} connections were refused", grouped(refused));
+    let advice = match report.connections.opened {
+        0 => "nobody listens there: start the server, or check the port (`ss -ltn` lists those that are listened on)",
+        _ => "the server stopped listening in the middle: look for its last words",
+    };
+    limit("refused", evidence, advice)
+}
+
+fn server_refuses(report: &Report) -> Option<Limit> {
+    let answered = report.errors.iter().find(|error| error.kind.starts_with("status-"))?;
+    let evidence = format!("{} upgrades: {}", grouped(answered.count), answered.explanation);
+    let advice = match answered.kind.as_str() {
+        "status-503" | "status-429" => "the server has a limit of its own: raise it, or ask for fewer or more slowly",
+        "status-401" | "status-403" => "it wants to know who asks: --header \"Authorization: ...\", or --origin",
+        "status-404" => "there is nothing at this path: check the URL",
+        _ => "the answer's status says what the server wants; curl -i shows the whole answer",
+    };
+    limit("server-refuses", evidence, advice)
+}
+
+fn server_closes(report: &Report) -> Option<Limit> {
+    let lost = report.connections.lost;
+    if lost == 0 {
+        return None;
+    }
+    let kinds = ["closed-", "hung-up", "reset", "broken-", "protocol-", "silent"];
+    let of_lost = |error: &&ErrorCount| kinds.iter().any(|kind| error.kind.starts_with(kind));
+    let worst = report.errors.iter().filter(of_lost).max_by_key(|error| error.count)?;
+    let evidence = format!("{} connections were lost; mostly, {}", grouped(lost), worst.explanation);
+    limit("server-closes", evidence, "the server's log should say why")
+}
+
+fn server_silent(report: &Report) -> Option<Limit> {
+    let (silent, broken) = (count(report, "handshake-timeout"), count(report, "handshake-broken"));
+    if silent + broken == 0 {
+        return None;
+    }
+    let evidence =
+        format!("{} connections reached the server, which did not answer the upgrade", grouped(silent + broken));
+    let advice = "it has no descriptor left, or does not accept: the kernel completes what the server never sees";
+    limit("server-does-not-accept", evidence, advice)
+}
+
+fn backlog(report: &Report) -> Option<Limit> {
+    let (timeouts, slowest) = (count(report, "connect-timeout"), report.latency.connect.max_us);
+    if timeouts == 0 && slowest < RETRANSMISSION_US {
+        return None;
+    }
+    let evidence = match timeouts {
+        0 => format!("connecting took up to {}: SYNs were dropped and sent again", time(slowest * 1e3)),
+        count => format!("{} connections were not completed by the kernel of the server in time", grouped(count)),
+    };
+    let advice = "the queue of those who wait to be accepted was full: begin fewer at once (--rate, --at-once), or raise the server's backlog and net.core.somaxconn";
+    limit("server-backlog", evidence, advice)
+}
+
+fn client_cpu(report: &Report) -> Option<Limit> {
+    let processes = f64::from(report.asked.processes.max(1));
+    let share = report.client.cpu_share_opening.max(report.client.cpu_share_holding) / processes;
+    if share < BUSY {
+        return None;
+    }
+    let evidence = format!("this client used {:.0} % of a processor: it may be what is measured", share * 100.0);
+    limit("client-cpu", evidence, "share the work among processes, --processes 2, or ask for less")
+}
+
+fn client_late(report: &Report) -> Option<Limit> {
+    let delay = report.latency.send_delay.as_ref()?;
+    let measured = report.latency.round_trip.as_ref().or(report.latency.last_receiver.as_ref())?;
+    if delay.p99_us < 1_000.0 || delay.p99_us * 4.0 < measured.p99_us {
+        return None;
+    }
+    let evidence = format!(
+        "this client sent up to {} late (p99), which is part of the latency that it reports",
+        time(delay.p99_us * 1e3)
+    );
+    limit("client-late", evidence, "the host is too busy for it: ask for less, or run it on another host")
+}
+
+fn server_cpu(report: &Report) -> Option<Limit> {
+    let server = report.server.as_ref()?;
+    let share = server.cpu_share_opening.max(server.cpu_share_holding);
+    if share < BUSY {
+        return None;
+    }
+    let evidence = format!("the server ({}) used {:.0} % of a processor", server.name, share * 100.0);
+    limit("server-cpu", evidence, "this is what the server can do, if it has one thread")
+}
+
+fn server_stalls(report: &Report) -> Option<Limit> {
+    let (stalled, unanswered) = (count(report, "stalled"), report.messages.unanswered);
+    if stalled == 0 && unanswered == 0 {
+        return None;
+    }
+    let evidence = format!(
+        "{} messages were not answered, and {} could not be sent because the server did not read",
+        grouped(unanswered),
+        grouped(stalled)
+    );
+    limit("server-stalls", evidence, "the server takes messages and does not answer, or not as fast as they come")
+}
+
+fn latency(report: &Report) -> Option<Limit> {
+    let asked = report.asked.messages_per_second?;
+    let reached = report.messages.per_second;
+    let counted = match report.asked.mode {
+        // Each publication is delivered to all others.
+        "subscribe" => asked * report.connections.most.saturating_sub(1) as f64,
+        _ => asked,
+    };
+    if reached >= counted * REACHED || report.messages.sending_s == 0.0 {
+        return None;
+    }
+    let evidence = format!("{} messages per second were asked for, {} reached", decimal(counted), decimal(reached));
+    limit("rate-not-reached", evidence, "find the rate that can be kept: --until p99<50ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::measure::{Server, Summary};
+
+    fn with_error(kind: &str, opened: u64) -> Report {
+        let error = ErrorCount { kind: kind.to_owned(), count: 7, explanation: "because".to_owned() };
+        let mut report = Report { errors: vec![error], ..Report::default() };
+        (report.asked.connections, report.connections.opened, report.connections.most) = (100, opened, opened);
+        report
+    }
+
+    fn names(report: &Report) -> Vec<&'static str> {
+        limits(report).iter().map(|limit| limit.limit).collect()
+    }
+
+    #[test]
+    fn what_went_wrong_says_what_limited() {
+        for (kind, opened, limit, advice) in [
+            ("no-descriptors", 50, "client-descriptors", "--processes"),
+            ("no-ports", 50, "client-ports", "--source-ip"),
+            ("connect-refused", 0, "refused", "start the server"),
+            ("connect-refused", 50, "refused", "last words"),
+            ("status-503", 50, "server-refuses", "limit of its own"),
+            ("status-404", 0, "server-refuses", "check the URL"),
+            ("handshake-timeout", 50, "server-does-not-accept", "descriptor"),
+            ("connect-timeout", 50, "server-backlog", "somaxconn"),
+            ("stalled", 100, "server-stalls", "answer"),
+        ] {
+            let found = limits(&with_error(kind, opened));
+            assert_eq!(found.len(), 1, "{kind}: {found:?}");
+            assert_eq!(found[0].limit, limit);
+            assert!(found[0].advice.contains(advice), "{kind}: {}", found[0].advice);
+        }
+        assert!(names(&Report::default()).is_empty());
+    }
+
+    #[test]
+    fn a_server_without_descriptors_is_named_first() {
+        let mut report = with_error("handshake-timeout", 50);
+        report.server = Some(Server { files_limit: Some(64), files_open: Some(64), ..Server::default() });
+        assert_eq!(names(&report), ["server-descriptors", "server-does-not-accept"]);
+        report.connections.most = 100;
+        assert_eq!(names(&report), ["server-does-not-accept"]);
+    }
+
+    #[test]
+    fn whoever_is_busy_is_named() {
+        let mut report = Report::default();
+        report.asked.processes = 2;
+        report.client.cpu_share_holding = 1.7;
+        assert!(names(&report).is_empty());
+        report.client.cpu_share_holding = 1.9;
+        report.server = Some(Server { cpu_share_holding: 0.95, ..Server::default() });
+        assert_eq!(names(&report), ["client-cpu", "server-cpu"]);
+    }
+
+    #[test]
+    fn lateness_counts_if_it_is_much_of_what_is_reported() {
+        let mut report = Report::default();
+        let summary = |p99_us| Some(Summary { p99_us, ..Summary::default() });
+        (report.latency.send_delay, report.latency.round_trip) = (summary(5_000.0), summary(8_000.0));
+        assert_eq!(names(&report), ["client-late"]);
+        report.latency.round_trip = summary(80_000.0);
+        assert!(names(&report).is_empty());
+        report.latency.connect.max_us = 1_020_000.0;
+        assert_eq!(names(&report), ["server-backlog"]);
+    }
+
+    #[test]
+    fn a_rate_that_was_missed_is_said() {
+        let mut report = Report::default();
+        report.asked.messages_per_second = Some(100.0);
+        (report.messages.per_second, report.messages.sending_s) = (97.0, 5.0);
+        assert_eq!(names(&report), ["rate-not-reached"]);
+        report.messages.per_second = 98.5;
+        assert!(names(&report).is_empty());
+        (report.asked.mode, report.connections.most) = ("subscribe", 3);
+        assert_eq!(names(&report), ["rate-not-reached"]);
+        report.messages.per_second = 199.0;
+        assert!(names(&report).is_empty());
+    }
+}

@@ -1,0 +1,18 @@
+//! How is the report shown, and what limited the run?
+//!
+//! | file | question |
+//! |---|---|
+//! | `limits` | what limited the run? |
+//! | `text` | what does the report say on a terminal? |
+//! | `html` | what does it show as a page? |
+//! | `csv` | what are the seconds of a run, one a line? |
+//! | `write` | where is the report written to? |
+
+mod csv;
+mod html;
+mod limits;
+mod text;
+mod write;
+
+pub(crate) use limits::limits;
+pub(crate) use write::write;

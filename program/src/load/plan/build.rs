@@ -1,0 +1,252 @@
+//! What follows from the options: whom to connect to, from where, and what to send when?
+
+use super::expect::Bound;
+use super::options::{Options, Usage};
+use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
+use super::payload::Payload;
+use super::targets::{Route, connect_options, find, is_local, sources, spreads, try_out};
+use crate::doctor::{self, Ask, Finding, Host, Side};
+use crate::load::measure::Asked;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A run, before it begins.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Whether all servers are on this host.
+    pub(crate) is_local: bool,
+    /// For each URL and source.
+    pub(crate) routes: Vec<Route>,
+    /// Of this process.
+    pub(crate) connections: u32,
+    /// The number of this process's first connection.
+    pub(crate) first_number: u32,
+    pub(crate) opening: Opening,
+    pub(crate) hold: Duration,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) timeout: Duration,
+    pub(crate) ping: Option<Duration>,
+    pub(crate) mode: Mode,
+    pub(crate) pace: Pace,
+    pub(crate) payload: Payload,
+    pub(crate) churn: Option<Churn>,
+    pub(crate) until: Option<Bound>,
+    pub(crate) deflate: bool,
+    pub(crate) seed: u64,
+    pub(crate) asked: Asked,
+}
+
+impl Plan {
+    /// Looks names up, too.
+    pub(crate) fn new(options: &Options, host: &Host) -> Result<Plan, Usage> {
+        let addresses = options.urls.iter().map(|url| find(url)).collect::<Result<Vec<_>, _>>()?;
+        let (part, parts) = worker(options)?;
+        let churn = options.churn.as_deref().map(churn).transpose()?;
+        let sources = sources(options, host, &addresses, churn.is_some())?;
+        let base = connect_options(options)?;
+        let route = |(url, address): (&String, &SocketAddr), source: &Option<IpAddr>| {
+            let options = base.clone().address(*address);
+            let options = source.map_or_else(|| options.clone(), |source| options.clone().source(source));
+            Route { url: url.clone(), options }
+        };
+        let targets = || options.urls.iter().zip(&addresses);
+        let routes: Vec<Route> =
+            sources.iter().flat_map(|source| targets().map(move |target| route(target, source))).collect();
+        try_out(&routes)?;
+        let mode = mode(options);
+        let payload = payload(options)?;
+        let pace = pace(options, mode)?;
+        let hold = options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }));
+        check(options, mode, churn)?;
+        let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
+        let (first_number, end) = (share(options.connections, part), share(options.connections, part + 1));
+        let each = |rate: f64| rate / f64::from(parts);
+        let opening = match (options.rate, options.ramp) {
+            (Some(rate), _) => Opening::Rate(each(rate)),
+            (None, Some(ramp)) => Opening::Rate(each(f64::from(options.connections) / ramp.as_secs_f64())),
+            (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
+        };
+        let asked = asked(options, mode, pace, &payload, hold);
+        Ok(Plan {
+            is_local: addresses.iter().all(|address| is_local(*address)),
+            addresses,
+            routes,
+            connections: end - first_number,
+            first_number,
+            opening,
+            hold,
+            duration: options.duration,
+            timeout: options.timeout,
+            ping: options.ping,
+            mode,
+            pace: match pace {
+                Pace::Rate(rate) => Pace::Rate(each(rate)),
+                Pace::Depth(depth) => Pace::Depth(depth),
+            },
+            payload,
+            churn: churn.map(|churn| match churn {
+                Churn::Rate(rate) => Churn::Rate(each(rate)),
+                Churn::Max => Churn::Max,
+            }),
+            until: options.until,
+            deflate: options.deflate,
+            seed: options.seed,
+            asked,
+        })
+    }
+
+    /// What the host says to so many connections.
+    pub(crate) fn findings(&self, options: &Options, host: &Host) -> Vec<Finding> {
+        let spreads = options.source_ip.is_empty() && self.addresses.iter().all(spreads);
+        let ask = Ask {
+            connections: Some(options.connections.into()),
+            side: if self.is_local { Side::Both } else { Side::Client },
+            routes: (!spreads).then_some(self.routes.len() as u64),
+            processes: options.processes.into(),
+        };
+        doctor::findings(host, &ask)
+    }
+}
+
+fn payload(options: &Options) -> Result<Payload, Usage> {
+    let Some(message) = &options.message else {
+        return Ok(Payload::random(options.size, options.binary, options.seed));
+    };
+    let path = std::path::Path::new(message);
+    let content = if path.is_file() {
+        std::fs::read(path).map_err(|error| Usage(format!("cannot read {message}: {error}")))?
+    } else {
+        message.clone().into_bytes()
+    };
+    Payload::new(content, options.binary).map_err(Usage)
+}
+
+/// What cannot be combined.
+fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
+    let several = options.processes > 1;
+    let wrong = [
+        (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: who receives would not be known"),
+        (mode == Mode::Subscribe && several, "--subscribe and --processes: one process has to see all receivers"),
+        (options.until.is_some() && several, "--until and --processes: one process has to judge each rate"),
+        (options.until.is_some() && churn.is_some(), "--until and --churn: search with steady connections"),
+        (churn == Some(Churn::Max) && mode != Mode::Hold, "--churn max and messages: no connection lives long enough"),
+        (mode == Mode::Subscribe && options.connections < 2, "--subscribe needs at least --connections 2"),
+        (options.processes > options.connections, "there are more --processes than --connections"),
+    ];
+    match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
+        Some((_, why)) => Err(Usage(format!("cannot be done: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Which of how many processes this is.
+fn worker(options: &Options) -> Result<(u32, u32), Usage> {
+    let Some(text) = &options.worker else { return Ok((0, 1)) };
+    let parts = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    parts.filter(|(part, parts)| part < parts).ok_or_else(|| Usage(format!("--worker {text} is not I/K")))
+}
+
+fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Duration) -> Asked {
+    let sends = mode != Mode::Hold;
+    let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
+    Asked {
+        urls: options.urls.clone(),
+        connections: options.connections.into(),
+        mode: match mode {
+            Mode::Hold => "hold",
+            Mode::Send => "send",
+            Mode::Echo => "echo",
+            Mode::Subscribe => "subscribe",
+        },
+        rate: options.rate.or(ramp),
+        hold_s: hold.as_secs_f64(),
+        messages_per_second: match pace {
+            Pace::Rate(rate) if sends && options.until.is_none() => Some(rate),
+            _ => None,
+        },
+        depth: match pace {
+            Pace::Depth(depth) if sends => Some(depth),
+            _ => None,
+        },
+        message_bytes: if sends { payload.len() as u64 } else { 0 },
+        binary: payload.is_binary(),
+        deflate: options.deflate,
+        churn: options.churn.clone(),
+        until: options.until.map(|bound| bound.to_string()),
+        processes: options.processes,
+        seed: options.seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn plan(arguments: &[&str]) -> Result<Plan, String> {
+        let line = ["load"].iter().chain(arguments).chain(&["ws://127.0.0.1:9/"]).copied();
+        let options = Line::try_parse_from(line).map_err(|error| error.to_string())?.options;
+        let host = Host { ports: Some((30_000, 39_999)), ..Host::default() };
+        Plan::new(&options, &host).map_err(|Usage(why)| why)
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        plan(arguments).map(|_| ()).expect_err("it makes no sense")
+    }
+
+    #[test]
+    fn options_become_a_plan() {
+        let hold = plan(&[]).expect("it makes sense");
+        assert_eq!((hold.mode, hold.connections, hold.opening), (Mode::Hold, 100, Opening::AtOnce(128)));
+        let echo = plan(&["--echo", "--pipeline", "32", "-c", "4"]).expect("it makes sense");
+        assert_eq!((echo.mode, echo.pace), (Mode::Echo, Pace::Depth(32)));
+        let send = plan(&["-m", "0.5/connection", "-c", "10", "--ramp", "5s"]).expect("it makes sense");
+        assert_eq!((send.mode, send.pace, send.opening), (Mode::Send, Pace::Rate(5.0), Opening::Rate(2.0)));
+        let churn = plan(&["--churn", "30/m"]).expect("it makes sense");
+        assert_eq!((churn.churn, churn.routes.len()), (Some(Churn::Rate(0.5)), 64));
+        let until = plan(&["--until", "p99<5ms"]).expect("it makes sense");
+        assert_eq!((until.mode, until.pace), (Mode::Echo, Pace::Rate(1_000.0)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_explained() {
+        assert!(refusal(&["wss://example.org/"]).contains("not there yet"));
+        assert!(refusal(&["http://127.0.0.1/"]).contains("ws://host:port/path"));
+        assert!(refusal(&["--subscribe", "--churn", "5"]).contains("who receives"));
+        assert!(refusal(&["--subscribe", "-c", "1"]).contains("--connections 2"));
+        assert!(refusal(&["--churn", "often"]).contains("or max"));
+        assert!(refusal(&["--echo", "-m", "x"]).contains("500/s"));
+        assert!(refusal(&["--echo", "--subscribe"]).contains("cannot be used with"));
+        assert!(refusal(&["--header", "a b"]).contains("Name: value"));
+        assert!(refusal(&["--source-ip", "192.0.2.1"]).contains("no address of this host"));
+        assert!(refusal(&["--processes", "8", "-c", "4"]).contains("more --processes"));
+    }
+
+    #[test]
+    fn the_connections_of_all_processes_are_those_that_were_asked_for() {
+        for (connections, processes) in [(10, 3), (7, 7), (100_001, 6)] {
+            let mut next = 0;
+            for part in 0..processes {
+                let (count, worker) = (format!("{connections}"), format!("{part}/{processes}"));
+                let plan = plan(&["-c", &count, "--worker", &worker]).expect("it makes sense");
+                assert_eq!(plan.first_number, next);
+                next += plan.connections;
+            }
+            assert_eq!(next, connections);
+        }
+    }
+
+    #[test]
+    fn loopback_has_as_many_addresses_as_it_takes() {
+        let sources = |count: &str| plan(&["-c", count]).expect("it makes sense").routes.len();
+        let expected = if cfg!(target_os = "linux") { [1, 1, 2, 40] } else { [1; 4] };
+        assert_eq!(["1", "2500", "2501", "100000"].map(sources), expected);
+    }
+}

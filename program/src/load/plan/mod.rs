@@ -1,0 +1,22 @@
+//! What do the options ask for, and what follows from them?
+//!
+//! | file | question |
+//! |---|---|
+//! | `options` | which options does `lariat load` have? |
+//! | `expect` | which bounds and expectations must hold? |
+//! | `payload` | what does each message say? |
+//! | `pace` | when do connections and messages begin? |
+//! | `targets` | which servers are connected to, from which addresses? |
+//! | `build` | how do options become a plan? |
+
+mod build;
+mod expect;
+mod options;
+mod pace;
+mod payload;
+mod targets;
+
+pub(crate) use build::Plan;
+pub(crate) use options::{Options, Usage};
+pub(crate) use pace::{Churn, Mode, Opening, Pace};
+pub(crate) use payload::Which;

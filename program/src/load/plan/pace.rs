@@ -1,0 +1,73 @@
+//! When do connections and messages begin?
+
+use super::options::{Options, Usage};
+use crate::terminal::units;
+
+/// How connections are begun.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Opening {
+    /// As fast as the server takes them, so many under way.
+    AtOnce(u32),
+    /// Per second.
+    Rate(f64),
+}
+
+/// What is done with messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Hold,
+    Send,
+    Echo,
+    Subscribe,
+}
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// When the last has come back, so many on the way.
+    Depth(u32),
+    /// Per second, whatever comes back.
+    Rate(f64),
+}
+
+/// How connections come and go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Churn {
+    /// Per second.
+    Rate(f64),
+    /// Each as soon as it is open.
+    Max,
+}
+
+pub(crate) const fn mode(options: &Options) -> Mode {
+    match (options.echo, options.subscribe, &options.messages_per_second, options.until) {
+        (true, _, _, _) => Mode::Echo,
+        (_, true, _, _) => Mode::Subscribe,
+        (_, _, Some(_), None) => Mode::Send,
+        // A bound needs something that comes back.
+        (_, _, _, Some(_)) => Mode::Echo,
+        (_, _, None, None) => Mode::Hold,
+    }
+}
+
+pub(crate) fn pace(options: &Options, mode: Mode) -> Result<Pace, Usage> {
+    let Some(text) = &options.messages_per_second else {
+        // A search begins somewhere.
+        let start = if mode == Mode::Subscribe { 1.0 } else { 1_000.0 };
+        return Ok(if options.until.is_some() { Pace::Rate(start) } else { Pace::Depth(options.depth) });
+    };
+    let (number, factor) = match text.strip_suffix("/connection") {
+        Some(number) => (number, f64::from(options.connections)),
+        None => (text.as_str(), 1.0),
+    };
+    let rate = units::rate(number).map_err(|why| Usage(format!("--messages-per-second {text}: {why}")))?;
+    Ok(Pace::Rate(rate * factor))
+}
+
+pub(crate) fn churn(text: &str) -> Result<Churn, Usage> {
+    if text == "max" {
+        return Ok(Churn::Max);
+    }
+    let rate = units::rate(text).map_err(|why| Usage(format!("--churn {text}: {why}, or max")))?;
+    Ok(Churn::Rate(rate))
+}

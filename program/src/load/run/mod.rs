@@ -1,0 +1,15 @@
+//! How does one process turn its loop, and how do several share the work?
+//!
+//! | file | question |
+//! |---|---|
+//! | `turns` | how does one process do its part of a run? |
+//! | `workers` | how do several processes share one run? |
+//! | `progress` | how far has the run come? |
+
+mod progress;
+mod turns;
+mod workers;
+
+pub(crate) use progress::{Line, Progress};
+pub(crate) use turns::{Watcher, run_part};
+pub(crate) use workers::{Worker, run_workers};

@@ -1,0 +1,127 @@
+//! How does it go? A line on the terminal, written over and over; nothing where there is no
+//! terminal.
+
+use crate::load::driver::{Driver, RunState};
+use crate::terminal::units::{decimal, grouped, time};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    phase: String,
+    at_s: f64,
+    open: u64,
+    asked: u64,
+    per_second: f64,
+    p99_us: f64,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Progress {
+    pub(crate) fn of(driver: &Driver, now: u64) -> Progress {
+        let phase = match driver.state() {
+            RunState::Opening => "opening",
+            RunState::Opened | RunState::Holding => "holding",
+            RunState::Awaiting | RunState::Held => "waiting for answers",
+            RunState::Closing => "closing",
+        };
+        let second = driver.measured.series.last();
+        let errors = driver.measured.problems.iter().map(|(problem, count)| (problem.key(), *count));
+        Progress {
+            phase: phase.to_owned(),
+            at_s: now as f64 / 1e9,
+            open: driver.open() as u64,
+            asked: driver.plan().connections.into(),
+            per_second: second.map_or(0.0, |second| {
+                let counted =
+                    if driver.state() == RunState::Opening { second.opened } else { second.received.max(second.sent) };
+                counted as f64 / second.length_s.max(1e-3)
+            }),
+            p99_us: second.map_or(0.0, |second| second.p99_us),
+            errors: errors.collect(),
+        }
+    }
+
+    /// Of several processes, how far they have come together.
+    pub(crate) fn sum<'a>(parts: impl Iterator<Item = &'a Progress>) -> Progress {
+        let mut sum = Progress::default();
+        for part in parts {
+            sum.phase.clone_from(&part.phase);
+            sum.at_s = sum.at_s.max(part.at_s);
+            sum.open += part.open;
+            sum.asked += part.asked;
+            sum.per_second += part.per_second;
+            sum.p99_us = sum.p99_us.max(part.p99_us);
+            for (kind, count) in &part.errors {
+                *sum.errors.entry(kind.clone()).or_default() += count;
+            }
+        }
+        sum
+    }
+
+    fn line(&self) -> String {
+        let mut line =
+            format!("{:6.1} s  {}  {} of {} open", self.at_s, self.phase, grouped(self.open), grouped(self.asked));
+        if self.per_second > 0.0 {
+            line += &format!("  {}/s", decimal(self.per_second));
+        }
+        if self.p99_us > 0.0 {
+            line += &format!("  p99 {}", time(self.p99_us * 1e3));
+        }
+        for (kind, count) in &self.errors {
+            line += &format!("  {kind} {}", grouped(*count));
+        }
+        line
+    }
+}
+
+/// The line on the terminal.
+#[derive(Debug)]
+pub(crate) struct Line {
+    is_shown: bool,
+}
+
+impl Line {
+    pub(crate) fn new(is_quiet: bool) -> Line {
+        Line { is_shown: !is_quiet && std::io::stderr().is_terminal() }
+    }
+
+    pub(crate) fn show(&mut self, progress: &Progress) {
+        if self.is_shown {
+            let line: String = progress.line().chars().take(150).collect();
+            // Nobody may be looking any more.
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
+        }
+    }
+}
+
+/// What is written next finds an empty line.
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_processes_do_is_one_line() {
+        let part = |open, p99_us| Progress {
+            phase: "holding".to_owned(),
+            at_s: 2.0,
+            open,
+            asked: 5_000,
+            per_second: 100.0,
+            p99_us,
+            errors: [("reset".to_owned(), 3)].into(),
+        };
+        let sum = Progress::sum([part(4_000, 100.0), part(4_500, 250.0)].iter());
+        assert_eq!(sum.line(), "   2.0 s  holding  8,500 of 10,000 open  200/s  p99 250 us  reset 6");
+    }
+}

@@ -1,0 +1,171 @@
+//! One process's part of a run: turns the loop, and does between two turns what is due.
+
+use super::progress::Progress;
+use crate::load::driver::{Conn, Driver, Ended, RunState};
+use crate::load::measure::{Client, Clock, Record, Search, cpu_time, own_memory};
+use crate::load::plan::Plan;
+use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
+use std::io;
+use std::time::Duration;
+
+/// Who is told how a run goes.
+pub(crate) trait Watcher {
+    /// All connections that could be opened are; returns when messages may begin.
+    fn opened(&mut self);
+    /// Messages have come to an end, and the connections are about to be closed.
+    fn held(&mut self);
+    /// A little time has passed.
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// How often progress is told.
+const PROGRESS: u64 = 200_000_000;
+
+/// Waiting in the loop is exact to a millisecond; what is due sooner than this is waited for in
+/// another way.
+const EXACT: u64 = 2_000_000;
+
+/// Processor time and memory at a moment.
+#[derive(Clone, Copy)]
+struct Used {
+    cpu: Duration,
+    memory: u64,
+    at: u64,
+}
+
+impl Used {
+    fn now(clock: Clock) -> Used {
+        Used { cpu: cpu_time(), memory: own_memory(), at: clock.nanos() }
+    }
+}
+
+/// Runs a plan to its end.
+///
+/// # Errors
+///
+/// The loop cannot be set up or fails, or a URL or header cannot be used.
+pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> {
+    #[cfg(target_os = "linux")]
+    {
+        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes it less
+        // exact.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    }
+    let server: Server<Conn> = Server::new(config(&plan))?;
+    let drain = Drain { code: CloseCode::Normal, deadline: plan.timeout, ..Drain::default() };
+    #[cfg(unix)]
+    let server = server.shutdown_on_signals(drain)?;
+    let clock = Clock::start();
+    let mut event_loop = server.start(Driver::new(plan, clock))?;
+    let began = Used::now(clock);
+    let (mut opened, mut held) = (None, None);
+    let mut next_progress = PROGRESS;
+    while event_loop.outcome().is_none() {
+        let (driver, clients) = event_loop.parts_mut();
+        driver.step(clients).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        match driver.state() {
+            RunState::Opened => {
+                opened = Some(Used::now(clock));
+                watcher.opened();
+                driver.hold(clients);
+            }
+            RunState::Held => {
+                held = Some(Used::now(clock));
+                watcher.held();
+                driver.close(clients);
+            }
+            _ => {}
+        }
+        let now = clock.nanos();
+        if now >= next_progress {
+            next_progress = now + PROGRESS;
+            watcher.progress(&Progress::of(driver, now));
+        }
+        let due = driver.next_due().min(next_progress);
+        turn(&mut event_loop, due.saturating_sub(clock.nanos()))?;
+    }
+    let held = held.unwrap_or_else(|| Used::now(clock));
+    let used = [began, opened.unwrap_or(held), held];
+    Ok(record(event_loop.handler(), used, clock))
+}
+
+/// One turn, which waits so many nanoseconds at most.
+fn turn(event_loop: &mut EventLoop<Driver>, nanos: u64) -> io::Result<()> {
+    if nanos > EXACT {
+        // It may come a little early, never late.
+        return event_loop.turn(Some(Duration::from_nanos(nanos - EXACT / 2)));
+    }
+    if nanos > 0 && event_loop.timeout() != Some(Duration::ZERO) && !becomes_ready(event_loop, nanos)? {
+        return Ok(());
+    }
+    event_loop.turn(Some(Duration::ZERO))
+}
+
+/// Waits until the loop has something to do (`true`), or the time has come: to the microsecond.
+#[cfg(unix)]
+fn becomes_ready(event_loop: &EventLoop<Driver>, nanos: u64) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut ready = [PollFd::new(event_loop, PollFlags::IN)];
+    match poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: nanos as _ })) {
+        Ok(count) => Ok(count > 0),
+        Err(rustix::io::Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn becomes_ready(_: &EventLoop<Driver>, _: u64) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// What a client that measures may cost and wait for: it never gives up by itself before it was
+/// told to.
+fn config(plan: &Plan) -> Config {
+    let mut config = Config::default();
+    let limits = &mut config.limits;
+    limits.max_message = usize::MAX / 16;
+    // A server that does not read is noticed by what waits for it; and one that is written to must be
+    // read from, or both wait.
+    (limits.max_unsent, limits.high_water) = (usize::MAX / 16, usize::MAX / 16);
+    limits.handshake_timeout = plan.timeout.max(Duration::from_millis(1));
+    limits.close_timeout = plan.timeout.max(Duration::from_millis(1));
+    limits.ping_interval = plan.ping;
+    limits.idle_timeout = plan.ping.map(|ping| ping * 2);
+    (limits.message_timeout, limits.write_timeout) = (None, None);
+    config.memory_budget = usize::MAX / 2;
+    config.deflate = if plan.deflate { Some(Deflate::default()) } else { None };
+    config
+}
+
+fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
+    let [began, opened, held] = used;
+    let seconds = |from: Used, to: Used| to.cpu.saturating_sub(from.cpu).as_secs_f64();
+    let memory = opened.memory.saturating_sub(began.memory);
+    let search = driver.search().map(|search| Search {
+        bound: driver.plan().asked.until.clone().unwrap_or_default(),
+        highest: search.highest(),
+        steps: search.steps.clone(),
+    });
+    let measured = &driver.measured;
+    Record {
+        ended: driver.ended().text().to_owned(),
+        is_complete: driver.ended() == Ended::Complete,
+        elapsed_s: clock.nanos() as f64 / 1e9,
+        connections: measured.connections.clone(),
+        messages: measured.messages.clone(),
+        errors: measured.errors(),
+        connect: measured.connect.to_pairs(),
+        handshake: measured.handshake.to_pairs(),
+        trips: measured.trips.to_pairs(),
+        last: measured.last.to_pairs(),
+        delay: measured.delay.to_pairs(),
+        search,
+        series: measured.series.clone(),
+        client: Client { cpu_s: cpu_time().as_secs_f64(), ..Client::default() },
+        cpu_opening_s: seconds(began, opened),
+        cpu_holding_s: seconds(opened, held),
+        holding_s: held.at.saturating_sub(opened.at) as f64 / 1e9,
+        memory,
+        counted: driver.counted(),
+    }
+}

@@ -1,0 +1,209 @@
+//! Which rooms are there, and which client is in which?
+//!
+//! Memory: at most [`MAX_ROOMS`] rooms of about 0.5 MiB each, and the names of the people.
+
+use super::page::{FromPage, Join, ToPage};
+use super::room::Room;
+use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, TimerId};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// The most rooms at a time.
+const MAX_ROOMS: usize = 64;
+
+/// An empty room is removed after this time.
+const FORGET_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How often pages learn who came, left and is typing.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Bytes of the longest message.
+const MAX_TEXT: usize = 8 << 10;
+
+/// Characters of the longest name of a person or room.
+const MAX_NAME: usize = 32;
+
+/// Bytes of the longest secret of a page.
+const MAX_KEY: usize = 64;
+
+/// The topic of everybody in a room. The topics of rooms begin with `#`.
+const EVERYBODY: &str = "everybody";
+
+/// The close code for a page that has entered again over another connection.
+const REPLACED: u16 = 4000;
+
+/// Where a client is.
+struct Place {
+    room: String,
+    person: u32,
+}
+
+/// The handler of `/chat`: all rooms, and who is in them.
+pub struct Chat {
+    /// Different after each start.
+    server: String,
+    rooms: BTreeMap<String, Room>,
+    places: HashMap<ClientId, Place>,
+    people: u32,
+    /// Time since the first room began.
+    now: Duration,
+    timer: Option<TimerId>,
+    rooms_changed: bool,
+}
+
+impl Default for Chat {
+    fn default() -> Chat {
+        Chat::new(rand::random())
+    }
+}
+
+impl Chat {
+    /// Returns a chat without rooms. `server` must be a different number for each start of the server.
+    pub fn new(server: u64) -> Chat {
+        Chat {
+            server: format!("{server:016x}"),
+            rooms: BTreeMap::new(),
+            places: HashMap::new(),
+            people: 0,
+            now: Duration::ZERO,
+            timer: None,
+            rooms_changed: false,
+        }
+    }
+
+    fn join(&mut self, clients: &mut Clients<()>, id: ClientId, asked: &Join) {
+        self.leave(clients, id);
+        let (name, room_name) = (tidy(&asked.name, "Guest"), tidy(&asked.room, "lobby"));
+        if !self.rooms.contains_key(&room_name) && !self.make_place() {
+            ToPage::Refused { id: None, why: "There are too many rooms already." }.send(clients, id);
+            return;
+        }
+        let room = self.rooms.entry(room_name.clone()).or_default();
+        self.people += 1;
+        let (person, replaced) = room.enter(self.people, id, &name, &asked.key);
+        if let Some(ghost) = replaced {
+            self.places.remove(&ghost);
+            clients.unsubscribe(ghost, &topic(&room_name));
+            // It may be closing already.
+            let _ = clients.close(ghost, CloseCode::from(REPLACED), "this page has opened another connection");
+        }
+        clients.subscribe(id, EVERYBODY);
+        clients.subscribe(id, &topic(&room_name));
+        let known = (asked.server == self.server).then_some(asked.after);
+        let (messages, missed) = room.since(known, asked.server.is_empty(), self.now);
+        let welcome = ToPage::Welcome { server: &self.server, you: person, people: room.people(), messages, missed };
+        welcome.send(clients, id);
+        self.places.insert(id, Place { room: room_name, person });
+        self.rooms_changed = true;
+        if self.timer.is_none() {
+            self.timer = Some(clients.set_interval(PERIOD, 0));
+        }
+        self.send_rooms(clients, Some(id));
+    }
+
+    /// Makes place for one more room, if need be by removing the one that has been empty longest.
+    /// Returns `false` if there is none to remove.
+    fn make_place(&mut self) -> bool {
+        if self.rooms.len() < MAX_ROOMS {
+            return true;
+        }
+        let empty = self.rooms.iter().filter_map(|(name, room)| Some((room.empty_since?, name)));
+        let Some(longest) = empty.min().map(|(_, name)| name.clone()) else { return false };
+        self.rooms.remove(&longest).is_some()
+    }
+
+    fn leave(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        let Some(place) = self.places.remove(&id) else { return };
+        clients.unsubscribe(id, &topic(&place.room));
+        if let Some(room) = self.rooms.get_mut(&place.room) {
+            room.leave(place.person, self.now);
+        }
+        self.rooms_changed = true;
+    }
+
+    fn say(&mut self, clients: &mut Clients<()>, from: ClientId, id: &str, text: &str, age: Duration) {
+        let refused = |clients: &mut Clients<()>, why| ToPage::Refused { id: Some(id), why }.send(clients, from);
+        let Some(place) = self.places.get(&from) else { return refused(clients, "Enter a room first.") };
+        let Some(room) = self.rooms.get_mut(&place.room) else { return };
+        let Ok(number) = u128::from_str_radix(id, 16) else {
+            return refused(clients, "The id of a message must be a hexadecimal number.");
+        };
+        if text.trim().is_empty() || text.len() > MAX_TEXT {
+            return refused(clients, "A message must have a text of at most 8 KiB.");
+        }
+        match room.say(place.person, number, text, self.now, age) {
+            Some(said) => {
+                clients.publish(&topic(&place.room), &ToPage::Message(said).to_json());
+            }
+            None => ToPage::Said(id).send(clients, from),
+        }
+    }
+
+    /// Sends the list of rooms to one page, or to all.
+    fn send_rooms(&self, clients: &mut Clients<()>, to: Option<ClientId>) {
+        let rooms = self.rooms.iter().map(|(name, room)| (name.as_str(), room.len())).collect();
+        let list = ToPage::Rooms(rooms);
+        match to {
+            Some(id) => list.send(clients, id),
+            None => {
+                clients.publish(EVERYBODY, &list.to_json());
+            }
+        }
+    }
+}
+
+fn topic(room: &str) -> String {
+    format!("#{room}")
+}
+
+/// Returns a name without invisible characters, cut to the longest length.
+fn tidy(name: &str, default: &str) -> String {
+    let visible = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tidy: String = visible.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+    if tidy.is_empty() { default.to_owned() } else { tidy }
+}
+
+impl Handler for Chat {
+    type Data = ();
+
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
+            Some(FromPage::Join(join)) if join.key.len() <= MAX_KEY => self.join(clients, id, &join),
+            Some(FromPage::Say { id: message, text, age }) => {
+                self.say(clients, id, &message, &text, Duration::from_millis(age));
+            }
+            Some(FromPage::Typing) => {
+                let place = self.places.get(&id);
+                if let Some((room, place)) = place.and_then(|place| Some((self.rooms.get_mut(&place.room)?, place))) {
+                    room.types(place.person, self.now);
+                }
+            }
+            Some(FromPage::Join(_)) | None => {
+                let _ = clients.close(id, CloseCode::Policy, "not understood");
+            }
+        }
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, _: u64) {
+        self.now += PERIOD;
+        for (name, room) in &mut self.rooms {
+            for message in room.changes(self.now) {
+                clients.publish(&topic(name), &message);
+            }
+        }
+        let before = self.rooms.len();
+        let is_over = |since: Duration| self.now > since + FORGET_AFTER;
+        self.rooms.retain(|_, room| !room.empty_since.is_some_and(is_over));
+        if std::mem::take(&mut self.rooms_changed) || self.rooms.len() < before {
+            self.send_rooms(clients, None);
+        }
+        if self.rooms.is_empty() {
+            clients.cancel_timer(timer);
+            self.timer = None;
+        }
+    }
+
+    fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {
+        self.leave(clients, id);
+    }
+}

@@ -1,0 +1,15 @@
+//! What can be chosen?
+
+use super::origin::Origin;
+
+/// The options of the site.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Pages of other origins that may open sockets, besides those of the site itself. `/echo` and
+    /// `/broadcast` are open to everybody.
+    pub allowed_origins: Vec<Origin>,
+    /// Lets pages on this host slow the loop down, hold it and read what others send, for teaching.
+    /// Messages are not compressed then.
+    pub teach: bool,
+}

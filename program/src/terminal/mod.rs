@@ -1,0 +1,14 @@
+//! How does the program read and write numbers and sentences?
+//!
+//! | file | question |
+//! |---|---|
+//! | `units` | how do people write sizes, times and rates? |
+//! | `failure` | what went wrong, and what should the user do? |
+//! | `stdout` | how does text get to standard output? |
+
+mod failure;
+mod stdout;
+pub(crate) mod units;
+
+pub(crate) use failure::Failure;
+pub(crate) use stdout::print;

@@ -1,0 +1,144 @@
+//! Sizes, times and rates as people write them: `64KiB`, `10s`, `500/s`; and as people read them.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Reads a size in bytes.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "" | "B" => 1_usize,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        unit => return Err(format!("unknown unit {unit:?}; write 65536, 64KiB or 1MiB")),
+    };
+    let number: usize = digits.parse().map_err(|_| "write a size like 65536, 64KiB or 1MiB".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "that is too large".to_owned())
+}
+
+/// Bytes, as people read them.
+pub(crate) struct Size(pub(crate) usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.iter().find(|(power, _)| self.0 >= 1 << power) {
+            Some((power, unit)) => write!(f, "{:.1} {unit}", self.0 as f64 / (1_usize << power) as f64),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+/// Reads a time, at least a microsecond and at most 12 days; seconds without a unit.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &text[digits.len()..] {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        unit => return Err(format!("unknown unit {unit:?}; write 500ms, 10s, 5m or 1h")),
+    };
+    let number: f64 = digits.parse().map_err(|_| "write a time like 500ms, 10s, 5m or 1h".to_owned())?;
+    let seconds = number * factor;
+    if !(1e-6..=12.0 * 86_400.0).contains(&seconds) {
+        return Err("write a time between 1us and 288h".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Reads a rate per second: `500`, `500/s`, `30/m`.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, seconds) = match text.split_once('/') {
+        None => (text, 1.0),
+        Some((number, "s")) => (number, 1.0),
+        Some((number, "m" | "min")) => (number, 60.0),
+        Some((_, unit)) => return Err(format!("unknown unit {unit:?}; write 500/s or 30/m")),
+    };
+    let number: f64 = number.parse().map_err(|_| "write a rate like 500/s or 30/m".to_owned())?;
+    let rate = number / seconds;
+    if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err("write a rate above zero, like 500/s".to_owned()) }
+}
+
+/// `19000` as `19,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// With three figures, or all before the point: `0.123`, `12.3`, `12,345`.
+pub(crate) fn decimal(number: f64) -> String {
+    let places = match number.abs() {
+        size if size >= 100.0 || size == 0.0 => return grouped(number.round().max(0.0) as u64),
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{number:.places$}")
+}
+
+/// A time that was measured in nanoseconds.
+pub(crate) fn time(nanos: f64) -> String {
+    match nanos {
+        nanos if nanos < 1e3 => format!("{} ns", decimal(nanos)),
+        nanos if nanos < 1e6 => format!("{} us", decimal(nanos / 1e3)),
+        nanos if nanos < 1e9 => format!("{} ms", decimal(nanos / 1e6)),
+        nanos => format!("{} s", decimal(nanos / 1e9)),
+    }
+}
+
+/// Bytes, in the largest unit that leaves a whole part.
+pub(crate) fn bytes(bytes: f64) -> String {
+    match bytes {
+        bytes if bytes < 10_240.0 => format!("{} bytes", decimal(bytes)),
+        bytes if bytes < f64::from(10 << 20) => format!("{} KiB", decimal(bytes / 1024.0)),
+        bytes if bytes < f64::from(1 << 30) * 10.0 => format!("{} MiB", decimal(bytes / f64::from(1 << 20))),
+        bytes => format!("{} GiB", decimal(bytes / f64::from(1 << 30))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size("65536"), Ok(65_536));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!([Size(7), Size(1_536), Size(64 << 20)].map(|size| size.to_string()), ["7 B", "1.5 KiB", "64.0 MiB"]);
+        assert!(size("1MB").is_err() && size("").is_err() && size("-1").is_err() && size("99999999999GiB").is_err());
+    }
+
+    #[test]
+    fn times_and_rates_are_read_as_people_write_them() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("7"), Ok(Duration::from_secs(7)));
+        for bad in ["", "s", "-1s", "0s", "1d", "NaN", "inf", "9999h"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!((rate("500/s"), rate("500"), rate("30/m")), (Ok(500.0), Ok(500.0), Ok(0.5)));
+        for bad in ["", "0", "-1/s", "5/x", "NaN", "inf"] {
+            assert!(rate(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_shown_with_the_figures_that_count() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.0, 0.1234, 1.234, 12.34, 1_234.5].map(decimal), ["0", "0.123", "1.23", "12.3", "1,235"]);
+        assert_eq!([12.0, 1_500.0, 2e6, 3.25e9].map(time), ["12.0 ns", "1.50 us", "2.00 ms", "3.25 s"]);
+        assert_eq!([64.0, 4e4, 3e7].map(bytes), ["64.0 bytes", "39.1 KiB", "28.6 MiB"]);
+    }
+}

@@ -1,0 +1,97 @@
+//! What does an application tell the server to do?
+
+use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
+use crate::server::clients::Clients;
+use crate::server::id::{ClientId, TimerId};
+use crate::server::observe::Turns;
+
+/// An application. Every method has a default, so one says only what one cares about.
+///
+/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever
+/// a callback does to clients, closing them and itself included, only queues. A callback that
+/// blocks, blocks everybody; work that takes long belongs into another thread, which answers
+/// through a [`Remote`](crate::Remote).
+///
+/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with
+/// `panic = "abort"` it aborts.
+pub trait Handler {
+    /// What the application knows of each client; it lies inline in the client's slab entry.
+    type Data: Default + 'static;
+
+    /// The loop is about to turn for the first time: the place to set timers and to connect to
+    /// others.
+    fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
+        let _ = clients;
+    }
+
+    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol,
+    /// and plain HTTP gets 426.
+    ///
+    /// Here is the place to check [`Request::origin`] (RFC 6455 §10.2) and to choose a subprotocol.
+    fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
+        let _ = (clients, id, request);
+        Answer::Upgrade(Upgrade::new())
+    }
+
+    /// The stream to a server that [`Clients::connect`] asked for is there, and the request has
+    /// been written to it.
+    fn on_connect(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// The opening handshake has succeeded.
+    fn on_open(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// A message, complete and checked.
+    fn on_message(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, message: Message<'_>) {
+        let _ = (clients, id, message);
+    }
+
+    /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them,
+    /// as it arrives. A text's pieces end between characters.
+    fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
+        let _ = (clients, id, piece, position);
+    }
+
+    /// A ping; it has been answered.
+    fn on_ping(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
+        let _ = (clients, id, payload);
+    }
+
+    /// A pong.
+    fn on_pong(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
+        let _ = (clients, id, payload);
+    }
+
+    /// The client's unsent bytes were above [`high_water`](crate::Limits::high_water) and are not
+    /// any more.
+    fn on_drain(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is
+    /// the application's own.
+    fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
+        let _ = (clients, timer, token);
+    }
+
+    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for,
+    /// soon after it happened. What is sent here to a client that is traced itself will be told
+    /// here, too.
+    fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
+        let _ = (clients, id, trace);
+    }
+
+    /// What the loop has done since this was told last; [`Clients::watch_turns`] asks for it.
+    fn on_turns(&mut self, clients: &mut Clients<Self::Data>, turns: &Turns) {
+        let _ = (clients, turns);
+    }
+
+    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for
+    /// each that [`Clients::connect`] has made; its data can be read for the last time.
+    fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
+        let _ = (clients, id, reason);
+    }
+}

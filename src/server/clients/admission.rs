@@ -1,0 +1,306 @@
+//! Who may come in, and how much may they say?
+//!
+//! Everything here is off by default and costs nothing then.
+//!
+//! | limit | what follows beyond it |
+//! |---|---|
+//! | [`max_connections`](crate::Config::max_connections) | upgrades get 503 |
+//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | 429 at once; beyond twice as many the connection is dropped |
+//! | [`handshakes_per_second`](crate::Config::handshakes_per_second) | upgrades get 503 |
+//! | [`rates`](crate::Config::rates) | the client is not read for a while, or closed with 1008 |
+
+use super::clients::Clients;
+use crate::protocol::time::Tick;
+use crate::protocol::{CloseReason, Rejection, Role, State};
+use crate::server::config::{Config, Excess, Rates};
+use crate::server::id::ClientId;
+use crate::server::table::Flags;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// With rates, between so many bytes and so many are read at a time, so that a client cannot
+/// overdraw by much.
+const LIMITED_READ: [usize; 2] = [256, 4 << 10];
+
+/// Most messages take more than so many bytes, with their header.
+const SHORT_MESSAGE: usize = 16;
+
+/// How many bytes may be read at a time from each client.
+fn limited_read(rates: &Rates) -> usize {
+    let messages = rates.messages_per_second.map(|rate| (rate as usize).saturating_mul(SHORT_MESSAGE));
+    let bytes = rates.bytes_per_second.map(|rate| rate as usize);
+    let least = messages.into_iter().chain(bytes).min();
+    least.map_or(usize::MAX, |least| least.clamp(LIMITED_READ[0], LIMITED_READ[1]))
+}
+
+/// What counts as one address: all of IPv4, but of IPv6 the 64 bits that a customer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Origin {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+impl Origin {
+    fn of(address: IpAddr) -> Origin {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Origin::V4(v4.octets()),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
+                Origin::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+/// A token bucket: fills at a rate up to a second's worth, and may be overdrawn once.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f32,
+    at: Tick,
+}
+
+impl Bucket {
+    const fn full(rate: f32, now: Tick) -> Bucket {
+        Bucket { tokens: rate, at: now }
+    }
+
+    fn fill(&mut self, rate: f32, now: Tick) {
+        let passed = now.since(self.at).as_secs_f32();
+        self.tokens = (self.tokens + passed * rate).min(rate.max(1.0));
+        self.at = now;
+    }
+
+    /// How long it takes until nothing is owed any more.
+    fn debt(&self, rate: f32) -> Option<Duration> {
+        (self.tokens < 0.0).then(|| Duration::from_secs_f32((-self.tokens / rate).clamp(0.001, 86_400.0)))
+    }
+}
+
+/// What a client may still say.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    generation: u32,
+    messages: Bucket,
+    bytes: Bucket,
+    /// When it may be read again, if it is throttled.
+    until: Tick,
+}
+
+/// Who has come in, and what they may say.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    per_address: Option<u32>,
+    counts: HashMap<Origin, u32>,
+    /// Where each client is from, by its place.
+    origins: Vec<Option<Origin>>,
+    handshakes_per_second: Option<u32>,
+    handshakes: Bucket,
+    rates: Rates,
+    /// How many bytes may be read at a time.
+    limited_read: usize,
+    allowances: Vec<Allowance>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config, now: Tick) -> Admission {
+        let handshakes = config.handshakes_per_second.unwrap_or_default() as f32;
+        Admission {
+            per_address: config.max_connections_per_address,
+            counts: HashMap::new(),
+            origins: Vec::new(),
+            handshakes_per_second: config.handshakes_per_second,
+            handshakes: Bucket::full(handshakes, now),
+            rates: config.rates.clone(),
+            limited_read: limited_read(&config.rates),
+            allowances: Vec::new(),
+        }
+    }
+
+    /// Whether less may be read at a time than there is room for.
+    #[inline]
+    pub(crate) const fn limits_reads(&self) -> bool {
+        self.limited_read < usize::MAX
+    }
+
+    pub(crate) const fn counts_addresses(&self) -> bool {
+        self.per_address.is_some()
+    }
+
+    /// A client's address has become known: how many it has now.
+    fn enter(&mut self, index: usize, address: IpAddr) -> u32 {
+        self.leave(index);
+        if self.origins.len() <= index {
+            self.origins.resize(index + 1, None);
+        }
+        let origin = Origin::of(address);
+        self.origins[index] = Some(origin);
+        let count = self.counts.entry(origin).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// A client is gone.
+    fn leave(&mut self, index: usize) {
+        let Some(origin) = self.origins.get_mut(index).and_then(Option::take) else { return };
+        if let Some(count) = self.counts.get_mut(&origin) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&origin);
+            }
+        }
+    }
+
+    /// Whether one more opening handshake fits into this second.
+    fn takes_handshake(&mut self, now: Tick) -> bool {
+        let Some(rate) = self.handshakes_per_second else { return true };
+        self.handshakes.fill(rate as f32, now);
+        let has_room = self.handshakes.tokens >= 1.0;
+        if has_room {
+            self.handshakes.tokens -= 1.0;
+        }
+        has_room
+    }
+
+    /// A client has said so much: how long it has to be silent.
+    fn charge(&mut self, index: usize, id: ClientId, said: (u64, usize), now: Tick) -> Option<Duration> {
+        let messages_rate = self.rates.messages_per_second.map(|rate| rate as f32);
+        let bytes_rate = self.rates.bytes_per_second.map(|rate| rate as f32);
+        let full = |rate: Option<f32>| Bucket::full(rate.unwrap_or(0.0), now);
+        let (messages, bytes) = (full(messages_rate), full(bytes_rate));
+        let fresh = Allowance { generation: id.generation.get(), messages, bytes, until: now };
+        if self.allowances.len() <= index {
+            self.allowances.resize(index + 1, fresh);
+        }
+        let allowance = &mut self.allowances[index];
+        if allowance.generation != id.generation.get() {
+            *allowance = fresh;
+        }
+        let draw = |bucket: &mut Bucket, rate: Option<f32>, count: f32| {
+            let rate = rate?;
+            bucket.fill(rate, now);
+            bucket.tokens -= count;
+            bucket.debt(rate)
+        };
+        let messages = draw(&mut allowance.messages, messages_rate, said.0 as f32);
+        let bytes = draw(&mut allowance.bytes, bytes_rate, said.1 as f32);
+        let wait = messages.into_iter().chain(bytes).max();
+        allowance.until = wait.map_or(now, |wait| now.after(wait));
+        wait
+    }
+}
+
+/// What is to be done with a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Welcome,
+    /// It is told why not.
+    Refused,
+    /// There are so many that telling them would cost too much.
+    Dropped,
+}
+
+impl<D> Clients<D> {
+    /// Where a client is from has become known.
+    pub(crate) fn enters_from(&mut self, index: usize, address: IpAddr) -> Verdict {
+        let Some(most) = self.admission.per_address else { return Verdict::Welcome };
+        let count = self.admission.enter(index, address);
+        if count <= most {
+            Verdict::Welcome
+        } else if count <= most.saturating_mul(2) {
+            Verdict::Refused
+        } else {
+            Verdict::Dropped
+        }
+    }
+
+    pub(crate) fn leaves(&mut self, index: usize) {
+        if self.admission.counts_addresses() {
+            self.admission.leave(index);
+        }
+    }
+
+    /// Whether an upgrade is refused, and with what.
+    pub(crate) fn refuse_upgrade(&mut self) -> Option<Rejection> {
+        let is_full = self.slab.len() > self.max_connections || self.pressure.is_full();
+        let refuses = self.shutdown.is_some() || is_full || !self.admission.takes_handshake(self.now);
+        refuses.then_some(Rejection::Unavailable)
+    }
+
+    /// How many bytes may be read at a time.
+    pub(crate) const fn limited_read(&self, most: usize) -> usize {
+        if self.admission.limited_read < most { self.admission.limited_read } else { most }
+    }
+
+    /// A client has sent so many messages and bytes: if that was too much, it is not read for a
+    /// while, or closed.
+    pub(crate) fn charge(&mut self, index: usize, messages: u64, bytes: usize) {
+        if !self.admission.rates.are_off() {
+            self.charge_now(index, messages, bytes);
+        }
+    }
+
+    #[cold]
+    fn charge_now(&mut self, index: usize, messages: u64, bytes: usize) {
+        let client = &mut self.slab[index];
+        if client.connection.state() != State::Open || client.connection.role() != Role::Server {
+            return;
+        }
+        let id = client.id(index);
+        let Some(wait) = self.admission.charge(index, id, (messages, bytes), self.now) else { return };
+        match self.admission.rates.excess {
+            Excess::Delay => {
+                self.tally.throttled += u64::from(client.flags.raise(Flags::THROTTLED));
+                self.arm(index, self.now.after(wait));
+            }
+            Excess::Close => {
+                let (shared, text) = (&mut self.shared, "too much in too short a time");
+                client.connection.close_and_drain(shared, self.now, CloseCode::Policy, text, CloseReason::TooFast);
+                self.settle(index);
+            }
+        }
+    }
+
+    /// When a throttled client may be read again.
+    fn throttled_until(&self, index: usize) -> Option<Tick> {
+        self.slab[index].flags.has(Flags::THROTTLED).then(|| self.admission.allowances[index].until)
+    }
+
+    /// When something is to be done about a client that is not read.
+    pub(crate) fn waits_until(&self, index: usize) -> Option<Tick> {
+        if !self.slab[index].flags.has(Flags::WAITS) {
+            return None;
+        }
+        self.throttled_until(index).into_iter().chain(self.paused_until(index)).reduce(Tick::earlier)
+    }
+
+    /// Something is due for a client that is not read: perhaps it may be again.
+    pub(crate) fn end_waits(&mut self, index: usize) {
+        self.unthrottle(index);
+        self.end_pause(index);
+    }
+
+    fn unthrottle(&mut self, index: usize) {
+        if self.throttled_until(index).is_some_and(|until| until.is_due(self.now)) {
+            self.slab[index].flags.clear(Flags::THROTTLED);
+            if self.slab[index].flags.lower(Flags::UNREAD) {
+                self.queue_read(index);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_of_64_bits_is_one_address_and_a_mapped_address_is_ipv4() {
+        let of = |text: &str| Origin::of(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+}

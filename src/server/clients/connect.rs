@@ -1,0 +1,157 @@
+//! How does a loop connect to other servers?
+//!
+//! A name is looked up on a thread of its own, since that can block for seconds; all else happens
+//! in the loop, and its handler is told as of any other client.
+
+use super::clients::Clients;
+use crate::protocol::{CloseReason, Connection, Opening, OpeningError, State};
+use crate::server::id::ClientId;
+use crate::server::net::{Question, Resolver, Socket};
+use crate::server::table::{Flags, Outgoing};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::{IpAddr, SocketAddr};
+
+/// What is asked of a server in the opening handshake, besides its URL.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    subprotocols: Vec<String>,
+    headers: HeaderMap,
+    is_plain: bool,
+    address: Option<SocketAddr>,
+    source: Option<IpAddr>,
+}
+
+impl ConnectOptions {
+    /// Nothing besides.
+    pub fn new() -> ConnectOptions {
+        ConnectOptions::default()
+    }
+
+    /// Offers one more subprotocol; the first is the preferred one.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<String>) -> ConnectOptions {
+        self.subprotocols.push(name.into());
+        self
+    }
+
+    /// Adds a header: `Authorization`, `Origin`, `Cookie`.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> ConnectOptions {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Does not offer compression.
+    #[must_use]
+    pub const fn uncompressed(mut self) -> ConnectOptions {
+        self.is_plain = true;
+        self
+    }
+
+    /// Connects to this address, whatever host the URL names; nothing is looked up then.
+    #[must_use]
+    pub const fn address(mut self, address: SocketAddr) -> ConnectOptions {
+        self.address = Some(address);
+        self
+    }
+
+    /// Connects from this address of the host. Each has its own ports, about 28,000 on Linux: who
+    /// wants more connections to one server needs several.
+    #[must_use]
+    pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
+        self.source = Some(address);
+        self
+    }
+
+    pub(crate) fn apply(&self, opening: &mut Opening) -> Result<(), OpeningError> {
+        opening.offer(&self.subprotocols)?;
+        for (name, value) in &self.headers {
+            opening.header(name.clone(), value.clone())?;
+        }
+        if self.is_plain {
+            opening.uncompressed();
+        }
+        Ok(())
+    }
+}
+
+impl<D: Default + 'static> Clients<D> {
+    /// Connects to a server, as a client in the same loop (RFC 6455 §4.1).
+    ///
+    /// `on_open` is called when it has accepted; `on_close` when it is gone, or could not be
+    /// reached within [`handshake_timeout`](crate::Limits::handshake_timeout). The client
+    /// belongs to the handler's route.
+    ///
+    /// # Errors
+    ///
+    /// The URL or the options make no sense. That nobody answers there, `on_close` will tell.
+    pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
+        let (mut opening, name, port) = Opening::parse(url)?;
+        options.apply(&mut opening)?;
+        let connection = Connection::connect(&mut self.shared, self.now, &opening);
+        let index = self.insert(Socket::Unconnected, connection);
+        self.tally.connected += 1;
+        let route = self.route;
+        let client = &mut self.slab[index];
+        client.route = route;
+        client.flags.set(Flags::BLOCKED);
+        client.connection.extra_mut().outgoing = Some(Outgoing { source: options.source, ..Outgoing::default() });
+        let id = client.id(index);
+        let address = options.address.or_else(|| Some(SocketAddr::new(name.parse().ok()?, port)));
+        match address {
+            Some(address) => self.resolved(id, vec![address]),
+            None => self.resolve(id, name, port),
+        }
+        self.relieve();
+        Ok(id)
+    }
+
+    /// Has a name looked up, off the loop.
+    fn resolve(&mut self, id: ClientId, name: String, port: u16) {
+        let remote = self.remote.clone();
+        let question = Question { id, name, port };
+        let resolver = self.resolver.get_or_insert_with(|| {
+            Resolver::start(move |id, addresses| {
+                if remote.run(move |clients| clients.resolved(id, addresses)).is_err() {
+                    log::warn!("the loop was too busy to be told the address of {id}");
+                }
+            })
+        });
+        if !resolver.ask(question) {
+            self.resolved(id, Vec::new());
+        }
+    }
+
+    /// The addresses of a server are known.
+    pub(crate) fn resolved(&mut self, id: ClientId, addresses: Vec<SocketAddr>) {
+        let Some(index) = self.find(id) else { return };
+        if let Some(outgoing) = &mut self.slab[index].connection.extra_mut().outgoing {
+            outgoing.addresses = addresses.into();
+        }
+        if !self.connect_to_next(index) {
+            self.slab[index].connection.end(&mut self.shared, CloseReason::NameNotFound);
+            self.settle(index);
+        }
+    }
+
+    /// Tries a server's next address. `false`: there is none.
+    pub(crate) fn connect_to_next(&mut self, index: usize) -> bool {
+        let client = &mut self.slab[index];
+        let may_connect = client.connection.state() == State::Handshaking;
+        let Some(outgoing) = &client.connection.extra_mut().outgoing else { return false };
+        if outgoing.addresses.is_empty() || !may_connect {
+            return false;
+        }
+        client.socket = Socket::Unconnected;
+        client.flags.set(Flags::BLOCKED);
+        client.flags.clear(Flags::READ_CLOSED);
+        self.connecting.push(index as u32);
+        true
+    }
+
+    /// What a server to which we connected has chosen of the subprotocols that we offered.
+    pub fn subprotocol(&self, id: ClientId) -> Option<&str> {
+        let client = &self.slab[self.find(id)?];
+        client.connection.extra()?.outgoing.as_ref()?.subprotocol.as_deref()
+    }
+}

@@ -1,0 +1,181 @@
+//! How does another thread reach the loop?
+//!
+//! It puts a call into a queue and wakes the loop, which runs the calls at the start of a turn.
+//! Many calls make one wake-up. The queue's lock is held for a push or a swap and never while a
+//! call runs, so using a [`Remote`] inside a callback cannot deadlock.
+
+use super::clients::Clients;
+use crate::protocol::{Gathered, Message};
+use crate::server::config::Drain;
+use crate::server::id::ClientId;
+use mio::Waker;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tungstenite::protocol::frame::coding::CloseCode;
+
+type Call<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
+
+/// A handle to a server, for other threads.
+pub struct Remote<D> {
+    queue: Arc<Queue<D>>,
+}
+
+/// The calls that wait for a loop.
+pub(crate) struct Queue<D> {
+    calls: Mutex<Waiting<D>>,
+    /// `None` where nobody sleeps.
+    waker: Option<Waker>,
+    capacity: usize,
+}
+
+struct Waiting<D> {
+    calls: VecDeque<Call<D>>,
+    is_closed: bool,
+}
+
+/// A call was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// [`remote_queue`](crate::Config::remote_queue) calls are waiting already.
+    Full,
+    /// The server has stopped.
+    Stopped,
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RemoteError::Full => "too many calls are waiting for the server",
+            RemoteError::Stopped => "the server has stopped",
+        })
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+impl<D> Clone for Remote<D> {
+    fn clone(&self) -> Remote<D> {
+        Remote { queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl<D> fmt::Debug for Remote<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
+impl<D> Remote<D> {
+    pub(crate) fn new(queue: Arc<Queue<D>>) -> Remote<D> {
+        Remote { queue }
+    }
+
+    /// Runs `call` on the loop's thread, soon.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::Full`]: nothing was queued, try later; [`RemoteError::Stopped`].
+    pub fn run(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) -> Result<(), RemoteError> {
+        self.queue.push(Box::new(call))
+    }
+
+    /// Sends a message to a client, if it is still there.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
+        let message = Gathered::from(message.into());
+        self.run(move |clients| {
+            let _ = clients.send(id, &message);
+        })
+    }
+
+    /// Publishes a message to a topic's members.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
+        let (topic, message) = (topic.into(), Gathered::from(message.into()));
+        self.run(move |clients| {
+            clients.publish(&topic, &message);
+        })
+    }
+
+    /// Begins a client's closing handshake, if it is still there.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn close(&self, id: ClientId, code: CloseCode, reason: impl Into<String>) -> Result<(), RemoteError> {
+        let reason = reason.into();
+        self.run(move |clients| {
+            let _ = clients.close(id, code, &reason);
+        })
+    }
+
+    /// Begins to stop the server.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
+        self.run(move |clients| clients.shutdown(drain))
+    }
+}
+
+impl<D> Queue<D> {
+    pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
+        Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<D>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, call: Call<D>) -> Result<(), RemoteError> {
+        let mut waiting = self.lock();
+        if waiting.is_closed {
+            return Err(RemoteError::Stopped);
+        }
+        if waiting.calls.len() >= self.capacity {
+            return Err(RemoteError::Full);
+        }
+        waiting.calls.push_back(call);
+        let is_first = waiting.calls.len() == 1;
+        drop(waiting);
+        if is_first {
+            if let Some(Err(error)) = self.waker.as_ref().map(Waker::wake) {
+                log::error!("cannot wake the loop: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take(&self) -> VecDeque<Call<D>> {
+        std::mem::take(&mut self.lock().calls)
+    }
+
+    /// Whether something waits, and nobody has been woken for it.
+    pub(crate) fn has_silent_calls(&self) -> bool {
+        self.waker.is_none() && self.has_calls()
+    }
+
+    /// Whether something waits.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.lock().calls.is_empty()
+    }
+
+    /// Nobody will take anything any more.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        let dropped = std::mem::take(&mut waiting.calls);
+        drop(waiting);
+        drop(dropped);
+    }
+}

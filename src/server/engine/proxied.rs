@@ -1,0 +1,131 @@
+//! Where is a client that comes through proxies?
+//!
+//! What a proxy says counts only if the proxy is one of
+//! [`trusted_proxies`](crate::Config::trusted_proxies). On a listener with the PROXY protocol,
+//! every connection must begin with its header; in HTTP, `X-Forwarded-For` or `Forwarded` may tell.
+
+use super::engine::Engine;
+use crate::protocol::forwarded::{TrustedProxies, client_address};
+use crate::protocol::proxy::{self, ProxyHeader};
+use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
+use crate::server::app::Handler;
+use crate::server::clients::Verdict;
+use crate::server::config::{Config, ForwardedHeader};
+use crate::server::net::Socket;
+use crate::server::table::Flags;
+use http::StatusCode;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Whom to believe.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    proxies: TrustedProxies,
+    header: ForwardedHeader,
+}
+
+impl Trust {
+    pub(crate) fn new(config: &Config) -> Trust {
+        Trust { proxies: config.trusted_proxies.clone(), header: config.forwarded_header }
+    }
+}
+
+/// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1
+/// is.
+fn peer_ip(socket: &Socket) -> IpAddr {
+    socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
+}
+
+impl<H: Handler> Engine<H> {
+    /// A connection has been accepted: are there too many of its address? What a proxy stands
+    /// before is known later.
+    pub(crate) fn judge_newcomer(&mut self, index: usize) {
+        if !self.clients.admission.counts_addresses() {
+            return;
+        }
+        let client = &self.clients.slab[index];
+        let Some(peer) = client.socket.peer_addr() else { return };
+        if !client.flags.has(Flags::PROXIED) && !self.trust.proxies.contains(peer.ip()) {
+            self.judge(index, peer.ip());
+        }
+    }
+
+    /// Refuses a connection, if there are too many of its address.
+    fn judge(&mut self, index: usize, address: IpAddr) {
+        let verdict = self.clients.enters_from(index, address);
+        let (shared, now) = (&mut self.clients.shared, self.clients.now);
+        let connection = &mut self.clients.slab[index].connection;
+        match verdict {
+            Verdict::Welcome => return,
+            Verdict::Refused => {
+                connection.reject(shared, now, &Ticket::unreadable(), Rejection::TooManyConnections);
+            }
+            Verdict::Dropped => {
+                connection.end(shared, CloseReason::Refused(StatusCode::TOO_MANY_REQUESTS));
+                self.clients.tally.turned_away += 1;
+            }
+        }
+        self.clients.settle(index);
+    }
+
+    /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address
+    /// for which it speaks.
+    pub(crate) fn refuses_origin(&mut self, index: usize) -> Option<Rejection> {
+        if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
+            return None;
+        }
+        let address = self.clients.slab[index].connection.extra()?.proxied?.ip();
+        (self.clients.enters_from(index, address) != Verdict::Welcome).then_some(Rejection::TooManyConnections)
+    }
+
+    /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the
+    /// client's.
+    pub(crate) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
+        let client = &mut self.clients.slab[index];
+        let peer = peer_ip(&client.socket);
+        let header = &mut client.connection.extra_mut().proxy_header;
+        header.extend_from_slice(bytes);
+        let is_trusted = self.trust.proxies.contains(peer);
+        let decoded = if is_trusted { proxy::decode(header) } else { Err(proxy::ProxyError::NoHeader) };
+        match decoded {
+            Ok(None) => {}
+            Ok(Some((said, length))) => {
+                let mut received = std::mem::take(header);
+                client.flags.clear(Flags::PROXIED);
+                if let ProxyHeader::Proxied { source } = said {
+                    client.connection.extra_mut().proxied = Some(source);
+                    self.judge(index, source.ip());
+                }
+                if self.clients.slab[index].connection.state() == State::Handshaking {
+                    self.deliver(index, &mut received[length..]);
+                }
+            }
+            Err(error) => {
+                let why = if is_trusted { error.to_string() } else { "not one of trusted_proxies".to_owned() };
+                log::warn!("{} is dropped: {why}", client.id(index));
+                client.connection.end(&mut self.clients.shared, CloseReason::BadProxyHeader);
+            }
+        }
+    }
+
+    /// Remembers whom a trusted HTTP proxy speaks for.
+    pub(crate) fn note_forwarded(&mut self, index: usize, request: &Request<'_>) {
+        if self.trust.proxies.is_empty() {
+            return;
+        }
+        let client = &mut self.clients.slab[index];
+        let known = client.connection.extra().and_then(|extra| extra.proxied);
+        let peer = known.map_or_else(|| peer_ip(&client.socket), |known| known.ip());
+        let none = std::iter::empty;
+        let address = match self.trust.header {
+            ForwardedHeader::XForwardedFor => {
+                client_address(peer, &self.trust.proxies, none(), request.values("x-forwarded-for"))
+            }
+            ForwardedHeader::Forwarded => {
+                client_address(peer, &self.trust.proxies, request.values("forwarded"), none())
+            }
+        };
+        if let Some(address) = address {
+            client.connection.extra_mut().proxied = Some(SocketAddr::new(address, 0));
+        }
+    }
+}

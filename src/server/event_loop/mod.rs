@@ -1,0 +1,18 @@
+//! One turn of the loop: wait, accept, read, expire, flush, reap.
+//!
+//! ```text
+//!  kernel -> readiness -> shared read buffer -> frame -> message -> Handler::on_message
+//!    ^                                                                     |
+//!    +--- one write per client <- pending writes <- outbox <- frame <- Clients::send / publish
+//! ```
+//!
+//! | file | question |
+//! |---|---|
+//! | `event_loop` | what is one turn, and how does a host run it? |
+//! | `watched` | what is different in a turn that is watched? |
+
+mod event_loop;
+mod watched;
+
+pub use event_loop::EventLoop;
+pub(crate) use event_loop::Parts;

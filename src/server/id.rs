@@ -1,0 +1,52 @@
+//! Which client, which timer?
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+/// Which client. Never used again for another one: a slot that is filled again gets a new
+/// generation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId {
+    pub(crate) index: u32,
+    pub(crate) generation: NonZeroU32,
+}
+
+impl ClientId {
+    /// Its place in the slab, from 0 on. Another client has it when this one is gone.
+    pub const fn slot(self) -> usize {
+        self.index as usize
+    }
+
+    /// The id as a number, for tokens and foreign code.
+    pub const fn to_u64(self) -> u64 {
+        (self.index as u64) << 32 | self.generation.get() as u64
+    }
+
+    /// The id that [`to_u64`](Self::to_u64) gave; `None` for a number that is none.
+    pub const fn from_u64(number: u64) -> Option<ClientId> {
+        match NonZeroU32::new(number as u32) {
+            Some(generation) => Some(ClientId { index: (number >> 32) as u32, generation }),
+            None => None,
+        }
+    }
+}
+
+/// `12.7`: slot 12, generation 7.
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({self})")
+    }
+}
+
+/// Which timer. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    pub(crate) index: u32,
+    pub(crate) generation: NonZeroU32,
+}

@@ -1,0 +1,310 @@
+//! Where do connections come from?
+
+use super::socket::Socket;
+use crate::server::config::ListenOptions;
+#[cfg(feature = "sim")]
+use crate::server::net::memory::Backlog;
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: ListeningSocket,
+    pub(crate) arrival: Arrival,
+    /// There may be connections to accept; no new edge comes for them.
+    pub(crate) ready: bool,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// With the client's own bytes.
+    Direct,
+    /// With a header of the PROXY protocol.
+    Proxied,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
+    Tcp(mio::net::TcpListener),
+    #[cfg(unix)]
+    Unix(mio::net::UnixListener, Option<UnixPath>),
+    #[cfg(feature = "sim")]
+    Simulated(Backlog),
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocalAddr {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+impl fmt::Display for LocalAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LocalAddr::Tcp(addr) => write!(f, "{addr}"),
+            #[cfg(unix)]
+            LocalAddr::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Listener {
+    /// Listens on a TCP address.
+    pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(!options.dual_stack)?;
+        }
+        #[cfg(unix)]
+        {
+            socket.set_reuse_address(true)?;
+            if options.reuse_port {
+                socket.set_reuse_port(true)?;
+            }
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(backlog(options))?;
+        Listener::from_tcp(socket.into(), options)
+    }
+
+    /// Takes over a socket that listens already.
+    pub(crate) fn from_tcp(listener: TcpListener, options: &ListenOptions) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        let socket = socket2::SockRef::from(&listener);
+        // On Linux, accepted sockets inherit it; elsewhere `accept` sets it.
+        socket.set_tcp_nodelay(true)?;
+        if let Some(after) = options.keepalive {
+            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(after))?;
+        }
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(options.user_timeout)?;
+        Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener)), options))
+    }
+
+    /// Listens on a Unix socket, whose file is made, and removed in the end.
+    #[cfg(unix)]
+    pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        let path = UnixPath::of(path)?;
+        socket.listen(backlog(options))?;
+        let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+        Listener::from_unix(listener, Some(path), options)
+    }
+
+    /// Takes over a Unix socket that listens already; its file stays whose it is.
+    #[cfg(unix)]
+    pub(crate) fn from_unix(
+        listener: UnixListener,
+        path: Option<UnixPath>,
+        options: &ListenOptions,
+    ) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        let listener = mio::net::UnixListener::from_std(listener);
+        Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
+    }
+
+    /// Listens where there is no kernel.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(backlog: Backlog) -> Listener {
+        Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
+    }
+
+    const fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
+        let arrival = if options.proxy_protocol { Arrival::Proxied } else { Arrival::Direct };
+        Listener { socket, arrival, ready: true }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<LocalAddr> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => listener.local_addr().map(LocalAddr::Tcp),
+            #[cfg(unix)]
+            ListeningSocket::Unix(_, Some(path)) => Ok(LocalAddr::Unix(path.path.clone())),
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener, None) => {
+                let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf);
+                Ok(LocalAddr::Unix(path.unwrap_or_default()))
+            }
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(backlog) => Ok(LocalAddr::Tcp(backlog.local_addr())),
+        }
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<Socket> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                #[cfg(not(target_os = "linux"))]
+                stream.set_nodelay(true)?;
+                // Where there is no MSG_NOSIGNAL, the socket itself says that it raises no SIGPIPE.
+                #[cfg(target_vendor = "apple")]
+                socket2::SockRef::from(&stream).set_nosigpipe(true)?;
+                Ok(Socket::Stream(stream))
+            }
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                #[cfg(target_vendor = "apple")]
+                socket2::SockRef::from(&stream).set_nosigpipe(true)?;
+                Ok(Socket::from_unix(stream))
+            }
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(backlog) => backlog.accept(),
+        }
+    }
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    i32::try_from(options.backlog.max(1)).unwrap_or(i32::MAX)
+}
+
+/// A socket's file: removed with its listener, if it is still the same file.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct UnixPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+#[cfg(unix)]
+impl UnixPath {
+    fn of(path: &Path) -> io::Result<UnixPath> {
+        use std::os::unix::fs::MetadataExt;
+        let path = std::path::absolute(path)?;
+        let metadata = std::fs::symlink_metadata(&path)?;
+        Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        let is_same = UnixPath::of(&self.path)
+            .map(std::mem::ManuallyDrop::new)
+            .is_ok_and(|found| (found.device, found.inode) == (self.device, self.inode));
+        if is_same {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// What those hear for whom there is no descriptor.
+const TURNED_AWAY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// A descriptor that is kept for the day when there are none left: it is given up to accept a
+/// newcomer and turn it away, who would otherwise wait in the backlog without an answer.
+#[derive(Debug)]
+pub(crate) struct SpareDescriptor(Option<File>);
+
+impl SpareDescriptor {
+    pub(crate) fn new() -> SpareDescriptor {
+        SpareDescriptor(SpareDescriptor::open())
+    }
+
+    #[cfg(unix)]
+    fn open() -> Option<File> {
+        File::open("/dev/null").ok()
+    }
+
+    #[cfg(not(unix))]
+    fn open() -> Option<File> {
+        None
+    }
+
+    /// Turns one newcomer away, with a word. `false`: there was none, or nothing to spare.
+    pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
+        if self.0.take().is_none() {
+            self.0 = SpareDescriptor::open();
+            return false;
+        }
+        let newcomer = listener.accept();
+        let turned_away = newcomer.is_ok();
+        if let Ok(mut socket) = newcomer {
+            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new
+            // socket: it takes these few bytes at once, or it is broken.
+            let _ = socket.read(&mut [0; 8 << 10]);
+            let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
+        }
+        self.0 = SpareDescriptor::open();
+        turned_away
+    }
+}
+
+/// Whether an error of `accept` says that descriptors or memory have run out.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_exhaustion =
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS));
+    #[cfg(not(unix))]
+    let is_exhaustion = error.kind() == io::ErrorKind::OutOfMemory;
+    is_exhaustion
+}
+
+/// The error of `accept` that says so.
+#[cfg(feature = "sim")]
+pub(crate) fn exhaustion() -> io::Error {
+    #[cfg(unix)]
+    let error = io::Error::from_raw_os_error(libc::EMFILE);
+    #[cfg(not(unix))]
+    let error = io::ErrorKind::OutOfMemory.into();
+    error
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn accepted_sockets_inherit_the_options() {
+        let options = ListenOptions {
+            keepalive: Some(Duration::from_secs(77)),
+            user_timeout: Some(Duration::from_secs(11)),
+            reuse_port: true,
+            ..ListenOptions::default()
+        };
+        let first = Listener::tcp(([127, 0, 0, 1], 0).into(), &options).expect("a free port");
+        let LocalAddr::Tcp(addr) = first.local_addr().expect("an address") else { panic!("not TCP") };
+        let second = Listener::tcp(addr, &options).expect("SO_REUSEPORT shares the port");
+        let _client = std::net::TcpStream::connect(addr).expect("somebody listens");
+        let accepted = loop {
+            match first.accept().or_else(|_| second.accept()) {
+                Ok(socket) => break socket,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        let Socket::Stream(stream) = accepted else { panic!("not a stream") };
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), Duration::from_secs(77));
+        assert_eq!(socket.tcp_user_timeout().expect("an option"), Some(Duration::from_secs(11)));
+    }
+}

@@ -1,0 +1,266 @@
+//! What is a simulated connection made of?
+
+use crate::protocol::time::Tick;
+use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use tungstenite::Message as OwnedMessage;
+
+/// Bytes in one direction: those that have arrived come first, those that are under way behind
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    bytes: VecDeque<u8>,
+    arrived: usize,
+    end: End,
+}
+
+/// Where a stream's end (FIN) is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    Open,
+    UnderWay,
+    Arrived,
+}
+
+impl Pipe {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) const fn arrived(&self) -> usize {
+        self.arrived
+    }
+
+    pub(crate) fn under_way(&self) -> usize {
+        self.bytes.len() - self.arrived
+    }
+
+    pub(crate) fn room(&self, window: usize) -> usize {
+        window.saturating_sub(self.bytes.len())
+    }
+
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end != End::Open
+    }
+
+    /// Whether the end has arrived, even if there are bytes before it.
+    pub(crate) fn end_has_arrived(&self) -> bool {
+        self.end == End::Arrived
+    }
+
+    /// Whether the end is what is to be read next.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end_has_arrived() && self.bytes.is_empty()
+    }
+
+    /// No bytes will follow.
+    pub(crate) fn end(&mut self) {
+        if self.end == End::Open {
+            self.end = End::UnderWay;
+        }
+    }
+
+    /// So many bytes arrive, and the end with the last. Whether anything did.
+    pub(crate) fn arrive(&mut self, count: usize) -> bool {
+        self.arrived += count;
+        let ends = self.end == End::UnderWay && self.arrived == self.bytes.len();
+        if ends {
+            self.end = End::Arrived;
+        }
+        count > 0 || ends
+    }
+
+    /// Takes bytes that have arrived.
+    pub(crate) fn take(&mut self, into: &mut [u8]) {
+        self.bytes.read_exact(into).expect("no more than has arrived");
+        self.arrived -= into.len();
+        self.trim();
+    }
+
+    pub(crate) fn take_arrived(&mut self) -> Vec<u8> {
+        let mut taken = vec![0; self.arrived];
+        self.take(&mut taken);
+        taken
+    }
+
+    pub(crate) fn lose_under_way(&mut self) {
+        self.bytes.truncate(self.arrived);
+        self.trim();
+    }
+
+    pub(crate) fn lose(&mut self) {
+        self.arrived = 0;
+        self.lose_under_way();
+    }
+
+    /// A million idle lines shall not keep two million buffers.
+    fn trim(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = VecDeque::new();
+        }
+    }
+}
+
+/// What is true of a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks(u16);
+
+impl Marks {
+    /// In the queue of those on which something is to happen.
+    pub(crate) const ACTIVE: Marks = Marks(1);
+    /// The server is to be told that its end is ready.
+    pub(crate) const EDGE: Marks = Marks(1 << 1);
+    /// The server's last write was short: it is to be told when there is room.
+    pub(crate) const WANTS_ROOM: Marks = Marks(1 << 2);
+    /// It was reset, by either end.
+    pub(crate) const RESET: Marks = Marks(1 << 3);
+    /// The server has closed its end.
+    pub(crate) const SERVER_GONE: Marks = Marks(1 << 4);
+    /// The peer has closed its end.
+    pub(crate) const PEER_GONE: Marks = Marks(1 << 5);
+    /// Nobody has a handle to the peer.
+    pub(crate) const UNWATCHED: Marks = Marks(1 << 6);
+    /// The peer closes its half when it has sent everything.
+    pub(crate) const FINISHES: Marks = Marks(1 << 7);
+    /// The peer does not read.
+    pub(crate) const STOPPED: Marks = Marks(1 << 8);
+    /// The peer speaks no protocol.
+    pub(crate) const RAW: Marks = Marks(1 << 9);
+    /// The peer counts messages and forgets them.
+    pub(crate) const COUNTS: Marks = Marks(1 << 10);
+    /// The peer has read the end of the stream.
+    pub(crate) const HEARD_END: Marks = Marks(1 << 11);
+
+    pub(crate) const fn has(self, mark: Marks) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    pub(crate) fn set(&mut self, mark: Marks) {
+        self.0 |= mark.0;
+    }
+
+    pub(crate) fn clear(&mut self, mark: Marks) {
+        self.0 &= !mark.0;
+    }
+}
+
+/// One connection, with the peer at its far end.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// To the server.
+    pub(crate) inward: Pipe,
+    /// To the peer.
+    pub(crate) outward: Pipe,
+    pub(crate) marks: Marks,
+    /// What the server's next call fails with.
+    pub(crate) error: Option<io::ErrorKind>,
+    /// The place of the server's client, while its socket is watched.
+    pub(crate) client: Option<u32>,
+    /// The peer's.
+    pub(crate) address: SocketAddr,
+    pub(crate) connection: Connection,
+    /// What the peer has said and there is no room for yet.
+    pub(crate) unsent: VecDeque<u8>,
+    /// What the peer says as soon as it is open.
+    pub(crate) early: Vec<Gathered>,
+    /// What the peer has received and nobody has looked at yet.
+    pub(crate) messages: Vec<OwnedMessage>,
+    pub(crate) pongs: Vec<Vec<u8>>,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) count: u64,
+    pub(crate) reason: Option<CloseReason>,
+}
+
+impl Line {
+    pub(crate) fn new(peer: Role, now: Tick, address: SocketAddr) -> Line {
+        Line {
+            inward: Pipe::default(),
+            outward: Pipe::default(),
+            marks: Marks::default(),
+            error: None,
+            client: None,
+            address,
+            connection: Connection::new(peer, now),
+            unsent: VecDeque::new(),
+            early: Vec::new(),
+            messages: Vec::new(),
+            pongs: Vec::new(),
+            raw: Vec::new(),
+            count: 0,
+            reason: None,
+        }
+    }
+
+    /// The peer begins the opening handshake.
+    pub(crate) fn connect(&mut self, shared: &mut Shared, now: Tick, opening: &Opening) {
+        self.connection = Connection::connect(shared, now, opening);
+        self.collect(shared, now);
+    }
+
+    /// Takes over what the peer's conversation has to say.
+    pub(crate) fn collect(&mut self, shared: &mut Shared, now: Tick) {
+        loop {
+            let output = self.connection.output(shared);
+            let count = output.len();
+            if count == 0 {
+                return;
+            }
+            self.unsent.extend(output);
+            self.connection.sent(shared, now, count);
+        }
+    }
+
+    /// Whether the peer has something to send, and room for it.
+    pub(crate) fn can_send(&self, window: usize) -> bool {
+        if self.unsent.is_empty() {
+            self.marks.has(Marks::FINISHES) && !self.inward.has_ended()
+        } else {
+            self.inward.room(window) > 0 && !self.marks.has(Marks::RESET)
+        }
+    }
+
+    /// The peer sends what there is room for.
+    pub(crate) fn send_unsent(&mut self, window: usize) {
+        if !self.can_send(window) {
+            return;
+        }
+        let count = self.inward.room(window).min(self.unsent.len());
+        let (front, back) = self.unsent.as_slices();
+        let split = front.len().min(count);
+        if !self.inward.has_ended() {
+            self.inward.put(&front[..split]);
+            self.inward.put(&back[..count - split]);
+        }
+        self.unsent.drain(..count);
+        if self.unsent.is_empty() {
+            self.unsent = VecDeque::new();
+            if self.marks.has(Marks::FINISHES) {
+                self.inward.end();
+            }
+        }
+    }
+
+    /// Whether nobody will ever ask for it again.
+    pub(crate) fn is_over(&self) -> bool {
+        let marks = self.marks;
+        let is_left = marks.has(Marks::SERVER_GONE) && marks.has(Marks::PEER_GONE) && marks.has(Marks::UNWATCHED);
+        is_left && !marks.has(Marks::ACTIVE)
+    }
+
+    /// Bytes of memory, messages not counted.
+    pub(crate) fn memory(&self) -> usize {
+        let buffers = [&self.inward.bytes, &self.outward.bytes, &self.unsent].map(VecDeque::capacity);
+        size_of::<Line>()
+            + self.connection.memory()
+            + self.connection.rare_memory()
+            + buffers.iter().sum::<usize>()
+            + self.raw.capacity()
+    }
+}

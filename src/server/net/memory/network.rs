@@ -1,0 +1,648 @@
+//! What lies between a simulated server and its peers?
+//!
+//! [`Line`]s: two streams of bytes each, which arrive when [`Network::advance`] lets them; a
+//! backlog of newcomers; and a clock that goes on only while the loop waits. It behaves as a kernel
+//! does to a poller that is edge-triggered: readiness is told when bytes arrive, when room comes
+//! back after a write that was short, and at FIN or a reset; never again for what has been told.
+//!
+//! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its
+//! table of descriptors: so that a simulated socket is a number, and as small as a real one.
+
+use super::faults::Faults;
+use super::line::{Line, Marks};
+use crate::protocol::time::{Epoch, Moment};
+use crate::protocol::{CloseReason, Limits, Opening, Role, Shared};
+use crate::server::config::Config;
+use crate::server::net::{Readiness, Ready, Socket, exhaustion};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use slab::Slab;
+use std::cell::RefCell;
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::hash::Hasher;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Where the simulated server listens: an address that is reserved for documentation.
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 80);
+
+/// How long the network rests when all that is under way is delayed.
+const PAUSE: Duration = Duration::from_micros(100);
+
+thread_local! {
+    static TABLE: RefCell<Table> = const { RefCell::new(Table { networks: Vec::new(), count: 0 }) };
+}
+
+struct Table {
+    networks: Vec<Option<Box<Network>>>,
+    /// How many there have been.
+    count: u64,
+}
+
+/// A simulation's network, by its place in the table of its thread.
+#[derive(Clone, Copy)]
+pub(crate) struct NetworkRef {
+    place: u8,
+    serial: u64,
+}
+
+/// Whoever has this stays in its thread: another thread has another table.
+pub(crate) type Stays = PhantomData<Rc<()>>;
+
+/// The server's end of a line: eight bits say in which network, twenty-four where.
+#[derive(Debug)]
+pub(crate) struct Wire(u32);
+
+/// Lines in one network, at most.
+const MAX_LINES: usize = 1 << 24;
+
+/// All lines of one simulation.
+pub(crate) struct Network {
+    serial: u64,
+    place: u8,
+    pub(crate) faults: Faults,
+    random: StdRng,
+    pub(crate) now: Moment,
+    epoch: Epoch,
+    pub(crate) lines: Slab<Box<Line>>,
+    /// Those on which something is to happen, the longest waiting first.
+    active: VecDeque<u32>,
+    ready: Vec<Ready>,
+    events_per_turn: usize,
+    /// Newcomers that the server has not accepted.
+    backlog: VecDeque<u32>,
+    listener_edge: bool,
+    is_listening: bool,
+    /// Where the server can connect to.
+    hosts: BTreeSet<SocketAddr>,
+    pub(crate) names: BTreeMap<String, IpAddr>,
+    /// Peers to which the server has connected.
+    pub(crate) dialled: VecDeque<u32>,
+    newcomers: u32,
+    /// What the conversations of all peers share.
+    pub(crate) shared: Shared,
+    /// Of every byte that the server has read and written, and when.
+    fingerprint: DefaultHasher,
+    story: Option<Vec<String>>,
+}
+
+// ---- the table ---------------------------------------------------------------------------------
+
+impl NetworkRef {
+    pub(crate) fn new(seed: u64, config: &Config) -> NetworkRef {
+        TABLE.with_borrow_mut(|table| {
+            let place = table.networks.iter().position(Option::is_none).unwrap_or(table.networks.len());
+            assert!(place < 256, "at most 256 simulations in one thread at a time");
+            if place == table.networks.len() {
+                table.networks.push(None);
+            }
+            table.count += 1;
+            let network = NetworkRef { place: place as u8, serial: table.count };
+            table.networks[place] = Some(Box::new(Network::new(network, seed, config)));
+            network
+        })
+    }
+
+    /// `None`: the simulation is over.
+    pub(crate) fn find<T>(self, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
+        find(self.place, |network| (network.serial == self.serial).then(|| call(network))).flatten()
+    }
+
+    /// Calls something on the network of a simulation that is not over.
+    pub(crate) fn with<T>(self, call: impl FnOnce(&mut Network) -> T) -> T {
+        self.find(call).expect("the simulation is not over, and in this thread")
+    }
+
+    pub(crate) fn end(self) {
+        let network = TABLE.try_with(|table| table.borrow_mut().networks[usize::from(self.place)].take());
+        drop(network);
+    }
+
+    // ---- what a loop asks of a poller ----------------------------------------------------------
+
+    pub(crate) fn now(self) -> Moment {
+        self.with(|network| network.now)
+    }
+
+    pub(crate) fn wait(self, timeout: Option<Duration>, tell: impl FnMut(Ready)) {
+        let mut ready = self.with(|network| {
+            network.wait(timeout);
+            std::mem::take(&mut network.ready)
+        });
+        ready.iter().copied().for_each(tell);
+        ready.clear();
+        self.with(|network| network.ready = ready);
+    }
+
+    pub(crate) fn watch(self, socket: &Socket, client: usize) {
+        if let Socket::Simulated(wire) = socket {
+            self.with(|network| network.watch(wire.line(), client));
+        }
+    }
+
+    pub(crate) fn connect(self, address: SocketAddr) -> io::Result<Socket> {
+        self.with(|network| network.connect(address))
+    }
+}
+
+/// The server's listening socket.
+#[derive(Debug)]
+pub(crate) struct Backlog(pub(crate) NetworkRef);
+
+impl Backlog {
+    pub(crate) fn accept(&self) -> io::Result<Socket> {
+        self.0.with(Network::accept)
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        SERVER
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.0.find(Network::stop_listening);
+    }
+}
+
+impl fmt::Debug for NetworkRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Network({})", self.serial)
+    }
+}
+
+fn find<T>(place: u8, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
+    let in_table =
+        |table: &RefCell<Table>| table.borrow_mut().networks.get_mut(usize::from(place))?.as_deref_mut().map(call);
+    TABLE.try_with(in_table).ok().flatten()
+}
+
+// ---- what a server does to a socket ------------------------------------------------------------
+
+impl Wire {
+    fn new(place: u8, line: u32) -> Wire {
+        Wire(u32::from(place) << 24 | line)
+    }
+
+    const fn line(&self) -> u32 {
+        self.0 & (MAX_LINES as u32 - 1)
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&mut Network, u32) -> T) -> io::Result<T> {
+        find((self.0 >> 24) as u8, |network| call(network, self.line()))
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.with(|network, line| network.read(line, buffer))?
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|network, line| network.write(line, bytes))?
+    }
+
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        self.with(|network, line| network.shutdown_write(line))
+    }
+
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        self.with(|network, line| network.line(line).address).ok()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // The simulation may be over.
+        let _ = self.with(|network, line| network.close(line));
+    }
+}
+
+impl Network {
+    fn new(network: NetworkRef, seed: u64, config: &Config) -> Network {
+        let mut limits = Limits::default();
+        // Peers keep no time, and are as generous as can be.
+        (limits.ping_interval, limits.idle_timeout) = (None, None);
+        (limits.max_message, limits.max_unsent) = (usize::MAX >> 1, usize::MAX >> 1);
+        Network {
+            serial: network.serial,
+            place: network.place,
+            faults: Faults::none(),
+            random: StdRng::seed_from_u64(seed),
+            now: Moment::default(),
+            epoch: Epoch::default(),
+            lines: Slab::new(),
+            active: VecDeque::new(),
+            ready: Vec::new(),
+            events_per_turn: config.events_per_turn,
+            backlog: VecDeque::new(),
+            listener_edge: false,
+            is_listening: true,
+            hosts: BTreeSet::new(),
+            names: BTreeMap::new(),
+            dialled: VecDeque::new(),
+            newcomers: 0,
+            // Peers can do whatever the server can.
+            shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
+            fingerprint: DefaultHasher::new(),
+            story: None,
+        }
+    }
+
+    pub(crate) fn line(&mut self, index: u32) -> &mut Line {
+        &mut self.lines[index as usize]
+    }
+
+    /// Whether a fault of this probability is committed now.
+    fn commits(&mut self, probability: f64) -> bool {
+        probability > 0.0 && self.random.random_bool(probability)
+    }
+
+    /// All of `count`, or less if a fault of this probability is committed.
+    fn part_of(&mut self, count: usize, probability: f64) -> usize {
+        if count > 1 && self.commits(probability) { self.random.random_range(1..count) } else { count }
+    }
+
+    fn read(&mut self, index: u32, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.commits(self.faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let (arrived, room) = (self.line(index).inward.arrived(), buffer.len());
+        if arrived > 0 && self.commits(self.faults.would_block) {
+            self.tell_edge(index);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.part_of(arrived.min(room), self.faults.short_read);
+        let line = self.line(index);
+        if count == 0 {
+            // A reset is reported once.
+            return match line.error.take() {
+                Some(error) => Err(error.into()),
+                None if line.marks.has(Marks::RESET) || line.inward.is_over() => Ok(0),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        line.inward.take(&mut buffer[..count]);
+        if count < room && count < arrived {
+            // As if the rest had arrived after this read.
+            self.tell_edge(index);
+        }
+        // Now there is room for more.
+        self.activate(index);
+        self.note(index, "read", &buffer[..count]);
+        Ok(count)
+    }
+
+    fn write(&mut self, index: u32, bytes: &[u8]) -> io::Result<usize> {
+        if self.commits(self.faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let window = self.faults.window;
+        let line = self.line(index);
+        if let Some(error) = line.error.take() {
+            return Err(error.into());
+        }
+        if line.marks.has(Marks::RESET) || line.outward.has_ended() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = line.outward.room(window);
+        let blocks = room == 0 || self.commits(self.faults.would_block);
+        let count = if blocks { 0 } else { self.part_of(room.min(bytes.len()), self.faults.short_write) };
+        let line = self.line(index);
+        if count < bytes.len() {
+            line.marks.set(Marks::WANTS_ROOM);
+        }
+        line.outward.put(&bytes[..count]);
+        self.activate(index);
+        if blocks {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.note(index, "write", &bytes[..count]);
+        Ok(count)
+    }
+
+    fn shutdown_write(&mut self, index: u32) {
+        self.line(index).outward.end();
+        self.activate(index);
+        self.note(index, "FIN", b"");
+    }
+
+    /// The server has dropped its socket. If it has not read everything, the kernel sends a reset,
+    /// and that eats what the peer has not read.
+    fn close(&mut self, index: u32) {
+        let line = self.line(index);
+        line.marks.set(Marks::SERVER_GONE);
+        line.client = None;
+        let has_unread = !line.inward.is_empty();
+        line.outward.end();
+        self.note(index, if has_unread { "close, with unread bytes" } else { "close" }, b"");
+        if has_unread {
+            self.reset_peer(index);
+        }
+        self.activate(index);
+    }
+
+    fn watch(&mut self, index: u32, client: usize) {
+        self.line(index).client = Some(client as u32);
+        self.tell_edge(index);
+    }
+
+    fn accept(&mut self) -> io::Result<Socket> {
+        if !self.backlog.is_empty() && self.commits(self.faults.exhaustion) {
+            self.remark("accept: no descriptor");
+            return Err(exhaustion());
+        }
+        let Some(index) = self.backlog.pop_front() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        if self.commits(self.faults.aborted) {
+            self.close(index);
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.note(index, "accept", b"");
+        Ok(Socket::Simulated(Wire::new(self.place, index)))
+    }
+
+    /// The server connects: to one of the hosts, or in vain.
+    fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
+        let mut line = Line::new(Role::Server, self.tick(), address);
+        let is_host = self.hosts.contains(&address);
+        if !is_host {
+            line.error = Some(io::ErrorKind::ConnectionRefused);
+            line.marks.set(Marks::RESET);
+            line.marks.set(Marks::PEER_GONE);
+            line.marks.set(Marks::UNWATCHED);
+        }
+        let index = self.insert(line);
+        if is_host {
+            self.dialled.push_back(index);
+        }
+        self.note(index, if is_host { "connect" } else { "connect, refused" }, b"");
+        Ok(Socket::Simulated(Wire::new(self.place, index)))
+    }
+}
+
+// ---- what happens while the loop waits ---------------------------------------------------------
+
+impl Network {
+    fn wait(&mut self, timeout: Option<Duration>) {
+        let asked = self.now;
+        if self.commits(self.faults.late) {
+            let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
+            self.now = self.now.after(Duration::from_micros(self.random.random_range(0..most)));
+        }
+        // Whether another thread has left a call, the loop can see for itself.
+        self.ready.push(Ready::Remote);
+        loop {
+            self.advance();
+            let left = timeout.map(|timeout| asked.after(timeout).since(self.now));
+            if self.ready.len() > 1 || left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            if self.active.is_empty() {
+                self.now = self.now.after(left.unwrap_or_default());
+                return;
+            }
+            if self.faults.delay > 0.0 {
+                self.now = self.now.after(left.unwrap_or(PAUSE).min(PAUSE));
+            }
+        }
+    }
+
+    /// Lets everything that is under way arrive, or some of it.
+    pub(crate) fn advance(&mut self) {
+        for _ in 0..self.active.len() {
+            if self.ready.len() > self.events_per_turn {
+                break;
+            }
+            let Some(index) = self.active.pop_front() else { break };
+            if self.commits(self.faults.delay) {
+                self.active.push_back(index);
+                continue;
+            }
+            self.line(index).marks.clear(Marks::ACTIVE);
+            self.carry(index);
+            let window = self.faults.window;
+            let line = &mut *self.lines[index as usize];
+            if let Some(client) = line.client.filter(|_| line.marks.has(Marks::EDGE)) {
+                line.marks.clear(Marks::EDGE);
+                let is_reset = line.marks.has(Marks::RESET);
+                let read_closed = line.inward.end_has_arrived() || is_reset;
+                self.ready.push(Ready::Client(Readiness {
+                    client: client as usize,
+                    readable: line.inward.arrived() > 0 || read_closed,
+                    writable: line.outward.room(window) > 0 || is_reset,
+                    read_closed,
+                }));
+            } else if line.is_over() {
+                self.lines.remove(index as usize);
+            }
+        }
+        if std::mem::take(&mut self.listener_edge) {
+            self.ready.push(Ready::Listener(0));
+        }
+    }
+
+    /// What is under way on one line arrives.
+    fn carry(&mut self, index: u32) {
+        let window = self.faults.window;
+        let line = self.line(index);
+        let carries = !line.inward.is_empty() || !line.outward.is_empty();
+        if carries && self.commits(self.faults.reset) {
+            self.reset_by_peer(index);
+        }
+        if carries && self.commits(self.faults.half_close) {
+            self.line(index).marks.set(Marks::FINISHES);
+            self.note(index, "the peer's half is closed by a fault", b"");
+        }
+        if self.commits(self.faults.spurious) {
+            self.line(index).marks.set(Marks::EDGE);
+        }
+
+        // To the server.
+        self.line(index).send_unsent(window);
+        let under_way = self.line(index).inward.under_way();
+        let part = self.part_of(under_way, self.faults.short_read);
+        let line = self.line(index);
+        let has_come = line.inward.arrive(part);
+        if has_come && line.marks.has(Marks::SERVER_GONE) {
+            if part > 0 {
+                self.reset_peer(index);
+            }
+        } else if has_come {
+            line.marks.set(Marks::EDGE);
+        }
+        if part < under_way {
+            self.activate(index);
+        }
+
+        // To the peer.
+        let under_way = self.line(index).outward.under_way();
+        let part = self.part_of(under_way, self.faults.short_read);
+        let line = self.line(index);
+        let has_come = line.outward.arrive(part);
+        if part > 0 && line.marks.has(Marks::PEER_GONE) {
+            // Nobody is there who could read it.
+            self.reset_by_peer(index);
+        } else if has_come {
+            self.hear(index);
+        }
+        if part < under_way {
+            self.activate(index);
+        }
+        let line = self.line(index);
+        if line.marks.has(Marks::WANTS_ROOM) && line.outward.room(window) > 0 {
+            line.marks.clear(Marks::WANTS_ROOM);
+            line.marks.set(Marks::EDGE);
+        }
+        if line.can_send(window) {
+            self.activate(index);
+        }
+    }
+
+    /// The server's end will be told that it is ready.
+    fn tell_edge(&mut self, index: u32) {
+        self.line(index).marks.set(Marks::EDGE);
+        self.activate(index);
+    }
+
+    pub(crate) fn activate(&mut self, index: u32) {
+        let line = &mut self.lines[index as usize];
+        if !line.marks.has(Marks::ACTIVE) {
+            line.marks.set(Marks::ACTIVE);
+            self.active.push_back(index);
+        }
+    }
+
+    /// The peer's end sends a reset: what is under way is lost.
+    pub(crate) fn reset_by_peer(&mut self, index: u32) {
+        let line = self.line(index);
+        if line.marks.has(Marks::RESET) {
+            return;
+        }
+        line.inward.lose_under_way();
+        line.outward.lose();
+        line.error = Some(io::ErrorKind::ConnectionReset);
+        line.marks.set(Marks::RESET);
+        self.end_peer(index, CloseReason::Io(io::ErrorKind::ConnectionReset));
+        self.tell_edge(index);
+        self.note(index, "reset by the peer", b"");
+    }
+
+    /// The server's end sends a reset: what the peer has not read is lost.
+    fn reset_peer(&mut self, index: u32) {
+        let line = self.line(index);
+        line.inward.lose();
+        line.outward.lose();
+        line.marks.set(Marks::RESET);
+        self.end_peer(index, CloseReason::Io(io::ErrorKind::ConnectionReset));
+        self.note(index, "reset by the server", b"");
+    }
+
+    /// Whether something happens without time passing.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.listener_edge || !self.active.is_empty() || !self.ready.is_empty()
+    }
+}
+
+// ---- where lines come from, and what is told of them --------------------------------------------
+
+impl Network {
+    pub(crate) fn insert(&mut self, line: Line) -> u32 {
+        assert!(self.lines.len() < MAX_LINES, "at most 16,777,216 connections in one simulation");
+        let index = self.lines.insert(Box::new(line)) as u32;
+        self.activate(index);
+        index
+    }
+
+    /// Somebody connects to the server.
+    pub(crate) fn dial(&mut self, opening: Option<&Opening>, ip: Option<IpAddr>) -> u32 {
+        self.newcomers += 1;
+        let [_, a, b, c] = self.newcomers.to_be_bytes();
+        let address = match ip {
+            Some(ip) => SocketAddr::new(ip, 50_000 + (self.newcomers % 15_000) as u16),
+            None => SocketAddr::new(Ipv4Addr::new(10, a, b, c).into(), 50_000),
+        };
+        let mut line = Line::new(Role::Client, self.tick(), address);
+        match opening {
+            Some(opening) => line.connect(&mut self.shared, self.epoch.tick(self.now), opening),
+            None => line.marks.set(Marks::RAW),
+        }
+        let index = self.insert(line);
+        self.note(index, "dials", b"");
+        if self.is_listening {
+            self.backlog.push_back(index);
+            self.listener_edge = true;
+        } else {
+            self.end_peer(index, CloseReason::Io(io::ErrorKind::ConnectionRefused));
+            self.line(index).marks.set(Marks::SERVER_GONE);
+        }
+        index
+    }
+
+    /// From now on, the server can connect there.
+    pub(crate) fn add_host(&mut self, name: &str, port: u16) {
+        let known = self.names.len();
+        let ip = name.parse().unwrap_or_else(|_| *self.names.entry(name.to_owned()).or_insert_with(|| numbered(known)));
+        self.hosts.insert(SocketAddr::new(ip, port));
+    }
+
+    /// The server does not listen any more: those who wait are refused.
+    pub(crate) fn stop_listening(&mut self) {
+        self.is_listening = false;
+        for index in std::mem::take(&mut self.backlog) {
+            self.close(index);
+        }
+    }
+
+    pub(crate) fn tick(&self) -> crate::protocol::time::Tick {
+        self.epoch.tick(self.now)
+    }
+
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint.finish()
+    }
+
+    /// Bytes of memory that the network and the peers take, roughly.
+    pub(crate) fn memory(&self) -> usize {
+        let lines: usize = self.lines.iter().map(|(_, line)| line.memory()).sum();
+        let queues = (self.active.capacity() + self.backlog.capacity() + self.dialled.capacity()) * size_of::<u32>();
+        let tables = self.lines.capacity() * (size_of::<usize>() * 2) + self.ready.capacity() * size_of::<Ready>();
+        lines + queues + tables + self.shared.memory()
+    }
+
+    pub(crate) fn record_story(&mut self) {
+        self.story.get_or_insert_default();
+    }
+
+    pub(crate) fn take_story(&mut self) -> Vec<String> {
+        self.story.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Something has happened on a line.
+    pub(crate) fn note(&mut self, index: u32, what: &str, bytes: &[u8]) {
+        self.fingerprint.write_u128(self.now.elapsed().as_nanos() << 32 | u128::from(index));
+        self.fingerprint.write(what.as_bytes());
+        self.fingerprint.write(bytes);
+        if self.story.is_some() {
+            let shown = bytes[..bytes.len().min(48)].escape_ascii();
+            let size = if bytes.is_empty() { String::new() } else { format!(" {} bytes: {shown}", bytes.len()) };
+            self.remark(&format!("#{index} {what}{size}"));
+        }
+    }
+
+    /// Adds a line to the story, if it is told.
+    pub(crate) fn remark(&mut self, what: &str) {
+        let elapsed = self.now.elapsed().as_secs_f64() * 1e3;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{elapsed:>12.3} ms  {what}"));
+        }
+    }
+}
+
+/// An address for a host that has only a name: one of those that are reserved for documentation.
+fn numbered(count: usize) -> IpAddr {
+    Ipv4Addr::new(198, 51, 100, count as u8).into()
+}

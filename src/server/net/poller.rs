@@ -1,0 +1,165 @@
+//! Who says what is ready, and what time it is?
+//!
+//! The kernel, by way of mio; or, in a simulation, a network that exists in memory only. The loop
+//! sees neither: it is told of [`Ready`] things.
+
+use super::listener::Listener;
+use super::socket::{Readiness, Socket};
+use crate::protocol::time::Moment;
+#[cfg(feature = "sim")]
+use crate::server::net::memory::NetworkRef;
+use mio::{Events, Poll, Registry, Token, Waker};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Tokens from here on are not clients.
+const FIRST_OTHER: usize = FIRST_LISTENER - 2;
+const FIRST_LISTENER: usize = usize::MAX / 2;
+const WAKER: Token = Token(FIRST_LISTENER - 1);
+#[cfg(all(unix, feature = "signals"))]
+pub(crate) const SIGNALS: Token = Token(FIRST_LISTENER - 2);
+
+/// Where a loop waits.
+pub(crate) enum Poller {
+    Kernel(Kernel),
+    #[cfg(feature = "sim")]
+    Simulated(NetworkRef),
+}
+
+/// The operating system's.
+pub(crate) struct Kernel {
+    poll: Poll,
+    events: Events,
+    /// When its clock began.
+    start: Instant,
+}
+
+/// What a poller says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Another thread may have left a call.
+    Remote,
+    #[cfg(all(unix, feature = "signals"))]
+    Signal,
+    /// This listener has newcomers.
+    Listener(usize),
+    Client(Readiness),
+}
+
+impl Kernel {
+    pub(crate) fn new(events_per_turn: usize) -> io::Result<Kernel> {
+        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: clock() })
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        Waker::new(self.registry(), WAKER)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // A signal is neither an error nor a shutdown.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            tell(match event.token() {
+                Token(client) if client < FIRST_OTHER => Ready::Client(Readiness {
+                    client,
+                    readable: event.is_readable(),
+                    writable: event.is_writable(),
+                    read_closed: event.is_read_closed() | event.is_error(),
+                }),
+                WAKER => Ready::Remote,
+                #[cfg(all(unix, feature = "signals"))]
+                SIGNALS => Ready::Signal,
+                Token(token) => Ready::Listener(token.saturating_sub(FIRST_LISTENER)),
+            });
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+impl Poller {
+    /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells
+    /// what is.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => kernel.wait(timeout, tell),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => {
+                network.wait(timeout, tell);
+                Ok(())
+            }
+        }
+    }
+
+    /// What time is it? It is an argument everywhere else.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        match self {
+            Poller::Kernel(kernel) => Moment::new(clock().saturating_duration_since(kernel.start)),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => network.now(),
+        }
+    }
+
+    /// What a host's clock says then.
+    pub(crate) fn to_instant(&self, moment: Moment) -> Instant {
+        match self {
+            Poller::Kernel(kernel) => kernel.start + moment.elapsed(),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => unreachable!("a simulation does not hand out its loop"),
+        }
+    }
+
+    /// Watches a listener, once and for ever.
+    pub(crate) fn watch_listener(&self, listener: &mut Listener, index: usize) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => listener.register(kernel.registry(), Token(FIRST_LISTENER + index)),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Watches a client's socket, once and for ever.
+    pub(crate) fn watch(&self, socket: &mut Socket, client: usize) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => socket.register(kernel.registry(), Token(client)),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => {
+                network.watch(socket, client);
+                Ok(())
+            }
+        }
+    }
+
+    /// Begins to connect; readiness tells how it went.
+    pub(crate) fn connect(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+        match self {
+            Poller::Kernel(_) => Socket::connect(address, source),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => network.connect(address),
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        match self {
+            Poller::Kernel(kernel) => kernel.registry().as_fd(),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => unreachable!("a simulation does not hand out its loop"),
+        }
+    }
+}

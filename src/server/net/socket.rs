@@ -1,0 +1,126 @@
+//! Which stream carries a conversation?
+//!
+//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that
+//! is neither TCP nor a kernel.
+//!
+//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same
+//! calls for both: so both are kept as mio's `TcpStream`. An enum of the two would take four bytes
+//! more for each connection.
+
+#[cfg(feature = "sim")]
+use crate::server::net::memory::Wire;
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+
+/// A non-blocking stream.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Stream(mio::net::TcpStream),
+    #[cfg(feature = "sim")]
+    Simulated(Wire),
+    /// None yet: the address is still to be found, or connected to.
+    Unconnected,
+}
+
+impl Socket {
+    /// What a Unix listener has accepted.
+    #[cfg(unix)]
+    pub(crate) fn from_unix(stream: mio::net::UnixStream) -> Socket {
+        Socket::Stream(std::os::fd::OwnedFd::from(stream).into())
+    }
+
+    /// Begins to connect, perhaps from a certain address of ours; readiness tells how it went.
+    pub(crate) fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+        let stream = match source {
+            None => mio::net::TcpStream::connect(addr)?,
+            Some(source) => connect_from(source, addr)?,
+        };
+        stream.set_nodelay(true)?;
+        #[cfg(target_vendor = "apple")]
+        socket2::SockRef::from(&stream).set_nosigpipe(true)?;
+        Ok(Socket::Stream(stream))
+    }
+
+    /// Reads at most `buffer.len()` bytes; 0 is the peer's FIN.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Stream(stream) => stream.read(buffer),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.read(buffer),
+            Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Writes what the kernel takes. Never raises SIGPIPE, whatever the host's disposition.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
+            Socket::Stream(stream) => stream.write(bytes),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.write(bytes),
+            Socket::Unconnected => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Sends FIN: nothing more will be written.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Socket::Stream(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.shutdown_write(),
+            Socket::Unconnected => Ok(()),
+        }
+    }
+
+    /// The peer's address; `None` for Unix sockets, and for a peer that has gone.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Stream(stream) => stream.peer_addr().ok(),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.peer_addr(),
+            Socket::Unconnected => None,
+        }
+    }
+
+    /// Registers for everything, once and for ever.
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Socket::Stream(stream) => stream.register(registry, token, interest),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(_) => Ok(()),
+            Socket::Unconnected => Ok(()),
+        }
+    }
+}
+
+/// mio chooses no address of ours.
+fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    match socket.connect(&addr.into()) {
+        Ok(()) => {}
+        // Under way, in the words of Unix and of Windows.
+        #[cfg(unix)]
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    Ok(mio::net::TcpStream::from_std(socket.into()))
+}
+
+/// What a poller said of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    /// Which client, by its place in the slab.
+    pub(crate) client: usize,
+    /// Bytes, FIN or an error can be read.
+    pub(crate) readable: bool,
+    /// There is room for bytes.
+    pub(crate) writable: bool,
+    /// FIN or an error has come: read on to it, no other edge will.
+    pub(crate) read_closed: bool,
+}

@@ -1,0 +1,16 @@
+//! What is counted and measured. Data and formats only.
+//!
+//! | file | question |
+//! |---|---|
+//! | `stats` | what has the server done so far, and how is it? |
+//! | `prometheus` | how does a monitoring system read that? |
+//! | `watch` | what does the loop do, turn by turn? |
+
+mod prometheus;
+mod stats;
+mod watch;
+
+pub(crate) use stats::Tally;
+pub use stats::{Cause, Connections, Histogram, Stats};
+pub(crate) use watch::{Aside, STEP, Watch};
+pub use watch::{Glance, Pace, Phase, Turn, Turns, Waiting};

@@ -1,0 +1,297 @@
+//! What does the loop do, turn by turn, and can it go slowly enough to be watched?
+//!
+//! Nobody watches, mostly, and that costs nothing. While somebody does, the phases of a turn are
+//! timed and what it did is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is
+//! told. Reading the clock after each phase takes as long as a tenth of a small turn, so of many
+//! turns only a sample is timed, about [`TIMED`] from one telling to the next: each so many-th, as
+//! many turns as there were lately.
+//!
+//! A loop that is watched can be slowed down or held: then only those who are exempt are served,
+//! mostly the page from which it is watched. All others wait where they wait in a busy turn, in the
+//! loop's queues: who is ready has been noted, since no second edge comes, and nothing is read,
+//! written, accepted or expired. Time stands still for them, so that nobody is timed out by it: a
+//! step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt,
+//! or the server is to stop, the loop goes on by itself.
+
+use super::stats::Tally;
+use crate::protocol::State;
+use crate::protocol::time::{Moment, Tick};
+use crate::server::id::ClientId;
+use std::time::Duration;
+
+/// So much time passes in a step, at most.
+pub(crate) const STEP: Duration = Duration::from_millis(100);
+
+/// So many turns are timed, more or less, from one telling to the next.
+const TIMED: u64 = 32;
+
+/// A phase of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Until something is ready, or due.
+    Wait,
+    /// Newcomers get a slot.
+    Accept,
+    /// Connections of our own begin.
+    Connect,
+    /// Once for each who is ready; handlers get messages.
+    Read,
+    /// Deadlines and timers that are due.
+    Expire,
+    /// One write for each for whom something waits.
+    Flush,
+    /// Those who are gone give their slot back.
+    Reap,
+}
+
+/// What a turn of the loop did, or many turns together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// How long each of [`PHASES`](Self::PHASES) took.
+    pub phases: [Duration; 7],
+    /// Readiness events; also those that came while only the exempt were served.
+    pub events: u64,
+    /// Connections that came in.
+    pub accepted: u64,
+    /// Calls that read.
+    pub reads: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// Calls that wrote.
+    pub writes: u64,
+    /// Bytes that were written.
+    pub bytes_written: u64,
+    /// Calls that read or wrote, in vain: `WouldBlock`.
+    pub would_block: u64,
+    /// Timers of applications that came.
+    pub timers: u64,
+    /// Deadlines of connections that were looked at.
+    pub deadlines: u64,
+    /// Connections that were removed.
+    pub removed: u64,
+}
+
+impl Turn {
+    /// The phases of a turn, in their order.
+    pub const PHASES: [Phase; 7] =
+        [Phase::Wait, Phase::Accept, Phase::Connect, Phase::Read, Phase::Expire, Phase::Flush, Phase::Reap];
+
+    /// The turn without its wait.
+    pub fn busy(&self) -> Duration {
+        self.phases[1..].iter().sum()
+    }
+
+    /// All that has been counted since the server was started.
+    pub(crate) fn counted(tally: &Tally, connections: usize) -> Turn {
+        Turn {
+            phases: [Duration::ZERO; 7],
+            events: tally.turn_events.sum(),
+            accepted: tally.accepted,
+            reads: tally.reads,
+            bytes_read: tally.bytes_read,
+            writes: tally.writes,
+            bytes_written: tally.bytes_written,
+            would_block: tally.would_block,
+            timers: tally.timers,
+            deadlines: tally.deadlines,
+            removed: (tally.accepted + tally.connected).saturating_sub(connections as u64),
+        }
+    }
+
+    /// What has been counted since `before`.
+    pub(crate) fn since(mut self, before: &Turn) -> Turn {
+        for ((_, count), (_, before)) in self.counts_mut().into_iter().zip(before.counts()) {
+            *count -= before;
+        }
+        self
+    }
+
+    /// Adds another turn.
+    fn add(&mut self, other: &Turn) {
+        for (phase, other) in self.phases.iter_mut().zip(other.phases) {
+            *phase += other;
+        }
+        for ((_, count), (_, other)) in self.counts_mut().into_iter().zip(other.counts()) {
+            *count += other;
+        }
+    }
+
+    /// Everything that is counted, with its name.
+    pub fn counts(&self) -> [(&'static str, u64); 10] {
+        let mut turn = *self;
+        turn.counts_mut().map(|(name, count)| (name, *count))
+    }
+
+    fn counts_mut(&mut self) -> [(&'static str, &mut u64); 10] {
+        [
+            ("events", &mut self.events),
+            ("accepted", &mut self.accepted),
+            ("reads", &mut self.reads),
+            ("bytes_read", &mut self.bytes_read),
+            ("writes", &mut self.writes),
+            ("bytes_written", &mut self.bytes_written),
+            ("would_block", &mut self.would_block),
+            ("timers", &mut self.timers),
+            ("deadlines", &mut self.deadlines),
+            ("removed", &mut self.removed),
+        ]
+    }
+}
+
+/// What the loop has done since this was told last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turns {
+    /// How many turns. Those in which only the exempt were served are not counted.
+    pub count: u64,
+    /// How long all of them were busy together.
+    pub busy: Duration,
+    /// How long the longest of them was busy.
+    pub busiest: Duration,
+    /// How many of them had their phases timed: each, if there were few.
+    pub timed: u64,
+    /// What all of them did; the phases of those that were timed.
+    pub sum: Turn,
+    /// The last that was timed.
+    pub last: Turn,
+    /// Of those that were timed, the one that was busy longest.
+    pub slowest: Turn,
+    /// How long telling this took the last time.
+    pub telling: Duration,
+    /// Who waits now.
+    pub waiting: Waiting,
+}
+
+/// Work that is left for the next turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Listeners that may have newcomers.
+    pub listeners: usize,
+    /// Connections that may have something to read.
+    pub reads: usize,
+    /// Connections for which something is to be written.
+    pub writes: usize,
+}
+
+/// How fast the loop turns, for all but those who are exempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// As there is work.
+    #[default]
+    Free,
+    /// Once in so long.
+    Every(Duration),
+    /// When [`Clients::step`](crate::Clients::step) says so.
+    Held,
+}
+
+/// A connection, as the loop sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Glance {
+    /// Which one.
+    pub id: ClientId,
+    /// Where its conversation stands.
+    pub state: State,
+    /// While it is open: since it was heard last; otherwise mostly since it has stood there.
+    pub quiet: Duration,
+    /// It may have something to read, and its turn will come.
+    pub waits_to_be_read: bool,
+    /// Something for it is to be written, and its turn will come.
+    pub waits_to_be_written: bool,
+    /// The kernel takes nothing for it now.
+    pub is_blocked: bool,
+}
+
+/// Somebody watches.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Whose handler is told, and how often.
+    pub(crate) route: u16,
+    pub(crate) period: Duration,
+    /// When; `None`: at once.
+    pub(crate) tell_at: Option<Moment>,
+    pub(crate) turns: Turns,
+    /// Whether this turn is timed.
+    pub(crate) is_timed: bool,
+    /// One of so many turns is.
+    pub(crate) every: u64,
+    /// This turn so far.
+    pub(crate) turn: Turn,
+    /// Everything that is in `turns` already.
+    pub(crate) counted: Turn,
+    /// Readiness events up to the last turn for all.
+    pub(crate) events: u64,
+    /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has
+    /// watched a turn yet.
+    pub(crate) ended_at: Option<Moment>,
+    pub(crate) pace: Pace,
+    pub(crate) steps: u32,
+    pub(crate) exempt: Vec<ClientId>,
+    /// In a turn for the exempt alone: those who wait for the next turn for all.
+    pub(crate) aside: Option<Aside>,
+    /// Nobody watches any more: for the loop to forget.
+    pub(crate) is_over: bool,
+    /// While the pace is not free: from when on time has not passed, and when all were served last.
+    pub(crate) stood_since: Option<Moment>,
+    pub(crate) served_at: Option<Moment>,
+}
+
+/// Those who wait for the next turn for all, each in the order of their queue.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) readable: Vec<u32>,
+    pub(crate) writable: Vec<u32>,
+    pub(crate) connecting: Vec<u32>,
+    /// Until when the loop would not have accepted anyway.
+    pub(crate) accept_again: Option<Tick>,
+}
+
+impl Watch {
+    /// Whether the turn that begins is one of the sample.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.turns.count % self.every == 0
+    }
+
+    /// Adds what turns have done that were not timed. Readiness that has come since all were served
+    /// last is the next turn's.
+    pub(crate) fn settle(&mut self, counted: Turn) {
+        let counted = Turn { events: self.events, ..counted };
+        self.turns.sum.add(&counted.since(&self.counted));
+        self.counted = counted;
+    }
+
+    /// A phase of this turn has ended.
+    pub(crate) fn note_end(&mut self, phase: Phase, now: Moment) {
+        let before = self.ended_at.replace(now).unwrap_or(now);
+        self.turn.phases[phase as usize] = now.since(before);
+    }
+
+    /// A turn for all has ended that was not timed.
+    pub(crate) fn record(&mut self, busy: Duration) {
+        self.turns.count += 1;
+        self.turns.busy += busy;
+        self.turns.busiest = self.turns.busiest.max(busy);
+    }
+
+    /// One has that was.
+    pub(crate) fn record_timed(&mut self, counted: Turn) {
+        let turn = Turn { phases: self.turn.phases, ..counted.since(&self.counted) };
+        (self.counted, self.events) = (counted, counted.events);
+        self.record(turn.busy());
+        self.turns.timed += 1;
+        self.turns.sum.add(&turn);
+        self.turns.last = turn;
+        if turn.busy() >= self.turns.slowest.busy() {
+            self.turns.slowest = turn;
+        }
+    }
+
+    /// What is to be told; the next sample is taken from as many turns as there were.
+    pub(crate) fn take_turns(&mut self) -> Turns {
+        self.every = self.turns.count / TIMED + 1;
+        std::mem::take(&mut self.turns)
+    }
+}

@@ -1,0 +1,246 @@
+//! How is a server put together?
+
+use crate::protocol::{Answer, CloseReason, Message, Request};
+use crate::server::app::{Closures, Handler};
+use crate::server::clients::{Clients, Queue, Remote};
+use crate::server::config::{Config, Drain, ListenOptions};
+use crate::server::event_loop::{EventLoop, Parts};
+use crate::server::id::ClientId;
+#[cfg(all(unix, feature = "signals"))]
+use crate::server::net::Signals;
+use crate::server::net::{Kernel, Listener, LocalAddr, Poller};
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+
+/// A server that listens but does not run yet. `D` is the [`Data`](Handler::Data) of its handler.
+pub struct Server<D = ()> {
+    poller: Kernel,
+    listeners: Vec<Listener>,
+    queue: Arc<Queue<D>>,
+    config: Config,
+    options: ListenOptions,
+    #[cfg(all(unix, feature = "signals"))]
+    signals: Option<Signals>,
+}
+
+impl<D> Server<D> {
+    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses
+    /// is listened to on all of them; port 0 means any free one
+    /// ([`local_addrs`](Self::local_addrs) tells which).
+    ///
+    /// # Errors
+    ///
+    /// The address is malformed, in use, or not this host's.
+    pub fn bind(addrs: impl ToSocketAddrs) -> io::Result<Server<D>> {
+        Server::new(Config::default())?.listen(addrs)
+    }
+
+    /// A server that does not listen anywhere yet.
+    ///
+    /// # Errors
+    ///
+    /// A [`ConfigError`](crate::ConfigError), or the poller cannot be made.
+    pub fn new(config: Config) -> io::Result<Server<D>> {
+        config.validate()?;
+        let poller = Kernel::new(config.events_per_turn)?;
+        let queue = Arc::new(Queue::new(Some(poller.waker()?), config.remote_queue));
+        Ok(Server {
+            poller,
+            listeners: Vec::new(),
+            queue,
+            config,
+            options: ListenOptions::default(),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
+        })
+    }
+
+    /// Options for the listening sockets that are added from now on.
+    #[must_use]
+    pub fn options(mut self, options: ListenOptions) -> Server<D> {
+        self.options = options;
+        self
+    }
+
+    /// Listens on an address, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn listen(mut self, addrs: impl ToSocketAddrs) -> io::Result<Server<D>> {
+        self.listen_also(addrs)?;
+        Ok(self)
+    }
+
+    /// As [`listen`](Self::listen), for addresses that the server can do without.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind); the server is as before then.
+    pub fn listen_also(&mut self, addrs: impl ToSocketAddrs) -> io::Result<()> {
+        let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.options));
+        self.listeners.append(&mut listeners.collect::<io::Result<Vec<Listener>>>()?);
+        Ok(())
+    }
+
+    /// Listens on a Unix socket, too. Its file is made here and removed in the end.
+    ///
+    /// # Errors
+    ///
+    /// There is something at `path` already, or the file cannot be made.
+    #[cfg(unix)]
+    pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
+        self.listeners.push(Listener::unix(path.as_ref(), &self.options)?);
+        Ok(self)
+    }
+
+    /// Takes over a socket that listens already, too: one that systemd has passed, say.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be made non-blocking.
+    pub fn listen_on(mut self, listener: TcpListener) -> io::Result<Server<D>> {
+        self.listeners.push(Listener::from_tcp(listener, &self.options)?);
+        Ok(self)
+    }
+
+    /// Takes over a Unix socket that listens already, too. Its file is not removed in the end.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be made non-blocking.
+    #[cfg(unix)]
+    pub fn listen_on_unix(mut self, listener: std::os::unix::net::UnixListener) -> io::Result<Server<D>> {
+        self.listeners.push(Listener::from_unix(listener, None, &self.options)?);
+        Ok(self)
+    }
+
+    /// The first SIGINT or SIGTERM shuts the server down as `drain` says; the second one makes
+    /// [`EventLoop::run`] return at once.
+    ///
+    /// # Errors
+    ///
+    /// The signal handlers cannot be installed.
+    #[cfg(all(unix, feature = "signals"))]
+    pub fn shutdown_on_signals(mut self, drain: Drain) -> io::Result<Server<D>> {
+        self.signals = Some(Signals::new(self.poller.registry(), drain)?);
+        Ok(self)
+    }
+
+    /// Where the server listens.
+    pub fn local_addrs(&self) -> Vec<LocalAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote<D> {
+        Remote::new(Arc::clone(&self.queue))
+    }
+
+    /// The loop, for hosts that turn it themselves, or that want to know how it ended.
+    ///
+    /// # Errors
+    ///
+    /// The listening sockets cannot be watched.
+    pub fn start<H: Handler<Data = D>>(self, handler: H) -> io::Result<EventLoop<H>> {
+        let Server { poller, listeners, queue, config, .. } = self;
+        let parts = Parts {
+            poller: Poller::Kernel(poller),
+            listeners,
+            queue,
+            config,
+            seed: rand::random(),
+            resolver: None,
+            #[cfg(all(unix, feature = "signals"))]
+            signals: self.signals,
+        };
+        EventLoop::new(parts, handler)
+    }
+
+    /// Serves until it is shut down: by [`Remote::shutdown`], [`Clients::shutdown`], or a signal.
+    ///
+    /// # Errors
+    ///
+    /// The poller has failed. No client's error ever comes here.
+    pub fn run<H: Handler<Data = D>>(self, handler: H) -> io::Result<()> {
+        self.start(handler)?.run().map(|_| ())
+    }
+}
+
+/// A server and the closures that are its handler.
+pub struct ClosureServer {
+    server: Server<()>,
+    closures: Closures<()>,
+}
+
+impl Server<()> {
+    /// The first closure of a handler that is put together from closures; [`ClosureServer`] takes
+    /// more.
+    pub fn on_message<F>(self, call: F) -> ClosureServer
+    where
+        F: FnMut(&mut Clients<()>, ClientId, Message<'_>) + 'static,
+    {
+        ClosureServer { server: self, closures: Closures::new().on_message(call) }
+    }
+}
+
+impl ClosureServer {
+    /// As [`Handler::on_request`].
+    #[must_use]
+    pub fn on_request<F>(mut self, call: F) -> ClosureServer
+    where
+        F: FnMut(&mut Clients<()>, ClientId, &Request<'_>) -> Answer + 'static,
+    {
+        self.closures = self.closures.on_request(call);
+        self
+    }
+
+    /// As [`Handler::on_open`].
+    #[must_use]
+    pub fn on_open<F>(mut self, call: F) -> ClosureServer
+    where
+        F: FnMut(&mut Clients<()>, ClientId) + 'static,
+    {
+        self.closures = self.closures.on_open(call);
+        self
+    }
+
+    /// As [`Handler::on_close`].
+    #[must_use]
+    pub fn on_close<F>(mut self, call: F) -> ClosureServer
+    where
+        F: FnMut(&mut Clients<()>, ClientId, &CloseReason) + 'static,
+    {
+        self.closures = self.closures.on_close(call);
+        self
+    }
+
+    /// Where the server listens.
+    pub fn local_addrs(&self) -> Vec<LocalAddr> {
+        self.server.local_addrs()
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote<()> {
+        self.server.remote()
+    }
+
+    /// As [`Server::start`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::start`].
+    pub fn start(self) -> io::Result<EventLoop<Closures<()>>> {
+        self.server.start(self.closures)
+    }
+
+    /// As [`Server::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn run(self) -> io::Result<()> {
+        self.server.run(self.closures)
+    }
+}

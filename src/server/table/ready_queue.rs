@@ -1,0 +1,105 @@
+//! Whose turn is it? A queue of clients that is served in batches.
+
+/// Clients by their places, the longest waiting first. Those who come while some are served, stand
+/// behind them.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyQueue {
+    waiting: Vec<u32>,
+}
+
+impl ReadyQueue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, client: u32) {
+        self.waiting.push(client);
+    }
+
+    /// The same, unless more room would have to be made.
+    #[inline(always)]
+    pub(crate) fn push_if_there_is_room(&mut self, client: u32) -> bool {
+        let has_room = self.waiting.len() < self.waiting.capacity();
+        if has_room {
+            self.waiting.push(client);
+        }
+        has_room
+    }
+
+    /// Who stands at this place, the first at 0; nobody moves up until it is said how many have
+    /// been [`served`](Self::served).
+    #[inline]
+    pub(crate) fn at(&self, place: usize) -> usize {
+        self.waiting[place] as usize
+    }
+
+    /// The first `count` have been served, and leave.
+    #[inline]
+    pub(crate) fn served(&mut self, count: usize) {
+        if count == self.waiting.len() {
+            self.waiting.clear();
+        } else {
+            self.waiting.drain(..count);
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Only some stay; the others are given back later with [`put_back`](Self::put_back).
+    pub(crate) fn set_aside(&mut self, stays: impl Fn(u32) -> bool) -> Vec<u32> {
+        let all = std::mem::take(&mut self.waiting);
+        let (stay, others) = all.into_iter().partition(|client| stays(*client));
+        self.waiting = stay;
+        others
+    }
+
+    /// Those who had been set aside stand before those who have come since.
+    pub(crate) fn put_back(&mut self, mut others: Vec<u32>) {
+        others.append(&mut self.waiting);
+        self.waiting = others;
+    }
+
+    /// How many places are kept.
+    #[cfg(feature = "sim")]
+    pub(crate) fn capacity(&self) -> usize {
+        self.waiting.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(queue: &mut ReadyQueue, count: usize) -> Vec<usize> {
+        let served = (0..count).map(|place| queue.at(place)).collect();
+        queue.served(count);
+        served
+    }
+
+    #[test]
+    fn nobody_is_overtaken_and_nobody_is_served_twice() {
+        let mut queue = ReadyQueue::default();
+        (0..5).for_each(|client| queue.push(client));
+        assert_eq!(queue.at(0), 0);
+        queue.push(5);
+        assert_eq!(serve(&mut queue, 3), [0, 1, 2]);
+        assert_eq!(serve(&mut queue, 3), [3, 4, 5]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn those_who_are_set_aside_keep_their_places() {
+        let mut queue = ReadyQueue::default();
+        (0..6).for_each(|client| queue.push(client));
+        let others = queue.set_aside(|client| client == 3);
+        assert_eq!((queue.len(), others.as_slice()), (1, &[0, 1, 2, 4, 5][..]));
+        queue.push(7);
+        assert_eq!(serve(&mut queue, 1), [3]);
+        queue.put_back(others);
+        assert_eq!(serve(&mut queue, 6), [0, 1, 2, 4, 5, 7]);
+    }
+}
