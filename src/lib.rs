@@ -57,7 +57,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
-//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT and SIGTERM close all clients properly |
+//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT, SIGTERM, SIGQUIT and SIGHUP close all clients properly |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
@@ -120,7 +120,7 @@ pub use server::sim;
 #[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Rates, Remote,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Rates, Remote,
     RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
 #[doc(inline)]

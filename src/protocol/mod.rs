@@ -42,6 +42,7 @@ pub mod proxy;
 pub mod time;
 mod wire;
 
+pub(crate) use connection::check_close;
 pub use connection::{
     CloseReason, Connection, Counts, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, NotData, Position,
     Prepared, ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,

@@ -4,7 +4,7 @@ use super::kit::*;
 use super::{compress, eager, offered, shared};
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    CloseReason, Connection, Deflater, Event, Inflater, Input, Limits, Message, Position, ProtocolError, Shared, State,
+    CloseReason, Connection, Deflater, Event, Inflater, Input, Limits, Position, ProtocolError, Shared, State,
 };
 use lariat::{CloseCode, Takeover};
 

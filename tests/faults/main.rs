@@ -14,7 +14,6 @@ mod kernel;
 mod kit;
 mod memory;
 mod metrics;
-mod pause;
 mod pressure;
 mod rates;
 mod slow;

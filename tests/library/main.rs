@@ -10,6 +10,5 @@ mod listening;
 mod outgoing;
 mod pieces;
 mod proxies;
-mod timers;
 mod topics;
 mod traces;

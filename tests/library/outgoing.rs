@@ -162,7 +162,8 @@ fn nobody_there_and_silence_and_unknown_names_end_as_well() {
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     connect(&here, &url(free), ConnectOptions::new()).expect("the URL is good");
-    assert_eq!(ears.close().1, CloseReason::Io(std::io::ErrorKind::ConnectionRefused));
+    let refused = CloseReason::Unreachable { address: free, kind: std::io::ErrorKind::ConnectionRefused };
+    assert_eq!(ears.close().1, refused);
 
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is good");

@@ -14,4 +14,3 @@ mod remote;
 mod routes;
 mod runs;
 mod shutdown;
-mod stopped;

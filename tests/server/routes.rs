@@ -375,3 +375,17 @@ fn a_router_behind_a_single_path_that_has_others_is_refused() {
 fn another_path_for_no_route_is_refused() {
     let _ = Router::<()>::new().also("/nothing");
 }
+
+#[test]
+fn a_pattern_that_no_request_can_have_is_refused() {
+    for pattern in ["", "echo", "*", "/a?b", "/a#b", "/a*", "/*/b", "/a/*/", "a/*"] {
+        let build = std::panic::catch_unwind(|| drop(Router::new().route(pattern, named("x"))));
+        assert!(build.is_err(), "{pattern:?}");
+        let build = std::panic::catch_unwind(|| drop(Router::new().route("/", named("x")).also(pattern)));
+        assert!(build.is_err(), "{pattern:?}");
+    }
+    let _ = Router::new().route("/", named("x")).route("/*", named("x")).route("/a/", named("x")).also("/a/*");
+    // A router's paths, and those that lead to it, need only overlap.
+    let inner = || Router::new().route("/a/b", named("x")).route("/a/*", named("x")).route("/*", named("x"));
+    let _ = Router::new().route("/a/b", inner()).route("/a/*", inner()).route("/*", inner());
+}

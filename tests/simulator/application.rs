@@ -72,7 +72,7 @@ pub fn number_of(message: Message<'_>) -> Option<u32> {
 }
 
 pub fn number_of_owned(message: &OwnedMessage) -> Option<u32> {
-    number_of(Message::from(message))
+    number_of(Message::try_from(message).ok()?)
 }
 
 impl Application {

@@ -49,6 +49,7 @@ pub use counts::{Counts, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
 pub use machine::Connection;
+pub(crate) use machine::check_close;
 pub use message::{Gathered, Message, NotData, Position};
 use modes::Modes;
 pub use outbox::JOINED;

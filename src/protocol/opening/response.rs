@@ -15,7 +15,7 @@ pub enum Answer {
     /// The conversation begins.
     Upgrade(Upgrade),
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
-    /// `X-Content-Type-Options` are added.
+    /// `X-Content-Type-Options` are added. Its status is a final one: 1xx is answered with 500.
     Respond(http::Response<Vec<u8>>),
     /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
     /// handshake's deadline.

@@ -43,6 +43,7 @@ pub struct Clients<D> {
     pub(crate) watch: Option<Box<Watch>>,
     pub(crate) memory_budget: usize,
     pub(crate) max_connections: usize,
+    /// How many clients are [listed](Flags::LISTED).
     pub(super) open: usize,
     /// The same by route; routes that nobody has been on may be missing.
     pub(crate) open_by_route: Vec<usize>,
@@ -113,6 +114,13 @@ impl<D> Clients<D> {
     pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
         let client = self.slab.get(id.index as usize)?;
         (client.generation == id.generation).then_some(id.index as usize)
+    }
+
+    /// A further route of a router, by its pattern; returns its number.
+    pub(crate) fn add_route(&mut self, pattern: &str) -> u16 {
+        let number = u16::try_from(self.route_patterns.len()).expect("at most 65,536 routes");
+        self.route_patterns.push(pattern.to_owned());
+        number
     }
 
     pub(crate) fn set_route(&mut self, id: ClientId, route: u16) {
@@ -187,6 +195,9 @@ impl<D> Clients<D> {
         if reads_on && client.flags.lower(Flags::UNREAD) {
             self.queue_read(index);
         }
+        if state != State::Open {
+            self.unlist(index);
+        }
         let client = &mut self.slab[index];
         match state {
             State::Closed => {
@@ -251,19 +262,38 @@ impl<D> Clients<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self.slab[index].flags.raise(Flags::OPENED);
         if opened {
-            self.open += 1;
             self.tally.opened += 1;
-            let route = usize::from(self.slab[index].route);
-            if self.open_by_route.len() <= route {
-                self.open_by_route.resize(route + 1, 0);
+            // Whoever answered the request may have closed at once.
+            if self.slab[index].connection.state() == State::Open {
+                self.list(index);
             }
-            self.open_by_route[route] += 1;
             // The handshake's deadline means nothing any more.
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
             self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
             self.arm_deadline(index);
         }
         opened
+    }
+
+    /// From now on, `len` counts a client and `iter` finds it.
+    fn list(&mut self, index: usize) {
+        let client = &mut self.slab[index];
+        client.flags.set(Flags::LISTED);
+        let route = usize::from(client.route);
+        if self.open_by_route.len() <= route {
+            self.open_by_route.resize(route + 1, 0);
+        }
+        self.open_by_route[route] += 1;
+        self.open += 1;
+    }
+
+    /// From now on, `len` does not count a client any more, and `iter` does not find it.
+    fn unlist(&mut self, index: usize) {
+        let client = &mut self.slab[index];
+        if client.flags.lower(Flags::LISTED) {
+            self.open_by_route[usize::from(client.route)] -= 1;
+            self.open -= 1;
+        }
     }
 
     /// Frees a client's place. Only the end of a turn does.
@@ -275,11 +305,8 @@ impl<D> Clients<D> {
         if self.slab[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
+        self.unlist(index);
         let client = self.slab.remove(index);
         self.shared.counts.ends(client.connection.state());
-        if client.flags.has(Flags::OPENED) {
-            self.open -= 1;
-            self.open_by_route[usize::from(client.route)] -= 1;
-        }
     }
 }

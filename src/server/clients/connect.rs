@@ -4,12 +4,17 @@
 //! in the loop, and its handler is told as of any other client.
 
 use super::clients::Clients;
-use crate::protocol::{CloseReason, Connection, Opening, OpeningError, State};
+use super::remote::RemoteError;
+use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
 use crate::server::table::{Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// While the loop has no room for a call, the thread that looks up names waits this long.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// What is asked of a server in the opening handshake, besides its URL.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +117,14 @@ impl<D: Default + 'static> Clients<D> {
         let question = Question { id, name, port };
         let resolver = self.resolver.get_or_insert_with(|| {
             Resolver::start(move |id, addresses| {
-                if remote.run(move |clients| clients.resolved(id, addresses)).is_err() {
-                    log::warn!("the loop was too busy to be told the address of {id}");
+                let mut call = move |clients: &mut Clients<D>| clients.resolved(id, addresses);
+                while let Err(refused) = remote.run(call) {
+                    if refused.error == RemoteError::Stopped {
+                        return;
+                    }
+                    // The loop is busy. It will have room for this one, too.
+                    std::thread::park_timeout(BUSY);
+                    call = refused.call;
                 }
             })
         });
@@ -132,6 +143,22 @@ impl<D: Default + 'static> Clients<D> {
             self.slab[index].connection.end(&mut self.shared, CloseReason::NameNotFound);
             self.settle(index);
         }
+    }
+
+    /// The address to which we are connecting, as long as that has not come about.
+    pub(crate) fn connecting_to(&self, index: usize) -> Option<SocketAddr> {
+        let client = &self.slab[index];
+        if client.connection.role() == Role::Server || client.connection.state() != State::Handshaking {
+            return None;
+        }
+        client.connection.extra()?.outgoing.as_ref()?.trying
+    }
+
+    /// The request has been written: a connection has come about. Returns whether that is news.
+    pub(crate) fn note_connected(&mut self, index: usize) -> bool {
+        let extra = self.slab[index].connection.extra_if_any();
+        let outgoing = extra.and_then(|extra| extra.outgoing.as_mut());
+        outgoing.is_some_and(|outgoing| outgoing.trying.take().is_some())
     }
 
     /// Tries a server's next address. `false`: there is none.

@@ -3,36 +3,40 @@
 //! A message for many is framed once, and compressed once for all who can share it.
 
 use super::clients::Clients;
-use crate::protocol::{Message, Prepared, SendError, State};
+use crate::protocol::{Message, Prepared, SendError};
 use crate::server::id::ClientId;
 use crate::server::table::{Client, Flags};
 
 impl<D> Clients<D> {
-    /// How many clients have opened and are not gone, on all routes.
+    /// Returns how many open clients the handler's route has: those that [`iter`](Self::iter) finds.
+    ///
+    /// A client is open from [`on_open`](crate::Handler::on_open) on, until either side begins to
+    /// close it or the connection breaks. So it is not counted in its
+    /// [`on_close`](crate::Handler::on_close).
     pub fn len(&self) -> usize {
-        self.open
-    }
-
-    /// How many of them are on the handler's route.
-    pub fn route_len(&self) -> usize {
         self.open_by_route.get(usize::from(self.route)).copied().unwrap_or_default()
     }
 
-    /// Whether there are none on any route.
-    pub fn is_empty(&self) -> bool {
-        self.open == 0
+    /// Returns how many open clients all routes have: those that [`iter_all`](Self::iter_all) finds.
+    pub const fn len_all(&self) -> usize {
+        self.open
     }
 
-    /// The open clients of the handler's route.
+    /// Whether the handler's route has no open clients.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The open clients of the handler's route, as many as [`len`](Self::len).
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
         self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
     }
 
-    /// The open clients of all routes.
+    /// The open clients of all routes, as many as [`len_all`](Self::len_all).
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
-        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+        let is_listed = |client: &Client<D>| client.flags.has(Flags::LISTED);
+        self.slab.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
     /// Queues a message for every open client of the handler's route. It is framed once. Returns
@@ -41,7 +45,7 @@ impl<D> Clients<D> {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
         for index in 0..self.places {
-            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
+            let is_meant = |client: &Client<D>| client.route == self.route && client.flags.has(Flags::LISTED);
             if self.slab.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }

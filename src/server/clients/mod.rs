@@ -37,7 +37,7 @@ pub(crate) use admission::Verdict;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub(crate) use remote::Queue;
-pub use remote::{Remote, RemoteError};
+pub use remote::{NotRun, Remote, RemoteError};
 pub use shutdown::Outcome;
 pub use slow::SlowConsumer;
 pub(crate) use time::Expired;

@@ -120,20 +120,22 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
-    /// is due. A client that has hung up meanwhile is noticed afterwards: `on_open` and
-    /// `on_close` follow one another then.
+    /// is due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the
+    /// response that the error names, and `on_open` is not called. A client that has hung up
+    /// meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let connection = &mut self.slab[index].connection;
         let ticket = connection.take_ticket().ok_or(SendError::NotOpen)?;
-        if let Err(rejection) = connection.answer(&mut self.shared, self.now, ticket, answer.into()) {
+        let outcome = connection.answer(&mut self.shared, self.now, ticket, answer.into());
+        if let Err(rejection) = outcome {
             log::error!("{id} was answered with {}: {rejection}", rejection.status());
         }
         self.settle(index);
         // What came behind the request waits to be handled, and `on_open` to be called.
         self.queue_read(index);
         self.relieve();
-        Ok(())
+        outcome.map_err(SendError::BadAnswer)
     }
 
     /// Bytes that wait to be written to this client; 0 if it is gone.

@@ -71,6 +71,7 @@ impl<H: Handler> Engine<H> {
             let Some(client) = self.clients.slab.get_mut(index) else { continue };
             let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
             if let Some(address) = outgoing.addresses.pop_front() {
+                outgoing.trying = Some(address);
                 return Some((index, address, outgoing.source));
             }
         }
@@ -115,13 +116,14 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A stream has failed: on to a server's next address, or the end.
+    /// A stream has failed: on to a server's next address, if it was not connected yet, or the end.
     pub(super) fn broke(&mut self, index: usize, kind: io::ErrorKind) {
-        let client = &mut self.clients.slab[index];
-        if client.connection.role() == Role::Client && self.clients.connect_to_next(index) {
-            return;
-        }
-        self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Io(kind));
+        let reason = match self.clients.connecting_to(index) {
+            Some(_) if self.clients.connect_to_next(index) => return,
+            Some(address) => CloseReason::Unreachable { address, kind },
+            None => CloseReason::Io(kind),
+        };
+        self.clients.slab[index].connection.end(&mut self.clients.shared, reason);
     }
 
     /// Calls the application on behalf of a client. If it panics, that client is closed and nobody

@@ -1,9 +1,11 @@
 //! What happens when something is due?
 
 use super::engine::Engine;
+use crate::protocol::CloseReason;
 use crate::server::app::Handler;
 use crate::server::clients::Expired;
 use crate::server::table::Flags;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
@@ -24,8 +26,7 @@ impl<H: Handler> Engine<H> {
                         client.connection.excuse_silence(self.clients.now);
                         self.clients.end_waits(index);
                     }
-                    let connection = &mut self.clients.slab[index].connection;
-                    connection.handle_timeout(&mut self.clients.shared, self.clients.now);
+                    self.handle_timeout(index);
                     self.clients.settle(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
@@ -41,6 +42,19 @@ impl<H: Handler> Engine<H> {
         self.close_due();
         self.clients.relieve();
         self.clients.review_pressure();
+    }
+
+    /// Does what is due for a client.
+    fn handle_timeout(&mut self, index: usize) {
+        let (address, now) = (self.clients.connecting_to(index), self.clients.now);
+        let (connection, shared) = (&mut self.clients.slab[index].connection, &mut self.clients.shared);
+        if let Some(address) = address {
+            if connection.deadline(&shared.limits, now).is_some_and(|deadline| deadline.is_due(now)) {
+                connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
+            }
+            return;
+        }
+        connection.handle_timeout(shared, now);
     }
 
     /// While the server stops: closes those whose turn has come.

@@ -201,6 +201,7 @@ impl<H: Handler> EventLoop<H> {
     /// Both, for a host that has something to do between two turns that concerns the application,
     /// too.
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
+        self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
     }
 
@@ -212,6 +213,7 @@ impl<H: Handler> EventLoop<H> {
     /// The clients, for a host that turns the loop itself and has something to say between two
     /// turns.
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
+        self.engine.clients.route = 0;
         &mut self.engine.clients
     }
 
@@ -321,7 +323,7 @@ impl<H: Handler> EventLoop<H> {
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
         if !is_retry {
-            let clients = self.engine.clients.len();
+            let clients = self.engine.clients.len_all();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }
         let tally = &mut self.engine.clients.tally;
@@ -385,7 +387,7 @@ impl<H: Handler> EventLoop<H> {
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_newcomers;
-        may_accept || self.engine.has_work() || self.queue.has_silent_calls()
+        may_accept || self.engine.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
     /// When something is due.
@@ -399,6 +401,11 @@ impl<H: Handler> EventLoop<H> {
 
 /// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or
 /// select.
+///
+/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes no
+/// more than [`events_per_turn`](crate::Config::events_per_turn) events, and no new edge comes for
+/// the others. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host has to ask
+/// for it before every wait.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
