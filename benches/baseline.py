@@ -3,12 +3,13 @@
 
     python3 benches/baseline.py [--renew]
 
-Each case of `benches/protocol.rs` runs twice under callgrind, with few and with many turns; the difference of the counts,
-divided by the difference of messages, is what one message costs, whatever else the machine does. Allocations are counted by the
-bench itself. A case that takes
-over 3 % more instructions than `benches/baseline.tsv` says, or allocates more, fails; so does one that takes over 3 % less, so that what
-is kept stays true: `--renew` writes what was counted. Another compiler, C library or processor can change the counts (both choose
-other vector instructions): the table says with which it was made, and with others a quarter more is allowed. Needs valgrind.
+Each case of `benches/protocol.rs` runs twice under callgrind, with few and with many turns; the
+difference of the counts, divided by the difference of messages, is what one message costs, whatever
+else the machine does. Allocations are counted by the bench itself. A case that takes over 3 % more
+instructions than `benches/baseline.tsv` says, or allocates more, fails; so does one that takes over
+3 % less, so that what is kept stays true: `--renew` writes what was counted. Another compiler, C
+library or processor can change the counts (both choose other vector instructions): the table says
+with which it was made, and with others a quarter more is allowed. Needs valgrind.
 """
 import json
 import os

@@ -3,9 +3,9 @@
 
     cargo build --release && python3 benches/instructions.py [PATH/TO/lariat]
 
-The server runs twice for each depth, with different numbers of messages from 16 connections; the difference of the two
-counts, divided by the difference of messages, is what one message costs, the start not included. Instructions are the
-same on a busy machine; times would not be. Needs valgrind.
+The server runs twice for each depth, with different numbers of messages from 16 connections; the
+difference of the two counts, divided by the difference of messages, is what one message costs, the
+start not included. Instructions are the same on a busy machine; times would not be. Needs valgrind.
 """
 import re
 import socket

@@ -120,7 +120,7 @@ fn connections(count: usize) {
     let mut config = Config::default();
     // As many bytes as it says, that is.
     config.deflate = None;
-    // A broadcast to a million takes 176 MB until it is written, more than the default budget.
+    // A broadcast to a million holds more than the default budget until it is written.
     config.memory_budget = 1 << 30;
     let mut sim = Simulation::new(1, config, Echo::default());
     let before = sim.footprint();
@@ -156,7 +156,8 @@ fn connections(count: usize) {
         }
         turns.run(&mut sim, |sim| sim.is_idle());
         if round == 0 {
-            // The first time, queues grow, and the allocator sorts what a million handshakes have left behind.
+            // The first time, queues grow, and the allocator sorts what a million handshakes have
+            // left behind.
             turns = Turns::default();
         }
     }

@@ -4,8 +4,8 @@
     python3 benches/rooms.py [CHECKOUT]
 
 A room is a folder, or a single file at the top of `server` or `protocol`. Lines are neither empty
-nor comments nor unit tests. A circle is a set of files each of which imports each other one, perhaps
-through others; names that a `mod.rs` re-exports lead to the file that has them.
+nor comments nor unit tests. A circle is a set of files each of which imports each other one,
+perhaps through others; names that a `mod.rs` re-exports lead to the file that has them.
 """
 
 import os

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""What a page that watches the loop costs the loop: CPU time of the server with and without it, in turns.
+"""What a page that watches the loop costs the loop: CPU time of the server with and without it, in
+turns.
 
     cargo build --release && python3 benches/watching.py [PATH/TO/lariat] [--connections N] [--rate R] [--rounds K] [--teach]
 
-N connections (10,000) echo R messages a second (5,000) in all. In each round the server runs for the same while without a
-page at /loop and with one, in changing order. The share of the time is of one processor, which is all that a loop has. A
-machine that does other things, too, only adds to it, so beside the medians stand the lower quartiles. The page is a socket
-that offers compression, as browsers do, and reads.
+N connections (10,000) echo R messages a second (5,000) in all. In each round the server runs for
+the same while without a page at /loop and with one, in changing order. The share of the time is of
+one processor, which is all that a loop has. A machine that does other things, too, only adds to it,
+so beside the medians stand the lower quartiles. The page is a socket that offers compression, as
+browsers do, and reads.
 """
 import argparse
 import os
@@ -73,7 +75,8 @@ def echoed(port):
 
 
 def window(pid, port, is_watched):
-    """CPU seconds in each second, messages in each second, and bytes for the page in each second."""
+    """CPU seconds in each second, messages in each second, and bytes for the page in each
+    second."""
     page = Page(port) if is_watched else None
     time.sleep(SETTLE)
     messages, begin, before, heard = echoed(port), time.monotonic(), cpu(pid), page.bytes if page else 0

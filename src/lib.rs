@@ -78,8 +78,8 @@
 //! 1. *The protocol never sees a socket, a poller or a clock.* Time is an argument.
 //! 2. *The loop never sees a frame.*
 //! 3. *Handlers only queue.* Only the end of a turn writes and removes.
-//! 4. *An idle connection owns no buffer.* It costs its slab entry: 56 bytes (release build, 64-bit,
-//!    `Data = ()`).
+//! 4. *An idle connection owns no buffer.* It costs its slab entry: 56 bytes (release build,
+//!    64-bit, `Data = ()`).
 //!
 //! `ARCHITECTURE.md` says what is where. To read the code front to back, begin with [`protocol`]
 //! (its rooms in the order of its table), then read `server`: `event_loop`, `engine`, `table`,
@@ -99,8 +99,8 @@ mod server;
 
 /// What the loop does, turn by turn: for pages and tools that show it.
 ///
-/// [`Clients::watch_turns`] asks for it, [`Handler::on_turns`] reports it, [`Clients::glances`] lists
-/// the connections, and [`Clients::set_pace`] slows the loop down.
+/// [`Clients::watch_turns`] asks for it, [`Handler::on_turns`] reports it, [`Clients::glances`]
+/// lists the connections, and [`Clients::set_pace`] slows the loop down.
 pub mod observe {
     #[doc(inline)]
     pub use crate::server::{Glance, Pace, Phase, Turn, Turns, Waiting};

@@ -47,3 +47,7 @@ pub(crate) static PROXIES: Part = Part::new();
 
 /// The story of a connection. The door: [`Clients::trace`](crate::Clients::trace).
 pub(crate) static TRACES: Part = Part::new();
+
+/// Unix sockets. The door: [`Server::listen_unix`](crate::Server::listen_unix) and its kin.
+#[cfg(unix)]
+pub(crate) static UNIX_SOCKETS: Part = Part::new();

@@ -163,7 +163,7 @@ fn fragments_and_control_frames_allocate_nothing(bench: &mut Bench) {
 /// All members share one frame, so the number of members does not matter.
 fn a_publish_allocates_once(bench: &mut Bench) {
     let streams: Vec<TcpStream> = (0..50).map(|_| bench.open()).collect();
-    let message = text("to all clients");
+    let message = text("to everybody");
     let stats = bench.count(50, |bench| {
         bench.send(&streams[0], &message);
         streams.iter().for_each(|stream| bench.receive(stream, 14));

@@ -273,7 +273,8 @@ fn only_the_end_of_a_turn_writes_and_removes() {
 fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
     let sources = sources();
     assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
-    // A simulated network is found by the sockets of its thread, whose real ones know nothing of it.
+    // A simulated network is found by the sockets of its thread, whose real ones know nothing of
+    // it.
     for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/net/memory/network.rs"]), ("transmute", &[])] {
         let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
         assert_eq!(users, expected, "{word}");

@@ -1,8 +1,12 @@
-// The arena between two contexts: the controls work, both see the same, loops catch, and it goes on after a restart.
+// The arena between two contexts: the controls work, both see the same, loops catch, and it goes on
+// after a restart.
 
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 
-/** The others are shown so late, by game.js, and a snapshot is under way for less than two ticks, even on a busy host. */
+/**
+ * The others are shown so late, by game.js, and a snapshot is under way for less than two ticks,
+ * even on a busy host.
+ */
 const LATE_TICKS = 2.2 + 2;
 const UNITS_A_TICK = 13;
 

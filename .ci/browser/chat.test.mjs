@@ -1,4 +1,5 @@
-// The chat between two contexts: who is there, who types, and nothing lost or doubled when the server restarts.
+// The chat between two contexts: who is there, who types, and nothing lost or doubled when the
+// server restarts.
 
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 

@@ -241,7 +241,8 @@ await suite(async () => {
   await check("the console was silent", async () => silent(page));
 
   await check("declined subprotocols: protocol stays '', and the page says why it is closed", async () => {
-    // A browser must fail a connection whose subprotocols were all declined, and it says so on the console.
+    // A browser must fail a connection whose subprotocols were all declined, and it says so on the
+    // console.
     const one = await openConsole();
     await waitForState(one, "1 OPEN");
     await one.fill("#subprotocols", "lariat-has-no-such-subprotocol, nor-this");
@@ -392,7 +393,10 @@ async function inside(page, step, selector, read) {
   return step.$eval(selector, read);
 }
 
-/** The last frames of the wire, taken apart, once they fit: by default, once they are an answered message. */
+/**
+ * The last frames of the wire, taken apart, once they fit: by default, once they are an answered
+ * message.
+ */
 async function frames(page, count, fit = ([asked, echoed]) => asked.node.dataset.side === "peer" && echoed.node.dataset.side === "us"
   && asked.node.dataset.opcode < "8" && asked.size !== echoed.size) {
   const deadline = Date.now() + 10_000;

@@ -1,4 +1,5 @@
-// The editor between several contexts: one text, whatever they write at the same time, offline, and over restarts of the server.
+// The editor between several contexts: one text, whatever they write at the same time, offline, and
+// over restarts of the server.
 
 import { connect, createServer } from "node:net";
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
@@ -147,7 +148,8 @@ await suite(async () => {
     const page = await enter(`${url.replace(String(server.port), String(far.port))}#forgotten`, "Dora");
     await put(page, "what I had");
     await page.waitForFunction(() => document.getElementById("state").dataset.state === "there");
-    // She does not come back before the server has been restarted and somebody else has begun the document anew.
+    // She does not come back before the server has been restarted and somebody else has begun the
+    // document anew.
     far.cut();
     await server.kill();
     server = await serve({ port: server.port });

@@ -1,9 +1,11 @@
-// What all browser tests share: a server of their own, a browser, pages that are watched for complaints.
+// What all browser tests share: a server of their own, a browser, pages that are watched for
+// complaints.
 //
 //     node APP.test.mjs LARIAT [OUTDIR]
 //
-// LARIAT is the program. Needs `npm install` here once and a Chromium: /usr/bin/chromium, or the program that CHROMIUM
-// names. Screenshots go to OUTDIR if it is given. Stops at the first failure. Exit codes: 0, 1 (failed), 2 (usage).
+// LARIAT is the program. Needs `npm install` here once and a Chromium: /usr/bin/chromium, or the
+// program that CHROMIUM names. Screenshots go to OUTDIR if it is given. Stops at the first failure.
+// Exit codes: 0, 1 (failed), 2 (usage).
 
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -66,7 +68,10 @@ async function start() {
   });
 }
 
-/** A running `lariat`. Its `url` ends in a slash; `stop()` ends it as Ctrl-C does, `kill()` without a word. */
+/**
+ * A running `lariat`. Its `url` ends in a slash; `stop()` ends it as Ctrl-C does, `kill()` without
+ * a word.
+ */
 export async function serve({ host = "127.0.0.1", port = 0, args = [] } = {}) {
   const child = spawn(program, ["serve", "--listen", `${host}:${port}`, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   servers.add(child);
@@ -89,7 +94,10 @@ export async function serve({ host = "127.0.0.1", port = 0, args = [] } = {}) {
   };
 }
 
-/** A new context with one page, which has loaded the URL and records what goes wrong in it. `init` runs in it first. */
+/**
+ * A new context with one page, which has loaded the URL and records what goes wrong in it. `init`
+ * runs in it first.
+ */
 export async function open(url, options = {}, init = null) {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(STEP_TIMEOUT_MS);
@@ -140,7 +148,10 @@ export function silent(page, ...expected) {
 /** What Chromium says when a server is not there. */
 export const SERVER_IS_AWAY = /WebSocket connection to .* failed/;
 
-/** Two widths in two colour schemes: nothing overflows, and there is a picture. `prepare` brings the page to what is to be seen. */
+/**
+ * Two widths in two colour schemes: nothing overflows, and there is a picture. `prepare` brings the
+ * page to what is to be seen.
+ */
 export async function look(url, prepare) {
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [390, 1280]) {
@@ -205,7 +216,8 @@ export function firstLine(error) {
 }
 
 async function finish(error) {
-  // Closing the browser makes whatever the watchdog interrupted fail as well: the first report counts.
+  // Closing the browser makes whatever the watchdog interrupted fail as well: the first report
+  // counts.
   if (finished) return new Promise(() => {});
   finished = true;
   if (error) console.error(`FAILED: ${name}: ${step}: ${error.message}`);

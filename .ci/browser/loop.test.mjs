@@ -1,4 +1,5 @@
-// The loop: the slab as a grid, turns and their phases, one connection's story, and the pace: slow, held, step by step.
+// The loop: the slab as a grid, turns and their phases, one connection's story, and the pace: slow,
+// held, step by step.
 
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 
@@ -15,7 +16,9 @@ await suite(async () => {
   const tells = (page, line) => page.waitForFunction((line) => [...document.querySelectorAll("#story li")].some((node) => node.textContent === line), line)
     .catch(async () => { throw new Error(`${JSON.stringify(line)} should be told, but the story is ${JSON.stringify(await story(page))}`); });
   const isPressed = (page, id) => page.waitForFunction((id) => document.getElementById(id).getAttribute("aria-pressed") === "true", id);
-  /** A page of somebody who talks to /echo; the messages that have come back are in `window.heard`. */
+  /**
+   * A page of somebody who talks to /echo; the messages that have come back are in `window.heard`.
+   */
   const talker = async () => {
     const other = await open(new URL("/healthz", server.url).href);
     await taken(page, "1");

@@ -1,4 +1,5 @@
-// The ticker: prices pushed and polled, what either costs by both counts, and a reader that is too slow.
+// The ticker: prices pushed and polled, what either costs by both counts, and a reader that is too
+// slow.
 
 import { SERVER_IS_AWAY, check, equal, keyboard, look, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 

@@ -3,10 +3,11 @@
 
     python3 deflate.py PATH/TO/lariat [PATH/TO/examples/autobahn]
 
-Starts servers of its own: as it is, with contexts, without compression. Each combination that a client can
-offer is offered; the response must be what RFC 7692 allows, and messages must come back from /echo, decompressed by a zlib
-that has no larger window, and no other context, than was agreed on. Then the other way round: the example is a client, which
-is given each response that is allowed to its offer, echoes, and must hang up on responses that are not. Standard library only.
+Starts servers of its own: as it is, with contexts, without compression. Each combination that a
+client can offer is offered; the response must be what RFC 7692 allows, and messages must come back
+from /echo, decompressed by a zlib that has no larger window, and no other context, than was agreed
+on. Then the other way round: the example is a client, which is given each response that is allowed
+to its offer, echoes, and must hang up on responses that are not. Standard library only.
 """
 
 import base64
@@ -165,7 +166,8 @@ class Peer:
             self.inflater = zlib.decompressobj(-self.their_bits)
         out, rest = [], payload + TAIL
         while rest or out[-1:] != [b""]:
-            # In small steps: zlib finds what lies too far back only if it lies in the window, not in its output.
+            # In small steps: zlib finds what lies too far back only if it lies in the window, not
+            # in its output.
             out.append(self.inflater.decompress(rest, 64))
             rest = self.inflater.unconsumed_tail
         need(not self.inflater.eof, "a final block")
@@ -237,7 +239,8 @@ def messages():
 
 
 def converse(peer, compresses=True, keeps=True):
-    """Sends messages and gets them back, from a side that can compress in its window, and wants to keep contexts."""
+    """Sends messages and gets them back, from a side that can compress in its window, and wants to
+    keep contexts."""
     sizes = {}
     for name, message, is_compressed in messages():
         peer.send(message, random.choice([1, 1, 2, 5]))
@@ -310,7 +313,7 @@ def check_declined(port):
     return len(bad)
 
 
-# ---- Lariat as the client --------------------------------------------------------------------------
+# ---- Lariat as the client ------------------------------------------------------------------------
 
 
 def responses(offer):
@@ -363,7 +366,8 @@ def check_response(peer, response, keeps):
     peer.agreed = response
     client_bits = response.get("client_max_window_bits", 15)
     peer.start(response.get("server_max_window_bits", 15), client_bits)
-    # What it has offered binds it even where nothing was said of it; nobody compresses in a window of 8 bits.
+    # What it has offered binds it even where nothing was said of it; nobody compresses in a window
+    # of 8 bits.
     limit = int(peer.offer.get("client_max_window_bits") or 15)
     peer.their_bits = min(client_bits, limit)
     converse(peer, compresses=peer.their_bits > 8, keeps=keeps)

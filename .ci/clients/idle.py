@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What an idle connection costs the program as it is shipped: at most 64 bytes, everything included.
+"""What an idle connection costs the program as it is shipped: at most 64 bytes, everything
+included.
 
     python3 idle.py PATH/TO/lariat [CONNECTIONS]
 
-Opens 19,000 connections, lets each echo 64 KiB, one after another, and looks at the program's private dirty memory before the
-first, when all are open, and when all have echoed. It fails if one of the two is more than 64 bytes a connection above
-what it was before. `cargo test --test memory` measures the same of a program whose entries are larger: it contains the simulator.
+Opens 19,000 connections, lets each echo 64 KiB, one after another, and looks at the program's
+private dirty memory before the first, when all are open, and when all have echoed. It fails if one
+of the two is more than 64 bytes a connection above what it was before. `cargo test --test memory`
+measures the same of a program whose entries are larger: it contains the simulator.
 """
 
 import os

@@ -2,8 +2,9 @@
 
 load.py LARIAT NODE_SCRIPT    NODE_SCRIPT: load_server.mjs beside its node_modules
 
-What the report counts is compared with what the server saw. Then a client of asyncio and websockets sends at the same
-rate to the same server at the same time, and measures round trips itself, from the time at which a message was due.
+What the report counts is compared with what the server saw. Then a client of asyncio and websockets
+sends at the same rate to the same server at the same time, and measures round trips itself, from
+the time at which a message was due.
 """
 
 import asyncio
@@ -62,7 +63,8 @@ def check_counts(name, options):
 
 
 async def independent_client(url, connections, rate, seconds):
-    """Sends message k at k / rate, in turn over all connections. Returns the rate and all round trips, in ms."""
+    """Sends message k at k / rate, in turn over all connections. Returns the rate and all round
+    trips, in ms."""
     loop = asyncio.get_running_loop()
     sockets = [await websockets.connect(url, compression=None) for _ in range(connections)]
     due_times = [deque() for _ in sockets]
@@ -104,7 +106,8 @@ async def check_agreement(connections=50, rate=200, seconds=8):
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         mine, other = trip[f"{name}_us"] / 1000, trips[math.ceil(len(trips) * share) - 1]
         print(f"agreement   {name}: {mine:.2f} ms and {other:.2f} ms")
-        # The server delays one connection in fifty, so that p99 is what its median message takes, whatever else the host does.
+        # The server delays one connection in fifty, so that p99 is what its median message takes,
+        # whatever else the host does.
         agrees &= abs(mine - other) < max(0.02 * other, 4)
     return agrees
 

@@ -1,4 +1,5 @@
-// An echo server of the library ws that counts: PORT on its first line, its counts as JSON on the last.
+// An echo server of the library ws that counts: PORT on its first line, its counts as JSON on the
+// last.
 import { WebSocketServer } from "ws";
 
 const counts = { opened: 0, messages: 0, bytes: 0, normal: 0 };

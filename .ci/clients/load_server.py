@@ -1,6 +1,9 @@
-"""An echo server of the library websockets that counts: PORT on its first line, its counts as JSON on the last.
+"""An echo server of the library websockets that counts: PORT on its first line, its counts as JSON
+on the last.
 
-load_server.py [DELAY_MS]    each echo comes that much later, and on one connection in fifty of each path ten times as much
+    load_server.py [DELAY_MS]
+
+Each echo comes that much later, and on one connection in fifty of each path ten times as much.
 """
 
 import asyncio

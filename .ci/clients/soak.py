@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Hundreds of clients, good and bad, for as long as one likes: nobody suffers, and nothing is left behind.
+"""Hundreds of clients, good and bad, for as long as one likes: nobody suffers, and nothing is left
+behind.
 
     python3 soak.py PATH/TO/lariat [SECONDS]
 
-Starts a server of its own with a small memory budget. Well-behaved clients measure how long their echoes take; all the
-others do what a server must bear. Meanwhile memory, descriptors and /metrics are looked at every second. It fails if a
-well-behaved client is closed, gets a wrong answer or waits for too long, if more is held than the budget allows, or if memory
-or descriptors are not what they were when all have gone.
+Starts a server of its own with a small memory budget. Well-behaved clients measure how long their
+echoes take; all the others do what a server must bear. Meanwhile memory, descriptors and /metrics
+are looked at every second. It fails if a well-behaved client is closed, gets a wrong answer or
+waits for too long, if more is held than the budget allows, or if memory or descriptors are not what
+they were when all have gone.
 """
 
 import asyncio
@@ -337,7 +339,8 @@ async def again(kind, port, end, wrongs, counts):
 
 
 def hostile(port, end, kinds, results):
-    """A process of all the others. It is the server that is to be measured, so they leave it the processor."""
+    """A process of all the others. It is the server that is to be measured, so they leave it the
+    processor."""
     os.nice(10)
     # It warns of connections that the server has ended.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -392,7 +395,8 @@ def percentile(values, share):
 
 
 def watch(server, end):
-    """Samples every second: (seconds, private dirty bytes, buffered bytes, descriptors). Yields what is wrong as well."""
+    """Samples every second: (seconds, private dirty bytes, buffered bytes, descriptors). Yields
+    what is wrong as well."""
     samples, start = [], time.monotonic()
     while time.monotonic() < end:
         metrics = server.metrics()
@@ -405,7 +409,8 @@ def watch(server, end):
 
 
 def rest(server):
-    """Waits until nobody is left but the one who asks, and for the two seconds for which spare buffers are kept."""
+    """Waits until nobody is left but the one who asks, and for the two seconds for which spare
+    buffers are kept."""
     quiet = 0
     for _ in range(300):
         metrics = server.metrics()

@@ -1,5 +1,5 @@
-// The game's module without a browser: snapshots from bytes, one's own rider ahead of the server, the others between snapshots. What is left
-// to chance comes from seeds.
+// The game's module without a browser: snapshots from bytes, one's own rider ahead of the server,
+// the others between snapshots. What is left to chance comes from seeds.
 //
 //     node .ci/pages/arena.mjs
 
@@ -46,7 +46,10 @@ check("a snapshot is read as it was written", () => {
   assert.deepEqual(read(write(written)), written);
 });
 
-/** A server with one rider that goes where it is told, and another that goes round; messages take a while, this way and that. */
+/**
+ * A server with one rider that goes where it is told, and another that goes round; messages take a
+ * while, this way and that.
+ */
 function play(seconds, latency, jitter, wishes) {
   let seed = 1;
   const chance = () => {

@@ -1,5 +1,6 @@
-// The editor's modules without a browser: the properties of operations, the same results as the server's, and pages that converge
-// whatever becomes of their connections and their server. Everything by chance comes from seeds.
+// The editor's modules without a browser: the properties of operations, the same results as the
+// server's, and pages that converge whatever becomes of their connections and their server.
+// Everything by chance comes from seeds.
 //
 //     node .ci/pages/editor.mjs
 
@@ -80,7 +81,8 @@ check("5,000 seeds: two operations lead to the same text in either order, and wh
     const next = random.operation(apply(text, a));
     const composed = compose(a, next);
     assert.equal(apply(text, composed), apply(apply(text, a), next), `seed ${seed}: composed`);
-    // Past one after another, or past both at once. (That the lists are equal is too much to ask: what was put in and taken out again held places apart.)
+    // Past one after another, or past both at once. (That the lists are equal is too much to ask:
+    // what was put in and taken out again held places apart.)
     const [, past] = transform(composed, b);
     assert.equal(apply(apply(text, composed), past), apply(apply(text, b), transform(composed, b)[0]), `seed ${seed}: past both`);
     for (const place of [0, random.below(text.length + 1), text.length]) assert.ok(transformPlace(a, place) <= lengthAfter(a), `seed ${seed}`);
@@ -285,7 +287,8 @@ check("1,000 seeds: over restarts of the server nothing is lost or doubled", () 
     const pages = Array.from({ length: 2 + random.below(4) }, (_, at) => new Page(at + 1, random));
     pages.forEach((page) => page.connect(server));
     const words = [];
-    // Each types words of its own at the end, and takes nothing out: all words must be there in the end, once.
+    // Each types words of its own at the end, and takes nothing out: all words must be there in the
+    // end, once.
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 60; i++) {
         const page = pages[random.below(pages.length)];
@@ -295,7 +298,8 @@ check("1,000 seeds: over restarts of the server nothing is lost or doubled", () 
           page.edit(operation(at, words.at(-1), page.seen.length - at));
         } else page.step();
       }
-      // It dies with what is under way. Who comes back first is anybody's guess; who has nothing yet does not come before the others.
+      // It dies with what is under way. Who comes back first is anybody's guess; who has nothing
+      // yet does not come before the others.
       server = new Server(round + 2);
       const order = pages.map((page) => [page.replica.revision ? random.next() : 2, page]).sort(([a], [b]) => a - b);
       for (const page of pages) page.disconnect();
@@ -307,7 +311,8 @@ check("1,000 seeds: over restarts of the server nothing is lost or doubled", () 
     const found = server.text.match(/<\d+>/g) ?? [];
     const asides = pages.flatMap((page) => page.asides).length;
     inexact += asides ? 1 : 0;
-    // Who knows only the whole text of what has happened may put a word into another one, and is shown what was there.
+    // Who knows only the whole text of what has happened may put a word into another one, and is
+    // shown what was there.
     if (asides) assert.equal([...server.text].sort().join(""), [...words.join("")].sort().join(""), `seed ${seed}`);
     else assert.deepEqual([...found].sort(), [...words].sort(), `seed ${seed}`);
   }

@@ -1,7 +1,9 @@
-"""Counts: system calls by strace, heap allocations by valgrind's dhat, instructions by its callgrind.
+"""Counts: system calls by strace, heap allocations by valgrind's dhat, instructions by its
+callgrind.
 
-A server runs twice under the tool, with few and with many messages of the same kind, in lock-step; the difference of the two
-counts, divided by the difference of messages, is what one message costs. They are the same on a busy machine.
+A server runs twice under the tool, with few and with many messages of the same kind, in lock-step;
+the difference of the two counts, divided by the difference of messages, is what one message costs.
+They are the same on a busy machine.
 """
 import json
 import re
@@ -46,7 +48,8 @@ def per_message(prefix, server, scenario, read):
 
 
 def system_calls(server, scenario):
-    """{"read": .., "write": .., "epoll_wait": .., "epoll_ctl": .., "other": ..} per message, or None."""
+    """{"read": .., "write": .., "epoll_wait": .., "epoll_ctl": .., "other": ..} per message, or
+    None."""
     if not shutil.which("strace"):
         return None
     with tempfile.NamedTemporaryFile("r") as out:

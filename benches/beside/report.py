@@ -9,7 +9,8 @@ BASE = "Lariat"
 
 
 def ratios(by_name, name, base=BASE):
-    """The values of a server divided by those of `base`, round by round; rounds without both are left out."""
+    """The values of a server divided by those of `base`, round by round; rounds without both are
+    left out."""
     pairs = zip(by_name.get(name) or [], by_name.get(base) or [])
     return [value / reference for value, reference in pairs if value and reference]
 
@@ -55,7 +56,8 @@ def costs(times, scenarios, names, base):
 
 
 def spread(times, scenarios, names, base):
-    """How far a ratio was from its median in single rounds, in per cent: the median of all, and the worst."""
+    """How far a ratio was from its median in single rounds, in per cent: the median of all, and the
+    worst."""
     found = []
     for scenario in scenarios:
         by_name = times.cpu.get(scenario.key, {})

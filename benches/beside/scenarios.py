@@ -31,7 +31,8 @@ class Scenario:
     path: str = "/echo"
     needs: str = "echo"
     hold: float = 1.0
-    # The counted run: what wire.py does, with so many connections, a payload, its opcode, a depth, and rounds (few, many).
+    # The counted run: what wire.py does, with so many connections, a payload, its opcode, a depth,
+    # and rounds (few, many).
     counted: dict = field(default_factory=dict)
     # What the latencies are of, if it is not the title.
     rated_title: str = ""

@@ -1,4 +1,5 @@
-"""A small WebSocket client for runs whose messages are counted, not timed: everything in lock-step, the same each time."""
+"""A small WebSocket client for runs whose messages are counted, not timed: everything in lock-step,
+the same each time."""
 import os
 import socket
 import zlib
@@ -77,7 +78,8 @@ class Wire:
 
 
 def echo(port, connections, rounds, batch, depth, deflate=False, path="/echo"):
-    """So many connections send `batch`, which has `depth` messages; when all have come back, again."""
+    """So many connections send `batch`, which has `depth` messages; when all have come back,
+    again."""
     wires = [Wire(port, path, deflate) for _ in range(connections)]
     for _ in range(rounds):
         for wire in wires:

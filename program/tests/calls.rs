@@ -14,8 +14,7 @@ use std::io::Read;
 use std::process::Command;
 use std::time::Instant;
 
-// ---- in one thread: the server's own account
-// -----------------------------------------------------
+// ---- in one thread: the server's own account ----------------------------------------------------
 
 /// A loop that echoes, turned by the test, and a client that is open.
 struct Looped<H: Handler> {
@@ -74,8 +73,7 @@ fn a_pipelined_batch_takes_one_read_and_one_write() {
     }
 }
 
-// ---- a publish, in the simulator
-// -----------------------------------------------------------------
+// ---- a publish, in the simulator ----------------------------------------------------------------
 
 struct Publisher;
 
@@ -111,8 +109,7 @@ fn a_burst_of_20_takes_one_write_for_each_of_5000_subscribers() {
     }
 }
 
-// ---- the program, under strace
-// -------------------------------------------------------------------
+// ---- the program, under strace ------------------------------------------------------------------
 
 /// A system call of the program: its name, its arguments, what it returned.
 struct Call {

@@ -69,8 +69,8 @@ fn an_idle_connection_costs_its_slab_entry() {
     }
     assert!(more[0] <= allowed, "idle: {} bytes more than before the first of {count} connections", more[0]);
     assert!(more[1] <= allowed, "after an echo each: {} bytes more, {count} connections", more[1]);
-    // Every buffer has been freed, but the allocator may keep what many needed at once: never what each
-    // needed in turn.
+    // Every buffer has been freed, but the allocator may keep what many needed at once: never what
+    // each needed in turn.
     assert!(
         more[2] <= allowed + AT_ONCE * AT_ONCE_EACH,
         "after many at once: {} bytes more, {count} connections",

@@ -44,7 +44,7 @@ mod wire;
 
 pub(crate) use connection::check_close;
 pub use connection::{
-    CloseReason, Connection, Counts, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, NotData, Position,
+    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, NotData, Position,
     Prepared, ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
 pub use deflate::{

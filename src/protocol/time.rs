@@ -27,8 +27,9 @@ impl Tick {
     /// The point `timeout` later, rounded up to a whole millisecond and capped at [`LONGEST`].
     #[must_use]
     pub fn after(self, timeout: Duration) -> Tick {
-        let millis = timeout.min(LONGEST).as_nanos().div_ceil(1_000_000);
-        Tick(self.0.wrapping_add(millis as u32))
+        let timeout = timeout.min(LONGEST);
+        let millis = timeout.as_secs() as u32 * 1_000 + timeout.subsec_nanos().div_ceil(1_000_000);
+        Tick(self.0.wrapping_add(millis))
     }
 
     /// The point that was so long ago, rounded to an earlier whole millisecond and capped at

@@ -3,8 +3,8 @@
 
     VENV/bin/python client.py OUT PROGRAM CASE...
 
-The server listens on a free port of 127.0.0.1. The program gets its URL as argument, and asks for the report when all
-cases have run: OUT/index.json. VENV is where the suite is installed.
+The server listens on a free port of 127.0.0.1. The program gets its URL as argument, and asks for
+the report when all cases have run: OUT/index.json. VENV is where the suite is installed.
 """
 
 import pathlib

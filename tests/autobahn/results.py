@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""What the Autobahn testsuite says of Lariat: kept in server.tsv and client.tsv, a line for each case.
+"""What the Autobahn testsuite says of Lariat: kept in server.tsv and client.tsv, a line for each
+case.
 
     results.py cases all | NUMBER         the cases of a run: all of them, or those whose turn it is
     results.py check ROLE INDEX CASE...   compare a run with what is kept; print the cases that differ or are missing
     results.py keep ROLE INDEX            keep a run of all cases
     results.py table                      what is kept, chapter by chapter
 
-ROLE is Lariat's: server or client. INDEX is the index.json that the suite writes. Whose turn it is follows from
-NUMBER, such as the number of commits: seven numbers in a row bring every case.
+ROLE is Lariat's: server or client. INDEX is the index.json that the suite writes. Whose turn it is
+follows from NUMBER, such as the number of commits: seven numbers in a row bring every case.
 """
 
 import collections
@@ -34,8 +35,9 @@ CHAPTERS = {
     13: "Compression (different parameters)",
 }
 
-# Chapters that take nearly all the time. A few cheap cases of them always run, the others take turns: in a prime number
-# of shares, so that whoever adds commits by the dozen comes to all of them nevertheless.
+# Chapters that take nearly all the time. A few cheap cases of them always run, the others take
+# turns: in a prime number of shares, so that whoever adds commits by the dozen comes to all of them
+# nevertheless.
 COSTLY = (12, 13)
 ALWAYS = ["12.1.3", "12.2.11", "12.3.6", "13.1.1", "13.2.1", "13.3.4", "13.5.4", "13.6.1", "13.7.1"]
 SHARES = 7

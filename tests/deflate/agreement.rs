@@ -1,4 +1,4 @@
-//! §7.1: what is offered, and what is agreed on.
+//! §7.1: offers of the extension, and their agreement.
 
 use super::kit::*;
 use super::{compressed_text, deflate, eager, offer, offered, shared};
@@ -9,8 +9,8 @@ use lariat::{CloseReason, Deflate, Takeover, Unaccepted, Upgrade};
 const ALONE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 #[test]
-fn the_first_offer_that_is_in_order_is_accepted() {
-    // (the request's lines, the response)
+fn the_first_valid_offer_is_accepted() {
+    // (the lines of the request, the response)
     let table: [(&[&str], Option<&str>); 9] = [
         (&[], None),
         (&["permessage-deflate"], Some(ALONE)),
@@ -37,7 +37,7 @@ fn the_first_offer_that_is_in_order_is_accepted() {
 }
 
 #[test]
-fn an_application_can_do_without() {
+fn an_application_can_refuse_compression() {
     let mut talk = Talk::fresh(shared(Deflate::default()), Default::default());
     talk.decide = |_| Upgrade::new().uncompressed().into();
     assert_eq!(offer(&mut talk, &["permessage-deflate"]), None);
@@ -46,7 +46,7 @@ fn an_application_can_do_without() {
 }
 
 #[test]
-fn contexts_are_kept_as_far_as_the_budget_goes() {
+fn contexts_are_kept_within_the_budget() {
     let mut first = Talk::fresh(shared(eager(Takeover::Both)), Default::default());
     assert_eq!(offer(&mut first, &["permessage-deflate"]).as_deref(), Some("permessage-deflate"));
     let cost = first.shared.context_bytes();
@@ -61,28 +61,31 @@ fn contexts_are_kept_as_far_as_the_budget_goes() {
     let mut shared = shared(deflate);
     let mut talks = Vec::new();
     for expected in ["permessage-deflate", "permessage-deflate", ALONE] {
-        // One loop, several conversations.
+        // One loop with several connections.
         let mut talk = Talk::fresh(shared, Default::default());
         assert_eq!(offer(&mut talk, &["permessage-deflate"]).as_deref(), Some(expected));
         shared = std::mem::replace(&mut talk.shared, Shared::new(Limits::default()));
         talks.push(talk.connection);
     }
     assert_eq!(shared.context_bytes(), 2 * cost);
-    // A smaller window costs less; it may even fit.
+    // A smaller window needs less memory, so it may still fit.
     let mut small = Talk::fresh(shared, Default::default());
     let response = offer(&mut small, &["permessage-deflate; server_max_window_bits=9; client_no_context_takeover"]);
-    assert!(response.is_some_and(|response| response.contains("server_no_context_takeover")), "it does not fit here");
+    assert!(
+        response.is_some_and(|response| response.contains("server_no_context_takeover")),
+        "the context does not fit"
+    );
     let mut shared = small.shared;
     talks.remove(0).end(&mut shared, CloseReason::Eof);
     assert_eq!(shared.context_bytes(), cost);
     let mut next = Talk::fresh(shared, Default::default());
     assert_eq!(offer(&mut next, &["permessage-deflate"]).as_deref(), Some("permessage-deflate"));
-    // A violation gives back at once what it has: nothing is compressed any more.
+    // A violation frees the context at once: no more messages are compressed.
     next.receive(b"\xff");
     assert_eq!(next.shared.context_bytes(), cost);
 }
 
-/// What a client makes of a response with these lines.
+/// Returns the client's result for a response with these lines.
 fn answered(deflate: Option<Deflate>, lines: &[&str]) -> (String, Result<Agreed, CloseReason>) {
     let mut shared = Shared::with_seed(Limits::default(), 0).with_deflate(deflate);
     let (opening, _, _) = Opening::parse("ws://localhost/").expect("a URL");
@@ -110,7 +113,7 @@ fn answered(deflate: Option<Deflate>, lines: &[&str]) -> (String, Result<Agreed,
 }
 
 #[test]
-fn a_client_offers_and_believes_only_what_it_has_offered() {
+fn a_client_accepts_only_parameters_that_it_has_offered() {
     let (asked, outcome) = answered(None, &[]);
     assert_eq!((asked.as_str(), outcome), ("", Ok(Agreed::NOTHING)));
     let bad = |outcome: &Result<Agreed, CloseReason>| {
@@ -123,7 +126,7 @@ fn a_client_offers_and_believes_only_what_it_has_offered() {
     assert_eq!(answered(Some(Deflate::default()), &[ALONE]).1, Ok(Agreed::USUAL));
     let smaller = answered(Some(Deflate::default()), &[&format!("{ALONE}; client_max_window_bits=9")]).1;
     assert_eq!(smaller.map(|agreed| agreed.window_bits()), Ok(Some(9)));
-    // Legal, but zlib cannot compress so: nothing is compressed that we send.
+    // This is legal, but zlib cannot compress with this window. So we send without compression.
     let tiny = answered(Some(Deflate::default()), &[&format!("{ALONE}; client_max_window_bits=8")]).1;
     assert_eq!(tiny.map(|agreed| (agreed.is_compressed(), agreed.window_bits())), Ok((true, None)));
     for lines in [

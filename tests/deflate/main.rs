@@ -1,4 +1,4 @@
-//! permessage-deflate (RFC 7692) in conversations without sockets.
+//! permessage-deflate (RFC 7692) on connections without sockets.
 
 #![cfg(feature = "deflate")]
 
@@ -16,14 +16,14 @@ use lariat::protocol::time::Tick;
 use lariat::protocol::{Deflater, Inflater, Limits, STEP, Shared, State};
 use lariat::{Deflate, Takeover};
 
-/// The defaults, but for what is changed.
+/// Returns the default settings with changes.
 fn deflate(change: impl FnOnce(&mut Deflate)) -> Deflate {
     let mut deflate = Deflate::default();
     change(&mut deflate);
     deflate
 }
 
-/// Compresses everything, and keeps contexts for `takeover`.
+/// Returns settings that compress everything and keep contexts for `takeover`.
 fn eager(takeover: Takeover) -> Deflate {
     deflate(|deflate| {
         deflate.threshold = 0;
@@ -35,7 +35,7 @@ fn shared(deflate: Deflate) -> Shared {
     Shared::with_seed(Limits::default(), 0).with_deflate(Some(deflate))
 }
 
-/// A server's conversation with a client whose request has these lines, and the extension in the
+/// Creates a server's connection for a request with these lines. Also returns the extension in the
 /// response.
 fn offered(shared: Shared, lines: &[&str]) -> (Talk, Option<String>) {
     let mut talk = Talk::fresh(shared, Tick::default());
@@ -57,7 +57,7 @@ fn offer(talk: &mut Talk, lines: &[&str]) -> Option<String> {
     }
 }
 
-/// An open conversation in which each message is compressed by itself.
+/// Creates an open connection that compresses each message separately.
 fn open(limits: Limits) -> Talk {
     let shared = Shared::with_seed(limits, 0).with_deflate(Some(eager(Takeover::Never)));
     let (talk, response) = offered(shared, &["permessage-deflate"]);
@@ -65,7 +65,7 @@ fn open(limits: Limits) -> Talk {
     talk
 }
 
-/// A message, compressed by itself.
+/// Compresses a message separately.
 fn compress(message: impl AsRef<[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     Deflater::new(6, 15).compress(message.as_ref(), &mut out);
@@ -83,7 +83,7 @@ fn decompress(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A compressed text message in one frame.
+/// Returns a compressed text message in one frame.
 fn compressed_text(text: impl AsRef<[u8]>) -> Vec<u8> {
     kit::frame(FIN | RSV1 | TEXT, compress(text))
 }

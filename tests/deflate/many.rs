@@ -5,7 +5,7 @@ use super::{decompress, deflate, eager, offer, shared};
 use lariat::protocol::{Connection, Limits, Message, Prepared, Shared};
 use lariat::{Deflate, Takeover};
 
-/// Conversations of one loop whose clients have made these offers.
+/// Creates the connections of one loop, whose clients have made these offers.
 fn loop_of(deflate: Deflate, offers: &[&str]) -> (Shared, Vec<Connection>) {
     let mut shared = shared(deflate);
     let mut connections = Vec::new();
@@ -25,7 +25,7 @@ fn output(shared: &mut Shared, connection: &mut Connection) -> Vec<Sent> {
 }
 
 #[test]
-fn everybody_gets_what_it_can_read() {
+fn every_receiver_gets_a_message_that_it_can_read() {
     let offers = [
         "permessage-deflate",
         "",
@@ -54,7 +54,7 @@ fn everybody_gets_what_it_can_read() {
                 }
             }
             if takeover == Takeover::Both && round > 0 {
-                assert!(sizes[0] <= last_sizes[0], "what was sent before can be referred to");
+                assert!(sizes[0] <= last_sizes[0], "the message refers to an earlier one");
             }
             last_sizes = sizes;
         }
@@ -62,12 +62,12 @@ fn everybody_gets_what_it_can_read() {
 }
 
 #[test]
-fn what_is_for_many_is_compressed_once() {
+fn a_message_for_many_is_compressed_once() {
     let text: String = (0..20_000).map(|number| format!("{number} ")).collect();
     let (mut shared, mut connections) = loop_of(deflate(|_| ()), &["permessage-deflate"; 200]);
     let time = |shared: &mut Shared, connections: &mut [Connection]| {
         let prepared = Prepared::new(Message::Text(&text));
-        // It lies in memory once: what each conversation holds is a small outbox.
+        // The frame lies in memory once: each connection holds only a small outbox.
         for connection in connections.iter_mut() {
             connection.send_prepared(shared, &prepared).expect("open");
             assert!(connection.memory() < 1_000, "{}", connection.memory());
@@ -82,7 +82,7 @@ fn what_is_for_many_is_compressed_once() {
 }
 
 #[test]
-fn what_is_below_the_threshold_or_does_not_shrink_is_not_compressed_for_many_either() {
+fn short_or_incompressible_messages_are_not_compressed_for_many() {
     let (mut shared, mut connections) = loop_of(Deflate::default(), &["permessage-deflate"; 2]);
     let noise: Vec<u8> = (0..2_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as u8).collect();
     let noise = [noise, b"end".to_vec()].concat();

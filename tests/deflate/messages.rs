@@ -7,7 +7,7 @@ use lariat::{Deflate, Takeover};
 
 /// The examples of RFC 7692 §7.2.3, masked as a client sends them.
 #[test]
-fn the_examples_of_rfc_7692_7_2_3() {
+fn the_examples_of_rfc_7692_7_2_3_are_decompressed() {
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     let (text, rest) = (FIN | RSV1 | TEXT, FIN | CONTINUATION);
     let table: [(&str, Vec<u8>); 7] = [
@@ -26,10 +26,10 @@ fn the_examples_of_rfc_7692_7_2_3() {
             let mut talk = open(Limits::default());
             bytes.chunks(size).for_each(|piece| talk.receive(piece));
             assert_eq!(talk.seen, [Seen::text("Hello")], "{name} in pieces of {size}");
-            assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+            assert_eq!(talk.connection.memory(), 0, "an idle connection owns no buffer");
         }
     }
-    // One after the other, in the same conversation, and with empty ones between.
+    // One after another on the same connection, with empty messages between them.
     let mut talk = open(Limits::default());
     for (_, bytes) in &table {
         talk.receive(&[bytes, &frame(text, [0x00])[..], &frame(text, "")].concat());
@@ -41,7 +41,7 @@ fn the_examples_of_rfc_7692_7_2_3() {
 }
 
 #[test]
-fn a_message_with_takeover_may_refer_to_the_one_before() {
+fn with_takeover_a_message_may_refer_to_the_previous_one() {
     let (mut talk, _) = offered(shared(eager(Takeover::Received)), &["permessage-deflate"]);
     talk.receive(&frame(FIN | RSV1 | TEXT, [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]));
     talk.receive(&frame(FIN | RSV1 | TEXT, [0xf2, 0x00, 0x11, 0x00, 0x00]));
@@ -49,7 +49,7 @@ fn a_message_with_takeover_may_refer_to_the_one_before() {
 }
 
 #[test]
-fn fragments_are_compressed_as_one_message_wherever_they_are_cut() {
+fn fragments_of_a_compressed_message_may_be_cut_anywhere() {
     let text = "A long enough text with some repetition: abcabcabcabc, κόσμε κόσμε. ".repeat(3);
     let compressed = compress(&text);
     for cut in 0..=compressed.len() {
@@ -68,7 +68,7 @@ fn fragments_are_compressed_as_one_message_wherever_they_are_cut() {
     }
 }
 
-/// What a server sends for a message.
+/// Returns the frame that a server sends for a message.
 fn sent(deflate: Deflate, message: Message<'_>) -> (u8, Vec<u8>) {
     let (mut talk, _) = offered(shared(deflate), &["permessage-deflate"]);
     talk.connection.send(&mut talk.shared, message).expect("open");
@@ -79,7 +79,7 @@ fn sent(deflate: Deflate, message: Message<'_>) -> (u8, Vec<u8>) {
 }
 
 #[test]
-fn what_is_short_or_does_not_shrink_goes_out_as_it_is() {
+fn short_or_incompressible_messages_are_sent_uncompressed() {
     let long = "abc".repeat(1_000);
     for (length, is_compressed) in [(0, false), (100, false), (1_023, false), (1_024, true), (3_000, true)] {
         let (first, payload) = sent(Deflate::default(), Message::Text(&long[..length]));

@@ -1,4 +1,4 @@
-//! Both roles against each other, with every combination of parameters.
+//! Both roles connected to each other, with every combination of parameters.
 
 use super::deflate;
 use lariat::protocol::{
@@ -12,7 +12,7 @@ struct Side {
     connection: Connection,
     shared: Shared,
     seen: Vec<(bool, Vec<u8>)>,
-    /// Bytes that have travelled to the other side.
+    /// The number of bytes that were sent to the other side.
     sent: usize,
 }
 
@@ -30,10 +30,10 @@ impl Side {
         while let Some(event) = self.connection.receive(&mut self.shared, Default::default(), &mut input) {
             match event {
                 Event::Request(head) => {
-                    let ticket = Ticket::new(&Request::parse(&head).expect("a good request"));
+                    let ticket = Ticket::new(&Request::parse(&head).expect("a valid request"));
                     let answer = Upgrade::new().into();
                     let outcome = self.connection.answer(&mut self.shared, Default::default(), ticket, answer);
-                    outcome.expect("a good answer");
+                    outcome.expect("a valid answer");
                 }
                 Event::Message(message) => self.see(message),
                 Event::Gathered(gathered) => {
@@ -47,7 +47,7 @@ impl Side {
     }
 }
 
-/// Carries all that `from` has to say to `to`, in pieces of at most `most` bytes.
+/// Passes all output of `from` to `to`, in pieces of at most `most` bytes.
 fn carry(from: &mut Side, to: &mut Side, random: &mut StdRng, most: usize) {
     loop {
         let output = from.connection.output(&mut from.shared);
@@ -77,8 +77,7 @@ fn pair(server: Deflate, client: Deflate, random: &mut StdRng) -> (Side, Side) {
     (server, client)
 }
 
-/// Text and bytes of many sizes, some of which resemble each other and some of which cannot be
-/// compressed.
+/// Returns text and bytes of many sizes. Some resemble each other, and some cannot be compressed.
 fn some_messages(random: &mut StdRng) -> Vec<(bool, Vec<u8>)> {
     let text = "Grüße, κόσμε! 😀 The quick brown fox. ".repeat(60);
     let mut messages = vec![(true, Vec::new()), (false, Vec::new()), (true, text.clone().into_bytes())];
@@ -100,7 +99,7 @@ fn send(side: &mut Side, (is_text, bytes): &(bool, Vec<u8>)) {
 }
 
 #[test]
-fn every_combination_of_parameters_carries_every_message_both_ways() {
+fn every_combination_of_parameters_transfers_every_message_both_ways() {
     let takeovers = [Takeover::Never, Takeover::Sent, Takeover::Received, Takeover::Both];
     let mut random = StdRng::seed_from_u64(7_692);
     let all_bits = (9..=15).flat_map(|server| (9..=15).map(move |client| (server, client)));
@@ -141,7 +140,7 @@ fn every_combination_of_parameters_carries_every_message_both_ways() {
 }
 
 #[test]
-fn context_takeover_makes_what_resembles_itself_far_smaller() {
+fn context_takeover_makes_similar_messages_far_smaller() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sizes = Vec::new();
     for takeover in [Takeover::Never, Takeover::Both] {

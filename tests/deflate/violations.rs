@@ -1,4 +1,4 @@
-//! What a peer must not do, and what it gets for it.
+//! Violations by a peer, and their consequences.
 
 use super::kit::*;
 use super::{compress, compressed_text, eager, offered, open, shared};
@@ -12,8 +12,8 @@ fn limited(max_message: usize) -> Limits {
     limits
 }
 
-/// The conversation fails with this error, however the bytes are cut, and nothing is delivered but
-/// `seen`.
+/// Checks that the connection fails with this error for any cut of the bytes, and that only `seen`
+/// is delivered.
 fn fails(open: impl Fn() -> Talk, bytes: &[u8], error: ProtocolError, seen: &[Seen]) {
     for size in [1, 2, 7, 1_000, bytes.len()] {
         let mut talk = open();
@@ -28,7 +28,7 @@ fn fails(open: impl Fn() -> Talk, bytes: &[u8], error: ProtocolError, seen: &[Se
 }
 
 #[test]
-fn rsv1_belongs_to_the_first_frame_of_a_message_alone() {
+fn rsv1_is_allowed_only_in_the_first_frame_of_a_message() {
     let compressed = compress("Hello Hello Hello");
     let plain = || Talk::with_limits(Limits::default());
     let pair = |second: u8| [frame(RSV1 | TEXT, &compressed[..4]), frame(second, &compressed[4..])].concat();
@@ -50,7 +50,7 @@ fn rsv1_belongs_to_the_first_frame_of_a_message_alone() {
 }
 
 #[test]
-fn what_cannot_be_decompressed_fails_with_1007() {
+fn invalid_compressed_data_fails_with_1007() {
     let text = "Some text that is long enough to be cut, and to be cut again. ".repeat(20);
     let (whole, good) = (compress(&text), compressed_text("good"));
     for takeover in [Takeover::Never, Takeover::Both] {
@@ -68,7 +68,7 @@ fn what_cannot_be_decompressed_fails_with_1007() {
 }
 
 #[test]
-fn a_failure_of_one_conversation_is_none_of_another() {
+fn a_failure_of_one_connection_does_not_affect_another() {
     let mut bad = open(Limits::default());
     bad.receive(&frame(FIN | RSV1 | BINARY, &compress("half a message".repeat(9))[..8]));
     assert_eq!(bad.state(), State::Draining);
@@ -79,7 +79,7 @@ fn a_failure_of_one_conversation_is_none_of_another() {
 }
 
 #[test]
-fn text_must_be_utf_8_when_it_has_come_out() {
+fn decompressed_text_must_be_utf_8() {
     let long = "x".repeat(100_000);
     let bad: [Vec<u8>; 4] = [
         b"\xff".to_vec(),
@@ -91,7 +91,7 @@ fn text_must_be_utf_8_when_it_has_come_out() {
         fails(|| open(Limits::default()), &compressed_text(&text), InvalidUtf8, &[]);
         let mut talk = open(Limits::default());
         talk.receive(&frame(FIN | RSV1 | BINARY, compress(&text)));
-        assert_eq!(talk.seen, [Seen::Binary(text)], "as bytes it is fine");
+        assert_eq!(talk.seen, [Seen::Binary(text)], "the same bytes are valid as binary");
     }
     // Every step of 16 KiB ends inside a character.
     let text = format!("x{}", "€".repeat(30_000));
@@ -101,7 +101,7 @@ fn text_must_be_utf_8_when_it_has_come_out() {
 }
 
 #[test]
-fn the_limit_counts_what_comes_out_to_the_byte() {
+fn the_limit_counts_the_decompressed_bytes_exactly() {
     for limit in [1, 125, 16_383, 16_384, 16_385, 100_000] {
         let error = MessageTooLarge { limit };
         assert_eq!(u16::from(error.close_code()), 1009);
@@ -125,7 +125,7 @@ fn the_limit_counts_what_comes_out_to_the_byte() {
 }
 
 #[test]
-fn a_bomb_costs_no_more_than_the_limit() {
+fn a_decompression_bomb_needs_no_more_memory_than_the_limit() {
     let limit = 1 << 20;
     let (mut deflater, zeros) = (lariat::protocol::Deflater::new(9, 15), vec![0; 1 << 20]);
     let (mut first, mut next) = (Vec::new(), vec![0, 0, 0xff, 0xff]);
@@ -140,10 +140,10 @@ fn a_bomb_costs_no_more_than_the_limit() {
 }
 
 #[test]
-fn compressed_bytes_are_not_collected_without_end() {
+fn the_compressed_bytes_of_a_message_are_limited() {
     let limit = 1_000;
     let error = MessageTooLarge { limit };
-    // Nothing ever comes out of empty blocks.
+    // Empty blocks never produce any output.
     let empty = [0x00, 0x00, 0x00, 0xff, 0xff].repeat(500);
     fails(|| open(limited(limit)), &frame(FIN | RSV1 | TEXT, &empty), error, &[]);
     let fragments: Vec<u8> = std::iter::once(frame(RSV1 | TEXT, ""))
@@ -155,7 +155,7 @@ fn compressed_bytes_are_not_collected_without_end() {
         let announced = header(FIN | RSV1 | TEXT, Some(KEY), LengthForm::Minimal, length);
         fails(|| open(limited(limit)), &announced, error, &[]);
     }
-    // Compressed badly, but a message of the limit all the same.
+    // Badly compressed, but the message is within the limit.
     let stored: Vec<u8> = (0..200).flat_map(|_| [0, 5, 0, 0xfa, 0xff, b'H', b'e', b'l', b'l', b'o']).collect();
     let mut talk = open(limited(limit));
     talk.receive(&frame(FIN | RSV1 | TEXT, [&stored[..], &[0]].concat()));
@@ -163,7 +163,7 @@ fn compressed_bytes_are_not_collected_without_end() {
 }
 
 #[test]
-fn a_message_may_not_come_in_too_many_fragments_compressed_or_not() {
+fn the_limit_of_fragments_also_applies_to_compressed_messages() {
     let mut limits = Limits::default();
     limits.max_fragments = 5;
     let error = ProtocolError::TooManyFragments { limit: 5 };

@@ -1,4 +1,4 @@
-//! Who may come in: each limit has its status, and says when to try again.
+//! Who may connect: each limit has its own status, and the response says when to try again.
 
 use crate::common::{Wire, request, request_with, run, script};
 use crate::kit::{Echo, connect, response, sim, status};
@@ -28,7 +28,7 @@ fn is_refusal(response: &str, expected: u16) {
 }
 
 #[test]
-fn connections_beyond_the_limit_get_503_until_one_is_gone() {
+fn connections_beyond_the_limit_get_503_until_one_ends() {
     let mut sim = sim(with(|config| config.max_connections = Some(3)));
     let mut peers = connect(&mut sim, 3);
     is_refusal(&response(&mut sim), 503);
@@ -49,14 +49,14 @@ fn open(peers: &[Peer]) -> usize {
 }
 
 #[test]
-fn connections_of_one_address_beyond_the_limit_get_429_and_far_beyond_it_nothing() {
+fn connections_of_one_address_beyond_the_limit_get_429_and_far_beyond_it_no_response() {
     let mut sim = sim(per_address(10));
     let mut first = connect_from(&mut sim, "192.0.2.7", 30);
     assert_eq!(open(&first), 10);
     let stats = sim.clients().stats();
-    assert_eq!(stats.turned_away, 10, "those beyond twice the limit");
-    assert_eq!(stats.refused.get(&429), Some(&20), "and ten who are told");
-    // Others are not affected, and whoever goes makes room.
+    assert_eq!(stats.turned_away, 10, "connections beyond twice the limit");
+    assert_eq!(stats.refused.get(&429), Some(&20), "ten that get 429");
+    // Other addresses are not affected, and a connection that ends makes room.
     assert_eq!(open(&connect_from(&mut sim, "192.0.2.8", 10)), 10);
     first.retain(Peer::is_open);
     first.truncate(4);
@@ -64,9 +64,10 @@ fn connections_of_one_address_beyond_the_limit_get_429_and_far_beyond_it_nothing
     assert_eq!(open(&connect_from(&mut sim, "192.0.2.7", 20)), 6);
 }
 
-/// A customer has at least 64 bits of addresses; somebody who has 64 bits is one customer.
+/// A customer usually has at least 64 bits of IPv6 addresses. So a network of 64 bits counts as one
+/// address.
 #[test]
-fn of_ipv6_a_network_of_64_bits_counts_as_one_address() {
+fn an_ipv6_network_of_64_bits_counts_as_one_address() {
     let mut sim = sim(per_address(2));
     let mut peers = Vec::new();
     for host in 1..=4 {
@@ -79,7 +80,7 @@ fn of_ipv6_a_network_of_64_bits_counts_as_one_address() {
     assert_eq!(open(&v4) + open(&mapped), 2);
 }
 
-/// Newcomers who are refused must be told so in the time of a request, not be left hanging.
+/// A refused client must get its response at once, without waiting for its request.
 #[test]
 fn a_refusal_comes_before_the_request() {
     let server = run(
@@ -94,13 +95,13 @@ fn a_refusal_comes_before_the_request() {
     let mut third = Wire::connect(server.addr);
     third.expect_gone();
     assert_eq!(server.ask(|clients| clients.stats().turned_away), 1);
-    // Counted when they have gone.
+    // The connections are counted when they have ended.
     drop(second);
     while server.ask(|clients| clients.stats().refused.get(&429) != Some(&2)) {}
 }
 
 #[test]
-fn behind_an_http_proxy_its_clients_are_counted_and_not_the_proxy() {
+fn behind_an_http_proxy_the_clients_are_counted_and_not_the_proxy() {
     let mut config = per_address(2);
     config.trusted_proxies = "127.0.0.1".parse().expect("a block");
     let server =
@@ -117,7 +118,7 @@ fn behind_an_http_proxy_its_clients_are_counted_and_not_the_proxy() {
         ("203.0.113.7", 101),
         ("203.0.113.7", 429),
         ("203.0.113.8", 101),
-        // What a client claims before the proxy's own word does not count.
+        // An address that the client itself claims does not count. Only the proxy's own entry does.
         ("198.51.100.1, 203.0.113.7", 429),
         ("2001:db8::1", 101),
         ("2001:db8::2", 101),
@@ -128,7 +129,7 @@ fn behind_an_http_proxy_its_clients_are_counted_and_not_the_proxy() {
         assert_eq!(retry_after.is_some(), expected == 429);
         here.push(wire);
     }
-    // When they have gone, there is room again.
+    // When they have disconnected, there is room again.
     drop(here);
     let gone = || server.ask(|clients| clients.stats().connections) == lariat::Connections::default();
     while !gone() {}
@@ -136,7 +137,7 @@ fn behind_an_http_proxy_its_clients_are_counted_and_not_the_proxy() {
 }
 
 #[test]
-fn behind_the_proxy_protocol_its_clients_are_counted_and_not_the_proxy() {
+fn behind_the_proxy_protocol_the_clients_are_counted_and_not_the_proxy() {
     let mut config = per_address(2);
     config.trusted_proxies = "127.0.0.1".parse().expect("a block");
     let mut options = ListenOptions::default();
@@ -175,11 +176,11 @@ fn handshakes_beyond_the_rate_get_503_and_it_recovers() {
     sim.run_until_idle();
     assert_eq!(open(&more), 10, "half a second's worth");
     peers.extend(more);
-    // However long nobody comes, no more than a second's worth is saved.
+    // After a long pause, a burst of at most one second is allowed.
     sim.run_for(Duration::from_secs(60));
     let more: Vec<Peer> = (0..30).map(|_| sim.connect("/")).collect();
     sim.run_until_idle();
     assert_eq!(open(&more), 20);
     assert_eq!(sim.clients().stats().refused.get(&503), Some(&31));
-    assert!(peers.iter().take(20).all(Peer::is_open), "those who are here notice nothing");
+    assert!(peers.iter().take(20).all(Peer::is_open), "existing connections are not affected");
 }

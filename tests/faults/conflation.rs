@@ -1,4 +1,4 @@
-//! A ticker's reader who comes back gets the latest of each key, and never an older one after a
+//! Conflation: a slow reader gets the latest value of each key, and never an older value after a
 //! newer one.
 
 use crate::kit::{audited_step, closed, connect};
@@ -14,7 +14,7 @@ const KEYS: u64 = 10;
 
 const BUDGET: usize = 64 << 20;
 
-/// Everybody gets the numbers.
+/// Sends numbers to all clients.
 struct Ticker {
     policy: SlowConsumer,
     clients: Vec<ClientId>,
@@ -43,7 +43,7 @@ fn ticker(policy: SlowConsumer, config: Config) -> Simulation<Ticker> {
     Simulation::new(1, config, Ticker { policy, clients: Vec::new(), closed: Vec::new() })
 }
 
-/// The price of a key, with so many characters behind it that do not compress well.
+/// Returns the price of a key, with this many characters after it that do not compress well.
 fn price(key: u64, number: u64, length: usize) -> String {
     static FILLER: OnceLock<String> = OnceLock::new();
     let filler = FILLER.get_or_init(|| {
@@ -65,7 +65,7 @@ enum Way {
     Publish,
 }
 
-/// The next price for everybody; how many accepted it.
+/// Sends the next price to all clients. Returns the number of clients that accepted it.
 fn tick(sim: &mut Simulation<Ticker>, way: Way, number: u64, length: usize) -> usize {
     let (key, ids) = (number % KEYS, sim.handler().clients.clone());
     let text = price(key, number, length);
@@ -75,19 +75,19 @@ fn tick(sim: &mut Simulation<Ticker>, way: Way, number: u64, length: usize) -> u
     }
 }
 
-/// No key's number comes after a greater one; the last of each.
+/// Checks that the numbers of each key only rise. Returns the last number of each key.
 #[track_caller]
 fn lasts(received: &[String]) -> BTreeMap<u64, u64> {
     let mut lasts = BTreeMap::new();
     for (key, number) in received.iter().map(|text| key_and_number(text)) {
         let before = lasts.insert(key, number);
-        assert!(before.is_none_or(|before| before < number), "{number} of {key} came after {before:?}");
+        assert!(before.is_none_or(|before| before < number), "{number} of {key} arrived after {before:?}");
     }
     lasts
 }
 
 #[test]
-fn a_reader_who_comes_back_gets_the_latest_of_each_key() {
+fn a_slow_reader_gets_the_latest_value_of_each_key() {
     const ROUNDS: u64 = 3_000;
     for (way, policy) in [
         (Way::Send, SlowConsumer::Close),
@@ -95,7 +95,7 @@ fn a_reader_who_comes_back_gets_the_latest_of_each_key() {
         (Way::Send, SlowConsumer::DropNewest),
         (Way::Publish, SlowConsumer::DropNewest),
     ] {
-        // Large ones among them: the latest of all keys is more than the high-water mark.
+        // Some values are large: the latest values of all keys exceed the high-water mark.
         let mut sim = ticker(policy, Config::default());
         let peers = three(&mut sim);
         peers.iter().for_each(Peer::stop_reading);
@@ -116,14 +116,14 @@ fn a_reader_who_comes_back_gets_the_latest_of_each_key() {
             assert_eq!(lasts, expected, "{way:?} {policy:?}");
         }
         let stats = sim.clients().stats();
-        assert_eq!(arrived + stats.conflated, 3 * ROUNDS, "each has come or been replaced");
+        assert_eq!(arrived + stats.conflated, 3 * ROUNDS, "each value has arrived or was replaced");
         assert_eq!((stats.dropped, sim.clients().len()), (0, 3), "{way:?} {policy:?}");
     }
 }
 
-/// Again and again a little is read, and more is published: at any time the order is right.
+/// The peer reads a little and more is published, repeatedly. The order is right at any time.
 #[test]
-fn no_older_one_comes_after_a_newer_one_however_reading_goes() {
+fn no_older_value_arrives_after_a_newer_one() {
     for seed in 0..30_u64 {
         let mut sim = ticker(SlowConsumer::Close, Config::default());
         let mut faults = lariat::sim::Faults::rough();
@@ -151,9 +151,9 @@ fn no_older_one_comes_after_a_newer_one_however_reading_goes() {
     }
 }
 
-/// All in one turn: nothing has been refused by the kernel yet, but much waits already.
+/// Everything is sent in one turn. The kernel has refused nothing yet, but many bytes wait.
 #[test]
-fn a_burst_is_conflated_and_closes_nobody() {
+fn a_burst_is_conflated_and_closes_no_client() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
     let peers = three(&mut sim);
     for number in 0..5_000 {
@@ -167,7 +167,7 @@ fn a_burst_is_conflated_and_closes_nobody() {
 }
 
 #[test]
-fn plain_messages_keep_their_order_beside_those_that_are_conflated() {
+fn plain_messages_keep_their_order_beside_conflated_values() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
     let peer = connect(&mut sim, 1).remove(0);
     let id = sim.handler().clients[0];
@@ -185,10 +185,10 @@ fn plain_messages_keep_their_order_beside_those_that_are_conflated() {
     assert_eq!(lasts(&latest).into_values().min(), Some(1_000 - KEYS));
 }
 
-/// What waits apart waits until a message in pieces has ended: nothing may come between them (RFC
-/// 6455 §5.4).
+/// Conflated values wait until a message in pieces has ended. Nothing may come between its pieces
+/// (RFC 6455 §5.4).
 #[test]
-fn the_latest_waits_for_the_end_of_a_message_in_pieces() {
+fn conflated_values_wait_for_the_end_of_a_message_in_pieces() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
     let peer = connect(&mut sim, 1).remove(0);
     let id = sim.handler().clients[0];
@@ -206,9 +206,9 @@ fn the_latest_waits_for_the_end_of_a_message_in_pieces() {
     assert_eq!(received[1].to_text().expect("text"), price(7, 7, 10));
 }
 
-/// They were accepted before the Close, so they come before it.
+/// The values were accepted before the Close, so they are sent before it.
 #[test]
-fn what_waits_apart_comes_before_our_close() {
+fn conflated_values_are_sent_before_our_close() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
     let peers = three(&mut sim);
     peers.iter().for_each(Peer::stop_reading);
@@ -228,9 +228,9 @@ fn what_waits_apart_comes_before_our_close() {
     assert!(sim.handler().closed.iter().all(CloseReason::was_clean), "{:?}", sim.handler().closed);
 }
 
-/// Keys without end take memory, too, even if nothing is said about them.
+/// An unlimited number of keys needs memory too, even if their values are empty.
 #[test]
-fn keys_without_end_are_bounded_like_everything_else() {
+fn the_memory_for_keys_is_bounded() {
     let mut sim = ticker(SlowConsumer::Close, Config::default());
     let peer = connect(&mut sim, 1).remove(0);
     let id = sim.handler().clients[0];
@@ -243,19 +243,19 @@ fn keys_without_end_are_bounded_like_everything_else() {
             Ok(()) => accepted += 1,
             Err(error) => break error,
         }
-        assert!(accepted < 1 << 20, "they are not counted");
+        assert!(accepted < 1 << 20, "the keys are not counted");
     };
     assert_eq!(outcome, SendError::Full);
-    assert!(accepted > 30_000, "{accepted}: that is not much");
+    assert!(accepted > 30_000, "only {accepted} keys were accepted");
     sim.run_until_idle();
     assert_eq!(sim.handler().closed, [CloseReason::SlowConsumer]);
     assert_eq!(closed(&sim.clients().stats(), "slow_consumer", ""), 1);
 }
 
-/// As much waits apart as may, to the last byte; all of it must fit when it is queued, with its
-/// headers.
+/// The conflated values fill the limit to the last byte. All of them, with their headers, must fit
+/// when they are queued.
 #[test]
-fn all_that_may_wait_apart_fits_when_its_time_comes() {
+fn all_conflated_values_fit_when_they_are_queued() {
     for length in [0, 100, 200, 5_000, 70_000] {
         let mut config = Config::default();
         (config.limits.max_unsent, config.limits.high_water) = (512 << 10, 64 << 10);
@@ -264,7 +264,7 @@ fn all_that_may_wait_apart_fits_when_its_time_comes() {
         peers.iter().for_each(Peer::stop_reading);
         (0..5).for_each(|_| assert_eq!(sim.clients().publish("numbers", &vec![7; 80_000]), 3));
         sim.run_until_idle();
-        // Not one more than there is room for: 96 bytes are counted with each.
+        // As many keys as fit: each counts 96 bytes in addition to its value.
         let keys = (512 << 10) / (price(0, 0, length).len() + 6 + 96);
         for key in 0..keys as u64 {
             assert_eq!(sim.clients().publish_latest("numbers", key, &price(key, key, length)), 3, "{length}, {key}");
@@ -278,9 +278,9 @@ fn all_that_may_wait_apart_fits_when_its_time_comes() {
     }
 }
 
-/// Those who hold much because they are behind are those who hold most.
+/// Clients that hold much because they are behind are the first to be closed.
 #[test]
-fn what_waits_apart_counts_when_the_worst_have_to_go() {
+fn conflated_values_count_when_clients_are_evicted() {
     let mut config = crate::kit::tight(16 << 20);
     config.limits.message_timeout = None;
     let mut sim = ticker(SlowConsumer::Close, config);
@@ -305,5 +305,5 @@ fn what_waits_apart_counts_when_the_worst_have_to_go() {
     }
     let stats = sim.clients().stats();
     assert!(stats.evictions > 0, "{stats:?}");
-    assert!(small.iter().all(Peer::is_open), "those who hold 100 kB had to go for those who hold 3 MB");
+    assert!(small.iter().all(Peer::is_open), "clients that hold 100 kB were closed instead of those that hold 3 MB");
 }

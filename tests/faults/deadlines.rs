@@ -1,4 +1,4 @@
-//! Everything that does not end by itself ends by a deadline of its own, and is counted under its
+//! Deadlines: everything that does not end by itself ends at a deadline and is counted under its
 //! reason.
 
 use crate::common::{binary, close, frame, request};
@@ -19,7 +19,7 @@ fn config() -> Config {
     config
 }
 
-/// A byte a second: nobody can say that it is silent.
+/// Sends one byte a second, so that the client is never silent.
 fn trickle(sim: &mut Simulation<Echo>, peers: &[Peer], bytes: &[u8], seconds: usize) {
     for byte in bytes.iter().cycle().take(seconds) {
         peers.iter().for_each(|peer| peer.send_raw(&[*byte]));
@@ -58,7 +58,7 @@ fn a_slow_request_head_gets_408() {
 }
 
 #[test]
-fn five_hundred_who_say_nothing_at_all_are_gone_after_the_handshakes_time() {
+fn five_hundred_silent_connections_end_at_the_handshake_timeout() {
     let mut sim = sim(config());
     let silent: Vec<Peer> = (0..500).map(|_| sim.connect_raw()).collect();
     sim.run_for(Duration::from_millis(9_900));
@@ -86,14 +86,14 @@ fn a_header_or_a_payload_that_never_ends_is_closed_with_1008() {
         sim.run_for(Duration::from_secs(30));
         has_ended(&mut sim, "timeout", "message", 50);
         for peer in slow {
-            assert_eq!(u16::from(peer.close_reason().expect("it has ended").code()), 1008);
+            assert_eq!(u16::from(peer.close_reason().expect("the connection has ended").code()), 1008);
         }
         is_empty(&sim);
     }
 }
 
 #[test]
-fn a_close_that_is_never_answered_ends_after_its_time() {
+fn a_close_without_an_answer_ends_at_the_close_timeout() {
     let mut sim = sim(config());
     let deaf: Vec<Peer> = (0..50).map(|_| sim.connect_raw()).collect();
     deaf.iter().for_each(|peer| peer.send_raw(request("/").as_bytes()));
@@ -102,16 +102,16 @@ fn a_close_that_is_never_answered_ends_after_its_time() {
     ids.iter().for_each(|id| sim.clients().close(*id, CloseCode::Normal, "").expect("it is open"));
     sim.run_for(Duration::from_millis(4_900));
     assert_eq!(sim.clients().stats().connections.closing, 50);
-    // Whatever else they say meanwhile.
+    // Other messages do not move the deadline.
     deaf.iter().for_each(|peer| peer.send_raw(&binary(b"still here")));
     sim.run_for(Duration::from_millis(200));
     has_ended(&mut sim, "timeout", "close", 50);
     is_empty(&sim);
 }
 
-/// They have said goodbye, and do not hang up.
+/// These clients have sent a Close and do not end the connection.
 #[test]
-fn a_conversation_that_drains_ends_after_its_time() {
+fn a_draining_connection_ends_at_the_close_timeout() {
     let mut sim = sim(config());
     let lingering: Vec<Peer> = (0..50).map(|_| sim.connect_raw()).collect();
     lingering.iter().for_each(|peer| peer.send_raw(request("/").as_bytes()));
@@ -125,7 +125,7 @@ fn a_conversation_that_drains_ends_after_its_time() {
 }
 
 #[test]
-fn a_reader_that_takes_nothing_ends_after_its_time() {
+fn a_peer_that_accepts_nothing_ends_at_the_write_timeout() {
     let mut sim = sim(tight(64 << 20));
     let deaf = connect(&mut sim, 50);
     deaf.iter().for_each(Peer::stop_reading);
@@ -138,7 +138,7 @@ fn a_reader_that_takes_nothing_ends_after_its_time() {
 }
 
 #[test]
-fn half_open_peers_are_pinged_and_end_after_their_silence() {
+fn half_open_peers_get_pings_and_end_at_the_idle_timeout() {
     let mut sim = sim(config());
     let gone: Vec<Peer> = (0..500).map(|_| sim.connect_raw()).collect();
     gone.iter().for_each(|peer| peer.send_raw(request("/").as_bytes()));
@@ -152,7 +152,7 @@ fn half_open_peers_are_pinged_and_end_after_their_silence() {
 }
 
 #[test]
-fn a_connection_can_have_a_lifetime() {
+fn a_connection_ends_at_its_maximum_lifetime() {
     let mut config = config();
     config.limits.max_lifetime = Some(Duration::from_secs(60));
     let mut sim = sim(config);
@@ -165,7 +165,7 @@ fn a_connection_can_have_a_lifetime() {
     is_empty(&sim);
 }
 
-/// Those who have a deadline have one by default.
+/// Everything that can have a deadline has one by default.
 #[test]
 fn no_deadline_is_off_by_default() {
     let limits = Limits::default();
@@ -173,9 +173,9 @@ fn no_deadline_is_off_by_default() {
     assert!(all.iter().all(Option::is_some));
 }
 
-/// In every state, however far it has come.
+/// The reset comes in every state, at every point.
 #[test]
-fn a_reset_in_any_state_leaves_nothing() {
+fn a_reset_in_any_state_leaves_nothing_behind() {
     let request = request("/");
     let said: [Vec<u8>; 8] = [
         Vec::new(),
@@ -199,7 +199,7 @@ fn a_reset_in_any_state_leaves_nothing() {
         if round > 0 {
             sim.run_until_idle();
         }
-        // Ours, too: Closing.
+        // Some are closed by us: state Closing.
         let ids: Vec<_> = sim.clients().iter().step_by(5).collect();
         ids.iter().for_each(|id| sim.clients().close(*id, CloseCode::Normal, "").expect("it is open"));
         if round > 1 {

@@ -1,4 +1,4 @@
-//! Nobody waits for long because of somebody else.
+//! Fairness: no client waits long because of another one.
 
 use crate::common::text;
 use crate::kit::{connect, sim, tight, turns_to_echo};
@@ -6,7 +6,7 @@ use lariat::Config;
 use lariat::sim::Peer;
 
 #[test]
-fn a_client_that_pipelines_a_million_frames_delays_nobody() {
+fn a_client_that_pipelines_a_million_frames_delays_no_other_client() {
     let mut sim = sim(tight(64 << 20));
     let good = connect(&mut sim, 10);
     let noisy = connect(&mut sim, 1).remove(0);
@@ -19,13 +19,13 @@ fn a_client_that_pipelines_a_million_frames_delays_nobody() {
             echoes += 1;
         }
     }
-    assert!(echoes >= 30, "only {echoes} echoes meanwhile: it was over too soon");
+    assert!(echoes >= 30, "only {echoes} echoes: the flood ended too soon");
     sim.run_until_idle();
     assert_eq!(noisy.received_count(), 1_000_000);
 }
 
 #[test]
-fn a_storm_of_ten_thousand_does_not_stop_those_who_are_here() {
+fn ten_thousand_new_connections_do_not_stop_existing_ones() {
     let mut sim = sim(Config::default());
     let good = connect(&mut sim, 10);
     let storm: Vec<Peer> = (0..10_000).map(|_| sim.connect("/")).collect();
@@ -37,7 +37,8 @@ fn a_storm_of_ten_thousand_does_not_stop_those_who_are_here() {
         let accepted = sim.clients().stats().accepted - before;
         assert!(accepted <= 256, "{accepted} were accepted in one turn");
         turns += 1;
-        // 1,024 events are taken from the kernel in a turn, and there are two of each newcomer.
+        // The loop takes 1,024 events from the kernel in a turn, and each new connection causes
+        // two.
         assert!(turns <= 2 * 10 + 6, "no echo after {turns} turns");
         if !good[0].received().is_empty() {
             good[0].send("hello");
@@ -50,7 +51,7 @@ fn a_storm_of_ten_thousand_does_not_stop_those_who_are_here() {
 }
 
 #[test]
-fn a_publish_to_everybody_is_sliced() {
+fn a_publish_to_all_clients_is_spread_over_turns() {
     let mut sim = sim(Config::default());
     let everybody = connect(&mut sim, 10_000);
     let before = sim.clients().stats().writes;
@@ -68,9 +69,9 @@ fn a_publish_to_everybody_is_sliced() {
     assert!(everybody.iter().all(|peer| peer.received_text() == ["news"]));
 }
 
-/// Those who are not read do not cost the others their turns either.
+/// Clients that are not read do not cost other clients any turns.
 #[test]
-fn those_who_do_not_read_cost_no_turns() {
+fn clients_that_do_not_read_cost_no_turns() {
     let mut sim = sim(tight(64 << 20));
     let deaf = connect(&mut sim, 100);
     deaf.iter().for_each(Peer::stop_reading);
@@ -78,8 +79,8 @@ fn those_who_do_not_read_cost_no_turns() {
         deaf.iter().for_each(|peer| peer.send(&vec![7; 20_000]));
         sim.run_until_idle();
     }
-    assert!(deaf.iter().all(|peer| peer.unsent() > 0), "they are still read");
+    assert!(deaf.iter().all(|peer| peer.unsent() > 0), "the clients are still read");
     let turns = sim.turns();
     sim.run_for(std::time::Duration::from_secs(10));
-    assert!(sim.turns() - turns < 20, "{} turns for nothing", sim.turns() - turns);
+    assert!(sim.turns() - turns < 20, "{} turns without work", sim.turns() - turns);
 }

@@ -1,5 +1,5 @@
-//! What only a kernel shows: real sockets, their resets, stopped processes, and what is left when
-//! all have gone.
+//! Tests that need a real kernel: sockets and their resets, stopped processes, and the resources
+//! that are left at the end.
 
 use crate::common::{Running, WAIT, Wire, binary, close, echo_script, frame, request, serve_with, text};
 use crate::kit::{tight, unfinished};
@@ -11,32 +11,32 @@ fn stats(server: &Running) -> Stats {
     server.ask(|clients| clients.stats())
 }
 
-/// Waits until something is true of the server.
+/// Waits until a condition holds for the server.
 #[track_caller]
 fn until(server: &Running, what: &str, mut is_so: impl FnMut(&Stats) -> bool) {
     let deadline = Instant::now() + WAIT;
     while !is_so(&stats(server)) {
-        assert!(Instant::now() < deadline, "{what}: it has not happened in time: {:?}", stats(server));
+        assert!(Instant::now() < deadline, "{what}: did not happen in time: {:?}", stats(server));
     }
 }
 
 fn until_empty(server: &Running) {
-    until(server, "nobody is left", |stats| stats.connections == Connections::default());
+    until(server, "no client is left", |stats| stats.connections == Connections::default());
 }
 
-/// Open descriptors of this process, which is the server's, too.
+/// Returns the number of open descriptors of this process, which includes the server.
 #[cfg(target_os = "linux")]
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("/proc").count()
 }
 
-/// A conversation that never blocks.
+/// Returns a connection that never blocks.
 fn unblocked(mut wire: Wire) -> Wire {
     wire.stream.get_mut().set_nonblocking(true).expect("non-blocking");
     wire
 }
 
-/// A client that says the same again and again, or once, and never reads.
+/// A client that sends the same bytes once or repeatedly, and never reads.
 struct Hostile {
     wire: Wire,
     says: Vec<u8>,
@@ -49,7 +49,7 @@ impl Hostile {
         Hostile { wire: unblocked(wire), says: says.to_vec(), said: 0, repeats }
     }
 
-    /// Says what the kernel takes; whether the server is still there.
+    /// Sends as many bytes as the kernel accepts. Returns whether the server is still connected.
     fn speak(&mut self) -> bool {
         if self.said == self.says.len() && self.repeats {
             self.said = 0;
@@ -64,7 +64,7 @@ impl Hostile {
 }
 
 #[test]
-fn resets_in_every_state_leave_nothing() {
+fn resets_in_every_state_leave_nothing_behind() {
     let server = serve_with(tight(64 << 20), echo_script().0);
     let request = request("/");
     let said: [Vec<u8>; 7] = [
@@ -80,8 +80,8 @@ fn resets_in_every_state_leave_nothing() {
         let mut wires: Vec<Wire> = said.iter().map(|_| Wire::connect(server.addr)).collect();
         wires.iter_mut().zip(&said).for_each(|(wire, said)| wire.send(said));
         if round % 3 > 0 {
-            // Some of them are as far as they can come by then.
-            until(&server, "it has been read", |stats| stats.connections.open + stats.connections.draining >= 4);
+            // At this moment some of the connections have reached their last state.
+            until(&server, "the bytes are read", |stats| stats.connections.open + stats.connections.draining >= 4);
         }
         if round % 3 > 1 {
             server.ask(|clients| {
@@ -95,10 +95,10 @@ fn resets_in_every_state_leave_nothing() {
     Wire::open(server.addr).echo("still here");
 }
 
-/// The server holds no more than it may, whatever the kernel's own buffers are, and others wait for
-/// milliseconds only.
+/// The server holds no more than its budget, whatever the buffers of the kernel hold, and other
+/// clients wait only milliseconds.
 #[test]
-fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
+fn at_its_budget_the_server_answers_well_behaved_clients_within_100_ms() {
     let budget = 16 << 20;
     let mut config = tight(budget);
     config.pause_timeout = Duration::from_secs(2);
@@ -112,9 +112,9 @@ fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
         if found.budget_exhaustions > 0 && found.pauses > 50 && waits.len() > 2_000 {
             break;
         }
-        assert!(Instant::now() < deadline, "memory never runs short: {found:?}");
+        assert!(Instant::now() < deadline, "memory does not run short: {found:?}");
         if hostile.len() < 150 {
-            // Newcomers may be refused at any time.
+            // New connections may be refused at any time.
             let mut wire = Wire::connect(server.addr);
             wire.send(request("/").as_bytes());
             if wire.response().status() == 101 {
@@ -122,7 +122,7 @@ fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
                 hostile.push(Hostile::new(wire, if repeats { &deaf } else { &hoard }, repeats));
             }
         }
-        // Those who have been closed make room for others.
+        // Closed clients make room for new ones.
         hostile.retain_mut(Hostile::speak);
         for wire in &mut good {
             let start = Instant::now();
@@ -133,18 +133,18 @@ fn at_its_budget_it_serves_the_well_behaved_within_a_tenth_of_a_second() {
         assert!(held <= budget, "{held} bytes are held, of {budget}");
     }
     waits.sort_unstable();
-    // The machine itself may stop for a moment; the server does not.
+    // The machine may stall for a moment, but the server may not.
     let typical = waits[waits.len() * 99 / 100];
-    assert!(typical < Duration::from_millis(100), "one of a hundred waited for {typical:?} or more");
+    assert!(typical < Duration::from_millis(100), "one in a hundred clients waited {typical:?} or longer");
     drop(hostile);
     until(&server, "memory is free", |stats| stats.connections.open == 20 && stats.buffered < 1 << 20);
-    Wire::open(server.addr).echo("newcomers are welcome");
+    Wire::open(server.addr).echo("new connections are accepted");
 }
 
-/// Everything is given back: slots, buffers and descriptors.
+/// Slots, buffers and descriptors are freed.
 #[cfg(target_os = "linux")]
 #[test]
-fn five_thousand_connections_three_times_leave_nothing() {
+fn five_thousand_connections_three_times_leave_nothing_behind() {
     let count = 5_000.min((crate::common::descriptors() - 200) / 2);
     let server = serve_with(tight(64 << 20), echo_script().0);
     Wire::open(server.addr).echo("hello");
@@ -179,9 +179,9 @@ fn five_thousand_connections_three_times_leave_nothing() {
     assert_eq!(closed, 3 * count as u64 + 1);
 }
 
-/// Two hundred who ask for echoes and read none, for as long as the kernel takes what they ask.
+/// Two hundred clients request echoes and read none, as long as the kernel accepts their requests.
 #[test]
-fn two_hundred_who_never_read_cost_no_more_than_the_budget() {
+fn two_hundred_clients_that_never_read_need_no_more_than_the_budget() {
     let budget = 16 << 20;
     let server = serve_with(tight(budget), echo_script().0);
     let mut deaf: Vec<Wire> = (0..200).map(|_| unblocked(Wire::open(server.addr))).collect();
@@ -192,7 +192,7 @@ fn two_hundred_who_never_read_cost_no_more_than_the_budget() {
     let deadline = Instant::now() + WAIT;
     while refused < 30 {
         refused += 1;
-        assert!(Instant::now() < deadline, "the server reads for ever");
+        assert!(Instant::now() < deadline, "the server does not stop reading");
         for (wire, at) in deaf.iter_mut().zip(&mut at) {
             while let Ok(count @ 1..) = wire.stream.get_mut().write(&message[*at % message.len()..]) {
                 *at += count;
@@ -202,10 +202,10 @@ fn two_hundred_who_never_read_cost_no_more_than_the_budget() {
         good.echo("hello");
         assert!(stats(&server).buffered <= budget);
     }
-    // It is the server that has stopped reading them, or closed them: none has had a gibibyte.
+    // The server has stopped reading them or has closed them: none has sent a gibibyte.
     assert!(at.iter().all(|sent| *sent < 1 << 30) && at.iter().sum::<usize>() > 1 << 20);
     good.send(&text("still here"));
     good.expect_text("still here");
     drop(deaf);
-    until(&server, "they have gone", |stats| stats.connections.open == 1);
+    until(&server, "all have disconnected", |stats| stats.connections.open == 1);
 }

@@ -1,4 +1,4 @@
-//! What these tests have in common: an echo in a simulation, hostile bytes, and what was logged.
+//! Common parts of these tests: an echo server in a simulation, hostile bytes, and the log.
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, CloseReason, Config, Handler, Message, Stats};
@@ -6,7 +6,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// Sends every message back, and remembers why clients have gone.
+/// Echoes every message and stores the close reasons.
 #[derive(Default)]
 pub struct Echo {
     pub closed: Vec<CloseReason>,
@@ -28,7 +28,7 @@ pub fn sim(config: Config) -> Simulation<Echo> {
     Simulation::new(1, config, Echo::default())
 }
 
-/// A config with a budget that is soon used up, and without compression.
+/// Returns a config with a small budget and without compression.
 pub fn tight(budget: usize) -> Config {
     let mut config = Config::default();
     config.deflate = None;
@@ -36,17 +36,17 @@ pub fn tight(budget: usize) -> Config {
     config
 }
 
-/// Peers that are open.
+/// Connects this many peers and waits until they are open.
 pub fn connect<H: Handler>(sim: &mut Simulation<H>, count: usize) -> Vec<Peer> {
     let peers: Vec<Peer> = (0..count).map(|_| sim.connect("/")).collect();
     sim.run_until_idle();
-    assert!(peers.iter().all(Peer::is_open), "not everybody was let in");
+    assert!(peers.iter().all(Peer::is_open), "not all peers are open");
     peers
 }
 
-/// The beginning of a message of `announced` bytes, of which `sent` come.
+/// Returns the beginning of a message with an announced length, of which `sent` bytes arrive.
 pub fn unfinished(announced: usize, sent: usize) -> Vec<u8> {
-    // A mask of zeros: a mebibyte takes long to mask in a debug build.
+    // The masking key is zero, because masking a mebibyte takes long in a debug build.
     let mut bytes = vec![0x82];
     match announced {
         0..=125 => bytes.push(0x80 | announced as u8),
@@ -64,13 +64,13 @@ pub fn unfinished(announced: usize, sent: usize) -> Vec<u8> {
     bytes
 }
 
-/// How many connections have ended for a reason.
+/// Returns the number of connections that ended for a reason.
 pub fn closed(stats: &Stats, reason: &str, detail: &str) -> u64 {
     let is_meant = |cause: &lariat::Cause| cause.reason == reason && cause.detail == detail;
     stats.closed.iter().filter(|(cause, _)| is_meant(cause)).map(|(_, count)| count).sum()
 }
 
-/// Turns until `peer` has its echo, in turns that take no time.
+/// Runs turns until `peer` has its echo. The turns take no time.
 #[track_caller]
 pub fn turns_to_echo<H: Handler>(sim: &mut Simulation<H>, peer: &Peer, most: u64) -> u64 {
     let before = sim.turns();
@@ -83,7 +83,8 @@ pub fn turns_to_echo<H: Handler>(sim: &mut Simulation<H>, peer: &Peer, most: u64
     sim.turns() - before
 }
 
-/// Turns once, and checks that no more is held than may be, and that what is said to be held is.
+/// Runs one turn and checks two things: no more is held than allowed, and the count of held bytes
+/// is right.
 #[track_caller]
 pub fn audited_step<H: Handler>(sim: &mut Simulation<H>, budget: usize) {
     sim.step_at_once();
@@ -92,7 +93,7 @@ pub fn audited_step<H: Handler>(sim: &mut Simulation<H>, budget: usize) {
     assert!(found.held <= budget, "{} bytes are held, of {budget}", found.held);
 }
 
-/// As [`Simulation::run_until_idle`], with every turn audited.
+/// The same as [`Simulation::run_until_idle`], with a check after every turn.
 #[track_caller]
 pub fn audited_rest<H: Handler>(sim: &mut Simulation<H>, budget: usize) {
     for _ in 0..1_000_000 {
@@ -101,10 +102,10 @@ pub fn audited_rest<H: Handler>(sim: &mut Simulation<H>, budget: usize) {
         }
         audited_step(sim, budget);
     }
-    panic!("it never comes to rest");
+    panic!("the simulation does not become idle");
 }
 
-/// The raw response that a newcomer gets who asks for an upgrade.
+/// Returns the raw response to a new client that requests an upgrade.
 pub fn response<H: Handler>(sim: &mut Simulation<H>) -> String {
     let newcomer = sim.connect_raw();
     newcomer.send_raw(crate::common::request("/").as_bytes());
@@ -115,7 +116,7 @@ pub fn response<H: Handler>(sim: &mut Simulation<H>) -> String {
     response
 }
 
-/// The status of a raw response.
+/// Returns the status of a raw response.
 pub fn status(response: &str) -> u16 {
     response.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {response:?}"))
 }
@@ -126,7 +127,7 @@ thread_local! {
     static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what each thread logs apart: a simulation runs in the thread of its test.
+/// Stores the log of each thread separately. A simulation runs in the thread of its test.
 struct ByThread;
 
 impl Log for ByThread {
@@ -143,14 +144,14 @@ impl Log for ByThread {
     fn flush(&self) {}
 }
 
-/// From now on, [`logged`] knows what this thread logs.
+/// Starts to record what this thread logs, for [`logged`].
 pub fn listen_to_log() {
-    // Another test may have been first.
+    // Another test may have set the logger already.
     let _ = log::set_logger(&ByThread);
     log::set_max_level(LevelFilter::Info);
 }
 
-/// What this thread has logged at level info or above since this was asked last.
+/// Returns what this thread has logged at level info or above since the last call.
 pub fn logged() -> Vec<String> {
     LOGGED.take()
 }

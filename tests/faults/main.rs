@@ -1,6 +1,6 @@
-//! Promises under load: memory is bounded, nobody suffers for others, everything ends, nothing is
-//! lost silently, and all of it is counted. ARCHITECTURE.md has the table of promises, mechanisms
-//! and these tests.
+//! Tests of the promises under load: memory is bounded, no client suffers because of others,
+//! everything ends, nothing is lost silently, and everything is counted. `docs/promises.md` has a
+//! table of promises, mechanisms and tests.
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! What peers make the server hold is what they have sent, and never more than the budget.
+//! Memory: peers make the server hold only what they have sent, and never more than the budget.
 
 use crate::common::frame;
 use crate::kit::{audited_rest, audited_step, connect, sim, tight, turns_to_echo, unfinished};
@@ -7,9 +7,9 @@ use lariat::{Closures, Config, Drain};
 
 const MIB: usize = 1 << 20;
 
-/// Each of them asks for a gibibyte of echoes and reads none of it.
+/// Each client requests a gibibyte of echoes and reads none of it.
 #[test]
-fn two_hundred_who_never_read_stay_within_the_budget_and_others_are_served() {
+fn two_hundred_clients_that_never_read_stay_within_the_budget_and_others_are_served() {
     const EACH: usize = 1 << 30;
     let config = tight(16 * MIB);
     let mut sim = sim(config.clone());
@@ -19,7 +19,7 @@ fn two_hundred_who_never_read_stay_within_the_budget_and_others_are_served() {
     let message = vec![7; 64 << 10];
     let mut asked = vec![0; deaf.len()];
     let mut quiet = 0;
-    // Until for a while nobody finds room to ask for more.
+    // This runs until no client has had room for a request for a while.
     while quiet < 20 {
         quiet += 1;
         for (peer, asked) in deaf.iter().zip(&mut asked) {
@@ -33,23 +33,24 @@ fn two_hundred_who_never_read_stay_within_the_budget_and_others_are_served() {
         turns_to_echo(&mut sim, &good, 200);
     }
     let stats = sim.clients().stats();
-    assert!(stats.buffered > config.memory_budget / 2, "only {} bytes are held: they did read", stats.buffered);
-    assert!(asked.iter().all(|asked| *asked < 2 * MIB), "the server reads on for those who do not");
+    assert!(stats.buffered > config.memory_budget / 2, "only {} bytes are held: the clients did read", stats.buffered);
+    assert!(asked.iter().all(|asked| *asked < 2 * MIB), "the server continues to read clients that do not read");
     assert_eq!(stats.received.text.messages, good.received_count());
-    // Whoever is left takes nothing for too long.
+    // The remaining clients accept nothing for too long.
     sim.run_for(config.limits.write_timeout.expect("one") + config.limits.close_timeout);
     assert_eq!(sim.clients().len(), 1);
 }
 
 #[test]
-fn a_thousand_who_announce_a_mebibyte_and_send_a_kibibyte_cost_a_kibibyte_each() {
+fn a_thousand_announced_mebibytes_of_which_a_kibibyte_arrives_need_a_kibibyte_each() {
     let mut sim = sim(tight(64 * MIB));
     let hoarders = connect(&mut sim, 1_000);
     let floor = sim.footprint().held;
     hoarders.iter().for_each(|peer| peer.send_raw(&unfinished(MIB, 1 << 10)));
     audited_rest(&mut sim, 64 * MIB);
     let held = sim.footprint().held - floor;
-    // What has come, as much again because buffers double, and the box in which it lies.
+    // The bytes that arrived, up to the same again because buffers double, and the box that holds
+    // them.
     assert!((1_000 << 10..3_000 << 10).contains(&held), "{held} bytes are held for 1,000 KiB");
     drop(hoarders);
     sim.run_until_idle();
@@ -58,7 +59,7 @@ fn a_thousand_who_announce_a_mebibyte_and_send_a_kibibyte_cost_a_kibibyte_each()
 }
 
 #[test]
-fn a_hundred_thousand_empty_fragments_cost_nothing() {
+fn a_hundred_thousand_empty_fragments_need_no_memory() {
     let mut sim = sim(tight(64 * MIB));
     let peer = connect(&mut sim, 1).remove(0);
     let floor = sim.footprint().held;
@@ -68,16 +69,16 @@ fn a_hundred_thousand_empty_fragments_cost_nothing() {
         peer.send_raw(&empty);
         audited_rest(&mut sim, 64 * MIB);
         let held = sim.footprint().held - floor;
-        assert!(held < 1 << 10, "{held} bytes are held for nothing");
+        assert!(held < 1 << 10, "{held} bytes are held for empty fragments");
     }
     peer.send_raw(&frame(0x80, b"end"));
     sim.run_until_idle();
     assert_eq!(peer.received_text(), ["end"], "{:?}", sim.handler().closed);
 }
 
-/// A thousand who ask for a head that does not end, byte by byte.
+/// A thousand clients send an endless head, byte by byte.
 #[test]
-fn unfinished_heads_cost_what_has_come_of_them() {
+fn incomplete_heads_need_only_the_memory_of_their_bytes() {
     let mut sim = sim(tight(64 * MIB));
     let slow: Vec<Peer> = (0..1_000).map(|_| sim.connect_raw()).collect();
     for _ in 0..4 {
@@ -90,9 +91,9 @@ fn unfinished_heads_cost_what_has_come_of_them() {
     assert!(found.buffers < 1_000 * 2_600, "{} bytes for heads of 950", found.buffers);
 }
 
-/// One message for 10,000 clients: copies of it would take twice the budget.
+/// One message for 10,000 clients. Copies of it would need twice the budget.
 #[test]
-fn a_message_for_everybody_is_shared_when_memory_runs_short() {
+fn a_message_for_all_clients_is_shared_when_memory_runs_short() {
     const MEMBERS: usize = 10_000;
     let budget = 10 * MIB;
     let mut sim = Simulation::new(1, tight(budget), Closures::<()>::new());
@@ -105,20 +106,20 @@ fn a_message_for_everybody_is_shared_when_memory_runs_short() {
     assert!(peers.iter().all(|peer| peer.received_text() == [text.as_str()]));
 }
 
-/// Until it is written, the next turns have only so many writes.
+/// Until it is written, the next turns have a limited number of writes.
 #[test]
-fn a_short_message_for_everybody_takes_less_than_200_bytes_each() {
+fn a_short_message_for_all_clients_needs_less_than_200_bytes_each() {
     const MEMBERS: usize = 10_000;
     let mut sim = Simulation::new(1, Config::default(), Closures::<()>::new());
     let _peers = connect(&mut sim, MEMBERS);
     let floor = sim.footprint().held;
-    assert_eq!(sim.clients().broadcast("a short one, as most"), MEMBERS);
+    assert_eq!(sim.clients().broadcast("a short message"), MEMBERS);
     let each = (sim.footprint().held - floor) / MEMBERS;
     println!("{each} bytes for each");
     assert!(each < 200, "{each} bytes for each");
 }
 
-/// A message whose copy the application holds, its echo and the next one: all of it is foreseen.
+/// The budget covers a message whose copy the application holds, its echo, and the next message.
 #[test]
 fn the_smallest_budget_is_enough_for_one_client_that_uses_its_limits() {
     let mut config = tight(0);
@@ -139,9 +140,9 @@ fn the_smallest_budget_is_enough_for_one_client_that_uses_its_limits() {
     assert!(config.validate().is_err());
 }
 
-/// A Close frame for each of 20,000 at once would take megabytes.
+/// 20,000 Close frames at once would need megabytes.
 #[test]
-fn everybody_is_closed_in_slices() {
+fn closing_all_clients_is_spread_over_turns() {
     let mut sim = sim(Config::default());
     let peers = connect(&mut sim, 20_000);
     sim.clients().shutdown(Drain::default());
@@ -155,7 +156,7 @@ fn everybody_is_closed_in_slices() {
     assert!(sim.outcome().is_some_and(|outcome| outcome.dropped == 0));
 }
 
-/// Contexts are agreed on only while there is plenty of memory, whatever their own limit is.
+/// Contexts are negotiated only while memory is ample, whatever their own limit is.
 #[cfg(feature = "deflate")]
 #[test]
 fn compression_contexts_never_make_memory_run_short() {
@@ -183,9 +184,9 @@ fn compression_contexts_never_make_memory_run_short() {
     assert_eq!(sim.footprint().contexts, 0);
 }
 
-/// What an application sends to those who do not read is bounded by the budget, too.
+/// The budget also bounds what an application sends to clients that do not read.
 #[test]
-fn sending_to_those_who_do_not_read_stays_within_the_budget() {
+fn sending_to_clients_that_do_not_read_stays_within_the_budget() {
     const ROUNDS: u64 = 40;
     let budget = 24 * MIB;
     let mut sim = Simulation::new(1, tight(budget), Closures::<()>::new());
@@ -200,8 +201,8 @@ fn sending_to_those_who_do_not_read_stays_within_the_budget() {
         }
         audited_rest(&mut sim, budget);
     }
-    assert!(accepted > 40 + 50 * 6, "the deaf were closed before they could hold anything");
+    assert!(accepted > 40 + 50 * 6, "the clients that do not read were closed before they held anything");
     let stats = sim.clients().stats();
     assert!(stats.evictions > 0 && stats.budget_exhaustions == 1, "{stats:?}");
-    assert_eq!(good.received_count(), ROUNDS, "who reads gets everything");
+    assert_eq!(good.received_count(), ROUNDS, "a client that reads gets everything");
 }

@@ -1,10 +1,11 @@
-//! `/metrics` in the text format of Prometheus, read by a parser that forgives nothing.
+//! `/metrics` in the text format of Prometheus, checked by a strict parser.
 
 use crate::common::prometheus::{Metric, parse};
 use crate::kit::{connect, sim};
 use lariat::Config;
 
-/// Buckets grow in both ways, the last takes everything, and the sum is one.
+/// Checks that buckets and their counts rise, that the last bucket is infinite, and that there is
+/// one sum.
 #[track_caller]
 fn is_histogram(name: &str, metric: &Metric) {
     let only = |suffix: &str| {
@@ -27,13 +28,13 @@ fn is_histogram(name: &str, metric: &Metric) {
     let (bound, all) = *buckets.last().expect("a bucket");
     assert_eq!((bound, all), (f64::INFINITY, only("_count")));
     assert!(only("_sum") >= 0.0);
-    // Bounds as people would write them, not 0.0040959999999999998.
+    // Bounds are written as people write them, not as 0.0040959999999999998.
     let labels = metric.samples.iter().filter_map(|(_, labels, _)| labels.get("le"));
     assert!(labels.clone().all(|le| le.len() <= 10), "{:?}", labels.collect::<Vec<_>>());
 }
 
 #[test]
-fn metrics_are_in_the_format_and_say_what_has_happened() {
+fn metrics_follow_the_format_and_report_what_happened() {
     let mut sim = sim(Config::default());
     let peers = connect(&mut sim, 5);
     peers[0].send("hello");

@@ -1,5 +1,5 @@
-//! When memory runs short: those are not read who hold most, then they are closed, newcomers wait,
-//! and it ends by itself.
+//! Behaviour when memory runs short: the clients that hold most are not read and then closed, new
+//! connections are refused, and this ends by itself.
 
 use crate::common::text;
 use crate::kit::{
@@ -13,7 +13,7 @@ use std::time::Duration;
 const MIB: usize = 1 << 20;
 const BUDGET: usize = 16 * MIB;
 
-/// Nobody is late by himself: what ends, ends because of memory.
+/// Returns a config without other timeouts, so that connections end only because of memory.
 fn config() -> Config {
     let mut config = tight(BUDGET);
     config.limits.message_timeout = None;
@@ -22,7 +22,7 @@ fn config() -> Config {
     config
 }
 
-/// So many clients send all but the end of a message.
+/// Lets this many clients send a message without its end.
 fn hoard(sim: &mut Simulation<Echo>, count: usize, length: usize) -> Vec<Peer> {
     let hoarders = connect(sim, count);
     hoarders.iter().for_each(|peer| peer.send_raw(&unfinished(length, length - 100)));
@@ -31,10 +31,10 @@ fn hoard(sim: &mut Simulation<Echo>, count: usize, length: usize) -> Vec<Peer> {
 }
 
 #[test]
-fn those_who_hold_most_are_not_read_and_go_on_when_memory_is_free() {
+fn clients_that_hold_most_are_not_read_until_memory_is_free() {
     let mut sim = sim(config());
     let good = connect(&mut sim, 1).remove(0);
-    // Nearly a mebibyte each, up to a little more than three quarters.
+    // Nearly a mebibyte each, together slightly more than three quarters of the budget.
     let hoarders = hoard(&mut sim, 13, MIB);
     let late = connect(&mut sim, 3);
     for peer in &late {
@@ -43,24 +43,24 @@ fn those_who_hold_most_are_not_read_and_go_on_when_memory_is_free() {
     audited_rest(&mut sim, BUDGET);
     let stats = sim.clients().stats();
     assert!(stats.pauses > 0 && stats.evictions == 0, "{stats:?}");
-    assert!(late.iter().any(|peer| peer.received_count() == 0), "nobody was paused");
+    assert!(late.iter().any(|peer| peer.received_count() == 0), "no client was paused");
     turns_to_echo(&mut sim, &good, 5);
-    // Before the pause has lasted too long, memory becomes free.
+    // Memory becomes free before the pause timeout.
     sim.run_for(Duration::from_secs(9));
     drop(hoarders);
     audited_rest(&mut sim, BUDGET);
     assert!(
         late.iter().all(|peer| peer.received_count() == 1),
-        "who was paused goes on: {:?} {:?}",
+        "paused clients continue: {:?} {:?}",
         sim.footprint(),
         sim.clients().stats()
     );
     assert_eq!(closed(&sim.clients().stats(), "timeout", "pause"), 0);
 }
 
-/// Enough becomes free for one of them, though not for all.
+/// Enough memory becomes free for one of them, but not for all.
 #[test]
-fn whoever_fits_again_goes_on_at_once() {
+fn a_paused_client_continues_when_there_is_room() {
     let mut sim = sim(config());
     let mut hoarders = hoard(&mut sim, 13, MIB);
     let late = connect(&mut sim, 1).remove(0);
@@ -69,7 +69,7 @@ fn whoever_fits_again_goes_on_at_once() {
     while sim.clients().stats().pauses == 0 {
         hoarders.extend(hoard(&mut sim, 1, 200 << 10));
     }
-    assert_eq!(late.received_count(), 0, "it was not paused");
+    assert_eq!(late.received_count(), 0, "the client was not paused");
     drop(hoarders.split_off(12));
     let start = sim.elapsed();
     audited_rest(&mut sim, BUDGET);
@@ -77,7 +77,7 @@ fn whoever_fits_again_goes_on_at_once() {
 }
 
 #[test]
-fn a_pause_that_lasts_ends_with_1013() {
+fn a_long_pause_ends_with_1013() {
     let mut sim = sim(config());
     let _hoarders = hoard(&mut sim, 13, MIB);
     let late = connect(&mut sim, 3);
@@ -93,14 +93,14 @@ fn a_pause_that_lasts_ends_with_1013() {
     assert!(ended > 0);
     assert_eq!(closed(&stats, "timeout", "pause"), ended as u64);
     for peer in paused.iter().filter(|peer| !peer.is_open()) {
-        let reason = peer.close_reason().expect("it has ended");
+        let reason = peer.close_reason().expect("the connection has ended");
         assert_eq!(u16::from(reason.code()), 1013, "{reason}");
     }
     let reason = CloseReason::Timeout(Timeout::Pause);
-    assert!(sim.handler().closed.contains(&reason), "on_close says so");
+    assert!(sim.handler().closed.contains(&reason), "on_close has the reason");
 }
 
-/// Others hoard until a client that has not finished its message is not read any more.
+/// Lets other clients hoard until a client with an incomplete message is not read any more.
 fn until_paused(sim: &mut Simulation<Echo>, client: &Peer) -> Vec<Peer> {
     let mut hoarders = Vec::new();
     loop {
@@ -114,7 +114,7 @@ fn until_paused(sim: &mut Simulation<Echo>, client: &Peer) -> Vec<Peer> {
     }
 }
 
-/// The peer's Close does not wait for memory.
+/// A Close of the peer does not wait for memory.
 #[test]
 fn a_paused_client_can_be_closed() {
     let mut sim = sim(config());
@@ -126,16 +126,16 @@ fn a_paused_client_can_be_closed() {
     let id = sim.clients().iter().nth(12).expect("it is open");
     sim.clients().close(id, CloseCode::Normal, "").expect("it is open");
     sim.run_for(Duration::from_millis(10));
-    // The end of its message, which nobody wants any more.
+    // The end of its message arrives, which is no longer needed.
     late.send_raw(&vec![0; 130 << 10]);
     sim.run_for(Duration::from_millis(10));
-    let reason = sim.handler().closed.first().expect("it is closed");
+    let reason = sim.handler().closed.first().expect("the client is closed");
     assert!(!matches!(reason, CloseReason::Timeout(_)), "{reason}");
 }
 
-/// Whoever hangs up while it is not read gives its memory back at once.
+/// A client that disconnects while it is not read frees its memory at once.
 #[test]
-fn a_paused_client_that_hangs_up_is_gone_at_once() {
+fn a_paused_client_that_disconnects_is_removed_at_once() {
     for hang_up in [Peer::hang_up, Peer::reset] {
         let mut sim = sim(config());
         let hoarders = hoard(&mut sim, 16, MIB);
@@ -148,9 +148,9 @@ fn a_paused_client_that_hangs_up_is_gone_at_once() {
     }
 }
 
-/// A client that is paused, goes on and is paused again has its whole time again.
+/// A client that is paused, resumed and paused again gets the whole timeout again.
 #[test]
-fn each_pause_has_its_own_time() {
+fn each_pause_has_its_own_timeout() {
     let mut sim = sim(config());
     let base = hoard(&mut sim, 12, MIB);
     let late = connect(&mut sim, 1).remove(0);
@@ -162,12 +162,12 @@ fn each_pause_has_its_own_time() {
     audited_rest(&mut sim, BUDGET);
     let more = until_paused(&mut sim, &late);
     sim.run_for(Duration::from_secs(7));
-    assert!(late.is_open(), "7 seconds twice are not 14");
+    assert!(late.is_open(), "two pauses of 7 seconds are not one of 14");
     drop((base, more));
 }
 
 #[test]
-fn at_the_budget_the_worst_go_newcomers_wait_and_it_ends_by_itself() {
+fn at_the_budget_large_holders_are_closed_and_new_connections_refused() {
     listen_to_log();
     let mut sim = sim(config());
     let good = connect(&mut sim, 20);
@@ -179,25 +179,25 @@ fn at_the_budget_the_worst_go_newcomers_wait_and_it_ends_by_itself() {
         good.iter().for_each(|peer| assert!(turns_to_echo(&mut sim, peer, 20) > 0));
     }
     let stats = sim.clients().stats();
-    assert!(stats.buffered > BUDGET * 3 / 5, "{} bytes are left: too many had to go", stats.buffered);
+    assert!(stats.buffered > BUDGET * 3 / 5, "{} bytes are left: too many were evicted", stats.buffered);
     let refusal = response(&mut sim);
     assert_eq!(status(&refusal), 503);
     assert!(refusal.contains("\r\nRetry-After: 5\r\n"), "{refusal}");
-    // The others are served meanwhile, again and again, and nothing is logged twice.
+    // Other clients are served meanwhile, and nothing is logged twice.
     for _ in 0..50 {
         hoarders.iter().for_each(|peer| peer.send_raw(&unfinished(100 << 10, 99 << 10)));
         audited_step(&mut sim, BUDGET);
         good.iter().for_each(|peer| assert!(turns_to_echo(&mut sim, peer, 20) > 0));
     }
     sim.run_for(Duration::from_secs(20));
-    assert_eq!(status(&response(&mut sim)), 101, "newcomers are welcome again");
+    assert_eq!(status(&response(&mut sim)), 101, "new connections are accepted again");
     assert!(good.iter().all(Peer::is_open));
     let stats = sim.clients().stats();
     assert_eq!(stats.evictions, closed(&stats, "memory", ""));
     let gone: Vec<_> = hoarders.iter().filter_map(Peer::close_reason).collect();
     assert!(gone.iter().any(|reason| u16::from(reason.code()) == 1013), "{gone:?}");
     assert_eq!(stats.budget_exhaustions, 1);
-    // It comes and goes, and is not told again each time.
+    // The shortage begins and ends repeatedly. It is not logged each time.
     for _ in 0..3 {
         let hoarders = hoard(&mut sim, 180, 100 << 10);
         drop(hoarders);
@@ -209,9 +209,9 @@ fn at_the_budget_the_worst_go_newcomers_wait_and_it_ends_by_itself() {
     assert!(logged[0].starts_with("WARN ") && logged[0].contains("nearly the whole memory budget"), "{logged:#?}");
 }
 
-/// Each hoards too little to be paused, and none of them ever gives anything back.
+/// Each client hoards too little to be paused, and none of them ever frees anything.
 #[test]
-fn newcomers_do_not_wait_for_longer_than_a_pause() {
+fn new_connections_are_refused_no_longer_than_the_pause_timeout() {
     let mut sim = sim(config());
     let mut hoarders = Vec::new();
     while sim.clients().stats().evictions == 0 {
@@ -223,14 +223,14 @@ fn newcomers_do_not_wait_for_longer_than_a_pause() {
     sim.run_for(Duration::from_millis(200));
     assert_eq!(status(&response(&mut sim)), 101);
     let left = hoarders.iter().filter(|peer| peer.is_open()).count();
-    assert!(left * 2 > hoarders.len(), "{left} of {} are left: too many had to go", hoarders.len());
-    // There is nothing to be done any more, so nothing is done.
+    assert!(left * 2 > hoarders.len(), "{left} of {} are left: too many were evicted", hoarders.len());
+    // There is no more work, so the loop is idle.
     let turns = sim.turns();
     sim.run_for(Duration::from_secs(60));
-    assert!(sim.turns() - turns < 100, "{} turns for nothing", sim.turns() - turns);
+    assert!(sim.turns() - turns < 100, "{} turns without work", sim.turns() - turns);
 }
 
-/// Those who are in the midst of something small are not those who hold most.
+/// Clients with small incomplete messages are not those that hold most.
 #[test]
 fn small_clients_survive_the_eviction_of_large_ones() {
     let answer = |clients: &mut Clients<()>, id, message: Message<'_>| {
@@ -239,11 +239,11 @@ fn small_clients_survive_the_eviction_of_large_ones() {
     };
     let mut sim = Simulation::new(1, config(), Closures::<()>::new().on_message(answer));
     let small = connect(&mut sim, 500);
-    let message = text("a message of which half has come");
+    let message = text("a message of which half has arrived");
     small.iter().for_each(|peer| peer.send_raw(&message[..message.len() / 2]));
     sim.run_until_idle();
-    // Answers that nobody has had the chance to take yet: whoever asked has done nothing wrong, but
-    // holds most.
+    // Answers that no client has had the chance to read yet. These clients have done nothing wrong,
+    // but hold most.
     let large = connect(&mut sim, 60);
     large.iter().for_each(|peer| peer.send("?"));
     audited_rest(&mut sim, BUDGET);
@@ -251,13 +251,13 @@ fn small_clients_survive_the_eviction_of_large_ones() {
     assert!(stats.evictions > 0, "{stats:?}");
     small.iter().for_each(|peer| peer.send_raw(&message[message.len() / 2..]));
     sim.run_until_idle();
-    assert!(small.iter().all(|peer| peer.received_count() == 1), "somebody small had to go");
+    assert!(small.iter().all(|peer| peer.received_count() == 1), "a small client was evicted");
 }
 
-/// What is held with little more than the boxes themselves: the farewell would take as much as it
-/// frees.
+/// The clients hold little more than the boxes themselves. A Close frame would need as much memory
+/// as it frees.
 #[test]
-fn many_small_hoarders_do_not_all_have_to_go() {
+fn many_small_hoarders_are_not_all_evicted() {
     let mut config = config();
     config.limits.max_message = 4 << 10;
     config.limits.max_unsent = 4 << 10;
@@ -273,10 +273,10 @@ fn many_small_hoarders_do_not_all_have_to_go() {
         assert!(hoarders.len() < 10_000);
     }
     let gone = sim.clients().stats().evictions as usize;
-    assert!(gone < hoarders.len() / 3, "{gone} of {} had to go for an eighth of the memory", hoarders.len());
+    assert!(gone < hoarders.len() / 3, "{gone} of {} were evicted for an eighth of the memory", hoarders.len());
 }
 
-/// Silence counts from when we listen: a client that is not read cannot answer a ping.
+/// Silence counts only while we read: a client that is not read cannot answer a ping.
 #[test]
 fn a_paused_client_is_not_silent() {
     let mut config = config();

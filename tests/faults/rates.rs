@@ -1,4 +1,5 @@
-//! How much each client may say: those who say more are delayed and lose nothing, or are closed.
+//! Limits on how much a client may send: a client that sends more is delayed and loses nothing, or
+//! is closed.
 
 use crate::common::{binary, frame};
 use crate::kit::{Echo, closed, connect, sim};
@@ -13,7 +14,7 @@ fn config(messages: Option<u32>, bytes: Option<u32>, excess: Excess) -> Config {
     config
 }
 
-/// How many of its messages come back within so many seconds.
+/// Returns how many of its messages come back within this many seconds.
 fn heard(sim: &mut Simulation<Echo>, peer: &Peer, seconds: u64) -> u64 {
     let before = peer.received_count();
     sim.run_for(Duration::from_secs(seconds));
@@ -21,7 +22,7 @@ fn heard(sim: &mut Simulation<Echo>, peer: &Peer, seconds: u64) -> u64 {
 }
 
 #[test]
-fn by_default_everybody_may_say_as_much_as_he_likes() {
+fn by_default_there_is_no_limit() {
     assert_eq!(Config::default().rates, Rates::default());
     let mut sim = sim(Config::default());
     let peer = connect(&mut sim, 1).remove(0);
@@ -32,14 +33,14 @@ fn by_default_everybody_may_say_as_much_as_he_likes() {
 }
 
 #[test]
-fn too_many_messages_are_delayed_and_none_is_lost() {
+fn messages_beyond_the_rate_are_delayed_and_not_lost() {
     for rate in [5, 100, 2_000] {
         let mut sim = sim(config(Some(rate), None, Excess::Delay));
         let greedy = connect(&mut sim, 1).remove(0);
         greedy.count_only();
         let count = u64::from(rate) * 60;
         greedy.send_raw(&binary(b"0123456789").repeat(count as usize));
-        // A second's worth may come at once, and then what is read in one go.
+        // A burst of one second is allowed, and then the rest of one read.
         let first = heard(&mut sim, &greedy, 0);
         assert!((rate.into()..=u64::from(rate) + 256).contains(&first), "{first} at once, at {rate} in a second");
         let rest = heard(&mut sim, &greedy, 50) + first;
@@ -52,7 +53,7 @@ fn too_many_messages_are_delayed_and_none_is_lost() {
 }
 
 #[test]
-fn too_many_bytes_are_delayed_and_none_is_lost() {
+fn bytes_beyond_the_rate_are_delayed_and_not_lost() {
     for rate in [1_000_u32, 50_000, 1_000_000] {
         let mut sim = sim(config(None, Some(rate), Excess::Delay));
         let greedy = connect(&mut sim, 1).remove(0);
@@ -74,20 +75,20 @@ fn too_many_bytes_are_delayed_and_none_is_lost() {
 }
 
 #[test]
-fn whoever_keeps_to_the_rate_notices_nothing() {
+fn a_client_within_the_rate_is_not_delayed() {
     let mut sim = sim(config(Some(10), Some(2_000), Excess::Close));
     let peer = connect(&mut sim, 1).remove(0);
     for _ in 0..300 {
-        peer.send("a hundred bytes in ten seconds are not much");
+        peer.send("a hundred bytes in ten seconds are within the limit");
         sim.run_for(Duration::from_millis(100));
     }
     assert_eq!(peer.received_count(), 300);
     assert_eq!(sim.clients().stats().throttled, 0);
 }
 
-/// Pings cost as much as messages, and fragments their bytes.
+/// Pings count as messages, and fragments count their bytes.
 #[test]
-fn nothing_that_is_said_is_free() {
+fn pings_and_fragments_count_too() {
     for (bytes, config) in [
         (frame(0x89, b"").repeat(1_000), config(Some(50), None, Excess::Close)),
         (frame(0x8a, b"").repeat(1_000), config(Some(50), None, Excess::Close)),
@@ -117,9 +118,9 @@ fn one_client_is_delayed_and_the_others_are_not() {
     assert!(peers[1..].iter().all(|peer| peer.received_count() == 9));
 }
 
-/// It is we who do not listen.
+/// The server does not read, so the client is not silent.
 #[test]
-fn whoever_is_delayed_is_not_silent() {
+fn a_delayed_client_is_not_silent() {
     let mut config = config(Some(1), None, Excess::Delay);
     config.limits.ping_interval = Some(Duration::from_secs(2));
     config.limits.idle_timeout = Some(Duration::from_secs(5));
@@ -132,7 +133,7 @@ fn whoever_is_delayed_is_not_silent() {
 
 /// A delay of minutes does not delay the end.
 #[test]
-fn whoever_is_delayed_can_be_closed() {
+fn a_delayed_client_can_be_closed() {
     let mut sim = sim(config(Some(1), None, Excess::Delay));
     let peer = connect(&mut sim, 1).remove(0);
     (0..100).for_each(|_| peer.send("too much"));

@@ -1,5 +1,5 @@
-//! Clients that read more slowly than they are sent to: nothing is dropped in silence, and what was
-//! accepted comes in order.
+//! Clients that read too slowly: nothing is dropped silently, and accepted messages arrive in
+//! order.
 
 use crate::kit::{audited_rest, audited_step, closed, connect, tight};
 use lariat::sim::{Peer, Simulation};
@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 
 const BUDGET: usize = 64 << 20;
 
-/// Publishes numbers as it is told, and tells slow consumers of their gaps.
+/// Publishes numbers and tells slow consumers how many they missed.
 pub struct Source {
     pub policy: SlowConsumer,
     pub clients: Vec<ClientId>,
-    /// What `on_drain` found dropped, by client.
+    /// The number of dropped messages that `on_drain` found, by client.
     pub told: BTreeMap<ClientId, u64>,
     pub closed: BTreeMap<ClientId, CloseReason>,
 }
@@ -60,7 +60,7 @@ pub enum Way {
 
 pub const WAYS: [Way; 3] = [Way::Send, Way::Publish, Way::Broadcast];
 
-/// Sends to everybody; how many accepted it.
+/// Sends to all clients. Returns the number of clients that accepted the message.
 fn spread(sim: &mut Simulation<Source>, way: Way, text: &str) -> usize {
     let ids = sim.handler().clients.clone();
     let clients = sim.clients();
@@ -71,7 +71,7 @@ fn spread(sim: &mut Simulation<Source>, way: Way, text: &str) -> usize {
     }
 }
 
-/// A message of 2,000 bytes that says its number, and does not become much smaller.
+/// Returns a message of 2,000 bytes that contains its number and does not compress well.
 pub fn numbered(number: u32) -> String {
     let mut random = StdRng::seed_from_u64(number.into());
     let digits: String = (0..1_991).map(|_| char::from(random.random_range(b'0'..=b'z'))).collect();
@@ -83,8 +83,8 @@ pub fn number(message: &OwnedMessage) -> u32 {
     text[..8].parse().unwrap_or_else(|_| panic!("not numbered: {text}"))
 }
 
-/// Three peers: one that takes compressed messages, one that does not, and one to which the server
-/// has connected.
+/// Connects three peers: one that accepts compressed messages, one that does not, and one to which
+/// the server has connected.
 pub fn three<H: Handler>(sim: &mut Simulation<H>) -> [Peer; 3]
 where
     H::Data: Default + 'static,
@@ -104,7 +104,7 @@ fn source(policy: SlowConsumer) -> Simulation<Source> {
 }
 
 #[test]
-fn what_was_accepted_comes_in_order_or_on_close_says_that_it_did_not() {
+fn accepted_messages_arrive_in_order_or_on_close_says_that_they_did_not() {
     for way in WAYS {
         let mut sim = source(SlowConsumer::Close);
         let peers = three(&mut sim);
@@ -118,7 +118,7 @@ fn what_was_accepted_comes_in_order_or_on_close_says_that_it_did_not() {
         let stats = sim.clients().stats();
         assert_eq!((closed(&stats, "slow_consumer", ""), sim.clients().len()), (3, 0), "{way:?} {:?}", stats.closed);
         assert!(sim.handler().closed.values().all(|reason| *reason == CloseReason::SlowConsumer));
-        // 4 MiB of messages, and what the network has taken.
+        // 4 MiB of messages, and what the network has accepted.
         assert!((3 * 2_000..3 * 5_000).contains(&accepted), "{way:?}: {accepted} accepted");
         peers.iter().for_each(Peer::resume_reading);
         sim.run_until_idle();
@@ -130,7 +130,7 @@ fn what_was_accepted_comes_in_order_or_on_close_says_that_it_did_not() {
 }
 
 #[test]
-fn the_newest_are_dropped_and_counted_for_whoever_chose_that() {
+fn with_drop_newest_messages_are_dropped_and_counted() {
     const ROUNDS: u32 = 1_000;
     for way in WAYS {
         let mut sim = source(SlowConsumer::DropNewest);
@@ -147,7 +147,7 @@ fn the_newest_are_dropped_and_counted_for_whoever_chose_that() {
         assert_eq!((sim.clients().stats().dropped, sim.clients().len()), (dropped, 3), "{way:?}");
         peers.iter().for_each(Peer::resume_reading);
         sim.run_until_idle();
-        assert_eq!(sim.handler().told.values().sum::<u64>(), dropped, "{way:?}: a gap was not told");
+        assert_eq!(sim.handler().told.values().sum::<u64>(), dropped, "{way:?}: the client did not learn of a gap");
         for peer in &peers {
             let mut received = peer.received();
             let gap = received.pop().expect("a gap");
@@ -155,16 +155,16 @@ fn the_newest_are_dropped_and_counted_for_whoever_chose_that() {
             assert!(before.iter().copied().eq(0..before.len() as u32), "{way:?}: {before:?}");
             assert_eq!(gap.to_text().expect("text"), format!("gap {}", ROUNDS as usize - before.len()), "{way:?}");
         }
-        // And then it goes on as if nothing had been.
+        // After that, messages arrive as before.
         assert_eq!(spread(&mut sim, way, "go on"), 3);
         sim.run_until_idle();
         assert!(peers.iter().all(|peer| peer.received_text() == ["go on"]));
     }
 }
 
-/// A sender that is told `Dropped` may go on; one that is in the midst of a message may not.
+/// A sender that gets `Dropped` may continue, but not in the middle of a message.
 #[test]
-fn half_a_message_is_never_dropped() {
+fn part_of_a_message_is_never_dropped() {
     let mut sim = source(SlowConsumer::DropNewest);
     let peer = connect(&mut sim, 1).remove(0);
     let id = sim.handler().clients[0];
@@ -183,21 +183,21 @@ fn half_a_message_is_never_dropped() {
 }
 
 #[test]
-fn a_message_that_is_larger_than_all_that_may_wait_is_dropped_too() {
+fn a_message_larger_than_the_limit_is_dropped_too() {
     let mut sim = source(SlowConsumer::DropNewest);
     let peer = connect(&mut sim, 1).remove(0);
     let id = sim.handler().clients[0];
     let outcome = sim.clients().send(id, &vec![7; 5 << 20]);
     assert_eq!((outcome, sim.clients().take_dropped(id)), (Err(SendError::Dropped), 1));
-    assert_eq!(sim.clients().take_dropped(id), 0, "told once");
+    assert_eq!(sim.clients().take_dropped(id), 0, "reported once");
     sim.run_until_idle();
     assert!(peer.is_open());
 }
 
-/// The echo of a client that never reads stops that client's reading: it is not dropped, and not
-/// closed as slow.
+/// If a client never reads its echoes, the server stops reading it. It is not dropped and not
+/// closed as a slow consumer.
 #[test]
-fn whoever_asks_and_does_not_read_is_not_read() {
+fn a_client_that_does_not_read_is_not_read() {
     for policy in [SlowConsumer::Close, SlowConsumer::DropNewest] {
         let mut sim = Simulation::new(1, tight(BUDGET), Echoes(policy));
         let peer = connect(&mut sim, 1).remove(0);
@@ -211,7 +211,7 @@ fn whoever_asks_and_does_not_read_is_not_read() {
         let dropped = sim.clients().stats().dropped;
         assert!(received.is_sorted(), "{received:?}");
         assert_eq!(received.len() as u64 + dropped, 500);
-        // What is read in one go may be more than fits; no more is read then.
+        // One read may bring more than fits. Then no more is read.
         assert!(dropped < 100, "{policy:?}: {dropped} were dropped");
     }
 }
@@ -230,9 +230,9 @@ impl Handler for Echoes {
     }
 }
 
-/// A Close is queued behind what was accepted, and what was accepted comes.
+/// A Close is queued after the accepted messages, and they arrive.
 #[test]
-fn what_was_accepted_before_a_close_comes_before_it() {
+fn messages_accepted_before_a_close_are_sent_before_it() {
     let mut sim = source(SlowConsumer::Close);
     let peers = three(&mut sim);
     peers.iter().for_each(Peer::stop_reading);

@@ -1,4 +1,4 @@
-//! An application that uses everything that takes memory.
+//! An application that uses every feature that needs memory.
 
 use lariat::http::{Response, StatusCode};
 use lariat::{
@@ -8,27 +8,27 @@ use lariat::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// With what the handler panics.
-pub const PANIC: &str = "the handler panics, as it was asked to";
+/// The message of the handler's panic.
+pub const PANIC: &str = "the handler panics on purpose";
 
 const SOON: Duration = Duration::from_millis(1);
 const LATE: Duration = Duration::from_secs(3_600);
 
-/// What a timer is for.
+/// The purposes of the timers.
 const ANSWER: u64 = 0;
 const TICK: u64 = 1;
 const NEVER: u64 = 2;
 
-/// What the application knows of a client.
+/// The data of a client.
 #[derive(Default)]
 pub struct Guest {
     path: String,
-    /// For whom it was connected to.
+    /// The client for which this connection was opened.
     partner: Option<ClientId>,
     timer: Option<TimerId>,
 }
 
-/// How many conversations ended, and why.
+/// The number of connections that ended, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     opened: usize,
@@ -47,10 +47,10 @@ pub struct House {
     url: String,
     pub ends: Ends,
     traces: usize,
-    /// Who waits for an answer, and who for a tick.
+    /// Clients that wait for an answer or for a timer.
     later: VecDeque<ClientId>,
     ticks: VecDeque<ClientId>,
-    /// Who gets an answer when the others have gone.
+    /// Clients that get an answer after the others have disconnected.
     pub undecided: VecDeque<ClientId>,
 }
 
@@ -61,14 +61,14 @@ impl House {
         House { addr, url, ends: Ends::default(), traces: 0, later, ticks, undecided }
     }
 
-    /// Every kind of end has come since `before`, each as often as its visits.
+    /// Checks that every kind of end has occurred since `before`, once for each of its visits.
     pub fn check(&self, before: Ends, times: usize) {
         let now = self.ends;
         let closed = |ends: Ends| {
             let Ends { opened: _, peer, local, protocol, eof, io, slow, panicked, unaccepted: _ } = ends;
             peer + local + protocol + eof + io + slow + panicked
         };
-        assert_eq!(now.opened - before.opened, closed(now) - closed(before), "everybody who came has gone");
+        assert_eq!(now.opened - before.opened, closed(now) - closed(before), "every client has disconnected");
         let kinds = [
             ("peer", now.peer - before.peer),
             ("local", now.local - before.local),
@@ -80,24 +80,24 @@ impl House {
             ("unaccepted", now.unaccepted - before.unaccepted),
         ];
         for (name, count) in kinds {
-            assert!(count >= times, "{name} came {count} times, of {times}: {now:?}");
+            assert!(count >= times, "{name} occurred {count} times, not {times}: {now:?}");
         }
         assert!(self.traces >= times);
     }
 
     fn connect(&self, clients: &mut Clients<Guest>, id: ClientId, url: &str) {
         let partner = clients.connect(url, &ConnectOptions::new()).expect("a good URL");
-        clients.data_mut(partner).expect("it has been made").partner = Some(id);
+        clients.data_mut(partner).expect("the connection was created").partner = Some(id);
     }
 }
 
-/// Sends what a visitor waits for.
+/// Sends the message for which a visitor waits.
 fn end(clients: &mut Clients<Guest>, id: ClientId) {
-    // It may have gone.
+    // The client may have disconnected.
     let _ = clients.send(id, "end");
 }
 
-/// The name of a topic that nobody else has.
+/// Returns a topic name that no other client has.
 fn own_topic(id: ClientId) -> String {
     format!("{id:?}, and nobody else")
 }
@@ -129,7 +129,7 @@ impl Handler for House {
     fn on_open(&mut self, clients: &mut Clients<Guest>, id: ClientId) {
         self.ends.opened += 1;
         if clients.is_outgoing(id) {
-            return clients.send(id, "Is anybody there?").expect("it has just opened");
+            return clients.send(id, "Is anybody there?").expect("the client has just opened");
         }
         let guest = clients.data(id).expect("it is open");
         match guest.path.as_str() {
@@ -166,7 +166,7 @@ impl Handler for House {
         let guest = clients.data(id).expect("it is open");
         match guest.path.as_str() {
             "/topics" => assert_eq!(clients.publish(&own_topic(id), message), 1),
-            // Large enough to be shared.
+            // The message is large enough to be shared.
             "/crowd" => assert!(clients.publish("crowd", &[b'!'; 5_000]) > 0),
             "/panic" => std::panic::panic_any(PANIC),
             _ => clients.send(id, message).expect("there is room"),

@@ -1,10 +1,10 @@
-//! Does the server return to the memory that it had? After every end that a connection can come to,
-//! again and again.
+//! Checks that the server's memory returns to its level, after every kind of end of a connection,
+//! many times.
 //!
-//! Real sockets on loopback, the loop turned in the test's own thread, which is the only one: so
-//! every live byte and allocation of the process is counted, and every descriptor. While the server
-//! runs they are flat, but for its spare buffers, of which it may have more or fewer; when it is
-//! gone, all is exactly as before it came.
+//! Real sockets on loopback, with the loop in the test's own thread, the only one. So the test
+//! counts every live byte and allocation of the process, and every descriptor. While the server
+//! runs, they stay constant, except for its spare buffers, whose number may vary. When the server
+//! is dropped, everything is exactly as before.
 //!
 //! `cargo test --release --test leaks` opens 100,000 connections, a debug build 5,000.
 #![cfg(target_os = "linux")]
@@ -31,15 +31,15 @@ const CONNECTIONS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
 /// The first fifth of the connections warms everything up.
 const ROUNDS: usize = 5;
 
-/// How many times each visit is made at the same time.
+/// The number of times that each visit is made at the same time.
 const AT_ONCE: usize = 3;
 
-/// How much more there may be after the last round than after the second one: what the four pools
-/// of spare buffers keep at rest, which is one buffer more or less by chance.
+/// The growth that is allowed between the second round and the last: the bytes that the four pools
+/// of spare buffers keep at rest. By chance this is one buffer more or less.
 const SPARE_BYTES: usize = 4 * (128 << 10);
 const SPARE_ALLOCATIONS: usize = 60;
 
-/// What there is at one time.
+/// The resources at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Figures {
     bytes: usize,
@@ -71,7 +71,7 @@ fn turn(event_loop: &mut EventLoop<House>) {
     event_loop.turn(Some(Duration::from_millis(1))).expect("the poller works");
 }
 
-/// A group of visitors comes, and each leaves in its way.
+/// Connects a group of visitors, each of which leaves in its own way.
 fn receive(event_loop: &mut EventLoop<House>, visits: &[Visit], visitors: &mut Vec<Visitor>, buffer: &mut [u8]) {
     let LocalAddr::Tcp(addr) = event_loop.handler().addr.clone() else { panic!("not TCP") };
     for _ in 0..AT_ONCE {
@@ -82,7 +82,7 @@ fn receive(event_loop: &mut EventLoop<House>, visits: &[Visit], visitors: &mut V
         turn(event_loop);
         for (index, visitor) in visitors.iter_mut().enumerate() {
             let visit = &visits[index % visits.len()];
-            assert!(visitor.is_done || Instant::now() < deadline, "{}: it does not end", visit.name);
+            assert!(visitor.is_done || Instant::now() < deadline, "{}: the visit does not end", visit.name);
             visitor.look(visit, buffer);
         }
         if visitors.iter().all(|visitor| visitor.is_done) {
@@ -91,12 +91,12 @@ fn receive(event_loop: &mut EventLoop<House>, visits: &[Visit], visitors: &mut V
         }
     }
     while let Some(id) = event_loop.handler_mut().undecided.pop_front() {
-        // It may be known by now that it has gone.
+        // The loop may know already that the client has disconnected.
         let _ = event_loop.clients_mut().answer(id, Upgrade::new());
     }
 }
 
-/// Turns until everybody is gone.
+/// Turns until all clients have disconnected.
 fn settle(event_loop: &mut EventLoop<House>, descriptors: usize) -> Figures {
     let deadline = Instant::now() + WAIT;
     loop {
@@ -120,8 +120,8 @@ fn rest(event_loop: &mut EventLoop<House>, descriptors: usize) -> Figures {
     settle(event_loop, descriptors)
 }
 
-/// A server's life: so many groups of visitors in each round. The least that there was in each when
-/// a group had gone.
+/// Runs a server with this many groups of visitors in each round. Returns the smallest figures of
+/// each round after a group has left.
 fn serve<const ROUNDS: usize>(groups: usize) -> [Figures; ROUNDS] {
     let mut config = Config::default();
     config.limits.max_unsent = 1 << 20;
@@ -151,21 +151,21 @@ fn serve<const ROUNDS: usize>(groups: usize) -> [Figures; ROUNDS] {
 }
 
 fn main() {
-    // One of the visits makes the handler panic, and that is told to nobody.
+    // One of the visits makes the handler panic, which is not printed.
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if info.payload().downcast_ref() != Some(&house::PANIC) {
             tell(info);
         }
     }));
-    // What is made once for the whole process.
+    // This creates what exists once for the whole process.
     serve::<1>(1);
 
     let before = Figures::now();
     let groups = CONNECTIONS.div_ceil(ROUNDS * AT_ONCE * visits().len());
     let [_, first, later @ ..] = serve::<ROUNDS>(groups);
-    assert_eq!(Figures::now(), before, "the server has gone");
-    // What one kind of visit leaves each time adds up over the rounds, and would be more.
+    assert_eq!(Figures::now(), before, "the server was dropped");
+    // A leak in one kind of visit would add up over the rounds and exceed this.
     assert!(SPARE_ALLOCATIONS < later.len() * groups * AT_ONCE);
     assert!(later.iter().all(|figures| figures.descriptors == first.descriptors), "{later:?} after {first:?}");
     let last = later[later.len() - 1];

@@ -1,4 +1,4 @@
-//! What visitors do: what they say, what they wait for, and how they leave.
+//! The visitors: what they send, what they wait for, and how they leave.
 
 use super::common::{close, frame, ping, request, request_with, text};
 use std::io::{ErrorKind, Read, Write};
@@ -8,18 +8,18 @@ use std::time::Duration;
 /// What a visitor waits for before it leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Nothing: the others.
+    /// Nothing: the other visitors are enough.
     Nothing,
-    /// "end": in a pong to its last ping, or in a message.
+    /// "end": in a Pong to its last Ping, or in a message.
     Word,
-    /// The server's end.
+    /// The end of the server's stream.
     End,
 }
 
 /// How a visitor leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leave {
-    /// With FIN, after the server if that has ended already.
+    /// With FIN, after the server if the server has already ended.
     Fin,
     /// With RST.
     Reset,
@@ -37,7 +37,7 @@ const COMPRESSED: &[u8] = b"JL\x1c\x05\xa3`\x14\x8c\x82Q0\nF\xc1P\x07\0\0";
 
 const WORD: &[u8] = b"end";
 
-/// One of each.
+/// Returns one visit of each kind.
 pub fn visits() -> Vec<Visit> {
     use Leave::{Fin, Reset};
     use Until::{End, Nothing, Word};
@@ -74,15 +74,15 @@ pub fn visits() -> Vec<Visit> {
     visit("no HTTP", &[b"EHLO localhost\r\n\r\n"], End, Fin);
     visit("version 8", &[request("/").replace(": 13", ": 8").as_bytes()], End, Fin);
     visit("a large head", &[request_with("/", &format!("X: {}\r\n", "x".repeat(9_000))).as_bytes()], End, Fin);
-    visit("is let in later", &[&at("/later"), &hello, &last], Word, Reset);
-    visit("does not wait to be let in", &[&at("/undecided"), &hello], Nothing, Reset);
+    visit("is accepted later", &[&at("/later"), &hello, &last], Word, Reset);
+    visit("does not wait for the answer", &[&at("/undecided"), &hello], Nothing, Reset);
     visit("gets headers", &[&at("/headers"), &last], Word, Reset);
     visit("topics", &[&at("/topics"), &hello, &last], Word, Reset);
-    visit("is one of a crowd", &[&at("/crowd"), &hello], Nothing, Reset);
+    visit("is one of many receivers", &[&at("/crowd"), &hello], Nothing, Reset);
     visit("timers", &[&at("/timer")], Word, Reset);
     visit("an interval", &[&at("/interval"), &last, &bye], End, Fin);
     visit("does not mask", &[&at("/echo"), b"\x81\x02hi"], End, Fin);
-    visit("is no text", &[&at("/echo"), &frame(0x81, b"\xff")], End, Fin);
+    visit("sends invalid text", &[&at("/echo"), &frame(0x81, b"\xff")], End, Fin);
     visit("does not read", &[&at("/flood")], Nothing, Reset);
     visit("is too slow", &[&at("/slow")], End, Fin);
     visit("in pieces", &[&at("/pieces"), &large, &frame(0x01, b"a"), &frame(0x80, b"b"), &last], Word, Reset);
@@ -100,15 +100,15 @@ pub fn visits() -> Vec<Visit> {
         visit("compresses", &[&alone, &compressed, &last], Word, Reset);
         visit("compresses, and closes", &[&alone, &compressed, &compressed, &bye], End, Fin);
         visit("compresses a part", &[&alone, &half(&compressed)], Nothing, Reset);
-        visit("compresses nonsense", &[&alone, &frame(0xc1, &[0xff; 100])], End, Fin);
+        visit("sends invalid compressed data", &[&alone, &frame(0xc1, &[0xff; 100])], End, Fin);
         visit("keeps a context", &[&kept, &compressed, &compressed, &last], Word, Reset);
         visit("keeps a context, and closes", &[&kept, &compressed, &bye], End, Fin);
-        visit("keeps a context for nonsense", &[&kept, &compressed, &frame(0xc1, &[0xff; 100])], End, Fin);
+        visit("keeps a context and sends invalid data", &[&kept, &compressed, &frame(0xc1, &[0xff; 100])], End, Fin);
     }
     all
 }
 
-/// Somebody who makes a visit.
+/// A connection that makes a visit.
 pub struct Visitor {
     stream: TcpStream,
     tail: [u8; WORD.len()],
@@ -126,7 +126,7 @@ impl Visitor {
         Visitor { stream, tail: [0; WORD.len()], until: visit.until, is_done: false, has_ended: false }
     }
 
-    /// Reads what is there, unless it is not to be read.
+    /// Reads the available bytes, unless the visit does not read.
     pub fn look(&mut self, visit: &Visit, buffer: &mut [u8]) {
         while !self.is_done && self.until != Until::Nothing && !self.has_ended {
             match self.stream.read(buffer) {
@@ -142,7 +142,7 @@ impl Visitor {
             }
         }
         let has_word = self.tail == WORD;
-        assert!(self.until != Until::Word || has_word || !self.has_ended, "{}: the server hung up", visit.name);
+        assert!(self.until != Until::Word || has_word || !self.has_ended, "{}: the server disconnected", visit.name);
         self.is_done = match self.until {
             Until::Nothing => true,
             Until::Word => has_word,
@@ -150,7 +150,7 @@ impl Visitor {
         };
     }
 
-    /// Leaves, or waits for the server's end if it has to.
+    /// Leaves, or waits for the server's end if necessary.
     pub fn leaves(&mut self, visit: &Visit) {
         if visit.leave == Leave::Reset {
             socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");

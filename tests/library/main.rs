@@ -1,5 +1,5 @@
-//! What an embedder gets beyond messages: connections to other servers, messages in pieces, traces,
-//! proxies.
+//! Features of the library beyond messages: connections to other servers, messages in pieces,
+//! traces, proxies.
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]

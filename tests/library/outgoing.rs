@@ -1,4 +1,4 @@
-//! `Clients::connect`: the client's role in the same loop.
+//! `Clients::connect`: the client role in the same loop.
 
 use crate::common::{Running, WAIT, Wire, echo_script, request, script, serve, serve_with, text};
 use lariat::sim::Simulation;
@@ -19,8 +19,8 @@ fn connect(running: &Running, url: &str, options: ConnectOptions) -> Result<lari
     running.ask(move |clients| clients.connect(&url, &options))
 }
 
-/// A server of literal bytes: takes one connection, reads the request's head, and goes on as
-/// `serve` says.
+/// A server that sends literal bytes: accepts one connection, reads the request head, and calls
+/// `serve`.
 fn literal_server(serve: impl FnOnce(String, TcpStream) + Send + 'static) -> (SocketAddr, std::thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("an address");
@@ -43,7 +43,7 @@ fn accept_of(head: &str) -> String {
 }
 
 #[test]
-fn a_loop_talks_to_another_one_and_closes_properly() {
+fn two_loops_exchange_messages_and_close() {
     let (script_there, ears_there) = echo_script();
     let there = serve(script_there);
     let (script_here, ears) = script();
@@ -51,7 +51,7 @@ fn a_loop_talks_to_another_one_and_closes_properly() {
         assert!(clients.is_outgoing(id));
         clients.send(id, "hello").expect("it is open");
     }));
-    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is good");
+    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is valid");
     assert_eq!(ears.open(), id);
     ears.until(&crate::common::Told::Message(id, b"hello".to_vec()));
     assert_eq!(here.ask(move |clients| clients.ready_state(id)), ReadyState::Open);
@@ -64,18 +64,18 @@ fn a_loop_talks_to_another_one_and_closes_properly() {
 }
 
 #[test]
-fn large_messages_go_both_ways_masked() {
+fn large_messages_are_sent_masked_and_received() {
     let there = serve(echo_script().0);
     let payload: Vec<u8> = (0..900_000_u32).map(|i| (i * 7) as u8).collect();
     let (script, ears) = script();
     let sent = payload.clone();
     let here = serve(script.on_open(move |clients, id| clients.send(id, &sent).expect("it is open")));
-    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is good");
+    let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is valid");
     ears.until(&crate::common::Told::Message(id, payload));
 }
 
 #[test]
-fn the_request_is_as_rfc_6455_4_1_asks_and_keys_are_never_the_same() {
+fn the_request_follows_rfc_6455_4_1_and_no_key_repeats() {
     let mut keys = Vec::new();
     for _ in 0..2 {
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -100,10 +100,10 @@ fn the_request_is_as_rfc_6455_4_1_asks_and_keys_are_never_the_same() {
             .subprotocol("chat")
             .subprotocol("talk")
             .header(lariat::http::header::AUTHORIZATION, lariat::http::HeaderValue::from_static("Bearer x"));
-        connect(&here, &url(addr), options).expect("the URL is good");
+        connect(&here, &url(addr), options).expect("the URL is valid");
         ears.open();
-        let (head, frame) = receiver.recv_timeout(WAIT).expect("the server was asked");
-        server.join().expect("the server is content");
+        let (head, frame) = receiver.recv_timeout(WAIT).expect("the server got the request");
+        server.join().expect("the server has ended without a panic");
         assert!(head.starts_with("GET /echo?x=1 HTTP/1.1\r\n"), "{head}");
         for line in [
             format!("Host: {addr}").as_str(),
@@ -123,7 +123,7 @@ fn the_request_is_as_rfc_6455_4_1_asks_and_keys_are_never_the_same() {
 }
 
 #[test]
-fn every_way_not_to_be_accepted_is_told_once() {
+fn every_refusal_is_reported_once() {
     type IsExpected = fn(&CloseReason) -> bool;
     let answers: [(&str, IsExpected); 4] = [
         (
@@ -142,18 +142,18 @@ fn every_way_not_to_be_accepted_is_told_once() {
         });
         let (script, ears) = script();
         let here = serve(script);
-        let id = connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+        let id = connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
         let (closed, reason) = ears.close();
         assert_eq!(closed, id);
         assert!(is_expected(&reason), "{answer:?}: {reason:?}");
-        server.join().expect("the server is content");
+        server.join().expect("the server has ended without a panic");
         drop(here);
         assert!(ears.rest().is_empty(), "{answer:?}: neither on_open nor a second on_close");
     }
 }
 
 #[test]
-fn nobody_there_and_silence_and_unknown_names_end_as_well() {
+fn refused_silent_and_unknown_hosts_are_reported() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(300);
     let (script, ears) = script();
@@ -166,27 +166,28 @@ fn nobody_there_and_silence_and_unknown_names_end_as_well() {
     assert_eq!(ears.close().1, refused);
 
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
     assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
 
-    // RFC 6761: never resolves. Where the resolver itself takes too long, the deadline ends it.
-    connect(&here, "ws://name.invalid/", ConnectOptions::new()).expect("the URL is good");
+    // RFC 6761: this name never resolves. If the resolver takes too long, the deadline ends the
+    // connection.
+    connect(&here, "ws://name.invalid/", ConnectOptions::new()).expect("the URL is valid");
     let reason = ears.close().1;
     assert!(matches!(reason, CloseReason::NameNotFound | CloseReason::Timeout(Timeout::Handshake)), "{reason:?}");
 }
 
 #[test]
-fn a_name_with_several_addresses_is_tried_one_by_one() {
-    // `localhost` is ::1 and 127.0.0.1 on most hosts, and this server listens on one of them alone.
+fn all_addresses_of_a_name_are_tried() {
+    // `localhost` is ::1 and 127.0.0.1 on most hosts. This server listens only on one of them.
     let there = serve(echo_script().0);
     let (script, ears) = script();
     let here = serve(script);
     let id = connect(&here, &format!("ws://localhost:{}/", there.addr.port()), ConnectOptions::new());
-    assert_eq!(ears.open(), id.expect("the URL is good"));
+    assert_eq!(ears.open(), id.expect("the URL is valid"));
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_at_once() {
+fn invalid_arguments_are_refused_at_once() {
     let here = serve(script().0);
     let bad_header =
         ConnectOptions::new().header(lariat::http::header::HOST, lariat::http::HeaderValue::from_static("elsewhere"));
@@ -203,7 +204,7 @@ fn what_makes_no_sense_is_refused_at_once() {
 }
 
 #[test]
-fn a_server_that_masks_its_frames_is_failed() {
+fn masked_frames_from_a_server_fail_the_connection() {
     let (addr, server) = literal_server(|head, mut stream| {
         let accept = accept_of(&head);
         write!(
@@ -218,13 +219,13 @@ fn a_server_that_masks_its_frames_is_failed() {
     });
     let (script, ears) = script();
     let here = serve(script);
-    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
     assert_eq!(ears.close().1, CloseReason::Protocol(lariat::ProtocolError::MaskedFrame));
-    server.join().expect("the server is content");
+    server.join().expect("the server has ended without a panic");
 }
 
 #[test]
-fn a_connection_may_last_only_so_long() {
+fn a_connection_ends_at_its_maximum_lifetime() {
     let mut config = Config::default();
     config.limits.max_lifetime = Some(Duration::from_millis(100));
     let (script, ears) = script();
@@ -236,7 +237,7 @@ fn a_connection_may_last_only_so_long() {
 }
 
 #[test]
-fn an_answer_with_an_unknown_subprotocol_never_leaves_the_server() {
+fn an_answer_with_an_unknown_subprotocol_is_not_sent() {
     let (script, _ears) = script();
     let server = serve(script.on_request(|_, _, _| Upgrade::new().subprotocol("chat").into()));
     let mut wire = Wire::connect(server.addr);
@@ -245,7 +246,7 @@ fn an_answer_with_an_unknown_subprotocol_never_leaves_the_server() {
 }
 
 #[test]
-fn the_address_can_differ_from_the_name_and_the_source_be_chosen() {
+fn the_address_and_the_source_address_can_be_chosen() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let (addr, server) = literal_server(move |head, stream| {
         sender.send((head, stream.peer_addr().expect("a peer").ip())).expect("the test waits");
@@ -253,11 +254,11 @@ fn the_address_can_differ_from_the_name_and_the_source_be_chosen() {
     let here = serve(script().0);
     let source = std::net::Ipv4Addr::new(127, 0, 0, if cfg!(target_os = "linux") { 2 } else { 1 }).into();
     let options = ConnectOptions::new().address(addr).source(source);
-    connect(&here, "ws://name.invalid:80/", options).expect("the URL is good");
+    connect(&here, "ws://name.invalid:80/", options).expect("the URL is valid");
     let (head, peer) = receiver.recv_timeout(WAIT).expect("a request");
     assert!(head.contains("\r\nHost: name.invalid:80\r\n"), "{head}");
     assert_eq!(peer, source);
-    server.join().expect("it has served");
+    server.join().expect("the server has ended");
 }
 
 #[test]
@@ -280,22 +281,22 @@ fn the_request_is_written_before_the_server_accepts() {
     let mut sim = Simulation::new(1, Config::default(), Order::default());
     sim.listen("10.0.0.1", 80);
     for url in ["ws://10.0.0.1/", "ws://10.0.0.2/"] {
-        sim.clients().connect(url, &ConnectOptions::new()).expect("the URL is good");
+        sim.clients().connect(url, &ConnectOptions::new()).expect("the URL is valid");
         sim.run_until_idle();
     }
-    // A server of our own is told of nothing but those who come.
+    // A server in the same loop gets callbacks only for incoming connections.
     let _peer = sim.connect("/");
     sim.run_until_idle();
     assert_eq!(sim.handler().0, ["connect", "open", "close", "open"]);
 }
 
 #[test]
-fn an_open_connection_to_a_server_costs_no_more_than_one_from_a_client() {
+fn an_outgoing_connection_needs_no_more_memory_than_an_incoming_one() {
     let mut sim = Simulation::new(1, Config::default(), script().0);
     sim.listen("10.0.0.1", 80);
     let before = sim.footprint();
-    let id = sim.clients().connect("ws://10.0.0.1/", &ConnectOptions::new()).expect("the URL is good");
-    assert!(sim.footprint().rare > 0, "what the server must answer is remembered");
+    let id = sim.clients().connect("ws://10.0.0.1/", &ConnectOptions::new()).expect("the URL is valid");
+    assert!(sim.footprint().rare > 0, "the expected answer of the server is stored");
     sim.run_until_idle();
     assert_eq!(sim.clients().ready_state(id), ReadyState::Open);
     assert_eq!((sim.footprint().rare, sim.footprint().buffers), (before.rare, before.buffers));

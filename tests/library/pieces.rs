@@ -1,11 +1,11 @@
-//! Messages larger than one would like to have in memory.
+//! Messages that are too large for memory.
 
 use crate::common::{Wire, frame, serve_made, serve_with};
 use lariat::{ClientId, Clients, CloseReason, Config, Handler, Message, Position, SendError};
 use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
 
-/// Sends every message back in the pieces in which it comes, and tells of them.
+/// Echoes each message in the pieces in which it arrives, and reports them.
 struct Through(Sender<(Vec<u8>, bool, Position)>);
 
 impl Handler for Through {
@@ -27,7 +27,7 @@ impl Handler for Through {
 }
 
 #[test]
-fn a_message_far_beyond_the_limit_passes_through_in_bounded_memory() {
+fn a_message_far_beyond_the_limit_is_echoed_in_bounded_memory() {
     const SIZE: u64 = 64 << 20;
     struct Count(u64, u64);
     impl Handler for Count {
@@ -37,7 +37,7 @@ fn a_message_far_beyond_the_limit_passes_through_in_bounded_memory() {
         }
         fn on_piece(&mut self, clients: &mut Clients<()>, id: ClientId, piece: Message<'_>, position: Position) {
             let bytes = piece.as_bytes();
-            assert!(bytes.len() <= 64 << 10, "a piece is at most a read");
+            assert!(bytes.len() <= 64 << 10, "a piece is at most one read");
             self.0 += bytes.len() as u64;
             self.1 = bytes.iter().fold(self.1, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
             if position.ends() {
@@ -61,7 +61,7 @@ fn a_message_far_beyond_the_limit_passes_through_in_bounded_memory() {
 }
 
 #[test]
-fn pieces_make_up_the_message_and_text_is_cut_between_characters() {
+fn pieces_form_the_message_and_text_is_cut_between_characters() {
     let (sender, receiver) = channel();
     let server = serve_with(Config::default(), Through(sender));
     let text = "aé€😀".repeat(1_000);
@@ -103,7 +103,7 @@ fn pieces_make_up_the_message_and_text_is_cut_between_characters() {
 }
 
 #[test]
-fn invalid_text_is_found_in_a_piece() {
+fn invalid_text_in_a_piece_is_detected() {
     let (sender, _receiver) = channel();
     let server = serve_with(Config::default(), Through(sender));
     for (first, second) in [(&b"ok\xff"[..], None), (&b"ok\xe2\x82"[..], Some(&b""[..]))] {
@@ -123,7 +123,7 @@ fn invalid_text_is_found_in_a_piece() {
 }
 
 #[test]
-fn nothing_comes_between_the_pieces_of_a_message() {
+fn no_other_message_is_sent_between_the_pieces_of_a_message() {
     struct Sender2;
     impl Handler for Sender2 {
         type Data = ();
@@ -134,7 +134,7 @@ fn nothing_comes_between_the_pieces_of_a_message() {
             assert_eq!(clients.broadcast("no"), 0);
             assert_eq!(clients.send_piece(id, "no", Position::First), Err(SendError::Unfinished));
             clients.ping(id, b"yes").expect("control frames may");
-            clients.send_piece(id, "two", Position::Last).expect("it goes on");
+            clients.send_piece(id, "two", Position::Last).expect("the message continues");
             clients.send_piece(id, "three", Position::Whole).expect("it is open");
             clients.send(id, "four").expect("it is open");
         }

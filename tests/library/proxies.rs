@@ -1,4 +1,4 @@
-//! Where a client is that comes through proxies.
+//! The address of a client that connects through proxies.
 
 use crate::common::{Wire, request, request_with, run, script, text};
 use lariat::{ClientId, Clients, CloseReason, Config, ForwardedHeader, Handler, ListenOptions, Message, Server};
@@ -37,7 +37,7 @@ fn v2() -> Vec<u8> {
 }
 
 #[test]
-fn the_proxy_protocol_says_where_the_client_is_however_it_is_cut() {
+fn the_proxy_protocol_gives_the_clients_address_for_any_cut() {
     let server = run(server("127.0.0.1", true, ForwardedHeader::XForwardedFor), WhereAmI);
     for (header, expected) in [
         (V1.to_vec(), Some("203.0.113.7:51234")),
@@ -57,7 +57,7 @@ fn the_proxy_protocol_says_where_the_client_is_however_it_is_cut() {
 }
 
 #[test]
-fn without_a_good_header_of_a_trusted_proxy_there_is_no_conversation() {
+fn without_a_valid_header_of_a_trusted_proxy_the_connection_ends() {
     for (trusted, header) in [
         ("127.0.0.1", &b""[..]),
         ("127.0.0.1", b"PROXY TCP4 203.0.113.7 192.0.2.1 99999 443\r\n"),
@@ -69,14 +69,14 @@ fn without_a_good_header_of_a_trusted_proxy_there_is_no_conversation() {
         let mut wire = Wire::connect(server.addr);
         wire.send(&[header, request("/").as_bytes()].concat());
         let mut answer = Vec::new();
-        // The server hangs up: with FIN, or with a reset for what it has not read.
+        // The server disconnects: with FIN, or with a reset because of unread bytes.
         let _ = wire.stream.read_to_end(&mut answer);
         assert!(answer.is_empty(), "{trusted} {header:?}");
     }
 }
 
 #[test]
-fn a_header_where_none_is_expected_is_no_http() {
+fn an_unexpected_proxy_header_is_not_http() {
     let server = run(server("127.0.0.1", false, ForwardedHeader::XForwardedFor), WhereAmI);
     let mut wire = Wire::connect(server.addr);
     wire.send(&[V1, request("/").as_bytes()].concat());
@@ -84,7 +84,7 @@ fn a_header_where_none_is_expected_is_no_http() {
 }
 
 #[test]
-fn forwarded_headers_count_from_trusted_proxies_alone() {
+fn forwarded_headers_count_only_from_trusted_proxies() {
     let x_forwarded_for = "X-Forwarded-For: 6.6.6.6, 203.0.113.7, 10.0.0.1\r\n";
     let forwarded = "Forwarded: for=6.6.6.6, for=\"[2001:db8::7]:1234\"\r\nX-Forwarded-For: 6.6.6.6\r\n";
     for (trusted, kind, headers, expected) in [
@@ -106,7 +106,7 @@ fn forwarded_headers_count_from_trusted_proxies_alone() {
 }
 
 #[test]
-fn a_slow_header_has_the_handshakes_deadline() {
+fn a_slow_header_ends_at_the_handshake_timeout() {
     let mut config = Config::default();
     config.trusted_proxies = "127.0.0.1".parse().expect("a block");
     config.limits.handshake_timeout = std::time::Duration::from_millis(100);
@@ -117,5 +117,5 @@ fn a_slow_header_has_the_handshakes_deadline() {
     let server = run(server, script);
     let mut wire = Wire::connect(server.addr);
     wire.send(&V1[..10]);
-    assert_eq!(wire.stream.read_to_end(&mut Vec::new()).expect("the server hangs up"), 0);
+    assert_eq!(wire.stream.read_to_end(&mut Vec::new()).expect("the server disconnects"), 0);
 }

@@ -1,4 +1,4 @@
-//! A thousand clients and two hundred topics, against a model.
+//! Topics: a thousand clients and two hundred topics, compared with a model.
 
 use crate::common::{Wire, close, script, serve};
 use lariat::ClientId;
@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 const TOPICS: usize = 200;
 const STEPS: usize = 20_000;
 
-/// Two descriptors for each client are in this process.
+/// Returns the number of clients that fit. Each uses two descriptors of this process.
 fn clients_that_fit() -> usize {
     let limit = rlimit::increase_nofile_limit(4_096).unwrap_or(256);
     1_000.min((limit as usize).saturating_sub(100) / 2)
 }
 
 #[test]
-fn everybody_gets_what_a_model_says_in_order() {
+fn every_client_gets_the_messages_of_the_model_in_order() {
     let (script, ears) = script();
     let server = serve(script);
     let mut random = StdRng::seed_from_u64(7);
@@ -31,7 +31,8 @@ fn everybody_gets_what_a_model_says_in_order() {
         let is_here = wires[client].is_some();
         match random.random_range(0..100) {
             0 if is_here && wires.iter().flatten().count() > ids.len() / 2 => {
-                // It leaves, and with it all its memberships; what it has been sent so far must have come.
+                // The client leaves, and all its memberships end. The messages that were sent to it
+                // so far must have arrived.
                 let mut wire = wires[client].take().expect("it is here");
                 for message in expected[client].drain(..) {
                     wire.expect_text(&message);

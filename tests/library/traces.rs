@@ -1,4 +1,4 @@
-//! The story of a connection, as it happens.
+//! Traces: the events of a connection, as they happen.
 
 use crate::common::{Wire, close, ping, serve_made, serve_with, text};
 use lariat::{Answer, ClientId, Clients, Config, Handler, Message, Request, Router, Side, Trace};
@@ -25,7 +25,7 @@ impl Handler for Traced {
 }
 
 #[test]
-fn the_story_has_every_frame_and_every_state() {
+fn the_trace_has_every_frame_and_every_state() {
     let (sender, story) = channel();
     let server = serve_with(Config::default(), Traced(sender, false));
     server.ask(|clients| clients.trace_all());
@@ -37,7 +37,7 @@ fn the_story_has_every_frame_and_every_state() {
     drop(wire);
     let mut told = Vec::new();
     while told.last().is_none_or(|last: &String| !last.ends_with("-> CLOSED")) {
-        let (_, trace) = story.recv_timeout(crate::common::WAIT).expect("the story goes on");
+        let (_, trace) = story.recv_timeout(crate::common::WAIT).expect("the trace continues");
         told.push(trace.to_string());
     }
     assert_eq!(
@@ -60,17 +60,17 @@ fn the_story_has_every_frame_and_every_state() {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_wire() {
+fn the_traced_bytes_are_those_on_the_wire() {
     let (sender, story) = channel();
     let server = serve_with(Config::default(), Traced(sender, true));
     let mut wire = Wire::open(server.addr);
     wire.expect_open_echo();
     let bytes = text("mask me");
-    let (_, state) = story.recv_timeout(crate::common::WAIT).expect("the story goes on");
+    let (_, state) = story.recv_timeout(crate::common::WAIT).expect("the trace continues");
     let Trace::Frame { side: Side::Peer, header, payload } = &state else { panic!("{state:?}") };
     assert_eq!([&header.to_bytes()[..], payload].concat(), bytes);
     assert_eq!(state.unmasked().as_deref(), Some(&b"mask me"[..]));
-    // A violation is part of the story, too.
+    // A violation is also part of the trace.
     wire.send(&[0x83, 0x80]);
     wire.expect_close(1002);
     let told: Vec<String> = story.iter().take(3).map(|(_, trace)| trace.to_string()).collect();
@@ -84,7 +84,7 @@ impl Wire {
     }
 }
 
-/// Traces those who ask for a path with `?watched`, wherever they are.
+/// Traces clients that request a path with `?watched`, on any route.
 struct Watching(Router<()>);
 
 impl Handler for Watching {
@@ -112,7 +112,7 @@ impl Handler for Watching {
     }
 }
 
-/// Stops to listen when it hears of a message.
+/// Stops tracing after a given event.
 struct Until(Sender<(ClientId, Trace)>, &'static str);
 
 impl Handler for Until {
@@ -127,7 +127,7 @@ impl Handler for Until {
 }
 
 #[test]
-fn the_story_is_told_to_whoever_asks_from_the_request_on() {
+fn a_trace_begins_with_the_request_and_goes_to_the_handler_that_requested_it() {
     let ((sender, one), (other_sender, other), (own_sender, own)) = (channel(), channel(), channel());
     let server = serve_made(move || {
         let router = Router::new()
@@ -146,7 +146,7 @@ fn the_story_is_told_to_whoever_asks_from_the_request_on() {
     let until = |story: &std::sync::mpsc::Receiver<(ClientId, Trace)>, last: &str| {
         let mut told = Vec::new();
         while told.last().is_none_or(|line: &String| !line.contains(last)) {
-            told.push(story.recv_timeout(crate::common::WAIT).expect("the story goes on").1.to_string());
+            told.push(story.recv_timeout(crate::common::WAIT).expect("the trace continues").1.to_string());
         }
         told
     };
@@ -161,5 +161,9 @@ fn the_story_is_told_to_whoever_asks_from_the_request_on() {
         ]
     );
     assert_eq!(until(&one, "\"enough\""), all[..4]);
-    assert_eq!((one.try_iter().count(), own.try_iter().count()), (0, 0), "who has had enough, and who has not asked");
+    assert_eq!(
+        (one.try_iter().count(), own.try_iter().count()),
+        (0, 0),
+        "a tracer that has stopped, and a client that is not traced"
+    );
 }

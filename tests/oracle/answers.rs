@@ -1,50 +1,50 @@
-//! Responses from a seed: what a server answers to an opening handshake, and what must come of it.
+//! Responses from a seed: a server's answer to an opening handshake, and the expected result.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// What we offer when we offer subprotocols.
+/// The subprotocols that we offer, if we offer any.
 pub const OFFERED: [&str; 2] = ["chat", "talk.v2"];
 
-/// What became of a handshake.
+/// The result of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The conversation is open, with this subprotocol.
+    /// The connection is open, with this subprotocol.
     Open(Option<String>),
-    /// The server answered with another status than 101.
+    /// The server answered with a status other than 101.
     Status(u16),
-    /// The response is not to be believed.
+    /// The response was refused.
     Refused,
     /// The stream ended.
     HungUp,
 }
 
-/// What is wrong with a response, or only seems to be.
+/// A flaw in a response, or an allowed variation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flaw {
     Nothing,
-    /// Another status than 101.
+    /// A status other than 101.
     OtherStatus,
-    /// A status line that is none, or of another version of HTTP.
+    /// A malformed status line, or another version of HTTP.
     StatusLine,
-    /// `Upgrade` is missing, or does not say `websocket` and nothing else.
+    /// `Upgrade` is missing, or its value is not `websocket` alone.
     Upgrade,
     UpgradeTwice,
     /// `Connection` is missing, or does not list `Upgrade`.
     Connection,
-    /// `Connection` lists other things, too, which is allowed.
+    /// `Connection` also lists other values, which is allowed.
     ConnectionList,
-    /// `Sec-WebSocket-Accept` is missing, or does not fit the key.
+    /// `Sec-WebSocket-Accept` is missing, or does not match the key.
     Accept,
     AcceptTwice,
     /// A subprotocol that was not offered.
     Subprotocol,
     SubprotocolTwice,
-    /// None, although some were offered, which is allowed.
+    /// No subprotocol, although some were offered, which is allowed.
     NoSubprotocol,
     /// An extension, although none was offered.
     Extension,
-    /// A header line that breaks the grammar.
+    /// A header line that violates the grammar.
     Malformed,
     BareLineFeed,
     /// More than 64 headers.
@@ -77,7 +77,7 @@ impl Flaw {
         Flaw::CutShort,
     ];
 
-    /// In what tungstenite differs, if it does.
+    /// Returns the way in which tungstenite differs, if it does.
     fn difference(self) -> Option<Difference> {
         match self {
             Flaw::UpgradeTwice | Flaw::AcceptTwice | Flaw::SubprotocolTwice => Some(Difference::ReadsTheFirstLine),
@@ -99,25 +99,25 @@ impl Flaw {
     }
 }
 
-/// In what tungstenite 0.30 is known to differ.
+/// The known differences of tungstenite 0.30.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// Of a header that must stand alone it reads the first line.
+    /// If a header that may occur once occurs twice, it reads the first line.
     ReadsTheFirstLine,
     /// It refuses `Connection: keep-alive, Upgrade`, which §4.1 allows.
     ReadsNoList,
     /// It refuses a server that chooses no subprotocol, which §4.1 allows.
     WantsASubprotocol,
-    /// It does not look at extensions, of which it offers none (§4.1 point 5).
+    /// It does not check extensions. It offers none (§4.1 point 5).
     ReadsNoExtensions,
-    /// It takes lines that end with LF alone, as RFC 9112 §2.2 allows. Who does invites
-    /// disagreement about where a head ends.
+    /// It accepts lines that end with LF alone, as RFC 9112 §2.2 allows. We refuse them, because
+    /// implementations then disagree about the end of a head.
     TakesBareLineFeeds,
-    /// It takes 124 headers and 64 KiB.
+    /// It accepts 124 headers and 64 KiB.
     TakesLargerHeads,
 }
 
-/// A response, and what must come of it.
+/// A response and its expected result.
 pub struct Answer {
     pub bytes: Vec<u8>,
     pub flaw: Flaw,
@@ -129,7 +129,7 @@ pub fn pick<T: Copy>(random: &mut StdRng, choices: &[T]) -> T {
     choices[random.random_range(0..choices.len())]
 }
 
-/// A name as somebody might write it.
+/// Returns a name in random letter case.
 fn any_case(random: &mut StdRng, name: &str) -> String {
     match random.random_range(0..4) {
         0 => name.to_ascii_lowercase(),
@@ -139,7 +139,7 @@ fn any_case(random: &mut StdRng, name: &str) -> String {
     }
 }
 
-/// A header line without its end, its value surrounded by any space.
+/// Returns a header line without its end, with random whitespace around its value.
 fn line(random: &mut StdRng, name: &str, value: impl AsRef<[u8]>) -> Vec<u8> {
     let mut line = any_case(random, name).into_bytes();
     line.push(b':');
@@ -312,7 +312,7 @@ impl Answer {
     }
 }
 
-/// A bad value, or none.
+/// Replaces a header by one with a bad value, or removes it.
 fn replace(random: &mut StdRng, place: &mut Vec<u8>, name: &str, bad: &[&[u8]]) {
     let value = pick(random, bad);
     *place = if random.random_ratio(1, 5) { b"X-Instead: 1".into() } else { line(random, name, value) };
@@ -338,7 +338,7 @@ fn wrong_accept(random: &mut StdRng, place: &mut Vec<u8>, accept: &str) {
     replace(random, place, "Sec-WebSocket-Accept", &bad);
 }
 
-/// The lines, ended.
+/// Joins the lines of a head and ends it.
 fn head(random: &mut StdRng, status: Vec<u8>, lines: Vec<Vec<u8>>, flaw: Flaw) -> Vec<u8> {
     let mut lines = [vec![status], lines, vec![vec![]]].concat();
     let count = lines.len();
@@ -348,8 +348,8 @@ fn head(random: &mut StdRng, status: Vec<u8>, lines: Vec<Vec<u8>>, flaw: Flaw) -
         line.extend_from_slice(if is_bare { b"\n" } else { b"\r\n" });
     }
     let mut head = lines.concat();
-    // "A server that is expecting to receive and parse a request-line SHOULD ignore at least one empty
-    // line": both do as clients, too.
+    // "A server that is expecting to receive and parse a request-line SHOULD ignore at least one
+    // empty line". Both implementations also do so as clients.
     if flaw == Flaw::Nothing && random.random_ratio(1, 10) {
         head.splice(..0, *b"\r\n");
     }

@@ -1,4 +1,5 @@
-//! Conversations from a seed: what a peer says to a server or a client, and what must come of it.
+//! Conversations from a seed: the bytes that a peer sends to a server or a client, and the expected
+//! result.
 
 use crate::kit::*;
 use lariat::protocol::{ProtocolError, Role};
@@ -6,30 +7,29 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use std::fmt;
 
-/// In what tungstenite 0.30 is known to differ.
+/// The known differences of tungstenite 0.30.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// It takes lengths that are not minimal (§5.2).
+    /// It accepts lengths that are not minimal (§5.2).
     TakesLongLengths,
-    /// To it a 64-bit length with its top bit is a length, and too large a one.
+    /// It accepts a 64-bit length with its top bit set as a length, which is then too large.
     TakesTheTopBit,
-    /// It looks at a frame when its last byte is there: at its rules, and at UTF-8. We fail as soon
-    /// as a byte shows it.
+    /// It checks a frame, and its UTF-8, when the last byte has arrived. We fail at the first byte
+    /// that shows the error.
     LooksAtWholeFrames,
     /// It does not limit the number of fragments.
     CountsNoFragments,
-    /// It hands a Close with a forbidden code to the application as 1002, and answers with 1002, as
-    /// if it had been sent. To it 1014 is forbidden too.
+    /// It reports a Close with a forbidden code to the application as 1002 and answers with 1002,
+    /// as if the peer had sent 1002. It also forbids 1014.
     AnswersForbiddenCodes,
-    /// Of a Close with a forbidden code and a reason that is not UTF-8 it blames the reason.
+    /// If a Close has a forbidden code and a reason that is not UTF-8, it reports the reason.
     ReadsTheReasonFirst,
-    /// As a client it takes a frame behind the server's Close for a violation. We do not look at
-    /// it.
+    /// As a client it treats a frame after the server's Close as a violation. We ignore the frame.
     ReadsBehindTheClose,
 }
 
 impl Difference {
-    /// Those that can be seen when both sides have this role.
+    /// Returns the differences that are visible if both sides have this role.
     pub fn all(role: Role) -> &'static [Difference] {
         const ALL: [Difference; 7] = [
             Difference::TakesLongLengths,
@@ -47,7 +47,7 @@ impl Difference {
     }
 }
 
-/// What a peer can do wrong.
+/// A violation by a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// A client does not mask, or a server does.
@@ -98,7 +98,7 @@ impl Violation {
     ];
 }
 
-/// How a conversation ends.
+/// The end of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     HangsUp,
@@ -106,36 +106,36 @@ pub enum Ending {
     Violates(Violation, ProtocolError),
 }
 
-/// A message of which fragments are still to come.
+/// A message with more fragments to come.
 #[derive(Clone, Debug)]
 struct UnderWay {
     opcode: u8,
-    /// The payload of the fragments so far, and of those to come.
+    /// The payload of the fragments so far, and of the remaining ones.
     sent: Vec<u8>,
     rest: Vec<u8>,
-    /// How many there have been, and how many are still to come.
+    /// The number of fragments so far, and of the remaining ones.
     fragments: u32,
     left: u32,
 }
 
-/// What a peer says, and what must come of it.
+/// The bytes of a peer and their expected result.
 pub struct Conversation {
-    /// Which role they have who listen.
+    /// The role of the receivers.
     pub role: Role,
-    /// What each step is, and its bytes.
+    /// The name and the bytes of each step.
     steps: Vec<(String, Vec<u8>)>,
     under_way: Option<UnderWay>,
     max_message: usize,
     max_fragments: u32,
-    /// What arrives before the end.
+    /// The events before the end.
     pub seen: Vec<Seen>,
     pub ending: Ending,
     pub difference: Option<Difference>,
-    /// What else tungstenite delivers, if it does not mind the violation.
+    /// The event that tungstenite delivers in addition, if it accepts the violation.
     pub tolerated: Option<Seen>,
 }
 
-/// A violation: its bytes, after how many of them it shows, and what it is.
+/// A violation: its bytes, the number of bytes after which it is visible, and its error.
 struct Wrong {
     bytes: Vec<u8>,
     shows: usize,
@@ -144,7 +144,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// It shows at its last byte.
+    /// A violation that is visible at its last byte.
     fn whole(bytes: Vec<u8>, error: ProtocolError) -> Wrong {
         Wrong { shows: bytes.len(), bytes, error, difference: None }
     }
@@ -171,7 +171,7 @@ fn size(random: &mut StdRng) -> usize {
     }
 }
 
-/// Text of about this many bytes.
+/// Returns text of about this many bytes.
 fn some_text(random: &mut StdRng, size: usize) -> String {
     let alphabet = ['a', 'Z', ' ', '\0', 'é', 'κ', '€', '\u{ffff}', '😀', '\u{10ffff}'];
     let ascii = random.random_ratio(1, 2);
@@ -194,7 +194,7 @@ fn some_payload(random: &mut StdRng, opcode: u8, size: usize) -> Vec<u8> {
 
 fn message(opcode: u8, payload: Vec<u8>) -> Seen {
     match opcode {
-        TEXT => Seen::Text(String::from_utf8(payload).expect("what the generator says is text")),
+        TEXT => Seen::Text(String::from_utf8(payload).expect("the generator's text is valid")),
         _ => Seen::Binary(payload),
     }
 }
@@ -227,7 +227,7 @@ impl Conversation {
         self.steps.iter().flat_map(|(_, bytes)| bytes).copied().collect()
     }
 
-    /// A frame with a random key, if it has to have one.
+    /// Returns a frame, with a random key if the role needs one.
     fn frame(&self, first: u8, payload: impl AsRef<[u8]>, random: &mut StdRng) -> Vec<u8> {
         peer_frame(self.role, first, random.random(), payload)
     }
@@ -239,7 +239,7 @@ impl Conversation {
         }
     }
 
-    /// Bytes of a good frame's header.
+    /// Returns the header length of a valid frame.
     fn header_length(&self, payload: usize) -> usize {
         let mask = if self.role == Role::Server { 4 } else { 0 };
         match payload {
@@ -280,7 +280,7 @@ impl Conversation {
         }
     }
 
-    /// The next fragment, or the first one of a new message.
+    /// Adds the next fragment, or the first one of a new message.
     fn fragment(&mut self, random: &mut StdRng) {
         let (first, mut message_under_way) = match self.under_way.take() {
             Some(under_way) => (CONTINUATION, under_way),
@@ -307,7 +307,7 @@ impl Conversation {
         }
     }
 
-    /// The stream ends between two frames, or inside one.
+    /// Ends the stream between two frames or inside one.
     fn hang_up(&mut self, random: &mut StdRng) {
         let first = match self.under_way {
             Some(_) => FIN | PING,
@@ -335,15 +335,15 @@ impl Conversation {
         match self.role {
             Role::Server if random.random_bool(0.5) => self.trail(random),
             Role::Client if self.difference.is_none() && random.random_bool(0.5) => {
-                let bytes = self.frame(FIN | TEXT, "and another thing", random);
-                self.say("message behind the end", bytes);
+                let bytes = self.frame(FIN | TEXT, "one more message", random);
+                self.say("message after the end", bytes);
                 self.difference = Some(Difference::ReadsBehindTheClose);
             }
             Role::Server | Role::Client => {}
         }
     }
 
-    /// Bytes behind the end, which nobody may look at.
+    /// Adds bytes after the end, which nobody may read.
     fn trail(&mut self, random: &mut StdRng) {
         let size = random.random_range(1..50);
         let bytes = some_bytes(random, size);
@@ -355,10 +355,10 @@ impl Conversation {
         let mut wrong = self.wrong(random, violation);
         let says = format!("{violation:?}");
         if wrong.shows < wrong.bytes.len() && random.random_bool(0.4) {
-            // It ends where the violation shows.
+            // The bytes end where the violation is visible.
             wrong.bytes.truncate(wrong.shows);
             self.difference = match wrong.difference {
-                // Without a masking key the header ends here, and its length is looked at.
+                // Without a masking key the header ends here, and its length is checked.
                 Some(Difference::TakesTheTopBit) if self.role == Role::Client => wrong.difference,
                 _ => Some(Difference::LooksAtWholeFrames),
             };
@@ -367,7 +367,7 @@ impl Conversation {
         } else {
             self.difference = wrong.difference;
             self.say(says, wrong.bytes);
-            // Where tungstenite goes on it must not meet more.
+            // Where tungstenite continues, no more bytes may follow.
             let goes_on = self.tolerated.is_some()
                 || (self.role == Role::Client && self.difference == Some(Difference::AnswersForbiddenCodes));
             if !goes_on && random.random_bool(0.3) {
@@ -377,7 +377,7 @@ impl Conversation {
         self.ending = Ending::Violates(violation, wrong.error);
     }
 
-    /// A first byte that would be good here.
+    /// Returns a first byte that is valid here.
     fn good_first(&self, random: &mut StdRng) -> u8 {
         match self.under_way {
             Some(_) => pick(random, &[FIN, CONTINUATION, FIN | PING, FIN | PONG]),
@@ -385,7 +385,8 @@ impl Conversation {
         }
     }
 
-    /// A message of text is under way, or none is and one may begin: the opcode of its next frame.
+    /// Ensures that a text message is in progress or may begin. Returns the opcode of its next
+    /// frame.
     fn text_frame(&mut self, random: &mut StdRng) -> u8 {
         match &self.under_way {
             Some(UnderWay { opcode: TEXT, .. }) => CONTINUATION,
@@ -503,7 +504,8 @@ impl Conversation {
             Violation::NotUtf8 => {
                 let opcode = self.text_frame(random);
                 let fin = pick(random, &[0, FIN]);
-                // The frame before may have ended inside a character, which this one then ends.
+                // The previous frame may have ended inside a character. This frame then completes
+                // it.
                 let mut payload = self.under_way.as_ref().map_or(vec![], |under_way| under_way.rest.clone());
                 let size = size(random).min(3_000);
                 payload.extend(some_text(random, size).into_bytes());
@@ -554,7 +556,8 @@ impl Conversation {
         }
     }
 
-    /// A whole message, or the end of the one that is under way, with a length that is not minimal.
+    /// Returns a complete message, or the end of the current one, with a length that is not
+    /// minimal.
     fn not_minimal(&mut self, random: &mut StdRng, small: usize) -> Wrong {
         let (first, message, payload) = match self.under_way.take() {
             Some(under_way) if under_way.rest.len() < 126 => {
@@ -576,7 +579,7 @@ impl Conversation {
         Wrong::whole(bytes, error).shows_after(shows).differs(Difference::TakesLongLengths)
     }
 
-    /// A frame of at most 125 bytes that says its length in 16 or 64 bits.
+    /// Returns a frame of at most 125 bytes whose length is encoded in 16 or 64 bits.
     fn in_long_form(&self, random: &mut StdRng, first: u8, payload: &[u8]) -> Vec<u8> {
         let key = self.key(random);
         let form = pick(random, &[LengthForm::Bits16, LengthForm::Bits64]);

@@ -1,4 +1,4 @@
-//! The two who judge: tungstenite and we.
+//! The two implementations: tungstenite and ours.
 
 use crate::kit::{Seen, Sent, Talk, sent_by};
 use lariat::protocol::time::Tick;
@@ -14,28 +14,28 @@ use tungstenite::{Error, Message, error::ProtocolError};
 pub const MAX_MESSAGE: usize = 70_000;
 pub const MAX_FRAGMENTS: u32 = 8;
 
-/// How a conversation ended.
+/// The end of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The stream ended without a Close frame.
     HungUp,
-    /// The peer's Close came.
+    /// The peer's Close arrived.
     Closed(Option<(u16, String)>),
     /// The connection failed with this code.
     Failed(u16),
 }
 
-/// What came out of one side.
+/// The output of one side.
 #[derive(Debug)]
 pub struct Outcome {
     pub seen: Vec<Seen>,
     pub sent: Vec<Sent>,
     pub verdict: Verdict,
-    /// With what code tungstenite fails because of what came behind the peer's Close.
+    /// The code with which tungstenite fails because of bytes after the peer's Close.
     pub behind_the_close: Option<u16>,
 }
 
-/// Which of the two sends the first Close frame.
+/// The side that sends the first Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstClose {
     Theirs,
@@ -43,8 +43,8 @@ pub enum FirstClose {
     Ours,
 }
 
-/// The close code for an error of tungstenite; `None`: the stream ended or the closing handshake is
-/// done, which is no failure.
+/// Returns the close code for an error of tungstenite. `None`: the stream ended or the closing
+/// handshake is complete, which is not a failure.
 fn code_of(error: &Error) -> Option<u16> {
     match error {
         Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
@@ -66,7 +66,7 @@ fn code_of(error: &Error) -> Option<u16> {
     }
 }
 
-/// Bytes that arrive in pieces, now and then none, and a place for those that leave.
+/// Bytes that arrive in pieces, sometimes none, and a buffer for written bytes.
 pub struct Stream<'b> {
     rest: &'b [u8],
     random: StdRng,
@@ -103,13 +103,13 @@ impl Write for Stream<'_> {
     }
 }
 
-/// How many bytes arrive together.
+/// Returns the number of bytes that arrive together.
 pub fn piece(random: &mut StdRng) -> usize {
     let most = [1, 3, 20, 200, 5_000, 100_000][random.random_range(0..6)];
     random.random_range(1..=most)
 }
 
-/// tungstenite in a role.
+/// Returns a tungstenite context in a role.
 pub fn context(role: Role) -> WebSocketContext {
     let config = WebSocketConfig::default()
         .read_buffer_size(4_096)
@@ -122,7 +122,7 @@ pub fn context(role: Role) -> WebSocketContext {
     WebSocketContext::new(role, Some(config))
 }
 
-/// A message that tungstenite has read, or the frame of the peer's Close.
+/// Converts a message that tungstenite has read, or returns the frame of the peer's Close.
 pub fn seen(message: Message) -> Result<Seen, Option<(u16, String)>> {
     match message {
         Message::Text(text) => Ok(Seen::text(&text)),
@@ -134,7 +134,7 @@ pub fn seen(message: Message) -> Result<Seen, Option<(u16, String)>> {
     }
 }
 
-/// The bytes through tungstenite.
+/// Passes the bytes to tungstenite.
 pub fn oracle(role: Role, bytes: &[u8], first_close: FirstClose, random: StdRng) -> Outcome {
     let (mut context, mut stream) = (context(role), Stream::new(bytes, random));
     if first_close == FirstClose::Ours {
@@ -158,7 +158,7 @@ pub fn oracle(role: Role, bytes: &[u8], first_close: FirstClose, random: StdRng)
     Outcome { seen: all, sent: sent_by(role, &stream.written).0, verdict, behind_the_close }
 }
 
-/// An open conversation of ours.
+/// Opens one of our connections.
 pub fn open(role: Role, limits: Limits) -> Talk {
     let (shared, now) = (Shared::with_seed(limits, 0), Tick::default());
     match role {
@@ -167,7 +167,7 @@ pub fn open(role: Role, limits: Limits) -> Talk {
     }
 }
 
-/// The bytes through our `Connection`.
+/// Passes the bytes to our `Connection`.
 pub fn ours(
     role: Role,
     bytes: &[u8],
@@ -196,7 +196,7 @@ pub fn ours(
         Some(CloseReason::Peer(frame)) => {
             Verdict::Closed(frame.map(|frame| (frame.code.into(), frame.reason.to_string())))
         }
-        // It was ours that counted; what the peer's said is not kept.
+        // Our Close was the first, and the code of the peer's answer is not kept.
         Some(CloseReason::Local(_)) => Verdict::Closed(None),
         Some(CloseReason::Eof) => Verdict::HungUp,
         Some(CloseReason::Protocol(error)) => Verdict::Failed(error.close_code().into()),
@@ -212,7 +212,7 @@ pub fn limits() -> Limits {
     limits
 }
 
-/// A stream of random numbers of its own.
+/// Returns a separate stream of random numbers.
 pub fn fork(random: &mut StdRng) -> StdRng {
     StdRng::seed_from_u64(random.random())
 }

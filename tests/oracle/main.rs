@@ -1,15 +1,15 @@
-//! Is our judgement that of tungstenite?
+//! Compares our implementation with tungstenite.
 //!
-//! A seed makes a conversation: messages, fragments, control frames, and most often a violation at
+//! A seed creates a conversation: messages, fragments, control frames, and mostly a violation at
 //! its end. The same bytes, cut at random, go through tungstenite's `WebSocketContext` and through
-//! our `Connection`, both as the server or both as the client. What comes out before the end must
-//! be what the generator put in, what is sent must be the same, and the failure must be the same
-//! too, by `code_of`. Where the two differ they must differ in exactly the way that
-//! [`Difference`](conversation::Difference) says.
+//! our `Connection`. Both have the same role. The events before the end must be those of the
+//! generator. The output and the failure must be the same (see `code_of`). Where the
+//! implementations differ, they must differ exactly as [`Difference`](conversation::Difference)
+//! says.
 //!
-//! `conversation` makes conversations, `judges` are the two through whom they go, `received`
-//! compares them; `sending` compares what both say; `opening` whom they believe as clients, with
-//! `answers` from a seed; `regressions` has what was found.
+//! `conversation` creates conversations. `judges` runs both implementations. `received` compares
+//! what they receive and `sending` what they send. `opening` compares the servers that they accept
+//! as clients, with `answers` from a seed. `regressions` has a test for each bug found.
 //!
 //! `LARIAT_SEED=7 cargo test --test oracle -- --nocapture` replays one conversation of each test
 //! and prints it.
@@ -29,7 +29,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
-/// The seeds to run: one, if the environment names it, else `0..count`.
+/// Returns the seeds to run: the one from the environment, or else `0..count`.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     match replayed() {
         Some(seed) => seed..seed + 1,
@@ -37,13 +37,13 @@ fn seeds(count: u64) -> std::ops::Range<u64> {
     }
 }
 
-/// The seed that the environment names.
+/// Returns the seed from the environment.
 fn replayed() -> Option<u64> {
     let seed = std::env::var("LARIAT_SEED").ok()?;
     Some(seed.parse().expect("LARIAT_SEED is a number"))
 }
 
-/// Runs a test with a seed, and prints what replays it if it fails.
+/// Runs a test with a seed. If the test fails, this prints how to replay it.
 fn with_seed(seed: u64, conversation: &dyn std::fmt::Display, test: impl FnOnce()) {
     if replayed().is_some() {
         println!("{conversation}");

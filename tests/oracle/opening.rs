@@ -1,7 +1,8 @@
-//! Do both believe the same servers? The client's side of the opening handshake (RFC 6455 §4.1).
+//! Compares which servers both implementations accept: the client's side of the opening handshake
+//! (RFC 6455 §4.1).
 //!
-//! Both ask for the same with the same key. A seed makes the response: in order, in one of the many
-//! ways in which that can be written, or with one [`Flaw`].
+//! Both send the same request with the same key. A seed creates the response: a valid one in one of
+//! its many forms, or one with one [`Flaw`].
 
 use super::answers::{Answer, Flaw, OFFERED, Verdict, pick};
 use super::judges::fork;
@@ -20,12 +21,12 @@ use tungstenite::error::{ProtocolError, SubProtocolError};
 use tungstenite::handshake::{HandshakeError, client::ClientHandshake};
 use tungstenite::{Error, Message};
 
-/// Responses.
+/// The number of responses.
 const SEEDS: u64 = 2_000;
 
 // ---- the two who judge --------------------------------------------------------------------------
 
-/// Bytes that arrive in a few pieces, now and then none: tungstenite takes many small ones for an
+/// Bytes that arrive in a few pieces, sometimes none. tungstenite treats many small pieces as an
 /// attack.
 struct Stream {
     bytes: Vec<u8>,
@@ -57,7 +58,7 @@ impl Write for Stream {
     }
 }
 
-/// What tungstenite asks for, with our key.
+/// Returns tungstenite's request with our key.
 fn their_request(url: &str, key: &str, offers: bool) -> Request<()> {
     let mut request = url.into_client_request().expect("a URL");
     request.headers_mut().insert("Sec-WebSocket-Key", HeaderValue::from_str(key).expect("base64"));
@@ -68,12 +69,12 @@ fn their_request(url: &str, key: &str, offers: bool) -> Request<()> {
     request
 }
 
-/// The first message behind the handshake, if it is open.
+/// The result, and the first message after the handshake if it is open.
 pub type Judgement = (Verdict, Option<Seen>);
 
 fn theirs(request: Request<()>, bytes: Vec<u8>, random: StdRng) -> Judgement {
     let stream = Stream { bytes, at: 0, random };
-    let mut outcome = ClientHandshake::start(stream, request, None).expect("a good request").handshake();
+    let mut outcome = ClientHandshake::start(stream, request, None).expect("a valid request").handshake();
     let error = loop {
         match outcome {
             Ok((mut socket, response)) => {
@@ -113,7 +114,7 @@ fn theirs(request: Request<()>, bytes: Vec<u8>, random: StdRng) -> Judgement {
     (verdict, None)
 }
 
-/// A client of ours that has asked, and its request.
+/// Creates a client of ours that has sent its request. Returns both.
 pub fn ask(url: &str, offers: bool, seed: u64) -> (Talk, Vec<u8>) {
     let (mut opening, _, _) = Opening::parse(url).expect("a URL");
     if offers {
@@ -131,10 +132,10 @@ pub fn ours(mut talk: Talk, bytes: &[u8], mut pieces: impl FnMut() -> usize) -> 
         talk.receive(head);
         rest = tail;
     }
-    assert_eq!(talk.output, b"", "nothing is said to a server that is not believed");
+    assert_eq!(talk.output, b"", "nothing is sent to a server that was refused");
     let mut seen = std::mem::take(&mut talk.seen).into_iter();
     if talk.state() == State::Open {
-        let Some(Seen::Opened(chosen)) = seen.next() else { panic!("nobody was told that it has opened") };
+        let Some(Seen::Opened(chosen)) = seen.next() else { panic!("there was no event `Opened`") };
         return (Verdict::Open(chosen), seen.next());
     }
     assert_eq!(seen.next(), None);
@@ -151,7 +152,7 @@ pub fn ours(mut talk: Talk, bytes: &[u8], mut pieces: impl FnMut() -> usize) -> 
 // ---- the tests ----------------------------------------------------------------------------------
 
 #[test]
-fn servers_are_believed_as_tungstenite_believes_them() {
+fn responses_are_accepted_as_tungstenite_accepts_them() {
     const URL: &str = "ws://localhost/chat";
     let mut count: BTreeMap<Flaw, u32> = BTreeMap::new();
     for seed in seeds(SEEDS) {
@@ -160,7 +161,7 @@ fn servers_are_believed_as_tungstenite_believes_them() {
         let (talk, request) = ask(URL, offers, seed);
         let answer = Answer::new(&mut random, &accept(&request), offers);
         *count.entry(answer.flaw).or_default() += 1;
-        // The server's first words come with its response.
+        // The server sends its first message together with its response.
         let first = Seen::text("welcome");
         let bytes = [answer.bytes.clone(), unmasked_frame(FIN | TEXT, "welcome")].concat();
         let bytes = if answer.flaw == Flaw::CutShort { answer.bytes.clone() } else { bytes };
@@ -183,19 +184,19 @@ fn servers_are_believed_as_tungstenite_believes_them() {
     if super::replayed().is_none() {
         for flaw in Flaw::ALL {
             let times = count.get(&flaw).copied().unwrap_or_default();
-            assert!(times >= 20, "{flaw:?} came {times} times only");
+            assert!(times >= 20, "{flaw:?} occurred only {times} times");
         }
     }
 }
 
-/// A header of a request.
+/// Returns a header of a request.
 fn header_of(request: &[u8], name: &str) -> String {
     let (_, headers) = parsed(request);
     let value = headers.into_iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
     value.expect("it is there").1
 }
 
-/// A request's first line and its headers, sorted.
+/// Returns the first line of a request and its sorted headers.
 fn parsed(request: &[u8]) -> (String, Vec<(String, String)>) {
     let text = std::str::from_utf8(request).expect("a request is ASCII");
     let (first, rest) = text.strip_suffix("\r\n\r\n").expect("an empty line").split_once("\r\n").expect("headers");
@@ -209,7 +210,7 @@ fn parsed(request: &[u8]) -> (String, Vec<(String, String)>) {
 }
 
 #[test]
-fn both_ask_for_the_same() {
+fn both_send_the_same_request() {
     let urls = [
         "ws://localhost",
         "ws://localhost/",
@@ -222,11 +223,11 @@ fn both_ask_for_the_same() {
     for (url, offers) in urls.into_iter().flat_map(|url| [(url, false), (url, true)]) {
         let (_, ours) = ask(url, offers, 1);
         let request = their_request(url, &header_of(&ours, "Sec-WebSocket-Key"), offers);
-        let (theirs, _) = tungstenite::handshake::client::generate_request(request).expect("a good request");
+        let (theirs, _) = tungstenite::handshake::client::generate_request(request).expect("a valid request");
         let (ours, mut theirs) = (parsed(&ours), parsed(&theirs));
         if url == "ws://example.org?x" {
-            // "resource-name = "/" if the path component is empty ... and "?" if the query component is
-            // non-empty" (§3)
+            // "resource-name = "/" if the path component is empty ... and "?" if the query
+            // component is non-empty" (§3)
             assert_eq!(theirs.0, "GET ?x HTTP/1.1");
             theirs.0 = "GET /?x HTTP/1.1".to_owned();
         }

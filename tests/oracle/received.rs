@@ -1,4 +1,4 @@
-//! Do both hear the same?
+//! Compares what both implementations receive.
 
 use super::conversation::{Conversation, Difference, Ending, Violation};
 use super::judges::{FirstClose, MAX_FRAGMENTS, MAX_MESSAGE, Verdict, fork, limits, oracle, ours, piece};
@@ -9,21 +9,21 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 
-/// Conversations for each role.
+/// The number of conversations for each role.
 const SEEDS: u64 = 1_000;
 
-/// Whether this is about the connection more than about a message.
+/// Whether this event concerns the connection and not a message.
 fn is_control(seen: &&Seen) -> bool {
     matches!(seen, Seen::Ping(_) | Seen::Pong(_))
 }
 
-/// The pongs for these events.
+/// Returns the Pongs for these events.
 fn pongs(seen: &[Seen]) -> Vec<Sent> {
     let payload = |seen: &Seen| if let Seen::Ping(payload) = seen { Some(Sent::pong(payload)) } else { None };
     seen.iter().filter_map(payload).collect()
 }
 
-/// Both sides' judgement of one conversation.
+/// Compares the results of one conversation.
 fn compare(conversation: &Conversation, random: &mut StdRng) {
     let (role, bytes) = (conversation.role, conversation.bytes());
     let expected = &conversation.seen;
@@ -56,7 +56,7 @@ fn compare(conversation: &Conversation, random: &mut StdRng) {
             sent.push(Sent::Frame(FIN | CLOSE, body));
             Verdict::Closed(frame.clone())
         }
-        // It sends no Close frame.
+        // tungstenite sends no Close frame.
         (Ending::Violates(_, error), None) => Verdict::Failed(error.close_code().into()),
         (Ending::Violates(_, _), Some(Difference::LooksAtWholeFrames)) => Verdict::HungUp,
         (Ending::Violates(_, _), Some(Difference::TakesLongLengths | Difference::CountsNoFragments)) => {
@@ -78,13 +78,13 @@ fn compare(conversation: &Conversation, random: &mut StdRng) {
     assert_eq!(theirs.behind_the_close, behind_the_close(conversation));
 }
 
-/// What tungstenite says of what comes behind the Close.
+/// Returns tungstenite's error for the bytes after the Close.
 fn behind_the_close(conversation: &Conversation) -> Option<u16> {
     (conversation.difference == Some(Difference::ReadsBehindTheClose)).then_some(1002)
 }
 
-/// Both sides' judgement when we have sent Close already. It differs in three ways: tungstenite
-/// still delivers messages, no longer answers pings, and takes any code in the peer's Close.
+/// Compares the results after we have sent a Close. There are three differences: tungstenite still
+/// delivers messages, no longer answers Pings, and accepts any code in the peer's Close.
 fn compare_after_our_close(conversation: &Conversation, random: &mut StdRng) {
     let (role, bytes) = (conversation.role, conversation.bytes());
     let theirs = oracle(role, &bytes, FirstClose::Ours, fork(random));
@@ -126,7 +126,7 @@ fn compare_after_our_close(conversation: &Conversation, random: &mut StdRng) {
 }
 
 #[test]
-fn conversations_are_judged_as_tungstenite_judges_them() {
+fn conversations_have_the_same_result_as_with_tungstenite() {
     for role in ROLES {
         let mut count: BTreeMap<String, u32> = BTreeMap::new();
         for seed in seeds(SEEDS) {
@@ -143,7 +143,7 @@ fn conversations_are_judged_as_tungstenite_judges_them() {
             let kinds = kinds.chain(Violation::ALL.iter().map(|violation| format!("{violation:?}")));
             for kind in kinds.chain(Difference::all(role).iter().map(|difference| format!("{difference:?}"))) {
                 let times = count.get(&kind).copied().unwrap_or_default();
-                assert!(times >= 10, "{kind} came {times} times only to a {role:?}: {count:#?}");
+                assert!(times >= 10, "{kind} was sent only {times} times to a {role:?}: {count:#?}");
             }
         }
     }
@@ -158,7 +158,7 @@ fn ending(ending: &Ending) -> String {
 }
 
 #[test]
-fn after_our_close_too() {
+fn conversations_after_our_close_have_the_same_result_as_with_tungstenite() {
     for role in ROLES {
         for seed in seeds(SEEDS / 3) {
             let mut random = StdRng::seed_from_u64(seed);
@@ -168,7 +168,7 @@ fn after_our_close_too() {
     }
 }
 
-/// Frames with any first byte.
+/// Returns frames with any first byte.
 fn any_frames(role: Role, random: &mut StdRng) -> Vec<Vec<u8>> {
     let good = [0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a];
     let other = if role == Role::Server { Role::Client } else { Role::Server };
@@ -192,7 +192,7 @@ fn any_frames(role: Role, random: &mut StdRng) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn frames_with_any_first_byte_are_judged_as_tungstenite_judges_them() {
+fn frames_with_any_first_byte_have_the_same_result_as_with_tungstenite() {
     for (role, seed) in ROLES.into_iter().flat_map(|role| seeds(SEEDS).map(move |seed| (role, seed))) {
         let mut random = StdRng::seed_from_u64(seed);
         let frames = any_frames(role, &mut random);
@@ -202,7 +202,8 @@ fn frames_with_any_first_byte_are_judged_as_tungstenite_judges_them() {
             let ours = ours(role, &bytes, Limits::default(), FirstClose::Theirs, || piece(&mut random));
             assert_eq!(ours.seen, theirs.seen);
             match (&theirs.verdict, &ours.verdict) {
-                // The difference `AnswersForbiddenCodes`: 1014 is not forbidden any more, the others are.
+                // The difference `AnswersForbiddenCodes`: 1014 is valid now, the others are
+                // forbidden.
                 (Verdict::Closed(Some((1002, text))), verdict) if text == "Protocol violation" => {
                     let is_1014 = matches!(verdict, Verdict::Closed(Some((1014, _))));
                     assert!(is_1014 || *verdict == Verdict::Failed(1002), "{verdict:?}");
@@ -217,9 +218,9 @@ fn frames_with_any_first_byte_are_judged_as_tungstenite_judges_them() {
     }
 }
 
-/// Each difference by itself, in bytes that anyone can check by hand.
+/// Each difference alone, in bytes that a reader can check by hand.
 #[test]
-fn the_known_differences_are_these() {
+fn the_known_differences_in_receiving_exist() {
     for role in ROLES {
         let key = (role == Role::Server).then_some(KEY);
         let frame = |first: u8, payload: &[u8]| peer_frame(role, first, KEY, payload);
@@ -239,7 +240,7 @@ fn the_known_differences_are_these() {
                 Verdict::Failed(1009),
             ),
             (
-                "UTF-8 in a frame that is not whole",
+                "UTF-8 in an incomplete frame",
                 frame(0x81, b"\xff...")[..3 + mask].into(),
                 Verdict::Failed(1007),
                 Verdict::HungUp,
@@ -278,6 +279,6 @@ fn the_known_differences_are_these() {
         let bytes = [frame(0x88, b""), frame(0x81, b"more")].concat();
         let theirs = oracle(role, &bytes, FirstClose::Theirs, StdRng::seed_from_u64(0));
         assert_eq!(theirs.verdict, Verdict::Closed(None));
-        assert_eq!(theirs.behind_the_close, (role == Role::Client).then_some(1002), "a frame behind the Close");
+        assert_eq!(theirs.behind_the_close, (role == Role::Client).then_some(1002), "a frame after the Close");
     }
 }

@@ -1,11 +1,12 @@
-//! What was found: one test for each, shrunk.
+//! Bugs that these tests found: one small test for each.
 
 use super::answers::Verdict;
 use super::kit::*;
 use super::opening::{ask, ours};
 use lariat::protocol::{Answer, Request, State, Upgrade};
 
-/// What a client makes of a response, given as its lines; `ACCEPT` stands for what fits the key.
+/// Returns a client's result for a response with these lines. `ACCEPT` stands for the value that
+/// matches the key.
 fn judged(lines: &[&str]) -> Verdict {
     judged_bytes(&lines.iter().map(|line| line.as_bytes()).collect::<Vec<_>>())
 }
@@ -23,23 +24,23 @@ const UPGRADE: &str = "Upgrade: websocket";
 const CONNECTION: &str = "Connection: Upgrade";
 
 #[test]
-fn a_good_response_opens() {
+fn a_valid_response_opens_the_connection() {
     assert_eq!(judged(&[SWITCHING, UPGRADE, CONNECTION, "ACCEPT"]), Verdict::Open(None));
     let chosen = judged(&[SWITCHING, UPGRADE, CONNECTION, "ACCEPT", "Sec-WebSocket-Protocol: chat \t"]);
     assert_eq!(chosen, Verdict::Open(Some("chat".into())));
 }
 
-/// HTTP/1.0 has no 101, and no `Upgrade`.
+/// HTTP/1.0 has neither 101 nor `Upgrade`.
 #[test]
-fn a_response_in_http_1_0_opens_nothing() {
+fn a_response_in_http_1_0_is_refused() {
     assert_eq!(judged(&["HTTP/1.0 101 Switching Protocols", UPGRADE, CONNECTION, "ACCEPT"]), Verdict::Refused);
     assert_eq!(judged(&["HTTP/1.0 404 Not Found"]), Verdict::Status(404));
 }
 
-/// Whitespace around values was what Unicode takes for it: no-break spaces, ideographic ones, line
-/// separators.
+/// The bug: Unicode whitespace around values was ignored, such as no-break spaces, ideographic
+/// spaces and line separators.
 #[test]
-fn spaces_of_unicode_are_no_whitespace_in_a_response() {
+fn unicode_spaces_are_not_whitespace_in_a_response() {
     for space in ["\u{85}", "\u{a0}", "\u{2028}", "\u{3000}"] {
         let upgrade = format!("Upgrade: {space}websocket");
         assert_eq!(judged(&[SWITCHING, &upgrade, CONNECTION, "ACCEPT"]), Verdict::Refused);
@@ -50,9 +51,9 @@ fn spaces_of_unicode_are_no_whitespace_in_a_response() {
     }
 }
 
-/// The same in a request: to other servers this one asks for no upgrade.
+/// The same bug in a request. For other servers, this request asks for no upgrade.
 #[test]
-fn spaces_of_unicode_are_no_whitespace_in_a_request() {
+fn unicode_spaces_are_not_whitespace_in_a_request() {
     let text = std::str::from_utf8(REQUEST).expect("the example is text");
     for (plain, spaced) in [("websocket", "websocket\u{a0}"), ("Connection: Upgrade", "Connection: \u{3000}Upgrade")] {
         let request = text.replacen(plain, spaced, 1);
@@ -66,9 +67,9 @@ fn spaces_of_unicode_are_no_whitespace_in_a_request() {
     assert_ne!(talk.state(), State::Open, "a subprotocol that was not offered");
 }
 
-/// Extensions that are not even UTF-8 were as good as none.
+/// The bug: extensions that are not UTF-8 were ignored.
 #[test]
-fn extensions_that_are_not_text_are_not_overlooked() {
+fn extensions_that_are_not_text_are_refused() {
     let lines = [SWITCHING, UPGRADE, CONNECTION, "ACCEPT"].map(str::as_bytes);
     let response = [&lines[..], &[b"Sec-WebSocket-Extensions: \xff"]].concat();
     assert_eq!(judged_bytes(&response), Verdict::Refused);

@@ -1,8 +1,8 @@
-//! Do both say the same?
+//! Compares what both implementations send.
 //!
-//! An application sends, and a peer pings and closes; the same steps are taken with both. Frame by
-//! frame the same must come out, unmasked with the keys that are in them, and the other side of the
-//! other one must read what was meant.
+//! An application sends, and a peer pings and closes. Both implementations take the same steps. The
+//! output must be the same frame by frame, after unmasking. Each implementation must understand the
+//! other's output.
 
 use super::judges::{FirstClose, MAX_MESSAGE};
 use super::judges::{Outcome, Stream, Verdict, context, fork, limits, open, oracle, ours, seen};
@@ -23,7 +23,7 @@ use tungstenite::{Error, Message as Theirs};
 
 const SEEDS: u64 = 200;
 
-/// What happens.
+/// A step of a conversation.
 #[derive(Clone, Debug)]
 enum Step {
     Text(String),
@@ -32,7 +32,7 @@ enum Step {
     Pieces(Vec<String>),
     Ping(Vec<u8>),
     Close(u16, String),
-    /// The peer pings.
+    /// The peer sends a Ping.
     Pinged(Vec<u8>),
     /// The peer closes.
     Closed(u16, String),
@@ -79,7 +79,7 @@ impl Step {
         matches!(self, Step::Close(..) | Step::Closed(..))
     }
 
-    /// What the peer reads.
+    /// Returns what the peer reads.
     fn read(&self) -> Option<Seen> {
         match self {
             Step::Text(text) => Some(Seen::text(text)),
@@ -91,7 +91,7 @@ impl Step {
         }
     }
 
-    /// What the peer says, if it says anything.
+    /// Returns the bytes of the peer in this step, if there are any.
     fn heard(&self, role: Role, random: &mut StdRng) -> Option<Vec<u8>> {
         match self {
             Step::Pinged(payload) => Some(peer_frame(role, FIN | PING, random.random(), payload)),
@@ -124,7 +124,7 @@ fn piece_position(at: usize, count: usize) -> Position {
     }
 }
 
-/// We take a step.
+/// Takes a step with our implementation.
 fn our_step(talk: &mut Talk, step: &Step, heard: Option<&Vec<u8>>) -> Result<(), SendError> {
     let (connection, shared) = (&mut talk.connection, &mut talk.shared);
     match step {
@@ -136,13 +136,13 @@ fn our_step(talk: &mut Talk, step: &Step, heard: Option<&Vec<u8>>) -> Result<(),
         Step::Ping(payload) => connection.ping(shared, payload),
         Step::Close(code, reason) => connection.close(shared, talk.now, CloseCode::from(*code), reason),
         Step::Pinged(_) | Step::Closed(..) => {
-            talk.receive(heard.expect("the peer speaks"));
+            talk.receive(heard.expect("the peer sends"));
             Ok(())
         }
     }
 }
 
-/// tungstenite takes a step, and says what it has said.
+/// Takes a step with tungstenite. Returns its output.
 fn their_step(context: &mut WebSocketContext, step: &Step, heard: Option<&Vec<u8>>) -> (Vec<u8>, Result<(), Error>) {
     let mut stream = Stream::new(heard.map_or(&[], Vec::as_slice), StdRng::seed_from_u64(0));
     let frame = |at: usize, count: usize, piece: &String| {
@@ -169,7 +169,7 @@ fn their_step(context: &mut WebSocketContext, step: &Step, heard: Option<&Vec<u8
             }
         },
     };
-    // It is done when its server has said Close, and says so.
+    // As a client it is done when the server's Close has arrived, and reports it.
     let flushed = context.flush(&mut stream);
     assert!(matches!(flushed, Ok(()) | Err(Error::ConnectionClosed | Error::AlreadyClosed)), "{flushed:?}");
     (stream.written, outcome)
@@ -211,12 +211,12 @@ fn compare(role: Role, steps: &[Step], random: &mut StdRng) {
         our_words.extend(said);
         their_words.extend(theirs);
     }
-    // "The masking key needs to be unpredictable" (§5.3): of some frames, no two have the same.
+    // "The masking key needs to be unpredictable" (§5.3): no two of these frames have the same key.
     assert_eq!(keys.len(), frames, "{keys:?}");
     agree(role, steps, &our_words, &their_words, random);
 }
 
-/// Each reads what the other has said.
+/// Lets each implementation read the other's output.
 fn agree(role: Role, steps: &[Step], our_words: &[u8], their_words: &[u8], random: &mut StdRng) {
     let other = if role == Role::Server { Role::Client } else { Role::Server };
     let expected: Vec<Seen> = steps.iter().filter_map(Step::read).collect();
@@ -233,7 +233,7 @@ fn agree(role: Role, steps: &[Step], our_words: &[u8], their_words: &[u8], rando
 }
 
 #[test]
-fn what_is_sent_is_what_tungstenite_sends() {
+fn the_output_is_the_same_as_with_tungstenite() {
     for (role, seed) in ROLES.into_iter().flat_map(|role| seeds(SEEDS).map(move |seed| (role, seed))) {
         let mut random = StdRng::seed_from_u64(seed);
         let steps = steps(&mut random);
@@ -242,9 +242,9 @@ fn what_is_sent_is_what_tungstenite_sends() {
     }
 }
 
-/// Around each length at which a header grows.
+/// Lengths around each value at which a header grows.
 #[test]
-fn the_lengths_at_which_a_header_grows() {
+fn the_output_is_the_same_where_a_header_grows() {
     for role in ROLES {
         let sizes = [0, 1, 124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537, MAX_MESSAGE];
         let steps: Vec<Step> = sizes.iter().map(|size| Step::Binary(vec![b'x'; *size])).collect();
@@ -252,9 +252,9 @@ fn the_lengths_at_which_a_header_grows() {
     }
 }
 
-/// After a Close frame neither says anything.
+/// Neither sends anything after a Close frame.
 #[test]
-fn nothing_follows_a_close() {
+fn nothing_is_sent_after_a_close() {
     let closes = [Step::Close(1000, "bye".into()), Step::Closed(1001, String::new())];
     let after =
         [Step::Text("a".into()), Step::Binary(vec![1]), Step::Ping(vec![]), Step::Pieces(vec![String::new(); 2])];
@@ -279,9 +279,9 @@ fn nothing_follows_a_close() {
     }
 }
 
-/// What we refuse to send, tungstenite 0.30 sends: what the application asks for is its own affair.
+/// tungstenite 0.30 sends what we refuse. It leaves these checks to the application.
 #[test]
-fn the_known_differences_are_these() {
+fn the_known_differences_in_sending_exist() {
     let piece = |text: &str| vec![text.to_owned(), String::new()];
     let table = [
         ("a long ping", Step::Ping(vec![7; 126]), SendError::TooLong, Sent::ping([7; 126])),
@@ -298,7 +298,7 @@ fn the_known_differences_are_these() {
         let (mut talk, mut context) = (open(role, room()), context(role));
         assert_eq!(our_step(&mut talk, &step, None), Err(error), "{name}");
         talk.flush();
-        assert_eq!(talk.output, b"", "{name}: nothing has changed");
+        assert_eq!(talk.output, b"", "{name}: nothing changes");
         let (said, outcome) = their_step(&mut context, &step, None);
         outcome.expect("it sends everything");
         assert_eq!(sent_by(role, &said).0, [their_frame], "{name}");

@@ -1,4 +1,4 @@
-//! What a handler may do from inside its callbacks.
+//! What a handler may do in its callbacks.
 
 use crate::common::{Frame, Told, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Config, Handler, Message, ReadyState, SendError};
@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_id_of_somebody_who_has_gone_is_nobodys() {
+fn the_id_of_a_disconnected_client_is_not_valid_for_another() {
     let (script, ears) = echo_script();
     let server = serve(script);
     drop(Wire::open(server.addr));
@@ -17,7 +17,7 @@ fn the_id_of_somebody_who_has_gone_is_nobodys() {
     assert_ne!(gone, id);
     let (sends, amount, state, has_data, memberships) = server.ask(move |clients| {
         let sends = [
-            clients.send(gone, "for somebody else"),
+            clients.send(gone, "by another client"),
             clients.ping(gone, b""),
             clients.close(gone, CloseCode::Normal, ""),
             clients.answer(gone, lariat::http::StatusCode::OK),
@@ -41,15 +41,15 @@ fn ids_are_never_used_again() {
     while Instant::now() < deadline {
         Wire::open(server.addr).reset();
         let id = ears.open();
-        assert!(seen.insert(id), "{id} has been used before");
+        assert!(seen.insert(id), "{id} was used before");
         assert_eq!(ClientId::from_u64(id.to_u64()), Some(id));
     }
     let slots: HashSet<u64> = seen.iter().map(|id| id.to_u64() >> 32).collect();
-    assert!(slots.len() < seen.len(), "no slot has been used again");
+    assert!(slots.len() < seen.len(), "no slot was used again");
 }
 
 #[test]
-fn everybody_can_be_closed_from_inside_a_callback() {
+fn all_clients_can_be_closed_in_a_callback() {
     let (script, ears) = script();
     let server = serve(script.on_message(|clients, _, _| {
         for id in clients.iter().collect::<Vec<_>>() {
@@ -59,7 +59,7 @@ fn everybody_can_be_closed_from_inside_a_callback() {
         assert_eq!(clients.broadcast("nobody"), 0);
     }));
     let mut wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
-    wires[7].send(&[text("end"), text("it is over")].concat());
+    wires[7].send(&[text("end"), text("the connection has ended")].concat());
     for mut wire in wires {
         assert_eq!(wire.expect_close(1012), "all of you");
         wire.send(&close(1012, ""));
@@ -71,7 +71,7 @@ fn everybody_can_be_closed_from_inside_a_callback() {
 }
 
 #[test]
-fn a_client_can_be_closed_from_its_own_callbacks() {
+fn a_client_can_be_closed_in_its_own_callbacks() {
     let (seen, at_the_end) = std::sync::mpsc::channel();
     let (script, ears) = script();
     let server = serve(
@@ -100,28 +100,28 @@ fn a_client_can_be_closed_from_its_own_callbacks() {
 }
 
 #[test]
-fn on_close_may_send_to_others() {
+fn on_close_can_send_to_other_clients() {
     let (script, _ears) = script();
     let server = serve(script.on_close(|clients, id, reason| {
         assert_eq!(clients.data(id), Some(&()), "its data can be read for the last time");
-        clients.broadcast(&format!("somebody left with {}", reason.code()));
+        clients.broadcast(&format!("a client left with {}", reason.code()));
     }));
     let mut stays = Wire::open(server.addr);
     let mut leaves = Wire::open(server.addr);
     leaves.send(&close(3333, ""));
     drop(leaves);
-    stays.expect_text("somebody left with 3333");
+    stays.expect_text("a client left with 3333");
     drop(Wire::open(server.addr));
-    stays.expect_text("somebody left with 1006");
+    stays.expect_text("a client left with 1006");
 }
 
 #[test]
-fn on_drain_lets_a_producer_pace_itself() {
+fn on_drain_tells_a_producer_when_to_continue() {
     const TOTAL: usize = 200;
     fn fill(clients: &mut Clients<()>, id: ClientId, left: &mut usize) {
         while *left > 0 && clients.buffered_amount(id) <= 64 << 10 {
             *left -= 1;
-            clients.send(id, &[0; 50_000]).expect("never more than the limit waits");
+            clients.send(id, &[0; 50_000]).expect("more bytes wait than the limit allows");
         }
     }
     let mut config = Config::default();
@@ -144,7 +144,7 @@ fn on_drain_lets_a_producer_pace_itself() {
 }
 
 #[test]
-fn a_panic_closes_the_client_on_whose_behalf_it_came_and_nobody_else() {
+fn a_panic_closes_only_the_client_of_the_callback() {
     let (script, ears) = script();
     let server = serve(
         script
@@ -201,7 +201,7 @@ fn a_panic_closes_the_client_on_whose_behalf_it_came_and_nobody_else() {
 }
 
 #[test]
-fn pings_and_pongs_are_told() {
+fn the_handler_gets_pings_and_pongs() {
     let (script, ears) = script();
     let server = serve(script.on_open(|clients, id| {
         assert_eq!(clients.ping(id, &[0; 126]), Err(SendError::TooLong));
@@ -217,7 +217,7 @@ fn pings_and_pongs_are_told() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_and_changes_nothing() {
+fn a_refused_send_changes_nothing() {
     let (script, ears) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
@@ -236,7 +236,7 @@ fn what_cannot_be_sent_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn each_client_has_data_of_its_own() {
+fn each_client_has_its_own_data() {
     struct Count;
     impl Handler for Count {
         type Data = u32;
@@ -262,7 +262,7 @@ fn each_client_has_data_of_its_own() {
 }
 
 #[test]
-fn timers_come_once_in_order_and_not_too_early() {
+fn timers_fire_once_in_order_and_not_too_early() {
     let (script, ears) = script();
     let server = serve(script);
     let start = Instant::now();
@@ -279,7 +279,7 @@ fn timers_come_once_in_order_and_not_too_early() {
         let after = start.elapsed();
         assert!(
             after >= Duration::from_millis(millis) && after < WAIT,
-            "the timer of {millis} ms came after {after:?}"
+            "the timer of {millis} ms fired after {after:?}"
         );
     }
     drop(server);
@@ -297,12 +297,12 @@ fn a_timer_is_not_early_when_the_loop_is_busy() {
         while ears.so_far().is_empty() {
             server.ask(|_| ());
         }
-        assert!(start.elapsed() >= AFTER, "it came after {:?}", start.elapsed());
+        assert!(start.elapsed() >= AFTER, "the timer fired after {:?}", start.elapsed());
     }
 }
 
 #[test]
-fn an_interval_comes_again_and_again_until_it_is_cancelled() {
+fn an_interval_repeats_until_it_is_cancelled() {
     let mut ticks = 0;
     let (script, ears) = script();
     let server = serve(script.on_timer(move |clients, timer, token| {
@@ -324,7 +324,7 @@ fn an_interval_comes_again_and_again_until_it_is_cancelled() {
 }
 
 #[test]
-fn silence_is_answered_with_pings_and_then_with_the_end() {
+fn a_silent_client_gets_pings_and_is_then_closed() {
     let mut config = Config::default();
     config.limits.ping_interval = Some(Duration::from_millis(50));
     config.limits.idle_timeout = Some(Duration::from_secs(1));
@@ -335,7 +335,7 @@ fn silence_is_answered_with_pings_and_then_with_the_end() {
         wire.expect(0x89, b"");
         wire.send(&frame(0x8a, b""));
     }
-    // Not any more. A machine that is busy may leave pings out, but not all of them.
+    // After that the client no longer answers. A busy machine may skip some pings, but not all.
     let unanswered: Vec<Frame> =
         std::iter::repeat_with(|| wire.frame()).take_while(|frame| frame.first == 0x89).collect();
     assert!(!unanswered.is_empty() && unanswered.len() < 20, "{} pings", unanswered.len());

@@ -1,4 +1,4 @@
-//! How conversations end.
+//! How connections end.
 
 use crate::common::{Ears, Running, Told, Wire, binary, close, echo_script, frame, ping, request, script, serve, text};
 use lariat::{CloseCode, CloseFrame, CloseReason};
@@ -9,7 +9,7 @@ fn close_frame(code: u16, reason: &str) -> CloseFrame {
 }
 
 #[test]
-fn the_peer_closes() {
+fn when_the_peer_closes_messages_before_its_close_are_delivered() {
     let (script, ears) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
@@ -24,7 +24,7 @@ fn the_peer_closes() {
 }
 
 #[test]
-fn the_peer_closes_without_a_code() {
+fn a_close_of_the_peer_without_a_code_is_echoed_empty() {
     let (script, ears) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
@@ -36,7 +36,7 @@ fn the_peer_closes_without_a_code() {
 }
 
 #[test]
-fn we_close() {
+fn when_we_close_the_connection_ends_after_the_peers_close() {
     let (script, ears) = script();
     let server = serve(script.on_message(|clients, id, _| {
         clients.send(id, "last words").expect("it is open");
@@ -46,7 +46,7 @@ fn we_close() {
     wire.send(&[text("talk"), text("nobody hears this")].concat());
     wire.expect_text("last words");
     assert_eq!(wire.expect_close(4000), "enough");
-    // Until the peer's Close its pings are answered, its messages dropped.
+    // Until the peer's Close, its pings are answered and its messages are dropped.
     wire.send(&[text("nor this"), ping(b"?"), close(4000, "enough")].concat());
     wire.expect(0x8a, b"?");
     wire.expect_end();
@@ -58,7 +58,7 @@ fn we_close() {
 }
 
 #[test]
-fn whoever_hangs_up_ends_with_eof() {
+fn a_disconnect_without_a_close_ends_with_eof() {
     let (script, ears) = echo_script();
     let server = serve(script);
     drop(Wire::open(server.addr));
@@ -81,7 +81,7 @@ fn a_half_closed_client_gets_all_its_echoes() {
 }
 
 #[test]
-fn a_half_closed_client_may_have_asked_for_a_page() {
+fn a_half_closed_client_gets_the_page_it_requested() {
     let (script, _ears) = script();
     let server = serve(script);
     let mut wire = Wire::connect(server.addr);
@@ -91,7 +91,7 @@ fn a_half_closed_client_may_have_asked_for_a_page() {
     wire.expect_end();
 }
 
-/// A conversation with everything in it.
+/// Returns the bytes of a connection that uses every feature.
 fn conversation() -> Vec<u8> {
     [
         request("/").into_bytes(),
@@ -105,7 +105,7 @@ fn conversation() -> Vec<u8> {
     .concat()
 }
 
-/// After at least `opened` calls of `on_open`: each was followed by one of `on_close`.
+/// Checks that `on_open` ran at least `opened` times, each time followed by one `on_close`.
 fn assert_paired(server: Running, ears: Ears, opened: usize) {
     let mut told = Vec::new();
     while told.iter().filter(|told| matches!(told, Told::Open(_))).count() < opened {
@@ -117,7 +117,7 @@ fn assert_paired(server: Running, ears: Ears, opened: usize) {
     for told in told {
         match told {
             Told::Open(id) => assert_eq!(balance.insert(id, 0), None, "{id} opened twice"),
-            Told::Close(id, _) => *balance.get_mut(&id).expect("it was open") += 1,
+            Told::Close(id, _) => *balance.get_mut(&id).expect("the client was open") += 1,
             Told::Message(id, _) | Told::Ping(id, _) | Told::Pong(id, _) | Told::Drain(id) => {
                 assert_eq!(balance.get(&id), Some(&0), "{id} is not open");
             }
@@ -128,7 +128,7 @@ fn assert_paired(server: Running, ears: Ears, opened: usize) {
 }
 
 #[test]
-fn a_reset_at_any_byte_harms_nobody_else() {
+fn a_reset_at_any_byte_does_not_affect_other_clients() {
     let (script, ears) = echo_script();
     let server = serve(script);
     let mut bystander = Wire::open(server.addr);
@@ -153,7 +153,7 @@ fn a_reset_at_any_byte_harms_nobody_else() {
 }
 
 #[test]
-fn a_hang_up_at_any_byte_harms_nobody_else() {
+fn a_disconnect_at_any_byte_does_not_affect_other_clients() {
     let (script, ears) = echo_script();
     let server = serve(script);
     let mut bystander = Wire::open(server.addr);

@@ -1,4 +1,4 @@
-//! A host with a loop of its own drives the server's.
+//! A host with its own event loop drives the server's loop.
 #![cfg(unix)]
 
 use crate::common::{Script, Told, WAIT, Wire, echo_script, request, script, text};
@@ -30,7 +30,8 @@ impl Host {
         Host { poll, event_loop, addr }
     }
 
-    /// Waits as a foreign loop does, at most `longest`; `false` if there was nothing to do.
+    /// Waits as another event loop does, at most `longest`. Returns `false` if there was nothing to
+    /// do.
     fn turn(&mut self, longest: Duration) -> bool {
         let timeout = self.event_loop.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let (waits, mut events) = (timeout.map_or(longest, |timeout| timeout.min(longest)), Events::with_capacity(4));
@@ -41,15 +42,15 @@ impl Host {
         }
         let before = Instant::now();
         self.event_loop.turn(Some(Duration::ZERO)).expect("the poller works");
-        assert!(before.elapsed() < WAIT, "a turn that may not wait has waited");
+        assert!(before.elapsed() < WAIT, "a turn with timeout zero has waited");
         true
     }
 
-    /// Turns until there is nothing left to do right now.
+    /// Turns until there is no more work at the moment.
     fn settle(&mut self) {
         let deadline = Instant::now() + WAIT;
         while self.turn(Duration::ZERO) {
-            assert!(Instant::now() < deadline, "it never comes to rest");
+            assert!(Instant::now() < deadline, "the loop does not become idle");
         }
     }
 
@@ -57,14 +58,14 @@ impl Host {
     fn turn_until(&mut self, mut done: impl FnMut(&mut Host) -> bool) {
         let deadline = Instant::now() + WAIT;
         while !done(self) {
-            assert!(Instant::now() < deadline, "it has not happened in time");
+            assert!(Instant::now() < deadline, "it did not happen in time");
             self.turn(Duration::from_millis(10));
         }
     }
 }
 
 #[test]
-fn a_foreign_loop_serves_by_descriptor_and_deadline() {
+fn another_event_loop_serves_by_descriptor_and_deadline() {
     let (script, ears) = echo_script();
     let mut host = Host::new(script);
     host.settle();
@@ -83,7 +84,7 @@ fn a_foreign_loop_serves_by_descriptor_and_deadline() {
     host.turn_until(|_| ears.so_far().contains(&Told::Message(id, b"hello".to_vec())));
     wire.expect_text("hello");
 
-    // Between two turns, the host says something itself: that is pending until the next turn.
+    // Between two turns, the host sends a message. It is pending until the next turn.
     host.settle();
     host.event_loop.clients_mut().send(id, "from the host").expect("it is open");
     assert!(host.event_loop.next_deadline().is_some_and(|at| at <= Instant::now()));
@@ -105,13 +106,13 @@ fn a_foreign_loop_serves_by_descriptor_and_deadline() {
     host.turn_until(|host| host.event_loop.outcome().is_some());
     assert_eq!(host.event_loop.outcome().map(|outcome| outcome.dropped), Some(1));
     wire.expect_close(1001);
-    // After its end it does nothing, and says so.
+    // After the end, a turn does nothing.
     host.event_loop.turn(None).expect("nothing");
     assert_eq!(host.event_loop.local_addrs(), []);
 }
 
 #[test]
-fn the_host_reaches_its_application() {
+fn the_host_can_use_its_handler_and_clients() {
     struct Count(u32);
     impl Handler for Count {
         type Data = ();
@@ -134,7 +135,7 @@ fn open_unix(path: &PathBuf) -> Wire<UnixStream> {
 }
 
 #[test]
-fn a_unix_socket_is_served_and_its_file_removed_in_the_end() {
+fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
     let path = socket_path("served");
     let server = Server::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
     assert_eq!(server.local_addrs(), [LocalAddr::Unix(path.clone())]);
@@ -146,7 +147,7 @@ fn a_unix_socket_is_served_and_its_file_removed_in_the_end() {
     let id = ears.open();
     assert_eq!(server.ask(move |clients| clients.peer_addr(id)), None);
     wire.echo("hello");
-    // The peer hangs up before it has read: no SIGPIPE.
+    // The peer disconnects before it has read. This must not cause SIGPIPE.
     drop(wire);
     server.ask(move |clients| clients.send(id, &[0; 1 << 20]).is_ok());
     ears.close();
@@ -155,14 +156,14 @@ fn a_unix_socket_is_served_and_its_file_removed_in_the_end() {
 }
 
 #[test]
-fn a_file_that_is_not_the_servers_stays() {
+fn a_file_that_the_server_did_not_create_is_not_removed() {
     let path = socket_path("replaced");
     let server =
         Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
     std::fs::remove_file(&path).expect("it is there");
-    std::fs::write(&path, "somebody else's").expect("a file");
+    std::fs::write(&path, "foreign").expect("a file");
     drop(server);
-    assert!(path.exists(), "a stranger's file has been removed");
+    assert!(path.exists(), "a foreign file was removed");
     std::fs::remove_file(&path).expect("it is there");
 }
 

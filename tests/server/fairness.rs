@@ -1,5 +1,5 @@
-//! Nobody is served at the cost of others: the loop is turned by the test itself, so that every
-//! turn can be looked at.
+//! Fairness: no client is served at the cost of others. The test itself turns the loop, so that it
+//! can check every turn.
 
 use crate::common::{Ears, Script, Told, WAIT, Wire, binary, echo_script, request, script, text};
 use lariat::{ClientId, CloseReason, Config, EventLoop, LocalAddr, Server};
@@ -13,7 +13,7 @@ fn start(config: Config, script: Script) -> (EventLoop<Script>, SocketAddr) {
     (server.start(script).expect("a loop"), addr)
 }
 
-/// A conversation that never blocks, whose kernel buffer for what the server sends is small.
+/// Opens a connection that never blocks. Its receive buffer in the kernel is small.
 fn open(event_loop: &mut EventLoop<Script>, addr: SocketAddr) -> TcpStream {
     let mut wire = Wire::connect(addr);
     socket2::SockRef::from(wire.stream.get_ref()).set_recv_buffer_size(64 << 10).expect("SO_RCVBUF");
@@ -30,13 +30,13 @@ fn open(event_loop: &mut EventLoop<Script>, addr: SocketAddr) -> TcpStream {
 fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut EventLoop<Script>) -> bool) {
     let deadline = Instant::now() + WAIT;
     while !done(event_loop) {
-        assert!(Instant::now() < deadline, "it has not happened in time");
+        assert!(Instant::now() < deadline, "it did not happen in time");
         event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
     }
 }
 
-/// Sends `bytes` again and again, turning the loop, until `id` takes nothing of what waits for it
-/// and the loop nothing of what it sends. Never do more than `bound` bytes wait.
+/// Sends `bytes` repeatedly and turns the loop, until `id` accepts nothing more and the loop reads
+/// nothing more. Checks that at most `bound` bytes wait.
 fn flood(
     event_loop: &mut EventLoop<Script>,
     mut stream: &TcpStream,
@@ -48,7 +48,7 @@ fn flood(
     while refused < 50 {
         let buffered = event_loop.clients_mut().buffered_amount(id);
         assert!(buffered <= bound, "{buffered} bytes wait");
-        assert!(Instant::now() < deadline, "the loop reads for ever");
+        assert!(Instant::now() < deadline, "the loop does not stop reading");
         match stream.write(&bytes[sent % bytes.len()..]) {
             Ok(count) => (sent, refused) = (sent + count, 0),
             Err(error) => {
@@ -62,9 +62,9 @@ fn flood(
 }
 
 #[test]
-fn a_client_that_never_reads_costs_bounded_memory_and_nobody_elses_time() {
-    // Large messages: the kernel's bookkeeping of many small ones stalls TCP before its buffers are
-    // full.
+fn a_client_that_never_reads_needs_bounded_memory_and_does_not_delay_others() {
+    // The messages are large: the kernel's accounting of many small ones stalls TCP before its
+    // buffers are full.
     const LENGTH: u16 = 50_000;
     let config = Config::default();
     let bound = config.limits.high_water + config.read_buffer + usize::from(LENGTH);
@@ -74,7 +74,7 @@ fn a_client_that_never_reads_costs_bounded_memory_and_nobody_elses_time() {
     let id = ears.open();
     let message = binary(&[b'x'; LENGTH as usize]);
     let sent = flood(&mut event_loop, &deaf, id, &message, bound);
-    // It is the server that has stopped reading, and it does not turn in vain meanwhile.
+    // The server has stopped reading, and the loop is idle meanwhile.
     assert!(event_loop.next_deadline().is_some_and(|deadline| deadline > Instant::now()));
 
     let mut other = open(&mut event_loop, addr);
@@ -83,7 +83,7 @@ fn a_client_that_never_reads_costs_bounded_memory_and_nobody_elses_time() {
     turn_until(&mut event_loop, |_| read_some(&mut other, &mut echo) == Some(7));
     assert_eq!(echo, b"\x81\x05hello");
 
-    // When it reads after all, it misses nothing.
+    // When the client reads, it gets everything.
     let (mut deaf, mut received, mut left) = (deaf, Vec::new(), message[sent % message.len()..].to_vec());
     let whole = sent.div_ceil(message.len());
     let frame = [&[0x82, 126], &LENGTH.to_be_bytes()[..], &[b'x'; LENGTH as usize]].concat();
@@ -99,7 +99,8 @@ fn a_client_that_never_reads_costs_bounded_memory_and_nobody_elses_time() {
     assert_eq!(event_loop.clients_mut().buffered_amount(id), 0);
 }
 
-/// Reads what there is and returns how much has been read in all.
+/// Reads the available bytes. Returns the total number of bytes read, or `None` at the end of the
+/// stream.
 fn read_some(stream: &mut TcpStream, into: &mut Vec<u8>) -> Option<usize> {
     match stream.read_to_end(into) {
         Ok(_) => panic!("the stream has ended"),
@@ -109,7 +110,7 @@ fn read_some(stream: &mut TcpStream, into: &mut Vec<u8>) -> Option<usize> {
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_what_is_sent_to_it_is_closed_at_its_limit() {
+fn a_client_that_accepts_nothing_is_closed_at_its_limit() {
     let mut config = Config::default();
     config.limits.max_unsent = 1 << 20;
     config.limits.high_water = 1 << 20;
@@ -130,10 +131,10 @@ fn a_client_that_takes_nothing_of_what_is_sent_to_it_is_closed_at_its_limit() {
     assert_eq!(ears.close(), (id, CloseReason::SlowConsumer));
 }
 
-/// One client has always more to be read; another one says something. It is answered within two
-/// turns, in which the first one has had no more than its share.
+/// One client always has more data, and another one sends one message. It is answered within two
+/// turns, in which the first one gets no more than its share.
 #[test]
-fn a_noisy_client_does_not_starve_a_quiet_one() {
+fn a_busy_client_does_not_starve_a_quiet_one() {
     let config = Config::default();
     let share = config.read_buffer;
     let (script, ears) = script();
@@ -164,13 +165,13 @@ fn a_noisy_client_does_not_starve_a_quiet_one() {
             }
         }
         let before_echo = noise_handled(&ears);
-        assert!(before_echo <= 3 * share, "{before_echo} bytes of noise were handled first");
+        assert!(before_echo <= 3 * share, "{before_echo} bytes of noise were handled before the echo");
         handled += before_echo;
     }
     assert!(handled > 10 * share, "only {handled} bytes of noise");
 }
 
-/// How many bytes of noise have been handled since the last time.
+/// Returns the number of bytes of noise that were handled since the last call.
 fn noise_handled(ears: &Ears) -> usize {
     let length = |told: Told| match told {
         Told::Message(_, payload) if payload != b"hello" => payload.len() + 6,

@@ -1,4 +1,4 @@
-//! The opening handshake: what an application may answer, and when.
+//! The opening handshake: which answers an application may give, and when.
 
 use crate::common::{Told, Wire, echo_script, request, request_with, script, serve, serve_with, text};
 use lariat::http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 #[test]
-fn by_default_upgrades_are_accepted_and_plain_http_is_told_to_upgrade() {
+fn by_default_upgrades_are_accepted_and_plain_http_gets_426() {
     struct Nothing;
     impl Handler for Nothing {
         type Data = ();
     }
     let server = serve(Nothing);
     let mut wire = Wire::open_at(server.addr, "/anything?at=all");
-    wire.send(&text("nobody answers"));
+    wire.send(&text("there was no answer"));
     let mut http = Wire::connect(server.addr);
     http.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let response = http.response();
@@ -23,7 +23,7 @@ fn by_default_upgrades_are_accepted_and_plain_http_is_told_to_upgrade() {
 }
 
 #[test]
-fn a_chosen_subprotocol_is_announced_and_one_that_was_not_offered_is_500() {
+fn a_chosen_subprotocol_is_sent_and_one_that_was_not_offered_becomes_500() {
     let (script, ears) = script();
     let server = serve(script.on_request(|_, _, request| {
         let chosen = match request.query() {
@@ -47,7 +47,7 @@ fn a_chosen_subprotocol_is_announced_and_one_that_was_not_offered_is_500() {
         wire.expect_end();
     }
     drop(wire);
-    assert_eq!(ears.next(), Told::Close(accepted, CloseReason::Eof), "nobody else was open");
+    assert_eq!(ears.next(), Told::Close(accepted, CloseReason::Eof), "no other client was open");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_http_response_closes_the_connection() {
 }
 
 #[test]
-fn bad_requests_are_refused_with_a_status_and_nobody_is_told() {
+fn bad_requests_are_refused_with_a_status_without_a_callback() {
     let mut config = Config::default();
     config.limits.max_head = 2_000;
     let (script, ears) = script();
@@ -117,7 +117,7 @@ fn bad_requests_are_refused_with_a_status_and_nobody_is_told() {
 }
 
 #[test]
-fn beyond_max_connections_there_is_503_until_somebody_leaves() {
+fn beyond_max_connections_new_clients_get_503_until_one_leaves() {
     let mut config = Config::default();
     config.max_connections = Some(2);
     let (script, ears) = echo_script();
@@ -133,7 +133,7 @@ fn beyond_max_connections_there_is_503_until_somebody_leaves() {
     first.echo("still here");
     drop((second, third));
     ears.close();
-    // The one that was refused may take a moment longer to be gone.
+    // The refused connection may take a moment longer to disappear.
     let deadline = std::time::Instant::now() + crate::common::WAIT;
     loop {
         let mut wire = Wire::connect(server.addr);
@@ -142,7 +142,7 @@ fn beyond_max_connections_there_is_503_until_somebody_leaves() {
             101 => return wire.echo("welcome"),
             status => assert_eq!(status, 503),
         }
-        assert!(std::time::Instant::now() < deadline, "nobody is let in");
+        assert!(std::time::Instant::now() < deadline, "no connection is accepted");
     }
 }
 
@@ -182,7 +182,7 @@ fn a_request_can_be_answered_later_by_another_thread() {
 }
 
 #[test]
-fn who_is_let_in_and_closed_in_one_go_has_been_open_nevertheless() {
+fn a_client_accepted_and_closed_in_one_call_still_gets_on_open() {
     let (ids, asked) = mpsc::channel();
     let (script, ears) = script();
     let server = serve(script.on_request(move |_, id, _| {
@@ -206,7 +206,7 @@ fn who_is_let_in_and_closed_in_one_go_has_been_open_nevertheless() {
 }
 
 #[test]
-fn whoever_leaves_before_the_answer_was_never_there_or_opens_and_closes() {
+fn a_client_that_leaves_before_the_answer_gets_no_callback_or_on_open_and_on_close() {
     let (ids, asked) = mpsc::channel();
     let (script, ears) = script();
     let server = serve(script.on_request(move |_, id, _| {
@@ -231,7 +231,7 @@ fn whoever_leaves_before_the_answer_was_never_there_or_opens_and_closes() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_in_time_is_503() {
+fn a_request_that_is_not_answered_in_time_gets_503() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(50);
     let (script, ears) = script();
@@ -245,7 +245,7 @@ fn an_answer_that_does_not_come_in_time_is_503() {
 }
 
 #[test]
-fn a_request_that_does_not_end_in_time_is_408_and_one_that_does_not_begin_is_hung_up_on() {
+fn an_incomplete_request_gets_408_in_time_and_an_empty_one_is_disconnected() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(50);
     let server = serve_with(config, script().0);
@@ -258,7 +258,7 @@ fn a_request_that_does_not_end_in_time_is_408_and_one_that_does_not_begin_is_hun
 }
 
 #[test]
-fn a_listener_that_listens_already_can_be_taken_over() {
+fn an_existing_listener_can_be_used() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let server = Server::new(Config::default()).and_then(|server| server.listen_on(listener)).expect("a server");
     let server = crate::common::run(server, echo_script().0);
@@ -266,7 +266,7 @@ fn a_listener_that_listens_already_can_be_taken_over() {
 }
 
 #[test]
-fn the_application_sees_the_request_as_it_is() {
+fn the_application_sees_the_whole_request() {
     let (seen, heard) = mpsc::channel();
     let (script, _ears) = script();
     let server = serve(script.on_request(move |clients, id, request| {

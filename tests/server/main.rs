@@ -1,4 +1,4 @@
-//! The server over real sockets, with literal bytes.
+//! Tests of the server with literal bytes on real sockets.
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]

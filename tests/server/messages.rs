@@ -1,10 +1,10 @@
-//! Messages, as literal bytes over real sockets.
+//! Messages as literal bytes on real sockets.
 
 use crate::common::{Wire, binary, close, echo_script, frame, ping, request, serve, text};
 use std::net::SocketAddr;
 
 #[test]
-fn every_length_of_header_is_echoed() {
+fn messages_with_every_header_length_are_echoed() {
     let server = serve(echo_script().0);
     let mut wire = Wire::open(server.addr);
     for length in [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20] {
@@ -18,7 +18,7 @@ fn every_length_of_header_is_echoed() {
 }
 
 #[test]
-fn a_ping_between_fragments_is_answered_between_them() {
+fn a_ping_between_fragments_is_answered_at_once() {
     let server = serve(echo_script().0);
     let mut wire = Wire::open(server.addr);
     wire.send(&frame(0x01, b"Hel"));
@@ -30,7 +30,7 @@ fn a_ping_between_fragments_is_answered_between_them() {
 }
 
 #[test]
-fn pipelined_messages_come_back_in_order() {
+fn pipelined_messages_are_echoed_in_order() {
     let server = serve(echo_script().0);
     let mut wire = Wire::open(server.addr);
     let messages: Vec<String> = (0..1_000).map(|number| format!("message {number}")).collect();
@@ -40,9 +40,9 @@ fn pipelined_messages_come_back_in_order() {
     }
 }
 
-/// Far more than may wait for a client: it is paused and resumed again and again.
+/// Far more data than may wait for a client: it is paused and resumed repeatedly.
 #[test]
-fn a_stream_of_large_messages_comes_back_in_order() {
+fn a_stream_of_large_messages_is_echoed_in_order() {
     const COUNT: u32 = 150;
     let payload = |number: u32| number.to_be_bytes().repeat(16 << 10);
     let server = serve(echo_script().0);
@@ -69,7 +69,7 @@ fn frames_behind_the_request_are_not_lost() {
 }
 
 #[test]
-fn one_byte_at_a_time_is_as_good_as_all_at_once() {
+fn bytes_may_arrive_one_at_a_time() {
     let server = serve(echo_script().0);
     let mut wire = Wire::connect(server.addr);
     let bytes = [
@@ -94,7 +94,7 @@ fn one_byte_at_a_time_is_as_good_as_all_at_once() {
     wire.expect_end();
 }
 
-/// Sends bytes in an open conversation and returns the code of the Close that follows.
+/// Sends bytes on an open connection and returns the code of the Close that follows.
 fn violate(addr: SocketAddr, bytes: &[u8]) -> u16 {
     let mut wire = Wire::open(addr);
     wire.send(bytes);
@@ -105,16 +105,16 @@ fn violate(addr: SocketAddr, bytes: &[u8]) -> u16 {
 }
 
 #[test]
-fn violations_are_told_to_the_peer_before_the_end() {
+fn the_peer_gets_a_close_frame_after_a_violation() {
     let server = serve(echo_script().0);
     let mut bystander = Wire::open(server.addr);
     assert_eq!(violate(server.addr, b"\x81\x02hi"), 1002, "not masked");
     assert_eq!(violate(server.addr, &frame(0xc1, b"hi")), 1002, "RSV1");
     assert_eq!(violate(server.addr, &frame(0x83, b"hi")), 1002, "opcode 3");
-    assert_eq!(violate(server.addr, &frame(0x80, b"hi")), 1002, "a continuation of nothing");
+    assert_eq!(violate(server.addr, &frame(0x80, b"hi")), 1002, "a continuation without a message");
     assert_eq!(violate(server.addr, &frame(0x81, b"\xff")), 1007, "not UTF-8");
     assert_eq!(violate(server.addr, b"\x82\xff\x00\x00\x00\x00\x40\x00\x00\x00abcd"), 1009, "a gigabyte");
-    // What the peer had sent beyond it must not turn our Close into a reset.
+    // Bytes that the peer sent after the violation must not turn our Close into a reset.
     let trailing = [frame(0xc1, b"hi"), binary(&[0; 100_000])].concat();
     assert_eq!(violate(server.addr, &trailing), 1002);
     bystander.echo("still here");

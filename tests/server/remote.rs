@@ -1,11 +1,11 @@
-//! Other threads reach the loop.
+//! Calls from other threads reach the loop.
 
 use crate::common::{Ears, Told, Wire, echo_script, script, serve, serve_with, text};
 use lariat::{CloseCode, CloseReason, Config, Drain, RemoteError};
 use std::sync::mpsc;
 
 #[test]
-fn eight_threads_send_at_once_and_each_ones_messages_stay_in_order() {
+fn messages_of_eight_threads_stay_in_order_per_thread() {
     const EACH: u32 = 1_000;
     let (script, ears) = echo_script();
     let server = serve(script);
@@ -34,7 +34,7 @@ fn eight_threads_send_at_once_and_each_ones_messages_stay_in_order() {
 }
 
 #[test]
-fn it_publishes_and_closes() {
+fn a_remote_publishes_and_closes() {
     let (script, ears) = script();
     let server = serve(script.on_open(|clients, id| assert!(clients.subscribe(id, "topic"))));
     let mut wire = Wire::open(server.addr);
@@ -70,7 +70,7 @@ fn a_full_queue_is_an_error_for_the_caller() {
         let done = done.clone();
         server.remote.run(move |_| done.send(number).expect("the test waits")).expect("the queue has room");
     }
-    let refused = server.remote.run(|_| unreachable!("it was refused")).expect_err("the queue is full");
+    let refused = server.remote.run(|_| unreachable!("the call was refused")).expect_err("the queue is full");
     assert_eq!(refused.error, RemoteError::Full);
     release.send(()).expect("the loop waits");
     drop(done);
@@ -79,7 +79,7 @@ fn a_full_queue_is_an_error_for_the_caller() {
 }
 
 #[test]
-fn it_can_be_used_inside_a_callback() {
+fn a_remote_can_be_used_in_a_callback() {
     let (remotes, given) = mpsc::channel::<lariat::Remote<()>>();
     let mut remote = None;
     let (script, ears) = script();
@@ -98,7 +98,7 @@ fn it_can_be_used_inside_a_callback() {
 }
 
 #[test]
-fn a_call_that_panics_harms_nobody() {
+fn a_call_that_panics_does_not_affect_clients() {
     let (script, _ears) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
@@ -108,7 +108,7 @@ fn a_call_that_panics_harms_nobody() {
 }
 
 #[test]
-fn when_the_server_has_stopped_nothing_is_taken() {
+fn after_the_server_has_stopped_calls_return_an_error() {
     let (script, ears): (_, Ears) = script();
     let server = serve(script);
     let remote = server.remote.clone();

@@ -4,9 +4,9 @@ use crate::common::{Ears, Script, Wire, echo_script, request, script, serve, ser
 use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, Router, TimerId};
 use std::time::Duration;
 
-/// Subscribes, unsubscribes and publishes as its clients say: `+topic`, `-topic`, `topic=message`,
-/// `topic!message` (to the others), `=message` (broadcast), `?` (how many are here, and
-/// everywhere).
+/// Follows the orders of its clients: `+topic` subscribes, `-topic` unsubscribes, `topic=message`
+/// publishes, `topic!message` publishes to the others, `=message` broadcasts, and `?` returns the
+/// number of clients on the route and on all routes.
 fn topics() -> (Script, Ears) {
     let (script, ears) = script();
     (script.on_message(obey), ears)
@@ -41,7 +41,7 @@ fn order(wire: &mut Wire, order: &str, answers: &[&str]) {
 }
 
 #[test]
-fn a_publish_reaches_those_who_are_members_when_it_is_called() {
+fn a_publish_reaches_the_current_members() {
     let server = serve(topics().0);
     let (mut a, mut b, mut c) = (Wire::open(server.addr), Wire::open(server.addr), Wire::open(server.addr));
     order(&mut a, "news=nobody", &["0"]);
@@ -70,7 +70,7 @@ fn a_publish_reaches_those_who_are_members_when_it_is_called() {
 }
 
 #[test]
-fn what_is_published_in_one_turn_arrives_in_order_whatever_its_size() {
+fn messages_published_in_one_turn_arrive_in_order_for_any_size() {
     let server = serve(topics().0);
     let mut wires: Vec<Wire> = (0..5).map(|_| Wire::open(server.addr)).collect();
     for wire in &mut wires {
@@ -87,7 +87,7 @@ fn what_is_published_in_one_turn_arrives_in_order_whatever_its_size() {
 }
 
 #[test]
-fn routes_do_not_hear_each_other() {
+fn topics_and_broadcasts_stay_within_their_route() {
     let (scripts, ears): (Vec<Script>, Vec<Ears>) = (0..3).map(|_| topics()).unzip();
     let server = serve_made(|| {
         let paths = ["/a", "/b", "/c/*"].into_iter().zip(scripts);
@@ -110,13 +110,13 @@ fn routes_do_not_hear_each_other() {
         assert_eq!(wire.response().status(), 404, "{path}");
     }
     let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
-    // Each open and each order was told to the handler of its route: on_open and +news for everybody,
-    // then as above.
+    // The handler of each route gets every `on_open` and every message of its clients: `on_open`
+    // and `+news` for each client, then the orders above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
 }
 
 #[test]
-fn another_thread_reaches_any_route() {
+fn a_remote_reaches_any_route() {
     let server = serve_made(|| Router::new().route("/a", topics().0).route("/b", topics().0));
     let mut b = Wire::open_at(server.addr, "/b");
     order(&mut b, "+news", &["true"]);
@@ -130,7 +130,7 @@ fn another_thread_reaches_any_route() {
 }
 
 #[test]
-fn timers_are_told_to_the_route_that_set_them() {
+fn timers_fire_on_the_route_that_set_them() {
     let timed = || {
         let (script, ears) = script();
         let script = script.on_open(|clients, _| {
@@ -148,7 +148,7 @@ fn timers_are_told_to_the_route_that_set_them() {
 }
 
 #[test]
-fn the_first_route_that_fits_gets_the_request() {
+fn the_first_matching_route_gets_the_request() {
     let (first, heard) = echo_script();
     let server = serve_made(|| Router::new().route("/x/*", first).route("/x/y", script().0));
     Wire::open_at(server.addr, "/x/y").echo("hello");

@@ -1,18 +1,18 @@
-//! Many short messages in one read are handled as a run; nobody can tell.
+//! Several short messages in one read are handled as a run, with the same result as one by one.
 
 use crate::common::{Wire, binary, echo_script, frame, ping, script, serve, text};
 use lariat::{ClientId, Clients, CloseCode, Handler, Message, Position};
 
-/// More than a run is long.
+/// More messages than one run may have.
 const MANY: usize = 70;
 
 #[test]
-fn text_that_is_not_utf8_fails_the_connection_after_what_came_before_it() {
+fn invalid_text_fails_the_connection_after_the_messages_before_it() {
     let server = serve(echo_script().0);
     let bad: [&[u8]; 5] = [b"\xff", b"good until \xc3", b"\xa4 is no beginning", b"\xed\xa0\x80", b"a\xe2\x82"];
     for (place, bad) in (0..MANY).flat_map(|place| bad.map(|bad| (place, bad))) {
         let mut wire = Wire::open(server.addr);
-        // What follows would make whole what is cut.
+        // The text that follows would complete the cut character.
         let mut bytes: Vec<u8> = (0..place).flat_map(|number| text(&format!("€ {number}"))).collect();
         bytes.extend([frame(0x81, bad), frame(0x81, b"\xac"), text("never")].concat());
         wire.send(&bytes);
@@ -22,7 +22,7 @@ fn text_that_is_not_utf8_fails_the_connection_after_what_came_before_it() {
 }
 
 #[test]
-fn characters_do_not_span_messages() {
+fn a_character_cut_by_the_end_of_a_message_is_invalid() {
     let server = serve(echo_script().0);
     for cut in 1.."€".len() {
         let mut wire = Wire::open(server.addr);
@@ -34,7 +34,7 @@ fn characters_do_not_span_messages() {
 }
 
 #[test]
-fn kinds_and_lengths_of_messages_alternate() {
+fn messages_of_different_types_and_lengths_are_echoed() {
     let server = serve(echo_script().0);
     let mut wire = Wire::open(server.addr);
     let lengths = [0, 1, 7, 8, 9, 15, 16, 17, 20, 31, 32, 33, 63, 64, 65, 124, 125, 126, 300];
@@ -57,7 +57,7 @@ fn kinds_and_lengths_of_messages_alternate() {
 }
 
 #[test]
-fn whoever_is_closed_in_the_midst_of_a_run_gets_no_more() {
+fn a_client_closed_within_a_run_gets_no_more_messages() {
     let (script, _ears) = script();
     let server = serve(script.on_message(|clients, id, message| match message.as_text() {
         Some("stop") => clients.close(id, CloseCode::Normal, "as you like").expect("it is open"),
@@ -72,10 +72,10 @@ fn whoever_is_closed_in_the_midst_of_a_run_gets_no_more() {
         wire.expect_close(code);
     }
     let counts = server.ask(|clients| clients.stats().received);
-    assert_eq!(counts.text.messages, 6, "what nobody listened to does not count");
+    assert_eq!(counts.text.messages, 6, "messages after the Close do not count");
 }
 
-/// The next message is wanted in pieces.
+/// Wants the next message in pieces.
 struct Switches;
 
 impl Handler for Switches {
@@ -93,7 +93,7 @@ impl Handler for Switches {
 }
 
 #[test]
-fn from_the_next_message_on_means_that_of_the_same_run() {
+fn receive_in_pieces_applies_to_the_next_message_of_the_same_run() {
     let server = serve(Switches);
     let mut wire = Wire::open(server.addr);
     wire.send(&[text("one"), text("two"), text("three")].concat());

@@ -1,11 +1,11 @@
-//! How a server ends.
+//! How a server stops.
 
 use crate::common::{Told, Wire, close, echo_script, request, script, serve, text};
 use lariat::{CloseCode, CloseReason, Drain, Outcome};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// A client that answers the Close, and when the Close came.
+/// Answers the server's Close. Returns the time at which the Close arrived.
 fn say_goodbye(mut wire: Wire, code: u16, reason: &str) -> Instant {
     assert_eq!(wire.expect_close(code), reason);
     let came = Instant::now();
@@ -19,7 +19,7 @@ fn parts(outcome: Outcome) -> (usize, bool) {
 }
 
 #[test]
-fn everybody_is_closed_with_1001_and_nobody_is_dropped() {
+fn all_clients_are_closed_with_1001_and_none_is_dropped() {
     let (script, ears) = script();
     let server = serve(script);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
@@ -29,8 +29,8 @@ fn everybody_is_closed_with_1001_and_nobody_is_dropped() {
         say_goodbye(wire, 1001, "moving");
     }
     assert_eq!(parts(server.outcome()), (0, false));
-    assert!(start.elapsed() < Duration::from_secs(4), "it waited for the deadline: {:?}", start.elapsed());
-    assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+    assert!(start.elapsed() < Duration::from_secs(4), "the server waited for the deadline: {:?}", start.elapsed());
+    assert!(TcpStream::connect(addr).is_err(), "the listener is closed");
     let closes = ears.rest().into_iter().filter(|told| matches!(told, Told::Close(_, CloseReason::Local(_)))).count();
     assert_eq!(closes, 20);
 }
@@ -39,7 +39,7 @@ fn everybody_is_closed_with_1001_and_nobody_is_dropped() {
 fn a_server_without_clients_stops_at_once() {
     let start = Instant::now();
     let server = serve(script().0);
-    // Somebody who has not asked for anything is not waited for.
+    // A client that has sent no request does not delay the end.
     let mut silent = Wire::connect(server.addr);
     server.ask(|_| ());
     assert_eq!(parts(server.stop(Drain::default())), (0, false));
@@ -48,7 +48,7 @@ fn a_server_without_clients_stops_at_once() {
 }
 
 #[test]
-fn close_frames_are_spread_over_the_time_that_was_asked_for() {
+fn close_frames_are_spread_over_the_configured_time() {
     const OVER: Duration = Duration::from_millis(400);
     let server = serve(script().0);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
@@ -60,7 +60,7 @@ fn close_frames_are_spread_over_the_time_that_was_asked_for() {
         threads.into_iter().map(|thread| thread.join().expect("a goodbye") - start).collect()
     });
     assert_eq!(parts(server.outcome()), (0, false));
-    // The n-th of 20 is due after n/20 of the time; a slow machine may be late but never early.
+    // The n-th of 20 is due after n/20 of the time. A slow machine may be late but never early.
     let mut sorted = came.clone();
     sorted.sort();
     for (index, came) in sorted.iter().enumerate() {
@@ -70,7 +70,7 @@ fn close_frames_are_spread_over_the_time_that_was_asked_for() {
 }
 
 #[test]
-fn whoever_never_answers_is_dropped_at_the_deadline() {
+fn clients_that_never_answer_are_dropped_at_the_deadline() {
     let (script, ears) = script();
     let server = serve(script);
     let (mut stubborn, polite) = (Wire::open(server.addr), Wire::open(server.addr));
@@ -92,14 +92,14 @@ fn whoever_never_answers_is_dropped_at_the_deadline() {
 }
 
 #[test]
-fn while_it_stops_newcomers_get_503_and_those_who_are_there_are_served() {
+fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
     let (script, _ears) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     let drain = Drain { over: Duration::from_secs(60), ..Drain::default() };
     server.ask(move |clients| {
         clients.shutdown(drain);
-        // The first one counts.
+        // Only the first call counts.
         clients.shutdown(Drain::default());
         assert!(clients.is_shutting_down());
     });
@@ -131,7 +131,7 @@ fn a_handler_can_stop_the_server() {
 }
 
 #[test]
-fn what_waits_for_a_client_is_delivered_before_its_close() {
+fn queued_messages_are_delivered_before_the_close() {
     let (script, ears) = script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);

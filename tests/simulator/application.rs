@@ -1,5 +1,5 @@
-//! An application that does everything that an application can do, at random, and remembers what it
-//! has done: the model against which the server is judged.
+//! An application that uses every method at random and remembers what it did. It is the model with
+//! which the server is compared.
 
 use lariat::sim::Clock;
 use lariat::{
@@ -12,21 +12,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What the model knows of a client.
+/// The model of a client.
 #[derive(Debug, Default)]
 pub struct Known {
     pub addr: Option<SocketAddr>,
     pub is_outgoing: bool,
     pub opened: bool,
-    /// The messages that the server has accepted for it, by number.
+    /// The messages that the server accepted for the client, by number.
     pub accepted: Vec<u32>,
-    /// Those accepted of which only the last of each key must arrive, by number, and their keys.
+    /// Conflated messages, by number, with their keys. Only the last of each key must arrive.
     pub conflated: BTreeMap<u32, u64>,
-    /// Messages for it are dropped when it does not read.
+    /// Messages for the client are dropped when it does not read.
     drops: bool,
-    /// How many have been and nobody has asked.
+    /// The number of dropped messages that were not asked for yet.
     dropped: u64,
-    /// The messages that have come from it.
+    /// The messages that arrived from the client.
     pub heard: Vec<u32>,
     pub closed_by_us: bool,
     pub reason: Option<CloseReason>,
@@ -44,29 +44,29 @@ pub struct Application {
     clock: Option<Clock>,
     max_unsent: usize,
     high_water: usize,
-    /// Memory may run out at any time, and clients be closed for it.
+    /// Memory may run out at any time, so clients may be closed for it.
     is_short: bool,
-    /// How much later than asked a timer may come.
+    /// The longest delay of a timer.
     pub patience: Duration,
-    /// From now on it only listens.
+    /// The application only receives from now on.
     pub is_quiet: bool,
     pub known: BTreeMap<ClientId, Known>,
     topics: BTreeMap<u32, BTreeSet<ClientId>>,
     timers: BTreeMap<u64, Timer>,
     later: Vec<ClientId>,
     next: u32,
-    /// It must not panic now, or the model would be wrong.
+    /// The handler must not panic now, or the model would be wrong.
     must_end: bool,
-    /// What the server has done wrong. A panic would be caught, and be the server's to handle.
+    /// The server's errors. They are collected, because the server would catch a panic.
     pub wrongs: Vec<String>,
 }
 
-/// A message with this number.
+/// Returns a message with this number.
 pub fn numbered(number: u32, padding: usize) -> String {
     format!("{number} {}", "x".repeat(padding))
 }
 
-/// The number of a message.
+/// Returns the number of a message.
 pub fn number_of(message: Message<'_>) -> Option<u32> {
     std::str::from_utf8(message.as_bytes()).ok()?.split(' ').next()?.parse().ok()
 }
@@ -113,20 +113,19 @@ impl Application {
         !self.timers.is_empty()
     }
 
-    /// Cancels what would go on for ever, and answers whoever waits.
+    /// Cancels the timers that repeat, and answers waiting requests.
     pub fn settle(&mut self, clients: &mut Clients<u32>) {
         self.is_quiet = true;
         for timer in std::mem::take(&mut self.timers).into_values() {
             let cancelled = clients.cancel_timer(timer.id);
-            self.check(cancelled, || format!("{:?} was gone before it came", timer.id));
+            self.check(cancelled, || format!("{:?} had disappeared before it fired", timer.id));
         }
         for id in std::mem::take(&mut self.later) {
             let _ = clients.answer(id, Upgrade::new());
         }
     }
 
-    /// Somebody who is not gone. Of those who have not got as far as to be open, nobody says when
-    /// they are.
+    /// Returns a client that is connected. Nobody knows when a client ends that is not open yet.
     fn any(&mut self) -> Option<ClientId> {
         let lives = |known: &Known| known.opened && known.reason.is_none();
         let living: Vec<ClientId> = self.known.iter().filter(|(_, known)| lives(known)).map(|(id, _)| *id).collect();
@@ -156,7 +155,7 @@ impl Application {
             0..=4 => clients.send(id, &text),
             5..=7 => clients.send(id, text.as_bytes()),
             _ => {
-                // In pieces: all of them, or the client is closed.
+                // In pieces: the client gets all of them, or it is closed.
                 let (first, rest) = text.as_bytes().split_at(text.len() / 3);
                 let (middle, last) = rest.split_at(rest.len() / 2);
                 clients
@@ -182,7 +181,7 @@ impl Application {
         self.check(is_right, || format!("a send to {id}, which was {state:?}: {outcome:?}"));
     }
 
-    /// Sends one of those messages of which only the last matters.
+    /// Sends a message with a key: only the last one of each key matters.
     fn send_latest(&mut self, clients: &mut Clients<u32>, id: ClientId) {
         let (number, text) = self.short_message();
         let (key, state) = (u64::from(number % 3), clients.ready_state(id));
@@ -216,7 +215,7 @@ impl Application {
         }
     }
 
-    /// Sends to many, and checks that it is those that the model has.
+    /// Sends to many clients, and checks that they are those of the model.
     fn send_to_many(
         &mut self,
         clients: &mut Clients<u32>,
@@ -239,7 +238,8 @@ impl Application {
         }
     }
 
-    /// To all members of a topic: only the last of each key matters.
+    /// Publishes a message with a key to all members of a topic: only the last one of each key
+    /// matters.
     fn publish_latest(&mut self, clients: &mut Clients<u32>, topic: u32) {
         let members = self.topics.get(&topic).cloned().unwrap_or_default();
         let is_open = |id: &ClientId| clients.ready_state(*id) == ReadyState::Open;
@@ -254,11 +254,11 @@ impl Application {
         }
     }
 
-    /// What is said of those that were dropped is right.
+    /// Checks the number of dropped messages.
     fn ask_dropped(&mut self, clients: &mut Clients<u32>, id: ClientId) {
         let Some(known) = self.known.get_mut(&id).filter(|known| known.reason.is_none()) else { return };
         let (expected, told) = (std::mem::take(&mut known.dropped), clients.take_dropped(id));
-        self.check(told == expected, || format!("{told} were dropped for {id}, not {expected}"));
+        self.check(told == expected, || format!("{told} dropped for {id}, expected {expected}"));
     }
 
     fn close(&mut self, clients: &mut Clients<u32>, id: ClientId) {
@@ -348,7 +348,7 @@ impl Application {
             80..=82 => {
                 if let Some((_, timer)) = self.timers.pop_first() {
                     let cancelled = clients.cancel_timer(timer.id);
-                    self.check(cancelled, || "a timer was gone before it came".to_owned());
+                    self.check(cancelled, || "a timer had disappeared before it fired".to_owned());
                 }
             }
             83..=85 => self.close(clients, id),
@@ -368,7 +368,7 @@ impl Application {
                 }
             }
             94 if !self.must_end && self.random.random_bool(0.2) => {
-                // Without the panic hook, which would print a page each time.
+                // This avoids the panic hook, which would print a page each time.
                 std::panic::resume_unwind(Box::new("the application is broken"));
             }
             95..=97 => {
@@ -378,7 +378,7 @@ impl Application {
             }
             _ => {
                 let (mine, all) = (clients.iter().count(), clients.iter_all().count());
-                self.check(mine == all, || format!("{mine} of {all} on the only route"));
+                self.check(mine == all, || format!("{mine} of {all} clients on the only route"));
             }
         }
     }
@@ -411,7 +411,7 @@ impl Handler for Application {
             *data = 1;
         }
         if self.known[&id].is_outgoing {
-            // So that the peer can say whose it is.
+            // The first message tells the peer its number.
             self.send(clients, id);
         }
         self.act(clients, id);
@@ -420,7 +420,7 @@ impl Handler for Application {
     fn on_message(&mut self, clients: &mut Clients<u32>, id: ClientId, message: Message<'_>) {
         let known = self.known.entry(id).or_default();
         let is_right = known.opened && known.reason.is_none();
-        // Hostile peers may say anything.
+        // Hostile peers may send anything.
         known.heard.extend(number_of(message));
         let state = clients.ready_state(id);
         self.check(is_right && state == ReadyState::Open, || format!("a message from {id}, which is {state:?}"));
@@ -439,7 +439,7 @@ impl Handler for Application {
     fn on_timer(&mut self, clients: &mut Clients<u32>, id: TimerId, token: u64) {
         let now = self.elapsed();
         let Some(timer) = self.timers.get_mut(&token) else {
-            self.wrongs.push(format!("{id:?} came, and was over or cancelled"));
+            self.wrongs.push(format!("{id:?} fired, but it was over or cancelled"));
             return;
         };
         let due = timer.due;
@@ -450,7 +450,7 @@ impl Handler for Application {
                 self.timers.remove(&token);
             }
         }
-        self.check(is_right, || format!("a timer for {due:?} came at {now:?}"));
+        self.check(is_right, || format!("a timer for {due:?} fired at {now:?}"));
         if let Some(id) = self.any() {
             self.act(clients, id);
         }
@@ -463,13 +463,13 @@ impl Handler for Application {
         let state = clients.ready_state(id);
         self.check(is_right && state == ReadyState::Closed, || format!("{id} closed, {state:?}: {reason}"));
         let has_data = clients.data(id).is_some();
-        self.check(has_data, || format!("the data of {id} is gone before its end"));
+        self.check(has_data, || format!("the data of {id} was removed before its end"));
         self.must_end = true;
         if let Some(other) = self.any() {
             self.act(clients, other);
         }
         self.must_end = false;
-        // It has been there for the last time.
+        // The client was a member for the last time.
         for members in self.topics.values_mut() {
             members.remove(&id);
         }

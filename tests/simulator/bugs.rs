@@ -13,9 +13,10 @@ impl Handler for Echo {
     }
 }
 
-/// The retry was never forgotten: the loop did not wait any more until somebody could be accepted.
+/// The bug: the loop never forgot the retry. After that it did not sleep until it could accept a
+/// connection.
 #[test]
-fn the_loop_sleeps_after_descriptors_had_run_out() {
+fn the_loop_sleeps_after_descriptors_ran_out() {
     let mut sim = Simulation::new(1, Config::default(), Echo);
     let mut faults = Faults::none();
     faults.exhaustion = 0.5;
@@ -27,7 +28,7 @@ fn the_loop_sleeps_after_descriptors_had_run_out() {
             peer
         })
         .collect();
-    assert!(peers.iter().any(|peer| !peer.is_open()), "there was a descriptor for everybody");
+    assert!(peers.iter().any(|peer| !peer.is_open()), "there was a descriptor for every client");
     drop(peers);
     sim.run_for(Duration::from_secs(1));
     let turns = sim.turns();
@@ -35,7 +36,7 @@ fn the_loop_sleeps_after_descriptors_had_run_out() {
     assert!(sim.turns() - turns < 1_000, "{} turns in an hour", sim.turns() - turns);
 }
 
-/// The application takes its time to answer: until a timer comes, if one does.
+/// An application that answers late: after a timer, or never.
 #[derive(Default)]
 struct Undecided {
     calls: Vec<&'static str>,
@@ -52,7 +53,7 @@ impl Handler for Undecided {
 
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, _: u64) {
         for id in self.asked.drain(..) {
-            clients.answer(id, Upgrade::new()).expect("it waits for the answer");
+            clients.answer(id, Upgrade::new()).expect("the request waits for the answer");
         }
     }
 
@@ -65,11 +66,11 @@ impl Handler for Undecided {
     }
 }
 
-/// What came while the application had not answered was never read: closing with it unread makes
-/// the kernel send a reset, which may eat the response; and the end of the stream, if that had
-/// come, was not seen.
+/// The bug: bytes that arrived before the application's answer were never read. If a socket is
+/// closed with unread bytes, the kernel sends a reset, which may destroy the response. And the loop
+/// did not see the end of the stream.
 #[test]
-fn what_came_before_the_answer_is_read_after_it() {
+fn bytes_before_the_answer_are_read_after_it() {
     let mut sim = Simulation::new(1, Config::default(), Undecided::default());
     let peer = sim.connect("/");
     sim.run_until_idle();
@@ -82,10 +83,10 @@ fn what_came_before_the_answer_is_read_after_it() {
     assert!(matches!(reason, Some(CloseReason::Unaccepted(_))), "not refused, but {reason:?}");
 }
 
-/// Ticks wrap around: a loop that had not looked at the clock for more than 24 days took the past
-/// for the future, and nothing was due until the next wrap-around.
+/// The bug: ticks wrap around. A loop that had not read the clock for more than 24 days mistook the
+/// past for the future, and no deadline passed until the next wrap.
 #[test]
-fn deadlines_hold_after_weeks_in_which_nothing_happened() {
+fn deadlines_hold_after_weeks_without_events() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_secs(10);
     let mut sim = Simulation::new(1, config, Echo);
@@ -95,9 +96,9 @@ fn deadlines_hold_after_weeks_in_which_nothing_happened() {
     assert!(peer.has_heard_end(), "the opening handshake should have taken too long");
 }
 
-/// With a low mark, the response itself was above it, and was written before `on_open` was called.
+/// The bug: with a low mark, the response itself exceeded it, and `on_drain` ran before `on_open`.
 #[test]
-fn nothing_is_told_of_a_client_before_it_is_open() {
+fn on_drain_does_not_run_before_on_open() {
     let mut config = Config::default();
     config.limits.high_water = 100;
     let mut sim = Simulation::new(1, config, Undecided::default());

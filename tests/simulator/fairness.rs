@@ -1,11 +1,11 @@
-//! Nobody starves: whatever others do, who has something to say or to hear gets on within a bounded
-//! number of turns.
+//! Fairness: every client that wants to send or receive makes progress within a bounded number of
+//! turns.
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, Config, Handler, Message};
 use std::time::Duration;
 
-/// Answers those who ask, and hears everything.
+/// Answers questions and reads everything.
 #[derive(Default)]
 struct Listener {
     heard: u64,
@@ -22,7 +22,7 @@ impl Handler for Listener {
     }
 }
 
-/// Turns until a peer has got an answer.
+/// Runs turns until a peer has an answer.
 fn turns_to_answer(sim: &mut Simulation<Listener>, peer: &Peer, most: u64) -> u64 {
     let before = sim.turns();
     peer.send("question");
@@ -34,7 +34,7 @@ fn turns_to_answer(sim: &mut Simulation<Listener>, peer: &Peer, most: u64) -> u6
 }
 
 #[test]
-fn those_who_shout_do_not_drown_those_who_whisper() {
+fn busy_clients_do_not_delay_quiet_ones() {
     for (events, readers) in [(4, 50), (1, 20), (1_024, 100)] {
         let mut config = Config::default();
         (config.read_buffer, config.events_per_turn) = (1_024, events);
@@ -46,25 +46,25 @@ fn those_who_shout_do_not_drown_those_who_whisper() {
         for shouter in &shouters {
             (0..300).for_each(|_| shouter.send(&word));
         }
-        // Everybody's readiness is told once, and everybody reads once a turn.
+        // Each readiness event is delivered once, and each client is read once per turn.
         let most = 2 * (readers as u64).div_ceil(events as u64) + 4;
         for _ in 0..20 {
             turns_to_answer(&mut sim, &whisperer, most);
         }
         let shouted = sim.handler().heard - 20;
-        assert!(shouted > readers as u64, "{shouted}: nobody has shouted");
+        assert!(shouted > readers as u64, "{shouted}: no client has sent a lot");
         sim.run_until_idle();
         assert_eq!(sim.handler().heard, 20 + 300 * readers as u64);
     }
 }
 
 #[test]
-fn a_message_for_many_does_not_hold_up_the_others() {
+fn a_message_for_many_does_not_delay_other_clients() {
     let mut sim = Simulation::new(1, Config::default(), Listener::default());
     let peers: Vec<Peer> = (0..6_000).map(|_| sim.connect("/")).collect();
     sim.run_until_idle();
     assert_eq!(sim.clients().broadcast("news"), peers.len());
-    // It is behind all the others, who are written to in slices.
+    // It is behind all other clients, which are written to in slices.
     let turns = turns_to_answer(&mut sim, &peers[5_999], 20);
     assert!(turns > 3, "{turns}: all in one turn");
     sim.run_until_idle();
@@ -72,7 +72,7 @@ fn a_message_for_many_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_client_that_answers_stays_for_longer_than_ticks_count() {
+fn a_client_that_answers_stays_longer_than_ticks_can_count() {
     let (hour, day) = (Duration::from_secs(60 * 60), Duration::from_secs(24 * 60 * 60));
     let mut config = Config::default();
     (config.limits.ping_interval, config.limits.idle_timeout) = (Some(hour), Some(2 * hour));
@@ -83,5 +83,5 @@ fn a_client_that_answers_stays_for_longer_than_ticks_count() {
     assert!(peer.is_open());
     peer.stop_reading();
     sim.run_for(3 * hour);
-    assert_eq!(sim.clients().len(), 0, "and one that does not, does not");
+    assert_eq!(sim.clients().len(), 0, "a client that does not answer is removed");
 }

@@ -1,4 +1,5 @@
-//! A loop that is held: nothing is lost, everything keeps its order, and nobody is timed out by it.
+//! A loop that is held: nothing is lost, everything keeps its order, and the pause causes no
+//! timeouts.
 
 use lariat::observe::{Pace, Turns};
 use lariat::sim::{Faults, Peer, Simulation};
@@ -10,7 +11,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Echoes, and obeys those who say `watch`, `hold`, `step`, `free` or `slow`.
+/// Echoes messages and follows the orders `watch`, `hold`, `step`, `free` and `slow`.
 #[derive(Default)]
 struct Teacher {
     told: Vec<Turns>,
@@ -67,7 +68,7 @@ fn free(sim: &mut Simulation<Teacher>, teacher: &Peer) {
 }
 
 #[test]
-fn what_comes_while_it_is_held_is_there_afterwards_in_its_order() {
+fn messages_that_arrive_while_held_are_handled_in_order_afterwards() {
     for seed in 0..200 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut sim = Simulation::new(seed, Config::default(), Teacher::default());
@@ -100,7 +101,7 @@ fn what_comes_while_it_is_held_is_there_afterwards_in_its_order() {
 }
 
 #[test]
-fn while_it_is_held_only_the_exempt_are_served_and_a_step_is_one_turn_for_all() {
+fn while_held_only_exempt_clients_are_served_and_a_step_is_one_turn() {
     let (mut sim, teacher) = simulation(Config::default());
     free(&mut sim, &teacher);
     let (a, b) = (sim.connect("/"), sim.connect("/"));
@@ -114,7 +115,7 @@ fn while_it_is_held_only_the_exempt_are_served_and_a_step_is_one_turn_for_all() 
     sim.run_for(SECOND);
     assert_eq!(teacher.received_text(), ["from the teacher"]);
     assert_eq!((a.received_count(), b.received_count(), sim.clients().len()), (0, 0, 3));
-    let waiting = sim.handler().told.last().expect("it is told while it is held").waiting;
+    let waiting = sim.handler().told.last().expect("the watcher gets its report while the loop is held").waiting;
     assert_eq!((waiting.listeners, waiting.reads), (1, 2));
     assert_eq!(sim.clients().glances().filter(|glance| glance.waits_to_be_read).count(), 2);
     sim.handler_mut().told.clear();
@@ -125,14 +126,14 @@ fn while_it_is_held_only_the_exempt_are_served_and_a_step_is_one_turn_for_all() 
     let [turns] = &told[..] else { panic!("one turn, not {told:?}") };
     let turn = turns.last;
     assert_eq!((turns.count, turn.accepted, turn.reads, turn.writes), (1, 1, 2, 2), "{turn:?}");
-    assert!(!newcomer.is_open(), "it has come in, and was not read yet");
+    assert!(!newcomer.is_open(), "the connection was accepted and not read yet");
     teacher.send("step");
     sim.run_until_idle();
     assert!(newcomer.is_open());
 }
 
 #[test]
-fn of_many_turns_a_sample_is_timed_and_all_are_counted() {
+fn all_turns_are_counted_and_a_sample_is_timed() {
     let mut sim = Simulation::new(1, Config::default(), Teacher::default());
     let (teacher, peer) = (sim.connect("/"), sim.connect("/"));
     sim.run_until_idle();
@@ -157,7 +158,7 @@ fn of_many_turns_a_sample_is_timed_and_all_are_counted() {
 }
 
 #[test]
-fn time_stands_still_while_it_is_held() {
+fn time_stands_still_while_held() {
     let mut config = Config::default();
     config.limits.ping_interval = None;
     config.limits.idle_timeout = Some(10 * SECOND);
@@ -169,7 +170,7 @@ fn time_stands_still_while_it_is_held() {
     teacher.send("hold");
     sim.run_for(1_000 * SECOND);
     assert_eq!((sim.clients().len(), sim.handler().timers), (2, 0));
-    // Ten steps, each of a tenth of a second at most.
+    // Ten steps, each of at most a tenth of a second.
     for step in 1..=10 {
         teacher.send("step");
         sim.run_for(SECOND);
@@ -178,14 +179,14 @@ fn time_stands_still_while_it_is_held() {
     free(&mut sim, &teacher);
     teacher.send("?");
     sim.run_for(8 * SECOND);
-    assert!(peer.is_open(), "it has been silent for 9.5 s of the server's time");
+    assert!(peer.is_open(), "the client was silent for 9.5 s of the server's time");
     sim.run_for(SECOND);
     assert_eq!(peer.close_reason().map(|reason| reason.code()), Some(CloseCode::Away));
     assert!(teacher.is_open());
 }
 
 #[test]
-fn slowed_down_it_turns_once_in_so_long_and_time_goes_on() {
+fn slowed_down_the_loop_turns_at_an_interval_and_time_goes_on() {
     let (mut sim, teacher) = simulation(Config::default());
     teacher.send("slow");
     let peer = sim.connect("/");
@@ -202,7 +203,7 @@ fn slowed_down_it_turns_once_in_so_long_and_time_goes_on() {
 }
 
 #[test]
-fn it_goes_on_by_itself_when_nobody_is_left_who_is_exempt() {
+fn the_loop_is_released_when_the_last_exempt_client_leaves() {
     let leave: [fn(&Peer); 3] = [Peer::hang_up, Peer::reset, |peer| peer.close(CloseCode::Normal, "")];
     for leave in leave {
         let (mut sim, teacher) = simulation(Config::default());
@@ -218,7 +219,7 @@ fn it_goes_on_by_itself_when_nobody_is_left_who_is_exempt() {
 }
 
 #[test]
-fn it_goes_on_when_nobody_watches_any_more_and_when_it_is_to_stop() {
+fn the_loop_is_released_without_watchers_and_at_shutdown() {
     let (mut sim, teacher) = simulation(Config::default());
     let peer = sim.connect("/");
     peer.send("hello");
@@ -229,7 +230,7 @@ fn it_goes_on_when_nobody_watches_any_more_and_when_it_is_to_stop() {
     let told = sim.handler().told.len();
     let turns = sim.turns();
     sim.run_for(10 * SECOND);
-    assert_eq!((sim.handler().told.len(), sim.turns() - turns), (told, 1), "nothing ticks for nobody");
+    assert_eq!((sim.handler().told.len(), sim.turns() - turns), (told, 1), "no report without a watcher");
 
     let (mut sim, _teacher) = simulation(Config::default());
     let remote = sim.remote();
@@ -239,7 +240,7 @@ fn it_goes_on_when_nobody_watches_any_more_and_when_it_is_to_stop() {
 }
 
 #[test]
-fn without_anybody_exempt_nothing_is_held() {
+fn without_an_exempt_client_nothing_is_held() {
     let mut sim = Simulation::new(1, Config::default(), Teacher::default());
     let peer = sim.connect("/");
     for word in ["hold", "step", "hello"] {

@@ -1,9 +1,9 @@
-//! The server against a model, whatever its peers, its application and the network do: thousands of
-//! runs, each from one seed.
+//! Compares the server with a model, with random peers, applications and network faults: thousands
+//! of runs, each from one seed.
 //!
-//! `LARIAT_SEED=7 cargo test --test simulator -- --nocapture` replays one and tells its story;
-//! `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` goes on with new
-//! seeds for so long, and counts them.
+//! `LARIAT_SEED=7 cargo test --test simulator -- --nocapture` replays one run and prints its
+//! events. `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` runs new
+//! seeds for this many seconds and counts them.
 
 #![allow(missing_docs)]
 
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::time::{Duration, Instant};
 
-/// What takes some seconds.
+/// As many runs as take a few seconds.
 const SEEDS: u64 = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -27,7 +27,7 @@ fn from_environment(name: &str) -> Option<u64> {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
-fn nothing_is_lost_and_nobody_is_forgotten() {
+fn every_run_agrees_with_the_model() {
     if let Some(seed) = from_environment("LARIAT_SEED") {
         let verdict = run(seed, true);
         println!("{verdict:#?}");
@@ -52,7 +52,7 @@ fn nothing_is_lost_and_nobody_is_forgotten() {
     let rate = seeds as f64 / start.elapsed().as_secs_f64();
     println!("{seeds} seeds from {first}, {rate:.0} a second: {opened} conversations, {messages} messages");
     println!("{defences:?}");
-    assert!(defences.values().all(|count| *count > 0), "not all defences have been put to the test: {defences:?}");
+    assert!(defences.values().all(|count| *count > 0), "not all defences were tested: {defences:?}");
     assert!(opened as u64 > seeds && messages as u64 > 10 * seeds, "the runs have become too short to show anything");
 }
 

@@ -1,4 +1,4 @@
-//! One run: peers that do what they like, faults of all kinds, and at the end the accounts.
+//! One run: random peers, faults of all kinds, and a comparison with the model at the end.
 
 use crate::application::{Application, Known, number_of_owned, numbered};
 use lariat::sim::{Faults, Peer, Simulation};
@@ -8,30 +8,30 @@ use rand::{Rng, RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A peer, and what is known of it.
+/// A peer and its state.
 struct Actor {
     peer: Peer,
-    /// The numbers of the messages that it has sent.
+    /// The numbers of the messages that the peer sent.
     sent: Vec<u32>,
     received: Vec<u32>,
-    /// It has said something that is no WebSocket, or nothing that is.
+    /// The peer sent invalid bytes, or something other than WebSocket.
     is_hostile: bool,
-    /// It has not read for a while.
+    /// The peer has not read for a while.
     has_stopped: bool,
-    /// It has begun to end the conversation.
+    /// The peer has begun to end the connection.
     has_ended: bool,
-    /// It has closed its half without a Close frame, or broken the connection.
+    /// The peer has closed its half without a Close frame, or has broken the connection.
     has_broken: bool,
     is_outgoing: bool,
 }
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub fingerprint: u64,
     pub opened: usize,
     pub messages: usize,
-    /// How often the server has defended itself, and how.
+    /// The number of times that the server used each defence.
     pub defences: BTreeMap<&'static str, u64>,
     pub wrongs: Vec<String>,
 }
@@ -101,7 +101,7 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     Verdict { defences, fingerprint: run.sim.fingerprint(), opened, messages, wrongs }
 }
 
-/// Small limits and short timeouts, so that they are met.
+/// Returns small limits and short timeouts, so that runs reach them.
 fn config(random: &mut StdRng) -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
@@ -143,7 +143,8 @@ fn config(random: &mut StdRng) -> Config {
     config
 }
 
-/// Each fault in half of the runs: what one of them breaks, another may hide.
+/// Returns faults. Each is on in half of the runs, because one fault may hide what another one
+/// breaks.
 fn faults(random: &mut StdRng) -> Faults {
     let mut faults = Faults::rough();
     let all = [
@@ -195,8 +196,8 @@ impl Run {
         }
     }
 
-    /// What the server says that it holds is what lies in its clients and among its spare buffers,
-    /// and no more than it may be.
+    /// Checks that the server's count of held bytes equals the bytes in its clients and pools, and
+    /// that it is within the budget.
     fn audit(&mut self) {
         let (found, budget) = (self.sim.footprint(), self.config.memory_budget);
         let held = found.buffers + found.shared + found.contexts + found.spares;
@@ -225,7 +226,7 @@ impl Run {
         }
         self.add(peer, false, is_hostile);
         if !is_hostile && self.random.random_bool(0.2) {
-            // It is so sure to be let in that it does not wait.
+            // This peer sends its first message without waiting for the response.
             self.next += 1;
             let last = self.actors.len() - 1;
             self.actors[last].peer.send_raw(&frame(self.next));
@@ -291,8 +292,7 @@ impl Run {
         }
     }
 
-    /// The network becomes good, the application quiet, and whoever has not read reads: whatever
-    /// waits must come.
+    /// Ends the faults and lets every peer read. Everything that waits must then arrive.
     fn settle(&mut self) {
         let mut faults = Faults::none();
         faults.window = self.faults.window;
@@ -302,12 +302,12 @@ impl Run {
         self.actors.iter().for_each(|actor| actor.peer.resume_reading());
         let (before, peers) = (self.sim.turns(), self.actors.len() as u64);
         self.sim.run_until_idle();
-        // Newcomers that could not be accepted are accepted a little later.
+        // New connections that could not be accepted are accepted a little later.
         self.sim.run_for(Duration::from_millis(200));
         let turns = self.sim.turns() - before;
-        self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until all was done"));
-        // Whoever has said too much is heard a little later, and who holds too much when there is room for
-        // it.
+        self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until everything was done"));
+        // Messages beyond the rate are read a little later, and so are clients that hold too much
+        // memory.
         if self.has_rates() || self.is_short() {
             self.sim.run_for(Duration::from_secs(60));
         }
@@ -326,8 +326,8 @@ impl Run {
         self.config.memory_budget < Config::default().memory_budget
     }
 
-    /// Those who are open have got everything, and we everything from them. Nobody is left on a
-    /// threshold.
+    /// Checks the open connections: the peers have received everything, and the server has received
+    /// everything from them. No client is stuck at a limit.
     fn judge_living(&mut self) {
         let mut open = 0;
         for actor in &self.actors {
@@ -351,18 +351,19 @@ impl Run {
                 self.wrongs.push(format!("{id} is open and has received {:?}, not {known:?}", actor.received));
             }
             if known.heard != actor.sent {
-                self.wrongs.push(format!("{id} is open and was heard {:?}, not {:?}", known.heard, actor.sent));
+                self.wrongs
+                    .push(format!("{id} is open, and the server received {:?}, not {:?}", known.heard, actor.sent));
             }
         }
         let len = self.sim.clients().len();
         self.check(open <= len, || format!("{open} are open, and the server knows of {len}"));
     }
 
-    /// Everybody goes; nothing may be left.
+    /// Disconnects all peers, and checks that nothing is left.
     fn leave(&mut self) {
         for (index, actor) in self.actors.iter_mut().enumerate() {
             match index % 3 {
-                // Whoever has announced a frame that did not come could not even say goodbye.
+                // A peer that announced a frame and did not send it cannot send a Close.
                 _ if actor.is_hostile || !actor.peer.is_open() => actor.peer.hang_up(),
                 0 => actor.peer.close(CloseCode::Away, ""),
                 1 => actor.peer.half_close(),
@@ -373,25 +374,25 @@ impl Run {
         self.sim.run_for(Duration::from_secs(20));
         self.actors.iter_mut().for_each(Actor::receive);
         let footprint = self.sim.footprint();
-        self.check(footprint.connections == 0, || format!("somebody is left: {footprint:?}"));
-        self.check(footprint.held == footprint.spares, || format!("something is left: {footprint:?}"));
-        self.check(footprint.spares < 600 << 10, || format!("too much is kept: {footprint:?}"));
+        self.check(footprint.connections == 0, || format!("a connection is left: {footprint:?}"));
+        self.check(footprint.held == footprint.spares, || format!("memory is left: {footprint:?}"));
+        self.check(footprint.spares < 600 << 10, || format!("too much memory is kept: {footprint:?}"));
         let (clients, topics) = (self.sim.clients(), ["0", "1", "2", "3"]);
         let left = (clients.len(), clients.iter_all().count(), topics.map(|topic| clients.subscribers(topic)));
-        self.check(left == (0, 0, [0; 4]), || format!("left are {left:?}"));
+        self.check(left == (0, 0, [0; 4]), || format!("left: {left:?}"));
         let has_timers = self.sim.handler().has_timers();
-        self.check(!has_timers, || "timers have not come".to_owned());
-        // And then it sleeps.
+        self.check(!has_timers, || "timers have not fired".to_owned());
+        // After that the loop sleeps.
         let before = self.sim.turns();
         self.sim.run_for(Duration::from_secs(24 * 60 * 60));
         let turns = self.sim.turns() - before;
-        self.check(turns < 20, || format!("{turns} turns in a day without anybody"));
+        self.check(turns < 20, || format!("{turns} turns in a day without clients"));
     }
 
     fn judge_dead(&mut self) {
         for (id, known) in &self.sim.handler().known {
             if (known.opened || known.is_outgoing) != known.reason.is_some() {
-                self.wrongs.push(format!("{id} has not had as many ends as beginnings: {known:?}"));
+                self.wrongs.push(format!("{id} did not get one on_close for each on_open: {known:?}"));
             }
         }
         for actor in &self.actors {
@@ -402,31 +403,32 @@ impl Run {
                 wrongs.push(format!("received {:?}, of {known:?}", actor.received));
             }
             if !actor.is_hostile && !actor.sent.starts_with(&known.heard) {
-                wrongs.push(format!("was heard {:?}, of {:?}", known.heard, actor.sent));
+                wrongs.push(format!("the server received {:?}, of {:?}", known.heard, actor.sent));
             }
-            // What the peer had said before it said goodbye has been heard.
+            // The server has received everything that the peer sent before its Close.
             let said_goodbye = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
             if said_goodbye && known.heard != actor.sent {
-                wrongs.push(format!("was heard {:?}, not {:?}", known.heard, actor.sent));
+                wrongs.push(format!("the server received {:?}, not {:?}", known.heard, actor.sent));
             }
-            // Nobody waited in vain for somebody who was there.
+            // Timeouts occurred only for peers that caused them.
             let is_patient = !actor.is_hostile && !actor.has_stopped && !actor.has_broken;
             let is_undisturbed = self.faults.late == 0.0 && self.faults.half_close == 0.0;
             let in_vain = match reason {
                 CloseReason::Timeout(Timeout::Close | Timeout::Write) => true,
-                // A message that is not read for a while has no more time than others.
+                // A message that is not read for a while gets no more time than others.
                 CloseReason::Timeout(Timeout::Message) => !self.has_rates() && !self.is_short(),
                 _ => false,
             };
             if is_patient && is_undisturbed && in_vain {
-                wrongs.push("but the peer was there".to_owned());
+                wrongs.push("but the peer was responsive".to_owned());
             }
-            // We have said goodbye, and the peer has answered: so it has all that came before.
+            // We have sent a Close, and the peer has answered it. So the peer has received
+            // everything before it.
             let was_clean = matches!(reason, CloseReason::Local(_)) && !actor.is_hostile && !actor.has_ended;
             if was_clean && !actor.has_received_all(known) {
                 wrongs.push(format!("received {:?}, not {known:?}", actor.received));
             }
-            self.wrongs.extend(wrongs.iter().map(|wrong| format!("{id}, gone because {reason}: {wrong}")));
+            self.wrongs.extend(wrongs.iter().map(|wrong| format!("{id}, closed because {reason}: {wrong}")));
         }
     }
 
@@ -437,7 +439,7 @@ impl Run {
     }
 }
 
-/// The application cancels its timers between two turns, as a host of its own loop would.
+/// Lets the application cancel its timers between two turns, as a host with its own loop would.
 fn settle_application(sim: &mut Simulation<Application>) {
     let mut application = std::mem::replace(sim.handler_mut(), Application::new(0, &Config::default(), false));
     application.settle(sim.clients());
@@ -449,8 +451,8 @@ impl Actor {
         self.received.extend(self.peer.received().iter().filter_map(number_of_owned));
     }
 
-    /// Whether it has received what was accepted for it up to some message, in order, and of each
-    /// key none after a later one.
+    /// Whether the peer has received the messages that were accepted for it, in order and up to
+    /// some message, and for each key none after a later one.
     fn has_received_in_order(&self, known: &Known) -> bool {
         let mut accepted = known.accepted.iter();
         let mut last = BTreeMap::new();
@@ -460,7 +462,8 @@ impl Actor {
         })
     }
 
-    /// Whether it has received all that was accepted for it, and of each key the last.
+    /// Whether the peer has received all messages that were accepted for it, and the last one of
+    /// each key.
     fn has_received_all(&self, known: &Known) -> bool {
         let plain = self.received.iter().filter(|number| !known.conflated.contains_key(number)).count();
         let lasts: BTreeMap<u64, u32> = known.conflated.iter().map(|(number, key)| (*key, *number)).collect();
@@ -469,7 +472,7 @@ impl Actor {
             && lasts.values().all(|last| self.received.contains(last))
     }
 
-    /// What the model knows of this peer.
+    /// Returns the model of this peer.
     fn known<'a>(&self, sim: &'a Simulation<Application>) -> Option<(&'a ClientId, &'a Known)> {
         let known = &sim.handler().known;
         if self.is_outgoing {
@@ -481,13 +484,13 @@ impl Actor {
     }
 }
 
-/// A masked frame with a message of this number.
+/// Returns a masked frame with a message of this number.
 fn frame(number: u32) -> Vec<u8> {
     let text = numbered(number, 3);
     [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
-/// A request, and most of a message.
+/// Returns a request and most of a message.
 fn hoard(random: &mut StdRng) -> Vec<u8> {
     let most = vec![b'x'; random.random_range(4_000..31_000)];
     [REQUEST.as_bytes(), &[0x82, 0xfe, 0x79, 0x18, 0, 0, 0, 0], &most].concat()
@@ -496,14 +499,14 @@ fn hoard(random: &mut StdRng) -> Vec<u8> {
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
 
-/// Something that a server must be able to bear.
+/// Returns bytes that a server must tolerate.
 fn rubbish(random: &mut StdRng) -> Vec<u8> {
     match random.random_range(0..10) {
         8 | 9 => hoard(random),
         0 => REQUEST.as_bytes()[..random.random_range(0..REQUEST.len())].to_vec(),
         1 | 2 => REQUEST.as_bytes().to_vec(),
         3 => b"GET / HTTP/1.1\r\nHost: here\r\n\r\n".to_vec(),
-        // A frame that is announced and does not come.
+        // A frame that is announced and does not arrive.
         4 => vec![0x82, 0xfe, 0x10, 0x00, 1, 2, 3, 4],
         // The first fragment of many.
         5 => [0x01, 0x81, 0, 0, 0, 0, b'a'].repeat(random.random_range(1..3)),

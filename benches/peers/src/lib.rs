@@ -1,6 +1,7 @@
 //! What the servers have in common: `SERVER PORT` listens on 127.0.0.1:PORT and says so.
 //!
-//! Each echoes what comes, and those whose library makes it natural send what comes on `/broadcast` to all who are there.
+//! Each echoes what comes, and those whose library makes it natural send what comes on `/broadcast`
+//! to all who are there.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;

@@ -223,7 +223,8 @@ fn conntrack(host: &Host, ask: &Ask) -> Option<Finding> {
     let mut finding =
         limited(ask, "conntrack", "connections that the firewall tracks", value, tracked.free(), advice.clone());
     if tracked.used == 0 {
-        // The table exists as soon as the module is there; without a rule that needs it, it stays empty.
+        // The table exists as soon as the module is there; without a rule that needs it, it stays
+        // empty.
         let is_short = finding.verdict == Verdict::Stops;
         finding.verdict = if is_short { Verdict::Warns } else { Verdict::Fits };
         finding.connections = None;

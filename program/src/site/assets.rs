@@ -101,7 +101,8 @@ impl Assets {
 impl Asset {
     fn respond(&mut self, request: &Request<'_>) -> Response<Vec<u8>> {
         let is_compressed = accepts_gzip(list(request, ACCEPT_ENCODING.as_str()));
-        // Strong: what differs in one byte differs in its tag, and the codings do (RFC 9110 §8.8.3.3).
+        // Strong: what differs in one byte differs in its tag, and the codings do (RFC 9110
+        // §8.8.3.3).
         let tag = format!("\"{:016x}{}\"", self.hash, if is_compressed { "-gzip" } else { "" });
         let is_known = list(request, IF_NONE_MATCH.as_str())
             .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);

@@ -265,8 +265,8 @@ fn a_connection_costs_at_most_128_bytes() {
     let run = load(&format!("ws://{addr}/echo"), &format!("-c {count} --hold 100ms"));
     assert_eq!(run.errors(), []);
     assert_eq!(run.count("connections most"), count as u64);
-    // A debug build's sockets are larger, and fewer connections have to carry what does not depend on
-    // their number.
+    // A debug build's sockets are larger, and fewer connections have to carry what does not depend
+    // on their number.
     let (each, fixed) = if cfg!(debug_assertions) { (144.0, 768_000.0) } else { (128.0, 0.0) };
     let bytes = run.number("client memory_bytes_per_connection");
     println!("{count} connections, {bytes} bytes each");

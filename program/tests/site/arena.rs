@@ -247,8 +247,8 @@ fn a_wish_is_obeyed_and_told_so_until_nothing_is_heard_any_more() {
 
 #[test]
 fn a_closed_loop_catches_what_is_within() {
-    // A circle of a second and a half, wherever one is: what is within is caught, whoever else catches
-    // meanwhile.
+    // A circle of a second and a half, wherever one is: what is within is caught, whoever else
+    // catches meanwhile.
     let mut caught = 0;
     for seed in 0..12 {
         let mut sim = simulation(seed);

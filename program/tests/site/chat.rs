@@ -395,8 +395,8 @@ fn rooms_are_apart_and_who_comes_goes_and_types_is_told() {
     settle(&mut sim, &mut pages[1..]);
     assert_eq!(pages[1].people.len(), 1);
     assert_eq!(pages[2].rooms, [("attic".to_owned(), 1), ("hall".to_owned(), 1)]);
-    // The same page on a second connection takes the place of the first, which the server may not know
-    // to be gone.
+    // The same page on a second connection takes the place of the first, which the server may not
+    // know to be gone.
     let first = pages[1].peer.take();
     pages[1].connect(&mut sim);
     let you = pages[1].you;

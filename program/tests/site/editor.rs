@@ -150,8 +150,7 @@ fn what_is_no_operation_is_refused() {
     assert_eq!(operation(json!([1, "", 1, -1, "b", -2])), operation(json!([2, "b", -3])), "what is equal is the same");
 }
 
-// ---- pages
-// ---------------------------------------------------------------------------------------
+// ---- pages --------------------------------------------------------------------------------------
 
 #[derive(Clone, Debug, Deserialize, serde::Serialize)]
 struct Edit {

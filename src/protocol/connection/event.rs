@@ -6,7 +6,8 @@ use std::borrow::Cow;
 /// What the driver has to tell the application.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// A request head is complete: to be parsed and answered with [`Connection::answer`](super::Connection::answer).
+    /// A request head is complete: to be parsed and answered with
+    /// [`Connection::answer`](super::Connection::answer).
     Request(Cow<'b, [u8]>),
     /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
     Opened(Option<String>),
@@ -15,8 +16,9 @@ pub enum Event<'b> {
     /// A message that has been put together, or decompressed; to be given back with
     /// [`Shared::recycle`](super::Shared::recycle).
     Gathered(Gathered),
-    /// A piece of a message, if [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for them; to be given back
-    /// as well.
+    /// A piece of a message, if
+    /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for them; to
+    /// be given back as well.
     Piece(Gathered, Position),
     /// A ping; its pong is queued already.
     Ping(Cow<'b, [u8]>),

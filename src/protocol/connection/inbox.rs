@@ -6,11 +6,12 @@
 //! incomplete.
 
 use super::message::{Gathered, Position};
+use super::pools::Pools;
 use crate::protocol::deflate::Inflater;
 use crate::protocol::limits::Limits;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::utf8::PartialText;
-use crate::protocol::wire::{Header, MAX_HEADER, Opcode, ProtocolError};
+use crate::protocol::wire::{Header, MAX_HEADER, Opcode, ProtocolError, mask};
 
 /// Whether a message ends with what has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +42,32 @@ pub struct Inbox {
     pub(super) counted: usize,
 }
 
-/// A frame whose payload is still arriving. `header.mask` is turned to the next byte.
+/// A frame whose payload is still arriving.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialFrame {
+    /// Its masking key is turned to the next byte.
     pub(super) header: Header,
-    pub(super) remaining: u64,
-    /// Bytes of `remaining` that no trace has recorded.
-    pub(super) untraced: u64,
+    remaining: u64,
+}
+
+impl PartialFrame {
+    /// A frame of which only the header has arrived.
+    pub(super) const fn new(header: Header) -> PartialFrame {
+        PartialFrame { header, remaining: header.length }
+    }
+
+    /// Bytes of payload that are still to come.
+    pub(super) fn remaining(&self) -> usize {
+        usize::try_from(self.remaining).unwrap_or(usize::MAX)
+    }
+
+    /// Unmasks the next piece of the payload.
+    pub(super) fn unmask(&mut self, piece: &mut [u8]) {
+        if let Some(key) = &mut self.header.mask {
+            *key = mask::apply(*key, piece);
+        }
+        self.remaining -= piece.len() as u64;
+    }
 }
 
 impl Inbox {
@@ -84,6 +104,35 @@ impl Inbox {
         self.message.take().map(PartialMessage::into_buffer)
     }
 
+    /// The message to which a data frame with this header belongs. Begins one if there is none.
+    pub(super) fn message(&mut self, pools: &mut Pools, header: &Header, wants_pieces: bool) -> &mut PartialMessage {
+        self.message.get_or_insert_with(|| match (header.rsv1, wants_pieces) {
+            (true, _) => PartialMessage::compressed(header.opcode, pools.compressed.take_or_new()),
+            (false, true) => PartialMessage::in_pieces(header.opcode, pools.buffers.take_or_new()),
+            (false, false) => PartialMessage::new(header.opcode, pools.buffers.take_or_new()),
+        })
+    }
+
+    /// Takes out what has arrived of a message that is handed out in pieces since the last piece,
+    /// if anything has or the message ends.
+    pub(super) fn take_piece(
+        &mut self,
+        pools: &mut Pools,
+        ends: Ends,
+    ) -> Result<Option<(Gathered, Position)>, ProtocolError> {
+        let Some(message) = self.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
+        if ends == Ends::Later && !message.has_piece() {
+            return Ok(None);
+        }
+        let piece = message.take_piece(ends, pools.buffers.take_or_new())?;
+        if ends == Ends::Here {
+            if let Some(message) = self.message.take() {
+                pools.buffers.give_or_free(message.into_buffer());
+            }
+        }
+        Ok(Some(piece))
+    }
+
     /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it
     /// took. `None`: they have been kept too.
     pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
@@ -108,32 +157,34 @@ impl Inbox {
 pub struct PartialMessage {
     payload: PartialPayload,
     /// Frames that have begun.
-    fragments: u32,
+    pub(super) fragments: u32,
     /// It is handed out as it arrives; decided when it began.
     pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
     is_handed_out: bool,
+    /// What decompresses it as it arrives, if it is handed out so.
     pub(super) decoder: Decoder,
-    /// The decoder has got some of it.
-    pub(super) has_begun: bool,
 }
 
-/// What decompresses a message that is handed out as it arrives.
-#[derive(Debug)]
+/// What decompresses a message as it arrives.
+#[derive(Debug, Default)]
 pub(super) enum Decoder {
-    /// Nothing: it is not compressed, or not handed out as it arrives.
+    /// Nothing does.
+    #[default]
     None,
-    /// A decompressor of its own, until its end.
+    /// Something will, when there are bytes.
+    Later,
+    /// A decompressor that others can use when the message has ended.
     Own(Inflater),
-    /// That of the conversation, with the context of earlier messages.
+    /// That of the conversation, which remembers earlier messages.
     Context,
 }
 
 impl Decoder {
     const fn memory(&self) -> usize {
         match self {
-            Decoder::None | Decoder::Context => 0,
             Decoder::Own(_) => Inflater::MEMORY,
+            Decoder::None | Decoder::Later | Decoder::Context => 0,
         }
     }
 }
@@ -171,33 +222,27 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage {
-            payload,
-            fragments: 0,
-            in_pieces: false,
-            is_handed_out: false,
-            decoder: Decoder::None,
-            has_begun: false,
-        }
+        PartialMessage::of(payload)
     }
 
     /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
     pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         buffer.clear();
-        let payload = PartialPayload::Compressed(opcode, buffer);
-        PartialMessage {
-            payload,
-            fragments: 0,
-            in_pieces: false,
-            is_handed_out: false,
-            decoder: Decoder::None,
-            has_begun: false,
-        }
+        PartialMessage::of(PartialPayload::Compressed(opcode, buffer))
     }
 
-    /// A message that is handed out as it arrives, perhaps decompressed.
-    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>, decoder: Decoder) -> PartialMessage {
-        PartialMessage { in_pieces: true, decoder, ..PartialMessage::new(opcode, buffer) }
+    const fn of(payload: PartialPayload) -> PartialMessage {
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false, decoder: Decoder::None }
+    }
+
+    /// A message that is handed out as it arrives.
+    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
+    }
+
+    /// A compressed message that is decompressed and handed out as it arrives.
+    pub(super) fn inflating(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { decoder: Decoder::Later, ..PartialMessage::in_pieces(opcode, buffer) }
     }
 
     /// Whether it is decompressed as it arrives.
@@ -205,15 +250,17 @@ impl PartialMessage {
         !matches!(self.decoder, Decoder::None)
     }
 
-    /// Bytes that have arrived since the last piece.
+    /// Bytes that have come out since the last piece.
     pub(super) fn len(&self) -> usize {
         self.payload.len()
     }
 
-    /// A further frame of `length` bytes begins.
-    pub(super) fn begin_frame(&mut self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
-        self.fragments = self.fragments.saturating_add(1);
-        if self.fragments > limits.max_fragments {
+    /// Checks that a further frame of `length` bytes may come.
+    pub(super) fn check_frame(&self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
+        if self.in_pieces {
+            return Ok(());
+        }
+        if self.fragments >= limits.max_fragments {
             return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
         }
         match &self.payload {
@@ -246,7 +293,7 @@ impl PartialMessage {
             }
         }
         match &mut self.payload {
-            PartialPayload::Text(text) => text.push(piece).map_err(|_| ProtocolError::InvalidUtf8),
+            PartialPayload::Text(text) => Ok(text.push(piece)?),
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 bytes.extend_from_slice(piece);
                 Ok(())
@@ -295,10 +342,7 @@ impl PartialMessage {
     /// The message is complete.
     pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
         match self.payload {
-            PartialPayload::Text(text) => match text.finish() {
-                Ok(text) => Ok(Gathered::Text(text)),
-                Err(_) => Err(ProtocolError::InvalidUtf8),
-            },
+            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
             PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
             PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
         }

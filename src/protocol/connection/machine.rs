@@ -71,12 +71,10 @@ impl<X: Default> Connection<X> {
     /// connected.
     pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
-        let mut outbox = shared.take_outbox();
-        let (key, rare) = (shared.handshake_key(), connection.rare());
+        let key = shared.random.handshake_key();
         let deflate = shared.compression.offer(shared.ample_budget());
-        rare.expected = Some(opening.encode(&key, deflate, outbox.own()));
-        shared.count_outbox(&mut outbox);
-        connection.outbox = Some(outbox);
+        let expected = opening.encode(&key, deflate, &mut shared.outbox(&mut connection.outbox).own());
+        connection.rare().expected = Some(expected);
         connection
     }
 
@@ -96,7 +94,7 @@ impl<X: Default> Connection<X> {
     fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
         self.modes.set(Modes::SHUT, to != State::Open);
-        shared.counts.moves(from, to);
+        shared.counters.moves(from, to);
         self.record(shared, || Trace::State { from, to });
     }
 
@@ -152,13 +150,12 @@ impl<X: Default> Connection<X> {
         }
         match answer {
             Answer::Upgrade(upgrade) => {
-                let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
                 let deflate = shared.compression.respond(upgrade.deflate(&ticket), shared.ample_budget());
                 let (response, agreed) = deflate.unzip();
-                let outcome = encode_upgrade(&ticket, &upgrade, response, outbox.own());
-                self.record(shared, || outbox.to_trace());
-                shared.count_outbox(&mut outbox);
-                self.outbox = Some(outbox);
+                let mut outbox = shared.outbox(&mut self.outbox);
+                let outcome = encode_upgrade(&ticket, &upgrade, response, &mut outbox.own());
+                drop(outbox);
+                self.record_handshake(shared);
                 match outcome {
                     Ok(()) => {
                         self.agree(shared, agreed.unwrap_or_default());
@@ -203,11 +200,8 @@ impl<X: Default> Connection<X> {
         ticket: &Ticket,
         response: &http::Response<Vec<u8>>,
     ) {
-        let mut outbox = self.outbox.take().unwrap_or_else(|| shared.take_outbox());
-        encode_response(ticket.method, response, outbox.own());
-        self.record(shared, || outbox.to_trace());
-        shared.count_outbox(&mut outbox);
-        self.outbox = Some(outbox);
+        encode_response(ticket.method, response, &mut shared.outbox(&mut self.outbox).own());
+        self.record_handshake(shared);
         self.drain(shared, now, CloseReason::Refused(response.status()));
     }
 

@@ -12,40 +12,50 @@
 //! | `prepared` | and a message for many? |
 //! | `deadlines` | when is something due, and what? |
 //! | `compress` | which messages travel compressed? |
+//! | `inflate` | and how is one handed out as it arrives? |
 //! | `status` | where does it stand, and what does it hold? |
 //! | `message` | what is a message? |
 //! | `inbox` | what has arrived of something incomplete? |
-//! | `outbox` | what waits to be written? |
+//! | `outbox` | what waits to be sent? |
+//! | `byte_queue` | how are its bytes kept? |
 //! | `rare` | what do few need, or only for a while? |
 //! | `error` | who erred, and what is the answer? |
 //! | `trace` | what happened, as it happened? |
 //! | `shared` | what do all conversations of a loop share? |
-//! | `budget` | how much memory do they hold together? |
-//! | `counts` | what has been said in them all? |
+//! | `pools` | which buffers are kept for reuse? |
+//! | `budget` | how much memory may they hold together? |
+//! | `shared_bytes` | how are bytes counted that several of them hold? |
+//! | `counters` | what have they sent and received? |
+//! | `random` | what must a peer not foresee? |
 
 mod budget;
+mod byte_queue;
 mod compress;
-mod counts;
+mod counters;
 mod deadlines;
 mod error;
 mod event;
 mod inbox;
+mod inflate;
 mod machine;
 mod message;
 mod modes;
 mod outbox;
+mod pools;
 mod prepared;
+mod random;
 mod rare;
 mod receive;
 mod run;
 mod send;
 mod shared;
+mod shared_bytes;
 mod state;
 mod status;
 mod trace;
 
-pub use budget::{Mark, SharedBytes};
-pub use counts::{Counts, Flow, Traffic};
+pub use budget::Mark;
+pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
 pub use machine::Connection;
@@ -56,5 +66,6 @@ pub use outbox::JOINED;
 pub use prepared::Prepared;
 pub use run::{LONGEST_RUN, Run};
 pub use shared::Shared;
+pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};
 pub use trace::{Side, Trace};

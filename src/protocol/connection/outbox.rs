@@ -1,75 +1,68 @@
-//! What waits to be written to one peer?
+//! The unsent bytes of one conversation.
 //!
 //! Frames of the peer's own lie end to end in one buffer, so that all that a turn queues goes out
-//! in one write. A large frame that many peers get is not copied for each of them: it is shared,
+//! in one write. A large frame that many peers get is not copied for each of them. It is shared,
 //! and remembered with its place between the own bytes.
 //!
 //! ```text
-//!   own     [ frame frame ........ frame ]      next_run(): up to the next shared frame,
-//!             ^written     ^at                  or that frame, whichever comes first
+//!   own     [ frame frame ........ frame ]      next(): up to the next shared frame,
+//!             ^start       ^at                  or that frame, whichever comes first
 //!   shared                [ big frame ]
 //! ```
 //!
-//! An idle connection has no outbox. Those that have been written out go back to the loop's pool
-//! with their buffer, so that an echo allocates nothing.
+//! An idle connection has no outbox. An outbox that has been sent goes back to the loop's pool with
+//! its buffer, so that an echo allocates nothing.
 
-use super::budget::SharedBytes;
+use super::byte_queue::{Appender, ByteQueue};
+use super::shared_bytes::SharedBytes;
 use super::trace::{Side, Trace};
 use crate::protocol::time::Tick;
+use crate::protocol::wire::Header;
 use std::collections::VecDeque;
 
-/// Frames for many are copied up to this size, in bytes, and shared beyond it: below, the copy
-/// costs less.
+/// Frames for many receivers are copied below this size, in bytes, and shared from it on: below,
+/// the copy costs less.
 pub const SHARE_FROM: usize = 2 << 10;
 
 /// Runs are joined up to this many bytes, so that a turn's output goes out in one write.
 pub const JOINED: usize = 64 << 10;
 
-/// From this size on, in bytes, a message that was put together is sent as it came without a copy;
-/// and a buffer of more does not stay with an outbox that has been written: another message may
-/// need it.
+/// From this size on, in bytes, a message that was put together is sent as it came without a copy.
+/// And a larger buffer does not stay with an outbox that has been sent: another message may need
+/// it.
 pub const LARGE: usize = 128 << 10;
 
-/// Larger buffers than this have a quarter to spare, in bytes.
-const TRIM_FROM: usize = 256 << 10;
+/// Buffers beyond this size, in bytes, have at most a quarter to spare.
+const SHRINK_FROM: usize = 256 << 10;
 
 /// Unsent bytes of one conversation.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Its own bytes, and behind them what is left of earlier ones: short frames are written over
-    /// that.
-    own: Vec<u8>,
-    /// How many of `own` wait or have been written, if it is not all of them.
-    used: usize,
-    /// Bytes of `own` that have been written.
-    written: usize,
-    /// Frames that others have too, if there have been any.
-    shared: Option<Box<Shared>>,
-    /// Bytes of memory that the budget knows of.
+    /// Its own bytes.
+    pub(super) own: ByteQueue,
+    /// Frames that other outboxes have too, if there have been any.
+    shared: Option<Box<SharedFrames>>,
+    /// Bytes of memory that the budget has counted.
     pub(super) counted: usize,
     /// Since when the peer has taken nothing, if bytes are waiting for it to.
     pub(super) stalled: Option<Tick>,
-    /// Some of what waits has been written, but not all: a frame may be under way.
+    /// Some bytes have been sent, but not all: a frame may be under way.
     is_begun: bool,
 }
 
-/// All of `own` is used: frames are appended to it as to any vector, until it has been
-/// [cleared](Outbox::clear).
-const ALL: usize = usize::MAX;
-
 /// Frames between the own bytes.
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedFrames {
     frames: VecDeque<SharedFrame>,
-    /// Bytes of the first one that have been written.
-    written: usize,
-    /// Bytes that have not.
+    /// Sent bytes of the first frame.
+    sent: usize,
+    /// Unsent bytes of all.
     unsent: usize,
 }
 
 #[derive(Debug)]
 struct SharedFrame {
-    /// How many own bytes come before it.
+    /// The place among the own bytes before which it goes out.
     at: usize,
     frame: SharedBytes,
 }
@@ -79,78 +72,62 @@ impl Outbox {
     #[inline]
     pub fn len(&self) -> usize {
         let shared = self.shared.as_ref().map_or(0, |shared| shared.unsent);
-        self.end() - self.written + shared
+        self.own.len() + shared
     }
 
-    /// How many own bytes wait or have been written.
-    #[inline(always)]
-    fn end(&self) -> usize {
-        self.used.min(self.own.len())
-    }
-
-    /// Bytes of memory that this outbox takes, shared frames not counted.
+    /// Bytes of memory that this outbox takes, without shared frames.
     pub fn memory(&self) -> usize {
-        let of_places = |shared: &Shared| size_of::<Shared>() + shared.frames.capacity() * size_of::<SharedFrame>();
+        let of_places =
+            |shared: &SharedFrames| size_of::<SharedFrames>() + shared.frames.capacity() * size_of::<SharedFrame>();
         size_of::<Outbox>() + self.own.capacity() + self.shared.as_deref().map_or(0, of_places)
     }
 
-    /// Bytes that could be freed with it, those included that it shares with others.
+    /// Bytes that could be freed with it, including those that it shares with others.
     pub fn holds(&self) -> usize {
         self.memory() + self.shared.as_ref().map_or(0, |shared| shared.unsent)
     }
 
-    /// The shared frames among what waits.
+    /// The shared frames among the unsent bytes.
     pub(super) fn shared_frames(&self) -> impl Iterator<Item = &SharedBytes> {
         self.shared.iter().flat_map(|shared| &shared.frames).map(|shared| &shared.frame)
     }
 
-    /// Whether what waits may be forgotten without a trace: nothing of it has been written.
+    /// Whether there are shared frames.
+    #[inline]
+    pub(super) fn has_shared_frames(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| !shared.frames.is_empty())
+    }
+
+    /// Whether the unsent bytes may be dropped and the peer will not notice: none have been sent.
     pub(super) const fn is_whole(&self) -> bool {
         !self.is_begun
     }
 
-    /// What waits, as the text of a handshake.
+    /// The unsent bytes, as the text of a handshake.
     pub(super) fn to_trace(&self) -> Trace {
-        Trace::Handshake { side: Side::Us, text: self.own[self.written..self.end()].to_vec() }
+        Trace::Handshake { side: Side::Us, text: self.own.as_slice().to_vec() }
     }
 
-    // ---- more waits ----------------------------------------------------------------------------
+    // ---- bytes are queued ----------------------------------------------------------------------
 
-    /// Where own bytes are to be appended, and nothing else to be done.
+    /// Returns a vector to whose end own bytes can be appended.
     #[inline]
-    pub(super) fn own(&mut self) -> &mut Vec<u8> {
-        if self.used < self.own.len() {
-            self.own.truncate(self.used);
+    pub(super) fn own(&mut self) -> Appender<'_> {
+        let moved = self.own.compact();
+        if moved > 0 {
+            for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.frames) {
+                shared.at -= moved;
+            }
         }
-        self.used = ALL;
-        if self.written > 0 {
-            self.compact();
-        }
-        &mut self.own
+        self.own.appender()
     }
 
-    /// Where so many bytes can be appended, if that is over what is left of earlier ones; they have
-    /// to be put there.
-    #[inline(always)]
-    pub(super) fn place(&mut self, count: usize) -> Option<&mut [u8]> {
-        let end = self.used.checked_add(count)?;
-        let place = self.own.get_mut(self.used..end)?;
-        self.used = end;
-        Some(place)
-    }
-
-    /// The same in an outbox that has been [cleared](Self::clear).
-    #[inline(always)]
-    pub(super) fn first_place(&mut self, count: usize) -> Option<&mut [u8]> {
-        let place = self.own.get_mut(..count)?;
-        self.used = count;
-        Some(place)
-    }
-
-    /// Appends a whole frame, if that is over what is left of earlier ones.
+    /// Appends a frame.
     #[inline]
-    pub(super) fn put(&mut self, frame: &[u8]) -> bool {
-        self.place(frame.len()).map(|place| place.copy_from_slice(frame)).is_some()
+    pub(super) fn append_frame(&mut self, header: Header, payload: &[u8]) {
+        let mut own = self.own();
+        header.encode(&mut own);
+        own.extend_from_slice(payload);
     }
 
     /// Appends a frame that other outboxes have too.
@@ -161,89 +138,66 @@ impl Outbox {
         shared.unsent += frame.len();
     }
 
-    /// Room for `count` own bytes, if there are none, perhaps in another buffer.
-    pub(super) fn make_room(&mut self, count: usize, other: impl FnOnce() -> Vec<u8>) {
-        if self.end() == 0 && self.own.capacity() < count {
-            self.own = other();
-            self.used = 0;
+    /// Frees most of the memory that is not used, if that is much: a buffer doubles as it grows.
+    pub(super) fn shrink(&mut self) {
+        if self.own.capacity() > SHRINK_FROM {
+            self.own.shrink();
         }
     }
 
-    /// Gives the room of what has been written to what is still to come, once it is more than half.
-    #[inline(never)]
-    fn compact(&mut self) {
-        if self.written >= self.own.len() / 2 {
-            self.own.drain(..self.written);
-            for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.frames) {
-                shared.at -= self.written;
-            }
-            self.written = 0;
-        }
-    }
+    // ---- bytes are sent ------------------------------------------------------------------------
 
-    /// Gives back most of the room beyond what waits, if that is much: a buffer doubles as it
-    /// grows.
-    pub(super) fn trim(&mut self) {
-        if self.own.capacity() > TRIM_FROM {
-            self.own.truncate(self.used);
-            self.own.shrink_to(self.own.len() / 4 * 5);
-        }
-    }
-
-    // ---- some of it goes -----------------------------------------------------------------------
-
-    /// The bytes to write next: everything, if it lies together or fits into `joined`.
+    /// The bytes to send next: all, if they lie in one piece or fit into `joined`.
     #[inline]
     pub(super) fn next<'a>(&'a self, joined: &'a mut Vec<u8>) -> &'a [u8] {
         match &self.shared {
             Some(shared) if !shared.frames.is_empty() => self.join(shared, joined),
-            _ => &self.own[self.written..self.end()],
+            _ => self.own.as_slice(),
         }
     }
 
-    /// Everything, if it lies together and is no more than `most` bytes, but some.
+    /// All bytes, if they lie in one piece and are no more than `most`, but some.
     #[inline]
     pub(super) fn plain(&self, most: usize) -> Option<&[u8]> {
-        let plain = self.own.get(self.written..self.end())?;
-        let is_all = self.shared.as_ref().is_none_or(|shared| shared.frames.is_empty());
-        (is_all && !plain.is_empty() && plain.len() <= most).then_some(plain)
+        let plain = self.own.as_slice();
+        (!self.has_shared_frames() && !plain.is_empty() && plain.len() <= most).then_some(plain)
     }
 
     #[inline(never)]
-    fn join<'a>(&'a self, shared: &'a Shared, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        let run = self.run(shared, self.written, shared.written, 0);
+    fn join<'a>(&'a self, shared: &'a SharedFrames, joined: &'a mut Vec<u8>) -> &'a [u8] {
+        let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
+        let run = self.run(shared, own, sent, index);
         if run.len() == self.len() || run.len() >= JOINED {
             return run;
         }
         joined.clear();
         joined.reserve_exact(JOINED.min(self.len()));
-        let (mut written, mut shared_written, mut index) = (self.written, shared.written, 0);
         while joined.len() < JOINED {
-            let run = self.run(shared, written, shared_written, index);
+            let run = self.run(shared, own, sent, index);
             if run.is_empty() {
                 break;
             }
             joined.extend_from_slice(&run[..run.len().min(JOINED - joined.len())]);
-            if shared.frames.get(index).is_some_and(|shared| shared.at == written) {
+            if shared.frames.get(index).is_some_and(|shared| shared.at == own) {
                 index += 1;
-                shared_written = 0;
+                sent = 0;
             } else {
-                written += run.len();
+                own += run.len();
             }
         }
         joined
     }
 
-    /// The bytes that lie together from a place on.
-    fn run<'a>(&'a self, shared: &'a Shared, written: usize, shared_written: usize, index: usize) -> &'a [u8] {
+    /// The bytes that lie in one piece from a place on.
+    fn run<'a>(&'a self, shared: &'a SharedFrames, own: usize, sent: usize, index: usize) -> &'a [u8] {
         match shared.frames.get(index) {
-            Some(shared) if shared.at == written => &shared.frame[shared_written..],
-            Some(shared) => &self.own[written..shared.at],
-            None => &self.own[written..self.end()],
+            Some(shared) if shared.at == own => &shared.frame[sent..],
+            Some(shared) => self.own.between(own, shared.at),
+            None => self.own.between(own, self.own.end()),
         }
     }
 
-    /// `count` bytes of what [`next`](Self::next) gave have been written.
+    /// `count` bytes of what [`next`](Self::next) returned have been sent.
     pub(super) fn advance(&mut self, mut count: usize) {
         if count == self.len() {
             return self.clear();
@@ -252,34 +206,34 @@ impl Outbox {
         while count > 0 {
             let first = self.shared.as_mut().and_then(|shared| Some((shared.frames.front()?.at, shared)));
             match first {
-                Some((at, shared)) if at == self.written => {
-                    let left = shared.frames[0].frame.len() - shared.written;
+                Some((at, shared)) if at == self.own.start() => {
+                    let left = shared.frames[0].frame.len() - shared.sent;
                     let step = count.min(left);
                     shared.unsent -= step;
                     if step < left {
-                        shared.written += step;
+                        shared.sent += step;
                         return;
                     }
                     count -= step;
                     shared.frames.pop_front();
-                    shared.written = 0;
+                    shared.sent = 0;
                 }
                 first => {
-                    let end = first.map_or(self.used.min(self.own.len()), |(at, _)| at);
-                    let step = count.min(end - self.written);
-                    self.written += step;
+                    let end = first.map_or(self.own.end(), |(at, _)| at);
+                    let step = count.min(end - self.own.start());
+                    self.own.remove(step);
                     count -= step;
                 }
             }
         }
     }
 
-    // ---- all has gone --------------------------------------------------------------------------
+    // ---- all bytes have been sent --------------------------------------------------------------
 
-    /// Whether there is more in it than a buffer to be kept.
+    /// Whether it has more than a buffer that may stay with it in the pool.
     #[inline]
     pub(super) fn has_more_than_is_kept(&self) -> bool {
-        self.own.capacity() > LARGE || self.shared.as_ref().is_some_and(|shared| !shared.frames.is_empty())
+        self.own.capacity() > LARGE || self.has_shared_frames()
     }
 
     /// Takes out the frames that it shares with others.
@@ -287,20 +241,19 @@ impl Outbox {
         self.shared.iter_mut().flat_map(|shared| shared.frames.drain(..)).map(|shared| shared.frame)
     }
 
-    /// Takes out its own buffer, if it is not to be kept.
+    /// Takes out its own buffer, if that may not stay with it in the pool.
     pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
-        (self.own.capacity() > LARGE).then(|| std::mem::take(&mut self.own))
+        (self.own.capacity() > LARGE).then(|| self.own.replace_buffer(Vec::new()))
     }
 
-    /// Forgets everything but keeps the buffers.
+    /// Drops all bytes but keeps the buffers.
     #[inline]
     pub(super) fn clear(&mut self) {
-        self.used = 0;
-        self.written = 0;
+        self.own.clear();
         self.is_begun = false;
         if let Some(shared) = &mut self.shared {
             shared.frames.clear();
-            (shared.written, shared.unsent) = (0, 0);
+            (shared.sent, shared.unsent) = (0, 0);
         }
         self.stalled = None;
     }
@@ -308,8 +261,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::Meter;
     use super::super::message::Gathered;
+    use super::super::shared_bytes::Meter;
     use super::*;
 
     #[test]
@@ -361,18 +314,17 @@ mod tests {
             match random >> 24 & 7 {
                 0 => outbox.own().extend_from_slice(&frame),
                 1 => outbox.append_shared(&big),
-                2..=4 => match outbox.place(frame.len()) {
+                2..=4 => match outbox.own.overwrite(frame.len()) {
                     Some(place) => place.copy_from_slice(&frame),
                     None => outbox.own().extend_from_slice(&frame),
                 },
                 _ if outbox.len() == 0 => {
                     outbox.clear();
-                    match outbox.first_place(frame.len()) {
+                    match outbox.own.overwrite_cleared(frame.len()) {
                         Some(place) => place.copy_from_slice(&frame),
                         None => outbox.own().extend_from_slice(&frame),
                     }
                 }
-                _ if outbox.put(&frame) => {}
                 _ => outbox.own().extend_from_slice(&frame),
             }
             expected.extend_from_slice(if random >> 24 & 7 == 1 { &big } else { &frame });

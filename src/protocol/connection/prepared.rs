@@ -1,9 +1,9 @@
 //! A message for many: encoded once, and compressed once for all who can share it.
 
-use super::budget::SharedBytes;
 use super::message::Message;
 use super::outbox::{Outbox, SHARE_FROM};
 use super::shared::Shared;
+use super::shared_bytes::SharedBytes;
 use super::trace::{Side, Trace};
 use crate::protocol::deflate::{Agreed, MIN_WINDOW_BITS, WINDOWS};
 use crate::protocol::wire::Header;
@@ -59,11 +59,11 @@ impl<'m> Prepared<'m> {
     }
 
     fn compress(&self, shared: &mut Shared, window_bits: u8) -> Option<Frame> {
-        let mut compressed = shared.take_compressed();
+        let mut compressed = shared.pools.compressed.take_or_new();
         let is_smaller = shared.compression.deflate(None, window_bits, self.message.as_bytes(), &mut compressed);
         let header = Header::compressed(self.message.opcode(), compressed.len());
         let frame = is_smaller.then(|| Frame::new(shared, header, &compressed));
-        shared.give_compressed(compressed);
+        shared.pools.compressed.give_or_free(compressed);
         frame
     }
 }
@@ -82,16 +82,20 @@ impl Frame {
     }
 
     #[inline]
-    pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Outbox) {
+    pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Option<Box<Outbox>>) {
         match &self.encoded {
-            Encoded::Small(frame, _) if outbox.put(frame) => return,
-            Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
-                outbox.append_shared(kept.get_or_init(|| shared.share(frame.clone())));
+            Encoded::Small(frame, kept) => {
+                if let Some(place) = shared.outbox(outbox).own.overwrite(frame.len()) {
+                    place.copy_from_slice(frame);
+                } else if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM {
+                    let frame = kept.get_or_init(|| shared.share(frame.clone()));
+                    shared.outbox(outbox).append_shared(frame);
+                } else {
+                    shared.outbox(outbox).own().extend_from_slice(frame);
+                }
             }
-            Encoded::Small(frame, _) => outbox.own().extend_from_slice(frame),
-            Encoded::Large(frame) => outbox.append_shared(frame),
+            Encoded::Large(frame) => shared.outbox(outbox).append_shared(frame),
         }
-        shared.count_outbox(outbox);
     }
 
     pub(super) fn to_trace(&self) -> Trace {

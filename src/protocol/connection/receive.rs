@@ -4,14 +4,15 @@
 //! has not arrived whole goes into the [`Inbox`], piece by piece.
 
 use super::error::CloseReason;
-use super::inbox::{Decoder, Ends, Inbox, PartialFrame, PartialMessage, check_compressed_length, check_length};
+use super::inbox::{Ends, PartialFrame, check_compressed_length, check_length};
 use super::message::{Gathered, Message, Position};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
 use super::{Connection, Event, State};
+use crate::protocol::limits::Limits;
 use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, mask, utf8};
+use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, utf8};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
@@ -47,14 +48,6 @@ impl<X: Default> Connection<X> {
     /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`:
     /// something was handled that needs nobody's attention; there may be more.
     pub fn receive_other<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        let event = self.step(shared, now, input);
-        if let Some(inbox) = &mut self.inbox {
-            shared.count_inbox(inbox);
-        }
-        event
-    }
-
-    fn step<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         let step = match self.state() {
             State::Open => {
                 self.heard(now);
@@ -64,7 +57,7 @@ impl<X: Default> Connection<X> {
             State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
             State::Deciding => {
                 let held = input.take_all();
-                self.inbox(shared, now).held.extend_from_slice(held);
+                shared.inbox(&mut self.inbox, now).held.extend_from_slice(held);
                 Ok(None)
             }
             State::Draining | State::Flushing | State::Closed => {
@@ -104,7 +97,7 @@ impl<X: Default> Connection<X> {
 
     /// The opening handshake: a request, or the answer to ours.
     fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        match (self.receive_head(shared, input), self.role()) {
+        match (self.receive_head(shared, now, input), self.role()) {
             (Ok(None), _) => None,
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
@@ -131,6 +124,7 @@ impl<X: Default> Connection<X> {
     fn receive_head<'b>(
         &mut self,
         shared: &mut Shared,
+        now: Tick,
         input: &mut Input<'b>,
     ) -> Result<Option<Cow<'b, [u8]>>, Rejection> {
         let limit = shared.limits.max_head;
@@ -141,13 +135,14 @@ impl<X: Default> Connection<X> {
                 return Ok(Some(Cow::Borrowed(input.take(end))));
             }
         }
-        let inbox = self.inbox.get_or_insert_with(|| shared.take_inbox());
+        let mut inbox = shared.inbox(&mut self.inbox, now);
         inbox.head.extend_from_slice(piece);
         match head_end(&inbox.head, kept)? {
             Some(end) => {
                 input.take(end - kept);
                 inbox.head.truncate(end);
                 let head = std::mem::take(&mut inbox.head);
+                drop(inbox);
                 self.release_inbox(shared);
                 Ok(Some(Cow::Owned(head)))
             }
@@ -159,70 +154,60 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The next piece of the next frame.
+    /// The next frame, or the next piece of one.
     fn receive_frame<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
         input: &mut Input<'b>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        let decoded = match &mut self.inbox {
-            None => Header::decode(input.peek())?,
-            Some(inbox) => match inbox.frame.take() {
-                Some(mut frame) => {
-                    self.record_payload(shared, input, &mut frame);
-                    return self.receive_piece(shared, now, input, frame);
-                }
-                None => inbox.decode_header(input.peek())?,
+        let (mut frame, is_first) = match self.inbox.as_mut().and_then(|inbox| inbox.frame.take()) {
+            Some(frame) => (frame, false),
+            None => match self.receive_header(shared, now, input)? {
+                Some(header) => (PartialFrame::new(header), true),
+                None => return Ok(None),
             },
         };
-        let Some((mut header, length)) = decoded else {
+        if self.inflates(&frame.header) {
+            return self.inflate_piece(shared, now, input, frame, is_first);
+        }
+        let piece = input.take(frame.remaining());
+        self.record(shared, || match is_first {
+            true => Trace::Frame { side: Side::Peer, header: frame.header, payload: piece.to_vec() },
+            false => Trace::Payload { payload: piece.to_vec() },
+        });
+        frame.unmask(piece);
+        match is_first && frame.remaining() == 0 {
+            true => self.receive_whole(shared, now, frame, piece),
+            false => self.receive_piece(shared, now, frame, is_first, piece),
+        }
+    }
+
+    /// The header of the next frame, once all its bytes have arrived.
+    fn receive_header(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'_>,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let decoded = match &mut self.inbox {
+            Some(inbox) => inbox.decode_header(input.peek())?,
+            None => Header::decode(input.peek())?,
+        };
+        let Some((header, length)) = decoded else {
             let piece = input.take_all();
             if self.inbox.is_none() {
-                self.inbox(shared, now).decode_header(piece)?;
+                shared.inbox(&mut self.inbox, now).decode_header(piece)?;
             }
             return Ok(None);
         };
         input.take(length);
-        self.check_header(&header, shared)?;
-        if header.length > input.len() as u64 || self.inflates(&header) {
-            return self.receive_first_piece(shared, now, input, header);
-        }
-        let payload = input.take(header.length as usize);
-        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: payload.to_vec() });
-        if let Some(key) = &mut header.mask {
-            mask::apply(*key, payload);
-        }
-        let payload = &*payload;
-        if header.rsv1 && header.fin {
-            let received = self.inflate(shared, header.opcode, payload)?;
-            self.release_inbox(shared);
-            return Ok(self.deliver(shared, received));
-        }
-        match header.opcode {
-            Opcode::Text if header.fin && !self.modes.takes_pieces() => {
-                let text = utf8::whole(payload).map_err(|_| ProtocolError::InvalidUtf8)?;
-                self.release_inbox(shared);
-                Ok(self.is_wanted().then_some(Event::Message(Message::Text(text))))
-            }
-            Opcode::Binary if header.fin && !self.modes.takes_pieces() => {
-                self.release_inbox(shared);
-                Ok(self.is_wanted().then_some(Event::Message(Message::Binary(payload))))
-            }
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.begin_data_frame(shared, now, &header)?.push(payload, 0)?;
-                self.end_data_frame(shared, now, &header)
-            }
-            Opcode::Close | Opcode::Ping | Opcode::Pong => {
-                self.release_inbox(shared);
-                self.control(shared, now, header.opcode, Cow::Borrowed(payload))
-            }
-        }
+        self.check_frame(&header, &shared.limits)?;
+        Ok(Some(header))
     }
 
-    /// Whether this frame may come now.
-    #[inline]
-    fn check_header(&self, header: &Header, shared: &Shared) -> Result<(), ProtocolError> {
+    /// Checks that a frame with this header may come now.
+    fn check_frame(&self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
         match (self.role(), header.mask) {
             (Role::Server, Some(_)) | (Role::Client, None) => {}
             (Role::Server, None) => return Err(ProtocolError::UnmaskedFrame),
@@ -231,113 +216,91 @@ impl<X: Default> Connection<X> {
         if header.rsv1 && !self.may_have_rsv1(header) {
             return Err(ProtocolError::ReservedBits);
         }
-        let under_way = self.inbox.as_ref().is_some_and(|inbox| inbox.message.is_some());
-        match header.opcode {
-            Opcode::Text | Opcode::Binary if under_way => Err(ProtocolError::UnfinishedMessage),
-            Opcode::Text | Opcode::Binary if self.modes.takes_pieces() => Ok(()),
-            Opcode::Text | Opcode::Binary if header.rsv1 => check_compressed_length(0, header.length, &shared.limits),
-            Opcode::Text | Opcode::Binary => check_length(0, header.length, &shared.limits),
-            Opcode::Continuation if !under_way => Err(ProtocolError::UnexpectedContinuation),
-            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => Ok(()),
+        let message = self.inbox.as_ref().and_then(|inbox| inbox.message.as_ref());
+        match (header.opcode, message) {
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => Ok(()),
+            (Opcode::Continuation, None) => Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Continuation, Some(message)) => message.check_frame(header.length, limits),
+            (Opcode::Text | Opcode::Binary, Some(_)) => Err(ProtocolError::UnfinishedMessage),
+            (Opcode::Text | Opcode::Binary, None) if self.modes.takes_pieces() => Ok(()),
+            (Opcode::Text | Opcode::Binary, None) if header.rsv1 => check_compressed_length(0, header.length, limits),
+            (Opcode::Text | Opcode::Binary, None) => check_length(0, header.length, limits),
         }
     }
 
-    /// A frame begins whose payload has not arrived whole, or is handled piece by piece.
-    fn receive_first_piece<'b>(
+    /// A frame that has arrived whole. A control frame and an unfragmented message are borrowed
+    /// where they lie.
+    fn receive_whole<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
-        input: &mut Input<'b>,
-        header: Header,
+        frame: PartialFrame,
+        payload: &'b [u8],
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        if header.opcode.is_control() {
-            self.inbox(shared, now).control.clear();
-        } else {
-            self.begin_data_frame(shared, now, &header)?;
-        }
-        let arrived = header.length.min(input.len() as u64);
-        let payload = || input.peek()[..arrived as usize].to_vec();
-        self.record(shared, || Trace::Frame { side: Side::Peer, header, payload: payload() });
-        let frame = PartialFrame { header, remaining: header.length, untraced: header.length - arrived };
-        self.receive_piece(shared, now, input, frame)
+        let header = &frame.header;
+        let wants_pieces = self.modes.takes_pieces();
+        let message = match header.opcode {
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {
+                self.release_inbox(shared);
+                return self.receive_control(shared, now, header.opcode, Cow::Borrowed(payload));
+            }
+            Opcode::Text | Opcode::Binary if header.fin && header.rsv1 => {
+                let message = self.inflate(shared, header.opcode, payload)?;
+                self.release_inbox(shared);
+                return Ok(self.deliver(shared, message));
+            }
+            Opcode::Text if header.fin && !wants_pieces => Message::Text(utf8::whole(payload)?),
+            Opcode::Binary if header.fin && !wants_pieces => Message::Binary(payload),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                return self.receive_piece(shared, now, frame, true, payload);
+            }
+        };
+        self.release_inbox(shared);
+        Ok(self.is_wanted().then_some(Event::Message(message)))
     }
 
-    /// Records what has arrived of a frame since it was recorded last.
-    fn record_payload(&self, shared: &mut Shared, input: &Input<'_>, frame: &mut PartialFrame) {
-        let arrived = frame.remaining.min(input.len() as u64);
-        let known = frame.remaining - frame.untraced;
-        if known < arrived {
-            let payload = || input.peek()[known as usize..arrived as usize].to_vec();
-            self.record(shared, || Trace::Payload { payload: payload() });
-            frame.untraced -= arrived - known;
-        }
-    }
-
-    /// More of a frame's payload.
+    /// A piece of a frame, or a whole fragment of a message: it is kept in the inbox.
     fn receive_piece<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
-        input: &mut Input<'b>,
-        mut frame: PartialFrame,
+        frame: PartialFrame,
+        is_first: bool,
+        piece: &[u8],
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        if self.inflates(&frame.header) {
-            return self.inflate_piece(shared, now, input, frame);
+        let (header, is_complete) = (frame.header, frame.remaining() == 0);
+        let wants_pieces = self.modes.takes_pieces();
+        let mut inbox = shared.inbox(&mut self.inbox, now);
+        if header.opcode.is_control() {
+            inbox.control.extend_from_slice(piece);
+        } else {
+            let message = inbox.message(&header, wants_pieces);
+            message.fragments = message.fragments.saturating_add(u32::from(is_first));
+            message.push(piece, frame.remaining() as u64)?;
         }
-        let piece = input.take(usize::try_from(frame.remaining).unwrap_or(usize::MAX));
-        if let Some(key) = &mut frame.header.mask {
-            *key = mask::apply(*key, piece);
-        }
-        frame.remaining -= piece.len() as u64;
-        let Some(inbox) = &mut self.inbox else { return Ok(None) };
-        let is_control = frame.header.opcode.is_control();
-        match &mut inbox.message {
-            _ if is_control => inbox.control.extend_from_slice(piece),
-            Some(message) => message.push(piece, frame.remaining)?,
-            None => {}
-        }
-        if frame.remaining > 0 {
+        if !is_complete {
             inbox.frame = Some(frame);
+            drop(inbox);
             return self.hand_out(shared, now, Ends::Later);
         }
-        if is_control {
+        if header.opcode.is_control() {
             let payload = std::mem::take(&mut inbox.control);
+            drop(inbox);
             self.release_inbox(shared);
-            return self.control(shared, now, frame.header.opcode, Cow::Owned(payload));
+            return self.receive_control(shared, now, header.opcode, Cow::Owned(payload));
         }
-        self.end_data_frame(shared, now, &frame.header)
+        drop(inbox);
+        self.end_data_frame(shared, now, header.fin)
     }
 
-    /// The message to which a data frame belongs, which it may begin.
-    fn begin_data_frame(
-        &mut self,
-        shared: &mut Shared,
-        now: Tick,
-        header: &Header,
-    ) -> Result<&mut PartialMessage, ProtocolError> {
-        let wants_pieces = self.modes.takes_pieces();
-        let is_first = header.opcode != Opcode::Continuation;
-        let decoder = if is_first && header.rsv1 && wants_pieces { self.decoder(shared) } else { Decoder::None };
-        let inbox = self.inbox(shared, now);
-        let message = inbox.message.get_or_insert_with(|| match header.rsv1 {
-            _ if wants_pieces => PartialMessage::in_pieces(header.opcode, shared.take_buffer(), decoder),
-            true => PartialMessage::compressed(header.opcode, shared.take_compressed()),
-            false => PartialMessage::new(header.opcode, shared.take_buffer()),
-        });
-        if !message.in_pieces {
-            message.begin_frame(header.length, &shared.limits)?;
-        }
-        Ok(message)
-    }
-
-    /// A data frame is complete, and with FIN its message.
+    /// A data frame is complete. With FIN, its message is complete too.
     pub(super) fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
-        header: &Header,
+        fin: bool,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        if !header.fin {
+        if !fin {
             return self.hand_out(shared, now, Ends::Later);
         }
         self.finish_inflating(shared)?;
@@ -346,15 +309,15 @@ impl<X: Default> Connection<X> {
             return self.hand_out(shared, now, Ends::Here);
         };
         self.release_inbox(shared);
-        let received = match message.into_compressed() {
+        let message = match message.into_compressed() {
             Ok((opcode, compressed)) => {
-                let received = self.inflate(shared, opcode, &compressed);
-                shared.give_compressed(compressed);
-                received?
+                let message = self.inflate(shared, opcode, &compressed);
+                shared.pools.compressed.give_or_free(compressed);
+                message?
             }
             Err(message) => message.finish()?,
         };
-        Ok(self.deliver(shared, received))
+        Ok(self.deliver(shared, message))
     }
 
     /// If messages are wanted in pieces: hands out what has arrived of this one.
@@ -364,20 +327,12 @@ impl<X: Default> Connection<X> {
         now: Tick,
         ends: Ends,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        let Some(inbox) = self.inbox.as_mut() else { return Ok(None) };
-        let Some(message) = inbox.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
-        if ends == Ends::Later && !message.has_piece() {
-            return Ok(None);
-        }
-        let (piece, position) = message.take_piece(ends, shared.take_buffer())?;
+        let mut inbox = shared.inbox(&mut self.inbox, now);
+        let Some((piece, position)) = inbox.take_piece(ends)? else { return Ok(None) };
         inbox.since = now;
-        if ends == Ends::Here {
-            if let Some(message) = inbox.message.take() {
-                shared.give_buffer(message.into_buffer());
-            }
-            self.release_inbox(shared);
-        }
-        if self.state() == State::Open {
+        drop(inbox);
+        self.release_inbox(shared);
+        if self.is_wanted() {
             return Ok(Some(Event::Piece(piece, position)));
         }
         shared.recycle(piece);
@@ -402,14 +357,14 @@ impl<X: Default> Connection<X> {
     }
 
     /// A control frame is complete (§5.5).
-    fn control<'b>(
+    fn receive_control<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
         opcode: Opcode,
         payload: Cow<'b, [u8]>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
-        shared.counts.received.add(opcode, payload.len());
+        shared.counters.received.add(opcode, payload.len());
         match opcode {
             Opcode::Close => {
                 let frame = close::decode_body(&payload)?;
@@ -425,15 +380,6 @@ impl<X: Default> Connection<X> {
             Opcode::Pong => Ok(Some(Event::Pong(payload))),
             Opcode::Continuation | Opcode::Text | Opcode::Binary => Ok(None),
         }
-    }
-
-    /// The inbox, which begins to exist.
-    fn inbox(&mut self, shared: &mut Shared, now: Tick) -> &mut Inbox {
-        self.inbox.get_or_insert_with(|| {
-            let mut inbox = shared.take_inbox();
-            inbox.since = now;
-            inbox
-        })
     }
 
     /// Gives the inbox back if nothing in it is incomplete.

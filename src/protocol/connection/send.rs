@@ -17,7 +17,7 @@ const SHORT_HEADER: usize = 2;
 #[inline(always)]
 fn fill(place: &mut [u8], shared: &mut Shared, message: Message<'_>) -> bool {
     let payload = message.as_bytes();
-    shared.counts.sent.add(message.opcode(), payload.len());
+    shared.counters.sent.add(message.opcode(), payload.len());
     [place[0], place[1]] = Header::short(message.opcode(), payload.len());
     place[SHORT_HEADER..].copy_from_slice(payload);
     true
@@ -47,7 +47,7 @@ impl<X: Default> Connection<X> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
-        shared.counts.sent.add(message.opcode(), payload.len());
+        shared.counters.sent.add(message.opcode(), payload.len());
         if !self.queue_compressed(shared, message.opcode(), payload) {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
@@ -71,12 +71,14 @@ impl<X: Default> Connection<X> {
         let length = message.as_bytes().len();
         match &mut self.outbox {
             Some(outbox) if outbox.len() + length > shared.limits.max_unsent => false,
-            Some(outbox) => outbox.place(SHORT_HEADER + length).is_some_and(|place| fill(place, shared, message)),
+            Some(outbox) => {
+                outbox.own.overwrite(SHORT_HEADER + length).is_some_and(|place| fill(place, shared, message))
+            }
             None => {
-                let Some(outbox) = shared.spare_outbox() else { return false };
+                let Some(outbox) = shared.pools.outboxes.take() else { return false };
                 // There is none, so nothing is forgotten but the way to drop it.
                 std::mem::forget(self.outbox.replace(outbox));
-                let place = self.outbox.as_mut().and_then(|outbox| outbox.first_place(SHORT_HEADER + length));
+                let place = self.outbox.as_mut().and_then(|outbox| outbox.own.overwrite_cleared(SHORT_HEADER + length));
                 place.is_some_and(|place| fill(place, shared, message))
             }
         }
@@ -97,7 +99,7 @@ impl<X: Default> Connection<X> {
         self.modes.set(Modes::SENDING, !position.ends());
         let opcode = if position.begins() { piece.opcode() } else { Opcode::Continuation };
         let header = Header { fin: position.ends(), ..Header::unmasked(opcode, piece.as_bytes().len()) };
-        shared.counts.sent.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
+        shared.counters.sent.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
         self.queue_frame(shared, header, piece.as_bytes());
         Ok(())
     }
@@ -121,9 +123,8 @@ impl<X: Default> Connection<X> {
         self.check_no_pieces()?;
         let frame = prepared.frame(shared, self.agreed());
         self.record(shared, || frame.to_trace());
-        shared.counts.sent.add(prepared.message.opcode(), prepared.message.as_bytes().len());
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        frame.append_to(shared, outbox);
+        shared.counters.sent.add(prepared.message.opcode(), prepared.message.as_bytes().len());
+        frame.append_to(shared, &mut self.outbox);
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl<X: Default> Connection<X> {
     /// Appends a whole frame to the outbox.
     #[inline(never)]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
-        shared.counts.sent.add(opcode, payload.len());
+        shared.counters.sent.add(opcode, payload.len());
         self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
     }
 
@@ -176,41 +177,36 @@ impl<X: Default> Connection<X> {
         if payload.len() >= LARGE {
             return self.queue_large(shared, header, payload);
         }
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        let out = outbox.own();
-        header.encode(out);
-        out.extend_from_slice(payload);
-        shared.count_outbox(outbox);
+        shared.outbox(&mut self.outbox).append_frame(header, payload);
         self.record(shared, || Trace::sent(header, payload));
     }
 
     /// The same for a payload that is better not copied, and whose copy is better not allocated.
     #[inline(never)]
     fn queue_large(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        if let Some(lent) = shared.lent(payload) {
-            header.encode(outbox.own());
-            outbox.append_shared(&lent);
-        } else {
-            outbox.make_room(MAX_HEADER + payload.len(), || shared.take_buffer());
-            let out = outbox.own();
-            header.encode(out);
-            out.extend_from_slice(payload);
+        let lent = shared.lent(payload);
+        let mut outbox = shared.outbox(&mut self.outbox);
+        match lent {
+            Some(lent) => {
+                header.encode(&mut outbox.own());
+                outbox.append_shared(&lent);
+            }
+            None => {
+                outbox.make_room(MAX_HEADER + payload.len());
+                outbox.append_frame(header, payload);
+            }
         }
-        shared.count_outbox(outbox);
+        drop(outbox);
         self.record(shared, || Trace::sent(header, payload));
     }
 
     fn queue_masked(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
-        let key = shared.masking_key();
+        let key = shared.random.masking_key();
         let header = Header { mask: Some(key), ..header };
-        let outbox = self.outbox.get_or_insert_with(|| shared.take_outbox());
-        let out = outbox.own();
-        header.encode(out);
-        let start = out.len();
-        out.extend_from_slice(payload);
-        mask::apply(key, &mut out[start..]);
-        shared.count_outbox(outbox);
+        let mut outbox = shared.outbox(&mut self.outbox);
+        outbox.append_frame(header, payload);
+        mask::apply(key, outbox.own.last_mut(payload.len()));
+        drop(outbox);
         self.record(shared, || Trace::sent(header, payload));
     }
 
@@ -248,7 +244,6 @@ impl<X: Default> Connection<X> {
         }
         if let Some(outbox) = &mut self.outbox {
             outbox.advance(count);
-            shared.count_outbox(outbox);
             if count > 0 || outbox.stalled.is_none() {
                 outbox.stalled = Some(now);
             }

@@ -1,5 +1,6 @@
 //! Where does a conversation stand, and what does it hold?
 
+use super::inbox::PartialFrame;
 use super::rare::Rare;
 use super::{Connection, Modes, SharedBytes};
 use crate::protocol::time::Tick;
@@ -50,7 +51,7 @@ impl<X: Default> Connection<X> {
     /// Bytes of a frame that are still to come, if one has begun to arrive.
     pub fn missing(&self) -> usize {
         let frame = self.inbox.as_ref().and_then(|inbox| inbox.frame.as_ref());
-        frame.map_or(0, |frame| usize::try_from(frame.remaining).unwrap_or(usize::MAX))
+        frame.map_or(0, PartialFrame::remaining)
     }
 
     /// Bytes that others could have if this conversation ended now.

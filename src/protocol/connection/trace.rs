@@ -18,6 +18,24 @@ pub enum Side {
     Us,
 }
 
+/// What has happened in the traced conversations of a loop, with their labels.
+#[derive(Debug, Default)]
+pub(super) struct Traces(Vec<(u64, Trace)>);
+
+impl Traces {
+    pub(super) fn push(&mut self, label: u64, trace: Trace) {
+        self.0.push((label, trace));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn take(&mut self) -> Vec<(u64, Trace)> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 /// One step of a conversation's story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -97,6 +115,13 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
     }
 
+    /// Records the unsent bytes, which are those of a handshake.
+    pub(super) fn record_handshake(&self, shared: &mut Shared) {
+        if let Some(outbox) = &self.outbox {
+            self.record(shared, || outbox.to_trace());
+        }
+    }
+
     /// Records a step, if this conversation is traced.
     #[inline(always)]
     pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
@@ -108,7 +133,7 @@ impl<X: Default> Connection<X> {
     #[cold]
     pub(super) fn record_now(&self, shared: &mut Shared, trace: Trace) {
         let label = self.rare.as_ref().map_or(0, |rare| rare.label);
-        shared.traces.push((label, trace));
+        shared.traces.push(label, trace);
     }
 }
 

@@ -212,8 +212,8 @@ impl Deflater {
     ///
     /// # Errors
     ///
-    /// [`NotSmaller`]: `out` is as before, the message should go out as it is, and the context is forgotten, so that what follows
-    /// does not refer to what the peer does not have.
+    /// [`NotSmaller`]: `out` is as before, the message should go out as it is, and the context is
+    /// forgotten, so that what follows does not refer to what the peer does not have.
     pub fn compress_smaller(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), NotSmaller> {
         let start = out.len();
         let outcome = self.compress_within(message, out, message.len().saturating_sub(1));
@@ -239,13 +239,13 @@ impl Deflater {
     fn compress_within(&mut self, message: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), NotSmaller> {
         let start = out.len();
         if message.is_empty() {
-            // "An endpoint uses a single octet 0x00": an empty stored block without its last four bytes
-            // (§7.2.3.6).
+            // "An endpoint uses a single octet 0x00": an empty stored block without its last four
+            // bytes (§7.2.3.6).
             out.push(0);
             return if limit == 0 { Err(NotSmaller) } else { Ok(()) };
         }
-        // All comes out at once: who calls zlib again because nothing was left of the room gets another
-        // empty block.
+        // All comes out at once: who calls zlib again because nothing was left of the room gets
+        // another empty block.
         let most = limit + TAIL.len();
         out.resize(start + most + 1, 0);
         let before = self.stream.total_out();

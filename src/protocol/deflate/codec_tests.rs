@@ -185,7 +185,8 @@ fn a_message_without_its_end_is_invalid_wherever_it_is_cut() {
             Deflater::new(level, 15).compress(&message, &mut whole);
             for cut in 1..whole.len() {
                 let inflated = inflate(&whole[..cut]);
-                // Two cuts nobody can see: before a block, and where the tail is just what a stored block lacks.
+                // Two cuts nobody can see: before a block, and where the tail is just what a stored
+                // block lacks.
                 if whole[..cut] == [0] || inflated.as_ref().is_ok_and(|bytes| bytes.ends_with(&TAIL)) {
                     continue;
                 }

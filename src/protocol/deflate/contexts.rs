@@ -189,7 +189,7 @@ impl Compression {
         inflater.push(compressed, &mut self.scratch, out)
     }
 
-    /// The end of such a message; `keep`: the next one may refer to it.
+    /// Decompresses the end of such a message. With `keep`, the next one may refer to it.
     pub(crate) fn inflate_end(
         &mut self,
         inflater: &mut Inflater,

@@ -175,8 +175,8 @@ impl Deflate {
         Parameters {
             server_no_context_takeover: offer.server_no_context_takeover || !takeover.of_sent(),
             client_no_context_takeover: offer.client_no_context_takeover || !takeover.of_received(),
-            // "A server accepts an offer with this parameter by including it in the response with the same or smaller
-            // value."
+            // "A server accepts an offer with this parameter by including it in the response with
+            // the same or smaller value."
             server_max_window_bits: (offer.server_max_window_bits.is_some() || server_bits < MAX_WINDOW_BITS)
                 .then_some(server_bits),
             client_max_window_bits: match offer.client_max_window_bits {
@@ -296,8 +296,7 @@ impl Agreed {
     }
 }
 
-// ---- the header's grammar
-// --------------------------------------------------------------------------
+// ---- the header's grammar -----------------------------------------------------------------------
 
 /// Why an element of the header is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

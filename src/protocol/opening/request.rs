@@ -263,7 +263,8 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
         }
         _ => target,
     };
-    // "The fragment identifier is meaningless in the context of WebSocket URIs and MUST NOT be used."
+    // "The fragment identifier is meaningless in the context of WebSocket URIs and MUST NOT be
+    // used."
     if !local.starts_with('/') || local.contains('#') {
         return Err(malformed);
     }

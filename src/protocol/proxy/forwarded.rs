@@ -182,9 +182,9 @@ impl FromStr for TrustedProxies {
 /// socket's peer is all that is known.
 ///
 /// The arguments are the values of all lines of each header, in their order, such as
-/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if there is no
-/// `Forwarded`. A proxy that knows only one of the two hands the other one on as the client wrote
-/// it: pass [`std::iter::empty`] for a header that the proxies do not set.
+/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if
+/// there is no `Forwarded`. A proxy that knows only one of the two hands the other one on as the
+/// client wrote it: pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
 /// Where an element is malformed, `unknown`, or hides its address (`_secret`), the walk ends: the
 /// answer is the last proxy before it, who is as near to the client as one can see.

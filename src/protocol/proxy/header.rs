@@ -293,8 +293,8 @@ fn decode_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError
     let source = match family {
         0x11 if !is_local => read_source::<4>(block),
         0x21 if !is_local => read_source::<16>(block),
-        // "A receiver is not required to implement other ones, provided that it automatically falls back to the UNSPEC
-        // mode for the valid combinations above that it does not support."
+        // "A receiver is not required to implement other ones, provided that it automatically falls
+        // back to the UNSPEC mode for the valid combinations above that it does not support."
         _ => None,
     };
     let header = source.map_or(ProxyHeader::Local, |source| ProxyHeader::Proxied { source });

@@ -26,7 +26,7 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
             if !may_travel(&code) {
                 return Err(ProtocolError::InvalidCloseCode(number));
             }
-            let reason = utf8::whole(reason).map_err(|_| ProtocolError::InvalidUtf8)?;
+            let reason = utf8::whole(reason)?;
             Ok(Some(CloseFrame { code, reason: reason.into() }))
         }
     }

@@ -1,5 +1,6 @@
 //! Which rule of an open conversation has the peer broken?
 
+use super::utf8::InvalidUtf8;
 use std::fmt;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -114,6 +115,12 @@ impl fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+impl From<InvalidUtf8> for ProtocolError {
+    fn from(_: InvalidUtf8) -> ProtocolError {
+        ProtocolError::InvalidUtf8
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 //! been checked is kept as a `String`, so nothing is checked twice.
 
 use ascii::AsAsciiStr;
-use simdutf8::compat;
+use std::str;
 
 /// Text that is still arriving: checked so far, the last character perhaps incomplete.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl PartialText {
     fn push_to_tail(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
         self.tail[usize::from(self.tail_len)] = byte;
         self.tail_len += 1;
-        match compat::from_utf8(&self.tail[..usize::from(self.tail_len)]) {
+        match str::from_utf8(&self.tail[..usize::from(self.tail_len)]) {
             Ok(character) => {
                 self.text.push_str(character);
                 self.tail_len = 0;
@@ -109,7 +109,7 @@ fn cut_character(piece: &[u8]) -> usize {
     let from_end = piece.iter().rev().take(3).position(|byte| !(0x80..0xc0).contains(byte));
     let Some(length) = from_end.map(|position| position + 1) else { return 0 };
     match piece[piece.len() - length] {
-        0xc0.. if compat::from_utf8(&piece[piece.len() - length..]).is_err_and(|e| e.error_len().is_none()) => length,
+        0xc0.. if str::from_utf8(&piece[piece.len() - length..]).is_err_and(|e| e.error_len().is_none()) => length,
         _ => 0,
     }
 }
@@ -155,7 +155,7 @@ pub fn whole_with_room(bytes: &mut [u8], length: usize) -> Result<&str, InvalidU
 /// The text at the beginning of bytes that are not all UTF-8.
 #[cold]
 pub fn valid_part(bytes: &[u8]) -> &str {
-    let valid = compat::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let valid = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     whole(&bytes[..valid]).unwrap_or_default()
 }
 

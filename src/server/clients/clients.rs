@@ -185,8 +185,8 @@ impl<D> Clients<D> {
     fn settle_state(&mut self, index: usize) {
         let client = &mut self.slab[index];
         let state = client.connection.state();
-        // What is left unread when the socket is closed makes the kernel send a reset; and the peer's Close
-        // does not wait for a rate, nor for memory.
+        // What is left unread when the socket is closed makes the kernel send a reset; and the
+        // peer's Close does not wait for a rate, nor for memory.
         let reads_on = match state {
             State::Draining => true,
             State::Closing => client.flags.lower(Flags::WAITS),
@@ -239,7 +239,7 @@ impl<D> Clients<D> {
         D: Default,
     {
         let generation = self.next_generation();
-        self.shared.counts.begins();
+        self.shared.counters.begins();
         let index = self.slab.insert(Client {
             connection,
             socket,
@@ -307,6 +307,6 @@ impl<D> Clients<D> {
         }
         self.unlist(index);
         let client = self.slab.remove(index);
-        self.shared.counts.ends(client.connection.state());
+        self.shared.counters.ends(client.connection.state());
     }
 }

@@ -97,7 +97,7 @@ impl<D> Clients<D> {
         if self.shared.is_near_budget() { (self.shared.free_budget() / 4).clamp(LEAST_READ, most) } else { most }
     }
 
-    // ---- those who are not read ------------------------------------------------------------------
+    // ---- those who are not read -----------------------------------------------------------------
 
     /// Whether a client may not be read, because memory runs short and it holds more than is free;
     /// it is paused then. Whoever has hung up is not: not much more can come, and then it holds
@@ -176,7 +176,7 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- once a turn -----------------------------------------------------------------------------
+    // ---- once a turn ----------------------------------------------------------------------------
 
     /// Lets go on who may, and newcomers in when there is room for them.
     #[inline]
@@ -223,7 +223,7 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- those who have to go --------------------------------------------------------------------
+    // ---- those who have to go -------------------------------------------------------------------
 
     /// If the budget is used up, those who hold most have to go.
     #[inline]

@@ -9,22 +9,22 @@ impl<D> Clients<D> {
     /// A message has come.
     #[inline]
     pub(crate) const fn count_received(&mut self, message: Message<'_>) {
-        self.shared.counts.received.add(message.opcode(), message.as_bytes().len());
+        self.shared.counters.received.add(message.opcode(), message.as_bytes().len());
     }
 
     /// So many messages of a run have come.
     pub(crate) const fn count_run(&mut self, run: &Run<'_>, messages: usize, bytes: usize) {
-        self.shared.counts.received.add_many(run.opcode(), messages, bytes);
+        self.shared.counters.received.add_many(run.opcode(), messages, bytes);
     }
 
     /// A piece of a message has come; the message counts when it ends.
     pub(crate) const fn count_piece(&mut self, piece: Message<'_>, position: Position) {
-        self.shared.counts.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
+        self.shared.counters.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
     }
 
     /// What the server has done so far, and what it holds now.
     pub fn stats(&self) -> Stats {
-        let (tally, counts) = (&self.tally, &self.shared.counts);
+        let (tally, counts) = (&self.tally, &self.shared.counters);
         Stats {
             connections: Connections {
                 handshaking: counts.in_state(State::Handshaking),

@@ -2,6 +2,7 @@
 //!
 //! What is ready, and what time it is, says the poller: this is the only file that asks.
 
+use crate::parts::CONNECTING;
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Moment, Tick};
 use crate::server::app::Handler;
@@ -339,6 +340,9 @@ impl<H: Handler> EventLoop<H> {
 
     /// Opens the connections that the application has asked for.
     fn connect(&mut self) {
+        if !CONNECTING.is_used() {
+            return;
+        }
         while let Some((index, address, source)) = self.engine.next_connecting() {
             let connected = self.poller.connect(address, source).and_then(|mut socket| {
                 self.poller.watch(&mut socket, index)?;

@@ -1,6 +1,8 @@
 //! Where do connections come from?
 
 use super::socket::Socket;
+#[cfg(unix)]
+use crate::parts::UNIX_SOCKETS;
 use crate::server::config::ListenOptions;
 #[cfg(feature = "sim")]
 use crate::server::net::memory::Backlog;
@@ -140,6 +142,7 @@ impl Listener {
         path: Option<UnixPath>,
         options: &ListenOptions,
     ) -> io::Result<Listener> {
+        UNIX_SOCKETS.use_it();
         listener.set_nonblocking(true)?;
         let listener = mio::net::UnixListener::from_std(listener);
         Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
@@ -192,6 +195,8 @@ impl Listener {
                 socket2::SockRef::from(&stream).set_nosigpipe(true)?;
                 Ok(Socket::Stream(stream))
             }
+            #[cfg(unix)]
+            ListeningSocket::Unix(..) if !UNIX_SOCKETS.is_used() => Err(io::ErrorKind::WouldBlock.into()),
             #[cfg(unix)]
             ListeningSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
@@ -307,6 +312,9 @@ impl UnixPath {
 #[cfg(unix)]
 impl Drop for UnixPath {
     fn drop(&mut self) {
+        if !UNIX_SOCKETS.is_used() {
+            return;
+        }
         let is_same = UnixPath::of(&self.path)
             .map(std::mem::ManuallyDrop::new)
             .is_ok_and(|found| (found.device, found.inode) == (self.device, self.inode));
@@ -349,8 +357,8 @@ impl SpareDescriptor {
         let newcomer = listener.accept();
         let turned_away = newcomer.is_ok();
         if let Ok(mut socket) = newcomer {
-            // Bytes left unread would make the kernel send a reset, which can eat the response. It is a new
-            // socket: it takes these few bytes at once, or it is broken.
+            // Bytes left unread would make the kernel send a reset, which can eat the response. It
+            // is a new socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);
             let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
         }

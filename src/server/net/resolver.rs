@@ -4,12 +4,15 @@
 
 use crate::server::id::ClientId;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, Sender, channel};
+#[cfg(feature = "sim")]
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, channel};
 
 /// A thread that looks up names. It ends with the last sender of questions.
-#[derive(Debug)]
+///
+/// What is behind `ask` is only in programs that [start](Self::start) one.
 pub(crate) struct Resolver {
-    questions: Sender<Question>,
+    ask: Box<dyn Fn(Question) -> bool + Send>,
 }
 
 #[derive(Debug)]
@@ -22,23 +25,24 @@ pub(crate) struct Question {
 impl Resolver {
     /// Somebody else answers.
     #[cfg(feature = "sim")]
-    pub(crate) const fn by_hand(questions: Sender<Question>) -> Resolver {
-        Resolver { questions }
+    pub(crate) fn by_hand(questions: Sender<Question>) -> Resolver {
+        Resolver { ask: Box::new(move |question| questions.send(question).is_ok()) }
     }
 
-    /// `tell` is told the addresses of each name, on that thread; there are none if it was not found.
+    /// `tell` is told the addresses of each name, on that thread; there are none if it was not
+    /// found.
     pub(crate) fn start(tell: impl FnMut(ClientId, Vec<SocketAddr>) + Send + 'static) -> Resolver {
         let (questions, receiver) = channel();
         let name = "lariat-resolver".to_owned();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(move || answer(&receiver, tell)) {
             log::error!("cannot start the thread that looks up names: {error}");
         }
-        Resolver { questions }
+        Resolver { ask: Box::new(move |question| questions.send(question).is_ok()) }
     }
 
     /// Has a name looked up. `false`: there is nobody to do it.
     pub(crate) fn ask(&self, question: Question) -> bool {
-        self.questions.send(question).is_ok()
+        (self.ask)(question)
     }
 }
 

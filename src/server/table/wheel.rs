@@ -119,7 +119,8 @@ impl Wheel {
     /// Arms something for `due`; a point that has passed is due at once. It may be armed already.
     pub(crate) fn arm(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick, now: Tick) {
         if self.occupied == [0; LEVELS] {
-            // It does not matter what time it was, and it may have been so long ago that it seems to lie ahead.
+            // It does not matter what time it was, and it may have been so long ago that it seems
+            // to lie ahead.
             self.now = now;
         }
         self.place(nodes, armed, due);

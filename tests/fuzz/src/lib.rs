@@ -1,5 +1,5 @@
-//! What the targets of whole conversations have in common: one side with an application that does as it is told, and the
-//! other side, which must find no fault in what this one says.
+//! Common parts of the fuzz targets for complete connections: one side with an application that
+//! follows a plan, and the other side, which must find no violation in the first one's output.
 //!
 //! Each input is
 //!
@@ -13,37 +13,37 @@ use lariat::protocol::{
 };
 use lariat::{CloseCode, CloseReason, Deflate, Limits, Message, Takeover};
 
-/// An input, taken apart.
+/// A parsed input.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'d> {
     mode: u8,
     limits: u8,
-    /// What is done, one after the other.
+    /// The steps, in order.
     pub steps: &'d [u8],
-    /// What the peer says.
+    /// The bytes of the peer.
     pub bytes: &'d [u8],
 }
 
 impl<'d> Plan<'d> {
-    /// Takes an input apart.
+    /// Parses an input.
     pub fn new(data: &'d [u8]) -> Option<Plan<'d>> {
         let [mode, limits, count, rest @ ..] = data else { return None };
         let (steps, bytes) = rest.split_at(usize::from(*count).min(rest.len()));
         Some(Plan { mode: *mode, limits: *limits, steps, bytes })
     }
 
-    /// The same, with room for whatever is sent.
+    /// The same plan with unlimited room for unsent bytes.
     #[must_use]
     pub fn with_room(self) -> Plan<'d> {
         Plan { limits: self.limits & 0x3f, ..self }
     }
 
-    /// Which side we are.
+    /// Returns our role.
     pub fn role(self) -> Role {
         if self.mode & 1 == 0 { Role::Server } else { Role::Client }
     }
 
-    /// The opening handshake is over when the peer's bytes begin.
+    /// Whether the opening handshake is complete before the peer's bytes begin.
     pub fn is_open(self) -> bool {
         self.mode & 2 == 0
     }
@@ -56,22 +56,22 @@ impl<'d> Plan<'d> {
         (self.mode & 4 != 0).then_some(deflate)
     }
 
-    /// Messages are handed out in pieces, from the first one on.
+    /// Whether messages are delivered in pieces from the first one on.
     fn in_pieces(self) -> bool {
         self.mode & 16 != 0
     }
 
-    /// The application answers requests when everything that was read has been handled.
+    /// Whether the application answers requests late, after all read bytes were handled.
     fn answers_late(self) -> bool {
         self.mode & 32 != 0
     }
 
-    /// The application sends every message back.
+    /// Whether the application echoes every message.
     fn echoes(self) -> bool {
         self.mode & 64 != 0
     }
 
-    /// Traces are recorded.
+    /// Whether traces are recorded.
     fn is_traced(self) -> bool {
         self.mode & 128 != 0
     }
@@ -86,56 +86,58 @@ impl<'d> Plan<'d> {
     }
 }
 
-/// What has been seen.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// A request.
     Request(Vec<u8>),
     /// The other side has accepted.
     Opened(Option<String>),
-    /// A whole message, and whether it is text.
+    /// A complete message, and whether it is text.
     Message(bool, Vec<u8>),
-    /// A ping.
+    /// A Ping.
     Ping(Vec<u8>),
-    /// A pong.
+    /// A Pong.
     Pong(Vec<u8>),
 }
 
-/// One side of a conversation.
+/// One side of a connection.
 pub struct Side<'d> {
     plan: Plan<'d>,
-    /// The conversation.
+    /// The connection.
     pub connection: Connection,
     shared: Shared,
     /// The time.
     pub now: Tick,
-    /// What has been seen, in order.
+    /// The events, in order.
     pub seen: Vec<Seen>,
-    /// What the application does at each event.
+    /// The actions of the application at each event.
     reactions: &'d [u8],
     reacted: usize,
-    /// The pieces of a message that has not ended.
+    /// The pieces of an incomplete message.
     pieces: Option<(bool, Vec<u8>)>,
     ticket: Option<(Ticket, bool)>,
-    /// What the application began to send in pieces has not ended.
+    /// Whether the application is sending a message in pieces.
     is_sending: bool,
-    /// What the other side has not read.
+    /// The output that the other side has not read.
     unread: Vec<u8>,
-    /// Why it ended.
+    /// The close reason.
     pub reason: Option<CloseReason>,
-    /// Bytes that were received, decompressed, and sent by the application.
+    /// The number of bytes that were received, decompressed and sent by the application. They
+    /// justify the memory in use.
     cause: usize,
     rank: u8,
 }
 
-/// A line that the application sends: large enough to be compressed.
+/// A line that the application sends. It is long enough to be compressed.
 const LINE: &str = "The quick brown fox jumps over the lazy dog, κόσμε. The quick brown fox, again.";
 
-/// Large enough to be shared by several receivers.
+/// A block that is large enough to be shared by several receivers.
 const BLOCK: [u8; 3_000] = [0x5a; 3_000];
 
 impl<'d> Side<'d> {
-    /// As the plan says, with what the application does at each event; and the other side, if the opening handshake is over.
+    /// Creates the side that the plan describes, and the other side if the opening handshake is
+    /// complete.
     pub fn new(plan: Plan<'d>, reactions: &'d [u8]) -> (Side<'d>, Option<Side<'d>>) {
         let role = plan.role();
         let mut side = Side::one(plan, role, plan.limits(), reactions);
@@ -143,7 +145,7 @@ impl<'d> Side<'d> {
             return (side, None);
         }
         let other_role = if role == Role::Server { Role::Client } else { Role::Server };
-        // It takes everything, says nothing unasked, and does not wait.
+        // The other side accepts everything, sends nothing on its own, and has no deadlines.
         let mut limits = Limits::default();
         (limits.max_message, limits.max_fragments, limits.ping_interval) = (usize::MAX, u32::MAX, None);
         (limits.idle_timeout, limits.message_timeout, limits.write_timeout) = (None, None, None);
@@ -157,7 +159,7 @@ impl<'d> Side<'d> {
             side.settle();
         }
         assert_eq!((side.connection.state(), other.connection.state()), (State::Open, State::Open));
-        assert_eq!(side.connection.memory(), 0, "an idle conversation owns no buffer");
+        assert_eq!(side.connection.memory(), 0, "an idle connection owns no buffer");
         side.seen.clear();
         (side.reactions, side.reacted) = (reactions, 0);
         side.connection.receive_in_pieces(plan.in_pieces());
@@ -197,10 +199,10 @@ impl<'d> Side<'d> {
         }
     }
 
-    /// One read.
+    /// Passes the bytes of one read to the connection.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.cause += bytes.len();
-        // A read buffer has room behind what has been read, mostly.
+        // A read buffer mostly has room after the bytes that were read.
         let mut buffer = [bytes, &[0xa5; 150][..]].concat();
         match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
             Some(Ok(message)) => {
@@ -222,7 +224,7 @@ impl<'d> Side<'d> {
         self.check();
     }
 
-    /// A late answer, and what has been held until then.
+    /// Gives a late answer, and receives the bytes that were stored until then.
     pub fn settle(&mut self) {
         if let Some((ticket, is_upgrade)) = self.ticket.take() {
             self.answer(ticket, is_upgrade);
@@ -247,7 +249,7 @@ impl<'d> Side<'d> {
                         self.connection.reject(&mut self.shared, self.now, &Ticket::unreadable(), rejection);
                     }
                 }
-                // Compared, not looked at.
+                // The head is compared and not parsed.
                 self.seen.push(Seen::Request(head.into_owned()));
                 return;
             }
@@ -276,20 +278,20 @@ impl<'d> Side<'d> {
         }
     }
 
-    /// What has a buffer of its own, which is used again.
+    /// Records an event that has its own buffer, and returns the buffer to its pool.
     fn gathered(&mut self, gathered: Gathered, position: Position) -> Option<Seen> {
         let seen = self.message(gathered.as_message(), position);
         self.shared.recycle(gathered);
         seen
     }
 
-    /// Puts pieces together.
+    /// Joins pieces.
     fn message(&mut self, message: Message<'_>, position: Position) -> Option<Seen> {
         assert_eq!(position.begins(), self.pieces.is_none(), "{position:?}");
         let (is_text, mut bytes) = self.pieces.take().unwrap_or((message.as_text().is_some(), Vec::new()));
         assert_eq!(is_text, message.as_text().is_some());
         bytes.extend_from_slice(message.as_bytes());
-        // It may have come compressed, and its buffer is used again.
+        // The message may have been compressed, and its buffer is used again.
         self.cause += message.as_bytes().len();
         if position.ends() {
             return Some(Seen::Message(is_text, bytes));
@@ -303,7 +305,7 @@ impl<'d> Side<'d> {
             true => Upgrade::new().into(),
             false => lariat::http::StatusCode::NOT_FOUND.into(),
         };
-        self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a good answer");
+        self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a valid answer");
         self.connection.receive_in_pieces(self.plan.in_pieces());
     }
 
@@ -322,7 +324,7 @@ impl<'d> Side<'d> {
         }
     }
 
-    /// The application does something.
+    /// Lets the application act.
     pub fn act(&mut self, what: u8) {
         match what % 16 {
             0 => self.send(Message::Text(LINE)),
@@ -361,7 +363,7 @@ impl<'d> Side<'d> {
         self.check();
     }
 
-    /// Carries at most so many bytes away; none: the peer takes nothing.
+    /// Sends at most this many bytes. Zero: the peer accepts nothing.
     pub fn flush(&mut self, mut most: usize) {
         loop {
             let output = self.connection.output(&mut self.shared);
@@ -377,12 +379,12 @@ impl<'d> Side<'d> {
         }
     }
 
-    /// What has been carried away since the last time.
+    /// Returns the output since the last call.
     pub fn take_unread(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn wait(&mut self, millis: u32) {
         self.now = Tick::from_millis(self.now.millis().wrapping_add(millis));
         self.cause += 256;
@@ -392,7 +394,7 @@ impl<'d> Side<'d> {
         self.check();
     }
 
-    /// The peer's FIN.
+    /// The peer's stream ends.
     pub fn eof(&mut self) {
         self.connection.receive_eof(&mut self.shared, self.now);
         self.check();
@@ -408,11 +410,11 @@ impl<'d> Side<'d> {
         assert!(self.reason.is_some());
     }
 
-    /// What holds at any time.
+    /// Checks what must hold at any time.
     fn check(&mut self) {
         let state = self.connection.state();
         let rank = state as u8;
-        assert!(rank >= self.rank, "no way leads back to {state:?}");
+        assert!(rank >= self.rank, "no transition leads back to {state:?}");
         self.rank = rank;
         let is_closed = state == State::Closed;
         if is_closed {
@@ -438,7 +440,7 @@ impl<'d> Side<'d> {
     }
 }
 
-/// The other side finds no fault in this one.
+/// Checks that the other side finds no violation.
 pub fn agrees(mut other: Side<'_>, said: &[u8]) {
     other.receive(said);
     other.flush(usize::MAX);

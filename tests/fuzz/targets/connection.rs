@@ -1,6 +1,6 @@
-//! A whole conversation in either role: bytes arrive in pieces, time passes, the application acts, the peer reads slowly,
-//! in any order. It never panics, takes no more memory than it has cause to, ends once with one reason, and says nothing
-//! that its peer could object to.
+//! A complete connection in either role: bytes arrive in pieces, time passes, the application acts,
+//! and the peer reads slowly, in any order. It must never panic, use no more memory than its input
+//! justifies, end once with one reason, and send nothing that violates the protocol.
 
 #![no_main]
 
@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     side.flush(usize::MAX);
     said.append(&mut side.take_unread());
     side.eof();
-    // Deadlines alone bring it to its end.
+    // Only deadlines bring it to its end.
     for _ in 0..8 {
         side.wait(120_000);
     }

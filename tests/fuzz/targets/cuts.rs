@@ -1,4 +1,5 @@
-//! The same bytes, whole and in pieces, in either role: the same events, the same answers, the same end.
+//! The same bytes in one piece and in several, in either role: the events, the output and the end
+//! must be the same.
 
 #![no_main]
 
@@ -6,7 +7,7 @@ use lariat::CloseReason;
 use lariat_fuzz::{Plan, Seen, Side, agrees};
 use libfuzzer_sys::fuzz_target;
 
-/// What came of it.
+/// The result.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     seen: Vec<Seen>,
@@ -16,7 +17,7 @@ struct Outcome {
 
 fn converse(plan: Plan<'_>, reactions: &[u8], cuts: &[u8]) -> Outcome {
     let (mut side, other) = Side::new(plan, reactions);
-    // A client's request has been read when it is answered.
+    // The request of a client has been read when it is answered.
     side.flush(usize::MAX);
     let mut rest = plan.bytes;
     let mut cuts = cuts.iter().cycle();
@@ -25,7 +26,8 @@ fn converse(plan: Plan<'_>, reactions: &[u8], cuts: &[u8]) -> Outcome {
         let (piece, left) = rest.split_at(count.min(rest.len()));
         rest = left;
         side.receive(piece);
-        // A late answer comes when all has arrived: what has been held is then received as one.
+        // A late answer comes after all bytes have arrived. The bytes that were stored are then
+        // received as one piece.
         if !rest.is_empty() && count % 2 == 0 {
             side.flush(usize::MAX);
         }
@@ -42,7 +44,7 @@ fn converse(plan: Plan<'_>, reactions: &[u8], cuts: &[u8]) -> Outcome {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // How much waits unsent depends on the cuts.
+    // The number of unsent bytes depends on the cuts.
     let Some(plan) = Plan::new(data).map(Plan::with_room) else { return };
     let (reactions, cuts) = plan.steps.split_at(plan.steps.len() / 2);
     let whole = converse(plan, reactions, &[]);

@@ -1,4 +1,5 @@
-//! `Sec-WebSocket-Extensions`: what a server responds to any offer, the client that made it accepts; both then agree.
+//! `Sec-WebSocket-Extensions`: the client accepts the server's response to its offer, and both then
+//! agree.
 
 #![no_main]
 
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         let written = response.to_string();
         let judged = judge_response(Some(offer), [written.as_bytes()].into_iter());
         assert_eq!(judged, Ok(Some(response)), "{offer} was answered with {written}");
-        // A client that offers this has contexts for whatever it did not rule out.
+        // A client with this offer keeps contexts for everything that it did not exclude.
         let client_takeover = if offer.client_no_context_takeover { Takeover::Never } else { Takeover::Sent };
         let server = Agreed::new(Role::Server, response, &deflate, ours);
         let client = Agreed::new(Role::Client, response, &Deflate::default(), client_takeover);
@@ -39,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(judge_response(Some(offer), std::iter::empty()), Ok(None));
     for offer in [Some(offer), None] {
         if let Ok(Some(response)) = judge_response(offer, lines(data)) {
-            let offer = offer.expect("nothing is accepted that was not offered");
+            let offer = offer.expect("a parameter was accepted that was not offered");
             assert!(response.server_no_context_takeover || !offer.server_no_context_takeover);
             let agreed = Agreed::new(Role::Client, response, &deflate, theirs);
             assert!(agreed.is_compressed());
@@ -48,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What one side sends, the other can read.
+/// Checks that one side can read what the other side sends.
 fn fits(sender: Agreed, receiver: Agreed) {
     assert!(sender.is_compressed() && receiver.is_compressed());
     assert!(!sender.keeps_sent() || receiver.keeps_received(), "{sender:?} {receiver:?}");

@@ -1,4 +1,5 @@
-//! `Forwarded` and `X-Forwarded-For`: nothing that a client writes reaches what a proxy has appended.
+//! `Forwarded` and `X-Forwarded-For`: nothing that a client writes changes what a proxy has
+//! appended.
 
 #![no_main]
 
@@ -18,13 +19,13 @@ fuzz_target!(|data: &[u8]| {
     };
 
     for (forwarded, x) in [(&lines[..], &[][..]), (&[][..], &lines[..])] {
-        assert_eq!(address(stranger, forwarded, x), None, "a stranger is not believed");
+        assert_eq!(address(stranger, forwarded, x), None, "an untrusted client is ignored");
         if let Some(found) = address(proxy, forwarded, x) {
             assert_eq!(found, found.to_canonical());
         }
     }
 
-    // A proxy appends to the last line, or adds one; two proxies do.
+    // A proxy appends to the last line, or adds a line. There are two proxies.
     let (last, before) = lines.split_last().expect("at least one");
     let append = |appended: &[u8]| [last, &b", "[..], appended].concat();
     for appended in [&b"for=203.0.113.7"[..], b"For=\"203.0.113.7:4711\";proto=https", b"for=203.0.113.7, for=10.9.9.9"]
@@ -38,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
     }
     assert_eq!(client_address(proxy, &trusted, empty(), empty()), None);
 
-    // What is shown of a block is the block.
+    // The text of a block is the block again.
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = text.parse::<TrustedProxies>();
     match text.parse::<Block>() {

@@ -1,4 +1,5 @@
-//! A frame's header: what has been read is what would be written, and no later byte changes what has been said.
+//! A frame's header: decoding and encoding give the same bytes, and no later byte changes the
+//! result.
 
 #![no_main]
 
@@ -9,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let whole = Header::decode(data);
     for end in 0..data.len().min(MAX_HEADER + 1) {
         match Header::decode(&data[..end]) {
-            Ok(None) => assert!(end < MAX_HEADER, "a header is never longer"),
+            Ok(None) => assert!(end < MAX_HEADER, "a header is at most this long"),
             said => assert_eq!(said, whole, "after {end} bytes"),
         }
     }

@@ -1,4 +1,5 @@
-//! Decompression: never more than is wanted, the same whatever the cuts, and the inverse of compression.
+//! Decompression: never more output than requested, the same result for any cuts, and the inverse
+//! of compression.
 
 #![no_main]
 
@@ -7,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 const LIMIT: usize = 256 << 10;
 
-/// What comes out of a message, or how that fails.
+/// Returns the decompressed message or its error.
 fn inflate(
     inflater: &mut Inflater,
     message: &[u8],
@@ -51,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     }
     inflater.forget();
 
-    // It is of use again, and knows nothing of what came before.
+    // The deflater can be used again and has forgotten the previous message.
     let mut deflater = Deflater::new(choice >> 4, 9 + (choice >> 2) % 7);
     for _ in 0..2 {
         let mut compressed = Vec::new();

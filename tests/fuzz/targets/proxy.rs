@@ -1,4 +1,4 @@
-//! The PROXY protocol: what has been said of the first bytes, no later byte changes.
+//! The PROXY protocol: no later byte changes the result for the first bytes.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let whole = decode(data);
     let most = if data.first() == Some(&b'P') { MAX_LINE } else { MAX_BLOCK };
-    // Every cut of a short one, some cuts of a long one.
+    // Every cut of a short input, and some cuts of a long one.
     let step = (data.len() / 300).max(1);
     for end in (0..data.len()).step_by(step) {
         match decode(&data[..end]) {

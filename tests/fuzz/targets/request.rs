@@ -1,4 +1,5 @@
-//! A request, through a server's conversation: the same whatever the cuts, and every answer to it is a well-formed response.
+//! A request on a server's connection: the result is the same for any cuts, and every answer is a
+//! well-formed response.
 
 #![no_main]
 
@@ -8,7 +9,7 @@ use lariat::protocol::{Answer, Connection, Event, Input, Request, Role, Shared, 
 use lariat::{Deflate, Limits};
 use libfuzzer_sys::fuzz_target;
 
-/// Everything that an application can ask of a request, and our answer to it.
+/// Uses every method of a request. Returns our answer.
 fn judge(head: &[u8]) -> Result<(Ticket, Answer), lariat::Rejection> {
     let request = Request::parse(head)?;
     assert!(request.path().starts_with('/') && !request.path().contains(['?', '#', ' ', '\r', '\n']));
@@ -30,7 +31,7 @@ fn judge(head: &[u8]) -> Result<(Ticket, Answer), lariat::Rejection> {
     Ok((ticket, answer))
 }
 
-/// What came of it: the state, and what has been said.
+/// Returns the resulting state and the output.
 fn converse<'d>(pieces: impl Iterator<Item = &'d [u8]>, total: usize) -> (State, Vec<u8>) {
     let (now, limits) = (Tick::default(), Limits::default());
     let most_memory = 2 * total + 2 * limits.max_head + (64 << 10);
@@ -47,7 +48,7 @@ fn converse<'d>(pieces: impl Iterator<Item = &'d [u8]>, total: usize) -> (State,
             match judge(&head) {
                 Ok((ticket, answer)) => {
                     let is_upgrade = ticket.is_upgrade();
-                    connection.answer(&mut shared, now, ticket, answer).expect("a good answer");
+                    connection.answer(&mut shared, now, ticket, answer).expect("a valid answer");
                     assert_eq!(connection.state(), if is_upgrade { State::Open } else { State::Draining });
                 }
                 Err(rejection) => {

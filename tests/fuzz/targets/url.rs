@@ -1,4 +1,4 @@
-//! A URL and subprotocols: what they become is a request that our own server takes.
+//! A URL and subprotocols: the resulting request is one that our own server accepts.
 
 #![no_main]
 

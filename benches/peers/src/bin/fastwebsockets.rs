@@ -1,5 +1,5 @@
-//! fastwebsockets behind hyper on one thread, as its examples have it. Its socket is read and written by turns, so there is
-//! no natural way to be sent what others say.
+//! fastwebsockets behind hyper on one thread, as its examples have it. Its socket is read and
+//! written by turns, so there is no natural way to be sent what others say.
 
 use fastwebsockets::{FragmentCollector, OpCode, WebSocketError, upgrade};
 use http_body_util::Empty;

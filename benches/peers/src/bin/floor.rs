@@ -1,8 +1,9 @@
 //! The floor: `epoll_wait`, `read`, `write`, and no protocol.
 //!
-//! Who connects gets a 101 for its request. Its first frame is decoded once and its echo kept, since the driver sends the same
-//! message over and over; from then on bytes are only counted, and for as many as make a frame the kept echo is written. On
-//! `/broadcast` it is written to everybody.
+//! Who connects gets a 101 for its request. Its first frame is decoded once and its echo kept,
+//! since the driver sends the same message over and over; from then on bytes are only counted, and
+//! for as many as make a frame the kept echo is written. On `/broadcast` it is written to
+//! everybody.
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};

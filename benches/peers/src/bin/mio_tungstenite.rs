@@ -1,4 +1,5 @@
-//! tungstenite on mio, the simple way: each connection has its WebSocket with a read buffer of 4 KiB, and what is sent is flushed.
+//! tungstenite on mio, the simple way: each connection has its WebSocket with a read buffer of 4
+//! KiB, and what is sent is flushed.
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};

@@ -1,4 +1,5 @@
-//! tokio-tungstenite on one thread, with the small read buffer that its documentation recommends for many connections.
+//! tokio-tungstenite on one thread, with the small read buffer that its documentation recommends
+//! for many connections.
 
 use futures_util::{SinkExt, StreamExt, TryStreamExt, future};
 use peers::BROADCAST;

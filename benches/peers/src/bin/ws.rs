@@ -1,4 +1,5 @@
-//! ws (ws-rs). Its permessage-deflate aborts with today's Rust: it zeroes a structure that has function pointers.
+//! ws (ws-rs). Its permessage-deflate aborts with today's Rust: it zeroes a structure that has
+//! function pointers.
 
 use peers::{BROADCAST, MAX_MESSAGE};
 use ws::{Builder, Handler, Handshake, Message, Sender, Settings};

@@ -63,8 +63,8 @@ pub(crate) fn files(pid: u32) -> Option<(u64, u64)> {
 
 /// The processes that listen on the ports of these addresses.
 pub(crate) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
-    // Line by line: with many connections they are long, and what is freed in one piece makes malloc
-    // copy what grows later.
+    // Line by line: with many connections they are long, and what is freed in one piece makes
+    // malloc copy what grows later.
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::File::open(path).ok());
     let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
     let sockets: BTreeSet<u64> = tables.flat_map(|table| listening(BufReader::new(table), &ports)).collect();

@@ -47,8 +47,8 @@ impl Used {
 pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> {
     #[cfg(target_os = "linux")]
     {
-        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes it less
-        // exact.
+        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes
+        // it less exact.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     }
     let server: Server<Conn> = Server::new(config(&plan))?;
@@ -124,8 +124,8 @@ fn config(plan: &Plan) -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
     limits.max_message = usize::MAX / 16;
-    // A server that does not read is noticed by what waits for it; and one that is written to must be
-    // read from, or both wait.
+    // A server that does not read is noticed by what waits for it; and one that is written to must
+    // be read from, or both wait.
     (limits.max_unsent, limits.high_water) = (usize::MAX / 16, usize::MAX / 16);
     limits.handshake_timeout = plan.timeout.max(Duration::from_millis(1));
     limits.close_timeout = plan.timeout.max(Duration::from_millis(1));

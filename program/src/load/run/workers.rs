@@ -97,7 +97,8 @@ pub(crate) fn run_workers(processes: u32, watcher: &mut impl Watcher) -> Result<
     let mut progress = vec![Progress::default(); processes as usize];
     let (mut sum, mut opened, mut held) = (Record::default(), 0, false);
     loop {
-        // At every line and not only in a silence: workers that tell of their progress may never be silent.
+        // At every line and not only in a silence: workers that tell of their progress may never be
+        // silent.
         if interrupted.swap(false, Ordering::Relaxed) {
             children.0.iter().for_each(interrupt);
         }

@@ -133,8 +133,8 @@ impl Rider {
                 }
                 if tick - *since > BOT_PATIENCE || *since == 0 || *herd >= herds.len() {
                     *seed = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-                    // One of the nearest, so that not all ride around the same one, nor to the other end of the
-                    // pasture.
+                    // One of the nearest, so that not all ride around the same one, nor to the
+                    // other end of the pasture.
                     let place = self.place;
                     let distance = |index: &usize| (herds[*index] - place).length();
                     let mut nearest: Vec<usize> = (0..herds.len()).collect();

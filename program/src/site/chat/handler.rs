@@ -58,7 +58,8 @@ impl Default for Chat {
 }
 
 impl Chat {
-    /// Returns a chat without rooms. `server` must be a different number for each start of the server.
+    /// Returns a chat without rooms. `server` must be a different number for each start of the
+    /// server.
     pub fn new(server: u64) -> Chat {
         Chat {
             server: format!("{server:016x}"),

@@ -65,7 +65,8 @@ impl ToPage<'_> {
     }
 
     pub(super) fn send(&self, clients: &mut Clients<()>, to: ClientId) {
-        // If this fails, the client is closed. Its page comes back and sends the last number that it has seen.
+        // If this fails, the client is closed. Its page comes back and sends the last number that
+        // it has seen.
         let _ = clients.send(to, &self.to_json());
     }
 }

@@ -141,7 +141,8 @@ impl Document {
         self.ancestors.push((self.life, 0));
         self.life = life;
         self.authors = kept.authors.into_iter().take(MAX_AUTHORS).collect();
-        // The edits must lead to the text, one after another; those before one that does not are of no use.
+        // The edits must lead to the text, one after another; those before one that does not are of
+        // no use.
         let mut length = text.len();
         let fits =
             |edit: &&Edit| std::mem::replace(&mut length, edit.operation.len_before()) == edit.operation.len_after();

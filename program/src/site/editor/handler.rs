@@ -227,7 +227,8 @@ impl Editor {
         let Some(Place { join, .. }) = self.places.get(&id) else { return };
         let mut join = join.clone();
         if let Some(document) = self.documents.get(&join.document) {
-            // From the very beginning: mostly that is not known any more, and the page gets the whole text.
+            // From the very beginning: mostly that is not known any more, and the page gets the
+            // whole text.
             join.lineage = document.lineage().into_iter().map(|(life, _)| (life, 0)).collect();
         }
         self.leave(clients, id);

@@ -1,4 +1,5 @@
-// The arena's page: what game.js knows, on a canvas; keys, mouse and fingers; and the same in words.
+// The arena's page: what game.js knows, on a canvas; keys, mouse and fingers; and the same in
+// words.
 
 import { $, count, element, setText } from "./page.js";
 import { Game, RADIUS, TICK_MS } from "./game.js";
@@ -163,7 +164,10 @@ function frame(now) {
   if (stick) paintStick(ratio);
 }
 
-/** Where the view begins that has this place in its middle, but shows little of what is beyond the fence. */
+/**
+ * Where the view begins that has this place in its middle, but shows little of what is beyond the
+ * fence.
+ */
 function looksFrom(place, length, side) {
   const beyond = 40;
   if (length > side + 2 * beyond) return (side - length) / 2;

@@ -9,8 +9,8 @@ const BOTTOM = 20;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50];
 
 /**
- * Draws lines of points `[number, price]`, each in its hue, up to the tick `last`; `ticks` of them fit. Between two points
- * whose numbers do not follow one another, the line is dotted.
+ * Draws lines of points `[number, price]`, each in its hue, up to the tick `last`; `ticks` of them
+ * fit. Between two points whose numbers do not follow one another, the line is dotted.
  */
 export function draw(svg, lines, last, ticks, period) {
   const { clientWidth: width, clientHeight: height } = svg;

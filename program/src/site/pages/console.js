@@ -1,5 +1,5 @@
-// A WebSocket by hand: everything that the browser's API shows of it. What went over the wire is shown by wire.js, as the
-// server tells it over a second socket.
+// A WebSocket by hand: everything that the browser's API shows of it. What went over the wire is
+// shown by wire.js, as the server tells it over a second socket.
 
 import { $, bytes, clock, count, duration, element, setAttribute, setText, socketUrl } from "./page.js";
 import { Socket } from "./socket.js";
@@ -54,7 +54,10 @@ told.onMessage = (data) => {
 };
 told.onClose = () => { token = null; };
 
-/** The URL under which the server tells this page what it sees of the connection, if it is this server's. */
+/**
+ * The URL under which the server tells this page what it sees of the connection, if it is this
+ * server's.
+ */
 function watched(text, number) {
   let url;
   try {
@@ -95,7 +98,8 @@ function connect() {
   render();
 }
 
-// The constructor throws the same kind of error for a bad URL and for bad subprotocols: which field is to blame?
+// The constructor throws the same kind of error for a bad URL and for bad subprotocols: which field
+// is to blame?
 function areSubprotocols(names) {
   return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name));
 }
@@ -122,7 +126,8 @@ function listen(connection) {
     });
   });
 
-  // The event says nothing else, on purpose: a page must not be able to probe other people's networks.
+  // The event says nothing else, on purpose: a page must not be able to probe other people's
+  // networks.
   socket.addEventListener("error", () => {
     log("error", connection.number, { data: "The connection failed. Browsers tell a page no more; the developer console may." });
     render();
@@ -185,7 +190,8 @@ function send(data) {
   return true;
 }
 
-// Messages of one connection keep their order, so an answer also settles whatever was sent before its question.
+// Messages of one connection keep their order, so an answer also settles whatever was sent before
+// its question.
 function answered(connection, data) {
   const index = connection.unanswered.findIndex((sent) => same(sent.data, data));
   if (index < 0) return null;
@@ -269,8 +275,9 @@ function preview(data) {
 let waiting = [];
 let flushing = 0;
 
-// Lines are shown in batches and a moment later: a flood of messages costs one layout and not a thousand, and
-// painting "sent" does not keep the page busy while the answer arrives, which would lengthen its round trip.
+// Lines are shown in batches and a moment later: a flood of messages costs one layout and not a
+// thousand, and painting "sent" does not keep the page busy while the answer arrives, which would
+// lengthen its round trip.
 function log(kind, number, { data = "", meta = "", strong = "", isHex = false }) {
   waiting.push({ at: new Date(), kind, number, data, meta, strong, isHex });
   if (waiting.length > LOG_LINES) waiting.shift();
@@ -302,7 +309,8 @@ function lineOf({ at, kind, number, data, meta, strong, isHex }) {
   return line;
 }
 
-// Each problem has its place beneath the form's fields; those it is about are marked, the others are not.
+// Each problem has its place beneath the form's fields; those it is about are marked, the others
+// are not.
 function problem(id, text, fields = []) {
   setText($(id), text);
   for (const field of document.querySelectorAll(`[aria-describedby~="${id}"]`)) {

@@ -1,9 +1,13 @@
-// What a page knows of a room, without a page: what has been said, what it has said itself and not seen come back, and what
-// it has to say when it is connected again. `send` is called with what the server is to be told.
+// What a page knows of a room, without a page: what has been said, what it has said itself and not
+// seen come back, and what it has to say when it is connected again. `send` is called with what the
+// server is to be told.
 
 import { randomId } from "./page.js";
 
-/** What had been said lately is offered again to a server that has been restarted: as many messages back as these. */
+/**
+ * What had been said lately is offered again to a server that has been restarted: as many messages
+ * back as these.
+ */
 const OFFERED = 100;
 /** So many messages are remembered. */
 const REMEMBERED = 2000;

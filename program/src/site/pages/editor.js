@@ -116,7 +116,10 @@ function moveOthers(operation) {
 // ---- The text field
 
 let isComposing = false;
-/** What has come while a character was being put together, which a change of the field would break off. */
+/**
+ * What has come while a character was being put together, which a change of the field would break
+ * off.
+ */
 let held = [];
 
 field.addEventListener("compositionstart", () => { isComposing = true; });
@@ -283,7 +286,9 @@ const hueOf = (number) => HUES[number % HUES.length];
 
 let fading = 0;
 
-/** The same text again, unseen, with the selections and carets of the others between its letters. */
+/**
+ * The same text again, unseen, with the selections and carets of the others between its letters.
+ */
 function renderMarks() {
   const now = performance.now();
   const others = [...people].filter(([number, person]) => number !== me && person.at)

@@ -1,5 +1,6 @@
-// What a page knows of the arena, without a page: what the last snapshots said, where the others are between two of them, and where its own
-// rider will be when the server hears of its wish. The layout of a snapshot is in program/src/site/arena/snapshot.rs, the rules are in world.rs there.
+// What a page knows of the arena, without a page: what the last snapshots said, where the others
+// are between two of them, and where its own rider will be when the server hears of its wish. The
+// layout of a snapshot is in program/src/site/arena/snapshot.rs, the rules are in world.rs there.
 
 export const TICK_MS = 50;
 export const RADIUS = 16;
@@ -148,7 +149,8 @@ export class Game {
     const { tick, riders, strays } = snapshot;
     this.snapshot = snapshot;
     const offset = tick - now / TICK_MS;
-    // The network is late at times, but not early: the clock follows slowly, unless something is wrong altogether.
+    // The network is late at times, but not early: the clock follows slowly, unless something is
+    // wrong altogether.
     const isWrong = this.#offset === null || Math.abs(offset - this.#offset) > TICKS_IN_A_SECOND / 2;
     this.#offset = isWrong ? offset : this.#offset + (offset - this.#offset) * 0.08;
     for (const rider of riders) {
@@ -176,7 +178,9 @@ export class Game {
     this.#reconcile(snapshot);
   }
 
-  /** From where the server says that one was, with all wishes that it had not heard of then, to now. */
+  /**
+   * From where the server says that one was, with all wishes that it had not heard of then, to now.
+   */
   #reconcile({ own, number, age, side, riders }) {
     const first = this.#wishes.findIndex((wish) => wish.number === number);
     let state = own;

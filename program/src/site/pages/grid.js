@@ -1,4 +1,5 @@
-// The slab as a grid: a cell for each slot. Kept up to date by what has changed, and only that is drawn again.
+// The slab as a grid: a cell for each slot. Kept up to date by what has changed, and only that is
+// drawn again.
 
 /** What a cell's byte says: the lower three bits are the state. */
 export const STATES = ["free", "handshaking", "deciding", "open", "closing", "draining", "flushing", "closed"];
@@ -28,7 +29,9 @@ export class Grid {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** What the server says has changed: the number of slots, then `skip, run, cell` again and again. */
+  /**
+   * What the server says has changed: the number of slots, then `skip, run, cell` again and again.
+   */
   apply(buffer) {
     const bytes = new Uint8Array(buffer);
     let at = 0;

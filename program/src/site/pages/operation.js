@@ -1,9 +1,11 @@
-// How can two people change the same text at the same time, and both see the same afterwards? The same as
-// program/src/site/editor/operation.rs, which tells how: an operation goes through a text from its start to its end, and is a list of what
-// becomes of each stretch: a length stays, a text is put in, a negative length is taken out: [5, "word", -3, 7].
+// How can two people change the same text at the same time, and both see the same afterwards? The
+// same as program/src/site/editor/operation.rs, which tells how: an operation goes through a text
+// from its start to its end, and is a list of what becomes of each stretch: a length stays, a text
+// is put in, a negative length is taken out: [5, "word", -3, 7].
 //
-// Lengths are UTF-16 code units. What is put in before something that is taken out stands before it in the list, neighbours of
-// one kind are one, and no stretch is empty: equal changes are equal lists.
+// Lengths are UTF-16 code units. What is put in before something that is taken out stands before it
+// in the list, neighbours of one kind are one, and no stretch is empty: equal changes are equal
+// lists.
 
 const isText = (part) => typeof part === "string";
 // A text that looks like a number would be compared as one.
@@ -89,7 +91,10 @@ class Rest {
   }
 }
 
-/** What two operations on the same text are after one another: [first, second]. Where both put something in, the first's comes first. */
+/**
+ * What two operations on the same text are after one another: [first, second]. Where both put
+ * something in, the first's comes first.
+ */
 export function transform(first, second) {
   if (lengthBefore(first) !== lengthBefore(second)) throw new RangeError("the operations are for different texts");
   const [a, b] = [new Rest(first), new Rest(second)];
@@ -163,9 +168,13 @@ export function transformPlace(parts, place) {
 /** Whether this unit is the second of a character of two. */
 const isSecondHalf = (text, at) => (text.charCodeAt(at) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 1) & 0xfc00) === 0xd800;
 
-/** One change that makes one text of another, as a text field has it in which the caret is now at `caret`. */
+/**
+ * One change that makes one text of another, as a text field has it in which the caret is now at
+ * `caret`.
+ */
 export function difference(before, after, caret = after.length) {
-  // What stands behind the caret was mostly there before: "aa" typed before "a" is not known otherwise.
+  // What stands behind the caret was mostly there before: "aa" typed before "a" is not known
+  // otherwise.
   let end = 0;
   const behind = Math.min(after.length - caret, before.length);
   while (end < behind && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
@@ -180,10 +189,16 @@ export function difference(before, after, caret = after.length) {
   return operation(start, after.slice(start, after.length - end), start + end - before.length, end);
 }
 
-/** What is the same in two lists is compared one by one while that takes no more than so many comparisons. */
+/**
+ * What is the same in two lists is compared one by one while that takes no more than so many
+ * comparisons.
+ */
 const MOST_COMPARISONS = 4_000_000;
 
-/** The changes that make one text of another, as few as possible: by characters, or by lines if they are long. */
+/**
+ * The changes that make one text of another, as few as possible: by characters, or by lines if they
+ * are long.
+ */
 export function differences(before, after) {
   const whole = difference(before, after);
   const [start, end] = [isKept(whole[0]) ? whole[0] : 0, whole.length > 1 && isKept(whole.at(-1)) ? whole.at(-1) : 0];

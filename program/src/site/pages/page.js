@@ -2,7 +2,10 @@
 
 export const $ = (id) => document.getElementById(id);
 
-/** `element("p", { class: "soft" }, "text", child)`. What a peer has sent becomes text here, never markup. */
+/**
+ * `element("p", { class: "soft" }, "text", child)`. What a peer has sent becomes text here, never
+ * markup.
+ */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -45,7 +48,10 @@ export const hourAndMinute = (date) => `${two(date.getHours())}:${two(date.getMi
 export const clock = (date) =>
   `${hourAndMinute(date)}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 
-/** 128 random bits, as 32 digits. `crypto.randomUUID` is not there on a page that came over plain HTTP from elsewhere. */
+/**
+ * 128 random bits, as 32 digits. `crypto.randomUUID` is not there on a page that came over plain
+ * HTTP from elsewhere.
+ */
 export const randomId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 

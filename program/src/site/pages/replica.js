@@ -1,5 +1,6 @@
-// What a page knows of a document, without a page: the text up to the last revision of which it was told, and edits that it has not
-// seen come back, which follow it. `send` is called with what the server is to be told.
+// What a page knows of a document, without a page: the text up to the last revision of which it was
+// told, and edits that it has not seen come back, which follow it. `send` is called with what the
+// server is to be told.
 
 import { apply, compose, difference, differences, invert, isNothing, transform, transformPlace } from "./operation.js";
 
@@ -18,11 +19,17 @@ const move = (operation, [anchor, head]) => [transformPlace(operation, anchor), 
 export class Replica {
   /** Others have changed the text: apply this operation to what is shown. */
   onChange = () => {};
-  /** Something could not be merged exactly, or not at all: a text that would be lost otherwise, and why. */
+  /**
+   * Something could not be merged exactly, or not at all: a text that would be lost otherwise, and
+   * why.
+   */
   onAside = () => {};
   #send;
   #n = 0;
-  /** The servers' lives that it has come through, by numbers, each with the last revision that it has of it. */
+  /**
+   * The servers' lives that it has come through, by numbers, each with the last revision that it
+   * has of it.
+   */
   #lives = [];
   #revision = 0;
   /** The text at that revision. */
@@ -32,7 +39,10 @@ export class Replica {
   #historyUnits = 0;
   /** The last edit of each author that is in it. */
   #authors = new Map();
-  /** Edits that the server has not confirmed, the oldest first. One that was sent once is not changed any more. */
+  /**
+   * Edits that the server has not confirmed, the oldest first. One that was sent once is not
+   * changed any more.
+   */
   #pending = [];
   /** What is to be seen: the base with all that is pending. */
   #text = "";
@@ -168,7 +178,10 @@ export class Replica {
     this.#flush();
   }
 
-  /** What was confirmed after a revision by a server that is gone may be unknown to this one: it follows like edits of one's own. */
+  /**
+   * What was confirmed after a revision by a server that is gone may be unknown to this one: it
+   * follows like edits of one's own.
+   */
   #goBackTo(revision) {
     while (this.#revision > revision) {
       const { by, n, operation, inverse, units } = this.#history.pop();
@@ -211,7 +224,10 @@ export class Replica {
     this.#rebase(invert(before, dropped.operation), at);
   }
 
-  /** A later state of the text, and not known how it came: what is pending follows as well as can be. */
+  /**
+   * A later state of the text, and not known how it came: what is pending follows as well as can
+   * be.
+   */
   #goOnWith(text, authors) {
     const before = this.#text;
     const isSafe = !this.#isAstray && (this.#pending.length === 0 || this.#revision === 0);
@@ -263,7 +279,10 @@ export class Undo {
     return this.#undone.length > 0;
   }
 
-  /** Somebody here has made this of the text. What follows soon after one another is undone together. */
+  /**
+   * Somebody here has made this of the text. What follows soon after one another is undone
+   * together.
+   */
   did(text, operation, now) {
     const inverse = invert(text, operation);
     const last = this.#done.pop();

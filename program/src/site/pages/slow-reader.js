@@ -1,7 +1,7 @@
 // A worker that reads order books, and does not read while it is told to be busy.
 //
-// The page says { url } once, and { busy: ms } as often as it likes. It is told { read, replaced, last } since the last
-// time, a few times a second, and { closed: true } in the end.
+// The page says { url } once, and { busy: ms } as often as it likes. It is told { read, replaced,
+// last } since the last time, a few times a second, and { closed: true } in the end.
 
 const TELL_EVERY_MS = 250;
 

@@ -1,5 +1,6 @@
-// A WebSocket that comes back: when the server restarts or the network goes, it tries again after a while, twice as long
-// each time, and by chance a little earlier, so that a thousand pages do not all come back in the same moment.
+// A WebSocket that comes back: when the server restarts or the network goes, it tries again after a
+// while, twice as long each time, and by chance a little earlier, so that a thousand pages do not
+// all come back in the same moment.
 
 import { element, setText, socketUrl } from "./page.js";
 
@@ -53,7 +54,9 @@ export class Socket {
     return this.#socket ? this.#socket.bufferedAmount : 0;
   }
 
-  /** Whether the data has been handed to the browser; if not, it is the caller's to send it again. */
+  /**
+   * Whether the data has been handed to the browser; if not, it is the caller's to send it again.
+   */
   send(data) {
     if (!this.isOpen) return false;
     this.#socket.send(data);

@@ -1,4 +1,5 @@
-// The ticker's page: prices as they are pushed or polled, what either costs, and a reader that is too slow.
+// The ticker's page: prices as they are pushed or polled, what either costs, and a reader that is
+// too slow.
 
 import { draw } from "./chart.js";
 import { $, count, element, setAttribute, setText, socketUrl } from "./page.js";

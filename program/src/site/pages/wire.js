@@ -25,7 +25,10 @@ export class WireView {
   #arriving = new Map();
   /** What was opened by itself, to be closed by itself. */
   #opened = null;
-  /** Whether a connection's messages are each compressed by itself, so that the page can decompress one. */
+  /**
+   * Whether a connection's messages are each compressed by itself, so that the page can decompress
+   * one.
+   */
   isInflatable = () => false;
 
   constructor(box) {

@@ -62,7 +62,8 @@ impl Network {
         line.collect(&mut self.shared, now);
         match line.connection.state() {
             State::Handshaking | State::Deciding | State::Open | State::Closing | State::Flushing => {}
-            // "The client SHOULD wait for the server to close the connection" (§7.1.1), and browsers do.
+            // "The client SHOULD wait for the server to close the connection" (§7.1.1), and
+            // browsers do.
             State::Draining if line.connection.role() == Role::Client => {}
             State::Draining => line.marks.set(Marks::FINISHES),
             State::Closed => {

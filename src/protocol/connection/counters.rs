@@ -1,4 +1,4 @@
-//! What has been said in all conversations of a loop, and where do they stand?
+//! What all conversations of a loop have sent and received, and their states.
 
 use super::State;
 use crate::protocol::wire::Opcode;
@@ -12,7 +12,7 @@ pub struct Flow {
     pub bytes: u64,
 }
 
-/// What has gone one way, by its opcode (RFC 6455 §5.2). A message in several frames counts once.
+/// Traffic in one direction, by opcode (RFC 6455 §5.2). A message in several frames counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -40,36 +40,36 @@ impl Traffic {
     }
 }
 
-/// What is counted where it happens.
+/// Counters of a loop. [`Traffic`] is what they add up to.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    pub(crate) received: Flows,
-    pub(crate) sent: Flows,
+pub struct Counters {
+    pub(crate) received: ByOpcode,
+    pub(crate) sent: ByOpcode,
     states: [usize; 7],
 }
 
-/// [`Traffic`], as it is quickest to count: by opcode, messages and bytes apart.
+/// Messages and bytes of each opcode.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flows {
+pub(crate) struct ByOpcode {
     messages: [u64; 16],
     bytes: [u64; 16],
 }
 
-impl Flows {
+impl ByOpcode {
     /// Counts a message or a control frame.
     #[inline]
     pub(crate) const fn add(&mut self, opcode: Opcode, bytes: usize) {
         self.add_many(opcode, 1, bytes);
     }
 
-    /// Counts so many messages.
+    /// Counts several messages.
     #[inline]
     pub(crate) const fn add_many(&mut self, opcode: Opcode, messages: usize, bytes: usize) {
         self.messages[opcode as usize] += messages as u64;
         self.bytes[opcode as usize] += bytes as u64;
     }
 
-    /// Counts a piece of a message, which counts itself when it ends.
+    /// Counts a piece of a message. The message counts when it ends.
     pub(crate) const fn add_piece(&mut self, opcode: Opcode, bytes: usize, ends: bool) {
         self.add_many(opcode, ends as usize, bytes);
     }
@@ -89,7 +89,7 @@ impl Flows {
     }
 }
 
-impl Counts {
+impl Counters {
     /// What peers have sent us.
     pub const fn received(&self) -> Traffic {
         self.received.traffic()
@@ -100,7 +100,7 @@ impl Counts {
         self.sent.traffic()
     }
 
-    /// How many conversations stand here.
+    /// How many conversations are in this state.
     pub const fn in_state(&self, state: State) -> usize {
         self.states[state as usize]
     }
@@ -110,12 +110,13 @@ impl Counts {
         self.states[State::Handshaking as usize] += 1;
     }
 
+    /// A conversation changes its state.
     pub(super) const fn moves(&mut self, from: State, to: State) {
         self.states[from as usize] = self.states[from as usize].wrapping_sub(1);
         self.states[to as usize] = self.states[to as usize].wrapping_add(1);
     }
 
-    /// A conversation is forgotten.
+    /// A conversation is dropped.
     pub(crate) const fn ends(&mut self, state: State) {
         self.states[state as usize] = self.states[state as usize].wrapping_sub(1);
     }
