@@ -122,9 +122,9 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// The first SIGINT, SIGTERM, SIGQUIT or SIGHUP shuts the server down as `drain` says; a further
-    /// one, SIGHUP excepted, makes [`EventLoop::run`] return at once. On Linux, a program that began
-    /// with SIGHUP ignored (`nohup`) goes on ignoring it.
+    /// The first SIGINT, SIGTERM, SIGQUIT or SIGHUP shuts the server down as `drain` says. A second
+    /// SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP stays
+    /// ignored if it was ignored when the program started (`nohup`).
     ///
     /// # Errors
     ///

@@ -216,7 +216,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
     order(&mut wires[0], "?", &["2 3"]);
     order(&mut wires[2], "?", &["1 3"]);
     server.ask(all_agree);
-    // It has been answered, and `on_open` has not been called yet: it cannot be seen, nor hears anything.
+    // The request has been answered, but `on_open` has not been called yet.
     let mut late = Wire::connect(server.addr);
     late.send(request("/later").as_bytes());
     let id = asked.recv().expect("a request");

@@ -153,7 +153,7 @@ fn queued_messages_are_delivered_before_the_close() {
 fn a_close_frame_that_cannot_travel_is_replaced() {
     for drain in [
         Drain { code: CloseCode::Abnormal, ..Drain::default() },
-        Drain { code: CloseCode::Library(5_000), reason: "why".to_owned(), ..Drain::default() },
+        Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
         Drain { reason: "x".repeat(124), ..Drain::default() },
     ] {
         let (script, _ears) = script();

@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says so.
+/// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says
+/// so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
@@ -37,8 +38,8 @@ pub enum SendError {
     TooLong,
     /// A close code that must not travel (RFC 6455 §7.4).
     InvalidCloseCode,
-    /// An answer to a request that cannot be sent. The client got the response of this [`Rejection`]
-    /// in its place, and is hung up on.
+    /// The answer to a request cannot be sent. The client got the response of this [`Rejection`]
+    /// instead, and the connection closes.
     BadAnswer(Rejection),
 }
 

@@ -74,8 +74,8 @@ impl<X: Default> Connection<X> {
         self.hand_out(shared, now, Ends::Later)
     }
 
-    /// The last frame of a message has arrived: if it is one that is decompressed as it arrives, its
-    /// last bytes come out.
+    /// Decompresses the end of a message whose last frame has arrived, if the message is
+    /// decompressed as it arrives.
     pub(super) fn finish_inflating(&mut self, shared: &mut Shared) -> Result<(), ProtocolError> {
         if !PIECES.is_used() {
             return Ok(());

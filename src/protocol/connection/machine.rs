@@ -166,7 +166,7 @@ impl<X: Default> Connection<X> {
                 outcome
             }
             Answer::Respond(response) if response.status().is_informational() => {
-                // RFC 9110 §15.2: the client would go on waiting, or believe that it speaks WebSocket.
+                // RFC 9110 §15.2: the client would wait for another response.
                 let rejection = Rejection::BadAnswer("1xx is no final status");
                 self.reject(shared, now, &ticket, rejection);
                 Err(rejection)

@@ -33,8 +33,8 @@ use std::any::Any;
 /// ```
 pub struct Router<D> {
     routes: Vec<Route<D>>,
-    /// Which of `routes` has each number from `first` on. Empty until `on_start`: numbers are places
-    /// in `routes` then.
+    /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are
+    /// places then.
     by_number: Vec<u16>,
     /// The lowest number of a route here.
     first: u16,

@@ -4,17 +4,12 @@
 //! in the loop, and its handler is told as of any other client.
 
 use super::clients::Clients;
-use super::remote::RemoteError;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
 use crate::server::table::{Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-/// While the loop has no room for a call, the thread that looks up names waits this long.
-const BUSY: Duration = Duration::from_millis(10);
 
 /// What is asked of a server in the opening handshake, besides its URL.
 #[derive(Clone, Debug, Default)]
@@ -117,15 +112,7 @@ impl<D: Default + 'static> Clients<D> {
         let question = Question { id, name, port };
         let resolver = self.resolver.get_or_insert_with(|| {
             Resolver::start(move |id, addresses| {
-                let mut call = move |clients: &mut Clients<D>| clients.resolved(id, addresses);
-                while let Err(refused) = remote.run(call) {
-                    if refused.error == RemoteError::Stopped {
-                        return;
-                    }
-                    // The loop is busy. It will have room for this one, too.
-                    std::thread::park_timeout(BUSY);
-                    call = refused.call;
-                }
+                remote.run_always(move |clients| clients.resolved(id, addresses));
             })
         });
         if !resolver.ask(question) {

@@ -93,7 +93,8 @@ impl<D> Clients<D> {
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
     /// remote.run(|clients| {
     ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
-    /// })
+    /// })?;
+    /// # Ok(())
     /// # }
     /// ```
     pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {

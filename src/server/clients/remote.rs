@@ -135,6 +135,14 @@ impl<D> Remote<D> {
         }
     }
 
+    /// Runs `call` even if the queue is full. For calls of which there are few.
+    pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
+        let waiting = self.queue.lock();
+        if !waiting.is_closed {
+            self.queue.push(waiting, Box::new(call));
+        }
+    }
+
     /// Sends a message to a client, if it is still there.
     ///
     /// # Errors

@@ -16,8 +16,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
-use std::time::Duration;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -248,16 +246,14 @@ fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
     if !found.file_type().is_socket() {
         return Ok(false);
     }
-    // Another server may be about to listen: it has made its file, and does so in a moment.
-    for attempt in 0..STALE_ATTEMPTS {
-        if attempt > 0 {
-            std::thread::park_timeout(STALE_WAIT);
-        }
+    // Another server may have created its file, and not listen yet.
+    for _ in 0..STALE_ATTEMPTS {
+        std::thread::yield_now();
         let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
         client.set_nonblocking(true)?;
         match client.connect(address) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            // Somebody listens, or may do (a backlog that is full is WouldBlock), or it is of another type.
+            // Another server listens (`WouldBlock`: its backlog is full), or may listen.
             Ok(()) | Err(_) => return Ok(false),
         }
     }
@@ -269,11 +265,9 @@ fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
     Ok(is_same)
 }
 
-/// A socket is stale if nobody listens on it this many times, with so long between them.
+/// A socket is stale if it refuses this many connections in a row.
 #[cfg(unix)]
-const STALE_ATTEMPTS: u32 = 3;
-#[cfg(unix)]
-const STALE_WAIT: Duration = Duration::from_millis(20);
+const STALE_ATTEMPTS: u32 = 50;
 
 /// A socket's file: removed with its listener, if it is still the same file.
 #[cfg(unix)]

@@ -7,8 +7,8 @@
 //! | SIGQUIT | Ctrl-\ | drains | ends at once |
 //! | SIGHUP | a terminal that closes | drains, unless it was ignored when the program began (`nohup`) | changes nothing |
 //!
-//! A terminal that closes, and systemd with `SendSIGHUP=`, send SIGHUP beside another signal: that is
-//! no wish to end at once.
+//! A terminal that closes may send SIGHUP twice, and systemd with `SendSIGHUP=` sends it right
+//! after SIGTERM. So a further SIGHUP does not end a drain.
 
 use super::poller::SIGNALS;
 use crate::server::config::Drain;
@@ -53,7 +53,7 @@ impl Signals {
 
 /// Whether the process ignores a signal, as it was told by the one that started it.
 fn is_ignored(signal: i32) -> bool {
-    // Without `unsafe`, Linux alone can be asked; elsewhere, a server under `nohup` ends with its terminal.
+    // Only Linux can be asked without `unsafe`.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
