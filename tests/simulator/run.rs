@@ -343,7 +343,7 @@ impl Run {
             if known.reason.is_some() || !known.opened {
                 continue;
             }
-            known_ids.push(id);
+            known_ids.push(*id);
             if actor.is_hostile || actor.has_ended || !actor.peer.is_open() || self.faults.half_close > 0.0 {
                 continue;
             }
