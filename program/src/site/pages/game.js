@@ -253,7 +253,7 @@ export class Game {
     return { x: from.x + (to.x - from.x) * share + this.#error.x, y: from.y + (to.y - from.y) * share + this.#error.y };
   }
 
-  /** Returns all riders in sight: { id, x, y, held, rope }. The last place of a rope is the rider. */
+  /** Returns all riders in sight: { id, x, y, held, rope }. A rope ends at its rider. */
   riders(now) {
     if (!this.snapshot) return [];
     const tick = this.shownTick(now);

@@ -91,8 +91,8 @@ class Rest {
 }
 
 /**
- * Returns two operations on the same text, each as it is after the other one: [first, second]. Where
- * both insert, the text of the first comes first.
+ * Returns two operations on the same text, each as it is after the other one: [first, second].
+ * Where both insert, the text of the first comes first.
  */
 export function transform(first, second) {
   if (lengthBefore(first) !== lengthBefore(second)) throw new RangeError("the operations are for different texts");

@@ -176,8 +176,8 @@ export class Replica {
   }
 
   /**
-   * Goes back to a revision. An earlier life of the server confirmed the edits after it, but this one
-   * may not know them. They become pending, like own edits.
+   * Goes back to a revision. An earlier life of the server confirmed the edits after it, but this
+   * one may not know them. They become pending, like own edits.
    */
   #goBackTo(revision) {
     while (this.#revision > revision) {
@@ -222,8 +222,8 @@ export class Replica {
   }
 
   /**
-   * Takes over a later state of the text without its edits. The pending edits are rebased as well as
-   * possible.
+   * Takes over a later state of the text without its edits. The pending edits are rebased as well
+   * as possible.
    */
   #goOnWith(text, authors) {
     const before = this.#text;
