@@ -5,7 +5,8 @@
 //! or with context takeover that of the conversation.
 
 use super::compress::contexts;
-use super::inbox::{Decoder, Ends, PartialFrame, PartialMessage};
+use super::inbox::PartialFrame;
+use super::partial_message::{Decoder, Ends, PartialMessage};
 use super::rare::Rare;
 use super::shared::Shared;
 use super::trace::{Side, Trace};

@@ -5,38 +5,40 @@
 use super::clients::Clients;
 use crate::protocol::{Message, Prepared, SendError};
 use crate::server::id::ClientId;
-use crate::server::table::{Client, Flags};
+use crate::server::table::{At, Client, Flags};
 
 impl<D> Clients<D> {
-    /// Returns how many open clients the handler's route has: those that [`iter`](Self::iter) finds.
+    /// Returns how many open clients the handler's route has: those that [`iter`](Self::iter)
+    /// returns.
     ///
     /// A client is open from [`on_open`](crate::Handler::on_open) on, until either side begins to
-    /// close it or the connection breaks. So it is not counted in its
+    /// close it or its connection breaks. So it is not counted in its
     /// [`on_close`](crate::Handler::on_close).
     pub fn len(&self) -> usize {
-        self.open_by_route.get(usize::from(self.route)).copied().unwrap_or_default()
+        self.table.open_on(self.route)
     }
 
-    /// Returns how many open clients all routes have: those that [`iter_all`](Self::iter_all) finds.
+    /// Returns how many open clients all routes have: those that [`iter_all`](Self::iter_all)
+    /// returns.
     pub const fn len_all(&self) -> usize {
-        self.open
+        self.table.open_len()
     }
 
-    /// Whether the handler's route has no open clients.
+    /// Returns whether the handler's route has no open clients.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The open clients of the handler's route, as many as [`len`](Self::len).
+    /// Returns the open clients of the handler's route, as many as [`len`](Self::len).
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
-        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
+        self.iter_all().filter(move |id| self.table[id.index as usize].route == route)
     }
 
-    /// The open clients of all routes, as many as [`len_all`](Self::len_all).
+    /// Returns the open clients of all routes, as many as [`len_all`](Self::len_all).
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
         let is_listed = |client: &Client<D>| client.flags.has(Flags::LISTED);
-        self.slab.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
+        self.table.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
     /// Queues a message for every open client of the handler's route. It is framed once. Returns
@@ -44,9 +46,9 @@ impl<D> Clients<D> {
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
-        for index in 0..self.places {
+        for index in 0..self.table.places() {
             let is_meant = |client: &Client<D>| client.route == self.route && client.flags.has(Flags::LISTED);
-            if self.slab.get(index).is_some_and(is_meant) {
+            if self.table.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }
         }
@@ -55,21 +57,17 @@ impl<D> Clients<D> {
 
     /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.subscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
     }
 
     /// Ends a membership. `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.unsubscribe(index, topic))
     }
 
     /// How many members a topic of the handler's route has.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.topics.members(self.route, topic).len()
+        self.table.topics().members(self.route, topic).len()
     }
 
     /// Queues a message for all members that a topic of the handler's route has now. It is framed
@@ -107,11 +105,11 @@ impl<D> Clients<D> {
 
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
-        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
+        let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);
         let (mut accepted, mut place) = (0, 0);
         // To queue something makes nobody leave: that happens at the end of the turn.
-        while let Some(index) = self.topics.member(topic, place) {
+        while let Some(index) = self.table.topics().member(topic, place) {
             place += 1;
             if Some(index) != except {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
@@ -122,12 +120,12 @@ impl<D> Clients<D> {
 
     #[inline]
     pub(crate) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        let client = &mut self.slab[index];
-        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
+        let At { client, shared, writable, .. } = self.table.at(index);
+        if client.flags.has(Flags::DROPS) && client.is_dropping(shared.limits.high_water) {
             return self.drop_newest(index);
         }
-        match client.connection.send_prepared(&mut self.shared, prepared) {
-            Ok(()) if client.flags.raise_to_write() => self.writable.push(index as u32),
+        match client.connection.send_prepared(shared, prepared) {
+            Ok(()) if client.flags.raise_to_write() => writable.push(index as u32),
             Ok(()) => {}
             Err(error) => return Err(self.not_queued(index, error)),
         }

@@ -87,17 +87,17 @@ impl<D> Clients<D> {
     /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says,
     /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
     ///
-    /// A code or a reason that must not travel is replaced with 1001 and no reason, and that is
-    /// logged: nobody would be closed otherwise.
+    /// If the code or the reason cannot be sent, the clients are closed with 1001 and no reason, and
+    /// an error is logged.
     pub fn shutdown(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
                 log::error!("closing with 1001, not with {} {:?}: {error}", drain.code, drain.reason);
                 (drain.code, drain.reason) = (CloseCode::Away, String::new());
             }
-            log::info!("stopping: {} clients are to be closed over {:?}", self.open, drain.over);
+            log::info!("stopping: {} clients are to be closed over {:?}", self.len_all(), drain.over);
             let ids = self.iter_all().collect();
-            self.shutdown = Some(Shutdown::new(drain, self.now, ids));
+            self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }
 

@@ -3,8 +3,7 @@
 use super::engine::Engine;
 use crate::protocol::CloseReason;
 use crate::server::app::Handler;
-use crate::server::clients::Expired;
-use crate::server::table::Flags;
+use crate::server::table::{At, Expired};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,22 +15,15 @@ impl<H: Handler> Engine<H> {
     /// Does what is due.
     pub(crate) fn expire(&mut self) {
         for _ in 0..EXPIRIES_PER_TURN {
-            match self.clients.next_expired() {
+            match self.clients.table.next_expired() {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
-                    self.clients.tally.deadlines += 1;
-                    let client = &mut self.clients.slab[index];
-                    if client.flags.has(Flags::WAITS) {
-                        client.connection.excuse_silence(self.clients.now);
-                        self.clients.end_waits(index);
-                    }
-                    self.handle_timeout(index);
-                    self.clients.settle(index);
+                    self.deadline_has_come(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
-                    clients.tally.timers += 1;
+                    clients.table.counters_mut().timers += 1;
                     clients.route = route;
                     if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
                         log::error!("the handler panicked in on_timer");
@@ -44,22 +36,9 @@ impl<H: Handler> Engine<H> {
         self.clients.review_pressure();
     }
 
-    /// Does what is due for a client.
-    fn handle_timeout(&mut self, index: usize) {
-        let (address, now) = (self.clients.connecting_to(index), self.clients.now);
-        let (connection, shared) = (&mut self.clients.slab[index].connection, &mut self.clients.shared);
-        if let Some(address) = address {
-            if connection.deadline(&shared.limits, now).is_some_and(|deadline| deadline.is_due(now)) {
-                connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
-            }
-            return;
-        }
-        connection.handle_timeout(shared, now);
-    }
-
     /// While the server stops: closes those whose turn has come.
     fn close_due(&mut self) {
-        let now = self.clients.now;
+        let now = self.clients.table.now();
         let Some(shutdown) = &mut self.clients.shutdown else { return };
         let due = shutdown.take_due(now);
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
@@ -67,5 +46,24 @@ impl<H: Handler> Engine<H> {
             // Whoever is closing or gone already needs no Close.
             let _ = self.clients.close(id, code, &reason);
         }
+    }
+
+    /// A client's deadline has come, or the end of a time for which it was not read.
+    fn deadline_has_come(&mut self, index: usize) {
+        let At { client, counters, now, .. } = self.clients.table.at(index);
+        counters.deadlines += 1;
+        if client.is_closed_for_a_time() {
+            client.connection.excuse_silence(now);
+            self.clients.end_waits(index);
+        }
+        let connecting_to = self.clients.connecting_to(index);
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        match connecting_to {
+            Some(address) if client.connection.deadline(&shared.limits, now).is_some_and(|due| due.is_due(now)) => {
+                client.connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
+            }
+            _ => client.connection.handle_timeout(shared, now),
+        }
+        self.clients.table.settle(index);
     }
 }

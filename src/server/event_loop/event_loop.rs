@@ -151,7 +151,7 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.watch.is_some() {
             self.watched_turn_ends(end);
         }
-        self.engine.clients.tally.turned(end.nanos_since(self.now));
+        self.engine.clients.table.counters_mut().turned(end.nanos_since(self.now));
         Ok(end)
     }
 
@@ -186,7 +186,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// How long the loop has turned and waited.
     pub const fn uptime(&self) -> Duration {
-        self.engine.clients.tally.uptime()
+        self.engine.clients.table.counters().uptime()
     }
 
     /// The application.
@@ -200,7 +200,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Both, for a host that has something to do between two turns that concerns the application,
-    /// too.
+    /// too. The clients are on the first route of a [`Router`](crate::Router).
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
         self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
@@ -212,7 +212,8 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// The clients, for a host that turns the loop itself and has something to say between two
-    /// turns.
+    /// turns. They are on the first route of a [`Router`](crate::Router); see
+    /// [`on_route`](Clients::on_route).
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
         self.engine.clients.route = 0;
         &mut self.engine.clients
@@ -256,15 +257,15 @@ impl<H: Handler> EventLoop<H> {
             }
         })?;
         self.now = self.poller.now();
-        let tally = &mut engine.clients.tally;
-        tally.waited += self.now.nanos_since(now);
-        tally.turn_events.record(events);
+        let counters = engine.clients.table.counters_mut();
+        counters.waited += self.now.nanos_since(now);
+        counters.turn_events.record(events);
         Ok(woken)
     }
 
     /// The turn begins: what time it is, and what others want.
     fn begin(&mut self, woken: Woken) {
-        self.engine.clients.set_now(self.epoch.tick(self.now));
+        self.engine.clients.table.set_now(self.epoch.tick(self.now));
         if woken.by_remote {
             for call in self.queue.take() {
                 self.engine.run(call);
@@ -278,7 +279,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Accepts until there is nobody left, or the turn's share is used up.
     fn accept(&mut self) {
-        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.now)) {
+        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.table.now())) {
             return;
         }
         // If this one fails, too, another retry will be set.
@@ -297,12 +298,9 @@ impl<H: Handler> EventLoop<H> {
                 share -= 1;
                 match self.listeners[index].accept() {
                     Ok(socket) => {
-                        let client = self.engine.accept(socket, self.listeners[index].arrival);
-                        let socket = &mut self.engine.clients.slab[client].socket;
-                        if let Err(error) = self.poller.watch(socket, client) {
-                            log::error!("cannot watch a new connection: {error}");
-                            self.engine.abandon(client);
-                        }
+                        let poller = &self.poller;
+                        let watch = |socket: &mut _, client| poller.watch(socket, client);
+                        self.engine.accept(socket, self.listeners[index].arrival, watch);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
                     Err(error) if is_exhaustion(&error) => {
@@ -311,7 +309,7 @@ impl<H: Handler> EventLoop<H> {
                     }
                     // The newcomer has gone again (ECONNABORTED and the like): on to the next.
                     Err(error) => {
-                        self.engine.clients.tally.accept_errors += 1;
+                        self.engine.clients.table.counters_mut().accept_errors += 1;
                         log::debug!("accept: {error}");
                     }
                 }
@@ -327,15 +325,15 @@ impl<H: Handler> EventLoop<H> {
             let clients = self.engine.clients.len_all();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }
-        let tally = &mut self.engine.clients.tally;
-        tally.accept_errors += 1;
+        let counters = self.engine.clients.table.counters_mut();
+        counters.accept_errors += 1;
         for _ in 0..self.accepts_per_turn {
             if !self.spare.turn_away(&self.listeners[index]) {
                 break;
             }
-            tally.turned_away += 1;
+            counters.turned_away += 1;
         }
-        self.accept_again = Some(self.engine.clients.now.after(RETRY_ACCEPT));
+        self.accept_again = Some(self.engine.clients.table.now().after(RETRY_ACCEPT));
     }
 
     /// Opens the connections that the application has asked for.
@@ -344,14 +342,11 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         while let Some((index, address, source)) = self.engine.next_connecting() {
-            let connected = self.poller.connect(address, source).and_then(|mut socket| {
+            let begun = self.poller.connect(address, source).and_then(|mut socket| {
                 self.poller.watch(&mut socket, index)?;
                 Ok(socket)
             });
-            match connected {
-                Ok(socket) => self.engine.clients.slab[index].socket = socket,
-                Err(error) => self.engine.cannot_connect(index, &error),
-            }
+            self.engine.connecting(index, begun);
         }
     }
 
@@ -391,25 +386,25 @@ impl<H: Handler> EventLoop<H> {
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_newcomers;
-        may_accept || self.engine.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
     /// When something is due.
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
-        let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.now));
+        let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.table.now()));
         let others = Tick::earliest(Tick::earliest(self.accept_again, shutdown), clients.pressure.next_due());
-        Tick::earliest(clients.next_due(), others)
+        Tick::earliest(clients.table.next_due(), others)
     }
 }
 
 /// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or
 /// select.
 ///
-/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes no
-/// more than [`events_per_turn`](crate::Config::events_per_turn) events, and no new edge comes for
-/// the others. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host has to ask
-/// for it before every wait.
+/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
+/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for
+/// the rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for
+/// it before every wait.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
