@@ -87,8 +87,8 @@ impl<D> Clients<D> {
     /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says,
     /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
     ///
-    /// If the code or the reason cannot be sent, the clients are closed with 1001 and no reason, and
-    /// an error is logged.
+    /// If the code or the reason cannot be sent, the clients are closed with 1001 and no reason,
+    /// and an error is logged.
     pub fn shutdown(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
