@@ -120,7 +120,7 @@ fn connections(count: usize) {
     let mut config = Config::default();
     // As many bytes as it says, that is.
     config.deflate = None;
-    // A broadcast to a million takes 176 MB until it is written, more than the default budget.
+    // A broadcast to a million holds more than the default budget until it is written.
     config.memory_budget = 1 << 30;
     let mut sim = Simulation::new(1, config, Echo::default());
     let before = sim.footprint();

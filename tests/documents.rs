@@ -13,7 +13,7 @@ const WIDTH: usize = 100;
 const PLACES: [&str; 7] = ["src/", "program/", "tests/", "docs/", "benches/", ".ci/", "examples/"];
 
 /// Documents that describe a layout to which the sources are being moved.
-const LATER: [&str; 2] = ["ARCHITECTURE.md", "CONTRIBUTING.md"];
+const LATER: [&str; 1] = ["ARCHITECTURE.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -85,7 +85,7 @@ fn a_bad_address_is_1_and_says_how_to_write_one() {
         assert_fails(&["--listen", address], 1, &[address, "127.0.0.1:9998"]);
     }
     // A documentation address (RFC 5737): no host has it.
-    assert_fails(&["--listen", "192.0.2.1:0"], 1, &["192.0.2.1", "does not have that address", "--listen"]);
+    assert_fails(&["--listen", "192.0.2.1:0"], 1, &["192.0.2.1", "does not have this address", "--listen"]);
 }
 
 #[test]

@@ -6,9 +6,10 @@ use crate::{doctor, load};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// A WebSocket server: one thread, one loop, 64 bytes for an idle connection.
+/// A WebSocket server: one thread, one event loop, 56 bytes for an idle connection.
 ///
-/// Without a command, `lariat` serves. RUST_LOG=lariat=debug logs each connection's life.
+/// Without a command, `lariat` runs `lariat serve`. RUST_LOG=lariat=debug logs when connections
+/// open and close, and why.
 #[derive(Debug, Parser)]
 #[command(name = "lariat", version, args_conflicts_with_subcommands = true)]
 struct Arguments {

@@ -1,4 +1,4 @@
-//! Where should the program listen, and if it cannot, what should its user do?
+//! Where does the server listen, and what should the user do if it cannot?
 
 use crate::terminal::Failure;
 use lariat::Server;
@@ -6,11 +6,11 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-/// The port of the textbook's `ws://localhost:9998/echo`.
+/// The default port, which a textbook uses in `ws://localhost:9998/echo`.
 const PORT: u16 = 9998;
 
-/// Listens on each of `addresses`; without any, on the sockets that systemd has passed, or else on
-/// both loopback addresses.
+/// Listens on each of `addresses`. Without addresses, it listens on the sockets that systemd has
+/// passed, or else on both loopback addresses.
 pub(crate) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
@@ -22,7 +22,7 @@ pub(crate) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Ser
             None => {
                 let resolved = address.to_socket_addrs().map_err(|error| {
                     Failure(format!(
-                        "cannot understand the address {address:?} ({error}). Write it like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock"
+                        "{address:?} is not an address ({error}). Write one like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock"
                     ))
                 })?;
                 let resolved: Vec<SocketAddr> = resolved.collect();
@@ -33,10 +33,10 @@ pub(crate) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Ser
     Ok(server)
 }
 
-/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and says how
-/// many.
+/// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and returns how
+/// many there are.
 fn listen_on_passed(mut server: Server<()>) -> Result<(Server<()>, usize), Failure> {
-    let failed = |error| Failure(format!("cannot take over a socket that was passed in LISTEN_FDS: {error}"));
+    let failed = |error| Failure(format!("cannot use a socket from LISTEN_FDS: {error}"));
     let mut passed = listenfd::ListenFd::from_env();
     for index in 0..passed.len() {
         if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
@@ -49,7 +49,7 @@ fn listen_on_passed(mut server: Server<()>) -> Result<(Server<()>, usize), Failu
             continue;
         }
         return Err(Failure(format!(
-            "socket {index} of LISTEN_FDS is neither a listening TCP nor a listening Unix socket; see the .socket unit"
+            "socket {index} of LISTEN_FDS is not a listening TCP or Unix socket. Check the .socket unit"
         )));
     }
     Ok((server, passed.len()))
@@ -63,7 +63,7 @@ fn listen_on_loopback(server: Server<()>) -> Result<Server<()>, Failure> {
         Ok(()) => Ok(server),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(port_failure(&v6.to_string(), &error)),
         Err(error) => {
-            log::warn!("this host has no IPv6 ({error}); listening on IPv4 only");
+            log::warn!("this host has no IPv6 ({error}); the server listens on IPv4 only");
             Ok(server)
         }
     }
@@ -73,11 +73,11 @@ fn port_failure(address: &str, error: &io::Error) -> Failure {
     let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(PORT);
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "the port is in use. Is lariat running already? End the program that has it (`ss -ltnp 'sport = :{port}'` tells which), or choose another port: lariat --listen 127.0.0.1:{}",
+            "the port is in use. Is lariat running already? Stop the program that uses it (`ss -ltnp 'sport = :{port}'` shows which), or choose another port: lariat --listen 127.0.0.1:{}",
             port.checked_add(1).unwrap_or(PORT)
         ),
         io::ErrorKind::AddrNotAvailable => {
-            format!("this host does not have that address (`ip addr` lists those it has). Try --listen 0.0.0.0:{port}")
+            format!("this host does not have this address (`ip addr` lists its addresses). Try --listen 0.0.0.0:{port}")
         }
         io::ErrorKind::PermissionDenied => {
             format!("ports below 1024 need privileges. Choose a higher one: lariat --listen 127.0.0.1:{PORT}")
@@ -95,14 +95,14 @@ fn listen_on_path(server: Server<()>, path: &Path) -> Result<Server<()>, Failure
         let advice = match error.kind() {
             io::ErrorKind::AddrInUse => match std::fs::symlink_metadata(path) {
                 Ok(metadata) if !metadata.file_type().is_socket() => {
-                    "there is a file that is not a socket. Choose another path".to_owned()
+                    "a file that is not a socket is there. Choose another path".to_owned()
                 }
                 _ if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                    "another program listens there. End it, or choose another path".to_owned()
+                    "another program listens there. Stop it, or choose another path".to_owned()
                 }
-                _ => format!("a program that has ended left its socket there. Remove it: rm {shown}"),
+                _ => format!("a program that has ended left this socket. Remove it: rm {shown}"),
             },
-            io::ErrorKind::NotFound => "its folder does not exist. Make it, or choose another path".to_owned(),
+            io::ErrorKind::NotFound => "its folder does not exist. Create it, or choose another path".to_owned(),
             _ => format!("{error}. Choose another path"),
         };
         Failure(format!("cannot listen on unix:{shown}: {advice}"))

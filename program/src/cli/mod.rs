@@ -1,4 +1,4 @@
-//! The command line: arguments become options, options become a run, and a run an exit code.
+//! Which command does the command line name, and which exit code does it end with?
 //!
 //! | exit code | meaning |
 //! |--:|---|

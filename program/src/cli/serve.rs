@@ -1,4 +1,5 @@
-//! `lariat serve`: the site, until a signal comes.
+//! What are the options of `lariat serve`, and how does it run? It serves the site until a signal
+//! comes.
 
 use super::listen;
 use super::status::StatusLine;
@@ -12,61 +13,63 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Where to listen: IP:PORT, HOST:PORT or unix:PATH; may be repeated [default: 127.0.0.1:9998
-    /// and [::1]:9998]
+    /// Listen on this address: IP:PORT, HOST:PORT or unix:PATH. May be repeated [default:
+    /// 127.0.0.1:9998 and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// The largest message that is taken, in bytes or like 64KiB
+    /// The largest message that is accepted, like 65536 or 64KiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     max_message: usize,
-    /// The most connections at a time; more get 503 [default: as many as there are descriptors]
+    /// The most connections at a time; others are refused with 503 [default: as many as there are
+    /// descriptors]
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
-    /// The most bytes that all clients together may hold; near it, those who hold most are not read
-    /// any more, at it they are closed with 1013
+    /// The memory of all clients together. Near this limit, the server stops reading from the
+    /// clients that hold most of it; at the limit, it closes them with 1013
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = units::size)]
     memory_budget: usize,
-    /// The most connections of one address at a time (of IPv6: of one /64 network); more get 429
+    /// The most connections from one address at a time (IPv6: from one /64 network); others are
+    /// refused with 429
     #[arg(long, value_name = "N")]
     max_connections_per_address: Option<u32>,
-    /// The most opening handshakes in a second; more get 503
+    /// The most opening handshakes per second; others are refused with 503
     #[arg(long, value_name = "N")]
     max_handshakes_per_second: Option<u32>,
-    /// The most messages of a client in a second; those who send more are delayed
+    /// The most messages per second from one client; a client that sends more is delayed
     #[arg(long, value_name = "N")]
     max_messages_per_second: Option<u32>,
-    /// The most bytes of a client in a second; those who send more are delayed
+    /// The most bytes per second from one client; a client that sends more is delayed
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     max_bytes_per_second: Option<usize>,
-    /// Close those with 1008 who send more than they may, instead of delaying them
+    /// Close clients that exceed their rate with 1008, instead of delaying them
     #[arg(long)]
     close_excess: bool,
-    /// Do not compress messages, whatever clients offer
+    /// Never compress messages, even if clients offer it
     #[arg(long)]
     no_deflate: bool,
-    /// Let compressed messages refer to earlier ones, which takes up to 420 KiB for a connection,
-    /// and at most so much in all
+    /// Let compressed messages refer to earlier ones. This takes up to 420 KiB per connection, and
+    /// at most SIZE in total
     #[arg(long, value_name = "SIZE", value_parser = units::size, conflicts_with = "no_deflate")]
     deflate_contexts: Option<usize>,
-    /// Proxies that are believed when X-Forwarded-For says where a client is: an address or a block
-    /// like 10.0.0.0/8; may be repeated
+    /// Trust X-Forwarded-For from these proxies: an address, or a block like 10.0.0.0/8. May be
+    /// repeated
     #[arg(long, value_name = "BLOCK")]
     trust_proxy: Vec<Block>,
-    /// Every connection begins with a header of the PROXY protocol (v1 or v2), from one of
-    /// --trust-proxy
+    /// Require a header of the PROXY protocol (v1 or v2) at the start of each connection, from one
+    /// of --trust-proxy
     #[arg(long, requires = "trust_proxy")]
     proxy_protocol: bool,
-    /// Pages from there may open the sockets of the site's apps, too, as scheme://host:port; may be
+    /// Let pages of this origin (scheme://host:port) open the sockets of the site's apps. May be
     /// repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<site::Origin>,
-    /// Let the page /loop, opened on this host, slow the event loop down, hold it, and read what
-    /// others say: for teaching
+    /// For teaching: let the page /loop, opened on this host, slow down or stop the event loop and
+    /// read the messages of other clients
     #[arg(long)]
     teach: bool,
 }
 
-/// Beyond the largest message, what may wait for a client that reads slowly.
+/// The bytes that may wait for a client, besides one message of the largest size.
 const SLACK: usize = 4 << 20;
 
 impl Options {
@@ -92,13 +95,13 @@ impl Options {
         config
     }
 
-    /// What contradicts itself, in the words of the command line.
+    /// Checks the options against each other, and names them as the command line does.
     fn check(&self, config: &Config) -> Result<(), Failure> {
         let mut roomy = config.clone();
         roomy.memory_budget = usize::MAX;
         match (config.validate(), roomy.validate()) {
             (Err(_), Ok(())) => Err(Failure(format!(
-                "--memory-budget {} is too small for --max-message {}, which needs {}: raise the one or lower the other",
+                "--memory-budget {} is too small for --max-message {}, which needs {}. Raise the first or lower the second",
                 units::Size(self.memory_budget),
                 units::Size(self.max_message),
                 units::Size(config.least_memory_budget())
@@ -126,15 +129,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
-        return Err(Failure(format!("interrupted, with {} still connected", outcome.dropped)));
+        return Err(Failure(format!("interrupted while {} clients were still connected", outcome.dropped)));
     }
     if outcome.dropped > 0 {
-        log::warn!("{} did not close in time and were dropped", outcome.dropped);
+        log::warn!("{} clients did not close in time; their connections were dropped", outcome.dropped);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Turns the loop until it has stopped, with a live line if there is a terminal for it.
+/// Turns the loop until it has stopped. On a terminal, it shows a status line.
 fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
     let Some(mut status) = StatusLine::on_terminal() else { return event_loop.run() };
     loop {
@@ -147,19 +150,19 @@ fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
     }
 }
 
-/// One line that says where to point a browser.
+/// Prints the addresses, and one to open in a browser.
 fn announce(addresses: &[LocalAddr]) {
     let names: Vec<String> = addresses.iter().map(LocalAddr::to_string).collect();
     let mut line = format!("Lariat listens on {}", names.join(" and "));
     if let Some(host) = browser_host(addresses) {
         line += &format!(": open http://{host}/ in a browser");
     }
-    // Nobody may be reading.
+    // The reader may have gone.
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// `localhost` if both of its addresses are served, else the first address.
+/// Returns `localhost` if both of its addresses are served, or else the first address.
 fn browser_host(addresses: &[LocalAddr]) -> Option<String> {
     let tcp: Vec<SocketAddr> = addresses
         .iter()

@@ -1,4 +1,4 @@
-//! One live line on a terminal: how the server is.
+//! What does the status line on the terminal show?
 
 use crate::terminal::units;
 use lariat::{EventLoop, Handler, Stats};
@@ -6,25 +6,26 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-/// How often the line is written again.
+/// How often the line is written.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What was true when the line was written last.
+/// The status line, with the counters as they were when it was written last.
 pub(crate) struct StatusLine {
-    /// The loop's uptime then.
+    /// The loop's uptime at that time.
     at: Duration,
     before: Stats,
     is_shown: bool,
 }
 
 impl StatusLine {
-    /// If standard error is a terminal, and nothing else is logged on it.
+    /// Returns a status line if standard error is a terminal and the log level is not above
+    /// `warn`.
     pub(crate) fn on_terminal() -> Option<StatusLine> {
         let is_wanted = io::stderr().is_terminal() && log::max_level() <= log::LevelFilter::Warn;
         is_wanted.then(|| StatusLine { at: Duration::ZERO, before: Stats::default(), is_shown: false })
     }
 
-    /// How long the loop may wait until the line is due again.
+    /// Returns how long the loop may wait until the line is due again.
     pub(crate) fn wait<H: Handler>(&self, event_loop: &EventLoop<H>) -> Duration {
         (self.at + PERIOD).saturating_sub(event_loop.uptime())
     }
@@ -39,12 +40,12 @@ impl StatusLine {
         let stats = event_loop.stats();
         let slowest = event_loop.clients_mut().take_slowest_turn();
         let line = Line { stats: &stats, before: &self.before, passed, slowest };
-        // Nobody may be reading.
+        // The terminal may have gone.
         let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
         (self.at, self.before, self.is_shown) = (now, stats, true);
     }
 
-    /// What is written next begins on a line of its own.
+    /// Ends the line, so that later output begins on a new one.
     pub(crate) fn finish(&self) {
         if self.is_shown {
             let _ = writeln!(io::stderr().lock());

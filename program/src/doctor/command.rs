@@ -1,4 +1,4 @@
-//! `lariat doctor`: how many connections does this host hold, and what stops it there?
+//! What does `lariat doctor` do?
 
 use super::findings::{Ask, Finding, Side, Verdict, findings, most};
 use super::host::{Host, read};
@@ -7,16 +7,16 @@ use crate::terminal::{Failure, print};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// Say which limit of this host stops N connections first, and what lifts it.
+/// Show which limit of this host N connections reach first, and how to raise it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// How many connections; without it: as many as fit
+    /// The number of connections [default: as many as fit]
     #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     connections: Option<u64>,
-    /// Only the server is on this host
+    /// Only the server runs on this host
     #[arg(long, conflicts_with = "client")]
     server: bool,
-    /// Only the client is on this host: the connections go to one address and port of another
+    /// Only the client runs on this host, and connects to one address and port of another host
     #[arg(long)]
     client: bool,
     /// Print JSON
@@ -24,21 +24,21 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Report<'a> {
     schema: u32,
     connections: Option<u64>,
     side: &'static str,
-    /// Whether the connections that were asked for fit.
+    /// Whether the requested connections fit.
     fits: Option<bool>,
-    /// The most that fit.
+    /// The most connections that fit.
     most: Option<u64>,
     findings: &'a [Finding],
     host: &'a Host,
 }
 
-/// Exit code 1 if the connections do not fit.
+/// Runs `lariat doctor`. The exit code is 1 if the connections do not fit.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let (side, name) = match (options.server, options.client) {
         (true, _) => (Side::Server, "server"),

@@ -1,7 +1,7 @@
 //! How does the program get as many descriptors as it may?
 
-/// Raises the soft limit of open files to the hard limit. A connection takes a descriptor, and the
-/// soft limit is mostly far below the hard one.
+/// Raises the soft limit of open files to the hard limit. Each connection needs a descriptor, and
+/// the soft limit is mostly far below the hard limit.
 pub(crate) fn raise_descriptor_limit() {
     #[cfg(unix)]
     if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {

@@ -1,24 +1,24 @@
-//! Which limit of a host stops N connections first, at which number, and what lifts it?
+//! Which limit of a host do N connections reach first, at which number, and how is it raised?
 //!
-//! A function from facts to sentences: it asks nobody, so every case is a line of a table in its
-//! test.
+//! A function from facts to sentences. It reads nothing from the host, so every case is a line in
+//! the table of its test.
 
 use super::host::{Host, Used};
 use crate::terminal::units::{bytes, grouped};
 use serde::Serialize;
 
-/// Descriptors that a program has open besides its connections: standard streams, poller,
+/// The descriptors that a program has open besides its connections: standard streams, poller,
 /// listeners.
 const OTHER_FILES: u64 = 16;
 
-/// What the kernel needs for an idle TCP socket, in bytes.
+/// The bytes that the kernel needs for an idle TCP socket.
 const SOCKET_BYTES: u64 = 4_096;
 
-/// What the program needs for a connection: `lariat serve`, `lariat load`.
+/// The bytes that `lariat serve` and `lariat load` need for a connection.
 const SERVER_BYTES: u64 = 64;
 const CLIENT_BYTES: u64 = 128;
 
-/// Which end of the connections is on this host.
+/// The ends of the connections that are on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Server,
@@ -36,7 +36,7 @@ impl Side {
         matches!(self, Side::Server | Side::Both)
     }
 
-    /// Sockets on this host for a connection.
+    /// Returns the number of sockets on this host per connection.
     const fn sockets(self) -> u64 {
         if matches!(self, Side::Both) { 2 } else { 1 }
     }
@@ -48,26 +48,26 @@ impl Side {
     }
 }
 
-/// What is asked of a host.
+/// A question about a host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
-    /// `None`: as many as it holds.
+    /// `None` asks how many it holds.
     pub(crate) connections: Option<u64>,
     pub(crate) side: Side,
-    /// How many pairs of our address and the server's the connections are spread over, each with
-    /// ports of its own; `None`: as many as it takes, which loopback has.
+    /// The number of pairs of a local address and a server address. Each pair has its own ports.
+    /// `None` means as many as needed, as on loopback.
     pub(crate) routes: Option<u64>,
-    /// How many client processes share the connections.
+    /// The number of client processes that share the connections.
     pub(crate) processes: u64,
 }
 
-/// What a limit means for the connections that are asked for.
+/// What a limit means for the requested connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     /// They do not fit.
     Stops,
-    /// They fit, but something is worth knowing.
+    /// They fit, but the user should know something.
     Warns,
     Fits,
 }
@@ -80,13 +80,13 @@ pub(crate) struct Finding {
     pub(crate) limit: &'static str,
     pub(crate) what: String,
     pub(crate) value: String,
-    /// How many connections it allows; `None`: it does not limit their number.
+    /// The connections that it allows; `None` if it does not limit their number.
     pub(crate) connections: Option<u64>,
-    /// What to do, if something is to be done.
+    /// What to do, if anything needs to be done.
     pub(crate) advice: Option<String>,
 }
 
-/// All limits that the host names, the worst first.
+/// Returns all limits of the host that are known, the worst first.
 pub(crate) fn findings(host: &Host, ask: &Ask) -> Vec<Finding> {
     let checks: [fn(&Host, &Ask) -> Option<Finding>; 11] = [
         hard_files,
@@ -104,20 +104,21 @@ pub(crate) fn findings(host: &Host, ask: &Ask) -> Vec<Finding> {
     let mut found: Vec<Finding> = checks.iter().filter_map(|check| check(host, ask)).collect();
     found.sort_by_key(|finding| (finding.verdict, finding.connections.unwrap_or(u64::MAX)));
     if ask.connections.is_none() {
-        // What comes after the first limit does not stop anything yet.
+        // Only the first limit is reached.
         found.iter_mut().skip(1).for_each(|finding| finding.advice = None);
     }
     found
 }
 
-/// The most connections that fit, and the finding that says so.
+/// Returns the most connections that fit, and the finding that limits them.
 pub(crate) fn most(findings: &[Finding]) -> Option<(u64, &Finding)> {
     let limiting = findings.iter().filter(|finding| finding.limit != "files-soft");
     let allowing = limiting.filter_map(|finding| Some((finding.connections?, finding)));
     allowing.min_by_key(|(connections, _)| *connections)
 }
 
-/// A limit of the number of connections: stops if it allows fewer than are asked for.
+/// Returns a limit of the number of connections. Its verdict is `Stops` if it allows fewer than
+/// requested.
 fn limited(ask: &Ask, limit: &'static str, what: &str, value: String, allows: u64, advice: String) -> Finding {
     let stops = ask.connections.is_some_and(|connections| connections > allows);
     Finding {
@@ -130,12 +131,12 @@ fn limited(ask: &Ask, limit: &'static str, what: &str, value: String, allows: u6
     }
 }
 
-/// Descriptors that the largest process needs for the connections that are asked for.
+/// Returns the descriptors that the largest process needs for the requested connections.
 fn files_needed(ask: &Ask) -> u64 {
     ask.connections.map_or(1 << 20, |connections| connections.div_ceil(sharing(ask)).saturating_add(OTHER_FILES))
 }
 
-/// How many processes share the descriptors: several clients, but one server.
+/// Returns how many processes share the descriptors: there may be several clients, but one server.
 const fn sharing(ask: &Ask) -> u64 {
     if ask.side.is_server() || ask.processes == 0 { 1 } else { ask.processes }
 }
@@ -148,7 +149,7 @@ fn hard_files(host: &Host, ask: &Ask) -> Option<Finding> {
     let hard = host.files_hard?;
     let needed = files_needed(ask);
     let mut advice =
-        format!("as root: ulimit -Hn {needed} && ulimit -Sn {needed}; for a service LimitNOFILE={needed} in its unit");
+        format!("as root: ulimit -Hn {needed} && ulimit -Sn {needed}; for a service: LimitNOFILE={needed} in its unit");
     if host.files_ceiling.is_some_and(|ceiling| ceiling < needed) {
         advice = format!("sysctl -w fs.nr_open={needed}; then {advice}");
     }
@@ -172,7 +173,7 @@ fn soft_files(host: &Host, ask: &Ask) -> Option<Finding> {
         value: grouped(soft),
         connections: Some(allows),
         advice: Some(format!(
-            "lariat raises it by itself; programs that do not stop there: ulimit -Sn {}",
+            "lariat raises this limit itself; for other programs: ulimit -Sn {}",
             files_needed(ask).min(hard)
         )),
     })
@@ -204,8 +205,7 @@ fn ports(host: &Host, ask: &Ask) -> Option<Finding> {
             what: what.to_owned(),
             value,
             connections: None,
-            advice: (sources > 1)
-                .then(|| format!("lariat load spreads over {sources} addresses of 127.0.0.0/8 by itself")),
+            advice: (sources > 1).then(|| format!("lariat load uses {sources} addresses of 127.0.0.0/8 by itself")),
         });
     };
     let needed = ask.connections.unwrap_or(count + 1).div_ceil(count);
@@ -223,12 +223,12 @@ fn conntrack(host: &Host, ask: &Ask) -> Option<Finding> {
     let mut finding =
         limited(ask, "conntrack", "connections that the firewall tracks", value, tracked.free(), advice.clone());
     if tracked.used == 0 {
-        // The table exists as soon as the module is there; without a rule that needs it, it stays
-        // empty.
+        // The table exists once the kernel module is loaded. It stays empty unless a rule needs it.
         let is_short = finding.verdict == Verdict::Stops;
         finding.verdict = if is_short { Verdict::Warns } else { Verdict::Fits };
         finding.connections = None;
-        finding.advice = is_short.then(|| format!("nothing is tracked now; if a firewall rule does: {advice}"));
+        finding.advice =
+            is_short.then(|| format!("nothing is tracked now; if a firewall rule needs tracking: {advice}"));
     }
     Some(finding)
 }
@@ -246,10 +246,14 @@ fn group_memory(host: &Host, ask: &Ask) -> Option<Finding> {
 fn memory(host: &Host, ask: &Ask) -> Option<Finding> {
     let available = host.memory_available?;
     let each = ask.side.bytes();
-    let advice = format!("{} are needed, {each} for a connection, the kernel's part included", {
+    let advice = format!("{} are needed: {each} bytes per connection, including those of the kernel", {
         bytes((ask.connections.unwrap_or(0) * each) as f64)
     });
-    let advice = if ask.connections.is_some() { advice } else { format!("{each} bytes for a connection") };
+    let advice = if ask.connections.is_some() {
+        advice
+    } else {
+        format!("{each} bytes per connection, including those of the kernel")
+    };
     Some(limited(ask, "memory", "memory available", bytes(available as f64), available / each, advice))
 }
 
@@ -266,7 +270,7 @@ fn tcp_memory(host: &Host, ask: &Ask) -> Option<Finding> {
         connections: None,
         advice: is_short.then(|| {
             format!(
-                "{} for a socket if all have something on the way; idle ones need none. sysctl -w net.ipv4.tcp_mem raises it",
+                "{} per socket if all sockets have data in flight; idle sockets need none. Raise it with sysctl -w net.ipv4.tcp_mem",
                 bytes(each as f64)
             )
         }),
@@ -283,14 +287,14 @@ fn pids(host: &Host, ask: &Ask) -> Option<Finding> {
         value: used(pids, grouped),
         connections: None,
         advice: is_short
-            .then(|| "lariat has one thread; a server with a thread for each connection stops there".into()),
+            .then(|| "lariat has one thread; a server with a thread per connection reaches this limit".into()),
     })
 }
 
 fn backlog(host: &Host, ask: &Ask) -> Option<Finding> {
     let backlog = host.backlog.filter(|_| ask.side.is_server())?;
     let advice = format!(
-        "more than {} at once wait a second and try again: let them come at a rate (lariat load --rate), or sysctl -w net.core.somaxconn=65535 and a server that asks for as much",
+        "if more than {} come at once, the others wait for a second and try again: use a rate (lariat load --rate), or sysctl -w net.core.somaxconn=65535 and a server that uses as large a backlog",
         grouped(backlog)
     );
     Some(queue(ask, "backlog", "connections that wait to be accepted", backlog, advice))
@@ -298,11 +302,11 @@ fn backlog(host: &Host, ask: &Ask) -> Option<Finding> {
 
 fn syn_backlog(host: &Host, ask: &Ask) -> Option<Finding> {
     let backlog = host.syn_backlog.filter(|_| ask.side == Side::Server)?;
-    let advice = "half-open ones beyond it get SYN cookies, or wait: sysctl -w net.ipv4.tcp_max_syn_backlog=65535";
+    let advice = "more half-open connections get SYN cookies, or wait: sysctl -w net.ipv4.tcp_max_syn_backlog=65535";
     Some(queue(ask, "syn-backlog", "connections that are half open", backlog, advice.to_owned()))
 }
 
-/// A limit of how many come at once, not of how many there are.
+/// Returns a limit of the connections that arrive at once, not of those that are open.
 fn queue(ask: &Ask, limit: &'static str, what: &str, length: u64, advice: String) -> Finding {
     let is_short = ask.connections.is_some_and(|connections| connections > length);
     Finding {
@@ -323,7 +327,7 @@ fn used(used: Used, show: impl Fn(u64) -> String) -> String {
 mod tests {
     use super::*;
 
-    /// A host with room for everything, and one limit that is given.
+    /// A host with room for everything.
     fn roomy() -> Host {
         let plenty = Some(Used { limit: 1 << 40, used: 5 });
         Host {
@@ -352,7 +356,7 @@ mod tests {
         (finding.verdict, finding.limit, finding.connections, finding.advice.unwrap_or_default())
     }
 
-    /// A host, a question, and what must come first in the answer.
+    /// A host, a question, and the first finding of the answer.
     type Case = (Host, Ask, Verdict, &'static str, Option<u64>, &'static str);
 
     #[test]
@@ -394,7 +398,7 @@ mod tests {
                 Warns,
                 "files-soft",
                 Some(1_008),
-                "raises it by itself",
+                "raises this limit itself",
             ),
             (
                 Host { files_all: used(3_000, 1_000), ..roomy() },
@@ -443,7 +447,7 @@ mod tests {
                 Stops,
                 "memory",
                 Some(1_000),
-                "8384 for",
+                "8384 bytes per",
             ),
             (
                 Host { tcp_bytes: used(1 << 20, 0), ..roomy() },

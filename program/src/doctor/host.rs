@@ -1,18 +1,19 @@
 //! What does this host allow?
 //!
-//! Linux says it in `/proc` and `/sys`, macOS and the BSDs through `sysctl`. A [`Source`] is asked,
-//! so that tests need no such host.
+//! Linux shows its limits in `/proc` and `/sys`, macOS and the BSDs through `sysctl`. All of them
+//! are read through a [`Source`], so that tests do not depend on the host.
 
 use serde::Serialize;
 
-/// Limits of a host and what is used of them; `None`: it does not say, or has no such limit.
+/// The limits of a host, and how much of them is used. `None` means that the limit is not known or
+/// does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Host {
     /// Open files of this process: the soft limit.
     pub(crate) files_soft: Option<u64>,
-    /// Open files of this process: what the soft limit may be raised to.
+    /// Open files of this process: the hard limit.
     pub(crate) files_hard: Option<u64>,
-    /// What the hard limit may be raised to (`fs.nr_open`).
+    /// The most to which the hard limit can be raised (`fs.nr_open`).
     pub(crate) files_ceiling: Option<u64>,
     /// Open files of all processes.
     pub(crate) files_all: Option<Used>,
@@ -30,13 +31,13 @@ pub(crate) struct Host {
     pub(crate) group_memory: Option<Used>,
     /// Processes and threads of this process's control group.
     pub(crate) group_pids: Option<Used>,
-    /// Bytes that can be had without swapping.
+    /// Bytes that are available without swapping.
     pub(crate) memory_available: Option<u64>,
     /// Closed connections whose ports are not free yet.
     pub(crate) time_wait: Option<u64>,
 }
 
-/// A limit, and how much of it is taken.
+/// A limit, and how much of it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Used {
     pub(crate) limit: u64,
@@ -49,15 +50,15 @@ impl Used {
     }
 }
 
-/// Where facts come from.
+/// Where the facts come from.
 pub(crate) trait Source {
-    /// A file's text; `None` if it is not there.
+    /// Returns the text of a file, or `None` if it cannot be read.
     fn file(&self, path: &str) -> Option<String>;
-    /// What `sysctl -n NAME` prints; asked only where there is no `/proc`.
+    /// Returns the output of `sysctl -n NAME`. It is used only where there is no `/proc`.
     fn sysctl(&self, name: &str) -> Option<String>;
-    /// The soft and the hard limit of open files.
+    /// Returns the soft and the hard limit of open files.
     fn open_files(&self) -> Option<(u64, u64)>;
-    /// Bytes of a page.
+    /// Returns the size of a page in bytes.
     fn page_size(&self) -> u64;
 }
 
@@ -89,7 +90,7 @@ impl Source for Here {
     }
 }
 
-/// Reads what this host allows.
+/// Reads the limits of this host.
 pub(crate) fn read() -> Host {
     read_from(&Here)
 }
@@ -134,7 +135,7 @@ fn read_linux(source: &impl Source, host: Host) -> Host {
     }
 }
 
-/// macOS and the BSDs have a part of it, under names of their own.
+/// Reads the limits that macOS and the BSDs have, under their names.
 fn read_bsd(source: &impl Source, host: Host) -> Host {
     let number = |names: &[&str]| {
         names.iter().find_map(|name| source.sysctl(name).and_then(|text| numbers(&text).first().copied()))
@@ -153,20 +154,20 @@ fn read_bsd(source: &impl Source, host: Host) -> Host {
     }
 }
 
-/// All whole numbers of a text, in order.
+/// Returns all whole numbers of a text, in order.
 fn numbers(text: &str) -> Vec<u64> {
     text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// The number behind `key`, in the line that begins with `line`.
+/// Returns the number after `key`, in the line that begins with `line`.
 fn after(text: &str, line: &str, key: &str) -> Option<u64> {
     let line = text.lines().find(|candidate| candidate.starts_with(line))?;
     let mut words = line.split_whitespace().skip_while(|word| *word != key);
     words.nth(1)?.parse().ok()
 }
 
-/// The tightest limit of the control groups that this process is in: of version 2 (`memory.max`),
-/// or of version 1.
+/// Returns the tightest limit of the control groups of this process, of version 2 (`memory.max`) or
+/// version 1.
 fn group(source: &impl Source, controller: &str, limit: &str, names_v1: [&str; 2]) -> Option<Used> {
     let membership = source.file("/proc/self/cgroup")?;
     let mut tightest: Option<Used> = None;
@@ -183,7 +184,7 @@ fn group(source: &impl Source, controller: &str, limit: &str, names_v1: [&str; 2
         let mut folder = path.trim_end_matches('/');
         loop {
             let number = |name: &str| source.file(&format!("{root}{folder}/{name}"))?.trim().parse().ok();
-            // Version 1 says a number near 2⁶³ where version 2 says "max".
+            // Without a limit, version 1 has a number near 2⁶³, and version 2 "max".
             if let Some(limit) = number(&names[0]).filter(|limit| *limit < 1 << 60) {
                 let found = Used { limit, used: number(&names[1]).unwrap_or(0) };
                 tightest = tightest.filter(|other| other.free() <= found.free()).or(Some(found));
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_says_nothing_is_no_error() {
+    fn a_host_without_known_limits_is_not_an_error() {
         let host = read_from(&Pretended::default());
         assert_eq!(host, Host { files_soft: Some(1_024), files_hard: Some(20_000), ..Host::default() });
     }

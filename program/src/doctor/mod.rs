@@ -1,9 +1,9 @@
-//! How many connections does this host hold, and what stops it there?
+//! How many connections does this host hold, and what limits them?
 //!
 //! | file | question |
 //! |---|---|
 //! | `host` | what does this host allow? |
-//! | `findings` | which limit stops N connections first, and what lifts it? |
+//! | `findings` | which limit do N connections reach first, and how is it raised? |
 //! | `table` | how are the findings shown? |
 //! | `descriptors` | how does the program get as many descriptors as it may? |
 //! | `command` | what does `lariat doctor` do? |

@@ -4,34 +4,34 @@ use super::findings::{Finding, Side, Verdict, most};
 use crate::terminal::units::grouped;
 use std::fmt::Write as _;
 
-/// The answer in a sentence.
+/// Returns the answer as one sentence.
 pub(crate) fn headline(connections: Option<u64>, side: Side, found: &[Finding]) -> String {
     let place = match side {
         Side::Server => "to a server on this host",
-        Side::Client => "from this host to one address and port of another",
+        Side::Client => "from this host to one address and port of another host",
         Side::Both => "with server and client on this host",
     };
     match (connections, most(found)) {
         (Some(connections), Some((most, finding))) if connections > most => format!(
-            "{} connections {place} do not fit. They stop at {}: {}.",
+            "{} connections {place} do not fit. The limit is {}: {}.",
             grouped(connections),
             grouped(most),
             finding.what
         ),
         (Some(connections), Some((most, finding))) => format!(
-            "{} connections {place} fit. They would stop at {}: {}.",
+            "{} connections {place} fit. The limit is {}: {}.",
             grouped(connections),
             grouped(most),
             finding.what
         ),
         (None, Some((most, finding))) => {
-            format!("{} connections {place} fit. What stops them there: {}.", grouped(most), finding.what)
+            format!("{} connections {place} fit. This is limited by: {}.", grouped(most), finding.what)
         }
-        (_, None) => "This host names no limit that Lariat knows.".to_owned(),
+        (_, None) => "Lariat finds no limit on this host.".to_owned(),
     }
 }
 
-/// One line for each limit, and below it what to do.
+/// Returns one line for each limit, followed by advice.
 pub(crate) fn table(found: &[Finding]) -> String {
     let width = |cell: fn(&Finding) -> usize, least: usize| found.iter().map(cell).max().unwrap_or(0).max(least);
     let what = width(|finding| finding.what.len(), 5);
@@ -44,7 +44,7 @@ pub(crate) fn table(found: &[Finding]) -> String {
             Verdict::Fits => "fits",
         };
         let connections = finding.connections.map_or_else(|| "-".to_owned(), grouped);
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "  {verdict:7} {:what$}  {:value$}  {connections:>11}", finding.what, finding.value);
         if let Some(advice) = &finding.advice {
             let _ = writeln!(text, "          -> {advice}");

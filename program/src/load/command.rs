@@ -9,7 +9,8 @@ use crate::doctor::{self, Verdict};
 use crate::terminal::{Failure, units};
 use std::process::ExitCode;
 
-/// Exit code 1 if what was expected does not hold, or nothing could be measured; 2 for wrong usage.
+/// Runs `lariat load`. The exit code is 1 if an expectation does not hold or no connection opened,
+/// and 2 for wrong usage.
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     doctor::raise_descriptor_limit();
     let host = doctor::read();
@@ -26,7 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     for finding in plan.findings(options, &host).iter().filter(|finding| finding.verdict == Verdict::Stops) {
         let most = finding.connections.map_or_else(String::new, |most| format!(" at {}", units::grouped(most)));
-        eprintln!("lariat: {} ({}) will stop this{most}", finding.what, finding.value);
+        eprintln!("lariat: this run will reach a limit{most}: {} ({})", finding.what, finding.value);
         if let Some(advice) = &finding.advice {
             eprintln!("        -> {advice}");
         }

@@ -6,7 +6,7 @@ use super::output::limits;
 use super::plan::{Options, Plan};
 use super::run::{Line, Progress, Watcher};
 
-/// Who looks at the server's process and shows how it goes.
+/// Watches the process of the server, and shows the progress.
 pub(crate) struct Observer {
     line: Option<Line>,
     pids: Vec<u32>,
@@ -109,7 +109,7 @@ impl Observer {
         let connections = &record.connections;
         Some(Server {
             pids: self.pids.clone(),
-            name: process::name(first).unwrap_or_else(|| "gone".to_owned()),
+            name: process::name(first).unwrap_or_else(|| "ended".to_owned()),
             cpu_share_opening: share(opening, connections.opening_s),
             cpu_share_holding: share(holding, record.holding_s),
             cpu_ns_per_handshake: each(opening, connections.opened - connections.churned),
@@ -122,7 +122,7 @@ impl Observer {
     }
 }
 
-/// So much for each of `count`; `None` if there are none.
+/// Returns `sum / count`, or `None` if `count` is 0.
 fn each(sum: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| (sum / count as f64 * 10.0).round() / 10.0)
 }

@@ -1,6 +1,6 @@
-//! What is on the site?
+//! Which apps are on the site?
 //!
-//! A new app is its line in [`APPS`], a handler beside this file, and its page in `pages/`.
+//! A new app needs a line in [`APPS`], a handler beside this file, and a page in `pages/`.
 
 use super::Options;
 use super::arena::Arena;
@@ -13,42 +13,42 @@ use super::ticker::Ticker;
 use super::watch::Loop;
 use lariat::Router;
 
-/// A page, and the handler at the same path that takes its sockets.
+/// A page, and the handler of its sockets at the same path.
 pub(super) struct App {
     pub(super) path: &'static str,
     pub(super) title: &'static str,
-    /// For the index.
+    /// The sentence for the index.
     pub(super) sentence: &'static str,
-    /// What stands in the page's `<main>`; the rest comes from `shell.html`.
+    /// The content of the page's `<main>`. The rest comes from `shell.html`.
     pub(super) page: &'static str,
-    /// What only this page needs. Its first script is loaded as a module, and its styles after the
-    /// site's own.
+    /// The files of this page. The first script is loaded as a module, and the styles after those
+    /// of the site.
     pub(super) files: &'static [File],
     pub(super) reach: Reach,
     /// Adds the handler to the router, under its path.
     pub(super) route: fn(Router<()>, &'static str, &Options) -> Router<()>,
 }
 
-/// The page at `/`, which lists the others.
+/// The page at `/`, which lists the apps.
 pub(super) const INDEX: App = App {
     path: "/",
     title: "Lariat",
-    sentence: "A WebSocket server, and what one can do with it.",
+    sentence: "A WebSocket server, and what you can do with it.",
     page: include_str!("pages/index.html"),
     files: &[file!("index.js"), file!("index.css")],
     reach: Reach::Here,
     route: |router, path, _| router.route(path, Index::new(APPS.iter().map(|app| app.path).chain(ENDPOINTS))),
 };
 
-/// What is there for other people's programs, without a page; the index counts who is there, too.
+/// The endpoints without a page, for other programs. The index counts their clients too.
 pub(super) const ENDPOINTS: [&str; 2] = ["/echo", "/broadcast"];
 
-/// In the order in which the index lists them.
+/// The apps, in the order of the index.
 pub(super) const APPS: &[App] = &[
     App {
         path: "/console",
         title: "Console",
-        sentence: "Open a WebSocket by hand, and see each byte of it as the server saw it.",
+        sentence: "Open a WebSocket by hand, and see every byte of it as the server saw it.",
         page: include_str!("pages/console.html"),
         files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
         reach: Reach::Everywhere,
@@ -57,7 +57,7 @@ pub(super) const APPS: &[App] = &[
     App {
         path: "/chat",
         title: "Chat",
-        sentence: "Rooms to talk in. Nothing is lost and nothing said twice, whatever becomes of the connection.",
+        sentence: "Rooms to talk in. No message is lost and none appears twice, even if the connection breaks.",
         page: include_str!("pages/chat.html"),
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
@@ -84,7 +84,7 @@ pub(super) const APPS: &[App] = &[
     App {
         path: "/ticker",
         title: "Ticker",
-        sentence: "Prices as they come, for those who keep up and those who do not; and what it costs to ask for them instead.",
+        sentence: "Live prices, for fast and slow readers, and the cost of polling compared with pushing.",
         page: include_str!("pages/ticker.html"),
         files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
         reach: Reach::Here,
@@ -93,7 +93,7 @@ pub(super) const APPS: &[App] = &[
     App {
         path: "/loop",
         title: "Loop",
-        sentence: "Watch the event loop that serves you: every connection, every phase of a turn; slow it down, or go step by step.",
+        sentence: "Watch the event loop that serves you: every connection and every phase of a turn. Slow it down, or step through it.",
         page: include_str!("pages/loop.html"),
         files: &[file!("loop.js"), file!("grid.js"), file!("loop.css")],
         reach: Reach::Here,
@@ -101,5 +101,5 @@ pub(super) const APPS: &[App] = &[
     },
 ];
 
-/// What all pages share.
+/// The files of all pages.
 pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];

@@ -1,5 +1,5 @@
-//! How do pages, scripts and styles get to the browser? From the program itself: nothing is read
-//! from a disk, and nothing asked of another host.
+//! How do pages, scripts and styles get to the browser? They are part of the program: nothing is
+//! read from a disk or requested from another host.
 
 use flate2::{Compression, GzBuilder};
 use lariat::http::header::{
@@ -12,14 +12,14 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 
-/// A file of the folder `pages`, within the program.
+/// A file of the folder `pages`, as part of the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct File {
     pub(super) name: &'static str,
     pub(super) text: &'static str,
 }
 
-/// The file of this name in the folder `pages`.
+/// Returns the file of this name in the folder `pages`.
 macro_rules! file {
     ($name:literal) => {
         $crate::site::assets::File { name: $name, text: include_str!(concat!("pages/", $name)) }
@@ -27,18 +27,18 @@ macro_rules! file {
 }
 pub(super) use file;
 
-/// Where a page's script may connect to.
+/// The servers to which the script of a page may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// To this server.
+    /// This server only.
     Here,
-    /// Wherever its user wants to.
+    /// Any server.
     Everywhere,
 }
 
 impl Reach {
-    /// No script and no style but ours, and none of them in the page itself; no markup from a
-    /// string.
+    /// Returns the Content-Security-Policy. It allows only scripts and styles of this server, none
+    /// of them inline, and no markup from strings.
     const fn policy(self) -> &'static str {
         match self {
             Reach::Here => {
@@ -53,28 +53,28 @@ impl Reach {
     }
 }
 
-/// Something that is served, in both of its codings.
+/// A resource in both of its codings.
 struct Asset {
     content_type: &'static str,
     policy: &'static str,
     identity: Vec<u8>,
-    /// Compressed when it is asked for first.
+    /// Compressed at the first request for it.
     gzip: Option<Vec<u8>>,
-    /// The same for the same bytes.
+    /// Equal for equal bytes.
     hash: u64,
 }
 
-/// Everything that is served, by path.
+/// All resources by path.
 #[derive(Default)]
 pub(super) struct Assets(HashMap<String, Asset>);
 
 impl Assets {
-    /// A page, rendered already.
+    /// Adds a rendered page.
     pub(super) fn add_page(&mut self, path: &str, html: String, reach: Reach) {
         self.add(path.to_owned(), "text/html; charset=utf-8", html.into_bytes(), reach);
     }
 
-    /// A script, style or image, as `/assets/NAME`.
+    /// Adds a script, style or image as `/assets/NAME`.
     pub(super) fn add_file(&mut self, file: &File) {
         let content_type = match file.name.rsplit('.').next() {
             Some("js") => "text/javascript; charset=utf-8",
@@ -92,7 +92,7 @@ impl Assets {
         self.0.insert(path, Asset { content_type, policy: reach.policy(), identity, gzip: None, hash });
     }
 
-    /// `None`: there is nothing of this name.
+    /// Returns the answer to a request, or `None` if there is no such resource.
     pub(super) fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
         self.0.get_mut(request.path()).map(|asset| Answer::Respond(asset.respond(request)))
     }
@@ -101,7 +101,7 @@ impl Assets {
 impl Asset {
     fn respond(&mut self, request: &Request<'_>) -> Response<Vec<u8>> {
         let is_compressed = accepts_gzip(list(request, ACCEPT_ENCODING.as_str()));
-        // Strong: what differs in one byte differs in its tag, and the codings do (RFC 9110
+        // A strong tag: the codings have different bytes, so they need different tags (RFC 9110
         // §8.8.3.3).
         let tag = format!("\"{:016x}{}\"", self.hash, if is_compressed { "-gzip" } else { "" });
         let is_known = list(request, IF_NONE_MATCH.as_str())
@@ -139,12 +139,12 @@ impl Asset {
         self.gzip.get_or_insert_with(|| {
             let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
             let written = encoder.write_all(identity).and_then(|()| encoder.finish());
-            written.expect("a Vec takes every write")
+            written.expect("writing to a Vec cannot fail")
         })
     }
 }
 
-/// The elements of a list-valued header, however many lines it is spread over.
+/// Returns the elements of a list-valued header, which may have several lines.
 fn list<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r str> {
     request
         .values(name)
@@ -154,8 +154,8 @@ fn list<'r>(request: &'r Request<'_>, name: &'r str) -> impl Iterator<Item = &'r
         .filter(|element| !element.is_empty())
 }
 
-/// Whether the browser takes gzip: it says so, or that it takes everything, and not with a weight
-/// of zero (RFC 9110 §12.5.3).
+/// Returns whether the browser accepts gzip: it names gzip or `*`, without a weight of zero
+/// (RFC 9110 §12.5.3).
 fn accepts_gzip<'e>(encodings: impl Iterator<Item = &'e str>) -> bool {
     let mut everything = false;
     for encoding in encodings {

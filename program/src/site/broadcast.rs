@@ -1,8 +1,8 @@
-//! `/broadcast`: every message goes to all who are here, its sender included.
+//! How are messages sent to everybody? At `/broadcast`, the sender gets them too.
 
 use lariat::{ClientId, Clients, Handler, Message};
 
-/// Sends every message to everybody on this route. It is framed once.
+/// Sends every message to all clients on this route. It is framed once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Broadcast;
 

@@ -1,41 +1,41 @@
-//! `/console`: what goes over the wire, as this server sees it.
+//! What went over the wire of a page's socket? `/console` shows it as this server sees it.
 //!
-//! The page opens two sockets. Over the one at `/console` it is given a token that nobody can
-//! guess. To the URL of the other one, wherever on this server that leads, it adds `?wire=TOKEN.7`:
-//! that connection is traced, its handshake included, and its story is told over the first as the
-//! page's connection 7.
+//! The page opens two sockets. Over the one at `/console`, it gets a token that cannot be guessed.
+//! To the URL of the other one, on any path of this server, it adds `?wire=TOKEN.7`. That
+//! connection is traced from its handshake on, and the page gets the trace over the first socket,
+//! as its connection 7.
 
 use super::query::parameter;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Where the console is.
+/// The path of the console.
 pub(super) const PATH: &str = "/console";
 
-/// So many bytes of a frame's payload are shown.
+/// The bytes of a frame's payload that are shown.
 const SHOWN: usize = 256;
 
-/// With more bytes than this waiting for a page, it is told only of how many steps it was not told.
+/// While more bytes than this wait for a page, it gets no traces, only their number afterwards.
 const TOO_MUCH: usize = 1 << 20;
 
-/// So many connections of a page are watched at a time.
+/// The most connections that a page can watch at a time.
 const MAX_WATCHED: usize = 16;
 
-/// Whether the console is to be told of this connection; the token is looked at later.
+/// Returns whether a request asks for a trace. The token is checked later.
 pub(super) fn is_watched(request: &Request<'_>) -> bool {
     request.path() != PATH && parameter(request.query(), "wire").next().is_some()
 }
 
-/// Whether its messages are to travel uncompressed, since one can read them then.
+/// Returns whether a request asks for uncompressed messages, which can be read on the wire.
 pub(super) fn wants_no_compression(request: &Request<'_>) -> bool {
     is_watched(request) && parameter(request.query(), "plain").next().is_some()
 }
 
-/// What the page is told. Bytes are in hexadecimal digits.
+/// A message to a page. Bytes are in hexadecimal digits.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Told<'a> {
+enum ToPage<'a> {
     Token(&'a str),
     Handshake { on: u32, side: &'static str, text: &'a str },
     Frame { on: u32, side: &'static str, header: String, wire: String, plain: String, length: u64 },
@@ -45,10 +45,10 @@ enum Told<'a> {
     Missed(u32),
 }
 
-/// What the page asks for.
+/// A message from a page.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Asked {
+enum FromPage {
     Ping { on: u32, payload: String },
     Close { on: u32, code: u16, reason: String },
 }
@@ -56,9 +56,9 @@ enum Asked {
 /// A page.
 struct Watcher {
     token: String,
-    /// The connections of its that are watched, by its own numbers.
+    /// Its watched connections, by the numbers that the page gave them.
     watched: HashMap<u32, ClientId>,
-    /// Steps of which it was not told.
+    /// The traces that it did not get.
     missed: u32,
 }
 
@@ -66,12 +66,13 @@ struct Watcher {
 struct Watched {
     by: ClientId,
     on: u32,
-    /// The key of the peer's last frame, and how much of its payload has come.
+    /// The key of the peer's last frame.
     key: Option<[u8; 4]>,
-    come: usize,
+    /// The bytes of its payload so far.
+    received: usize,
 }
 
-/// Tells pages what goes over the wire on other connections of theirs.
+/// The handler of `/console`: sends pages the traces of their other connections.
 #[derive(Default)]
 pub struct Console {
     watchers: HashMap<ClientId, Watcher>,
@@ -79,7 +80,8 @@ pub struct Console {
 }
 
 impl Console {
-    /// Who watches the connection that has begun with this request, and as what.
+    /// Returns the page that watches the connection of this request, and the number that it gave
+    /// it.
     fn watcher_of(&self, head: &[u8]) -> Option<(ClientId, u32)> {
         let request = Request::parse(head).ok()?;
         let (token, on) = parameter(request.query(), "wire").next()?.split_once('.')?;
@@ -88,15 +90,15 @@ impl Console {
         (watcher.watched.len() < MAX_WATCHED && !watcher.watched.contains_key(&on)).then_some((*by, on))
     }
 
-    fn tell(&mut self, clients: &mut Clients<()>, by: ClientId, told: &Told<'_>) {
+    fn send(&mut self, clients: &mut Clients<()>, by: ClientId, message: &ToPage<'_>) {
         let Some(watcher) = self.watchers.get_mut(&by) else { return };
         if clients.buffered_amount(by) > TOO_MUCH {
             watcher.missed += 1;
             return;
         }
         let missed = std::mem::take(&mut watcher.missed);
-        for told in [&Told::Missed(missed), told].into_iter().skip(usize::from(missed == 0)) {
-            let _ = clients.send(by, &serde_json::to_string(told).unwrap_or_default());
+        for message in [&ToPage::Missed(missed), message].into_iter().skip(usize::from(missed == 0)) {
+            let _ = clients.send(by, &serde_json::to_string(message).unwrap_or_default());
         }
     }
 
@@ -107,22 +109,22 @@ impl Console {
         }
     }
 
-    fn obey(&self, clients: &mut Clients<()>, id: ClientId, asked: &Asked) {
-        let (Asked::Ping { on, .. } | Asked::Close { on, .. }) = asked;
+    fn act(&self, clients: &mut Clients<()>, id: ClientId, asked: &FromPage) {
+        let (FromPage::Ping { on, .. } | FromPage::Close { on, .. }) = asked;
         let Some(target) = self.watchers.get(&id).and_then(|watcher| watcher.watched.get(on)) else { return };
-        // Whoever is closing already is not pinged; the page sees it in the story.
+        // This fails if the connection is closing. The page sees that in the trace.
         let _ = match asked {
-            Asked::Ping { payload, .. } => clients.ping(*target, payload.as_bytes()),
-            Asked::Close { code, reason, .. } => clients.close(*target, CloseCode::from(*code), reason),
+            FromPage::Ping { payload, .. } => clients.ping(*target, payload.as_bytes()),
+            FromPage::Close { code, reason, .. } => clients.close(*target, CloseCode::from(*code), reason),
         };
     }
 }
 
 impl Watched {
-    /// Bytes of payload as they were on the wire, and as they were meant, as far as they are shown.
+    /// Returns the shown bytes of a payload, masked and unmasked, in hexadecimal digits.
     fn shown(&mut self, wire: &[u8]) -> (String, String) {
-        let start = self.come;
-        self.come += wire.len();
+        let start = self.received;
+        self.received += wire.len();
         let wire = &wire[..wire.len().min(SHOWN.saturating_sub(start))];
         let key = self.key.unwrap_or_default();
         let plain: Vec<u8> = wire.iter().enumerate().map(|(at, byte)| byte ^ key[(start + at) % 4]).collect();
@@ -147,12 +149,12 @@ impl Handler for Console {
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
         let token = hex(&rand::random::<[u8; 16]>());
         self.watchers.insert(id, Watcher { token: token.clone(), watched: HashMap::new(), missed: 0 });
-        self.tell(clients, id, &Told::Token(&token));
+        self.send(clients, id, &ToPage::Token(&token));
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
-            Some(asked) => self.obey(clients, id, &asked),
+            Some(asked) => self.act(clients, id, &asked),
             None => {
                 let _ = clients.close(id, CloseCode::Policy, "not understood");
             }
@@ -165,7 +167,7 @@ impl Handler for Console {
                 clients.untrace(id);
                 return;
             };
-            self.watched.insert(id, Watched { by, on, key: None, come: 0 });
+            self.watched.insert(id, Watched { by, on, key: None, received: 0 });
             if let Some(watcher) = self.watchers.get_mut(&by) {
                 watcher.watched.insert(on, id);
             }
@@ -174,31 +176,35 @@ impl Handler for Console {
         let (by, on) = (watched.by, watched.on);
         match trace {
             Trace::Handshake { side, text } => {
-                self.tell(
+                self.send(
                     clients,
                     by,
-                    &Told::Handshake { on, side: name(*side), text: &String::from_utf8_lossy(text) },
+                    &ToPage::Handshake { on, side: name(*side), text: &String::from_utf8_lossy(text) },
                 );
             }
             Trace::Frame { side, header, payload } => {
-                let mut whole = Watched { by, on, key: header.mask, come: 0 };
+                let mut whole = Watched { by, on, key: header.mask, received: 0 };
                 let (wire, plain) = whole.shown(payload);
                 if *side == Side::Peer {
                     *watched = whole;
                 }
                 let (side, length) = (name(*side), header.length);
-                self.tell(clients, by, &Told::Frame { on, side, header: hex(&header.to_bytes()), wire, plain, length });
+                self.send(
+                    clients,
+                    by,
+                    &ToPage::Frame { on, side, header: hex(&header.to_bytes()), wire, plain, length },
+                );
             }
             Trace::Payload { payload } => {
                 let (wire, plain) = watched.shown(payload);
                 if !wire.is_empty() {
-                    self.tell(clients, by, &Told::Payload { on, wire, plain });
+                    self.send(clients, by, &ToPage::Payload { on, wire, plain });
                 }
             }
-            Trace::Violation(error) => self.tell(clients, by, &Told::Violation { on, text: error.to_string() }),
+            Trace::Violation(error) => self.send(clients, by, &ToPage::Violation { on, text: error.to_string() }),
             Trace::State { from, to } => {
                 let (from, to_name) = (format!("{from:?}"), format!("{to:?}"));
-                self.tell(clients, by, &Told::State { on, from, to: to_name });
+                self.send(clients, by, &ToPage::State { on, from, to: to_name });
                 if to.ready_state() == ReadyState::Closed {
                     self.forget(id);
                 }

@@ -1,4 +1,4 @@
-//! `/echo`: every message goes back to its sender.
+//! How are messages sent back? At `/echo`.
 
 use lariat::{ClientId, Clients, Handler, Message};
 
@@ -10,7 +10,7 @@ impl Handler for Echo {
     type Data = ();
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
-        // Whoever cannot be sent to is closed, and `on_close` would tell why.
+        // If this fails, the client is closed, and `on_close` gets the reason.
         let _ = clients.send(id, message);
     }
 }

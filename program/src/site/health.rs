@@ -1,4 +1,4 @@
-//! Is the server well? Plain HTTP, for those who watch it.
+//! Is the server alive, and is it ready? Over plain HTTP, for monitoring.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response, StatusCode};
@@ -13,7 +13,7 @@ fn respond(status: StatusCode, body: &str) -> Answer {
     Answer::Respond(response)
 }
 
-/// `/healthz`: the loop turns.
+/// `/healthz`: answers as long as the loop turns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Health;
 
@@ -25,7 +25,7 @@ impl Handler for Health {
     }
 }
 
-/// `/readyz`: new connections are welcome, unless the server is about to stop.
+/// `/readyz`: answers 200 while the server accepts connections, and 503 once it is stopping.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Readiness;
 

@@ -1,31 +1,31 @@
-//! `/`: what is here, and how many are in each app now.
+//! How many clients does each app have? The page at `/` shows the counts.
 
 use lariat::{ClientId, Clients, Handler, TimerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often it is looked whether the counts have changed, while somebody watches.
+/// How often the counts are compared with the last ones, while a page is open.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// The topic of those who watch.
+/// The topic of the open pages.
 const COUNTS: &str = "counts";
 
-/// Tells everybody who is here how many are on some routes, at once and when it changes.
+/// Sends each page the number of clients per route, at once and when it changes.
 #[derive(Debug)]
 pub struct Index {
     paths: Vec<&'static str>,
-    /// The last that was told.
+    /// The last counts that were sent.
     counts: String,
     timer: Option<TimerId>,
 }
 
 impl Index {
-    /// Counts those who are on these routes.
+    /// Counts the clients on these routes.
     pub fn new(paths: impl IntoIterator<Item = &'static str>) -> Index {
         Index { paths: paths.into_iter().collect(), counts: String::new(), timer: None }
     }
 
-    /// `{"/chat":3,"/echo":0}`
+    /// Returns the counts as `{"/chat":3,"/echo":0}`.
     fn count(&self, clients: &mut Clients<()>) -> String {
         let count = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.route_len())?));
         let counts: BTreeMap<&str, usize> = self.paths.iter().filter_map(count).collect();

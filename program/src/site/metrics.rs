@@ -1,4 +1,4 @@
-//! `/metrics`: what the server has done and holds, for Prometheus.
+//! What does Prometheus read? `/metrics` shows what the server has done and what it holds.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
@@ -6,7 +6,8 @@ use lariat::{Answer, ClientId, Clients, Handler, Request};
 use std::fmt::Write;
 use std::fs;
 
-/// [`Stats`](lariat::Stats) and, where there is a `/proc`, the process's descriptors and memory.
+/// Answers with [`Stats`](lariat::Stats) and, where there is a `/proc`, the descriptors and memory
+/// of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Metrics;
 
@@ -24,7 +25,7 @@ impl Handler for Metrics {
     }
 }
 
-/// The metrics that Prometheus's own clients give of every process, by their usual names.
+/// Writes the metrics of the process, under the names that the Prometheus client libraries use.
 fn write_process(text: &mut String) {
     let descriptors = fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -47,7 +48,7 @@ fn write_process(text: &mut String) {
     for (name, help, value) in metrics {
         if let Some(value) = value {
             writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")
-                .expect("a String takes every write");
+                .expect("writing to a String cannot fail");
         }
     }
 }

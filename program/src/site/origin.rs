@@ -1,8 +1,8 @@
-//! Which pages may open a socket here? (RFC 6455 §10.2)
+//! Whose pages may open a socket? (RFC 6455 §10.2)
 //!
-//! A browser sends no page's script anywhere without saying in `Origin` where the page came from.
-//! Without this check any page of the web that a visitor has open could speak, in the visitor's
-//! name, to a server that only the visitor reaches.
+//! When a script opens a socket, the browser names the origin of its page in the header `Origin`.
+//! Without this check, every web page that a visitor has open could connect, in the visitor's name,
+//! to a server that only the visitor can reach.
 
 use lariat::Request;
 use lariat::http::uri::Authority;
@@ -17,13 +17,13 @@ pub struct Origin {
     port: u16,
 }
 
-/// What should be an origin is none.
+/// A text that is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginError(String);
 
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no origin; write it like https://example.org or http://localhost:8080", self.0)
+        write!(f, "{:?} is not an origin; write one like https://example.org or http://localhost:8080", self.0)
     }
 }
 
@@ -48,46 +48,46 @@ impl FromStr for Origin {
 }
 
 impl Origin {
-    /// Whether a page from here that connects to `host`, a value of the `Host` header, connects to
-    /// where it came from.
+    /// Returns whether this is the origin of `host`, a value of the header `Host`.
     ///
-    /// A proxy that ends TLS hides from us under which scheme it was reached: a host without a port
-    /// is compared with the origin's own default.
+    /// Behind a proxy that ends TLS, the scheme of the request is not known. A host without a port
+    /// has the default port of this origin.
     fn is_at(&self, host: &str) -> bool {
         let default_port = if self.scheme == "https" { 443 } else { 80 };
         host_and_port(host).is_some_and(|(host, port)| host == self.host && port.unwrap_or(default_port) == self.port)
     }
 }
 
-/// `None` if it is not `host` or `host:port`. Hosts are compared in lower case (RFC 3986 §6.2.2.1).
+/// Splits `host` or `host:port`, and returns `None` for anything else. The host is in lower case
+/// (RFC 3986 §6.2.2.1).
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let authority: Authority = text.parse().ok()?;
     let port = authority.port_u16();
     let host = authority.host();
-    // Neither user information nor a port that is no number.
+    // User information, or a port that is not a number, is not allowed.
     let is_plain = authority.as_str().len() == host.len() + authority.port().map_or(0, |port| port.as_str().len() + 1);
     (!host.is_empty() && is_plain && port.is_some() == authority.port().is_some())
         .then(|| (host.to_ascii_lowercase(), port))
 }
 
-/// The pages of this site, and those of some other origins.
+/// The origins whose pages may open sockets: this site, and some others.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(Vec<Origin>);
 
 impl Origins {
-    /// This site's own pages, and pages from `others`.
+    /// Allows the pages of this site and of `others`.
     pub fn new(others: impl IntoIterator<Item = Origin>) -> Origins {
         Origins(others.into_iter().collect())
     }
 
-    /// Whether whoever asks may have a socket: a page from here, or a client that is no browser and
-    /// sends no `Origin`.
+    /// Returns whether a request may open a socket: it comes from an allowed page, or from a client
+    /// that is not a browser and sends no `Origin`.
     pub fn accept(&self, request: &Request<'_>) -> bool {
         let mut values = request.values("origin");
         let (Some(value), None) = (values.next(), values.next()) else {
             return request.values("origin").next().is_none();
         };
-        // `null`, which is what a page in a sandbox or from a file says, is no origin.
+        // `null`, the value for a sandboxed page or a file, is not an origin.
         let origin: Option<Origin> = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
         origin.is_some_and(|origin| self.0.contains(&origin) || request.host().is_some_and(|host| origin.is_at(host)))
     }

@@ -1,5 +1,5 @@
-//! What do all apps have in common? Their pages' frame, who may open a socket, and that the console
-//! can look inside.
+//! What do all apps have in common? The frame of their pages, the check of `Origin`, and the trace
+//! for the console.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
@@ -8,17 +8,17 @@ use lariat::http::{Response, StatusCode};
 use lariat::observe::Turns;
 use lariat::{Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace};
 
-/// The whole site: pages at their paths over plain HTTP, and their handlers for those who upgrade.
+/// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
 pub struct Site {
     assets: Assets,
     origins: Origins,
-    /// What is said is to be readable on the wire.
+    /// Messages are not compressed, so that they can be read on the wire.
     is_plain: bool,
     router: Router<()>,
 }
 
 impl Site {
-    /// Everything, each at its path.
+    /// Returns the site with all apps and endpoints.
     pub fn new(options: &Options) -> Site {
         let mut assets = Assets::default();
         SHARED.iter().for_each(|file| assets.add_file(file));
@@ -37,13 +37,13 @@ impl Site {
         Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), is_plain: options.teach, router }
     }
 
-    /// Whether whoever asks may open a socket there.
+    /// Returns whether this request may open a socket.
     fn admits(&self, request: &Request<'_>) -> bool {
         ENDPOINTS.contains(&request.path()) || self.origins.accept(request)
     }
 }
 
-/// A page: the app's own part within the shell.
+/// Returns a page: the content of the app within the shell.
 fn render(app: &App) -> String {
     let is_index = app.path == INDEX.path;
     let title = if is_index { "Lariat: a WebSocket server".to_owned() } else { format!("{} · Lariat", app.title) };
@@ -71,14 +71,14 @@ fn render(app: &App) -> String {
         .replace("{{main}}", &main)
 }
 
-/// 403, and what can be done about it.
+/// Returns 403, with advice.
 fn foreign(request: &Request<'_>) -> Answer {
     let origin = request.origin().unwrap_or_default();
     let sentence = format!(
-        "This socket is for pages of this site, and the Origin is {origin:?}. \
-         A page elsewhere can be allowed: lariat serve --allow-origin ORIGIN\n"
+        "Only pages of this site may open this socket, and the Origin is {origin:?}. \
+         To allow pages of another origin: lariat serve --allow-origin ORIGIN\n"
     );
-    log::debug!("an upgrade of {} was refused: its Origin is {origin:?}", request.path());
+    log::debug!("refused an upgrade of {}: its Origin is {origin:?}", request.path());
     let mut response = Response::new(sentence.into_bytes());
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");

@@ -1,26 +1,25 @@
-//! `/ticker`: prices that walk at random, pushed to those who watch them, and told to those who ask
-//! again and again.
+//! What are the prices, and what do pushing and polling cost? `/ticker` has random prices, which it
+//! pushes to pages, and pages can poll.
 //!
-//! Prices go out as [`publish_latest`](Clients::publish_latest): for a page that does not read fast
-//! enough, a price that still waits is replaced by the next one. Ticks are numbered, so a page sees
-//! from the gap how many it was spared.
+//! Prices are sent with [`publish_latest`](Clients::publish_latest): if a page does not read fast
+//! enough, the next price replaces one that still waits. Ticks are numbered, so a gap shows a page
+//! how many were replaced.
 //!
-//! | from the page | |
+//! | from the page | meaning |
 //! |---|---|
-//! | `{"watch":["ROPE","KNOT"]}` | these prices, and no others |
-//! | `"books"` | from now on the fast feed: whole order books, [`BOOK_PERIOD`] apart |
+//! | `{"watch":["ROPE","KNOT"]}` | send these prices, and no others |
+//! | `"books"` | send the fast feed: whole order books, one per symbol every [`BOOK_PERIOD`] |
 //!
-//! | to the page | |
+//! | to the page | meaning |
 //! |---|---|
-//! | `{"symbols":{"names":[["ROPE","Rope and Twine"]],"period":100,"token":"..."}}` | what there is, how many milliseconds apart, and a name under which its polls are counted, if it is measured |
+//! | `{"symbols":{"names":[["ROPE","Rope and Twine"]],"period":100,"token":"..."}}` | the symbols, the milliseconds between ticks, and the token under which polls are counted, if the page is measured |
 //! | `{"past":["ROPE",17,[10412,10409]]}` | the number of the last tick, and the prices up to it, in cents |
-//! | `{"tick":["ROPE",18,10411]}` | the next |
+//! | `{"tick":["ROPE",18,10411]}` | the next price |
 //! | `{"book":["ROPE",7,[[10410,300]],[[10412,150]]]}` | prices and sizes of bids and asks |
 //! | `{"saw":{"pushed":{},"polled":{}}}` | what the server has read and written for this page |
 //!
-//! A page that is opened as `?measure` is traced, and its polls (`GET
-//! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`) are, too: every byte is counted where it goes over
-//! the wire.
+//! A page that is opened with `?measure` is traced, and so are its polls (`GET
+//! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`). Every byte on the wire is counted.
 
 use super::query::parameter;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -34,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-/// What can be watched, and at what price each begins, in cents.
+/// The symbols, their names, and the price at which each begins, in cents.
 const SYMBOLS: [(&str, &str, u32); 6] = [
     ("ROPE", "Rope and Twine", 10_400),
     ("KNOT", "Knot Holdings", 5_230),
@@ -44,81 +43,81 @@ const SYMBOLS: [(&str, &str, u32); 6] = [
     ("DUST", "Dust Bowl Energy", 14_620),
 ];
 
-/// How far ticks are apart.
+/// The time between two ticks.
 const TICK_PERIOD: Duration = Duration::from_millis(100);
 
-/// How far order books are apart.
+/// The time between two order books.
 const BOOK_PERIOD: Duration = Duration::from_millis(4);
 
-/// How often a page is told what the server saw.
+/// How often a page gets the counts of the server.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
-/// So many prices of each symbol are remembered.
+/// The past prices of each symbol that are kept.
 const PAST: usize = 300;
 
-/// Prices on each side of an order book.
+/// The prices on each side of an order book.
 const DEPTH: usize = 50;
 
-/// After so many ticks for nobody, there are no more.
+/// Prices stop after so many ticks without a subscriber.
 const LINGER: u32 = 50;
 
-/// So many pages are measured at a time.
+/// The most pages that are measured at a time.
 const MAX_MEASURED: usize = 64;
 
-/// The topic of the fast feed; those of prices are the symbols.
+/// The topic of the fast feed. The topics of prices are the symbols.
 const BOOKS: &str = "books";
 
-/// How that begins which is not counted.
+/// The beginnings of messages that are not counted.
 const UNCOUNTED: [&[u8]; 2] = [br#"{"saw""#, br#"{"past""#];
 
-/// Which timer.
+/// The tokens of the timers.
 const TICK: u64 = 0;
 const BOOK: u64 = 1;
 const REPORT: u64 = 2;
 
-/// What a page asks for.
+/// A message from a page.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Asked {
+enum FromPage {
     Watch(Vec<String>),
     Books,
 }
 
-/// What a page is told.
+/// A message to a page.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Told<'a> {
+enum ToPage<'a> {
     Symbols { names: Vec<(&'a str, &'a str)>, period: u128, token: &'a str },
     Past(&'a str, u64, Vec<u32>),
     Tick(&'a str, u64, u32),
     Book(&'a str, u64, Vec<(u32, u32)>, Vec<(u32, u32)>),
-    Saw { pushed: Traffic, polled: Traffic },
+    Saw { pushed: Cost, polled: Cost },
 }
 
-impl Told<'_> {
+impl ToPage<'_> {
     fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What the server has read and written for a page, every byte of it.
+/// The bytes that the server has read and written for a page.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Traffic {
-    /// Frames to it, or requests of it.
+struct Cost {
+    /// The frames to the page, or its requests.
     count: u64,
     read: u64,
     written: u64,
 }
 
-/// A page for which the server counts.
+/// A measured page.
 #[derive(Debug, Default)]
 struct Meter {
     token: String,
-    pushed: Traffic,
-    polled: Traffic,
+    pushed: Cost,
+    polled: Cost,
 }
 
-/// A price and where it was.
+/// A symbol with its price and its past prices.
 #[derive(Debug)]
 struct Walk {
     name: &'static str,
@@ -126,20 +125,21 @@ struct Walk {
     past: VecDeque<u32>,
 }
 
-/// Prices, and who is told of them.
+/// The handler of `/ticker`: prices, and the measured pages.
 #[derive(Debug)]
 pub struct Ticker {
     random: StdRng,
     walks: Vec<Walk>,
-    /// How many ticks there have been, and how many of them were for nobody lately.
+    /// The number of ticks so far.
     ticks: u64,
+    /// The number of ticks since the last one with a subscriber.
     idle: u32,
     books: u64,
     tick_timer: Option<TimerId>,
     book_timer: Option<TimerId>,
     report_timer: Option<TimerId>,
     meters: HashMap<ClientId, Meter>,
-    /// Requests that are answered just now, and for which page.
+    /// The polls in progress, and the page of each.
     polls: HashMap<ClientId, ClientId>,
 }
 
@@ -150,7 +150,7 @@ impl Default for Ticker {
 }
 
 impl Ticker {
-    /// With prices that walk as this seed has it.
+    /// Returns a ticker whose random prices depend on this seed.
     pub fn new(seed: u64) -> Ticker {
         let mut random = StdRng::seed_from_u64(seed);
         let walks = SYMBOLS.map(|(name, _, start)| {
@@ -172,7 +172,7 @@ impl Ticker {
         }
     }
 
-    /// Prices move from now on.
+    /// Starts the ticks, if they have stopped.
     fn wake(&mut self, clients: &mut Clients<()>) {
         self.idle = 0;
         if self.tick_timer.is_none() {
@@ -185,14 +185,14 @@ impl Ticker {
             if !wanted.iter().any(|name| name == walk.name) {
                 clients.unsubscribe(id, walk.name);
             } else if clients.subscribe(id, walk.name) {
-                let past = Told::Past(walk.name, self.ticks, walk.past.iter().copied().collect());
+                let past = ToPage::Past(walk.name, self.ticks, walk.past.iter().copied().collect());
                 let _ = clients.send(id, &past.to_json());
             }
         }
         self.wake(clients);
     }
 
-    /// The last prices, for those who poll: `{"ROPE":[17,10412]}`.
+    /// Answers a poll with the last prices: `{"ROPE":[17,10412]}`.
     fn latest(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
         let token = parameter(request.query(), "for").next();
         let page = self.meters.iter().find(|(_, meter)| Some(meter.token.as_str()) == token).map(|(page, _)| *page);
@@ -218,7 +218,7 @@ impl Ticker {
             walk.step(start, &mut self.random);
             if clients.subscribers(walk.name) > 0 {
                 self.idle = 0;
-                let tick = Told::Tick(walk.name, self.ticks, walk.price);
+                let tick = ToPage::Tick(walk.name, self.ticks, walk.price);
                 clients.publish_latest(walk.name, key as u64, &tick.to_json());
             }
         }
@@ -228,7 +228,7 @@ impl Ticker {
         }
     }
 
-    fn tell_books(&mut self, clients: &mut Clients<()>, timer: TimerId) {
+    fn send_books(&mut self, clients: &mut Clients<()>, timer: TimerId) {
         if clients.subscribers(BOOKS) == 0 {
             clients.cancel_timer(timer);
             self.book_timer = None;
@@ -240,15 +240,15 @@ impl Ticker {
                 let level = |at: usize| (i64::from(walk.price) + sign * (at as i64 + 1)) as u32;
                 (0..DEPTH).map(|at| (level(at), self.random.random_range(1..100) * 10)).collect()
             };
-            let book = Told::Book(walk.name, self.books, side(-1), side(1));
+            let book = ToPage::Book(walk.name, self.books, side(-1), side(1));
             clients.publish_latest(BOOKS, (SYMBOLS.len() + key) as u64, &book.to_json());
         }
     }
 
     fn report(&mut self, clients: &mut Clients<()>, timer: TimerId) {
         for (id, meter) in &self.meters {
-            let saw = Told::Saw { pushed: meter.pushed, polled: meter.polled };
-            // Whoever reads slowly gets the last one in time.
+            let saw = ToPage::Saw { pushed: meter.pushed, polled: meter.polled };
+            // A slow page gets the last one.
             let _ = clients.send_latest(*id, u64::MAX, &saw.to_json());
         }
         if self.meters.is_empty() {
@@ -259,7 +259,7 @@ impl Ticker {
 }
 
 impl Walk {
-    /// One step at random, drawn a little towards where it began.
+    /// Moves the price at random, with a slight pull towards its first value.
     fn step(&mut self, start: u32, random: &mut StdRng) {
         let price = f64::from(self.price);
         let noise = (0..4).map(|_| random.random_range(-1.0..1.0)).sum::<f64>();
@@ -273,8 +273,8 @@ impl Walk {
 }
 
 impl Meter {
-    /// Something has gone over the page's own connection. Reports do not count themselves, nor the
-    /// past, which polls do not get.
+    /// Counts the bytes of a trace of the page's connection. Reports are not counted, and past
+    /// prices neither, since polls do not get them.
     fn count(&mut self, trace: &Trace) {
         let pushed = &mut self.pushed;
         match trace {
@@ -306,7 +306,7 @@ impl Handler for Ticker {
         if is_measured && self.meters.len() < MAX_MEASURED && clients.trace(id) {
             self.meters.insert(id, Meter { token: format!("{:016x}", rand::random::<u64>()), ..Meter::default() });
         }
-        // What is counted is to be what was said.
+        // The counted bytes should be those of the messages.
         Answer::Upgrade(Upgrade::new().uncompressed())
     }
 
@@ -317,13 +317,13 @@ impl Handler for Ticker {
         }
         let names = SYMBOLS.map(|(name, title, _)| (name, title)).into();
         let token = meter.map_or("", |meter| &meter.token);
-        let _ = clients.send(id, &Told::Symbols { names, period: TICK_PERIOD.as_millis(), token }.to_json());
+        let _ = clients.send(id, &ToPage::Symbols { names, period: TICK_PERIOD.as_millis(), token }.to_json());
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
-            Some(Asked::Watch(wanted)) => self.watch(clients, id, &wanted),
-            Some(Asked::Books) => {
+            Some(FromPage::Watch(wanted)) => self.watch(clients, id, &wanted),
+            Some(FromPage::Books) => {
                 clients.subscribe(id, BOOKS);
                 if self.book_timer.is_none() {
                     self.book_timer = Some(clients.set_interval(BOOK_PERIOD, BOOK));
@@ -338,7 +338,7 @@ impl Handler for Ticker {
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
         match token {
             TICK => self.tick(clients, timer),
-            BOOK => self.tell_books(clients, timer),
+            BOOK => self.send_books(clients, timer),
             _ => self.report(clients, timer),
         }
     }

@@ -1,24 +1,25 @@
-//! `/loop`: the event loop, as it turns.
+//! What does the event loop do? `/loop` shows it.
 //!
-//! A few times a second, and only while somebody watches, each page is told what the loop did
-//! since, and of the grid of connections what has changed. A page can follow one connection. A
-//! server that teaches lets pages on its own host also slow it down, hold it, and read what those
-//! whom they follow say.
+//! While pages are open, each one gets a report a few times per second: what the loop did, and what
+//! has changed in the grid of connections. A page can follow one connection. With `--teach`, pages
+//! on the server's own host can also slow the loop down, hold it, and read the messages of the
+//! connection that they follow.
 //!
-//! | from the page | |
+//! | from the page | meaning |
 //! |---|---|
-//! | `{"follow":12}`, `"unfollow"` | the connection in this slot |
-//! | `"free"`, `{"slow":500}`, `"hold"`, `"step"` | the pace: as there is work; so many milliseconds a turn; no turn but by steps |
+//! | `{"follow":12}`, `"unfollow"` | follow the connection in this slot, or stop following it |
+//! | `"free"`, `{"slow":500}`, `"hold"`, `"step"` | the pace: turns as needed; one turn in so many milliseconds; no turns except by `"step"` |
 //!
-//! | to the page | |
+//! | to the page | meaning |
 //! |---|---|
-//! | `{"hello":{"slot":3,"teaches":true}}` | which slot is the page's own |
+//! | `{"hello":{"slot":3,"teaches":true}}` | the slot of the page, and whether it may change the pace |
 //! | `{"turns":{}}` | what the loop did |
-//! | binary | how many slots, then what has changed of them: `skip, run, cell` again and again; all but cells are LEB128 |
-//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | whom it follows now |
-//! | `{"line":"< TEXT \"hi\" [2 bytes, masked]"}` | what happens there |
-//! | `{"missed":12}` | lines of which the page was not told, because it reads too slowly |
-//! | `{"gone":"12.7"}`, `{"refused":"why"}` | it is over; it cannot be |
+//! | binary | the number of slots, then the changes: `skip, run, cell`, repeated; all except cells are LEB128 |
+//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | the connection that the page follows now |
+//! | `{"line":"< TEXT \"hi\" [2 bytes, masked]"}` | a line of its trace |
+//! | `{"missed":12}` | the number of lines that were skipped, because the page reads too slowly |
+//! | `{"gone":"12.7"}` | the connection has ended |
+//! | `{"refused":"why"}` | the request was refused |
 
 use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};
@@ -29,34 +30,34 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// How often pages are told.
+/// How often pages get a report.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// So many pages watch at a time.
+/// The most pages that watch at a time.
 const MAX_WATCHERS: usize = 32;
 
-/// So many slots are shown.
+/// The most slots that are shown.
 const MAX_CELLS: usize = 1 << 16;
 
-/// With more bytes than this waiting for a page, it is told only of what changes later.
+/// While more bytes than this wait for a page, it gets no reports.
 const TOO_MUCH: usize = 256 << 10;
 
-/// The slowest pace, in milliseconds a turn.
+/// The slowest pace, in milliseconds per turn.
 const SLOWEST: u32 = 5_000;
 
-/// Characters of the longest line.
+/// The most characters of a line.
 const LONGEST_LINE: usize = 160;
 
-/// What is known of a cell, beside its state in the lower three bits: 0 is a free slot.
+/// The flags of a cell. The lower three bits are the state; 0 is a free slot.
 const HEARD: u8 = 8;
 const TO_READ: u8 = 16;
 const TO_WRITE: u8 = 32;
 const BLOCKED: u8 = 64;
 
-/// What a page asks for.
+/// A message from a page.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Asked {
+enum FromPage {
     Follow(usize),
     Unfollow,
     Free,
@@ -65,10 +66,10 @@ enum Asked {
     Step,
 }
 
-/// What a page is told.
+/// A message to a page.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Told<'a> {
+enum ToPage<'a> {
     Hello { slot: usize, teaches: bool },
     Turns(Box<Report>),
     Follows { slot: usize, id: String, route: Option<&'a str> },
@@ -78,20 +79,20 @@ enum Told<'a> {
     Refused(&'a str),
 }
 
-impl Told<'_> {
+impl ToPage<'_> {
     fn send(&self, clients: &mut Clients<()>, to: ClientId) {
-        // Whoever cannot be sent to comes back and begins anew.
+        // If this fails, the client is closed. Its page comes back and starts again.
         let _ = clients.send(to, &serde_json::to_string(self).unwrap_or_default());
     }
 }
 
-/// Many turns, the last of them and the slowest. Times are in microseconds.
+/// A report on many turns, the last one and the slowest one. Times are in microseconds.
 #[derive(Serialize)]
 struct Report {
     turns: u64,
     busy: f64,
     busiest: f64,
-    /// Of those whose phases were timed.
+    /// The number of turns whose phases were timed.
     timed: u64,
     phases: [[f64; 7]; 3],
     counts: Vec<(&'static str, u64, u64)>,
@@ -99,12 +100,12 @@ struct Report {
     listeners: usize,
     reads: usize,
     writes: usize,
-    /// Connections by state, as cells number them.
+    /// The number of connections in each state, numbered as in cells.
     states: [usize; 8],
     pace: String,
 }
 
-/// A page.
+/// A page that watches.
 #[derive(Default)]
 struct Watcher {
     may_teach: bool,
@@ -114,20 +115,20 @@ struct Watcher {
     known: Vec<u8>,
 }
 
-/// Shows pages what the loop does.
+/// The handler of `/loop`: shows pages what the loop does.
 #[derive(Default)]
 pub struct Loop {
     teaches: bool,
-    /// Who is about to open, and whether it may do more than watch.
-    newcomer: Option<(ClientId, bool)>,
+    /// The client that is about to open, and whether it may change the pace.
+    opening: Option<(ClientId, bool)>,
     watchers: HashMap<ClientId, Watcher>,
-    /// Who follows whom.
+    /// The followers of each client.
     followers: HashMap<ClientId, Vec<ClientId>>,
     cells: Vec<u8>,
 }
 
 impl Loop {
-    /// For watching; and, if it `teaches`, for holding, from this host.
+    /// Returns a handler for watching. With `teaches`, pages on this host may also change the pace.
     pub fn new(teaches: bool) -> Loop {
         Loop { teaches, ..Loop::default() }
     }
@@ -136,19 +137,19 @@ impl Loop {
         self.unfollow(clients, by);
         let glance = clients.glances().find(|glance| glance.id.slot() == slot);
         let Some(id) = glance.map(|glance| glance.id).filter(|id| clients.trace(*id)) else {
-            return Told::Refused("This slot is free.").send(clients, by);
+            return ToPage::Refused("This slot is free.").send(clients, by);
         };
         if self.watchers.contains_key(&id) {
             clients.untrace(id);
-            let why = "This is a page like yours. Telling you what it is told would have to be told, too.";
-            return Told::Refused(why).send(clients, by);
+            let why = "This is another page of this kind. Its trace would include the trace that you get.";
+            return ToPage::Refused(why).send(clients, by);
         }
         if let Some(watcher) = self.watchers.get_mut(&by) {
             watcher.follows = Some(id);
             self.followers.entry(id).or_default().push(by);
         }
         let route = clients.route_of(id).map(str::to_owned);
-        Told::Follows { slot, id: id.to_string(), route: route.as_deref() }.send(clients, by);
+        ToPage::Follows { slot, id: id.to_string(), route: route.as_deref() }.send(clients, by);
     }
 
     fn unfollow(&mut self, clients: &mut Clients<()>, by: ClientId) {
@@ -161,8 +162,8 @@ impl Loop {
         }
     }
 
-    /// Looks at all connections, and counts them by state.
-    fn look(&mut self, clients: &Clients<()>) -> [usize; 8] {
+    /// Reads the state of all connections, and returns the number of connections in each state.
+    fn read_cells(&mut self, clients: &Clients<()>) -> [usize; 8] {
         let mut states = [0; 8];
         self.cells.clear();
         for glance in clients.glances() {
@@ -186,14 +187,15 @@ impl Loop {
 
     fn set_pace(&self, clients: &mut Clients<()>, by: ClientId, pace: Pace) {
         if !self.watchers.get(&by).is_some_and(|watcher| watcher.may_teach) {
-            let why = "Only a page on the server's own host may, and only if the server was started with --teach.";
-            return Told::Refused(why).send(clients, by);
+            let why =
+                "Only a page on the server's own host may do this, and only if the server was started with --teach.";
+            return ToPage::Refused(why).send(clients, by);
         }
         clients.set_pace(pace);
     }
 }
 
-/// As it is in a cell.
+/// Returns the number of a state in a cell.
 const fn number(state: State) -> u8 {
     match state {
         State::Handshaking => 1,
@@ -206,27 +208,28 @@ const fn number(state: State) -> u8 {
     }
 }
 
-/// What has changed of the cells.
+/// Returns the changes of the cells, as pages get them.
 fn changes(known: &[u8], cells: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     leb128(&mut out, cells.len());
-    let (mut at, mut told) = (0, 0);
+    let (mut at, mut end) = (0, 0);
     while at < cells.len() {
         if known.get(at) == Some(&cells[at]) {
             at += 1;
             continue;
         }
         let run = cells[at..].iter().take_while(|cell| **cell == cells[at]).count();
-        leb128(&mut out, at - told);
+        leb128(&mut out, at - end);
         leb128(&mut out, run);
         out.push(cells[at]);
         at += run;
-        told = at;
+        end = at;
     }
     out
 }
 
-/// Seven bits a byte, the lowest first; the eighth says that more follow.
+/// Writes a number with seven bits per byte, the lowest first. The eighth bit says that more bytes
+/// follow.
 fn leb128(out: &mut Vec<u8>, mut number: usize) {
     while number > 0x7f {
         out.push(number as u8 | 0x80);
@@ -259,7 +262,7 @@ fn report(turns: &Turns, states: [usize; 8], pace: Pace) -> Report {
     }
 }
 
-/// A line for those who may not read what others say: who sent what, and how much.
+/// Returns a line without the content of messages: who sent which kind of frame, and how long.
 fn without_content(trace: &Trace) -> String {
     let text = trace.to_string();
     match trace {
@@ -272,9 +275,9 @@ fn without_content(trace: &Trace) -> String {
     }
 }
 
-/// Whether whoever asks is on this host: the connection comes from here, no proxy says that it
-/// speaks for another, and the page came from a name of this host, so that no page of another site
-/// has only made its name point here.
+/// Returns whether a request comes from this host: the connection does, no proxy has forwarded it,
+/// and the page has a loopback name as its origin. The last check refuses pages of other sites
+/// whose name points to this host.
 fn is_local(clients: &Clients<()>, id: ClientId, request: &Request<'_>) -> bool {
     let is_loopback = |text: &str| {
         let host = text.parse::<Authority>().ok().map(|authority| authority.host().to_ascii_lowercase());
@@ -292,41 +295,41 @@ impl Handler for Loop {
     type Data = ();
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
-        self.newcomer = Some((id, self.teaches && is_local(clients, id, request)));
-        // To compress what changes four times a second would cost the loop more than to look at it.
+        self.opening = Some((id, self.teaches && is_local(clients, id, request)));
+        // Compressing four reports per second would cost the loop more than making them.
         Answer::Upgrade(Upgrade::new().uncompressed())
     }
 
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
         if self.watchers.len() >= MAX_WATCHERS {
-            let _ = clients.close(id, CloseCode::Again, "too many watch already");
+            let _ = clients.close(id, CloseCode::Again, "too many pages watch already");
             return;
         }
-        let may_teach = self.newcomer.take().is_some_and(|(newcomer, may_teach)| newcomer == id && may_teach);
+        let may_teach = self.opening.take().is_some_and(|(opening, may_teach)| opening == id && may_teach);
         clients.watch_turns(PERIOD);
         if may_teach {
             clients.exempt(id);
         }
         self.watchers.insert(id, Watcher { may_teach, ..Watcher::default() });
-        Told::Hello { slot: id.slot(), teaches: may_teach }.send(clients, id);
+        ToPage::Hello { slot: id.slot(), teaches: may_teach }.send(clients, id);
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
-            Some(Asked::Follow(slot)) => self.follow(clients, id, slot),
-            Some(Asked::Unfollow) => self.unfollow(clients, id),
-            Some(Asked::Free) => self.set_pace(clients, id, Pace::Free),
-            Some(Asked::Slow(ms)) => {
+            Some(FromPage::Follow(slot)) => self.follow(clients, id, slot),
+            Some(FromPage::Unfollow) => self.unfollow(clients, id),
+            Some(FromPage::Free) => self.set_pace(clients, id, Pace::Free),
+            Some(FromPage::Slow(ms)) => {
                 let period = Duration::from_millis(ms.clamp(1, SLOWEST).into());
                 self.set_pace(clients, id, Pace::Every(period));
             }
-            Some(Asked::Hold) => self.set_pace(clients, id, Pace::Held),
-            Some(Asked::Step)
+            Some(FromPage::Hold) => self.set_pace(clients, id, Pace::Held),
+            Some(FromPage::Step)
                 if clients.pace() == Pace::Held && self.watchers.get(&id).is_some_and(|w| w.may_teach) =>
             {
                 clients.step();
             }
-            Some(Asked::Step) => Told::Refused("The loop is not held.").send(clients, id),
+            Some(FromPage::Step) => ToPage::Refused("The loop is not on hold.").send(clients, id),
             None => {
                 let _ = clients.close(id, CloseCode::Policy, "not understood");
             }
@@ -334,8 +337,8 @@ impl Handler for Loop {
     }
 
     fn on_turns(&mut self, clients: &mut Clients<()>, turns: &Turns) {
-        let states = self.look(clients);
-        let report = Told::Turns(Box::new(report(turns, states, clients.pace())));
+        let states = self.read_cells(clients);
+        let report = ToPage::Turns(Box::new(report(turns, states, clients.pace())));
         for (id, watcher) in &mut self.watchers {
             if clients.buffered_amount(*id) > TOO_MUCH {
                 continue;
@@ -357,13 +360,13 @@ impl Handler for Loop {
             }
             let missed = std::mem::take(&mut watcher.missed);
             if missed > 0 {
-                Told::Missed(missed).send(clients, follower);
+                ToPage::Missed(missed).send(clients, follower);
             }
             let line = if watcher.may_teach { trace.to_string() } else { without_content(trace) };
-            Told::Line(&line.chars().take(LONGEST_LINE).collect::<String>()).send(clients, follower);
+            ToPage::Line(&line.chars().take(LONGEST_LINE).collect::<String>()).send(clients, follower);
             if is_gone {
                 watcher.follows = None;
-                Told::Gone(id.to_string()).send(clients, follower);
+                ToPage::Gone(id.to_string()).send(clients, follower);
             }
         }
         if is_gone {

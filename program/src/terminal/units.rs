@@ -1,9 +1,9 @@
-//! Sizes, times and rates as people write them: `64KiB`, `10s`, `500/s`; and as people read them.
+//! How do people write sizes, times and rates? `64KiB`, `10s`, `500/s`.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Reads a size in bytes.
+/// Parses a size in bytes.
 pub(crate) fn size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
@@ -14,10 +14,10 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         unit => return Err(format!("unknown unit {unit:?}; write 65536, 64KiB or 1MiB")),
     };
     let number: usize = digits.parse().map_err(|_| "write a size like 65536, 64KiB or 1MiB".to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "that is too large".to_owned())
+    number.checked_mul(factor).ok_or_else(|| "this is too large".to_owned())
 }
 
-/// Bytes, as people read them.
+/// Shows bytes in the largest unit that fits.
 pub(crate) struct Size(pub(crate) usize);
 
 impl fmt::Display for Size {
@@ -30,7 +30,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Reads a time, at least a microsecond and at most 12 days; seconds without a unit.
+/// Parses a time from a microsecond to 12 days. Without a unit, it is in seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match &text[digits.len()..] {
@@ -49,7 +49,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Reads a rate per second: `500`, `500/s`, `30/m`.
+/// Parses a rate and returns it per second: `500`, `500/s`, `30/m`.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let (number, seconds) = match text.split_once('/') {
         None => (text, 1.0),
@@ -62,7 +62,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err("write a rate above zero, like 500/s".to_owned()) }
 }
 
-/// `19000` as `19,000`.
+/// Writes `19000` as `19,000`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -75,7 +75,8 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// With three figures, or all before the point: `0.123`, `12.3`, `12,345`.
+/// Writes a number with three digits, or with all digits before the point: `0.123`, `12.3`,
+/// `12,345`.
 pub(crate) fn decimal(number: f64) -> String {
     let places = match number.abs() {
         size if size >= 100.0 || size == 0.0 => return grouped(number.round().max(0.0) as u64),
@@ -86,7 +87,7 @@ pub(crate) fn decimal(number: f64) -> String {
     format!("{number:.places$}")
 }
 
-/// A time that was measured in nanoseconds.
+/// Writes a time in nanoseconds with a unit that fits.
 pub(crate) fn time(nanos: f64) -> String {
     match nanos {
         nanos if nanos < 1e3 => format!("{} ns", decimal(nanos)),
@@ -96,7 +97,7 @@ pub(crate) fn time(nanos: f64) -> String {
     }
 }
 
-/// Bytes, in the largest unit that leaves a whole part.
+/// Writes bytes in the largest unit in which there are at least ten.
 pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
         bytes if bytes < 10_240.0 => format!("{} bytes", decimal(bytes)),
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed() {
         assert_eq!(size("65536"), Ok(65_536));
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("1MiB"), Ok(1 << 20));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_rates_are_read_as_people_write_them() {
+    fn times_and_rates_are_parsed() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_shown_with_the_figures_that_count() {
+    fn numbers_are_shown_with_three_digits() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.1234, 1.234, 12.34, 1_234.5].map(decimal), ["0", "0.123", "1.23", "12.3", "1,235"]);
         assert_eq!([12.0, 1_500.0, 2e6, 3.25e9].map(time), ["12.0 ns", "1.50 us", "2.00 ms", "3.25 s"]);

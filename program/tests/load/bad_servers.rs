@@ -232,7 +232,11 @@ fn a_client_without_descriptors_says_so_before_and_after() {
     let url = format!("ws://{}/", running.addr);
     command.args(["-c", script, env!("CARGO_BIN_EXE_lariat"), &url]).env_remove("RUST_LOG");
     let run = crate::finished(&command.output().expect("the program runs"));
-    assert!(run.stderr.contains("open files of a process, hard limit (40) will stop this at 24"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("this run will reach a limit at 24: open files of a process, hard limit (40)"),
+        "{}",
+        run.stderr
+    );
     let opened = run.count("connections opened");
     assert_eq!((opened, run.only_error("no-descriptors")), (seen.lock().expect("it lives").opened, 100 - opened));
     assert_eq!(run.limits(), ["client-descriptors"]);

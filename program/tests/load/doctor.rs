@@ -36,7 +36,7 @@ fn the_descriptor_limit_is_the_one_that_the_process_has() {
 fn wrong_usage_is_explained_and_ends_with_2() {
     for (arguments, sentence) in [
         (&["load"][..], "required"),
-        (&["load", "wss://example.org/"], "not there yet"),
+        (&["load", "wss://example.org/"], "not supported yet"),
         (&["load", "http://127.0.0.1/"], "ws://host:port/path"),
         (&["load", "ws://127.0.0.1:1/", "--header", "Host: x"], "a header of the handshake itself cannot be set"),
         (&["load", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "subprotocols must be distinct tokens"),

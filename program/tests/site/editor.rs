@@ -668,7 +668,7 @@ fn nonsense_is_refused_and_everything_is_bounded() {
     pages[1].write(7, "x");
     pages[1].edit(operation(json!([-9, 65_528])));
     settle_all(&mut sim, &mut pages);
-    assert_eq!(pages[1].refused, ["The text would get too long."]);
+    assert_eq!(pages[1].refused, ["The text would become too long."]);
     pages[1].refused.clear();
     assert_agree(&pages, "what was refused is taken back, and what followed it goes on");
     assert_eq!(units(&pages[0].base).len(), 65_528);

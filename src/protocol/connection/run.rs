@@ -157,7 +157,8 @@ impl<X: Default> Connection<X> {
     /// Whether a short message is to be handed out like those before.
     #[inline]
     pub fn takes_messages(&self) -> bool {
-        // The bit alone: to ask whether the part is used costs 7 instructions for each message of a run.
+        // The bit alone: to ask whether the part is used costs 7 instructions for each message of a
+        // run.
         self.state() == State::Open && !self.modes.has(Modes::PIECES)
     }
 }

@@ -331,8 +331,8 @@ impl Counted for Outbox {
 }
 
 impl Growing<'_, Outbox> {
-    /// Takes another buffer from the pool if the outbox is empty and its own buffer is too small for
-    /// `count` bytes.
+    /// Takes another buffer from the pool if the outbox is empty and its own buffer is too small
+    /// for `count` bytes.
     pub(super) fn make_room(&mut self, count: usize) {
         if self.own.end() == 0 && self.own.capacity() < count {
             let buffer = self.shared.pools.buffers.take_or_new();

@@ -1,6 +1,6 @@
-//! When is the next thing due, if so many are due per second?
+//! When is the next thing due, at a given rate?
 
-/// Points in time, evenly spaced, in nanoseconds. Being late moves none of them.
+/// Evenly spaced times in nanoseconds. A late step does not move the times after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pacer {
     start: u64,
@@ -9,18 +9,18 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// `rate` per second, the first one at `start`.
+    /// Returns a pacer of `rate` times per second. The first time is `start`.
     pub(crate) fn new(start: u64, rate: f64) -> Pacer {
         Pacer { start, interval: 1e9 / rate, taken: 0 }
     }
 
-    /// When the next one is due.
+    /// Returns the next time.
     #[inline]
     pub(crate) fn due(&self) -> u64 {
         self.start.saturating_add((self.taken as f64 * self.interval) as u64)
     }
 
-    /// Takes the next one if it is due, and says for when it was meant.
+    /// Takes the next time if it is due, and returns it.
     #[inline]
     pub(crate) fn take(&mut self, now: u64) -> Option<u64> {
         let due = self.due();
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lateness_is_made_up_for_and_never_moves_what_follows() {
+    fn late_steps_are_made_up_for_and_move_no_later_step() {
         let mut pacer = Pacer::new(1_000, 3e6);
         assert_eq!(pacer.take(999), None);
         assert_eq!((pacer.take(1_000), pacer.take(1_000)), (Some(1_000), None));

@@ -2,54 +2,55 @@
 
 use std::collections::VecDeque;
 
-/// What has been published and has not reached everybody yet.
+/// The publications that have not reached all receivers yet.
 #[derive(Debug, Default)]
 pub(crate) struct Publications {
-    /// The number of the first of them.
+    /// The number of the first one.
     base: u32,
     underway: VecDeque<Publication>,
 }
 
 #[derive(Debug)]
 struct Publication {
-    /// When it was meant to be sent.
+    /// Its intended time.
     time: u64,
-    /// Who has yet to receive it.
+    /// The receivers that do not have it yet.
     missing: u32,
 }
 
-/// A message reached somebody.
+/// A publication that reached a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// When it was meant to be sent.
+    /// Its intended time.
     pub(crate) time: u64,
     /// Whether this was the last receiver.
     pub(crate) is_last: bool,
 }
 
 impl Publications {
-    /// How many have been published.
+    /// Returns how many messages have been published.
     pub(crate) fn count(&self) -> u32 {
         self.base + self.underway.len() as u32
     }
 
-    /// How many are on the way.
+    /// Returns how many publications have not reached all receivers.
     pub(crate) fn underway(&self) -> usize {
         self.underway.len()
     }
 
-    /// How many deliveries are still to come.
+    /// Returns how many deliveries are still to come.
     pub(crate) fn missing(&self) -> u64 {
         self.underway.iter().map(|publication| u64::from(publication.missing)).sum()
     }
 
-    /// The next one is published for so many.
+    /// Adds a publication for so many receivers.
     pub(crate) fn publish(&mut self, time: u64, receivers: u32) {
         self.underway.push_back(Publication { time, missing: receivers });
         self.drop_done();
     }
 
-    /// When the publication of this number was meant to be sent; `None`: it has not been published.
+    /// Notes that a receiver has the publication of this number. Returns `None` if there is no such
+    /// publication.
     pub(crate) fn deliver(&mut self, number: u32) -> Option<Delivery> {
         let publication = self.underway.get_mut(number.checked_sub(self.base)? as usize)?;
         publication.missing = publication.missing.saturating_sub(1);
@@ -58,7 +59,8 @@ impl Publications {
         Some(delivery)
     }
 
-    /// A receiver that has had all before this number is gone. Returns how many it will never have.
+    /// Removes a receiver that has all publications before this number. Returns how many it will
+    /// not receive.
     pub(crate) fn leave(&mut self, number: u32) -> u64 {
         let first = number.saturating_sub(self.base) as usize;
         let lost = self.underway.iter_mut().skip(first).map(|publication| publication.missing -= 1).count();
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_not_waited_for() {
+    fn a_receiver_that_left_is_not_waited_for() {
         let mut publications = Publications::default();
         for time in [1, 2, 3] {
             publications.publish(time, 2);

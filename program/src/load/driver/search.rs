@@ -1,22 +1,22 @@
 //! What is the highest rate that keeps a bound?
 //!
-//! The rate doubles until it does not keep it, or halves until it does; then what lies between is
-//! halved until the two ends are close.
+//! The rate doubles until it breaks the bound, or falls to a quarter until it keeps the bound. Then
+//! the search takes the geometric mean of the two ends, until they are close.
 
 use crate::load::measure::Step;
-/// The ends are close enough.
+/// The two ends are close enough at this ratio.
 const CLOSE: f64 = 1.05;
 
-/// No more rates than this are tried.
+/// The most rates that are tried.
 const MOST_STEPS: usize = 24;
 
-/// A search under way.
+/// A search in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     next: f64,
     /// The highest rate that kept the bound.
     good: Option<f64>,
-    /// The lowest that did not.
+    /// The lowest rate that broke the bound.
     bad: Option<f64>,
     pub(crate) steps: Vec<Step>,
 }
@@ -26,17 +26,17 @@ impl Search {
         Search { next: first, good: None, bad: None, steps: Vec::new() }
     }
 
-    /// The rate to try.
+    /// Returns the rate to try next.
     pub(crate) const fn rate(&self) -> f64 {
         self.next
     }
 
-    /// The highest rate so far that kept the bound.
+    /// Returns the highest rate so far that kept the bound.
     pub(crate) const fn highest(&self) -> Option<f64> {
         self.good
     }
 
-    /// What has come of the rate. `false`: the search is over.
+    /// Adds the result of a rate. Returns `false` when the search is over.
     pub(crate) fn judge(&mut self, step: Step) -> bool {
         let rate = self.next;
         if step.holds {
@@ -60,7 +60,7 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Against a server that keeps the bound up to a rate.
+    /// Searches against a server that keeps the bound up to a rate.
     fn found(first: f64, limit: f64) -> (Option<f64>, usize) {
         let mut search = Search::new(first);
         while search.judge(Step { holds: search.rate() <= limit, ..Step::default() }) {}

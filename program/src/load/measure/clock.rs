@@ -1,11 +1,11 @@
 //! What time is it, to the microsecond?
 //!
-//! The loop's own clock counts milliseconds and is read once a turn. Latencies need more, and this
-//! is the one place of the program that reads it.
+//! The clock of the loop counts milliseconds and is read once per turn. Latencies need a finer
+//! clock. Only this file of the program reads one.
 
 use std::time::{Duration, Instant};
 
-/// Counts nanoseconds from the run's beginning.
+/// Counts the nanoseconds since the run began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
 
@@ -21,7 +21,7 @@ impl Clock {
     }
 }
 
-/// CPU time that this process has used.
+/// Returns the CPU time that this process has used.
 pub(crate) fn cpu_time() -> Duration {
     #[cfg(unix)]
     {

@@ -3,14 +3,14 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Times up to an hour, in nanoseconds, each to three figures.
+/// Times up to an hour, in nanoseconds, each with three significant digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Latency(Histogram<u32>);
 
-/// Longer times count as this.
+/// Longer times count as this one.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// What is told of many times, in microseconds.
+/// A summary of many times, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
@@ -52,7 +52,8 @@ impl Latency {
         self.0.is_empty()
     }
 
-    /// The time that this share of all did not exceed, in nanoseconds; 0 if there are none.
+    /// Returns the time in nanoseconds that this share of all times does not exceed, or 0 if there
+    /// are none.
     pub(crate) fn quantile(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
     }
@@ -81,12 +82,12 @@ impl Latency {
         }
     }
 
-    /// All that was recorded: times in nanoseconds, and how many of each.
+    /// Returns all recorded times in nanoseconds, with the count of each.
     pub(crate) fn to_pairs(&self) -> Vec<(u64, u64)> {
         self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value().into())).collect()
     }
 
-    /// What [`to_pairs`](Self::to_pairs) gave.
+    /// Reads the result of [`to_pairs`](Self::to_pairs).
     pub(crate) fn from_pairs(pairs: &[(u64, u64)]) -> Latency {
         let mut latency = Latency::new();
         for (nanos, count) in pairs {
@@ -95,8 +96,8 @@ impl Latency {
         latency
     }
 
-    /// Points of the curve "so many percent took at most so long", in nanoseconds, closer together
-    /// towards the end.
+    /// Returns points of the percentile curve: a share, and the time in nanoseconds that this share
+    /// does not exceed. The points are closer together towards the end.
     pub(crate) fn curve(&self) -> Vec<(f64, u64)> {
         self.0.iter_quantiles(4).map(|step| (step.quantile_iterated_to(), step.value_iterated_to())).collect()
     }
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_exact_to_three_figures_and_survive_a_journey() {
+    fn percentiles_have_three_digits_and_survive_a_round_trip_through_pairs() {
         let mut latency = Latency::new();
         (1..=100_000_u64).for_each(|micros| latency.record(micros * 1_000));
         latency.record(u64::MAX);

@@ -1,4 +1,4 @@
-//! What has happened so far?
+//! What has one process measured so far?
 
 use super::clock::cpu_time;
 use super::latency::Latency;
@@ -24,7 +24,7 @@ pub(crate) struct Measurements {
     pub(crate) step: Option<Latency>,
     pub(crate) problems: Problems,
     pub(crate) series: Vec<Second>,
-    /// What the counts were when the present second began.
+    /// The counts at the beginning of the present second.
     before: Before,
     publishes: bool,
 }
@@ -40,7 +40,7 @@ struct Before {
 }
 
 impl Measurements {
-    /// `publishes`: what counts is when the last receiver has a message.
+    /// With `publishes`, the time until the last receiver has a message counts.
     pub(crate) fn new(publishes: bool) -> Measurements {
         Measurements {
             connections: Connections::default(),
@@ -65,7 +65,8 @@ impl Measurements {
         }
     }
 
-    /// A message has come back, or a published one has reached its last receiver.
+    /// Records the time of a message that has come back, or of a published one that has reached its
+    /// last receiver.
     #[inline]
     pub(crate) fn trip(&mut self, nanos: u64) {
         self.second.record(nanos);
@@ -74,7 +75,7 @@ impl Measurements {
         }
     }
 
-    /// A second is over, or the run is.
+    /// Ends a second, or the last part of one when the run ends.
     pub(crate) fn end_second(&mut self, now: u64, open: usize) {
         let before = &self.before;
         let length = now.saturating_sub(before.at) as f64 / 1e9;

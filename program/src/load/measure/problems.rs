@@ -18,7 +18,7 @@ pub(crate) enum Problem {
     Status(u16),
     BadHandshake,
     HandshakeTimeout,
-    /// The connection broke off before the server had answered the request.
+    /// The connection broke before the server had answered the request.
     HandshakeBroken,
     /// The server closed with this code.
     Closed(u16),
@@ -36,11 +36,11 @@ pub(crate) enum Problem {
     CloseUnanswered,
 }
 
-/// How often each problem came.
+/// How often each problem occurred.
 pub(crate) type Problems = BTreeMap<Problem, u64>;
 
 impl Problem {
-    /// Why a connection ended that had not opened; `is_connected`: its request had been written.
+    /// Returns why a connection did not open. `is_connected` says that its request was written.
     pub(crate) fn of_opening(reason: &CloseReason, is_connected: bool) -> Problem {
         match reason {
             CloseReason::NameNotFound => Problem::NameNotFound,
@@ -60,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// Why an open connection ended; `None`: as we wanted.
+    /// Returns why an open connection ended, or `None` if the driver ended it.
     pub(crate) fn of_end(reason: &CloseReason, is_closing: bool) -> Option<Problem> {
         Some(match reason {
             CloseReason::Local(_) => return None,
@@ -78,7 +78,7 @@ impl Problem {
         })
     }
 
-    /// A stable name.
+    /// Returns a stable name.
     pub(crate) fn key(self) -> String {
         match self {
             Problem::NameNotFound => "name-not-found".to_owned(),
@@ -107,42 +107,42 @@ impl Problem {
         }
     }
 
-    /// What it means.
+    /// Returns what the problem means.
     pub(crate) fn explanation(self) -> String {
         match self {
-            Problem::NameNotFound => "the server's name has no address".to_owned(),
-            Problem::Refused => "the connection was refused: nobody listens there".to_owned(),
+            Problem::NameNotFound => "the name of the server has no address".to_owned(),
+            Problem::Refused => "the connection was refused: no program listens there".to_owned(),
             Problem::Unreachable => "no route to the server".to_owned(),
             Problem::ConnectTimeout => {
                 "TCP did not connect in time: SYNs are dropped, by a full backlog or a firewall".to_owned()
             }
-            Problem::NoPorts => "no port was free on this host for a connection to that address".to_owned(),
+            Problem::NoPorts => "no port of this host was free for a connection to this address".to_owned(),
             Problem::NoDescriptors => "this process may not open more files".to_owned(),
             Problem::ConnectFailed(kind) => format!("connecting failed: {kind}"),
             Problem::Status(status) => format!("the server answered the upgrade with HTTP status {status}"),
-            Problem::BadHandshake => "the server's answer to the upgrade breaks RFC 6455 section 4.1".to_owned(),
+            Problem::BadHandshake => "the answer of the server to the upgrade violates RFC 6455, section 4.1".to_owned(),
             Problem::HandshakeTimeout => {
-                "TCP connected, but the upgrade was not answered in time: the server does not accept, or is too busy"
+                "TCP connected, but the server did not answer the upgrade in time: it does not accept, or it is too busy"
                     .to_owned()
             }
-            Problem::HandshakeBroken => "the server hung up before it had answered the upgrade".to_owned(),
-            Problem::Closed(code) => format!("the server closed, with code {code}{}", meaning(code)),
+            Problem::HandshakeBroken => "the server closed the connection before it had answered the upgrade".to_owned(),
+            Problem::Closed(code) => format!("the server closed with code {code}{}", meaning(code)),
             Problem::HungUp => "the server ended the stream without a Close frame".to_owned(),
             Problem::Reset => "the server reset the connection".to_owned(),
             Problem::Broken(kind) => format!("the connection broke: {kind}"),
-            Problem::Protocol(code) => format!("the server broke the protocol; we closed with {code}{}", meaning(code)),
-            Problem::Silent => "not a byte came, not even in answer to pings".to_owned(),
-            Problem::Stalled => "could not be sent: the server does not read what waits for it".to_owned(),
-            Problem::WrongEcho => "what came back is not what was sent".to_owned(),
-            Problem::Unanswered => "sent, and not come back when the run ended".to_owned(),
-            Problem::Lost => "sent, and not come back when its connection ended".to_owned(),
-            Problem::Unexpected => "came although nothing was expected".to_owned(),
-            Problem::CloseUnanswered => "our Close was not answered".to_owned(),
+            Problem::Protocol(code) => format!("the server violated the protocol; this client closed with {code}{}", meaning(code)),
+            Problem::Silent => "the server sent nothing, not even answers to pings".to_owned(),
+            Problem::Stalled => "not sent: the server does not read".to_owned(),
+            Problem::WrongEcho => "the message that came back differs from the one that was sent".to_owned(),
+            Problem::Unanswered => "sent, but had not come back when the run ended".to_owned(),
+            Problem::Lost => "sent, but had not come back when the connection ended".to_owned(),
+            Problem::Unexpected => "arrived although none was expected".to_owned(),
+            Problem::CloseUnanswered => "the server did not answer the Close frame".to_owned(),
         }
     }
 }
 
-/// "Too many open files", on every Unix.
+/// "Too many open files" on every Unix.
 const EMFILE: i32 = 24;
 
 const fn meaning(code: u16) -> &'static str {
@@ -169,7 +169,7 @@ mod tests {
     use lariat::{CloseCode, CloseFrame, ProtocolError};
 
     #[test]
-    fn every_way_not_to_open_has_a_name() {
+    fn every_failure_to_open_has_a_name() {
         let io = |kind| CloseReason::Io(kind);
         let cases = [
             (io(ErrorKind::ConnectionRefused), false, "connect-refused"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_end_but_ours_has_a_name() {
+    fn every_end_except_the_drivers_own_has_a_name() {
         let frame = || CloseFrame { code: CloseCode::Away, reason: "".into() };
         let cases = [
             (CloseReason::Local(frame()), true, None),

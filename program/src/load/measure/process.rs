@@ -1,27 +1,29 @@
 //! What does a process on this host use, and which process is the server?
 //!
-//! Read from `/proc`: on Linux alone. Elsewhere nothing is known, and the report says so.
+//! This is read from `/proc`, so it is known on Linux only. Elsewhere the report has no such
+//! values.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 
-/// What some processes have used by now.
+/// What some processes have used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
-    /// CPU time of the threads that are there, by the scheduler's account, and how many they are.
+    /// The CPU time of the present threads as the scheduler counts it, and the number of threads.
     threads: (u64, u64),
-    /// CPU time of all threads that ever were, in hundredths of a second.
+    /// The CPU time of all threads, including those that have ended. Its unit is a nanosecond, its
+    /// resolution a hundredth of a second.
     cpu_nanos: u64,
-    /// Anonymous pages, in bytes: private dirty ones without those of files that have just been
-    /// written, like the program itself.
+    /// Anonymous pages, in bytes. Unlike private dirty pages, they do not include pages of files
+    /// that have just been written, such as the program itself.
     pub(crate) memory: u64,
 }
 
 impl Usage {
-    /// CPU time since `before`, in nanoseconds: by the scheduler's exact account, unless threads
-    /// have come or gone.
+    /// Returns the CPU time since `before` in nanoseconds. It uses the exact count of the
+    /// scheduler, unless threads have started or ended.
     pub(crate) fn cpu_since(&self, before: &Usage) -> u64 {
         if self.threads.1 == before.threads.1 && self.threads.0 > 0 {
             self.threads.0.saturating_sub(before.threads.0)
@@ -31,7 +33,7 @@ impl Usage {
     }
 }
 
-/// What these processes have used, all together.
+/// Returns what these processes have used together.
 pub(crate) fn usage(pids: &[u32]) -> Usage {
     let mut sum = Usage::default();
     for pid in pids {
@@ -43,17 +45,17 @@ pub(crate) fn usage(pids: &[u32]) -> Usage {
     sum
 }
 
-/// Private memory of this process.
+/// Returns the private memory of this process.
 pub(crate) fn own_memory() -> u64 {
     anonymous("/proc/self").unwrap_or(0)
 }
 
-/// The name of a process.
+/// Returns the name of a process.
 pub(crate) fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
-/// How many files a process may open, and how many it has.
+/// Returns how many files a process may open, and how many it has open.
 pub(crate) fn files(pid: u32) -> Option<(u64, u64)> {
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
@@ -61,10 +63,10 @@ pub(crate) fn files(pid: u32) -> Option<(u64, u64)> {
     Some((limit, fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64))
 }
 
-/// The processes that listen on the ports of these addresses.
+/// Returns the processes that listen on the ports of these addresses.
 pub(crate) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
-    // Line by line: with many connections they are long, and what is freed in one piece makes
-    // malloc copy what grows later.
+    // The tables are read line by line: with many connections they are long, and a large block that
+    // is freed makes malloc copy memory that grows later.
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::File::open(path).ok());
     let ports: BTreeSet<u16> = addresses.iter().map(SocketAddr::port).collect();
     let sockets: BTreeSet<u64> = tables.flat_map(|table| listening(BufReader::new(table), &ports)).collect();
@@ -75,7 +77,8 @@ pub(crate) fn listeners(addresses: &[SocketAddr]) -> Vec<u32> {
     found
 }
 
-/// The inodes of sockets that listen on one of the ports, from a table like `/proc/net/tcp`.
+/// Returns the inodes of the sockets that listen on one of the ports, from a table like
+/// `/proc/net/tcp`.
 fn listening(table: impl BufRead, ports: &BTreeSet<u16>) -> Vec<u64> {
     let inode = |line: String| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -94,7 +97,7 @@ fn holds(pid: u32, sockets: &BTreeSet<u64>) -> bool {
     })
 }
 
-/// For each thread that is there: how long it has run, in nanoseconds.
+/// Returns for each present thread how long it has run, in nanoseconds.
 fn threads(pid: u32) -> impl Iterator<Item = u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks.filter_map(|task| {

@@ -1,10 +1,10 @@
-//! What has one process measured, and what have several together?
+//! What did one process measure, or several together?
 
 use super::latency::Latency;
 use super::report::{Client, Connections, ErrorCount, Messages, Search, Second};
 use serde::{Deserialize, Serialize};
 
-/// Times in nanoseconds, and how many of each.
+/// Times in nanoseconds, with the count of each.
 type Pairs = Vec<(u64, u64)>;
 
 /// The measurements of one process, or the sum of several.
@@ -24,19 +24,19 @@ pub(crate) struct Record {
     pub(crate) search: Option<Search>,
     pub(crate) series: Vec<Second>,
     pub(crate) client: Client,
-    /// CPU time while opening, and while holding.
+    /// CPU time while opening and while holding.
     pub(crate) cpu_opening_s: f64,
     pub(crate) cpu_holding_s: f64,
-    /// How long it held.
+    /// How long the connections were held.
     pub(crate) holding_s: f64,
-    /// Private memory that all connections took.
+    /// The private memory of all connections.
     pub(crate) memory: u64,
-    /// What came back, or was sent if nothing was to, while sending.
+    /// The messages that came back, or that were sent if none is expected back.
     pub(crate) counted: u64,
 }
 
 impl Record {
-    /// Adds what another process has measured in the same run.
+    /// Adds the measurements of another process in the same run.
     pub(crate) fn merge(&mut self, other: Record) {
         if self.is_complete && !other.is_complete || self.ended.is_empty() {
             (self.ended, self.is_complete) = (other.ended, other.is_complete);
@@ -100,7 +100,7 @@ fn add_messages(sum: &mut Messages, other: &Messages) {
     sum.per_second += other.per_second;
 }
 
-/// Counts of the same second are added; of its percentiles, the worst is kept.
+/// Adds the counts of each second, and keeps the worst of its percentiles.
 fn add_series(sum: &mut Vec<Second>, other: &[Second]) {
     for (place, second) in other.iter().enumerate() {
         let Some(known) = sum.get_mut(place) else {

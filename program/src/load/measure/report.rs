@@ -1,124 +1,125 @@
-//! What is there to tell of a run?
+//! What is in the report?
 //!
-//! `--json` writes a [`Report`] as it stands here, with `"schema": 1`. Fields may be added; one
-//! that is renamed, removed or means something else makes it 2. Times end in `_us` (microseconds),
-//! `_ns` or `_s` and say so; what could not be measured is null.
+//! `--json` writes a [`Report`] with the fields below and `"schema": 1`. New fields may be added.
+//! If a field is renamed or removed, or changes its meaning, the schema becomes 2. Names of times
+//! end in `_us` (microseconds), `_ns` or `_s`. A value that could not be measured is null.
 
 use super::latency::Summary;
 use serde::{Deserialize, Serialize};
 
-/// A run.
+/// The report of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
     /// The version of the program.
     pub(crate) lariat: &'static str,
-    /// What was asked for.
+    /// What the options asked for.
     pub(crate) asked: Asked,
-    /// How it ended: "complete", or what cut it short.
+    /// How the run ended: "complete", or the reason why it ended early.
     pub(crate) ended: String,
     /// How long it took.
     pub(crate) elapsed_s: f64,
     pub(crate) connections: Connections,
     pub(crate) messages: Messages,
     pub(crate) latency: Latencies,
-    /// With --until: what was tried, and the answer.
+    /// With --until: the rates that were tried, and the result.
     pub(crate) search: Option<Search>,
     pub(crate) errors: Vec<ErrorCount>,
-    /// What limited the run, the most likely first.
+    /// What limited the run, the most likely cause first.
     pub(crate) limits: Vec<Limit>,
     pub(crate) client: Client,
-    /// The server's process, if it is on this host and was found.
+    /// The process of the server, if it is on this host and was found.
     pub(crate) server: Option<Server>,
     pub(crate) expectations: Vec<Expected>,
-    /// A line for each second.
+    /// One entry for each second.
     pub(crate) series: Vec<Second>,
-    /// Of round trips, or with --subscribe of times to the last receiver: shares, and the times in
-    /// microseconds which that share of all did not exceed.
+    /// The percentile curve of round trips, or with --subscribe of times to the last receiver: a
+    /// share, and the time in microseconds that this share does not exceed.
     pub(crate) curve: Vec<(f64, f64)>,
 }
 
-/// What was asked for.
+/// What the options asked for.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Asked {
     pub(crate) urls: Vec<String>,
     pub(crate) connections: u64,
     /// "hold", "send", "echo" or "subscribe".
     pub(crate) mode: &'static str,
-    /// Connections begun per second; null: as fast as the server took them.
+    /// Connections begun per second; null means as fast as the server accepted them.
     pub(crate) rate: Option<f64>,
     pub(crate) hold_s: f64,
-    /// In all; null: as fast as answers came.
+    /// In total; null means as fast as answers came.
     pub(crate) messages_per_second: Option<f64>,
-    /// Messages on the way at a time, without a rate.
+    /// Messages in flight at a time, without a rate.
     pub(crate) depth: Option<u32>,
     pub(crate) message_bytes: u64,
     pub(crate) binary: bool,
     pub(crate) deflate: bool,
-    /// Connections closed and opened again per second: a number or "max".
+    /// Connections that are closed and opened again per second: a number or "max".
     pub(crate) churn: Option<String>,
     pub(crate) until: Option<String>,
     pub(crate) processes: u32,
     pub(crate) seed: u64,
 }
 
-/// What became of the connections.
+/// The connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Connections {
-    /// Begun, those that came back included.
+    /// Begun, including those that were opened again.
     pub(crate) begun: u64,
     pub(crate) opened: u64,
     pub(crate) failed: u64,
-    /// Open at the same time.
+    /// The most that were open at the same time.
     pub(crate) most: u64,
-    /// Ended by the server or the network while they were to be held.
+    /// Ended by the server or the network while they were held.
     pub(crate) lost: u64,
     /// Opened again by --churn while holding.
     pub(crate) churned: u64,
-    /// Open when the run came to its end.
+    /// Open when the run ended.
     pub(crate) at_end: u64,
-    /// From the first attempt to the last answer.
+    /// The time from the first attempt to the last answer.
     pub(crate) opening_s: f64,
-    /// Per second, in that time; with --churn while holding.
+    /// Opened per second in that time; with --churn, while holding.
     pub(crate) opened_per_second: f64,
 }
 
-/// What became of the messages.
+/// The messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Messages {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Came back as they were sent, or were received by a subscriber.
+    /// Came back as they were sent, or were received by a subscriber as they were published.
     pub(crate) right: u64,
     pub(crate) wrong: u64,
-    /// Expected, and not there when the run ended or their connection did.
+    /// Expected, but not received before the run or their connection ended.
     pub(crate) unanswered: u64,
     pub(crate) unexpected: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
-    /// Published with --subscribe, and received by all.
+    /// Published with --subscribe.
     pub(crate) published: u64,
+    /// Published, and received by all subscribers.
     pub(crate) complete: u64,
-    /// How long messages were sent for.
+    /// For how long messages were sent.
     pub(crate) sending_s: f64,
-    /// Right ones in that time, and as much longer as the first one took to come; sent ones if none
-    /// was expected back; with --subscribe deliveries.
+    /// Right messages per second in that time, extended by the time that the first one took. Sent
+    /// messages if none is expected back; deliveries with --subscribe.
     pub(crate) per_second: f64,
 }
 
-/// How long things took.
+/// The latencies.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Latencies {
-    /// From the intended begin until TCP is connected and the request written.
+    /// From the intended time until TCP is connected and the request is written.
     pub(crate) connect: Summary,
-    /// From there until the server has accepted the upgrade.
+    /// From then until the server has accepted the upgrade.
     pub(crate) handshake: Summary,
-    /// From the intended time of sending until the message is back; with --subscribe at each
-    /// receiver.
+    /// From the intended time of sending until the message is back; with --subscribe, until each
+    /// receiver has it.
     pub(crate) round_trip: Option<Summary>,
     /// From the intended time of publishing until the last receiver has it.
     pub(crate) last_receiver: Option<Summary>,
-    /// By how much this client was late to send; it is part of the times above.
+    /// How late this client sent. The times above include this delay.
     pub(crate) send_delay: Option<Summary>,
 }
 
@@ -126,7 +127,7 @@ pub(crate) struct Latencies {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Search {
     pub(crate) bound: String,
-    /// The highest rate that kept the bound; null: none did.
+    /// The highest rate that kept the bound; null if none did.
     pub(crate) highest: Option<f64>,
     pub(crate) steps: Vec<Step>,
 }
@@ -136,7 +137,7 @@ pub(crate) struct Search {
 pub(crate) struct Step {
     pub(crate) rate: f64,
     pub(crate) reached: f64,
-    /// Of the percentile that is bounded.
+    /// The latency at the percentile of the bound.
     pub(crate) latency_us: f64,
     pub(crate) holds: bool,
 }
@@ -157,23 +158,22 @@ pub(crate) struct Limit {
     pub(crate) advice: String,
 }
 
-/// What this client itself used.
+/// What this client used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub(crate) cpu_s: f64,
-    /// Of one processor, while opening.
+    /// Share of one processor while opening.
     pub(crate) cpu_share_opening: f64,
-    /// Of one processor, while holding and sending.
+    /// Share of one processor while holding and sending.
     pub(crate) cpu_share_holding: f64,
     pub(crate) cpu_ns_per_handshake: Option<f64>,
-    /// Per message that came back, or was sent if none was to.
+    /// Per message that came back, or that was sent if none is expected back.
     pub(crate) cpu_ns_per_message: Option<f64>,
-    /// Private memory that was there more with all connections than with none, the kernel's not
-    /// counted.
+    /// The increase of private memory from no connections to all, without the memory of the kernel.
     pub(crate) memory_bytes_per_connection: Option<f64>,
 }
 
-/// What the server's process used.
+/// What the process of the server used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
@@ -182,15 +182,17 @@ pub(crate) struct Server {
     pub(crate) cpu_share_holding: f64,
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     pub(crate) cpu_ns_per_message: Option<f64>,
-    /// Private memory, as above: once all were open, and at the end of the hold.
+    /// The increase of private memory, as above, once all connections were open.
     pub(crate) memory_bytes_per_connection: Option<f64>,
+    /// The same at the end of the hold.
     pub(crate) memory_bytes_per_connection_at_end: Option<f64>,
-    /// Files that it may open, and had open with the most connections.
+    /// The files that it may open.
     pub(crate) files_limit: Option<u64>,
+    /// The files that it had open once all connections were open.
     pub(crate) files_open: Option<u64>,
 }
 
-/// Something that was to hold.
+/// An expectation, and whether it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Expected {
     pub(crate) expectation: String,
@@ -201,7 +203,7 @@ pub(crate) struct Expected {
 /// A second of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Second {
-    /// Its end, since the run began.
+    /// Its end, counted from the beginning of the run.
     pub(crate) at_s: f64,
     pub(crate) length_s: f64,
     pub(crate) open: u64,
@@ -212,12 +214,12 @@ pub(crate) struct Second {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) max_us: f64,
-    /// Of one processor.
+    /// Share of one processor.
     pub(crate) client_cpu: f64,
 }
 
 impl Report {
-    /// Whether all that was expected holds.
+    /// Returns whether all expectations hold.
     pub(crate) fn holds(&self) -> bool {
         self.expectations.iter().all(|expected| expected.holds)
     }

@@ -1,15 +1,15 @@
-//! The seconds of a run, one a line, for spreadsheets.
+//! What are the seconds of a run, one per line? For spreadsheets.
 
 use crate::load::measure::{Report, Second};
 use std::fmt::Write;
 
-/// A line with names, and one for each second.
+/// Returns a line with names, and one line for each second.
 pub(crate) fn csv(report: &Report) -> String {
     let mut text = String::from("at_s,length_s,open,opened,sent,received,errors,p50_us,p99_us,max_us,client_cpu\n");
     for second in &report.series {
         let Second { at_s, length_s, open, opened, sent, received, errors, p50_us, p99_us, max_us, client_cpu } =
             second;
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "{at_s},{length_s},{open},{opened},{sent},{received},{errors},{p50_us},{p99_us},{max_us},{client_cpu}"

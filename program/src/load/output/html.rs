@@ -1,4 +1,4 @@
-//! The report as a page: text, tables and charts in one file that needs no other.
+//! What does the report show as a page? Text and charts, in one file that needs no other.
 
 use super::text::{Text, asked};
 use crate::load::measure::{Report, Second};
@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 200.0;
-/// Room for the labels of the axes.
+/// The space for the labels of the axes.
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 24.0;
 const TOP: f64 = 8.0;
@@ -24,21 +24,21 @@ b.a { color: var(--a) } b.b { color: var(--b) } .limit { border-left: 3px solid 
 pre { overflow-x: auto; font-size: 12.5px; line-height: 1.45; border-top: 1px solid var(--line); padding-top: 1rem }
 ";
 
-/// Points of one line.
+/// The points of one line.
 type Points = Vec<(f64, f64)>;
 
-/// What a chart shows.
+/// A chart.
 struct Chart<'a> {
     title: &'a str,
-    /// Names and points of at most two lines.
+    /// The names and points of at most two lines.
     lines: Vec<(&'a str, Points)>,
     x: fn(f64) -> String,
     y: fn(f64) -> String,
-    /// Where the axis has its marks; `None`: evenly.
+    /// The marks of the x axis; `None` spreads them evenly.
     marks: Option<&'a [f64]>,
 }
 
-/// The page.
+/// Returns the page.
 pub(crate) fn html(report: &Report) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>lariat load</title>\n\
@@ -47,7 +47,7 @@ pub(crate) fn html(report: &Report) -> String {
         escaped(&asked(&report.asked))
     );
     for limit in &report.limits {
-        // A String takes every write, here and below.
+        // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             page,
             "<div class=\"limit\"><b>Limited by {}</b>: {}; {}</div>",
@@ -103,7 +103,7 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
             y: micros,
             marks: None,
         });
-        // Each nine takes the same room.
+        // Each nine takes the same space.
         let nines = |share: f64| -(1.0 - share).max(1e-6).log10();
         charts.push(Chart {
             title: "Latency by percentile",
@@ -116,7 +116,7 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
     charts
 }
 
-/// A chart; nothing if there is nothing to see.
+/// Returns a chart, or an empty text if there is nothing to show.
 fn svg(chart: &Chart<'_>) -> String {
     let all = || chart.lines.iter().flat_map(|(_, points)| points);
     let (right, top) = all().fold((0.0_f64, 0.0_f64), |(right, top), (x, y)| (right.max(*x), top.max(*y)));
@@ -167,7 +167,7 @@ fn svg(chart: &Chart<'_>) -> String {
     text + "</svg></section>\n"
 }
 
-/// 1, 2 or 5 times a power of ten, no less than `least`.
+/// Returns 1, 2 or 5 times a power of ten, no less than `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10_f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)

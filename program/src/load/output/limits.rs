@@ -1,20 +1,21 @@
 //! What limited the run?
 //!
-//! A function from facts to sentences, the most likely cause first; each line of the table in its
-//! test is a case.
+//! A function from facts to sentences. The most likely cause comes first. Each line of the table in
+//! its test is a case.
 
 use crate::load::measure::{ErrorCount, Limit, Report};
 use crate::terminal::units::{decimal, grouped, time};
-/// More of a processor than this, and it is what limits.
+/// A process that uses more of one processor than this is limited by it.
 const BUSY: f64 = 0.9;
 
-/// A rate that was not reached to this share was missed.
+/// A rate counts as reached from this share on.
 const REACHED: f64 = 0.98;
 
-/// TCP tries again after a second when a SYN is lost.
+/// TCP sends a lost SYN again after a second.
 const RETRANSMISSION_US: f64 = 950_000.0;
 
-/// What limited a run, the most likely first; empty if it reached all that it was asked for.
+/// Returns what limited a run, the most likely cause first. The list is empty if the run reached
+/// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
     let checks: [fn(&Report) -> Option<Limit>; 13] = [
         client_descriptors,
@@ -47,8 +48,9 @@ fn client_descriptors(report: &Report) -> Option<Limit> {
     if count == 0 {
         return None;
     }
-    let evidence = format!("this client could open {} files at a time, no more", grouped(report.connections.most));
-    limit("client-descriptors", evidence, "raise its limit (lariat doctor says how), or share the work: --processes 2")
+    let evidence =
+        format!("this client had {} connections open and could not open more files", grouped(report.connections.most));
+    limit("client-descriptors", evidence, "raise its limit (see lariat doctor), or share the work: --processes 2")
 }
 
 fn client_ports(report: &Report) -> Option<Limit> {
@@ -67,12 +69,8 @@ fn server_descriptors(report: &Report) -> Option<Limit> {
     if !fell_short || open + 2 < limit_of_files {
         return None;
     }
-    let evidence = format!(
-        "the server ({}) had {} files open of {} that it may open",
-        server.name,
-        grouped(open),
-        grouped(limit_of_files)
-    );
+    let evidence =
+        format!("the server ({}) had {} of {} files open", server.name, grouped(open), grouped(limit_of_files));
     limit(
         "server-descriptors",
         evidence,
@@ -87,8 +85,8 @@ fn nobody_listens(report: &Report) -> Option<Limit> {
     }
     let evidence = format!("{} connections were refused", grouped(refused));
     let advice = match report.connections.opened {
-        0 => "nobody listens there: start the server, or check the port (`ss -ltn` lists those that are listened on)",
-        _ => "the server stopped listening in the middle: look for its last words",
+        0 => "no program listens there: start the server, or check the port (`ss -ltn` lists listening ports)",
+        _ => "the server stopped listening during the run: check its log",
     };
     limit("refused", evidence, advice)
 }
@@ -97,10 +95,14 @@ fn server_refuses(report: &Report) -> Option<Limit> {
     let answered = report.errors.iter().find(|error| error.kind.starts_with("status-"))?;
     let evidence = format!("{} upgrades: {}", grouped(answered.count), answered.explanation);
     let advice = match answered.kind.as_str() {
-        "status-503" | "status-429" => "the server has a limit of its own: raise it, or ask for fewer or more slowly",
-        "status-401" | "status-403" => "it wants to know who asks: --header \"Authorization: ...\", or --origin",
-        "status-404" => "there is nothing at this path: check the URL",
-        _ => "the answer's status says what the server wants; curl -i shows the whole answer",
+        "status-503" | "status-429" => {
+            "the server has its own limit: raise it, or use fewer connections or a lower rate"
+        }
+        "status-401" | "status-403" => {
+            "the server needs credentials or an origin: --header \"Authorization: ...\", or --origin"
+        }
+        "status-404" => "the server has nothing at this path: check the URL",
+        _ => "the status shows the reason; curl -i shows the whole response",
     };
     limit("server-refuses", evidence, advice)
 }
@@ -113,8 +115,8 @@ fn server_closes(report: &Report) -> Option<Limit> {
     let kinds = ["closed-", "hung-up", "reset", "broken-", "protocol-", "silent"];
     let of_lost = |error: &&ErrorCount| kinds.iter().any(|kind| error.kind.starts_with(kind));
     let worst = report.errors.iter().filter(of_lost).max_by_key(|error| error.count)?;
-    let evidence = format!("{} connections were lost; mostly, {}", grouped(lost), worst.explanation);
-    limit("server-closes", evidence, "the server's log should say why")
+    let evidence = format!("{} connections were lost; most often, {}", grouped(lost), worst.explanation);
+    limit("server-closes", evidence, "check the log of the server")
 }
 
 fn server_silent(report: &Report) -> Option<Limit> {
@@ -123,8 +125,8 @@ fn server_silent(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence =
-        format!("{} connections reached the server, which did not answer the upgrade", grouped(silent + broken));
-    let advice = "it has no descriptor left, or does not accept: the kernel completes what the server never sees";
+        format!("{} connections reached the server, but it did not answer the upgrade", grouped(silent + broken));
+    let advice = "it has no descriptor left, or it does not accept: the kernel completes connections that the server has not accepted";
     limit("server-does-not-accept", evidence, advice)
 }
 
@@ -134,10 +136,10 @@ fn backlog(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence = match timeouts {
-        0 => format!("connecting took up to {}: SYNs were dropped and sent again", time(slowest * 1e3)),
-        count => format!("{} connections were not completed by the kernel of the server in time", grouped(count)),
+        0 => format!("connecting took up to {}: SYN packets were dropped and sent again", time(slowest * 1e3)),
+        count => format!("the kernel of the server did not complete {} connections in time", grouped(count)),
     };
-    let advice = "the queue of those who wait to be accepted was full: begin fewer at once (--rate, --at-once), or raise the server's backlog and net.core.somaxconn";
+    let advice = "the queue of connections that wait to be accepted was full: begin fewer at once (--rate, --at-once), or raise the backlog of the server and net.core.somaxconn";
     limit("server-backlog", evidence, advice)
 }
 
@@ -147,8 +149,11 @@ fn client_cpu(report: &Report) -> Option<Limit> {
     if share < BUSY {
         return None;
     }
-    let evidence = format!("this client used {:.0} % of a processor: it may be what is measured", share * 100.0);
-    limit("client-cpu", evidence, "share the work among processes, --processes 2, or ask for less")
+    let evidence = format!(
+        "this client used {:.0} % of a processor: the results may show its speed, not that of the server",
+        share * 100.0
+    );
+    limit("client-cpu", evidence, "share the work: --processes 2; or use fewer connections or messages")
 }
 
 fn client_late(report: &Report) -> Option<Limit> {
@@ -158,10 +163,10 @@ fn client_late(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence = format!(
-        "this client sent up to {} late (p99), which is part of the latency that it reports",
+        "this client sent up to {} late (p99); the reported latencies include this delay",
         time(delay.p99_us * 1e3)
     );
-    limit("client-late", evidence, "the host is too busy for it: ask for less, or run it on another host")
+    limit("client-late", evidence, "the host is too busy: use fewer messages, or run the client on another host")
 }
 
 fn server_cpu(report: &Report) -> Option<Limit> {
@@ -171,7 +176,7 @@ fn server_cpu(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence = format!("the server ({}) used {:.0} % of a processor", server.name, share * 100.0);
-    limit("server-cpu", evidence, "this is what the server can do, if it has one thread")
+    limit("server-cpu", evidence, "this is the most that a server with one thread can do")
 }
 
 fn server_stalls(report: &Report) -> Option<Limit> {
@@ -184,22 +189,22 @@ fn server_stalls(report: &Report) -> Option<Limit> {
         grouped(unanswered),
         grouped(stalled)
     );
-    limit("server-stalls", evidence, "the server takes messages and does not answer, or not as fast as they come")
+    limit("server-stalls", evidence, "the server does not answer, or answers more slowly than messages arrive")
 }
 
 fn latency(report: &Report) -> Option<Limit> {
     let asked = report.asked.messages_per_second?;
     let reached = report.messages.per_second;
     let counted = match report.asked.mode {
-        // Each publication is delivered to all others.
+        // Each publication is delivered to all other connections.
         "subscribe" => asked * report.connections.most.saturating_sub(1) as f64,
         _ => asked,
     };
     if reached >= counted * REACHED || report.messages.sending_s == 0.0 {
         return None;
     }
-    let evidence = format!("{} messages per second were asked for, {} reached", decimal(counted), decimal(reached));
-    limit("rate-not-reached", evidence, "find the rate that can be kept: --until p99<50ms")
+    let evidence = format!("{} messages per second were planned, {} were reached", decimal(counted), decimal(reached));
+    limit("rate-not-reached", evidence, "find a rate that the server can keep: --until p99<50ms")
 }
 
 #[cfg(test)]
@@ -219,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_says_what_limited() {
+    fn each_error_names_a_limit() {
         for (kind, opened, limit, advice) in [
             ("no-descriptors", 50, "client-descriptors", "--processes"),
             ("no-ports", 50, "client-ports", "--source-ip"),
             ("connect-refused", 0, "refused", "start the server"),
-            ("connect-refused", 50, "refused", "last words"),
-            ("status-503", 50, "server-refuses", "limit of its own"),
+            ("connect-refused", 50, "refused", "stopped listening"),
+            ("status-503", 50, "server-refuses", "its own limit"),
             ("status-404", 0, "server-refuses", "check the URL"),
             ("handshake-timeout", 50, "server-does-not-accept", "descriptor"),
             ("connect-timeout", 50, "server-backlog", "somaxconn"),
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_busy_is_named() {
+    fn a_busy_process_is_named() {
         let mut report = Report::default();
         report.asked.processes = 2;
         report.client.cpu_share_holding = 1.7;
@@ -260,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn lateness_counts_if_it_is_much_of_what_is_reported() {
+    fn late_sending_counts_if_it_is_a_large_part_of_the_latency() {
         let mut report = Report::default();
         let summary = |p99_us| Some(Summary { p99_us, ..Summary::default() });
         (report.latency.send_delay, report.latency.round_trip) = (summary(5_000.0), summary(8_000.0));
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_was_missed_is_said() {
+    fn a_rate_that_was_not_reached_is_named() {
         let mut report = Report::default();
         report.asked.messages_per_second = Some(100.0);
         (report.messages.per_second, report.messages.sending_s) = (97.0, 5.0);

@@ -5,8 +5,8 @@
 //! | `limits` | what limited the run? |
 //! | `text` | what does the report say on a terminal? |
 //! | `html` | what does it show as a page? |
-//! | `csv` | what are the seconds of a run, one a line? |
-//! | `write` | where is the report written to? |
+//! | `csv` | what are the seconds of a run, one per line? |
+//! | `write` | where is the report written? |
 
 mod csv;
 mod html;

@@ -1,17 +1,17 @@
-//! The report for people.
+//! What does the report say on a terminal?
 
 use crate::load::measure::{Asked, Report, Step, Summary};
 use crate::terminal::units::{bytes, decimal, grouped, time};
 use std::fmt::{self, Display, Formatter};
 
-/// Shows a report as text.
+/// Formats a report as text.
 pub(crate) struct Text<'a>(pub(crate) &'a Report);
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let report = self.0;
-        writeln!(f, "asked        {}", asked(&report.asked))?;
-        writeln!(f, "ended        {}, after {}", report.ended, time(report.elapsed_s * 1e9))?;
+        writeln!(f, "plan         {}", asked(&report.asked))?;
+        writeln!(f, "ended        {} after {}", report.ended, time(report.elapsed_s * 1e9))?;
         connections(f, report)?;
         messages(f, report)?;
         latencies(f, report)?;
@@ -27,7 +27,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// What was asked, in a sentence.
+/// Returns what the options asked for, in one sentence.
 pub(crate) fn asked(asked: &Asked) -> String {
     let mut text = format!("{} connections to {}", grouped(asked.connections), asked.urls.join(", "));
     if let Some(rate) = asked.rate {
@@ -58,7 +58,7 @@ pub(crate) fn asked(asked: &Asked) -> String {
 
 fn connections(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let connections = &report.connections;
-    write!(f, "connections  {} open at most", grouped(connections.most))?;
+    write!(f, "connections  {} open at the same time", grouped(connections.most))?;
     for (count, what) in
         [(connections.failed, "failed"), (connections.lost, "lost while held"), (connections.churned, "opened again")]
     {
@@ -79,14 +79,19 @@ fn messages(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     }
     write!(f, "messages     {} sent, {} received", grouped(messages.sent), grouped(messages.received))?;
     match report.asked.mode {
-        "echo" => write!(f, ", {} as they were sent", grouped(messages.right))?,
+        "echo" => write!(f, ", {} came back unchanged", grouped(messages.right))?,
         "subscribe" => {
-            write!(f, "; {} of {} publications reached all", grouped(messages.complete), grouped(messages.published))?;
+            write!(
+                f,
+                "; {} of {} publications reached all subscribers",
+                grouped(messages.complete),
+                grouped(messages.published)
+            )?;
         }
         _ => {}
     }
     for (count, what) in
-        [(messages.wrong, "wrong"), (messages.unanswered, "never came"), (messages.unexpected, "unexpected")]
+        [(messages.wrong, "wrong"), (messages.unanswered, "not received"), (messages.unexpected, "unexpected")]
     {
         if count > 0 {
             write!(f, ", {} {what}", grouped(count))?;
@@ -121,10 +126,10 @@ fn latencies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
 fn search(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let Some(search) = &report.search else { return Ok(()) };
     for Step { rate, reached, latency_us, holds } in &search.steps {
-        let verdict = if *holds { "holds" } else { "does not" };
+        let verdict = if *holds { "holds" } else { "does not hold" };
         writeln!(
             f,
-            "  {:>10}/s asked, {:>10}/s reached, {:>10}  {verdict}",
+            "  {:>10}/s planned, {:>10}/s reached, {:>10}  {verdict}",
             decimal(*rate),
             decimal(*reached),
             time(latency_us * 1e3)
@@ -132,7 +137,7 @@ fn search(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     }
     match search.highest {
         Some(rate) => writeln!(f, "highest      {} messages per second with {}\n", decimal(rate), search.bound),
-        None => writeln!(f, "highest      no rate kept {}\n", search.bound),
+        None => writeln!(f, "highest      no rate with {}\n", search.bound),
     }
 }
 
@@ -186,9 +191,9 @@ fn limits(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     if report.limits.is_empty() {
         let is_closed_loop = report.asked.depth.is_some() || report.asked.churn.as_deref() == Some("max");
         let sentence = if is_closed_loop {
-            "nothing but the way there and back: each waited for the one before it"
+            "the round trip: each message or connection waited for the one before it"
         } else {
-            "nothing: all that was asked for was reached"
+            "nothing: the plan was reached"
         };
         return writeln!(f, "limited by   {sentence}");
     }

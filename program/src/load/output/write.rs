@@ -1,4 +1,4 @@
-//! Where is the report written to?
+//! Where is the report written?
 
 use super::csv::csv;
 use super::html::html;
@@ -8,8 +8,8 @@ use crate::load::plan::Options;
 use crate::terminal::{Failure, print};
 use std::path::Path;
 
-/// Writes the report wherever it was asked for; as text on standard output, unless something else
-/// is there.
+/// Writes the report to the files of the options, and as text to standard output. If another form
+/// is written to standard output, the text goes to standard error.
 pub(crate) fn write(options: &Options, report: &Report) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
     let text = Text(report).to_string();

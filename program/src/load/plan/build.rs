@@ -1,4 +1,4 @@
-//! What follows from the options: whom to connect to, from where, and what to send when?
+//! How do options become a plan?
 
 use super::expect::Bound;
 use super::options::{Options, Usage};
@@ -10,17 +10,17 @@ use crate::load::measure::Asked;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A run, before it begins.
+/// The plan of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Whether all servers are on this host.
     pub(crate) is_local: bool,
-    /// For each URL and source.
+    /// One for each URL and source address.
     pub(crate) routes: Vec<Route>,
-    /// Of this process.
+    /// The connections of this process.
     pub(crate) connections: u32,
-    /// The number of this process's first connection.
+    /// The number of the first connection of this process.
     pub(crate) first_number: u32,
     pub(crate) opening: Opening,
     pub(crate) hold: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Looks names up, too.
+    /// Makes a plan. This looks up the names of the servers.
     pub(crate) fn new(options: &Options, host: &Host) -> Result<Plan, Usage> {
         let addresses = options.urls.iter().map(|url| find(url)).collect::<Result<Vec<_>, _>>()?;
         let (part, parts) = worker(options)?;
@@ -96,7 +96,7 @@ impl Plan {
         })
     }
 
-    /// What the host says to so many connections.
+    /// Returns what the limits of the host mean for so many connections.
     pub(crate) fn findings(&self, options: &Options, host: &Host) -> Vec<Finding> {
         let spreads = options.source_ip.is_empty() && self.addresses.iter().all(spreads);
         let ask = Ask {
@@ -122,25 +122,34 @@ fn payload(options: &Options) -> Result<Payload, Usage> {
     Payload::new(content, options.binary).map_err(Usage)
 }
 
-/// What cannot be combined.
+/// Refuses options that cannot be combined.
 fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
     let several = options.processes > 1;
     let wrong = [
-        (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: who receives would not be known"),
-        (mode == Mode::Subscribe && several, "--subscribe and --processes: one process has to see all receivers"),
-        (options.until.is_some() && several, "--until and --processes: one process has to judge each rate"),
-        (options.until.is_some() && churn.is_some(), "--until and --churn: search with steady connections"),
-        (churn == Some(Churn::Max) && mode != Mode::Hold, "--churn max and messages: no connection lives long enough"),
-        (mode == Mode::Subscribe && options.connections < 2, "--subscribe needs at least --connections 2"),
-        (options.processes > options.connections, "there are more --processes than --connections"),
+        (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: the receivers would not be known"),
+        (mode == Mode::Subscribe && several, "--subscribe and --processes: one process must see all receivers"),
+        (options.until.is_some() && several, "--until and --processes: one process must judge each rate"),
+        (options.until.is_some() && churn.is_some(), "--until and --churn: a search needs steady connections"),
+        (
+            churn == Some(Churn::Max) && mode != Mode::Hold,
+            "--churn max and messages: no connection stays open long enough",
+        ),
+        (
+            mode == Mode::Subscribe && options.connections < 2,
+            "--subscribe and --connections 1: a subscriber is needed as well; use at least --connections 2",
+        ),
+        (
+            options.processes > options.connections,
+            "--processes and --connections: there are more --processes than --connections",
+        ),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
-        Some((_, why)) => Err(Usage(format!("cannot be done: {why}"))),
+        Some((_, why)) => Err(Usage(format!("cannot combine {why}"))),
         None => Ok(()),
     }
 }
 
-/// Which of how many processes this is.
+/// Returns the part of this process, and the number of processes.
 fn worker(options: &Options) -> Result<(u32, u32), Usage> {
     let Some(text) = &options.worker else { return Ok((0, 1)) };
     let parts = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
@@ -216,21 +225,21 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_explained() {
-        assert!(refusal(&["wss://example.org/"]).contains("not there yet"));
+    fn options_that_make_no_sense_are_explained() {
+        assert!(refusal(&["wss://example.org/"]).contains("not supported yet"));
         assert!(refusal(&["http://127.0.0.1/"]).contains("ws://host:port/path"));
-        assert!(refusal(&["--subscribe", "--churn", "5"]).contains("who receives"));
+        assert!(refusal(&["--subscribe", "--churn", "5"]).contains("receivers"));
         assert!(refusal(&["--subscribe", "-c", "1"]).contains("--connections 2"));
         assert!(refusal(&["--churn", "often"]).contains("or max"));
         assert!(refusal(&["--echo", "-m", "x"]).contains("500/s"));
         assert!(refusal(&["--echo", "--subscribe"]).contains("cannot be used with"));
         assert!(refusal(&["--header", "a b"]).contains("Name: value"));
-        assert!(refusal(&["--source-ip", "192.0.2.1"]).contains("no address of this host"));
+        assert!(refusal(&["--source-ip", "192.0.2.1"]).contains("not an address of this host"));
         assert!(refusal(&["--processes", "8", "-c", "4"]).contains("more --processes"));
     }
 
     #[test]
-    fn the_connections_of_all_processes_are_those_that_were_asked_for() {
+    fn all_processes_together_have_the_requested_connections() {
         for (connections, processes) in [(10, 3), (7, 7), (100_001, 6)] {
             let mut next = 0;
             for part in 0..processes {
@@ -244,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_has_as_many_addresses_as_it_takes() {
+    fn loopback_has_as_many_addresses_as_needed() {
         let sources = |count: &str| plan(&["-c", count]).expect("it makes sense").routes.len();
         let expected = if cfg!(target_os = "linux") { [1, 1, 2, 40] } else { [1; 4] };
         assert_eq!(["1", "2500", "2501", "100000"].map(sources), expected);

@@ -1,25 +1,26 @@
-//! What must hold: a bound like `p99<50ms`, and a list of them like `p99<20ms,errors=0`.
+//! Which bounds and expectations must hold? A bound is `p99<50ms`; a list of expectations is
+//! `p99<20ms,errors=0`.
 
 use crate::load::measure::{Latency, Report, Summary};
 use crate::terminal::units;
 use std::fmt;
 use std::str::FromStr;
 
-/// A latency that a share of all must not exceed.
+/// A latency that a share of all latencies must not exceed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bound {
-    /// Which share, from 0 to 1.
+    /// The share, from 0 to 1.
     share: f64,
     nanos: u64,
 }
 
 impl Bound {
-    /// Whether a measurement keeps the bound.
+    /// Returns whether a measurement keeps the bound.
     pub(crate) fn holds(self, latency: &Latency) -> bool {
         !latency.is_empty() && latency.quantile(self.share) < self.nanos
     }
 
-    /// What was measured, in nanoseconds.
+    /// Returns the measured latency at this share, in nanoseconds.
     pub(crate) fn of(self, latency: &Latency) -> u64 {
         latency.quantile(self.share)
     }
@@ -29,7 +30,7 @@ impl FromStr for Bound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Bound, String> {
-        let wrong = || "write a bound like p99<50ms; p50, p90, p99, p99.9 and max can be bounded".to_owned();
+        let wrong = || "write a bound like p99<50ms; a bound can be set for p50, p90, p99, p99.9 and max".to_owned();
         let (what, time) = text.split_once('<').ok_or_else(wrong)?;
         let share = share(what.trim()).ok_or_else(wrong)?;
         let time = units::duration(time.trim_start_matches('=').trim())?;
@@ -44,7 +45,7 @@ impl fmt::Display for Bound {
     }
 }
 
-/// `p99.9` as 0.999, `max` as 1.
+/// Returns 0.999 for `p99.9`, and 1 for `max`.
 fn share(name: &str) -> Option<f64> {
     if name == "max" {
         return Some(1.0);
@@ -53,13 +54,13 @@ fn share(name: &str) -> Option<f64> {
     (percent > 0.0 && percent <= 100.0).then_some(percent / 100.0)
 }
 
-/// Something about the report that must hold.
+/// A condition that the report must meet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expectation {
     text: String,
     metric: Metric,
     comparison: Comparison,
-    /// Microseconds for times.
+    /// In microseconds if it is a time.
     value: f64,
 }
 
@@ -81,10 +82,10 @@ enum Count {
     Rate,
 }
 
-/// Of which times.
+/// The latencies to which a statistic applies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Which {
-    /// Round trips, or with --subscribe the times to the last receiver.
+    /// Round trips, or with --subscribe the times until the last receiver has a message.
     Messages,
     Connect,
     Handshake,
@@ -146,11 +147,11 @@ impl FromStr for Expectation {
             let (name, value) = text.split_once(sign)?;
             Some((name.trim(), *comparison, value.trim()))
         });
-        let (name, comparison, value) = split.ok_or("write what must hold like p99<20ms or errors=0")?;
+        let (name, comparison, value) = split.ok_or("write an expectation like p99<20ms or errors=0")?;
         let metric = metric(name).ok_or_else(|| {
             let counts: Vec<&str> = COUNTS.iter().map(|(name, _)| *name).collect();
             format!(
-                "{name:?} is not known; there are {}, and p50, p90, p99, p99.9, p99.99, max and mean of messages, or of connect and handshake like connect.p99",
+                "{name:?} is not known; use {}, or p50, p90, p99, p99.9, p99.99, max or mean of messages, or of connect and handshake like connect.p99",
                 counts.join(", ")
             )
         })?;
@@ -177,7 +178,8 @@ impl Expectation {
         &self.text
     }
 
-    /// What was measured, as it is shown, and whether it holds. What was not measured does not.
+    /// Returns the measured value as text, and whether the expectation holds. It does not hold if
+    /// nothing was measured.
     pub(crate) fn check(&self, report: &Report) -> (String, bool) {
         let (value, shown) = match &self.metric {
             Metric::Count(count) => {
@@ -251,7 +253,7 @@ mod tests {
     use crate::load::measure::ErrorCount;
 
     #[test]
-    fn bounds_are_read_and_judged() {
+    fn bounds_are_parsed_and_checked() {
         let bound: Bound = "p99<50ms".parse().expect("a bound");
         assert_eq!((bound.to_string(), bound.nanos), ("p99 < 50.0 ms".to_owned(), 50_000_000));
         let mut latency = Latency::new();
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn expectations_are_read_and_judged() {
+    fn expectations_are_parsed_and_checked() {
         let mut report = Report::default();
         report.latency.round_trip = Some(Summary { count: 5, p99_us: 20_000.0, ..Summary::default() });
         report.latency.connect = Summary { count: 5, max_us: 900.0, ..Summary::default() };

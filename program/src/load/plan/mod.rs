@@ -1,4 +1,4 @@
-//! What do the options ask for, and what follows from them?
+//! What do the options ask for?
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What can be asked of `lariat load`, and how is it written?
+//! Which options does `lariat load` have?
 
 use super::expect::{Bound, Expectation};
 use crate::terminal::units;
@@ -6,75 +6,74 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Options that make no sense, and a sentence that says which would.
+/// Why options make no sense, and what to write instead.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Open many connections to a server, hold them, send messages, and say what limited it.
+/// Open many connections to a server, hold them, send messages, and report what limited the run.
 ///
 /// Without --echo, --subscribe or --messages-per-second, the connections are only held. With --echo
-/// alone, each connection sends its next message when the last has come back; with a rate, messages
-/// go out on time whatever comes back.
+/// and no rate, each connection sends its next message when the last one has come back. With a
+/// rate, messages are sent on time, regardless of what comes back.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Where to connect: ws://HOST:PORT/PATH; connections are spread over several
+    /// The server: ws://HOST:PORT/PATH. With several URLs, the connections are spread over them
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
-    /// How many connections
+    /// The number of connections
     #[arg(long, short = 'c', value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=50_000_000), help_heading = "Connections")]
     pub(crate) connections: u32,
-    /// Connections begun per second [default: as fast as the server takes them, --at-once at a
-    /// time]
+    /// Begin so many connections per second [default: as fast as the server accepts them,
+    /// --at-once at a time]
     #[arg(long, value_name = "R/s", value_parser = units::rate, help_heading = "Connections")]
     pub(crate) rate: Option<f64>,
-    /// Begin all connections evenly over this time
+    /// Spread the beginning of all connections evenly over this time
     #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "rate", help_heading = "Connections")]
     pub(crate) ramp: Option<Duration>,
-    /// Handshakes under way at a time, without --rate or --ramp
+    /// Handshakes in progress at a time, without --rate or --ramp
     #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Connections")]
     pub(crate) at_once: u32,
-    /// How long to hold them once the last is open; messages go out in this time [default: 10s;
-    /// with --until 3s for each rate]
+    /// Hold the connections for this time once all are open; messages are sent in this time
+    /// [default: 10s; with --until 3s for each rate]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(crate) hold: Option<Duration>,
     /// End the run after this time at the latest
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(crate) duration: Option<Duration>,
-    /// While holding, so many connections close and come back: R/s, or "max" for each as soon as it
-    /// is open
+    /// While holding, close so many connections and open them again: R/s, or "max" to close each
+    /// as soon as it is open
     #[arg(long, value_name = "R/s", help_heading = "Connections")]
     pub(crate) churn: Option<String>,
-    /// How long a handshake, an answer or a Close may take
+    /// The most time for a handshake, an answer or a closing handshake
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration, help_heading = "Connections")]
     pub(crate) timeout: Duration,
-    /// Ping a connection that has been silent for so long; one that stays silent twice as long is
-    /// lost
+    /// Ping a connection that has been silent for this time; after twice this time, it is lost
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connections")]
     pub(crate) ping: Option<Duration>,
-    /// Connect from these addresses, in turn [default: chosen by the kernel; on loopback 127.0.0.1
-    /// and, when its ports do not suffice, those that follow]
+    /// Connect from these addresses, in turn [default: the kernel chooses; on loopback 127.0.0.1
+    /// and, if it has too few ports, the addresses after it]
     #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Connections")]
     pub(crate) source_ip: Vec<IpAddr>,
     /// Share the connections among so many processes
     #[arg(long, value_name = "K", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_024), help_heading = "Connections")]
     pub(crate) processes: u32,
 
-    /// Each message is expected back, and compared
+    /// Expect each message back, and compare it
     #[arg(long, help_heading = "Messages")]
     pub(crate) echo: bool,
-    /// One connection sends, all others are expected to receive; measures the time to the last of
-    /// them
+    /// Send on one connection, and expect each message on all others; measure the time until the
+    /// last one has it
     #[arg(long, conflicts_with = "echo", help_heading = "Messages")]
     pub(crate) subscribe: bool,
-    /// Messages sent per second: R in all, or R/connection
+    /// Send so many messages per second: R in total, or R/connection
     #[arg(long, short = 'm', value_name = "R", help_heading = "Messages")]
     pub(crate) messages_per_second: Option<String>,
-    /// Without a rate: messages that are on the way at a time, on each connection with --echo, in
-    /// each burst with --subscribe
+    /// Without a rate: messages in flight at a time, on each connection with --echo, in each burst
+    /// with --subscribe
     #[arg(long, visible_alias = "pipeline", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "messages_per_second", help_heading = "Messages")]
     pub(crate) depth: u32,
-    /// Bytes of a message
+    /// The size of a message in bytes
     #[arg(long, value_name = "SIZE", default_value = "20", value_parser = units::size, help_heading = "Messages")]
     pub(crate) size: usize,
     /// Send text (the default)
@@ -83,21 +82,21 @@ pub(crate) struct Options {
     /// Send binary messages
     #[arg(long, help_heading = "Messages")]
     pub(crate) binary: bool,
-    /// What to send: a text, or a file's content; {id}, {seq} and {time} become the connection's
-    /// number, its message's and microseconds
+    /// Send this text, or the content of this file; {id} becomes the number of the connection,
+    /// {seq} the number of the message, {time} microseconds
     #[arg(long, value_name = "FILE|TEXT", conflicts_with = "size", help_heading = "Messages")]
     pub(crate) message: Option<String>,
-    /// Search the highest rate of messages that keeps a bound, like "p99<50ms"
+    /// Search the highest rate of messages that keeps this bound, like "p99<50ms"
     #[arg(long, value_name = "BOUND", help_heading = "Messages")]
     pub(crate) until: Option<Bound>,
-    /// What random payloads and choices grow from
+    /// The seed of random payloads and choices
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Messages")]
     pub(crate) seed: u64,
 
-    /// Offer a subprotocol; may be repeated
+    /// Offer this subprotocol. May be repeated
     #[arg(long, value_name = "NAME", help_heading = "Handshake")]
     pub(crate) subprotocol: Vec<String>,
-    /// Send a header, "Name: value"; may be repeated
+    /// Send this header, "Name: value". May be repeated
     #[arg(long, value_name = "HEADER", help_heading = "Handshake")]
     pub(crate) header: Vec<String>,
     /// Send this Origin
@@ -107,26 +106,26 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Handshake")]
     pub(crate) deflate: bool,
 
-    /// The server's process, if it is on this host [default: found by its port]
+    /// The process of the server, if it is on this host [default: found by its port]
     #[arg(long, value_name = "PID", help_heading = "Report")]
     pub(crate) pid: Vec<u32>,
-    /// Exit with 1 unless all of this holds: "p99<20ms,errors=0"
+    /// Exit with 1 unless all of these hold: "p99<20ms,errors=0"
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Report")]
     pub(crate) expect: Vec<Expectation>,
-    /// Write the report as JSON; "-" for standard output
+    /// Write the report as JSON; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,
-    /// Write the report as a page with charts
+    /// Write the report as an HTML page with charts
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) html: Option<PathBuf>,
-    /// Write a line for each second; "-" for standard output
+    /// Write a CSV line for each second; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) csv: Option<PathBuf>,
-    /// No progress, even on a terminal
+    /// Show no progress, even on a terminal
     #[arg(long, short = 'q', help_heading = "Report")]
     pub(crate) quiet: bool,
 
-    /// Which of several processes this is: I/K, of connections N
+    /// The part of this process among several: I/K
     #[arg(long, hide = true)]
     pub(crate) worker: Option<String>,
 }

@@ -6,9 +6,9 @@ use crate::terminal::units;
 /// How connections are begun.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Opening {
-    /// As fast as the server takes them, so many under way.
+    /// As fast as the server accepts them, with so many handshakes in progress.
     AtOnce(u32),
-    /// Per second.
+    /// So many per second.
     Rate(f64),
 }
 
@@ -24,16 +24,16 @@ pub(crate) enum Mode {
 /// When messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
-    /// When the last has come back, so many on the way.
+    /// When an earlier one has come back, with so many in flight.
     Depth(u32),
-    /// Per second, whatever comes back.
+    /// So many per second, regardless of what comes back.
     Rate(f64),
 }
 
-/// How connections come and go.
+/// How connections are closed and opened again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Churn {
-    /// Per second.
+    /// So many per second.
     Rate(f64),
     /// Each as soon as it is open.
     Max,
@@ -44,7 +44,7 @@ pub(crate) const fn mode(options: &Options) -> Mode {
         (true, _, _, _) => Mode::Echo,
         (_, true, _, _) => Mode::Subscribe,
         (_, _, Some(_), None) => Mode::Send,
-        // A bound needs something that comes back.
+        // A bound needs messages that come back.
         (_, _, _, Some(_)) => Mode::Echo,
         (_, _, None, None) => Mode::Hold,
     }
@@ -52,7 +52,7 @@ pub(crate) const fn mode(options: &Options) -> Mode {
 
 pub(crate) fn pace(options: &Options, mode: Mode) -> Result<Pace, Usage> {
     let Some(text) = &options.messages_per_second else {
-        // A search begins somewhere.
+        // The first rate of a search.
         let start = if mode == Mode::Subscribe { 1.0 } else { 1_000.0 };
         return Ok(if options.until.is_some() { Pace::Rate(start) } else { Pace::Depth(options.depth) });
     };

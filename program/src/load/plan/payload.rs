@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::fmt::Write as _;
 
-/// What is sent, over and over.
+/// The content of all messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
     body: Body,
@@ -16,23 +16,22 @@ pub(crate) struct Payload {
 enum Body {
     Text(String),
     Bytes(Vec<u8>),
-    /// Different each time.
+    /// Different for each message.
     Template(Vec<Part>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    /// The connection's number.
+    /// The number of the connection.
     Id,
-    /// How many messages the connection has sent before this one.
+    /// The number of messages that the connection has sent before.
     Seq,
-    /// When the message was meant to be sent, in microseconds since the run began.
+    /// The intended time of the message, in microseconds since the run began.
     Time,
 }
 
-/// Which message: of which connection, its how manieth, and when it was meant to be sent, in
-/// nanoseconds.
+/// A message: the number of its connection, its number there, and its intended time in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Which {
     pub(crate) id: u32,
@@ -41,7 +40,7 @@ pub(crate) struct Which {
 }
 
 impl Payload {
-    /// Random letters, or bytes.
+    /// Returns a payload of random letters or bytes.
     pub(crate) fn random(size: usize, is_binary: bool, seed: u64) -> Payload {
         let mut random = StdRng::seed_from_u64(seed);
         let body = if is_binary {
@@ -52,7 +51,7 @@ impl Payload {
         Payload { body, is_binary }
     }
 
-    /// What somebody wrote. Bytes that are no text can only be sent as binary.
+    /// Returns a payload with this content. Bytes that are not UTF-8 can only be sent as binary.
     pub(crate) fn new(content: Vec<u8>, is_binary: bool) -> Result<Payload, String> {
         let body = match String::from_utf8(content) {
             Ok(text) => match parts(&text) {
@@ -60,12 +59,12 @@ impl Payload {
                 _ => Body::Text(text),
             },
             Err(error) if is_binary => Body::Bytes(error.into_bytes()),
-            Err(_) => return Err("the message is no text (UTF-8): add --binary".to_owned()),
+            Err(_) => return Err("the message is not text in UTF-8: add --binary".to_owned()),
         };
         Ok(Payload { body, is_binary })
     }
 
-    /// Bytes of the first message.
+    /// Returns the length of the first message in bytes.
     pub(crate) fn len(&self) -> usize {
         self.message(&mut String::new(), Which { id: 0, seq: 0, time: 0 }).as_bytes().len()
     }
@@ -74,7 +73,7 @@ impl Payload {
         self.is_binary
     }
 
-    /// A message; `buffer` is where a template is filled in.
+    /// Returns a message. A template is filled in `buffer`.
     #[inline]
     pub(crate) fn message<'a>(&'a self, buffer: &'a mut String, which: Which) -> Message<'a> {
         let text: &str = match &self.body {
@@ -92,7 +91,7 @@ impl Payload {
 fn fill(parts: &[Part], buffer: &mut String, which: Which) {
     buffer.clear();
     for part in parts {
-        // A String takes every write.
+        // Writing to a String cannot fail.
         let _ = match part {
             Part::Literal(text) => buffer.write_str(text),
             Part::Id => write!(buffer, "{}", which.id),
@@ -102,7 +101,7 @@ fn fill(parts: &[Part], buffer: &mut String, which: Which) {
     }
 }
 
-/// Takes a template apart; braces around anything else are themselves.
+/// Splits a template into its parts. Unknown names in braces stay as they are.
 fn parts(text: &str) -> Vec<Part> {
     let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
     while let Some(open) = rest.find('{') {
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_must_be_binary() {
+    fn bytes_that_are_not_text_must_be_binary() {
         assert!(Payload::new(vec![0xff], false).unwrap_err().contains("--binary"));
         assert_eq!(Payload::new(vec![0xff], true).expect("bytes").len(), 1);
     }

@@ -1,5 +1,4 @@
-//! How does it go? A line on the terminal, written over and over; nothing where there is no
-//! terminal.
+//! How far has the run come? A line on the terminal shows it.
 
 use crate::load::driver::{Driver, RunState};
 use crate::terminal::units::{decimal, grouped, time};
@@ -44,7 +43,7 @@ impl Progress {
         }
     }
 
-    /// Of several processes, how far they have come together.
+    /// Adds up the progress of several processes.
     pub(crate) fn sum<'a>(parts: impl Iterator<Item = &'a Progress>) -> Progress {
         let mut sum = Progress::default();
         for part in parts {
@@ -77,7 +76,7 @@ impl Progress {
     }
 }
 
-/// The line on the terminal.
+/// The progress line on the terminal. Without a terminal, it shows nothing.
 #[derive(Debug)]
 pub(crate) struct Line {
     is_shown: bool,
@@ -91,13 +90,13 @@ impl Line {
     pub(crate) fn show(&mut self, progress: &Progress) {
         if self.is_shown {
             let line: String = progress.line().chars().take(150).collect();
-            // Nobody may be looking any more.
+            // The terminal may have gone.
             let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
     }
 }
 
-/// What is written next finds an empty line.
+/// Clears the line.
 impl Drop for Line {
     fn drop(&mut self) {
         if self.is_shown {
@@ -111,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_several_processes_do_is_one_line() {
+    fn the_progress_of_several_processes_is_one_line() {
         let part = |open, p99_us| Progress {
             phase: "holding".to_owned(),
             at_s: 2.0,

@@ -1,4 +1,5 @@
-//! One process's part of a run: turns the loop, and does between two turns what is due.
+//! How does one process do its part of a run? It turns the loop, and does what is due between two
+//! turns.
 
 use super::progress::Progress;
 use crate::load::driver::{Conn, Driver, Ended, RunState};
@@ -8,24 +9,24 @@ use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
 use std::io;
 use std::time::Duration;
 
-/// Who is told how a run goes.
+/// Observes a run.
 pub(crate) trait Watcher {
-    /// All connections that could be opened are; returns when messages may begin.
+    /// Called when each attempt to open a connection has succeeded or failed. Returns when messages
+    /// may begin.
     fn opened(&mut self);
-    /// Messages have come to an end, and the connections are about to be closed.
+    /// Called when messages have ended, before the connections are closed.
     fn held(&mut self);
-    /// A little time has passed.
+    /// Called a few times per second.
     fn progress(&mut self, progress: &Progress);
 }
 
-/// How often progress is told.
+/// The nanoseconds between two calls of [`Watcher::progress`].
 const PROGRESS: u64 = 200_000_000;
 
-/// Waiting in the loop is exact to a millisecond; what is due sooner than this is waited for in
-/// another way.
+/// The loop waits for whole milliseconds. For what is due sooner than this, `ppoll` waits.
 const EXACT: u64 = 2_000_000;
 
-/// Processor time and memory at a moment.
+/// CPU time and memory at one time.
 #[derive(Clone, Copy)]
 struct Used {
     cpu: Duration,
@@ -47,8 +48,8 @@ impl Used {
 pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Record> {
     #[cfg(target_os = "linux")]
     {
-        // The kernel may let a sleeper wait 50 us longer, to save power; refused, that only makes
-        // it less exact.
+        // By default, the kernel may wake a thread 50 us late to save power. If this call fails,
+        // times are only less exact.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     }
     let server: Server<Conn> = Server::new(config(&plan))?;
@@ -89,10 +90,10 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
     Ok(record(event_loop.handler(), used, clock))
 }
 
-/// One turn, which waits so many nanoseconds at most.
+/// Turns the loop once, and waits so many nanoseconds at most.
 fn turn(event_loop: &mut EventLoop<Driver>, nanos: u64) -> io::Result<()> {
     if nanos > EXACT {
-        // It may come a little early, never late.
+        // This may end early, but never late.
         return event_loop.turn(Some(Duration::from_nanos(nanos - EXACT / 2)));
     }
     if nanos > 0 && event_loop.timeout() != Some(Duration::ZERO) && !becomes_ready(event_loop, nanos)? {
@@ -101,7 +102,8 @@ fn turn(event_loop: &mut EventLoop<Driver>, nanos: u64) -> io::Result<()> {
     event_loop.turn(Some(Duration::ZERO))
 }
 
-/// Waits until the loop has something to do (`true`), or the time has come: to the microsecond.
+/// Waits until the loop has something to do, and returns `true`; or until the time is over, to the
+/// microsecond.
 #[cfg(unix)]
 fn becomes_ready(event_loop: &EventLoop<Driver>, nanos: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -118,14 +120,14 @@ fn becomes_ready(_: &EventLoop<Driver>, _: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What a client that measures may cost and wait for: it never gives up by itself before it was
-/// told to.
+/// Returns a configuration without limits of its own, so that the client never gives up before the
+/// options say so.
 fn config(plan: &Plan) -> Config {
     let mut config = Config::default();
     let limits = &mut config.limits;
     limits.max_message = usize::MAX / 16;
-    // A server that does not read is noticed by what waits for it; and one that is written to must
-    // be read from, or both wait.
+    // A server that does not read is noticed by the bytes that wait for it. The client always
+    // reads, or both could wait for each other.
     (limits.max_unsent, limits.high_water) = (usize::MAX / 16, usize::MAX / 16);
     limits.handshake_timeout = plan.timeout.max(Duration::from_millis(1));
     limits.close_timeout = plan.timeout.max(Duration::from_millis(1));

@@ -1,9 +1,9 @@
-//! Several processes for one run: each opens its share, all begin to send at the same time, and
-//! what they have measured is added up.
+//! How do several processes share one run? Each opens its share of the connections, all begin to
+//! send at the same time, and their measurements are added up.
 //!
 //! ```text
 //!  parent                            worker
-//!     │ ◄──── {"Progress": ..} ─────────│   a line of JSON each
+//!     │ ◄──── {"Progress": ..} ─────────│   one line of JSON each
 //!     │ ◄──── "Opened" ─────────────────│
 //!     │ ───── go, when all have ──────► │
 //!     │ ◄──── "Held" ───────────────────│
@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// What a worker tells its parent.
+/// A message from a worker to its parent.
 #[derive(Debug, Serialize, Deserialize)]
-enum Told {
+enum FromWorker {
     Progress(Progress),
     Opened,
     Held,
@@ -32,55 +32,55 @@ enum Told {
     Failed(String),
 }
 
-/// The worker's end.
+/// The worker's side.
 pub(crate) struct Worker;
 
 impl Worker {
-    fn tell(told: &Told) {
-        if let Ok(line) = serde_json::to_string(told) {
+    fn send(message: &FromWorker) {
+        if let Ok(line) = serde_json::to_string(message) {
             print(&(line + "\n"));
         }
     }
 
-    /// What has come of it.
+    /// Sends the result to the parent.
     pub(crate) fn finish(outcome: Result<Record, Failure>) {
-        Worker::tell(&match outcome {
-            Ok(record) => Told::Record(Box::new(record)),
-            Err(Failure(sentence)) => Told::Failed(sentence),
+        Worker::send(&match outcome {
+            Ok(record) => FromWorker::Record(Box::new(record)),
+            Err(Failure(sentence)) => FromWorker::Failed(sentence),
         });
     }
 }
 
 impl Watcher for Worker {
     fn opened(&mut self) {
-        Worker::tell(&Told::Opened);
-        // If the parent is gone, that is the end of the file, and the run goes on to its end.
+        Worker::send(&FromWorker::Opened);
+        // If the parent has ended, this reads the end of the file, and the run goes on to its end.
         let _ = std::io::stdin().read(&mut [0]);
     }
 
     fn held(&mut self) {
-        Worker::tell(&Told::Held);
+        Worker::send(&FromWorker::Held);
     }
 
     fn progress(&mut self, progress: &Progress) {
-        Worker::tell(&Told::Progress(progress.clone()));
+        Worker::send(&FromWorker::Progress(progress.clone()));
     }
 }
 
-/// The workers, ended when dropped.
+/// The worker processes. They are killed when this is dropped.
 struct Children(Vec<Child>);
 
 impl Drop for Children {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // It may have ended already, as it should.
+            // It has ended already if all went well.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// Runs this program again, so many times, with the same arguments, and adds up what they measure.
+/// Starts this program so many times with the same arguments, and adds up their measurements.
 pub(crate) fn run_workers(processes: u32, watcher: &mut impl Watcher) -> Result<Record, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
@@ -97,42 +97,43 @@ pub(crate) fn run_workers(processes: u32, watcher: &mut impl Watcher) -> Result<
     let mut progress = vec![Progress::default(); processes as usize];
     let (mut sum, mut opened, mut held) = (Record::default(), 0, false);
     loop {
-        // At every line and not only in a silence: workers that tell of their progress may never be
-        // silent.
+        // Checked at every line, and not only after a silence: workers report their progress all
+        // the time.
         if interrupted.swap(false, Ordering::Relaxed) {
             children.0.iter().for_each(interrupt);
         }
-        let (part, told) = match receiver.recv_timeout(Duration::from_millis(200)) {
-            Ok(told) => told,
+        let (part, message) = match receiver.recv_timeout(Duration::from_millis(200)) {
+            Ok(received) => received,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(sum),
         };
-        match told {
-            Told::Progress(latest) => {
+        match message {
+            FromWorker::Progress(latest) => {
                 progress[part] = latest;
                 watcher.progress(&Progress::sum(progress.iter()));
             }
-            Told::Opened => {
+            FromWorker::Opened => {
                 opened += 1;
                 if opened == processes {
                     watcher.opened();
                     children.0.iter_mut().for_each(go);
                 }
             }
-            Told::Held if !held => {
+            FromWorker::Held if !held => {
                 held = true;
                 watcher.held();
-                // Whoever has not opened yet need not wait for this one.
+                // Workers that have not opened all connections yet need not wait any longer.
                 children.0.iter_mut().for_each(go);
             }
-            Told::Held => {}
-            Told::Record(record) => sum.merge(*record),
-            Told::Failed(sentence) => return Err(Failure(sentence)),
+            FromWorker::Held => {}
+            FromWorker::Record(record) => sum.merge(*record),
+            FromWorker::Failed(sentence) => return Err(Failure(sentence)),
         }
     }
 }
 
-/// In a process group of its own: Ctrl-C reaches the parent alone, which hands it on.
+/// Starts a worker in its own process group. So Ctrl-C reaches only the parent, which interrupts
+/// the workers.
 fn start(part: u32, processes: u32) -> std::io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(std::env::args_os().skip(1)).arg(format!("--worker={part}/{processes}"));
@@ -152,7 +153,7 @@ fn interrupt(child: &Child) {
     let _ = child;
 }
 
-/// Lets a worker that waits go on.
+/// Lets a waiting worker go on.
 fn go(child: &mut Child) {
     if let Some(stdin) = &mut child.stdin {
         // It may have ended already.
@@ -160,20 +161,21 @@ fn go(child: &mut Child) {
     }
 }
 
-/// Hands on what a worker says, line by line.
-fn listen(part: usize, child: &mut Child, sender: Sender<(usize, Told)>) {
+/// Forwards the messages of a worker.
+fn listen(part: usize, child: &mut Child, sender: Sender<(usize, FromWorker)>) {
     let Some(stdout) = child.stdout.take() else { return };
     std::thread::spawn(move || {
         let mut has_finished = false;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let told = serde_json::from_str(&line).unwrap_or_else(|error| Told::Failed(format!("{error}: {line}")));
-            has_finished |= matches!(told, Told::Record(_) | Told::Failed(_));
-            // Nobody listens any more when another one has failed.
-            let _ = sender.send((part, told));
+            let message =
+                serde_json::from_str(&line).unwrap_or_else(|error| FromWorker::Failed(format!("{error}: {line}")));
+            has_finished |= matches!(message, FromWorker::Record(_) | FromWorker::Failed(_));
+            // The receiver is gone once another worker has failed.
+            let _ = sender.send((part, message));
         }
         if !has_finished {
-            let sentence = "one of the processes has ended without a word; what it wrote on standard error is above";
-            let _ = sender.send((part, Told::Failed(sentence.to_owned())));
+            let sentence = "a process has ended without a report; its output on standard error is above";
+            let _ = sender.send((part, FromWorker::Failed(sentence.to_owned())));
         }
     });
 }

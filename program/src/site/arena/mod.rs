@@ -2,13 +2,15 @@
 //!
 //! | file | question |
 //! |---|---|
-//! | `plane` | where do points, lines and areas lie? |
+//! | `plane` | which lines cross, and which points are near? |
 //! | `rider` | how does a rider move, and what is behind it? |
 //! | `world` | what are the rules? |
-//! | `snapshot` | what does a page get to see, and how is it written? |
-//! | `handler` | who rides, and what is each page told? |
+//! | `snapshot` | what does a page see of a tick, in bytes? |
+//! | `page` | what do a page and the server say to each other? |
+//! | `handler` | who rides, and what does each page get? |
 
 mod handler;
+mod page;
 mod plane;
 mod rider;
 mod snapshot;

@@ -1,8 +1,8 @@
-//! Places in the plane, and which of many are near one.
+//! Which lines cross, and which points are near?
 
 use std::ops::{Add, AddAssign, Mul, Sub};
 
-/// A place, or a way.
+/// A place, or the way from one place to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Vec2 {
     pub(super) x: f32,
@@ -22,12 +22,13 @@ impl Vec2 {
         self.x * other.x + self.y * other.y
     }
 
-    /// Twice the area of the triangle that the two span; negative to the other side.
+    /// Returns twice the area of the triangle that the two span. It is negative if `other` points
+    /// to the other side.
     pub(super) fn cross(self, other: Vec2) -> f32 {
         self.x * other.y - self.y * other.x
     }
 
-    /// Of length 1, or 0 if it is nothing.
+    /// Returns this way with length 1, or 0 if its length is 0.
     pub(super) fn direction(self) -> Vec2 {
         let length = self.length();
         if length > 0.0 { self * (1.0 / length) } else { self }
@@ -65,19 +66,19 @@ impl Mul<f32> for Vec2 {
     }
 }
 
-/// Whether the way from `a` to `b` crosses the one from `c` to `d`.
+/// Returns whether the way from `a` to `b` crosses the one from `c` to `d`.
 pub(super) fn crosses(a: Vec2, b: Vec2, c: Vec2, d: Vec2) -> bool {
     let sides = |a: Vec2, b: Vec2, c: Vec2, d: Vec2| (b - a).cross(c - a) * (b - a).cross(d - a);
     sides(a, b, c, d) < 0.0 && sides(c, d, a, b) < 0.0
 }
 
-/// The area within a closed line.
+/// Returns the area within a closed line.
 pub(super) fn area(line: &[Vec2]) -> f32 {
     let next = line.iter().cycle().skip(1);
     (line.iter().zip(next).map(|(one, next)| one.cross(*next)).sum::<f32>() / 2.0).abs()
 }
 
-/// Whether a place is within a closed line.
+/// Returns whether a place is within a closed line.
 pub(super) fn is_within(line: &[Vec2], place: Vec2) -> bool {
     let next = line.iter().cycle().skip(1);
     let is_passed = |(one, next): (&Vec2, &Vec2)| {
@@ -90,12 +91,12 @@ pub(super) fn is_within(line: &[Vec2], place: Vec2) -> bool {
 /// The side of a cell.
 const CELL: f32 = 200.0;
 
-/// Many places, by cells, so that those near one are found without a look at the others. It is made
-/// anew for each tick, in the memory of the last.
+/// Many places, sorted into cells, so that a search for near places does not look at all of them.
+/// It is filled again for each tick, in the same memory.
 #[derive(Default)]
 pub(super) struct Grid {
     columns: usize,
-    /// Where each cell's entries begin, row by row.
+    /// The start of each cell in `entries`, row by row.
     starts: Vec<u32>,
     entries: Vec<u32>,
 }
@@ -105,7 +106,7 @@ impl Grid {
         ((at / CELL).max(0.0) as usize).min(self.columns - 1)
     }
 
-    /// Sorts these places, of a square with this side, into cells.
+    /// Sorts these places in a square with this side into cells.
     pub(super) fn fill(&mut self, side: f32, places: impl Iterator<Item = Vec2> + Clone) {
         self.columns = (side / CELL).ceil().max(1.0) as usize;
         self.starts.clear();
@@ -130,8 +131,8 @@ impl Grid {
         }
     }
 
-    /// The numbers of the places in all cells that the square around a place touches; some are a
-    /// little outside of it.
+    /// Returns the numbers of the places in all cells that the square around a place touches. Some
+    /// of them are a little outside the square.
     pub(super) fn near(&self, place: Vec2, reach: f32) -> impl Iterator<Item = usize> + '_ {
         let columns = self.cell(place.x - reach)..=self.cell(place.x + reach);
         let rows = self.cell(place.y - reach)..=self.cell(place.y + reach);

@@ -1,33 +1,33 @@
-//! Somebody on the pasture: a person or a bot.
+//! How does a rider move, and what is behind it? A rider is a person or a bot.
 
 use super::plane::Vec2;
 use super::world::{RATE, ROPE, closed_line};
 use lariat::ClientId;
 
-/// Someone of whom nothing is heard for so many ticks stops.
+/// A person who sends nothing for so many ticks stops.
 const PATIENCE: u32 = 2 * RATE;
 
-/// Bots ride around their herd at this distance, and never as fast as people.
+/// Bots ride around their herd at this distance, with this share of the top speed.
 const AROUND: f32 = 62.0;
 const BOT_SPEED: f32 = 0.75;
 
-/// The next herd of a bot is one of so many.
+/// A bot chooses its next herd among so many.
 const NEAREST: usize = 4;
 
-/// A bot looks for another herd after so many ticks.
+/// A bot chooses another herd after so many ticks.
 const BOT_PATIENCE: u32 = 12 * RATE;
 
 const BOT_NAMES: [&str; 8] = ["Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gum", "Hazel"];
 
-/// Who says where it goes.
+/// Who steers a rider.
 pub(super) enum Steering {
     Person {
         client: ClientId,
-        /// When something was heard of it.
+        /// The tick of the last message.
         heard_at: u32,
     },
     Bot {
-        /// A number by chance.
+        /// A random number.
         seed: u32,
         herd: usize,
         since: u32,
@@ -52,18 +52,19 @@ pub(super) struct Rider {
     pub(super) name: String,
     pub(super) steering: Steering,
     pub(super) place: Vec2,
-    /// Units in a second.
+    /// In units per second.
     pub(super) speed: Vec2,
-    /// Where it wants to go, as a share of the greatest speed; at most of length 1.
+    /// The wanted direction and speed, as a share of the top speed. Its length is at most 1.
     wish: Vec2,
-    /// The number of that wish, and for how many ticks it has been obeyed.
+    /// The number of that wish.
     pub(super) wish_number: u16,
+    /// The ticks for which it has been followed.
     pub(super) wish_age: u16,
-    /// Where it was, the latest last.
+    /// Its past places, the latest last.
     rope: Vec<Vec2>,
-    /// Loops that it has closed.
+    /// The loops that it has closed.
     pub(super) loops: u8,
-    /// Ticks for which it is held.
+    /// The ticks for which it is still held.
     pub(super) held: u8,
     pub(super) score: u32,
     pub(super) rank: u16,
@@ -103,7 +104,7 @@ impl Rider {
         }
     }
 
-    /// A person wants to go somewhere else, or still there.
+    /// Sets the wish of a person.
     pub(super) fn wish(&mut self, number: u16, wish: Vec2, tick: u32) {
         if let Steering::Person { heard_at, .. } = &mut self.steering {
             *heard_at = tick;
@@ -113,13 +114,13 @@ impl Rider {
         (self.wish_number, self.wish_age) = (number, 0);
     }
 
-    /// Its wish, which is obeyed for another tick.
+    /// Returns the wish, and counts a tick for which it is followed.
     pub(super) fn wanted(&mut self) -> Vec2 {
         self.wish_age = self.wish_age.saturating_add(1);
         self.wish
     }
 
-    /// Bots make up their mind; those of whom nothing was heard stop.
+    /// Lets a bot choose its way, and stops a person who has sent nothing for long.
     pub(super) fn steer(&mut self, herds: &[Vec2], tick: u32) {
         match &mut self.steering {
             Steering::Person { heard_at, .. } => {
@@ -133,8 +134,8 @@ impl Rider {
                 }
                 if tick - *since > BOT_PATIENCE || *since == 0 || *herd >= herds.len() {
                     *seed = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-                    // One of the nearest, so that not all ride around the same one, nor to the
-                    // other end of the pasture.
+                    // One of the nearest: so not all bots ride around the same herd, and none
+                    // crosses the whole pasture.
                     let place = self.place;
                     let distance = |index: &usize| (herds[*index] - place).length();
                     let mut nearest: Vec<usize> = (0..herds.len()).collect();
@@ -152,8 +153,8 @@ impl Rider {
         }
     }
 
-    /// The rope goes on to where the rider is now. If that closes a loop, the rope begins anew, and
-    /// the loop is returned.
+    /// Extends the rope to the present place. If this closes a loop, the rope starts again, and the
+    /// loop is returned.
     pub(super) fn draw_rope(&mut self) -> Option<Vec<Vec2>> {
         if self.rope.len() > ROPE {
             self.rope.remove(0);
@@ -169,7 +170,7 @@ impl Rider {
         self.rope.push(self.place);
     }
 
-    /// How many ticks its rope goes back.
+    /// Returns how many ticks the rope goes back.
     pub(super) fn rope_length(&self) -> usize {
         self.rope.len().saturating_sub(1)
     }

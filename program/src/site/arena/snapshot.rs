@@ -1,46 +1,51 @@
-//! What one rider sees of a tick, in bytes.
+//! What does a page see of a tick, in bytes?
 //!
-//! | bytes | of all | |
+//! | byte | type | meaning |
 //! |--:|---|---|
 //! | 0 | u32 | tick |
-//! | 4 | u16 | number of the last wish that has been obeyed |
-//! | 6 | u16 | for how many ticks it has been obeyed |
+//! | 4 | u16 | the number of the last wish that was followed |
+//! | 6 | u16 | the ticks for which it has been followed |
 //! | 8 | 4 × f32 | the rider's own place (x, y) and speed (x, y) |
-//! | 24 | u16 | side of the pasture |
-//! | 26 | u16 | own points |
-//! | 28 | u16 | own rank |
-//! | 30 | u16 | riders in all |
-//! | 32 | u8 | seconds until the round ends |
-//! | 33 | u8 | *r*, riders that follow, the rider itself first |
-//! | 34 | u8 | *s*, strays that follow |
+//! | 24 | u16 | the side of the pasture |
+//! | 26 | u16 | the own points |
+//! | 28 | u16 | the own rank |
+//! | 30 | u16 | all riders |
+//! | 32 | u8 | the seconds until the round ends |
+//! | 33 | u8 | *r*, the riders that follow, the own one first |
+//! | 34 | u8 | *s*, the strays that follow |
 //!
-//! | bytes | of each of the *r* riders | |
+//! For each of the *r* riders:
+//!
+//! | byte | type | meaning |
 //! |--:|---|---|
 //! | 0 | u16 | id |
 //! | 2 | 2 × u16 | place, in quarters of a unit |
-//! | 6 | u8 | how many ticks the rope goes back |
-//! | 7 | u8 | loops that it has closed, modulo 256 |
-//! | 8 | u8 | ticks for which it is held |
+//! | 6 | u8 | the ticks for which the rope goes back |
+//! | 7 | u8 | the loops that it has closed, modulo 256 |
+//! | 8 | u8 | the ticks for which it is still held |
 //!
-//! | bytes | of each of the *s* strays | |
+//! For each of the *s* strays:
+//!
+//! | byte | type | meaning |
 //! |--:|---|---|
-//! | 0 | u16 | which |
+//! | 0 | u16 | number |
 //! | 2 | 2 × u16 | place, in quarters of a unit |
 //!
-//! All numbers are little-endian. At most 35 + 64 × 9 + 96 × 6 = 1,187 bytes, mostly some 300.
+//! All numbers are little-endian. A snapshot has at most 35 + 64 × 9 + 96 × 6 = 1,187 bytes, and
+//! mostly about 300.
 
 use super::plane::Vec2;
 use super::rider::Rider;
 use super::world::{RATE, World};
 
-/// What is farther away than this, in either direction, is not told.
+/// A page sees what is at most this far away, in each direction.
 const SIGHT: f32 = 840.0;
 
-/// So many riders and strays are told; the nearest.
+/// The most riders and strays in a snapshot: the nearest ones.
 const MAX_RIDERS: usize = 64;
 const MAX_STRAYS: usize = 96;
 
-/// What somebody sees, written into `bytes`.
+/// Writes what a rider sees into `bytes`.
 pub(super) fn write(world: &World, own: &Rider, near: &mut Vec<usize>, bytes: &mut Vec<u8>) {
     bytes.clear();
     bytes.extend(world.tick.to_le_bytes());
@@ -72,8 +77,8 @@ pub(super) fn write(world: &World, own: &Rider, near: &mut Vec<usize>, bytes: &m
     }
 }
 
-/// Those in sight; if there are too many, the nearest. The nearest of all comes first: oneself,
-/// among riders.
+/// Keeps the places in sight, or the nearest of them if there are too many. The nearest one comes
+/// first; among riders, this is the own one.
 fn sort_nearest(
     near: &mut Vec<usize>,
     place: Vec2,

@@ -1,9 +1,9 @@
-//! The rules: what happens in a tick.
+//! What are the rules? This is what happens in a tick.
 //!
-//! Riders draw a rope behind them: where they were in the last three seconds. Whoever crosses its
-//! own rope has closed a loop, and has caught the strays within: the first counts one point, the
-//! second two, each further one three. Riders within are held for two seconds and lose up to
-//! three points to the catcher. Of two who run into one another, the slower one drops its rope.
+//! Each rider has a rope behind it: its places of the last three seconds. A rider that crosses its
+//! own rope closes a loop, and catches the strays inside: the first counts one point, the second
+//! two, each further one three. Riders inside are held for two seconds and lose up to three points
+//! to the catcher. When two riders collide, the slower one drops its rope.
 
 use super::plane::{Grid, Vec2, area, crosses, is_within};
 use super::rider::{Rider, Steering};
@@ -11,90 +11,91 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::f32::consts::TAU;
 
-/// Ticks in a second.
+/// Ticks per second.
 pub(super) const RATE: u32 = 20;
 
-/// Units in a second.
+/// The top speed in units per second.
 const SPEED: f32 = 260.0;
 
-/// The share of what is missing to the wanted speed that is made up for in a tick.
+/// The share of the difference to the wanted speed that a rider gains in a tick.
 const RESPONSE: f32 = 0.3;
 
-/// The speed of someone who is held, as a share.
+/// The speed of a rider that is held, as a share of the top speed.
 const HELD_SPEED: f32 = 0.3;
 
-/// Of a rider.
+/// The radius of a rider.
 pub(super) const RADIUS: f32 = 16.0;
 
-/// A rope is as long as what one has ridden in so many ticks.
+/// A rope goes back for so many ticks.
 pub(super) const ROPE: usize = 3 * RATE as usize;
 
-/// Someone who was caught is held for so many ticks.
+/// A rider that was caught is held for so many ticks.
 const HELD: u8 = 2 * RATE as u8;
 
-/// Someone who was caught loses at most so many points.
+/// A rider that was caught loses at most so many points.
 const LOSS: u32 = 3;
 
 /// A stray counts at most so many points.
 const MOST_POINTS: u32 = 3;
 
-/// A smaller loop is none.
+/// A smaller area does not count as a loop.
 const SMALLEST_LOOP: f32 = 1_500.0;
 
-/// Who runs into somebody this much faster than the other one, in units a second, makes it drop its
-/// rope.
+/// In a collision, a rider drops its rope if the other one is this much faster, in units per
+/// second.
 const BUMP: f32 = 60.0;
 
-/// With fewer riders than this, bots make up for it.
+/// Bots fill the arena up to so many riders.
 const FULL: usize = 8;
 
-/// A bot that has closed a loop takes it easy for so many ticks.
+/// A bot that has closed a loop is slow for so many ticks.
 const BOT_REST: u32 = 4 * RATE;
 
-/// The side of the square that each rider has to itself.
+/// The side of the square for each rider.
 const SPACE: f32 = 320.0;
 
-/// The least side of the pasture, and how much it shrinks in a tick at most.
+/// The least side of the pasture, and the most by which it shrinks in a tick.
 const LEAST_SIDE: f32 = 1_200.0;
 const SHRINKAGE: f32 = 10.0;
 
-/// Strays for each rider, and in each herd.
+/// The strays for each rider, and in each herd.
 const STRAYS: usize = 4;
 const HERD: usize = 6;
 
-/// A round.
+/// The ticks of a round.
 const ROUND: u32 = 90 * RATE;
 
-/// What riders want to know.
+/// An event that pages are told of.
 pub(super) enum Event {
-    /// A loop was closed: whose, how many strays were in it, whom it held, and what that was worth.
+    /// A loop was closed: by whom, how many strays were in it, which riders it holds, and the
+    /// points.
     Caught { by: u16, strays: usize, held: Vec<u16>, points: u32 },
-    /// A round is over; who has won, if anybody has a point.
+    /// A round is over. There is a winner if anybody has a point.
     Round { winner: Option<(String, u32)> },
 }
 
 pub(super) struct Stray {
     pub(super) place: Vec2,
     herd: usize,
-    /// Where it likes to be in its herd.
+    /// Its wanted place in the herd.
     offset: Vec2,
 }
 
-/// Strays stay together, and the herd goes slowly somewhere.
+/// A group of strays that moves slowly to a goal.
 struct Herd {
     place: Vec2,
     goal: Vec2,
 }
 
-/// The pasture, and all that is on it.
+/// The pasture, with riders and strays.
 pub(super) struct World {
     pub(super) tick: u32,
-    /// The pasture is a square from 0 to here.
+    /// The pasture is a square with this side.
     pub(super) side: f32,
     pub(super) riders: Vec<Rider>,
     pub(super) strays: Vec<Stray>,
     herds: Vec<Herd>,
-    /// Ticks until the round ends.
+    /// The ticks until the round ends.
     pub(super) rest: u32,
     pub(super) near_riders: Grid,
     pub(super) near_strays: Grid,
@@ -118,7 +119,7 @@ impl World {
         }
     }
 
-    /// Somebody comes, or a bot. Its id is another one than those of all who are there.
+    /// Adds a person or a bot, and returns its id, which no other rider has.
     pub(super) fn add(&mut self, name: String, steering: Steering) -> u16 {
         while self.next_id == 0 || self.riders.iter().any(|rider| rider.id == self.next_id) {
             self.next_id = self.next_id.wrapping_add(1);
@@ -129,7 +130,7 @@ impl World {
         self.next_id
     }
 
-    /// Room for so many.
+    /// Returns the side of a pasture for so many riders.
     fn wanted_side(riders: usize) -> f32 {
         (SPACE * (riders as f32).sqrt()).max(LEAST_SIDE)
     }
@@ -141,7 +142,7 @@ impl World {
 
     // ---- a tick --------------------------------------------------------------------------------
 
-    /// A twentieth of a second passes.
+    /// Moves the world on by one tick.
     pub(super) fn step(&mut self) -> Vec<Event> {
         self.tick += 1;
         self.populate();
@@ -169,7 +170,7 @@ impl World {
         events
     }
 
-    /// As many bots, strays and as much room as the riders need.
+    /// Adds or removes bots, strays and space, as the riders need them.
     fn populate(&mut self) {
         let people = self.riders.iter().filter(|rider| !rider.is_bot()).count();
         let bots = self.riders.len() - people;
@@ -196,7 +197,7 @@ impl World {
         }
     }
 
-    /// One that has just come to a herd.
+    /// Returns a new stray of a random herd.
     fn stray(&mut self) -> Stray {
         let herd = self.random.random_range(0..self.herds.len());
         let (angle, distance) = (self.random.random_range(0.0..TAU), self.random.random_range(5.0..45.0));
@@ -211,7 +212,7 @@ impl World {
         }
     }
 
-    /// Who runs into somebody is stopped, and takes the other one along.
+    /// Handles collisions: two riders swap their speeds along the line between them.
     fn bump(&mut self) {
         for one in 0..self.riders.len() {
             let place = self.riders[one].place;
@@ -230,7 +231,7 @@ impl World {
                     rider.place = (rider.place + push * sign).clamp(RADIUS, self.side - RADIUS);
                     rider.speed += swap * sign;
                 }
-                // Towards one another both are fast: `theirs` points the other way then.
+                // If they ride towards each other, `theirs` is negative, and both may be fast.
                 let faster = ours.abs() - theirs.abs();
                 if ours - theirs > BUMP && faster.abs() > BUMP {
                     self.riders[if faster > 0.0 { other } else { one }].drop_rope();
@@ -262,7 +263,7 @@ impl World {
         }
     }
 
-    /// A rider has closed this line.
+    /// Catches what is inside the line that a rider has closed.
     fn catch(&mut self, by: usize, line: &[Vec2]) -> Option<Event> {
         if area(line) < SMALLEST_LOOP {
             return None;
@@ -294,7 +295,7 @@ impl World {
         Some(Event::Caught { by: rider.id, strays: strays.len(), held, points })
     }
 
-    /// By points: the first is 1.
+    /// Ranks the riders by points, from 1 on.
     fn rank(&mut self) {
         let mut order: Vec<usize> = (0..self.riders.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(self.riders[*index].score));
@@ -312,8 +313,8 @@ impl World {
     }
 }
 
-/// A rider rides for a tick. `pages/arena.js` does the same, to show its own rider before the
-/// server's answer.
+/// Moves a rider by one tick. `pages/arena.js` does the same, to show its own rider before the
+/// answer of the server.
 fn ride(rider: &mut Rider, side: f32) {
     let share = if rider.held > 0 { HELD_SPEED } else { 1.0 };
     rider.held = rider.held.saturating_sub(1);
@@ -321,7 +322,7 @@ fn ride(rider: &mut Rider, side: f32) {
     rider.speed += (wanted - rider.speed) * RESPONSE;
     let place = rider.place + rider.speed * (1.0 / RATE as f32);
     rider.place = place.clamp(RADIUS, side - RADIUS);
-    // The fence stops it.
+    // The fence stops the rider.
     if rider.place.x != place.x {
         rider.speed.x = 0.0;
     }
@@ -330,7 +331,7 @@ fn ride(rider: &mut Rider, side: f32) {
     }
 }
 
-/// The line that a new piece of a rope closes, if it crosses the rope.
+/// Returns the line that the last piece of a rope closes, if this piece crosses the rope.
 pub(super) fn closed_line(rope: &[Vec2]) -> Option<&[Vec2]> {
     let [.., before, now] = rope else { return None };
     let pieces = rope.windows(2).take(rope.len().saturating_sub(3));

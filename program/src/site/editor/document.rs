@@ -1,37 +1,35 @@
-//! One document: its text, what became of it, and who is there.
+//! What is the text, and who writes it?
 
 use super::operation::Operation;
 use lariat::ClientId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// UTF-16 code units of the longest text.
+/// The most UTF-16 code units of a text.
 pub(super) const MAX_TEXT: usize = 65_536;
 
-/// An operation has at most so many stretches.
+/// The most parts of an operation.
 const MAX_PARTS: usize = 1_024;
 
-/// What happened last is kept for those who come back: so many stretches of operations,
+/// The last edits are kept for pages that come back: at most so many parts of operations,
 const MAX_KEPT_PARTS: usize = 8_192;
 
-/// and so many code units that they put in.
+/// and so many inserted code units.
 const MAX_KEPT_UNITS: usize = 65_536;
 
-/// Stretches that are looked at to find out what an edit means now. One that would need more comes
-/// too late.
+/// The most parts that are read to rebase an edit. An edit that needs more is too late.
 const MAX_WORK: usize = 200_000;
 
-/// It is remembered of so many authors which was their last edit.
+/// The last edit of so many authors is remembered.
 const MAX_AUTHORS: usize = 2_048;
 
-/// A lineage is cut to so many lives.
+/// The most lives in a lineage.
 pub(super) const MAX_LIVES: usize = 16;
 
-/// There are no revisions beyond what JavaScript can count.
+/// Revisions are below this number, so that JavaScript can represent them.
 const MAX_REVISION: u64 = 1 << 52;
 
-/// What somebody has done to the text: the `n`-th edit of the page with the number `by`, as it was
-/// applied.
+/// A change of the text: the `n`-th edit of the page with the number `by`, as it was applied.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Edit {
     pub(super) by: u64,
@@ -39,15 +37,15 @@ pub(super) struct Edit {
     pub(super) operation: Operation,
 }
 
-/// Where somebody's selection begins and where its end is that moves, in code units.
+/// The fixed and the moving end of a selection, in code units.
 pub(super) type Selection = (usize, usize);
 
 /// Why an edit is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// What has happened since is not known any more, or too much.
+    /// The edits since its revision are not kept any more, or there are too many.
     Late,
-    /// It does not fit, and why.
+    /// It does not fit, for this reason.
     Unfit(&'static str),
 }
 
@@ -58,48 +56,49 @@ pub(super) struct Person {
     pub(super) selection: Option<Selection>,
 }
 
-/// A server's life is a number, and its revisions can be compared. A text that has outlived servers
-/// has a lineage: their lives in turn, each with the last revision that it has of it.
+/// Each life of a document is a number; revisions of the same life can be compared. A text that has
+/// survived restarts of the server has a lineage: its lives in order, each with its last revision.
 pub(super) type Lineage = Vec<(u64, u64)>;
 
-/// What a page keeps of a document that its server does not know any more.
+/// A page's copy of a document that the server does not know any more.
 #[derive(Deserialize)]
 pub(super) struct Kept {
     text: String,
     /// The last edit of each author.
     authors: Vec<(u64, u64)>,
-    /// The last edits, up to the text.
+    /// The last edits that led to the text.
     edits: Vec<Edit>,
 }
 
-/// How a page gets from what it has to what is there.
+/// How a page gets from what it has to the present text.
 pub(super) enum Catch<'a> {
-    /// Back to this revision, and on with these edits.
+    /// It goes back to this revision, and applies these edits.
     Edits(u64, Vec<&'a Edit>),
-    /// With the whole text; and whether what it has comes from the same.
+    /// It takes the whole text. The flag says whether its own text has the same origin.
     Text(String, bool, Vec<(u64, u64)>),
 }
 
-/// Everything about one document.
+/// One document.
 pub(super) struct Document {
     text: Vec<u16>,
     life: u64,
-    /// The lives before.
+    /// The earlier lives.
     ancestors: Lineage,
     revision: u64,
-    /// The last edits, up to the revision.
+    /// The last edits, up to the present revision.
     edits: VecDeque<Edit>,
     kept_parts: usize,
     kept_units: usize,
     /// The last edit of each author.
     authors: HashMap<u64, u64>,
     pub(super) people: BTreeMap<u32, Person>,
-    /// What was not told yet.
+    /// Who has entered since pages were last told.
     pub(super) came: BTreeSet<u32>,
+    /// Who has left.
     pub(super) left: BTreeSet<u32>,
-    /// The longest waiting first.
+    /// Whose selection has changed, the longest waiting first.
     pub(super) moved: VecDeque<u32>,
-    /// Since when nobody is there, in minutes.
+    /// The minutes for which nobody has been here.
     pub(super) empty_for: u32,
 }
 
@@ -122,27 +121,27 @@ impl Document {
         }
     }
 
-    /// Whether nobody has written anything.
+    /// Returns whether nobody has written anything.
     pub(super) const fn is_untouched(&self) -> bool {
         self.revision == 0
     }
 
     // ---- the text ------------------------------------------------------------------------------
 
-    /// Takes over what a page has kept of it, which has come through other lives.
+    /// Takes over the copy of a page, which comes from earlier lives.
     pub(super) fn restore(&mut self, life: u64, lineage: Lineage, kept: Kept) -> Result<(), &'static str> {
         let text: Vec<u16> = kept.text.encode_utf16().collect();
         let revision = lineage.last().map_or(0, |(_, revision)| *revision);
         if text.len() > MAX_TEXT || kept.text.contains('\r') || !(1..MAX_REVISION).contains(&revision) {
-            return Err("What this page has is no text of this server's.");
+            return Err("The copy of this page is not valid for this server.");
         }
-        // Those who are here already have nothing of another life.
+        // The pages that are here already know only the present life.
         self.ancestors = lineage;
         self.ancestors.push((self.life, 0));
         self.life = life;
         self.authors = kept.authors.into_iter().take(MAX_AUTHORS).collect();
-        // The edits must lead to the text, one after another; those before one that does not are of
-        // no use.
+        // Each edit must lead to the next one and the last one to the text. Edits before a gap are
+        // of no use.
         let mut length = text.len();
         let fits =
             |edit: &&Edit| std::mem::replace(&mut length, edit.operation.len_before()) == edit.operation.len_after();
@@ -153,8 +152,8 @@ impl Document {
         Ok(())
     }
 
-    /// Applies an edit of the text as it was at a revision; what it was when it came to it is
-    /// returned. A selection after the edit moves along.
+    /// Applies an edit of the text at `revision`, and returns the edit as it was applied. The
+    /// selection after the edit is rebased as well.
     pub(super) fn edit(
         &mut self,
         edit: Edit,
@@ -164,10 +163,10 @@ impl Document {
         let Edit { by, n, mut operation } = edit;
         let mut selection = selection.filter(|(anchor, head)| *anchor.max(head) <= operation.len_after());
         if self.authors.get(&by).is_some_and(|known| n <= *known) {
-            return Err(Refusal::Unfit("It is known already."));
+            return Err(Refusal::Unfit("This edit is known already."));
         }
         if operation.parts() > MAX_PARTS {
-            return Err(Refusal::Unfit("It changes too many places at once."));
+            return Err(Refusal::Unfit("This edit changes too many places at once."));
         }
         let mut work = 0;
         for earlier in self.since(revision).ok_or(Refusal::Late)? {
@@ -176,14 +175,14 @@ impl Document {
                 return Err(Refusal::Late);
             }
             let both = earlier.operation.transform(&operation);
-            let (earlier, ours) = both.ok_or(Refusal::Unfit("It is for another text."))?;
+            let (earlier, ours) = both.ok_or(Refusal::Unfit("This edit belongs to another text."))?;
             selection = selection.map(|places| transform_selection(&earlier, places));
             operation = ours;
         }
         if operation.len_after() > MAX_TEXT.max(operation.len_before()) {
-            return Err(Refusal::Unfit("The text would get too long."));
+            return Err(Refusal::Unfit("The text would become too long."));
         }
-        self.text = operation.apply(&self.text).ok_or(Refusal::Unfit("It is for another text."))?;
+        self.text = operation.apply(&self.text).ok_or(Refusal::Unfit("This edit belongs to another text."))?;
         for person in self.people.values_mut() {
             person.selection = person.selection.map(|places| transform_selection(&operation, places));
         }
@@ -192,13 +191,13 @@ impl Document {
         Ok((&self.edits[self.edits.len() - 1], selection))
     }
 
-    /// What happened after a revision, if that is known.
+    /// Returns the edits after a revision, if they are kept.
     fn since(&self, revision: u64) -> Option<impl Iterator<Item = &Edit>> {
         let count = usize::try_from(self.revision.checked_sub(revision)?).ok()?;
         Some(self.edits.iter().skip(self.edits.len().checked_sub(count)?))
     }
 
-    /// Remembers what has been applied, and forgets what is too much.
+    /// Keeps an edit that has been applied, and removes old ones beyond the limits.
     fn keep(&mut self, edit: Edit) {
         self.authors.insert(edit.by, edit.n);
         self.kept_parts += edit.operation.parts();
@@ -220,7 +219,7 @@ impl Document {
         self.ancestors.iter().copied().chain([(self.life, self.revision)]).collect()
     }
 
-    /// How a page gets here that has come another way, or no way at all.
+    /// Returns how a page with this lineage gets to the present text.
     pub(super) fn catch_up(&self, lineage: &[(u64, u64)]) -> Catch<'_> {
         let own: HashMap<u64, u64> = self.lineage().into_iter().collect();
         let mut common = lineage.iter().rev().filter_map(|(life, last)| Some(*own.get(life)?.min(last)));
@@ -237,8 +236,7 @@ impl Document {
 
     // ---- the people ----------------------------------------------------------------------------
 
-    /// Somebody comes in; whoever was here with the same author is gone then, and its client is
-    /// returned.
+    /// Adds a person. A person with the same author is removed, and its client is returned.
     pub(super) fn enter(&mut self, number: u32, person: Person) -> Option<ClientId> {
         self.empty_for = 0;
         let before = self.people.iter().find(|(_, other)| other.author == person.author).map(|(number, _)| *number);
@@ -247,7 +245,7 @@ impl Document {
         before.and_then(|before| self.leave(before)).map(|person| person.client)
     }
 
-    /// Somebody goes.
+    /// Removes a person.
     pub(super) fn leave(&mut self, number: u32) -> Option<Person> {
         let person = self.people.remove(&number)?;
         self.moved.retain(|moved| *moved != number);
@@ -256,7 +254,7 @@ impl Document {
         Some(person)
     }
 
-    /// Somebody selects something else, in the text as it was at a revision.
+    /// Sets the selection of a person, in the text at `revision`.
     pub(super) fn select(&mut self, number: u32, revision: u64, selection: Selection) {
         let Some(edits) = self.since(revision) else { return };
         let known = (selection.0.min(MAX_TEXT), selection.1.min(MAX_TEXT));
@@ -267,7 +265,7 @@ impl Document {
         }
     }
 
-    /// Somebody's selection is known to be somewhere now.
+    /// Sets the selection of a person, in the present text.
     pub(super) fn place(&mut self, number: u32, selection: Option<Selection>) {
         let end = self.text.len();
         if let Some(person) = self.people.get_mut(&number) {

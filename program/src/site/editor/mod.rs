@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `operation` | what does an edit do to a text, and to another edit? |
 //! | `document` | what is the text, and who writes it? |
-//! | `handler` | what do pages ask for, and what are they told? |
+//! | `page` | what do a page and the server say to each other? |
+//! | `handler` | which documents are there, and which client is in which? |
 
 mod document;
 mod handler;
 mod operation;
+mod page;
 
 pub use handler::Editor;
 pub use operation::Operation;

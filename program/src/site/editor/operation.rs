@@ -1,9 +1,9 @@
-//! How can two people change the same text at the same time, and both see the same afterwards?
+//! What does an edit do to a text, and to another edit? Two people can change the same text at the
+//! same time, and both see the same text afterwards.
 //!
-//! An [`Operation`] goes through a text from its start to its end and says of each stretch whether
-//! it stays, what is put in between, and what is taken out. [`transform`](Operation::transform) is
-//! all there is to it: of two operations on the same text it makes two that follow the other one
-//! each, so that both ways lead to the same text.
+//! An [`Operation`] goes through a text from start to end: it retains, inserts or deletes one part
+//! after another. [`transform`](Operation::transform) takes two operations on the same text, and
+//! returns each as it is after the other one. So both orders lead to the same text.
 //!
 //! ```text
 //!            text
@@ -14,19 +14,19 @@
 //!            both
 //! ```
 //!
-//! One party orders all operations: here the server does, as they arrive. So this one property is
-//! enough for any number of people (Ellis and Gibbs, 1989; with a central order, Nichols and
-//! others, 1995). `pages/operation.js` is the same for pages.
+//! The server orders all operations by their arrival. So this property is enough for any number of
+//! people (Ellis and Gibbs, 1989; with a central order, Nichols and others, 1995).
+//! `pages/operation.js` is the same code for pages.
 //!
-//! Lengths are counted in UTF-16 code units, as JavaScript and the selection of a text field count
-//! them. An operation that would take a character of two units apart is not applied.
+//! Lengths are in UTF-16 code units, as in JavaScript and in the selection of a text field. An
+//! operation that would split a character of two units is not applied.
 
 use serde::{Deserialize, Serialize};
 
-/// No text, and no stretch of one, has more UTF-16 code units than this.
+/// The most UTF-16 code units of a text or a part.
 const MAX_UNITS: usize = 1 << 24;
 
-/// What happens to one stretch of a text.
+/// What happens to one part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Retain(usize),
@@ -34,8 +34,8 @@ enum Part {
     Delete(usize),
 }
 
-/// A change of a whole text: of each stretch in turn, whether it stays (a length), is put in (a
-/// text) or taken out (a negative length). In JSON, `[5,"word",-3,7]`.
+/// A change of a whole text. Each part in turn is retained (a length), inserted (a text) or deleted
+/// (a negative length). In JSON: `[5,"word",-3,7]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "Vec<Stretch>", into = "Vec<Stretch>")]
 pub struct Operation {
@@ -59,11 +59,11 @@ impl TryFrom<Vec<Stretch>> for Operation {
         let mut operation = Operation::default();
         for stretch in stretches {
             match stretch {
-                Stretch::Length(0) => return Err("a stretch of no length"),
+                Stretch::Length(0) => return Err("a part without length"),
                 Stretch::Length(length) if length.unsigned_abs() > MAX_UNITS as u64 => return Err("too long"),
                 Stretch::Length(length) if length > 0 => operation.retain(length as usize),
                 Stretch::Length(length) => operation.delete(-length as usize),
-                // A text field would make a line feed of it, and count differently from then on.
+                // A text field would change it to a line feed, and then count differently.
                 Stretch::Text(text) if text.contains('\r') => return Err("a carriage return"),
                 Stretch::Text(text) => operation.insert(&text.encode_utf16().collect::<Vec<u16>>()),
             }
@@ -87,28 +87,28 @@ impl From<Operation> for Vec<Stretch> {
 }
 
 impl Operation {
-    /// Code units of the text that it can be applied to.
+    /// Returns the code units of the text that it applies to.
     pub const fn len_before(&self) -> usize {
         self.before
     }
 
-    /// Code units of the text that comes out.
+    /// Returns the code units of the resulting text.
     pub const fn len_after(&self) -> usize {
         self.after
     }
 
-    /// How many stretches it has: what it costs to handle it.
+    /// Returns the number of parts, which is the cost of handling it.
     pub fn parts(&self) -> usize {
         self.parts.len()
     }
 
-    /// Code units that it puts in: what it costs to keep it, beside its parts.
+    /// Returns the inserted code units, which are a cost of keeping it, besides its parts.
     pub fn inserted(&self) -> usize {
         let inserted = |part: &Part| if let Part::Insert(text) = part { text.len() } else { 0 };
         self.parts.iter().map(inserted).sum()
     }
 
-    /// Goes on with a stretch that stays.
+    /// Appends a part that is retained.
     pub fn retain(&mut self, length: usize) {
         (self.before, self.after) = (self.before + length, self.after + length);
         match self.parts.last_mut() {
@@ -118,8 +118,8 @@ impl Operation {
         }
     }
 
-    /// Goes on with something that is put in. Where something is taken out, too, this comes first,
-    /// so that equal changes are equal operations.
+    /// Appends a text that is inserted. It comes before a deletion at the same place, so that equal
+    /// changes are equal operations.
     pub fn insert(&mut self, text: &[u16]) {
         self.after += text.len();
         let end = self.parts.len() - usize::from(matches!(self.parts.last(), Some(Part::Delete(_))));
@@ -130,7 +130,7 @@ impl Operation {
         }
     }
 
-    /// Goes on with a stretch that is taken out.
+    /// Appends a part that is deleted.
     pub fn delete(&mut self, length: usize) {
         self.before += length;
         match self.parts.last_mut() {
@@ -140,8 +140,8 @@ impl Operation {
         }
     }
 
-    /// The text afterwards; `None` if the operation is for a text of another length, or would take
-    /// a character apart.
+    /// Returns the resulting text, or `None` if the operation is for a text of another length or
+    /// would split a character.
     pub fn apply(&self, text: &[u16]) -> Option<Vec<u16>> {
         let is_between = |at: usize| !text.get(at).is_some_and(|unit| (0xDC00..0xE000).contains(unit));
         if text.len() != self.before {
@@ -162,8 +162,9 @@ impl Operation {
         Some(after)
     }
 
-    /// What `self` is after `second`, and `second` after `self`. Where both put something in, what
-    /// `self` puts in comes first. `None` if they are for texts of different lengths.
+    /// Returns `self` as it is after `second`, and `second` as it is after `self`. Where both
+    /// insert, the text of `self` comes first. Returns `None` if they are for texts of different
+    /// lengths.
     pub fn transform(&self, second: &Operation) -> Option<(Operation, Operation)> {
         if self.before != second.before {
             return None;
@@ -194,7 +195,7 @@ impl Operation {
                 }
                 (Some(Part::Delete(_)), Some(Part::Retain(_))) => first_after.delete(length),
                 (Some(Part::Retain(_)), Some(Part::Delete(_))) => second_after.delete(length),
-                // Taken out by both, or nothing any more.
+                // Deleted by both.
                 _ => {}
             }
             ours.pass(length);
@@ -202,7 +203,8 @@ impl Operation {
         }
     }
 
-    /// Where a place in the text is afterwards. What is put in at that very place comes behind it.
+    /// Returns where a place of the text is afterwards. A text that is inserted exactly there comes
+    /// after it.
     pub fn transform_place(&self, place: usize) -> usize {
         let (mut at, mut moved) = (0, place);
         for part in &self.parts {
@@ -219,7 +221,7 @@ impl Operation {
 }
 
 impl Part {
-    /// Code units of the text before that it goes past.
+    /// Returns the code units of the old text that the part covers.
     fn consumed(&self) -> usize {
         match self {
             Part::Retain(length) | Part::Delete(length) => *length,
@@ -235,11 +237,11 @@ impl Part {
     }
 }
 
-/// What is left of an operation's parts.
+/// The remaining parts of an operation.
 struct Rest<'a> {
     parts: std::slice::Iter<'a, Part>,
     head: Option<&'a Part>,
-    /// How much of the head has been handled.
+    /// The code units of the head that have been handled.
     passed: usize,
 }
 
@@ -253,7 +255,7 @@ impl<'a> Rest<'a> {
         self.head
     }
 
-    /// Code units that the head has left.
+    /// Returns the remaining code units of the head.
     fn length(&self) -> usize {
         self.head.map_or(0, |part| part.length() - self.passed)
     }
