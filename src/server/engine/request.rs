@@ -1,9 +1,8 @@
 //! How is a request answered?
 
 use super::engine::Engine;
-use crate::protocol::{Answer, Rejection, Request, State, Ticket};
+use crate::protocol::{Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
-use http::StatusCode;
 
 impl<H: Handler> Engine<H> {
     /// A request head is complete.
@@ -20,13 +19,15 @@ impl<H: Handler> Engine<H> {
                 match refused {
                     Some(rejection) => (ticket, Err(rejection)),
                     None => {
-                        let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
+                        let mut answer = None;
                         let was_traced = self.clients.slab[index].connection.is_traced();
-                        self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, &request));
+                        self.call(index, |handler, clients, id| {
+                            answer = Some(handler.on_request(clients, id, &request));
+                        });
                         if !was_traced {
                             self.clients.slab[index].connection.record_request(&mut self.clients.shared, head);
                         }
-                        (ticket, Ok(answer))
+                        (ticket, answer.ok_or(Rejection::BadAnswer("internal error")))
                     }
                 }
             }
