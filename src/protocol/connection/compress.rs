@@ -1,7 +1,7 @@
 //! Messages that travel compressed (RFC 7692).
 
-use super::inbox::PartialMessage;
 use super::message::Gathered;
+use super::partial_message::PartialMessage;
 use super::rare::Rare;
 use super::shared::Shared;
 use super::{Connection, Modes};

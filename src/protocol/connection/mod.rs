@@ -7,6 +7,7 @@
 //! | `modes` | what is unusual about it? |
 //! | `event` | what has a driver to tell the application? |
 //! | `receive` | how do bytes from the peer become events? |
+//! | `handshake` | and in the opening handshake? |
 //! | `run` | and many short messages at a time? |
 //! | `send` | how do messages become bytes to the peer? |
 //! | `prepared` | and a message for many? |
@@ -15,6 +16,7 @@
 //! | `status` | where does it stand, and what does it hold? |
 //! | `message` | what is a message? |
 //! | `inbox` | what has arrived of something incomplete? |
+//! | `partial_message` | how do fragments become messages? |
 //! | `outbox` | what waits to be sent? |
 //! | `byte_queue` | how are its bytes kept? |
 //! | `rare` | what do few need, or only for a while? |
@@ -23,6 +25,7 @@
 //! | `shared` | what do all conversations of a loop share? |
 //! | `pools` | which buffers are kept for reuse? |
 //! | `budget` | how much memory may they hold together? |
+//! | `growing` | when are inboxes and outboxes counted again? |
 //! | `shared_bytes` | how are bytes counted that several of them hold? |
 //! | `counters` | what have they sent and received? |
 //! | `random` | what must a peer not foresee? |
@@ -34,11 +37,14 @@ mod counters;
 mod deadlines;
 mod error;
 mod event;
+mod growing;
+mod handshake;
 mod inbox;
 mod machine;
 mod message;
 mod modes;
 mod outbox;
+mod partial_message;
 mod pools;
 mod prepared;
 mod random;

@@ -1,16 +1,15 @@
 //! Bytes from the peer become events.
 //!
 //! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What
-//! has not arrived whole goes into the [`Inbox`], piece by piece.
+//! has not arrived whole goes into the inbox, piece by piece.
 
-use super::error::CloseReason;
-use super::inbox::{Ends, PartialFrame, check_compressed_length, check_length};
+use super::inbox::PartialFrame;
 use super::message::{Gathered, Message, Position};
+use super::partial_message::{Ends, check_compressed_length, check_length};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
 use super::{Connection, Event, State};
 use crate::protocol::limits::Limits;
-use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, utf8};
 use std::borrow::Cow;
@@ -82,75 +81,6 @@ impl<X: Default> Connection<X> {
     pub fn excuse_silence(&mut self, now: Tick) {
         if self.state() == State::Open {
             self.heard(now);
-        }
-    }
-
-    /// Bytes that were held while the application had not answered; to be received now.
-    pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
-        if self.state() == State::Deciding {
-            return Vec::new();
-        }
-        let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
-        self.release_inbox(shared);
-        held.unwrap_or_default()
-    }
-
-    /// The opening handshake: a request, or the answer to ours.
-    fn receive_handshake<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        match (self.receive_head(shared, now, input), self.role()) {
-            (Ok(None), _) => None,
-            (Ok(Some(head)), role) => {
-                self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
-                match role {
-                    Role::Server => {
-                        self.requested(shared);
-                        Some(Event::Request(head))
-                    }
-                    Role::Client => self.receive_answer(shared, now, &head).map(Event::Opened),
-                }
-            }
-            (Err(rejection), Role::Server) => {
-                self.reject(shared, now, &Ticket::unreadable(), rejection);
-                None
-            }
-            (Err(_), Role::Client) => {
-                self.end(shared, CloseReason::Unaccepted(Unaccepted::BadResponse("malformed")));
-                None
-            }
-        }
-    }
-
-    /// Bytes up to the empty line.
-    fn receive_head<'b>(
-        &mut self,
-        shared: &mut Shared,
-        now: Tick,
-        input: &mut Input<'b>,
-    ) -> Result<Option<Cow<'b, [u8]>>, Rejection> {
-        let limit = shared.limits.max_head;
-        let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
-        let piece = &input.peek()[..input.len().min(limit - kept)];
-        if kept == 0 {
-            if let Some(end) = head_end(piece, 0)? {
-                return Ok(Some(Cow::Borrowed(input.take(end))));
-            }
-        }
-        let mut inbox = shared.inbox(&mut self.inbox, now);
-        inbox.head.extend_from_slice(piece);
-        match head_end(&inbox.head, kept)? {
-            Some(end) => {
-                input.take(end - kept);
-                inbox.head.truncate(end);
-                let head = std::mem::take(&mut inbox.head);
-                drop(inbox);
-                self.release_inbox(shared);
-                Ok(Some(Cow::Owned(head)))
-            }
-            None if inbox.head.len() == limit => Err(Rejection::HeadTooLarge),
-            None => {
-                input.take_all();
-                Ok(None)
-            }
         }
     }
 
@@ -375,7 +305,7 @@ impl<X: Default> Connection<X> {
 
     /// Gives the inbox back if nothing in it is incomplete.
     #[inline]
-    fn release_inbox(&mut self, shared: &mut Shared) {
+    pub(super) fn release_inbox(&mut self, shared: &mut Shared) {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.is_empty()) {
             if let Some(inbox) = self.inbox.take() {
                 shared.give_inbox(inbox);

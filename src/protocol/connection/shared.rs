@@ -4,8 +4,9 @@
 
 use super::budget::{Budget, Mark};
 use super::counters::Counters;
-use super::inbox::{Ends, Inbox, PartialMessage};
-use super::message::{Gathered, Position};
+use super::growing::Growing;
+use super::inbox::Inbox;
+use super::message::Gathered;
 use super::outbox::{LARGE, Outbox};
 use super::pools::Pools;
 use super::random::Random;
@@ -14,8 +15,6 @@ use super::trace::{Trace, Traces};
 use crate::protocol::deflate::{Compression, Deflate};
 use crate::protocol::limits::Limits;
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Header, ProtocolError};
-use std::ops::{Deref, DerefMut};
 
 /// Limits, pools, the memory budget, counters and randomness of one loop. An argument of every call
 /// that needs them.
@@ -26,7 +25,7 @@ pub struct Shared {
     /// What all conversations have sent and received, and their states.
     pub counters: Counters,
     pub(super) pools: Pools,
-    budget: Budget,
+    pub(super) budget: Budget,
     pub(super) random: Random,
     pub(super) compression: Compression,
     pub(super) traces: Traces,
@@ -157,7 +156,7 @@ impl Shared {
     #[inline]
     pub(super) fn outbox<'a>(&'a mut self, place: &'a mut Option<Box<Outbox>>) -> Growing<'a, Outbox> {
         let outbox = place.get_or_insert_with(|| self.take_outbox());
-        Growing { shared: self, inner: outbox }
+        Growing::new(self, outbox)
     }
 
     #[inline(never)]
@@ -191,7 +190,7 @@ impl Shared {
         if let Some(buffer) = outbox.take_large() {
             self.pools.buffers.give_or_free(buffer);
         }
-        drop(Growing { shared: self, inner: outbox });
+        drop(Growing::new(self, outbox));
     }
 
     /// Returns the inbox in this place, and puts a spare or new one there if it is empty; something
@@ -199,7 +198,7 @@ impl Shared {
     #[inline]
     pub(super) fn inbox<'a>(&'a mut self, place: &'a mut Option<Box<Inbox>>, now: Tick) -> Growing<'a, Inbox> {
         let inbox = place.get_or_insert_with(|| self.take_inbox(now));
-        Growing { shared: self, inner: inbox }
+        Growing::new(self, inbox)
     }
 
     #[inline(never)]
@@ -215,7 +214,7 @@ impl Shared {
         if let Some(buffer) = inbox.reset() {
             self.pools.buffers.give_or_free(buffer);
         }
-        drop(Growing { shared: self, inner: &mut *inbox });
+        drop(Growing::new(self, &mut *inbox));
         if let Err(inbox) = self.pools.inboxes.give(inbox) {
             self.budget.recount(inbox.counted, 0);
         }
@@ -284,108 +283,6 @@ impl Shared {
     /// they were given.
     pub fn take_traces(&mut self) -> Vec<(u64, Trace)> {
         self.traces.take()
-    }
-}
-
-/// An inbox or outbox that may grow. When this is dropped, the budget counts it again.
-#[derive(Debug)]
-pub(super) struct Growing<'a, T: Counted> {
-    shared: &'a mut Shared,
-    inner: &'a mut T,
-}
-
-/// What the budget counts.
-pub(super) trait Counted {
-    /// Bytes of memory.
-    fn memory(&self) -> usize;
-    /// Bytes of memory when the budget counted it last.
-    fn counted(&mut self) -> &mut usize;
-    /// Frees memory that it does not need.
-    fn shrink(&mut self) {}
-}
-
-impl Counted for Inbox {
-    fn memory(&self) -> usize {
-        self.memory()
-    }
-
-    fn counted(&mut self) -> &mut usize {
-        &mut self.counted
-    }
-}
-
-impl Counted for Outbox {
-    #[inline]
-    fn memory(&self) -> usize {
-        self.memory()
-    }
-
-    #[inline]
-    fn counted(&mut self) -> &mut usize {
-        &mut self.counted
-    }
-
-    fn shrink(&mut self) {
-        self.shrink();
-    }
-}
-
-impl Growing<'_, Outbox> {
-    /// Takes another buffer from the pool if the outbox is empty and its own buffer is too small
-    /// for `count` bytes.
-    pub(super) fn make_room(&mut self, count: usize) {
-        if self.own.end() == 0 && self.own.capacity() < count {
-            let buffer = self.shared.pools.buffers.take_or_new();
-            self.own.replace_buffer(buffer);
-        }
-    }
-}
-
-impl Growing<'_, Inbox> {
-    /// As [`Inbox::message`].
-    pub(super) fn message(&mut self, header: &Header, wants_pieces: bool) -> &mut PartialMessage {
-        self.inner.message(&mut self.shared.pools, header, wants_pieces)
-    }
-
-    /// As [`Inbox::take_piece`].
-    pub(super) fn take_piece(&mut self, ends: Ends) -> Result<Option<(Gathered, Position)>, ProtocolError> {
-        self.inner.take_piece(&mut self.shared.pools, ends)
-    }
-}
-
-impl<T: Counted> Growing<'_, T> {
-    #[cold]
-    fn recount(&mut self) {
-        self.inner.shrink();
-        let memory = self.inner.memory();
-        let counted = std::mem::replace(self.inner.counted(), memory);
-        self.shared.budget.recount(counted, memory);
-        self.shared.review_budget();
-    }
-}
-
-impl<T: Counted> Drop for Growing<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.inner.memory() != *self.inner.counted() {
-            self.recount();
-        }
-    }
-}
-
-impl<T: Counted> Deref for Growing<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        self.inner
-    }
-}
-
-impl<T: Counted> DerefMut for Growing<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        self.inner
     }
 }
 

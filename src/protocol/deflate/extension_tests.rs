@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::deflate::grammar::Useless;
 
 fn elements(line: &str) -> Vec<Result<String, Useless>> {
     Elements::new(line.as_bytes()).map(|element| element.map(|parameters| parameters.to_string())).collect()

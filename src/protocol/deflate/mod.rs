@@ -3,6 +3,7 @@
 //! | file | question |
 //! |---|---|
 //! | `extension` | on what compression do both sides agree? |
+//! | `grammar` | what does a line of the header look like? |
 //! | `codec` | how is a message compressed and decompressed? |
 //! | `codec_off` | what stands in for `codec` without the feature `deflate`? |
 //! | `contexts` | who has a compressor, and what may it cost? |
@@ -13,6 +14,7 @@
 mod codec;
 mod contexts;
 mod extension;
+mod grammar;
 
 pub(crate) use codec::AVAILABLE;
 pub use codec::{Deflater, Inflater, NotSmaller, STEP};

@@ -24,8 +24,9 @@
 //!
 //! [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 
+use super::{binary, text};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The longest header of version 1, its CR LF included (§2.1).
 pub const MAX_LINE: usize = 107;
@@ -34,12 +35,6 @@ pub const MAX_LINE: usize = 107;
 /// sockets; the rest leaves room for a client's certificate among the values. nginx has the same
 /// bound.
 pub const MAX_BLOCK: usize = 4_096;
-
-/// How every header of version 2 begins (§2.2): bytes that neither HTTP nor TLS begin with.
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-
-/// Signature, version and command, family, length.
-const FIXED: usize = 16;
 
 /// What the proxy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,227 +110,19 @@ impl std::error::Error for ProxyError {}
 pub fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
     match bytes.first() {
         None => Ok(None),
-        Some(b'P') => decode_line(bytes),
-        Some(b'\r') => decode_block(bytes),
+        Some(b'P') => text::decode(bytes),
+        Some(b'\r') => binary::decode(bytes),
         Some(_) => Err(ProxyError::NoHeader),
     }
 }
 
-// ---- version 1 ---------------------------------------------------------------------------------
-
-fn decode_line(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
-    // The last place where a CR leaves room for its LF.
-    let last_end = MAX_LINE - 2;
-    let scanned = &bytes[..bytes.len().min(last_end + 1)];
-    let Some(end) = scanned.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
-        read_fields(scanned, false)?;
-        return if bytes.len() > last_end { Err(ProxyError::LineTooLong) } else { Ok(None) };
-    };
-    let header = read_fields(&bytes[..end], true)?;
-    match (bytes[end], bytes.get(end + 1)) {
-        (b'\r', Some(b'\n')) => Ok(header.map(|header| (header, end + 2))),
-        (b'\r', None) => Ok(None),
-        (_, _) => Err(ProxyError::MalformedLine),
-    }
-}
-
-/// Reads a line without its end, or, if it is not complete, as much of it as has come. `Ok(None)`:
-/// it could still become one.
-fn read_fields(line: &[u8], is_complete: bool) -> Result<Option<ProxyHeader>, ProxyError> {
-    let mut rest = line.split(|byte| *byte == b' ').peekable();
-    let mut next = || {
-        let text = rest.next().ok_or(ProxyError::MalformedLine)?;
-        Ok(Field { text, has_ended: is_complete || rest.peek().is_some() })
-    };
-    if next()?.word(&["PROXY"], ProxyError::NoHeader)?.is_none() {
-        return Ok(None);
-    }
-    let address = match next()?.word(&["TCP4", "TCP6", "UNKNOWN"], ProxyError::UnknownProtocol)? {
-        None => return Ok(None),
-        Some("TCP4") => Field::ipv4,
-        Some("TCP6") => Field::ipv6,
-        // "The receiver must ignore anything presented before the CRLF is found."
-        Some(_) => return Ok(is_complete.then_some(ProxyHeader::Local)),
-    };
-    let Some(source) = address(next()?)? else { return Ok(None) };
-    let Some(_destination) = address(next()?)? else { return Ok(None) };
-    let Some(source_port) = next()?.port()? else { return Ok(None) };
-    let Some(_destination_port) = next()?.port()? else { return Ok(None) };
-    match next() {
-        Ok(_) => Err(ProxyError::MalformedLine),
-        Err(_) => Ok(Some(ProxyHeader::Proxied { source: SocketAddr::new(source, source_port) })),
-    }
-}
-
-/// What stands between two spaces, or before the next one, which has not come.
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    text: &'a [u8],
-    has_ended: bool,
-}
-
-impl Field<'_> {
-    /// The text once it has ended; before that, only whether it may go on like this.
-    fn read<T>(
-        self,
-        error: ProxyError,
-        parse: impl Fn(&str) -> Option<T>,
-        may_begin: impl Fn(&str) -> bool,
-    ) -> Result<Option<T>, ProxyError> {
-        let text = std::str::from_utf8(self.text).map_err(|_| error)?;
-        if self.has_ended {
-            parse(text).map(Some).ok_or(error)
-        } else if may_begin(text) {
-            Ok(None)
-        } else {
-            Err(error)
-        }
-    }
-
-    fn word(self, words: &[&'static str], error: ProxyError) -> Result<Option<&'static str>, ProxyError> {
-        let whole = |text: &str| words.iter().copied().find(|word| *word == text);
-        self.read(error, whole, |text| words.iter().any(|word| word.starts_with(text)))
-    }
-
-    /// "A series of 4 decimal integers separated by dots, heading zeroes not permitted" (§2.1), as
-    /// the standard library has it.
-    fn ipv4(self) -> Result<Option<IpAddr>, ProxyError> {
-        let parse = |text: &str| text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
-        let may_begin = |text: &str| IPV4_ENDS.iter().any(|end| parse(&format!("{text}{end}")).is_some());
-        self.read(ProxyError::MalformedAddress, parse, may_begin)
-    }
-
-    /// Groups of hexadecimal digits with at most one `::`. Senders write an IPv4-mapped address
-    /// with dots, as `inet_ntop` does.
-    fn ipv6(self) -> Result<Option<IpAddr>, ProxyError> {
-        let parse = |text: &str| text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
-        let may_begin =
-            |text: &str| IPV6_ENDS.iter().chain(&IPV4_ENDS).any(|end| parse(&format!("{text}{end}")).is_some());
-        self.read(ProxyError::MalformedAddress, parse, may_begin)
-    }
-
-    fn port(self) -> Result<Option<u16>, ProxyError> {
-        let parse = |text: &str| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-            if is_plain { text.parse::<u16>().ok() } else { None }
-        };
-        self.read(ProxyError::MalformedPort, parse, |text| text.is_empty() || parse(text).is_some())
-    }
-}
-
-/// The beginning of an IPv4 address becomes one with one of these ends, or it is none.
-const IPV4_ENDS: [&str; 8] = ["", "0", ".0", "0.0", ".0.0", "0.0.0", ".0.0.0", "0.0.0.0"];
-
-/// Likewise for IPv6, without those that end as IPv4.
-const IPV6_ENDS: [&str; 15] = [
-    ":",
-    ":0",
-    "0:0",
-    ":0:0",
-    "0:0:0",
-    ":0:0:0",
-    "0:0:0:0",
-    ":0:0:0:0",
-    "0:0:0:0:0",
-    ":0:0:0:0:0",
-    "0:0:0:0:0:0",
-    ":0:0:0:0:0:0",
-    "0:0:0:0:0:0:0",
-    ":0:0:0:0:0:0:0",
-    "0:0:0:0:0:0:0:0",
-];
-
-// ---- version 2 ---------------------------------------------------------------------------------
-
-fn decode_block(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
-    if bytes.iter().zip(SIGNATURE).any(|(byte, expected)| byte != expected) {
-        return Err(ProxyError::NoHeader);
-    }
-    let Some(&command) = bytes.get(12) else { return Ok(None) };
-    if command >> 4 != 2 {
-        return Err(ProxyError::UnknownVersion(command >> 4));
-    }
-    let is_local = match command & 0xf {
-        0 => true,
-        1 => false,
-        other => return Err(ProxyError::UnknownCommand(other)),
-    };
-    let Some(&family) = bytes.get(13) else { return Ok(None) };
-    let addresses = match family {
-        // "The receiver must ... discard the protocol block including the family which is ignored."
-        _ if is_local => 0,
-        0x00 => 0,
-        0x11 | 0x12 => 12,
-        0x21 | 0x22 => 36,
-        0x31 | 0x32 => 216,
-        other => return Err(ProxyError::UnknownFamily(other)),
-    };
-    let Some(&high) = bytes.get(14) else { return Ok(None) };
-    let low = bytes.get(15).copied();
-    let [least, most] = [low.unwrap_or(0), low.unwrap_or(0xff)].map(|low| usize::from(u16::from_be_bytes([high, low])));
-    if most < addresses {
-        return Err(ProxyError::BlockTooShort);
-    }
-    if least > MAX_BLOCK - FIXED {
-        return Err(ProxyError::BlockTooLong);
-    }
-    if low.is_none() {
-        return Ok(None);
-    }
-    let length = least;
-    let block = &bytes[FIXED..bytes.len().min(FIXED + length)];
-    if addresses > 0 {
-        check_values(block.get(addresses..).unwrap_or_default(), length - addresses)?;
-    }
-    if block.len() < length {
-        return Ok(None);
-    }
-    let source = match family {
-        0x11 if !is_local => read_source::<4>(block),
-        0x21 if !is_local => read_source::<16>(block),
-        // "A receiver is not required to implement other ones, provided that it automatically falls
-        // back to the UNSPEC mode for the valid combinations above that it does not support."
-        _ => None,
-    };
-    let header = source.map_or(ProxyHeader::Local, |source| ProxyHeader::Proxied { source });
-    Ok(Some((header, FIXED + length)))
-}
-
-/// Source and destination address of `N` bytes each, then their ports.
-fn read_source<const N: usize>(block: &[u8]) -> Option<SocketAddr>
-where
-    IpAddr: From<[u8; N]>,
-{
-    let (address, rest) = block.split_first_chunk::<N>()?;
-    let port = rest.get(N..N + 2)?;
-    Some(SocketAddr::new(IpAddr::from(*address), u16::from_be_bytes([port[0], port[1]])))
-}
-
-/// Whether values of which `bytes` have come can fill `length` bytes exactly.
-fn check_values(bytes: &[u8], length: usize) -> Result<(), ProxyError> {
-    let mut at = 0;
-    while at < length {
-        // A type and a length.
-        let Some(room) = (length - at).checked_sub(3) else { return Err(ProxyError::MalformedValue) };
-        let Some(&high) = bytes.get(at + 1) else { return Ok(()) };
-        let low = bytes.get(at + 2).copied();
-        let least = usize::from(u16::from_be_bytes([high, low.unwrap_or(0)]));
-        if least > room {
-            return Err(ProxyError::MalformedValue);
-        }
-        if low.is_none() {
-            return Ok(());
-        }
-        at += 3 + least;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::binary::{FIXED, SIGNATURE};
     use super::*;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
+    use std::net::Ipv6Addr;
 
     fn proxied(source: &str) -> ProxyHeader {
         ProxyHeader::Proxied { source: source.parse().unwrap() }

@@ -3,9 +3,15 @@
 //! | file | question |
 //! |---|---|
 //! | `header` | what does a PROXY header say? |
-//! | `forwarded` | what do `Forwarded` and `X-Forwarded-For` say, and whom do we trust? |
+//! | `text` | what does one of version 1 look like? |
+//! | `binary` | what does one of version 2 look like? |
+//! | `trusted` | which proxies are trusted? |
+//! | `forwarded` | what do `Forwarded` and `X-Forwarded-For` say? |
 
+mod binary;
 pub mod forwarded;
 mod header;
+mod text;
+mod trusted;
 
 pub use header::{MAX_BLOCK, MAX_LINE, ProxyError, ProxyHeader, decode};

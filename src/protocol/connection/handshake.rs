@@ -1,0 +1,86 @@
+//! How does a conversation receive the opening handshake?
+
+use super::error::CloseReason;
+use super::shared::Shared;
+use super::trace::{Side, Trace};
+use super::{Connection, Event, State};
+use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
+use crate::protocol::time::Tick;
+use crate::protocol::wire::{Input, Role};
+use std::borrow::Cow;
+
+impl<X: Default> Connection<X> {
+    /// Bytes that were held while the application had not answered; to be received now.
+    pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
+        if self.state() == State::Deciding {
+            return Vec::new();
+        }
+        let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
+        self.release_inbox(shared);
+        held.unwrap_or_default()
+    }
+
+    /// The opening handshake: a request, or the answer to ours.
+    pub(super) fn receive_handshake<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Option<Event<'b>> {
+        match (self.receive_head(shared, now, input), self.role()) {
+            (Ok(None), _) => None,
+            (Ok(Some(head)), role) => {
+                self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
+                match role {
+                    Role::Server => {
+                        self.requested(shared);
+                        Some(Event::Request(head))
+                    }
+                    Role::Client => self.receive_answer(shared, now, &head).map(Event::Opened),
+                }
+            }
+            (Err(rejection), Role::Server) => {
+                self.reject(shared, now, &Ticket::unreadable(), rejection);
+                None
+            }
+            (Err(_), Role::Client) => {
+                self.end(shared, CloseReason::Unaccepted(Unaccepted::BadResponse("malformed")));
+                None
+            }
+        }
+    }
+
+    /// Bytes up to the empty line.
+    fn receive_head<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Cow<'b, [u8]>>, Rejection> {
+        let limit = shared.limits.max_head;
+        let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
+        let piece = &input.peek()[..input.len().min(limit - kept)];
+        if kept == 0 {
+            if let Some(end) = head_end(piece, 0)? {
+                return Ok(Some(Cow::Borrowed(input.take(end))));
+            }
+        }
+        let mut inbox = shared.inbox(&mut self.inbox, now);
+        inbox.head.extend_from_slice(piece);
+        match head_end(&inbox.head, kept)? {
+            Some(end) => {
+                input.take(end - kept);
+                inbox.head.truncate(end);
+                let head = std::mem::take(&mut inbox.head);
+                drop(inbox);
+                self.release_inbox(shared);
+                Ok(Some(Cow::Owned(head)))
+            }
+            None if inbox.head.len() == limit => Err(Rejection::HeadTooLarge),
+            None => {
+                input.take_all();
+                Ok(None)
+            }
+        }
+    }
+}

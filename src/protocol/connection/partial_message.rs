@@ -1,0 +1,204 @@
+//! A message that is still arriving.
+
+use super::message::{Gathered, Position};
+use crate::protocol::limits::Limits;
+use crate::protocol::wire::utf8::PartialText;
+use crate::protocol::wire::{Opcode, ProtocolError};
+
+/// Whether a message ends with what has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    Here,
+    Later,
+}
+
+/// A message of which something is still to come.
+#[derive(Debug)]
+pub struct PartialMessage {
+    pub(super) payload: PartialPayload,
+    /// Frames that have begun.
+    pub(super) fragments: u32,
+    /// It is handed out as it arrives; decided when it began.
+    pub(super) in_pieces: bool,
+    /// Something of it has been handed out as a piece.
+    is_handed_out: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum PartialPayload {
+    Text(PartialText),
+    Binary(Vec<u8>),
+    /// Still compressed; the opcode says what it will be.
+    Compressed(Opcode, Vec<u8>),
+}
+
+impl PartialPayload {
+    fn len(&self) -> usize {
+        match self {
+            PartialPayload::Text(text) => text.len(),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.len(),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            PartialPayload::Text(text) => text.capacity(),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.capacity(),
+        }
+    }
+}
+
+impl PartialMessage {
+    /// A message that begins with a frame of this opcode and is put together in `buffer`.
+    pub(super) fn new(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
+        let payload = if opcode == Opcode::Text {
+            PartialPayload::Text(PartialText::reusing(buffer))
+        } else {
+            buffer.clear();
+            PartialPayload::Binary(buffer)
+        };
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+    }
+
+    /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
+    pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
+        buffer.clear();
+        let payload = PartialPayload::Compressed(opcode, buffer);
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+    }
+
+    /// A message that is handed out as it arrives.
+    pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
+    }
+
+    /// Checks that a further frame of `length` bytes may come.
+    pub(super) fn check_frame(&self, length: u64, limits: &Limits) -> Result<(), ProtocolError> {
+        if self.in_pieces {
+            return Ok(());
+        }
+        if self.fragments >= limits.max_fragments {
+            return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+        }
+        match &self.payload {
+            PartialPayload::Compressed(_, bytes) => check_compressed_length(bytes.len(), length, limits),
+            payload => check_length(payload.len(), length, limits),
+        }
+    }
+
+    /// Appends bytes that have come out of a decompressor, as long as the message is not too large
+    /// with them.
+    pub(super) fn push_inflated(&mut self, step: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
+        check_length(self.payload.len(), step.len() as u64, limits)?;
+        self.push(step, (limits.max_message - self.payload.len() - step.len()) as u64)
+    }
+
+    /// Appends unmasked payload, after which `remaining` bytes of the same frame are still to come.
+    ///
+    /// The buffer doubles as it fills, but never beyond what has been announced.
+    pub(super) fn push(&mut self, piece: &[u8], remaining: u64) -> Result<(), ProtocolError> {
+        let (length, capacity) = (self.payload.len(), self.payload.capacity());
+        let needed = length + piece.len();
+        if needed > capacity {
+            let announced = needed.saturating_add(usize::try_from(remaining).unwrap_or(usize::MAX));
+            let target = announced.min(2 * needed);
+            match &mut self.payload {
+                PartialPayload::Text(text) => text.reserve_exact(target - length),
+                PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
+                    bytes.reserve_exact(target - length);
+                }
+            }
+        }
+        match &mut self.payload {
+            PartialPayload::Text(text) => Ok(text.push(piece)?),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether something has arrived since the last piece.
+    pub(super) fn has_piece(&self) -> bool {
+        match &self.payload {
+            PartialPayload::Text(text) => text.has_checked(),
+            PartialPayload::Binary(bytes) => !bytes.is_empty(),
+            PartialPayload::Compressed(..) => false,
+        }
+    }
+
+    /// Hands out what has arrived since the last piece, and goes on in `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// The message ends, but inside a character.
+    pub(super) fn take_piece(
+        &mut self,
+        ends: Ends,
+        mut buffer: Vec<u8>,
+    ) -> Result<(Gathered, Position), ProtocolError> {
+        let piece = match &mut self.payload {
+            PartialPayload::Text(text) if ends == Ends::Here && !text.is_whole() => {
+                return Err(ProtocolError::InvalidUtf8);
+            }
+            PartialPayload::Text(text) => Gathered::Text(text.take_checked(buffer)),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
+                buffer.clear();
+                Gathered::Binary(std::mem::replace(bytes, buffer))
+            }
+        };
+        let position = match (std::mem::replace(&mut self.is_handed_out, true), ends) {
+            (false, Ends::Here) => Position::Whole,
+            (false, Ends::Later) => Position::First,
+            (true, Ends::Later) => Position::Middle,
+            (true, Ends::Here) => Position::Last,
+        };
+        Ok((piece, position))
+    }
+
+    /// The message is complete.
+    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
+        match self.payload {
+            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
+            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
+            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
+        }
+    }
+
+    /// What is to be decompressed of a message that is complete, or the message, if nothing is.
+    pub(super) fn into_compressed(self) -> Result<(Opcode, Vec<u8>), PartialMessage> {
+        match self.payload {
+            PartialPayload::Compressed(opcode, bytes) => Ok((opcode, bytes)),
+            PartialPayload::Text(_) | PartialPayload::Binary(_) => Err(self),
+        }
+    }
+
+    /// The buffer, for someone else to use.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        match self.payload {
+            PartialPayload::Text(text) => text.into_buffer(),
+            PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes,
+        }
+    }
+}
+
+/// Whether `more` bytes may follow `length` bytes of a compressed message. What counts is how many
+/// bytes come out; but deflate makes nothing larger by more than a few bytes in each block, so
+/// nobody needs more of them than this.
+pub(super) fn check_compressed_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
+    let limit = limits.max_message;
+    let most = limit.saturating_add(limit / 8).saturating_add(1 << 10);
+    if (length as u64).saturating_add(more) > most as u64 {
+        return Err(ProtocolError::MessageTooLarge { limit });
+    }
+    Ok(())
+}
+
+/// Whether `more` bytes may follow `length` bytes of a message.
+pub(super) fn check_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
+    let limit = limits.max_message;
+    if (length as u64).saturating_add(more) > limit as u64 {
+        return Err(ProtocolError::MessageTooLarge { limit });
+    }
+    Ok(())
+}
