@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Answers the server's Close. Returns the time at which the Close arrived.
-fn say_goodbye(mut wire: Wire, code: u16, reason: &str) -> Instant {
+fn answer_close(mut wire: Wire, code: u16, reason: &str) -> Instant {
     assert_eq!(wire.expect_close(code), reason);
     let came = Instant::now();
     wire.send(&close(code, ""));
@@ -26,7 +26,7 @@ fn all_clients_are_closed_with_1001_and_none_is_dropped() {
     let (addr, start) = (server.addr, Instant::now());
     server.remote.shutdown(Drain { reason: "moving".to_owned(), ..Drain::default() }).expect("it runs");
     for wire in wires {
-        say_goodbye(wire, 1001, "moving");
+        answer_close(wire, 1001, "moving");
     }
     assert_eq!(parts(server.outcome()), (0, false));
     assert!(start.elapsed() < Duration::from_secs(4), "the server waited for the deadline: {:?}", start.elapsed());
@@ -56,8 +56,8 @@ fn close_frames_are_spread_over_the_configured_time() {
     let drain = Drain { over: OVER, code: CloseCode::Restart, ..Drain::default() };
     server.remote.shutdown(drain).expect("it runs");
     let came: Vec<Duration> = std::thread::scope(|scope| {
-        let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| say_goodbye(wire, 1012, ""))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a goodbye") - start).collect()
+        let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| answer_close(wire, 1012, ""))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a time") - start).collect()
     });
     assert_eq!(parts(server.outcome()), (0, false));
     // The n-th of 20 is due after n/20 of the time. A slow machine may be late but never early.
@@ -78,7 +78,7 @@ fn clients_that_never_answer_are_dropped_at_the_deadline() {
     let start = Instant::now();
     let deadline = Duration::from_millis(200);
     server.remote.shutdown(Drain { deadline, ..Drain::default() }).expect("it runs");
-    say_goodbye(polite, 1001, "");
+    answer_close(polite, 1001, "");
     assert_eq!(parts(server.outcome()), (1, false));
     let took = start.elapsed() + Duration::from_millis(1);
     assert!(took >= deadline && took < Duration::from_secs(4), "the loop counts milliseconds: {took:?}");
@@ -126,7 +126,7 @@ fn a_handler_can_stop_the_server() {
     let mut wire = Wire::open(server.addr);
     wire.send(&text("stop"));
     wire.expect_text("goodbye");
-    say_goodbye(wire, 1001, "");
+    answer_close(wire, 1001, "");
     assert_eq!(parts(server.outcome()), (0, false));
 }
 
@@ -143,6 +143,6 @@ fn queued_messages_are_delivered_before_the_close() {
         clients.shutdown(Drain::default());
     });
     wire.expect(0x82, &payload);
-    say_goodbye(wire, 1001, "");
+    answer_close(wire, 1001, "");
     assert_eq!(parts(server.outcome()), (0, false));
 }

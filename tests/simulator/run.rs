@@ -406,8 +406,8 @@ impl Run {
                 wrongs.push(format!("the server received {:?}, of {:?}", known.heard, actor.sent));
             }
             // The server has received everything that the peer sent before its Close.
-            let said_goodbye = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
-            if said_goodbye && known.heard != actor.sent {
+            let sent_close = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
+            if sent_close && known.heard != actor.sent {
                 wrongs.push(format!("the server received {:?}, not {:?}", known.heard, actor.sent));
             }
             // Timeouts occurred only for peers that caused them.
