@@ -14,7 +14,7 @@ use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Rejection, Role, State};
 use crate::server::config::{Config, Excess, Rates};
 use crate::server::id::ClientId;
-use crate::server::table::Flags;
+use crate::server::table::{At, Reason};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,11 +28,11 @@ const LIMITED_READ: [usize; 2] = [256, 4 << 10];
 const SHORT_MESSAGE: usize = 16;
 
 /// How many bytes may be read at a time from each client.
-fn limited_read(rates: &Rates) -> usize {
+fn limited_read(rates: &Rates) -> Option<usize> {
     let messages = rates.messages_per_second.map(|rate| (rate as usize).saturating_mul(SHORT_MESSAGE));
     let bytes = rates.bytes_per_second.map(|rate| rate as usize);
     let least = messages.into_iter().chain(bytes).min();
-    least.map_or(usize::MAX, |least| least.clamp(LIMITED_READ[0], LIMITED_READ[1]))
+    least.map(|least| least.clamp(LIMITED_READ[0], LIMITED_READ[1]))
 }
 
 /// What counts as one address: all of IPv4, but of IPv6 the 64 bits that a customer is given.
@@ -84,8 +84,6 @@ struct Allowance {
     generation: u32,
     messages: Bucket,
     bytes: Bucket,
-    /// When it may be read again, if it is throttled.
-    until: Tick,
 }
 
 /// Who has come in, and what they may say.
@@ -98,8 +96,8 @@ pub(crate) struct Admission {
     handshakes_per_second: Option<u32>,
     handshakes: Bucket,
     rates: Rates,
-    /// How many bytes may be read at a time.
-    limited_read: usize,
+    /// How many bytes may be read at a time, if not all that there is room for.
+    pub(super) limited_read: Option<usize>,
     allowances: Vec<Allowance>,
 }
 
@@ -116,12 +114,6 @@ impl Admission {
             limited_read: limited_read(&config.rates),
             allowances: Vec::new(),
         }
-    }
-
-    /// Whether less may be read at a time than there is room for.
-    #[inline]
-    pub(crate) const fn limits_reads(&self) -> bool {
-        self.limited_read < usize::MAX
     }
 
     pub(crate) const fn counts_addresses(&self) -> bool {
@@ -169,7 +161,7 @@ impl Admission {
         let bytes_rate = self.rates.bytes_per_second.map(|rate| rate as f32);
         let full = |rate: Option<f32>| Bucket::full(rate.unwrap_or(0.0), now);
         let (messages, bytes) = (full(messages_rate), full(bytes_rate));
-        let fresh = Allowance { generation: id.generation.get(), messages, bytes, until: now };
+        let fresh = Allowance { generation: id.generation.get(), messages, bytes };
         if self.allowances.len() <= index {
             self.allowances.resize(index + 1, fresh);
         }
@@ -185,9 +177,7 @@ impl Admission {
         };
         let messages = draw(&mut allowance.messages, messages_rate, said.0 as f32);
         let bytes = draw(&mut allowance.bytes, bytes_rate, said.1 as f32);
-        let wait = messages.into_iter().chain(bytes).max();
-        allowance.until = wait.map_or(now, |wait| now.after(wait));
-        wait
+        messages.into_iter().chain(bytes).max()
     }
 }
 
@@ -223,14 +213,17 @@ impl<D> Clients<D> {
 
     /// Whether an upgrade is refused, and with what.
     pub(crate) fn refuse_upgrade(&mut self) -> Option<Rejection> {
-        let is_full = self.slab.len() > self.max_connections || self.pressure.is_full();
-        let refuses = self.shutdown.is_some() || is_full || !self.admission.takes_handshake(self.now);
+        let is_full = self.table.len() > self.max_connections || self.pressure.is_full();
+        let refuses = self.shutdown.is_some() || is_full || !self.admission.takes_handshake(self.table.now());
         refuses.then_some(Rejection::Unavailable)
     }
 
     /// How many bytes may be read at a time.
     pub(crate) const fn limited_read(&self, most: usize) -> usize {
-        if self.admission.limited_read < most { self.admission.limited_read } else { most }
+        match self.admission.limited_read {
+            Some(limit) if limit < most => limit,
+            Some(_) | None => most,
+        }
     }
 
     /// A client has sent so many messages and bytes: if that was too much, it is not read for a
@@ -243,50 +236,30 @@ impl<D> Clients<D> {
 
     #[cold]
     fn charge_now(&mut self, index: usize, messages: u64, bytes: usize) {
-        let client = &mut self.slab[index];
+        let At { client, shared, now, .. } = self.table.at(index);
         if client.connection.state() != State::Open || client.connection.role() != Role::Server {
             return;
         }
         let id = client.id(index);
-        let Some(wait) = self.admission.charge(index, id, (messages, bytes), self.now) else { return };
+        let Some(wait) = self.admission.charge(index, id, (messages, bytes), now) else { return };
         match self.admission.rates.excess {
             Excess::Delay => {
-                self.tally.throttled += u64::from(client.flags.raise(Flags::THROTTLED));
-                self.arm(index, self.now.after(wait));
+                let was_open = self.table.close_until(index, Reason::Rate, now.after(wait));
+                self.table.counters_mut().throttled += u64::from(was_open);
             }
             Excess::Close => {
-                let (shared, text) = (&mut self.shared, "too much in too short a time");
-                client.connection.close_and_drain(shared, self.now, CloseCode::Policy, text, CloseReason::TooFast);
-                self.settle(index);
+                let text = "too much in too short a time";
+                client.connection.close_and_drain(shared, now, CloseCode::Policy, text, CloseReason::TooFast);
+                self.table.settle(index);
             }
         }
     }
 
-    /// When a throttled client may be read again.
-    fn throttled_until(&self, index: usize) -> Option<Tick> {
-        self.slab[index].flags.has(Flags::THROTTLED).then(|| self.admission.allowances[index].until)
-    }
-
-    /// When something is to be done about a client that is not read.
-    pub(crate) fn waits_until(&self, index: usize) -> Option<Tick> {
-        if !self.slab[index].flags.has(Flags::WAITS) {
-            return None;
-        }
-        self.throttled_until(index).into_iter().chain(self.paused_until(index)).reduce(Tick::earlier)
-    }
-
-    /// Something is due for a client that is not read: perhaps it may be again.
-    pub(crate) fn end_waits(&mut self, index: usize) {
-        self.unthrottle(index);
-        self.end_pause(index);
-    }
-
-    fn unthrottle(&mut self, index: usize) {
-        if self.throttled_until(index).is_some_and(|until| until.is_due(self.now)) {
-            self.slab[index].flags.clear(Flags::THROTTLED);
-            if self.slab[index].flags.lower(Flags::UNREAD) {
-                self.queue_read(index);
-            }
+    /// If a client has been silent for long enough, it may be read again.
+    pub(super) fn end_throttling(&mut self, index: usize) {
+        let until = self.table.closed_until(index, Reason::Rate);
+        if until.is_some_and(|until| until.is_due(self.table.now())) {
+            self.table.open(index, Reason::Rate);
         }
     }
 }

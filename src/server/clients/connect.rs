@@ -88,11 +88,12 @@ impl<D: Default + 'static> Clients<D> {
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
         options.apply(&mut opening)?;
-        let connection = Connection::connect(&mut self.shared, self.now, &opening);
+        let now = self.table.now();
+        let connection = Connection::connect(self.table.shared_mut(), now, &opening);
         let index = self.insert(Socket::Unconnected, connection);
-        self.tally.connected += 1;
+        self.table.counters_mut().connected += 1;
         let route = self.route;
-        let client = &mut self.slab[index];
+        let client = &mut self.table[index];
         client.route = route;
         client.flags.set(Flags::BLOCKED);
         client.connection.extra_mut().outgoing = Some(Outgoing { source: options.source, ..Outgoing::default() });
@@ -125,33 +126,31 @@ impl<D: Default + 'static> Clients<D> {
     /// The addresses of a server are known.
     pub(crate) fn resolved(&mut self, id: ClientId, addresses: Vec<SocketAddr>) {
         let Some(index) = self.find(id) else { return };
-        if let Some(outgoing) = &mut self.slab[index].connection.extra_mut().outgoing {
+        if let Some(outgoing) = &mut self.table[index].connection.extra_mut().outgoing {
             outgoing.addresses = addresses.into();
         }
         if !self.connect_to_next(index) {
-            self.slab[index].connection.end(&mut self.shared, CloseReason::NameNotFound);
-            self.settle(index);
+            self.end(index, CloseReason::NameNotFound);
         }
     }
 
     /// Tries a server's next address. `false`: there is none.
     pub(crate) fn connect_to_next(&mut self, index: usize) -> bool {
-        let client = &mut self.slab[index];
+        let client = &mut self.table[index];
         let may_connect = client.connection.state() == State::Handshaking;
         let Some(outgoing) = &client.connection.extra_mut().outgoing else { return false };
         if outgoing.addresses.is_empty() || !may_connect {
             return false;
         }
-        client.socket = Socket::Unconnected;
         client.flags.set(Flags::BLOCKED);
         client.flags.clear(Flags::READ_CLOSED);
-        self.connecting.push(index as u32);
+        self.table.queue_connect(index);
         true
     }
 
     /// What a server to which we connected has chosen of the subprotocols that we offered.
     pub fn subprotocol(&self, id: ClientId) -> Option<&str> {
-        let client = &self.slab[self.find(id)?];
+        let client = &self.table[self.find(id)?];
         client.connection.extra()?.outgoing.as_ref()?.subprotocol.as_deref()
     }
 }

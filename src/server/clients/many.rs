@@ -5,34 +5,34 @@
 use super::clients::Clients;
 use crate::protocol::{Message, Prepared, SendError, State};
 use crate::server::id::ClientId;
-use crate::server::table::{Client, Flags};
+use crate::server::table::{At, Client, Flags};
 
 impl<D> Clients<D> {
     /// How many clients have opened and are not gone, on all routes.
     pub fn len(&self) -> usize {
-        self.open
+        self.table.open_len()
     }
 
     /// How many of them are on the handler's route.
     pub fn route_len(&self) -> usize {
-        self.open_by_route.get(usize::from(self.route)).copied().unwrap_or_default()
+        self.table.open_on(self.route)
     }
 
     /// Whether there are none on any route.
     pub fn is_empty(&self) -> bool {
-        self.open == 0
+        self.table.open_len() == 0
     }
 
     /// The open clients of the handler's route.
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
-        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
+        self.iter_all().filter(move |id| self.table[id.index as usize].route == route)
     }
 
     /// The open clients of all routes.
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
         let is_open = |client: &Client<D>| client.connection.state() == State::Open;
-        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+        self.table.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
     }
 
     /// Queues a message for every open client of the handler's route. It is framed once. Returns
@@ -40,9 +40,9 @@ impl<D> Clients<D> {
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
-        for index in 0..self.places {
+        for index in 0..self.table.places() {
             let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
-            if self.slab.get(index).is_some_and(is_meant) {
+            if self.table.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }
         }
@@ -51,21 +51,17 @@ impl<D> Clients<D> {
 
     /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.subscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
     }
 
     /// Ends a membership. `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.unsubscribe(index, topic))
     }
 
     /// How many members a topic of the handler's route has.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.topics.members(self.route, topic).len()
+        self.table.topics().members(self.route, topic).len()
     }
 
     /// Queues a message for all members that a topic of the handler's route has now. It is framed
@@ -102,11 +98,11 @@ impl<D> Clients<D> {
 
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
-        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
+        let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);
         let (mut accepted, mut place) = (0, 0);
         // To queue something makes nobody leave: that happens at the end of the turn.
-        while let Some(index) = self.topics.member(topic, place) {
+        while let Some(index) = self.table.topics().member(topic, place) {
             place += 1;
             if Some(index) != except {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
@@ -117,12 +113,12 @@ impl<D> Clients<D> {
 
     #[inline]
     pub(crate) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        let client = &mut self.slab[index];
-        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
+        let At { client, shared, writable, .. } = self.table.at(index);
+        if client.flags.has(Flags::DROPS) && client.is_dropping(shared.limits.high_water) {
             return self.drop_newest(index);
         }
-        match client.connection.send_prepared(&mut self.shared, prepared) {
-            Ok(()) if client.flags.raise_to_write() => self.writable.push(index as u32),
+        match client.connection.send_prepared(shared, prepared) {
+            Ok(()) if client.flags.raise_to_write() => writable.push(index as u32),
             Ok(()) => {}
             Err(error) => return Err(self.not_queued(index, error)),
         }

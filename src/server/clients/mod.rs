@@ -18,10 +18,13 @@
 //! | `trace` | who is told a client's story? |
 //! | `watch` | who is told what the loop does, and can it be slowed down? |
 //! | `stats` | what has the server done so far? |
+//! | `fast` | which of these have a fast path? |
 
 mod admission;
 mod clients;
 mod connect;
+#[cfg(not(lariat_plain))]
+mod fast;
 mod many;
 mod one;
 mod pressure;
@@ -40,4 +43,3 @@ pub(crate) use remote::Queue;
 pub use remote::{Remote, RemoteError};
 pub use shutdown::Outcome;
 pub use slow::SlowConsumer;
-pub(crate) use time::Expired;

@@ -3,7 +3,7 @@
 use super::clients::Clients;
 use crate::protocol::{Answer, Message, Position, ReadyState, Role, SendError};
 use crate::server::id::ClientId;
-use crate::server::table::Flags;
+use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -22,28 +22,21 @@ impl<D> Clients<D> {
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        let Some(client) = self.slab.get_mut(id.index as usize) else { return Err(SendError::Gone) };
-        if client.generation != id.generation {
-            return Err(SendError::Gone);
+        #[cfg(not(lariat_plain))]
+        if self.send_short(id, message) {
+            return Ok(());
         }
-        let is_usual = !client.flags.has(Flags::QUEUES_UNUSUALLY) && client.connection.is_usual(&self.shared, message);
-        if !is_usual || !(client.flags.has(Flags::WRITE_QUEUED) || self.writable.push_if_there_is_room(id.index)) {
-            return self.send_any(id.index as usize, message);
-        }
-        client.flags.set(Flags::WRITE_QUEUED);
-        match client.connection.send_usual(&mut self.shared, message) {
-            true => Ok(()),
-            false => self.send_any(id.index as usize, message),
-        }
+        self.send_message(id, message)
     }
 
-    /// The same, whatever is to be sent to whom.
     #[inline(never)]
-    fn send_any(&mut self, index: usize, message: Message<'_>) -> Result<(), SendError> {
+    pub(super) fn send_message(&mut self, id: ClientId, message: Message<'_>) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
         if self.drops(index) {
             return self.drop_newest(index);
         }
-        let outcome = self.slab[index].connection.send_any(&mut self.shared, message);
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.send(shared, message);
         self.queued(index, outcome)
     }
 
@@ -65,10 +58,11 @@ impl<D> Clients<D> {
         if position.begins() && self.drops(index) {
             return self.drop_newest(index);
         }
-        let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.send_piece(shared, piece.into(), position);
         if outcome == Err(SendError::Full) && !position.begins() {
             // Half a message cannot be dropped.
-            self.slab[index].flags.clear(Flags::DROPS);
+            self.table[index].flags.clear(Flags::DROPS);
         }
         self.queued(index, outcome)
     }
@@ -78,7 +72,7 @@ impl<D> Clients<D> {
     /// `on_message`; to be called in `on_open`.
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
-            self.slab[index].connection.receive_in_pieces(true);
+            self.table[index].connection.receive_in_pieces(true);
         }
     }
 
@@ -89,8 +83,9 @@ impl<D> Clients<D> {
     /// As [`send`](Self::send), and [`SendError::TooLong`].
     pub fn ping(&mut self, id: ClientId, payload: &[u8]) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        let outcome = self.slab[index].connection.ping(&mut self.shared, payload);
-        if outcome == Err(SendError::Full) && self.slab[index].flags.has(Flags::DROPS) {
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.ping(shared, payload);
+        if outcome == Err(SendError::Full) && client.flags.has(Flags::DROPS) {
             return outcome;
         }
         self.queued(index, outcome)
@@ -106,11 +101,12 @@ impl<D> Clients<D> {
     /// [`SendError::TooLong`] for a reason of more than 123 bytes.
     pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        if self.slab[index].flags.has(Flags::LATEST) {
+        if self.table[index].flags.has(Flags::LATEST) {
             self.catch_up(index);
         }
-        self.slab[index].connection.close(&mut self.shared, self.now, code, reason)?;
-        self.settle(index);
+        let At { client, shared, now, .. } = self.table.at(index);
+        client.connection.close(shared, now, code, reason)?;
+        self.table.settle(index);
         self.relieve();
         Ok(())
     }
@@ -124,61 +120,61 @@ impl<D> Clients<D> {
     /// `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        let connection = &mut self.slab[index].connection;
-        let ticket = connection.take_ticket().ok_or(SendError::NotOpen)?;
-        if let Err(rejection) = connection.answer(&mut self.shared, self.now, ticket, answer.into()) {
+        let At { client, shared, now, .. } = self.table.at(index);
+        let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
+        if let Err(rejection) = client.connection.answer(shared, now, ticket, answer.into()) {
             log::error!("{id} was answered with {}: {rejection}", rejection.status());
         }
-        self.settle(index);
+        self.table.settle(index);
         // What came behind the request waits to be handled, and `on_open` to be called.
-        self.queue_read(index);
+        self.table.queue_read(index);
         self.relieve();
         Ok(())
     }
 
     /// Bytes that wait to be written to this client; 0 if it is gone.
     pub fn buffered_amount(&self, id: ClientId) -> usize {
-        self.find(id).map_or(0, |index| self.slab[index].connection.buffered_amount())
+        self.find(id).map_or(0, |index| self.table[index].connection.buffered_amount())
     }
 
     /// In the browser's words; [`ReadyState::Closed`] if it is gone.
     pub fn ready_state(&self, id: ClientId) -> ReadyState {
-        self.find(id).map_or(ReadyState::Closed, |index| self.slab[index].connection.state().ready_state())
+        self.find(id).map_or(ReadyState::Closed, |index| self.table[index].connection.state().ready_state())
     }
 
     /// What the application knows of this client; `None` if it is gone.
     pub fn data(&self, id: ClientId) -> Option<&D> {
-        self.find(id).map(|index| &self.slab[index].data)
+        self.find(id).map(|index| &self.table[index].data)
     }
 
     /// What the application knows of this client, to be changed; `None` if it is gone.
     pub fn data_mut(&mut self, id: ClientId) -> Option<&mut D> {
-        self.find(id).map(|index| &mut self.slab[index].data)
+        self.find(id).map(|index| &mut self.table[index].data)
     }
 
     /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix
     /// sockets, and if it is gone.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
-        let client = &self.slab[self.find(id)?];
-        client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
+        let client = &self.table[self.find(id)?];
+        client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.peer_addr())
     }
 
     /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy
     /// before us. `None` for Unix sockets, and if it is gone.
     pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
-        self.slab[self.find(id)?].socket.peer_addr()
+        self.table[self.find(id)?].peer_addr()
     }
 
     /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its
     /// request, without a router, and if it is gone.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
-        let client = &self.slab[self.find(id)?];
+        let client = &self.table[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
         pattern.filter(|_| client.flags.has(Flags::OPENED))
     }
 
     /// Whether we have connected to it, rather than it to us.
     pub fn is_outgoing(&self, id: ClientId) -> bool {
-        self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
+        self.find(id).is_some_and(|index| self.table[index].connection.role() == Role::Client)
     }
 }

@@ -86,9 +86,9 @@ impl<D> Clients<D> {
     /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
     pub fn shutdown(&mut self, drain: Drain) {
         if self.shutdown.is_none() {
-            log::info!("stopping: {} clients are to be closed over {:?}", self.open, drain.over);
+            log::info!("stopping: {} clients are to be closed over {:?}", self.len(), drain.over);
             let ids = self.iter_all().collect();
-            self.shutdown = Some(Shutdown::new(drain, self.now, ids));
+            self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }
 

@@ -9,7 +9,7 @@
 use super::clients::Clients;
 use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
 use crate::server::id::ClientId;
-use crate::server::table::{Flags, Latest};
+use crate::server::table::{At, Flags, Latest};
 
 /// What happens to a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,15 +30,15 @@ impl<D> Clients<D> {
     pub fn set_slow_consumer(&mut self, id: ClientId, policy: SlowConsumer) -> bool {
         let Some(index) = self.find(id) else { return false };
         match policy {
-            SlowConsumer::Close => self.slab[index].flags.clear(Flags::DROPS),
-            SlowConsumer::DropNewest => self.slab[index].flags.set(Flags::DROPS),
+            SlowConsumer::Close => self.table[index].flags.clear(Flags::DROPS),
+            SlowConsumer::DropNewest => self.table[index].flags.set(Flags::DROPS),
         }
         true
     }
 
     /// How many messages have been dropped for this client since this was asked last.
     pub fn take_dropped(&mut self, id: ClientId) -> u64 {
-        let behind = self.find(id).and_then(|index| self.slab[index].behind_mut());
+        let behind = self.find(id).and_then(|index| self.table[index].behind_mut());
         behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
     }
 
@@ -66,7 +66,7 @@ impl<D> Clients<D> {
         if !self.is_behind(index, message) {
             return self.send(id, message);
         }
-        let payload = self.shared.share(message.as_bytes().to_vec());
+        let payload = self.table.shared_mut().share(message.as_bytes().to_vec());
         self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
     }
 
@@ -77,12 +77,13 @@ impl<D> Clients<D> {
         let prepared = Prepared::new(message);
         let mut kept: Option<SharedBytes> = None;
         let mut accepted = 0;
-        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
+        let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let mut place = 0;
-        while let Some(index) = self.topics.member(topic, place) {
+        while let Some(index) = self.table.topics().member(topic, place) {
             place += 1;
             let outcome = if self.is_behind(index, message) {
-                let payload = kept.get_or_insert_with(|| self.shared.share(message.as_bytes().to_vec())).clone();
+                let payload =
+                    kept.get_or_insert_with(|| self.table.shared_mut().share(message.as_bytes().to_vec())).clone();
                 self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
             } else {
                 self.send_prepared(index, &prepared)
@@ -95,14 +96,14 @@ impl<D> Clients<D> {
     /// Whether the kernel takes nothing for it now, much waits for it, or something waits apart
     /// already.
     fn is_behind(&self, index: usize, message: Message<'_>) -> bool {
-        let (client, limits) = (&self.slab[index], &self.shared.limits);
+        let (client, limits) = (&self.table[index], &self.table.shared().limits);
         let buffered = client.connection.buffered_amount();
         let has_room = buffered.saturating_add(message.as_bytes().len()) <= limits.max_unsent;
         client.flags.has(Flags::BEHIND) || buffered > limits.high_water || !has_room
     }
 
     fn replace_latest(&mut self, index: usize, key: u64, latest: Latest) -> Result<(), SendError> {
-        let client = &mut self.slab[index];
+        let At { client, shared, counters, .. } = self.table.at(index);
         if client.connection.state() != State::Open {
             return Err(SendError::NotOpen);
         }
@@ -110,16 +111,15 @@ impl<D> Clients<D> {
         let place = behind.places.get(&key).copied();
         let before = place.map_or(0, |place| behind.latest[place].payload.memory());
         let bytes = behind.bytes - before + latest.payload.memory();
-        if bytes > self.shared.limits.max_unsent {
-            self.slab[index].connection.end(&mut self.shared, CloseReason::SlowConsumer);
-            self.settle(index);
+        if bytes > shared.limits.max_unsent {
+            self.end(index, CloseReason::SlowConsumer);
             return Err(SendError::Full);
         }
         behind.bytes = bytes;
         match place {
             Some(place) => {
                 behind.latest[place] = latest;
-                self.tally.conflated += 1;
+                counters.conflated += 1;
             }
             None => {
                 behind.places.insert(key, behind.latest.len());
@@ -134,14 +134,15 @@ impl<D> Clients<D> {
     /// All that was queued for a client has been written, or is to be before the end: what has
     /// waited apart follows.
     pub(crate) fn catch_up(&mut self, index: usize) {
-        let client = &mut self.slab[index];
+        let client = &mut self.table[index];
         if client.connection.is_sending_pieces() {
             return;
         }
         client.flags.clear(Flags::LATEST);
         let Some(behind) = client.behind_mut() else { return };
         for latest in behind.take() {
-            let outcome = self.slab[index].connection.send(&mut self.shared, latest.as_message());
+            let At { client, shared, .. } = self.table.at(index);
+            let outcome = client.connection.send(shared, latest.as_message());
             // If it is closing, nothing is sent any more, and `on_close` will say so.
             let _ = self.queued(index, outcome);
         }
@@ -149,7 +150,7 @@ impl<D> Clients<D> {
 
     /// Bytes of memory of what waits apart for a client.
     pub(crate) fn waits_apart(&self, index: usize) -> usize {
-        let behind = self.slab[index].connection.extra().and_then(|extra| extra.behind.as_deref());
+        let behind = self.table[index].connection.extra().and_then(|extra| extra.behind.as_deref());
         behind.map_or(0, |behind| behind.bytes)
     }
 
@@ -158,7 +159,7 @@ impl<D> Clients<D> {
     #[cfg(feature = "sim")]
     pub(crate) fn shared_bytes(&self) -> usize {
         let mut found = std::collections::BTreeMap::new();
-        for (_, client) in &self.slab {
+        for (_, client) in self.table.iter() {
             let behind = client.connection.extra().and_then(|extra| extra.behind.as_deref());
             let apart = behind.into_iter().flat_map(|behind| behind.latest.iter().map(|latest| &latest.payload));
             let shared = client.connection.shared_frames().chain(apart);
@@ -169,16 +170,16 @@ impl<D> Clients<D> {
 
     /// Nothing of it is sent any more.
     pub(crate) fn forget_latest(&mut self, index: usize) {
-        if let Some(behind) = self.slab[index].behind_mut() {
+        if let Some(behind) = self.table[index].behind_mut() {
             behind.take();
         }
     }
 
     /// Whether a message for this client is to be dropped.
     #[inline]
-    pub(crate) fn drops(&mut self, index: usize) -> bool {
-        let client = &mut self.slab[index];
-        client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water)
+    pub(crate) fn drops(&self, index: usize) -> bool {
+        let client = &self.table[index];
+        client.flags.has(Flags::DROPS) && client.is_dropping(self.table.shared().limits.high_water)
     }
 
     /// A message for this client is dropped.
@@ -189,7 +190,7 @@ impl<D> Clients<D> {
     }
 
     pub(crate) fn count_dropped(&mut self, index: usize) {
-        self.slab[index].connection.extra_mut().behind.get_or_insert_default().dropped += 1;
-        self.tally.dropped += 1;
+        self.table[index].connection.extra_mut().behind.get_or_insert_default().dropped += 1;
+        self.table.counters_mut().dropped += 1;
     }
 }

@@ -11,7 +11,7 @@ impl<D> Clients<D> {
     /// is gone.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
-        let connection = &mut self.slab[index].connection;
+        let connection = &mut self.table[index].connection;
         connection.trace(Some(id.to_u64()));
         let traced_by = &mut connection.extra_mut().traced_by;
         if !traced_by.contains(&route) {
@@ -23,7 +23,7 @@ impl<D> Clients<D> {
     /// Ends [`trace`](Self::trace), for the handler that asks. `false`: it is gone.
     pub fn untrace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
-        let connection = &mut self.slab[index].connection;
+        let connection = &mut self.table[index].connection;
         let traced_by = &mut connection.extra_mut().traced_by;
         traced_by.retain(|other| *other != route);
         if traced_by.is_empty() && !self.traces_all {
@@ -42,17 +42,15 @@ impl<D> Clients<D> {
     /// as well.
     pub fn untrace_all(&mut self) {
         self.traces_all = false;
-        for (_, client) in &mut self.slab {
-            if client.connection.is_traced() {
-                client.connection.trace(None);
-                client.connection.extra_mut().traced_by.clear();
-            }
+        for (_, client) in self.table.iter_mut().filter(|(_, client)| client.connection.is_traced()) {
+            client.connection.trace(None);
+            client.connection.extra_mut().traced_by.clear();
         }
     }
 
     /// The routes whose handlers are told the story of a client.
     pub(crate) fn listeners_to(&self, index: usize) -> Vec<u16> {
-        let client = &self.slab[index];
+        let client = &self.table[index];
         let mut routes = client.connection.extra().map_or_else(Vec::new, |extra| extra.traced_by.clone());
         if self.traces_all && !routes.contains(&client.route) {
             routes.push(client.route);

@@ -68,7 +68,7 @@ impl<D> Clients<D> {
             return Pace::Free;
         }
         let is_open =
-            |id: &ClientId| self.find(*id).is_some_and(|index| self.slab[index].connection.state() == State::Open);
+            |id: &ClientId| self.find(*id).is_some_and(|index| self.table[index].connection.state() == State::Open);
         let may_wait = self.shutdown.is_none() && watch.exempt.iter().any(is_open);
         if may_wait { watch.pace } else { Pace::Free }
     }
@@ -83,10 +83,10 @@ impl<D> Clients<D> {
     /// All connections, whatever their state and route, in the order of their
     /// [slots](ClientId::slot).
     pub fn glances(&self) -> impl Iterator<Item = Glance> + '_ {
-        self.slab.iter().map(|(index, client)| Glance {
+        self.table.iter().map(|(index, client)| Glance {
             id: client.id(index),
             state: client.connection.state(),
-            quiet: self.now.since(client.connection.since()),
+            quiet: self.table.now().since(client.connection.since()),
             waits_to_be_read: client.flags.has(Flags::READ_QUEUED),
             waits_to_be_written: client.flags.has(Flags::WRITE_QUEUED),
             is_blocked: client.flags.has(Flags::BLOCKED),
@@ -100,27 +100,18 @@ impl<D> Clients<D> {
     pub(crate) fn set_aside(&mut self, aside: &mut Aside) {
         let exempt: Vec<u32> = self.exempt_indexes().collect();
         let is_exempt = |index: u32| exempt.contains(&index);
-        aside.readable.append(&mut self.readable.set_aside(is_exempt));
-        aside.writable.append(&mut self.writable.set_aside(is_exempt));
-        aside.connecting.append(&mut self.connecting);
-    }
-
-    pub(crate) fn put_back(&mut self, mut aside: Aside) {
-        self.readable.put_back(aside.readable);
-        self.writable.put_back(aside.writable);
-        aside.connecting.append(&mut self.connecting);
-        self.connecting = aside.connecting;
+        self.table.set_aside(aside, is_exempt);
     }
 
     /// Whether something is to be done for those who are exempt.
     pub(crate) fn has_exempt_work(&self) -> bool {
-        let waits = |index: u32| self.slab[index as usize].flags.has(Flags::QUEUED);
-        !self.ended.is_empty() || self.exempt_indexes().any(waits)
+        let waits = |index: u32| self.table[index as usize].flags.has(Flags::QUEUED);
+        self.table.has_ended() || self.exempt_indexes().any(waits)
     }
 
     /// All that has been counted since the server was started.
     pub(crate) fn counted(&self) -> Turn {
-        Turn::counted(&self.tally, self.slab.len())
+        Turn::counted(self.table.counters(), self.table.len())
     }
 
     /// Adds up what has been done since it was added up last.

@@ -2,8 +2,7 @@
 
 use super::engine::Engine;
 use crate::server::app::Handler;
-use crate::server::clients::Expired;
-use crate::server::table::Flags;
+use crate::server::table::{At, Expired};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
@@ -14,23 +13,15 @@ impl<H: Handler> Engine<H> {
     /// Does what is due.
     pub(crate) fn expire(&mut self) {
         for _ in 0..EXPIRIES_PER_TURN {
-            match self.clients.next_expired() {
+            match self.clients.table.next_expired() {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
-                    self.clients.tally.deadlines += 1;
-                    let client = &mut self.clients.slab[index];
-                    if client.flags.has(Flags::WAITS) {
-                        client.connection.excuse_silence(self.clients.now);
-                        self.clients.end_waits(index);
-                    }
-                    let connection = &mut self.clients.slab[index].connection;
-                    connection.handle_timeout(&mut self.clients.shared, self.clients.now);
-                    self.clients.settle(index);
+                    self.deadline_has_come(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
-                    clients.tally.timers += 1;
+                    clients.table.counters_mut().timers += 1;
                     clients.route = route;
                     if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
                         log::error!("the handler panicked in on_timer");
@@ -45,7 +36,7 @@ impl<H: Handler> Engine<H> {
 
     /// While the server stops: closes those whose turn has come.
     fn close_due(&mut self) {
-        let now = self.clients.now;
+        let now = self.clients.table.now();
         let Some(shutdown) = &mut self.clients.shutdown else { return };
         let due = shutdown.take_due(now);
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
@@ -53,5 +44,18 @@ impl<H: Handler> Engine<H> {
             // Whoever is closing or gone already needs no Close.
             let _ = self.clients.close(id, code, &reason);
         }
+    }
+
+    /// A client's deadline has come, or the end of a time for which it was not read.
+    fn deadline_has_come(&mut self, index: usize) {
+        let At { client, counters, now, .. } = self.clients.table.at(index);
+        counters.deadlines += 1;
+        if client.is_closed_for_a_time() {
+            client.connection.excuse_silence(now);
+            self.clients.end_waits(index);
+        }
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        client.connection.handle_timeout(shared, now);
+        self.clients.table.settle(index);
     }
 }

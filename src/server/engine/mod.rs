@@ -20,10 +20,13 @@
 //! | `expiry` | what happens when something is due? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are those removed who have ended? |
+//! | `fast` | which of these steps have a fast path? |
 
 mod delivery;
 mod engine;
 mod expiry;
+#[cfg(not(lariat_plain))]
+mod fast;
 mod proxied;
 mod reading;
 mod reap;

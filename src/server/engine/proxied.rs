@@ -11,8 +11,7 @@ use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::clients::Verdict;
 use crate::server::config::{Config, ForwardedHeader};
-use crate::server::net::Socket;
-use crate::server::table::Flags;
+use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -31,8 +30,8 @@ impl Trust {
 
 /// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1
 /// is.
-fn peer_ip(socket: &Socket) -> IpAddr {
-    socket.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
+fn peer_ip<D>(client: &Client<D>) -> IpAddr {
+    client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
 }
 
 impl<H: Handler> Engine<H> {
@@ -42,8 +41,8 @@ impl<H: Handler> Engine<H> {
         if !self.clients.admission.counts_addresses() {
             return;
         }
-        let client = &self.clients.slab[index];
-        let Some(peer) = client.socket.peer_addr() else { return };
+        let client = &self.clients.table[index];
+        let Some(peer) = client.peer_addr() else { return };
         if !client.flags.has(Flags::PROXIED) && !self.trust.proxies.contains(peer.ip()) {
             self.judge(index, peer.ip());
         }
@@ -52,8 +51,8 @@ impl<H: Handler> Engine<H> {
     /// Refuses a connection, if there are too many of its address.
     fn judge(&mut self, index: usize, address: IpAddr) {
         let verdict = self.clients.enters_from(index, address);
-        let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let connection = &mut self.clients.slab[index].connection;
+        let At { client, shared, counters, now, .. } = self.clients.table.at(index);
+        let connection = &mut client.connection;
         match verdict {
             Verdict::Welcome => return,
             Verdict::Refused => {
@@ -61,10 +60,10 @@ impl<H: Handler> Engine<H> {
             }
             Verdict::Dropped => {
                 connection.end(shared, CloseReason::Refused(StatusCode::TOO_MANY_REQUESTS));
-                self.clients.tally.turned_away += 1;
+                counters.turned_away += 1;
             }
         }
-        self.clients.settle(index);
+        self.clients.table.settle(index);
     }
 
     /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address
@@ -73,15 +72,15 @@ impl<H: Handler> Engine<H> {
         if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
             return None;
         }
-        let address = self.clients.slab[index].connection.extra()?.proxied?.ip();
+        let address = self.clients.table[index].connection.extra()?.proxied?.ip();
         (self.clients.enters_from(index, address) != Verdict::Welcome).then_some(Rejection::TooManyConnections)
     }
 
     /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the
     /// client's.
     pub(crate) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
-        let client = &mut self.clients.slab[index];
-        let peer = peer_ip(&client.socket);
+        let At { client, shared, .. } = self.clients.table.at(index);
+        let peer = peer_ip(client);
         let header = &mut client.connection.extra_mut().proxy_header;
         header.extend_from_slice(bytes);
         let is_trusted = self.trust.proxies.contains(peer);
@@ -95,14 +94,14 @@ impl<H: Handler> Engine<H> {
                     client.connection.extra_mut().proxied = Some(source);
                     self.judge(index, source.ip());
                 }
-                if self.clients.slab[index].connection.state() == State::Handshaking {
+                if self.clients.table[index].connection.state() == State::Handshaking {
                     self.deliver(index, &mut received[length..]);
                 }
             }
             Err(error) => {
                 let why = if is_trusted { error.to_string() } else { "not one of trusted_proxies".to_owned() };
                 log::warn!("{} is dropped: {why}", client.id(index));
-                client.connection.end(&mut self.clients.shared, CloseReason::BadProxyHeader);
+                client.connection.end(shared, CloseReason::BadProxyHeader);
             }
         }
     }
@@ -112,9 +111,9 @@ impl<H: Handler> Engine<H> {
         if self.trust.proxies.is_empty() {
             return;
         }
-        let client = &mut self.clients.slab[index];
+        let client = &mut self.clients.table[index];
         let known = client.connection.extra().and_then(|extra| extra.proxied);
-        let peer = known.map_or_else(|| peer_ip(&client.socket), |known| known.ip());
+        let peer = known.map_or_else(|| peer_ip(client), |known| known.ip());
         let none = std::iter::empty;
         let address = match self.trust.header {
             ForwardedHeader::XForwardedFor => {

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use crate::protocol::{CloseReason, Role, State};
 use crate::server::app::Handler;
 use crate::server::id::ClientId;
-use crate::server::table::Flags;
+use crate::server::table::{At, Flags};
 
 impl<H: Handler> Engine<H> {
     /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn
@@ -12,38 +12,37 @@ impl<H: Handler> Engine<H> {
     #[inline]
     pub(crate) fn reap(&mut self) {
         self.tell_traces();
-        if !self.clients.ended.is_empty() {
+        if self.clients.table.has_ended() {
             self.reap_all();
         }
     }
 
     #[inline(never)]
     fn reap_all(&mut self) {
-        while let Some(index) = self.clients.ended.pop() {
-            let index = index as usize;
-            let client = &mut self.clients.slab[index];
+        while let Some(index) = self.clients.table.next_ended() {
+            let At { client, counters, .. } = self.clients.table.at(index);
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
             log::debug!("{} is gone: {reason}", client.id(index));
-            self.clients.tally.ended(&reason);
-            let client = &self.clients.slab[index];
+            counters.ended(&reason);
+            let client = &self.clients.table[index];
             if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
-            self.clients.remove(index);
+            self.clients.remove(&self.key, index);
         }
     }
 
     /// Tells what has happened to those who are traced.
     #[inline]
     pub(crate) fn tell_traces(&mut self) {
-        if self.clients.shared.has_traces() {
+        if self.clients.table.shared().has_traces() {
             self.tell_each_trace();
         }
     }
 
     #[cold]
     fn tell_each_trace(&mut self) {
-        for (label, trace) in self.clients.shared.take_traces() {
+        for (label, trace) in self.clients.table.shared_mut().take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");
             let Some(index) = self.clients.find(id) else { continue };
@@ -60,17 +59,16 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn has_stopped(&self) -> bool {
         let Some(shutdown) = &self.clients.shutdown else { return false };
         let still_talks =
-            || self.clients.slab.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
-        shutdown.is_over(self.clients.now) || (self.clients.is_empty() && !still_talks())
+            || self.clients.table.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
+        shutdown.is_over(self.clients.table.now()) || (self.clients.is_empty() && !still_talks())
     }
 
     /// Ends everybody at once and returns how many had been open.
     pub(crate) fn drop_everybody(&mut self) -> usize {
         let dropped = self.clients.len();
-        let indexes: Vec<usize> = self.clients.slab.iter().map(|(index, _)| index).collect();
+        let indexes: Vec<usize> = self.clients.table.iter().map(|(index, _)| index).collect();
         for index in indexes {
-            self.clients.slab[index].connection.end(&mut self.clients.shared, CloseReason::Eof);
-            self.clients.settle(index);
+            self.clients.end(index, CloseReason::Eof);
         }
         self.reap();
         dropped

@@ -57,8 +57,8 @@ pub(crate) struct Parts<D> {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
     pub(crate) config: Config,
-    /// Of masking keys and whatever else nobody must foresee.
-    pub(crate) seed: u64,
+    /// Of masking keys and whatever else nobody must foresee. `None`: from the operating system.
+    pub(crate) seed: Option<u64>,
     /// `None`: a thread will be started when a name is to be looked up.
     pub(crate) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
@@ -73,9 +73,12 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = poller.now();
         let epoch = Epoch::default();
-        let shared = Shared::with_seed(config.limits.clone(), seed)
-            .with_deflate(config.deflate.clone())
-            .with_budget(config.memory_budget, config.reserve());
+        let limits = config.limits.clone();
+        let shared = match seed {
+            Some(seed) => Shared::with_seed(limits, seed),
+            None => Shared::new(limits),
+        };
+        let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
         let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         engine.start();
@@ -151,7 +154,7 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.watch.is_some() {
             self.watched_turn_ends(end);
         }
-        self.engine.clients.tally.turned(end.nanos_since(self.now));
+        self.engine.clients.table.counters_mut().turned(end.nanos_since(self.now));
         Ok(end)
     }
 
@@ -186,7 +189,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// How long the loop has turned and waited.
     pub const fn uptime(&self) -> Duration {
-        self.engine.clients.tally.uptime()
+        self.engine.clients.table.counters().uptime()
     }
 
     /// The application.
@@ -254,15 +257,15 @@ impl<H: Handler> EventLoop<H> {
             }
         })?;
         self.now = self.poller.now();
-        let tally = &mut engine.clients.tally;
-        tally.waited += self.now.nanos_since(now);
-        tally.turn_events.record(events);
+        let counters = engine.clients.table.counters_mut();
+        counters.waited += self.now.nanos_since(now);
+        counters.turn_events.record(events);
         Ok(woken)
     }
 
     /// The turn begins: what time it is, and what others want.
     fn begin(&mut self, woken: Woken) {
-        self.engine.clients.set_now(self.epoch.tick(self.now));
+        self.engine.clients.table.set_now(self.epoch.tick(self.now));
         if woken.by_remote {
             for call in self.queue.take() {
                 self.engine.run(call);
@@ -276,7 +279,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Accepts until there is nobody left, or the turn's share is used up.
     fn accept(&mut self) {
-        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.now)) {
+        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.table.now())) {
             return;
         }
         // If this one fails, too, another retry will be set.
@@ -295,12 +298,9 @@ impl<H: Handler> EventLoop<H> {
                 share -= 1;
                 match self.listeners[index].accept() {
                     Ok(socket) => {
-                        let client = self.engine.accept(socket, self.listeners[index].arrival);
-                        let socket = &mut self.engine.clients.slab[client].socket;
-                        if let Err(error) = self.poller.watch(socket, client) {
-                            log::error!("cannot watch a new connection: {error}");
-                            self.engine.abandon(client);
-                        }
+                        let poller = &self.poller;
+                        let watch = |socket: &mut _, client| poller.watch(socket, client);
+                        self.engine.accept(socket, self.listeners[index].arrival, watch);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
                     Err(error) if is_exhaustion(&error) => {
@@ -309,7 +309,7 @@ impl<H: Handler> EventLoop<H> {
                     }
                     // The newcomer has gone again (ECONNABORTED and the like): on to the next.
                     Err(error) => {
-                        self.engine.clients.tally.accept_errors += 1;
+                        self.engine.clients.table.counters_mut().accept_errors += 1;
                         log::debug!("accept: {error}");
                     }
                 }
@@ -325,15 +325,15 @@ impl<H: Handler> EventLoop<H> {
             let clients = self.engine.clients.len();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }
-        let tally = &mut self.engine.clients.tally;
-        tally.accept_errors += 1;
+        let counters = self.engine.clients.table.counters_mut();
+        counters.accept_errors += 1;
         for _ in 0..self.accepts_per_turn {
             if !self.spare.turn_away(&self.listeners[index]) {
                 break;
             }
-            tally.turned_away += 1;
+            counters.turned_away += 1;
         }
-        self.accept_again = Some(self.engine.clients.now.after(RETRY_ACCEPT));
+        self.accept_again = Some(self.engine.clients.table.now().after(RETRY_ACCEPT));
     }
 
     /// Opens the connections that the application has asked for.
@@ -342,14 +342,11 @@ impl<H: Handler> EventLoop<H> {
             return;
         }
         while let Some((index, address, source)) = self.engine.next_connecting() {
-            let connected = self.poller.connect(address, source).and_then(|mut socket| {
+            let begun = self.poller.connect(address, source).and_then(|mut socket| {
                 self.poller.watch(&mut socket, index)?;
                 Ok(socket)
             });
-            match connected {
-                Ok(socket) => self.engine.clients.slab[index].socket = socket,
-                Err(error) => self.engine.cannot_connect(index, &error),
-            }
+            self.engine.connecting(index, begun);
         }
     }
 
@@ -389,15 +386,15 @@ impl<H: Handler> EventLoop<H> {
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_newcomers;
-        may_accept || self.engine.has_work() || self.queue.has_silent_calls()
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls()
     }
 
     /// When something is due.
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
-        let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.now));
+        let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.table.now()));
         let others = Tick::earliest(Tick::earliest(self.accept_again, shutdown), clients.pressure.next_due());
-        Tick::earliest(clients.next_due(), others)
+        Tick::earliest(clients.table.next_due(), others)
     }
 }
 

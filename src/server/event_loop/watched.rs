@@ -31,7 +31,7 @@ impl<H: Handler> EventLoop<H> {
     #[inline(never)]
     pub(super) fn watched_turn_begins(&mut self) {
         let (now, is_for_all) = (self.now, self.keep_time());
-        self.engine.clients.set_now(self.epoch.tick(now));
+        self.engine.clients.table.set_now(self.epoch.tick(now));
         self.tell_turns();
         let clients = &mut self.engine.clients;
         let Some(watch) = &mut clients.watch else { return };
@@ -45,7 +45,7 @@ impl<H: Handler> EventLoop<H> {
         watch.ended_at = Some(self.poller.now());
         clients.settle_turns();
         if !is_for_all {
-            let never = clients.now.after(LONGEST);
+            let never = clients.table.now().after(LONGEST);
             let accept_again = self.accept_again.replace(never);
             let aside = |watch: &mut Box<Watch>| watch.aside = Some(Aside { accept_again, ..Aside::default() });
             clients.watch.iter_mut().for_each(aside);
@@ -66,7 +66,7 @@ impl<H: Handler> EventLoop<H> {
     #[inline(never)]
     pub(super) fn watched_turn_ends(&mut self, end: Moment) {
         let clients = &mut self.engine.clients;
-        let events = clients.tally.turn_events.sum();
+        let events = clients.table.counters().turn_events.sum();
         let Some(watch) = &mut clients.watch else { return };
         if watch.is_timed {
             watch.note_end(Phase::Reap, end);
@@ -96,7 +96,7 @@ impl<H: Handler> EventLoop<H> {
         // What is done for the exempt alone is not told.
         watch.counted = Turn { events: watch.events, ..counted };
         self.accept_again = aside.accept_again;
-        clients.put_back(aside);
+        clients.table.put_back(aside);
     }
 
     /// How long a turn may wait that is watched; `free`: that is not.
@@ -158,7 +158,7 @@ impl<H: Handler> EventLoop<H> {
     fn tell_turns(&mut self) {
         let listeners = self.listeners.iter().filter(|listener| listener.ready).count();
         let clients = &mut self.engine.clients;
-        let (reads, writes) = (clients.readable.len(), clients.writable.len());
+        let (reads, writes) = clients.table.waiting();
         let Some(watch) = &mut clients.watch else { return };
         if watch.is_over || watch.tell_at.is_some_and(|at| at > self.now) {
             return;

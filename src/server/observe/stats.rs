@@ -205,7 +205,7 @@ impl Histogram {
 
 /// What the loop counts itself.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LoopCounters {
     pub(crate) accepted: u64,
     pub(crate) connected: u64,
     pub(crate) opened: u64,
@@ -232,7 +232,7 @@ pub(crate) struct Tally {
     pub(crate) slowest: u64,
 }
 
-impl Tally {
+impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))

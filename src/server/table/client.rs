@@ -12,12 +12,12 @@
 
 use super::behind::Behind;
 use super::flags::Flags;
-use super::topics::{Subscribers, Subscription};
-use super::wheel::{Armed, Node, Nodes};
+use super::key::Locked;
+use super::topics::Subscription;
+use super::wheel::Node;
 use crate::protocol::{Connection, State};
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
-use slab::Slab;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -25,9 +25,10 @@ use std::num::NonZeroU32;
 /// A connection's entry in the slab.
 pub(crate) struct Client<D> {
     pub(crate) connection: Connection<Extra>,
-    pub(crate) socket: Socket,
-    pub(crate) deadline: Node,
-    pub(crate) generation: NonZeroU32,
+    /// To read from it and to write to it takes the [`LoopKey`](super::LoopKey).
+    pub(crate) socket: Locked<Socket>,
+    pub(super) deadline: Node,
+    pub(super) generation: NonZeroU32,
     /// Which handler of a router it belongs to.
     pub(crate) route: u16,
     pub(crate) flags: Flags,
@@ -35,26 +36,15 @@ pub(crate) struct Client<D> {
 }
 
 impl<D> Client<D> {
-    /// Whether it is open, queued to be read, and nothing is unusual about it: it may be read, and
-    /// nothing is known of more to come.
-    #[inline]
-    pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
-        let is_usual = self.flags.are(Flags::READS_USUALLY, Flags::UNUSUAL);
-        is_usual && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
-    }
-
     /// Whether a message for it is to be dropped, if messages for it may be.
     #[cold]
-    pub(crate) fn is_dropping(&mut self, high_water: usize) -> bool {
+    pub(crate) fn is_dropping(&self, high_water: usize) -> bool {
         self.connection.state() == State::Open && self.is_above(high_water)
     }
 
-    /// Notes whether more than `high_water` bytes wait to be written to it, and says so.
-    pub(crate) fn is_above(&mut self, high_water: usize) -> bool {
-        if self.connection.buffered_amount() > high_water {
-            self.flags.set(Flags::HIGH_WATER);
-        }
-        self.flags.has(Flags::HIGH_WATER)
+    /// Where it is, by its socket; `None` for Unix sockets, and if it has disconnected.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        self.socket.peek().peer_addr()
     }
 
     pub(crate) fn id(&self, index: usize) -> ClientId {
@@ -104,35 +94,6 @@ pub(crate) struct Outgoing {
     pub(crate) subprotocol: Option<String>,
 }
 
-impl<D> Subscribers for Slab<Client<D>> {
-    fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
-        &mut self[client as usize].connection.extra_mut().subscriptions
-    }
-}
-
-/// An application's timer: 24 bytes.
-#[derive(Debug)]
-pub(crate) struct AppTimer {
-    pub(crate) node: Node,
-    pub(crate) generation: NonZeroU32,
-    pub(crate) token: u64,
-}
-
-/// Where the wheel finds its nodes.
-pub(crate) struct Entries<'a, D> {
-    pub(crate) clients: &'a mut Slab<Client<D>>,
-    pub(crate) timers: &'a mut Slab<AppTimer>,
-}
-
-impl<D> Nodes for Entries<'_, D> {
-    fn node(&mut self, armed: Armed) -> &mut Node {
-        match armed {
-            Armed::Client(index) => &mut self.clients[index as usize].deadline,
-            Armed::Timer(index) => &mut self.timers[index as usize].node,
-        }
-    }
-}
-
 /// The slab's own `Entry` has a private layout; this has the same shape.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
@@ -145,5 +106,5 @@ const _: () = {
     #[cfg(not(feature = "sim"))]
     assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");
     assert!(size_of::<Entry<Client<()>>>() <= 64, "an idle connection must cost no more than 64 bytes");
-    assert!(size_of::<Entry<AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
+    assert!(size_of::<Entry<super::timers::AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
 };

@@ -2,7 +2,7 @@
 
 /// What the loop remembers of a client from one step to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(pub(super) u16);
 
 impl Flags {
     /// `on_open` has been called, so `on_close` must be.
@@ -13,10 +13,14 @@ impl Flags {
     pub(crate) const WRITE_QUEUED: Flags = Flags(1 << 2);
     /// The kernel takes no more bytes until it says so.
     pub(crate) const BLOCKED: Flags = Flags(1 << 3);
-    /// Above the high-water mark: not read until below it.
-    pub(crate) const HIGH_WATER: Flags = Flags(1 << 4);
-    /// There may be something to read, but it may not be read now.
-    pub(crate) const UNREAD: Flags = Flags(1 << 5);
+    /// There may be something to read, but it may not be read now: see [`gate`](super::gate).
+    pub(super) const UNREAD: Flags = Flags(1 << 5);
+    /// Not read for one of the [reasons](super::Reason).
+    pub(super) const CLOSED_BY_WATERMARK: Flags = Flags(1 << 4);
+    pub(super) const CLOSED_BY_MEMORY: Flags = Flags(1 << 10);
+    pub(super) const CLOSED_BY_RATE: Flags = Flags(1 << 11);
+    pub(super) const CLOSED_FOR_A_TIME: Flags = Flags(Flags::CLOSED_BY_MEMORY.0 | Flags::CLOSED_BY_RATE.0);
+    pub(super) const CLOSED: Flags = Flags(Flags::CLOSED_BY_WATERMARK.0 | Flags::CLOSED_FOR_A_TIME.0);
     /// FIN or an error is to be read; short reads do not end the reading.
     pub(crate) const READ_CLOSED: Flags = Flags(1 << 6);
     /// In the queue of those that are to be removed.
@@ -25,10 +29,6 @@ impl Flags {
     pub(crate) const PROXIED: Flags = Flags(1 << 9);
     /// Our half of the stream has been closed.
     pub(crate) const HALF_CLOSED: Flags = Flags(1 << 8);
-    /// Not read, because it holds much and memory runs short.
-    pub(crate) const PAUSED: Flags = Flags(1 << 10);
-    /// Not read, because it has sent more than it may.
-    pub(crate) const THROTTLED: Flags = Flags(1 << 11);
     /// Messages for it are dropped while much waits for it.
     pub(crate) const DROPS: Flags = Flags(1 << 12);
     /// Messages wait apart, each to be replaced by a later one.
@@ -37,40 +37,20 @@ impl Flags {
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::LATEST.0);
     /// In some queue of the loop.
     pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
-    /// Not read for either reason.
-    pub(crate) const WAITS: Flags = Flags(Flags::PAUSED.0 | Flags::THROTTLED.0);
-    /// More is to be done than to queue it when it can be read.
-    pub(crate) const READY_UNUSUALLY: Flags = Flags(Flags::READ_QUEUED.0 | Flags::BLOCKED.0);
-    /// More is to be done for a message than to queue it, and the client to be written to.
-    pub(crate) const QUEUES_UNUSUALLY: Flags = Flags(Flags::DROPS.0 | Flags::BLOCKED.0);
-    /// To be read, and perhaps nothing is unusual about it.
-    pub(crate) const READS_USUALLY: Flags = Flags(Flags::READ_QUEUED.0 | Flags::OPENED.0);
-    /// Perhaps not to be read, or more is to be done about what is read.
-    pub(crate) const UNUSUAL: Flags =
-        Flags(Flags::HIGH_WATER.0 | Flags::WAITS.0 | Flags::PROXIED.0 | Flags::READ_CLOSED.0);
-    /// Something happens when what waits for it has become less.
-    pub(crate) const WATCHED: Flags = Flags(Flags::HIGH_WATER.0 | Flags::PAUSED.0 | Flags::LATEST.0);
-
     pub(crate) const fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
     }
 
-    /// Whether all of the first are set, and none of the second.
-    #[inline]
-    pub(crate) const fn are(self, set: Flags, clear: Flags) -> bool {
-        self.0 & (set.0 | clear.0) == set.0
-    }
-
-    pub(crate) fn set(&mut self, flag: Flags) {
+    pub(crate) const fn set(&mut self, flag: Flags) {
         self.0 |= flag.0;
     }
 
-    pub(crate) fn clear(&mut self, flag: Flags) {
+    pub(crate) const fn clear(&mut self, flag: Flags) {
         self.0 &= !flag.0;
     }
 
     /// Sets the flag and says whether it was clear.
-    pub(crate) fn raise(&mut self, flag: Flags) -> bool {
+    pub(crate) const fn raise(&mut self, flag: Flags) -> bool {
         let raised = !self.has(flag);
         self.set(flag);
         raised
@@ -83,7 +63,7 @@ impl Flags {
     }
 
     /// Clears the flag and says whether it was set.
-    pub(crate) fn lower(&mut self, flag: Flags) -> bool {
+    pub(crate) const fn lower(&mut self, flag: Flags) -> bool {
         let lowered = self.has(flag);
         self.clear(flag);
         lowered

@@ -4,7 +4,7 @@
 /// behind them.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyQueue {
-    waiting: Vec<u32>,
+    pub(super) waiting: Vec<u32>,
 }
 
 impl ReadyQueue {
@@ -15,16 +15,6 @@ impl ReadyQueue {
     #[inline]
     pub(crate) fn push(&mut self, client: u32) {
         self.waiting.push(client);
-    }
-
-    /// The same, unless more room would have to be made.
-    #[inline(always)]
-    pub(crate) fn push_if_there_is_room(&mut self, client: u32) -> bool {
-        let has_room = self.waiting.len() < self.waiting.capacity();
-        if has_room {
-            self.waiting.push(client);
-        }
-        has_room
     }
 
     /// Who stands at this place, the first at 0; nobody moves up until it is said how many have
@@ -50,7 +40,7 @@ impl ReadyQueue {
     }
 
     /// Only some stay; the others are given back later with [`put_back`](Self::put_back).
-    pub(crate) fn set_aside(&mut self, stays: impl Fn(u32) -> bool) -> Vec<u32> {
+    pub(crate) fn set_aside(&mut self, stays: &impl Fn(u32) -> bool) -> Vec<u32> {
         let all = std::mem::take(&mut self.waiting);
         let (stay, others) = all.into_iter().partition(|client| stays(*client));
         self.waiting = stay;
@@ -95,7 +85,7 @@ mod tests {
     fn those_who_are_set_aside_keep_their_places() {
         let mut queue = ReadyQueue::default();
         (0..6).for_each(|client| queue.push(client));
-        let others = queue.set_aside(|client| client == 3);
+        let others = queue.set_aside(&|client| client == 3);
         assert_eq!((queue.len(), others.as_slice()), (1, &[0, 1, 2, 4, 5][..]));
         queue.push(7);
         assert_eq!(serve(&mut queue, 1), [3]);
