@@ -11,9 +11,6 @@ const WIDTH: usize = 100;
 /// Places in the repository in which documents name files.
 const PLACES: [&str; 7] = ["src/", "program/", "tests/", "docs/", "benches/", ".ci/", "examples/"];
 
-/// Documents that describe a layout that the sources do not have yet.
-const LATER: [&str; 1] = ["ARCHITECTURE.md"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -331,7 +328,7 @@ fn documentation(source: &str) -> String {
 fn every_named_file_exists_in_the_repository() {
     let exists = |path: &str| root().join(path).exists();
     let mut missing = Vec::new();
-    for (path, text) in markdown().into_iter().filter(|(path, _)| !LATER.contains(&&**path)) {
+    for (path, text) in markdown() {
         missing.extend(missing_paths(&text, &exists).into_iter().map(|named| format!("{path} names {named}")));
     }
     for path in files(&["rs"]) {
