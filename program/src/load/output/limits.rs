@@ -1,4 +1,4 @@
-//! What limited the run?
+//! What limited a run.
 //!
 //! A function from facts to sentences. The most likely cause comes first. Each line of the table in
 //! its test is a case.
