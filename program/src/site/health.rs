@@ -10,7 +10,7 @@ fn respond(status: StatusCode, body: &str) -> Answer {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Answer::Respond(response)
+    response.into()
 }
 
 /// `/healthz`: answers as long as the loop turns.

@@ -21,7 +21,7 @@ impl Handler for Metrics {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Answer::Respond(response)
+        response.into()
     }
 }
 

@@ -83,7 +83,7 @@ fn foreign(request: &Request<'_>) -> Answer {
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(lariat::http::header::CONTENT_TYPE, content_type);
-    Answer::Respond(response)
+    response.into()
 }
 
 impl Handler for Site {

@@ -207,7 +207,7 @@ impl Ticker {
         let mut response = Response::new(serde_json::to_vec(&prices).unwrap_or_default());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Answer::Respond(response)
+        response.into()
     }
 
     fn tick(&mut self, clients: &mut Clients<()>, timer: TimerId) {
