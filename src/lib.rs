@@ -111,8 +111,9 @@ pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, Limits, Message, Method, NotData, OpeningError, Position, ProtocolError,
-    ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError, Position,
+    ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
+    Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]

@@ -1,4 +1,4 @@
-//! The program: what it prints, what it serves, how it ends.
+//! The program: its output, what it serves, and how it ends.
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// Runs it to its end.
+/// Runs the program to its end.
 fn lariat(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
     command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS").output().expect("the program starts")
@@ -30,7 +30,7 @@ fn assert_fails(arguments: &[&str], code: i32, sentences: &[&str]) {
     }
 }
 
-/// A path of this test's own.
+/// A path that only one test uses.
 struct Path(PathBuf);
 
 impl Path {
@@ -51,7 +51,7 @@ impl Drop for Path {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["help"]] {
         let output = lariat(arguments);
         let stdout = String::from_utf8_lossy(&output.stdout);
@@ -127,7 +127,7 @@ fn a_socket_that_is_in_use_is_1_and_stays() {
 }
 
 #[test]
-fn the_ready_line_says_where_to_point_a_browser() {
+fn the_ready_line_has_an_address_for_a_browser() {
     let mut program = Program::start(&["serve", "--listen", "127.0.0.1:0"]);
     let line = program.ready_line();
     let url = line.trim_end().strip_suffix(" in a browser").and_then(|line| line.split("open http://").nth(1));
@@ -150,7 +150,7 @@ fn the_ready_line_says_where_to_point_a_browser() {
 }
 
 #[test]
-fn options_are_obeyed() {
+fn options_take_effect() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--max-message", "1KiB", "--max-connections", "1"]);
     let addr = program.ready();
     let mut wire = Wire::open_at(addr, "/echo");
@@ -265,7 +265,7 @@ fn under_nohup_a_hangup_is_ignored() {
 }
 
 #[test]
-fn what_went_wrong_is_told_once_and_nothing_else() {
+fn an_error_is_printed_once_and_nothing_else() {
     let mut program = {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
         command.args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");

@@ -53,7 +53,7 @@ pub use deflate::{
 };
 pub use limits::Limits;
 pub use opening::{
-    Answer, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
+    Answer, HttpResponse, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
 pub use wire::utf8::InvalidUtf8;

@@ -157,7 +157,7 @@ impl<D> Server<D> {
             listeners,
             queue,
             config,
-            seed: rand::random(),
+            seed: None,
             resolver: None,
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,

@@ -76,7 +76,7 @@ fn an_http_response_closes_the_connection() {
     let server = serve(script.on_request(|_, _, request| {
         let mut response = Response::new(format!("you asked for {}", request.path()).into_bytes());
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
-        Answer::Respond(response)
+        response.into()
     }));
     let mut wire = Wire::connect(server.addr);
     wire.send(b"GET /page?1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /second HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Where does the server listen, and what should the user do if it cannot?
+//! Where the server listens, and what the user can do if it cannot.
 
 use crate::terminal::Failure;
 use lariat::Server;

@@ -1,4 +1,4 @@
-//! How many clients does each app have? The page at `/` shows the counts.
+//! `/`: shows how many clients each app has.
 
 use lariat::{ClientId, Clients, Handler, TimerId};
 use std::collections::BTreeMap;

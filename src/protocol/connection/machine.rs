@@ -24,11 +24,10 @@ use super::rare::Rare;
 use super::shared::Shared;
 use super::trace::Trace;
 use super::{Modes, State};
-use crate::protocol::opening::{
-    Answer, Opening, Rejection, Ticket, Unaccepted, encode_response, encode_upgrade, refusal,
-};
+use crate::protocol::opening::{Answer, Opening, Rejection, Ticket, Unaccepted, encode_refusal, encode_upgrade};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use http::StatusCode;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -172,7 +171,8 @@ impl<X: Default> Connection<X> {
                 Err(rejection)
             }
             Answer::Respond(response) => {
-                self.respond(shared, now, &ticket, &response);
+                response.encode(ticket.method, &mut shared.outbox(&mut self.outbox).own());
+                self.responded(shared, now, response.status());
                 Ok(())
             }
             Answer::Later => {
@@ -189,20 +189,15 @@ impl<X: Default> Connection<X> {
 
     /// Handshaking, Deciding -> Draining: the request is refused.
     pub fn reject(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, rejection: Rejection) {
-        self.respond(shared, now, ticket, &refusal(rejection));
+        encode_refusal(ticket.method, rejection, &mut shared.outbox(&mut self.outbox).own());
+        self.responded(shared, now, rejection.status());
     }
 
-    /// Handshaking, Deciding -> Draining: an HTTP response, after which the connection closes.
-    pub(super) fn respond(
-        &mut self,
-        shared: &mut Shared,
-        now: Tick,
-        ticket: &Ticket,
-        response: &http::Response<Vec<u8>>,
-    ) {
-        encode_response(ticket.method, response, &mut shared.outbox(&mut self.outbox).own());
+    /// Handshaking, Deciding -> Draining: an HTTP response is queued, after which the connection
+    /// closes.
+    fn responded(&mut self, shared: &mut Shared, now: Tick, status: StatusCode) {
         self.record_handshake(shared);
-        self.drain(shared, now, CloseReason::Refused(response.status()));
+        self.drain(shared, now, CloseReason::Refused(status));
     }
 
     /// Open -> Closing: the application closes.

@@ -57,8 +57,8 @@ pub(crate) struct Parts<D> {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
     pub(crate) config: Config,
-    /// Of masking keys and whatever else nobody must foresee.
-    pub(crate) seed: u64,
+    /// Of masking keys and whatever else nobody must foresee. `None`: from the operating system.
+    pub(crate) seed: Option<u64>,
     /// `None`: a thread will be started when a name is to be looked up.
     pub(crate) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
@@ -73,9 +73,12 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = poller.now();
         let epoch = Epoch::default();
-        let shared = Shared::with_seed(config.limits.clone(), seed)
-            .with_deflate(config.deflate.clone())
-            .with_budget(config.memory_budget, config.reserve());
+        let limits = config.limits.clone();
+        let shared = match seed {
+            Some(seed) => Shared::with_seed(limits, seed),
+            None => Shared::new(limits),
+        };
+        let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
         let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         engine.start();

@@ -112,7 +112,7 @@ impl<H: Handler> Simulation<H> {
             listeners: vec![Listener::simulated(Backlog(network.0))],
             queue,
             config,
-            seed,
+            seed: Some(seed),
             resolver: Some(Resolver::by_hand(ask)),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,

@@ -1,4 +1,4 @@
-//! What went wrong, how often, and what does it mean?
+//! What went wrong, how often, and what it means.
 
 use lariat::{CloseReason, Timeout, Unaccepted};
 use std::collections::BTreeMap;
