@@ -3,7 +3,9 @@
 use crate::protocol::{Answer, CloseReason, Message, Request};
 use crate::server::app::{Closures, Handler};
 use crate::server::clients::{Clients, Queue, Remote};
-use crate::server::config::{Config, Drain, ListenOptions};
+#[cfg(all(unix, feature = "signals"))]
+use crate::server::config::Drain;
+use crate::server::config::{Config, ListenOptions};
 use crate::server::event_loop::{EventLoop, Parts};
 use crate::server::id::ClientId;
 #[cfg(all(unix, feature = "signals"))]

@@ -263,6 +263,6 @@ pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec
     )
     .expect("a Vec takes every write");
     if method == Method::Get {
-        write!(out, "{status}: {sentence}\n").expect("a Vec takes every write");
+        writeln!(out, "{status}: {sentence}").expect("a Vec takes every write");
     }
 }
