@@ -3,7 +3,7 @@
 
     python3 benches/rooms.py [CHECKOUT]
 
-A room is a folder, or a single file at the top of `server` or `protocol`. Empty lines, comments and
+A room is a folder of `server` or `protocol`, or a single file there. Empty lines, comments and
 unit tests do not count as lines. A circle is a set of files that import each other, directly or
 through others. A name that a `mod.rs` re-exports counts for the file that defines it.
 """
@@ -195,11 +195,8 @@ def main():
     edges = crate.imports()
 
     def room(module):
-        """Returns the room of a file: its folder, or the file itself at the top of `protocol` or
-        `server`."""
-        path = crate.modules[module][0]
-        folder = os.path.dirname(path)
-        return path if folder in ("", "protocol", "server") else folder
+        """The first folder below `protocol` or `server`, or a file beside it."""
+        return "/".join(crate.modules[module][0].split(os.sep)[:2])
 
     def is_counted(module):
         return module and not crate.is_map(module)

@@ -11,9 +11,6 @@ const WIDTH: usize = 100;
 /// Places in the repository in which documents name files.
 const PLACES: [&str; 7] = ["src/", "program/", "tests/", "docs/", "benches/", ".ci/", "examples/"];
 
-/// Documents that describe a layout that the sources do not have yet.
-const LATER: [&str; 1] = ["ARCHITECTURE.md"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -331,7 +328,7 @@ fn documentation(source: &str) -> String {
 fn every_named_file_exists_in_the_repository() {
     let exists = |path: &str| root().join(path).exists();
     let mut missing = Vec::new();
-    for (path, text) in markdown().into_iter().filter(|(path, _)| !LATER.contains(&&**path)) {
+    for (path, text) in markdown() {
         missing.extend(missing_paths(&text, &exists).into_iter().map(|named| format!("{path} names {named}")));
     }
     for path in files(&["rs"]) {
@@ -388,6 +385,68 @@ fn a_missing_test_is_found() {
     let missing = |text: &str| missing_tests(text, &in_faults).len();
     assert_eq!(missing("`memory::it_is_...`, `memory::it_is_here`, `Config::memory_budget`, `memory`"), 0);
     assert_eq!(missing("`memory::it_is_gone`, `memory::it_is`, `memory::was_...`, `other::it_is_here`"), 4);
+}
+
+// ---- the map ------------------------------------------------------------------------------------
+
+/// The rows of ARCHITECTURE.md's list of a connection's state whose file does not define their
+/// type. `read` returns a file, if it exists.
+fn missing_types(text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let section = text.split("\n## ").find(|section| section.starts_with("One connection's state"));
+    let rows: Vec<&str> = section.unwrap_or_default().lines().filter(|line| line.contains("| `")).collect();
+    let is_missing = |row: &&&str| {
+        let mut spans = row.split('`').skip(1).step_by(2).skip_while(|span| !span.starts_with("src/"));
+        let (Some(file), Some(name)) = (spans.next(), spans.next()) else { return true };
+        let source = read(file).unwrap_or_default();
+        let defines = |kind: &str| {
+            let at = source.find(&format!("{kind} {name}"));
+            at.is_some_and(|at| !source[at + kind.len() + 1 + name.len()..].starts_with(char::is_alphanumeric))
+        };
+        !defines("struct") && !defines("enum")
+    };
+    let missing = rows.iter().filter(is_missing).map(|row| (*row).to_owned()).collect();
+    if rows.is_empty() { vec!["no rows".to_owned()] } else { missing }
+}
+
+/// The entries of a floor that the tables of rooms do not name.
+fn missing_rooms(text: &str, entries: &[String]) -> Vec<String> {
+    let section = text.split("\n## ").find(|section| section.starts_with("Rooms")).unwrap_or_default();
+    entries.iter().filter(|entry| !section.contains(&format!("`{entry}`"))).cloned().collect()
+}
+
+#[test]
+fn architecture_names_all_rooms_and_where_a_connection_is() {
+    let text = read("ARCHITECTURE.md");
+    assert_eq!(missing_types(&text, &read_any), Vec::<String>::new());
+    let mut entries = Vec::new();
+    for floor in ["src/protocol", "src/server"] {
+        for entry in std::fs::read_dir(root().join(floor)).expect("a floor") {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(if entry.path().is_dir() { name + "/" } else { name });
+        }
+    }
+    entries.retain(|name| name != "mod.rs");
+    assert!(entries.len() > 12, "{entries:?}");
+    assert_eq!(missing_rooms(&text, &entries), Vec::<String>::new());
+}
+
+#[test]
+fn a_hole_in_the_map_is_found() {
+    let read = |path: &str| (path == "src/a.rs").then(|| "pub struct Abc;\nstruct Defg<T>(T);\nenum Hi {}".to_owned());
+    let table = |rows: &str| format!("# A\n\n## One connection's state\n\n| what | file | type |\n{rows}\n\n## B\n");
+    let of = |name: &str| table(&format!("| x | `src/a.rs` | `{name}` |"));
+    for name in ["Abc", "Defg", "Hi"] {
+        assert_eq!(missing_types(&of(name), &read), Vec::<String>::new(), "{name}");
+    }
+    for name in ["Ab", "Def", "T"] {
+        assert_eq!(missing_types(&of(name), &read).len(), 1, "{name}");
+    }
+    assert_eq!(missing_types(&table("| x | `src/b.rs` | `Abc` |"), &read).len(), 1);
+    assert_eq!(missing_types("", &read), ["no rows"]);
+    let entries = ["wire/".to_owned(), "time.rs".to_owned()];
+    assert_eq!(missing_rooms("# A\n\n## Rooms\n\n| `wire/` | `time.rs` |\n", &entries), Vec::<String>::new());
+    assert_eq!(missing_rooms("# A\n\n## Rooms\n\n| `wire/` |\n\n## B `time.rs`", &entries), ["time.rs"]);
 }
 
 // ---- defaults -----------------------------------------------------------------------------------

@@ -116,20 +116,22 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is
-    /// due. If the peer has closed in the meantime, that is noticed after the answer, so `on_close`
-    /// follows `on_open` at once.
+    /// due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the response
+    /// that the error names, and `on_open` is not called. If the peer has closed in the meantime, that
+    /// is noticed after the answer, so `on_close` follows `on_open` at once.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let At { client, shared, now, .. } = self.table.at(index);
         let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
-        if let Err(rejection) = client.connection.answer(shared, now, ticket, answer.into()) {
+        let outcome = client.connection.answer(shared, now, ticket, answer.into());
+        if let Err(rejection) = outcome {
             log::error!("{id}: invalid answer, sent {} instead: {rejection}", rejection.status());
         }
         self.table.settle(index);
         // The next read calls `on_open` and handles the bytes that followed the request.
         self.table.queue_read(index);
         self.relieve();
-        Ok(())
+        outcome.map_err(SendError::BadAnswer)
     }
 
     /// Returns the number of unsent bytes of this client. 0 if it has disconnected.

@@ -227,7 +227,7 @@ impl<D> Clients<D> {
         if self.pressure.full_since.is_none() {
             self.pressure.full_since = Some(self.table.now());
             self.pressure.exhaustions += 1;
-            let (held, clients, now) = (self.table.shared().held(), self.len(), self.table.now());
+            let (held, clients, now) = (self.table.shared().held(), self.len_all(), self.table.now());
             // The budget may be used up many times in a second.
             let is_new = self.pressure.warned.is_none_or(|warned| warned.after(QUIET).is_due(now));
             let level = if is_new { log::Level::Warn } else { log::Level::Debug };

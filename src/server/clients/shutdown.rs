@@ -1,10 +1,12 @@
 //! The shutdown of a server: Close frames spread over time, and a deadline.
 
 use super::clients::Clients;
+use crate::protocol::check_close;
 use crate::protocol::time::Tick;
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +83,16 @@ impl Shutdown {
 impl<D> Clients<D> {
     /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
     /// [`EventLoop::run`](crate::EventLoop::run) returns when the last client has disconnected.
-    pub fn shutdown(&mut self, drain: Drain) {
+    ///
+    /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
+    /// error is logged.
+    pub fn shutdown(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
-            log::info!("shutting down: {} clients to close over {:?}", self.len(), drain.over);
+            if let Err(error) = check_close(drain.code, &drain.reason) {
+                log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);
+                (drain.code, drain.reason) = (CloseCode::Away, String::new());
+            }
+            log::info!("shutting down: {} clients to close over {:?}", self.len_all(), drain.over);
             let ids = self.iter_all().collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }

@@ -60,12 +60,12 @@ impl<H: Handler> Engine<H> {
         let Some(shutdown) = &self.clients.shutdown else { return false };
         let is_any_past_handshake =
             || self.clients.table.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
-        shutdown.is_over(self.clients.table.now()) || (self.clients.is_empty() && !is_any_past_handshake())
+        shutdown.is_over(self.clients.table.now()) || (self.clients.len_all() == 0 && !is_any_past_handshake())
     }
 
-    /// Ends all clients at once. Returns how many were open.
+    /// Ends all clients at once. Returns how many of them had opened.
     pub(crate) fn end_all(&mut self) -> usize {
-        let dropped = self.clients.len();
+        let dropped = self.clients.table.iter().filter(|(_, client)| client.flags.has(Flags::OPENED)).count();
         let indexes: Vec<usize> = self.clients.table.iter().map(|(index, _)| index).collect();
         for index in indexes {
             self.clients.end(index, CloseReason::Eof);

@@ -4,7 +4,6 @@ use super::engine::Engine;
 use crate::protocol::{Answer, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::table::At;
-use http::StatusCode;
 
 impl<H: Handler> Engine<H> {
     /// Answers a request.
@@ -38,14 +37,15 @@ impl<H: Handler> Engine<H> {
             let refused = self.limit_forwarded(index).or_else(|| self.clients.refuse_upgrade());
             refused.map_or(Ok(()), Err)?;
         }
-        let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = None;
         let was_traced = self.clients.table[index].connection.is_traced();
-        self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, request));
+        self.call(index, |handler, clients, id| answer = Some(handler.on_request(clients, id, request)));
         if !was_traced {
             let At { client, shared, .. } = self.clients.table.at(index);
             client.connection.record_request(shared, head);
         }
-        Ok(answer)
+        // There is none if the handler panicked.
+        answer.ok_or(Rejection::BadAnswer("internal error"))
     }
 
     /// Notes that a client is open, and calls `on_open`.

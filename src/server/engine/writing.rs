@@ -96,7 +96,8 @@ impl<H: Handler> Engine<H> {
             // If the peer has closed already, this fails, and nothing is left to close.
             let _ = client.socket.open(&self.key).shutdown_write();
         }
-        if buffered == 0 && state == State::Handshaking && client.connection.role() == Role::Client {
+        let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
+        if buffered == 0 && is_connecting && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         self.clients.resume_lighter(index);

@@ -81,8 +81,9 @@ pub(crate) struct Parts<D> {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
     pub(crate) config: Config,
-    /// The seed of masking keys and other values that must not be predictable.
-    pub(crate) seed: u64,
+    /// The seed of masking keys and other values that must not be predictable. `None`: from the
+    /// operating system.
+    pub(crate) seed: Option<u64>,
     /// `None`: a thread is started when a name must be looked up.
     pub(crate) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
@@ -97,9 +98,12 @@ impl<H: Handler> EventLoop<H> {
         }
         let now = poller.now();
         let epoch = Epoch::default();
-        let shared = Shared::with_seed(config.limits.clone(), seed)
-            .with_deflate(config.deflate.clone())
-            .with_budget(config.memory_budget, config.reserve());
+        let limits = config.limits.clone();
+        let shared = match seed {
+            Some(seed) => Shared::with_seed(limits, seed),
+            None => Shared::new(limits),
+        };
+        let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
         let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         engine.start();
@@ -223,8 +227,10 @@ impl<H: Handler> EventLoop<H> {
         &mut self.engine.handler
     }
 
-    /// Returns the handler and the clients, so that a host can use both between two turns.
+    /// Returns the handler and the clients, so that a host can use both between two turns. The clients
+    /// are on the first route of a [`Router`](crate::Router).
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
+        self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
     }
 
@@ -233,8 +239,10 @@ impl<H: Handler> EventLoop<H> {
         &self.engine.clients
     }
 
-    /// Returns the clients, so that a host can use them between two turns.
+    /// Returns the clients, so that a host can use them between two turns. They are on the first route
+    /// of a [`Router`](crate::Router); see [`on_route`](Clients::on_route).
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
+        self.engine.clients.route = 0;
         &mut self.engine.clients
     }
 
@@ -340,7 +348,7 @@ impl<H: Handler> EventLoop<H> {
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
         if !is_retry {
-            let clients = self.engine.clients.len();
+            let clients = self.engine.clients.len_all();
             log::error!(
                 "new connections are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit."
             );
@@ -406,7 +414,7 @@ impl<H: Handler> EventLoop<H> {
     /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_new_connections;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls()
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
     /// Returns when the next deadline is.
@@ -420,6 +428,11 @@ impl<H: Handler> EventLoop<H> {
 
 /// The descriptor is readable when [`EventLoop::turn`] has something to do: for a host's own epoll,
 /// kqueue, poll or select.
+///
+/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
+/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for the
+/// rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for it
+/// before every wait.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

@@ -88,6 +88,8 @@ impl Extra {
 pub(crate) struct Outgoing {
     /// The addresses that have not been tried yet.
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// The address to which we are connecting, until the connection is established.
+    pub(crate) trying: Option<SocketAddr>,
     /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
     /// The subprotocol that the server chose.

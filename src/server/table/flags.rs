@@ -33,6 +33,8 @@ impl Flags {
     pub(crate) const DROPS: Flags = Flags(1 << 12);
     /// Conflated messages wait for this client ([`Behind`](super::behind::Behind)).
     pub(crate) const CONFLATES: Flags = Flags(1 << 13);
+    /// `len` counts this client and `iter` returns it: it is open, and `on_open` has been called.
+    pub(crate) const LISTED: Flags = Flags(1 << 14);
     /// The client takes less than it is sent.
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::CONFLATES.0);
     /// The client is in a queue for reading or writing.

@@ -46,9 +46,10 @@ pub(crate) struct Table<D> {
     pub(super) timers: Slab<AppTimer>,
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
-    open: usize,
-    /// `open` by route. Routes beyond its end have no clients.
-    open_by_route: Vec<usize>,
+    /// How many clients are [listed](Flags::LISTED).
+    listed: usize,
+    /// `listed` by route. Routes beyond its end have no clients.
+    listed_by_route: Vec<usize>,
     generation: u32,
 }
 
@@ -101,8 +102,8 @@ impl<D> Table<D> {
             timers: Slab::new(),
             timer_extras: HashMap::new(),
             topics: Topics::default(),
-            open: 0,
-            open_by_route: Vec::new(),
+            listed: 0,
+            listed_by_route: Vec::new(),
             generation: 0,
         };
         (table, LoopKey::new())
@@ -154,14 +155,14 @@ impl<D> Table<D> {
         self.places
     }
 
-    /// Returns the number of clients that have opened and not ended.
+    /// Returns the number of [listed](Flags::LISTED) clients.
     pub(crate) const fn open_len(&self) -> usize {
-        self.open
+        self.listed
     }
 
     /// Returns the number of such clients on a route.
     pub(crate) fn open_on(&self, route: u16) -> usize {
-        self.open_by_route.get(usize::from(route)).copied().unwrap_or_default()
+        self.listed_by_route.get(usize::from(route)).copied().unwrap_or_default()
     }
 
     // ---- shared state -------------------------------------------------------------------------
@@ -223,18 +224,36 @@ impl<D> Table<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self[index].flags.raise(Flags::OPENED);
         if opened {
-            self.open += 1;
             self.counters.opened += 1;
-            let route = usize::from(self[index].route);
-            if self.open_by_route.len() <= route {
-                self.open_by_route.resize(route + 1, 0);
+            // The application may have closed the client right after its answer.
+            if self[index].connection.state() == State::Open {
+                self.list(index);
             }
-            self.open_by_route[route] += 1;
             // The deadline of the handshake no longer applies.
             self.disarm(index);
             self.arm_deadline(index);
         }
         opened
+    }
+
+    /// Lists a client: `len` counts it, and `iter` returns it.
+    fn list(&mut self, index: usize) {
+        self[index].flags.set(Flags::LISTED);
+        let route = usize::from(self[index].route);
+        if self.listed_by_route.len() <= route {
+            self.listed_by_route.resize(route + 1, 0);
+        }
+        self.listed_by_route[route] += 1;
+        self.listed += 1;
+    }
+
+    /// Undoes [`list`](Self::list).
+    fn unlist(&mut self, index: usize) {
+        if self[index].flags.lower(Flags::LISTED) {
+            let route = usize::from(self[index].route);
+            self.listed_by_route[route] -= 1;
+            self.listed -= 1;
+        }
     }
 
     /// Removes a client and drops its socket. Only the end of a turn does that.
@@ -244,12 +263,9 @@ impl<D> Table<D> {
         if self[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
+        self.unlist(index);
         let client = self.slab.remove(index);
         self.shared.counters.ends(client.connection.state());
-        if client.flags.has(Flags::OPENED) {
-            self.open -= 1;
-            self.open_by_route[usize::from(client.route)] -= 1;
-        }
     }
 
     // ---- topics --------------------------------------------------------------------------------
@@ -368,7 +384,11 @@ impl<D> Table<D> {
 
     #[inline(never)]
     fn settle_state(&mut self, index: usize) {
-        match self[index].connection.state() {
+        let state = self[index].connection.state();
+        if state != State::Open {
+            self.unlist(index);
+        }
+        match state {
             State::Closed => return self.settle_closed(index),
             State::Draining => self.open_to_the_end(index),
             // Neither rate nor memory delays the peer's Close.
@@ -379,7 +399,7 @@ impl<D> Table<D> {
             State::Handshaking | State::Deciding | State::Open | State::Flushing => {}
         }
         let client = &self[index];
-        let has_half_to_close = client.connection.state() == State::Draining && !client.flags.has(Flags::HALF_CLOSED);
+        let has_half_to_close = state == State::Draining && !client.flags.has(Flags::HALF_CLOSED);
         if client.connection.buffered_amount() > 0 || has_half_to_close {
             self.queue_write(index);
         }
