@@ -161,7 +161,7 @@ fn refused_silent_and_unknown_hosts_are_reported() {
 
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    connect(&here, &url(free), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(free), ConnectOptions::new()).expect("the URL is valid");
     let refused = CloseReason::Unreachable { address: free, kind: std::io::ErrorKind::ConnectionRefused };
     assert_eq!(ears.close().1, refused);
 
@@ -302,40 +302,40 @@ fn an_outgoing_connection_needs_no_more_memory_than_an_incoming_one() {
     assert_eq!((sim.footprint().rare, sim.footprint().buffers), (before.rare, before.buffers));
 }
 
-/// Nobody listens there: that is said, with the address.
+/// No server listens there. The error contains the address.
 #[test]
-fn a_connection_that_is_refused_says_so_and_where() {
+fn a_refused_connection_is_reported_with_its_address() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let (script, ears) = script();
     let here = serve(script);
-    connect(&here, &url(nobody), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(nobody), ConnectOptions::new()).expect("the URL is valid");
     let (_, reason) = ears.close();
     assert_eq!(reason, CloseReason::Unreachable { address: nobody, kind: std::io::ErrorKind::ConnectionRefused });
     assert_eq!(reason.to_string(), format!("cannot connect to {nobody}: connection refused"));
     assert_eq!(reason.code(), CloseCode::Abnormal);
-    // By name: the address that was tried last.
-    connect(&here, &format!("ws://localhost:{}/", nobody.port()), ConnectOptions::new()).expect("the URL is good");
+    // By name: the error contains the last address.
+    connect(&here, &format!("ws://localhost:{}/", nobody.port()), ConnectOptions::new()).expect("the URL is valid");
     let (_, reason) = ears.close();
     assert!(
         matches!(reason, CloseReason::Unreachable { address, kind: std::io::ErrorKind::ConnectionRefused }
             if address.port() == nobody.port() && address.ip().is_loopback()),
         "{reason}"
     );
-    // A source that is not this host's, or of the other family.
+    // A source that is not an address of this host, or of the other family.
     for source in ["192.0.2.7", "2001:db8::7"] {
         let options = ConnectOptions::new().source(source.parse().expect("an address"));
-        connect(&here, &url(nobody), options).expect("the URL is good");
+        connect(&here, &url(nobody), options).expect("the URL is valid");
         let (_, reason) = ears.close();
         assert!(matches!(reason, CloseReason::Unreachable { address, .. } if address == nobody), "{reason:?}");
     }
 }
 
-/// Whoever could not even be reached in time is not said to be slow in its handshake.
+/// A server that cannot be reached in time is not reported as slow in its handshake.
 #[test]
-fn a_connection_that_does_not_come_about_in_time_says_where() {
+fn a_connection_that_times_out_is_reported_with_its_address() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(300);
-    // A backlog that is full: no further connection comes about (on Linux).
+    // A full backlog: no further connection is established (on Linux).
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
     full.listen(0).expect("it listens");
@@ -344,28 +344,28 @@ fn a_connection_that_does_not_come_about_in_time_says_where() {
         (0..4).map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok()).collect();
     let (script, ears) = script();
     let here = serve_with(config, script);
-    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
     let (_, reason) = ears.close();
     if cfg!(target_os = "linux") && fill.len() < 4 {
         assert_eq!(reason, CloseReason::Unreachable { address: addr, kind: std::io::ErrorKind::TimedOut });
         assert_eq!(reason.to_string(), format!("cannot connect to {addr}: timed out"));
     }
-    // One that is connected, and says nothing, is.
+    // A server that accepts the connection and sends nothing is reported as slow.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
     assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
 }
 
-/// A connection that was there, and broke, is another matter.
+/// A connection that was established and then broke has another reason.
 #[test]
-fn a_connection_that_breaks_in_the_handshake_was_connected() {
+fn a_connection_that_breaks_in_the_handshake_has_its_own_reason() {
     let (addr, server) = literal_server(|_, stream| {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     });
     let (script, ears) = script();
     let here = serve(script);
-    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is good");
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
     let reason = ears.close().1;
     assert_eq!(reason, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
-    server.join().expect("it has served");
+    server.join().expect("the server has ended");
 }

@@ -286,9 +286,9 @@ fn the_application_sees_the_whole_request() {
     assert_eq!(addr, wire.stream.get_ref().local_addr().ok());
 }
 
-/// An answer that cannot be sent is an error for whoever gave it, and 500 for the client.
+/// An answer that cannot be sent returns an error to the caller, and the client gets 500.
 #[test]
-fn an_answer_that_comes_later_and_cannot_be_sent_is_an_error() {
+fn a_late_answer_that_cannot_be_sent_is_an_error() {
     let header = |name: &'static str, value: &'static str| {
         let name = lariat::http::HeaderName::from_static(name);
         Upgrade::new().header(name, lariat::http::HeaderValue::from_static(value))
@@ -325,7 +325,7 @@ fn an_answer_that_comes_later_and_cannot_be_sent_is_an_error() {
 
 /// The same answers, given at once.
 #[test]
-fn an_answer_without_a_final_status_never_leaves_the_server() {
+fn an_answer_without_a_final_status_is_not_sent() {
     for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::PROCESSING] {
         let server = serve(script().0.on_request(move |_, _, _| status.into()));
         let mut wire = Wire::connect(server.addr);

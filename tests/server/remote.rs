@@ -121,9 +121,9 @@ fn after_the_server_has_stopped_calls_return_an_error() {
     assert_eq!(remote.shutdown(Drain::default()), Err(RemoteError::Stopped));
 }
 
-/// What cannot be queued comes back, with all that it holds.
+/// A call that cannot be queued is returned, with everything that it holds.
 #[test]
-fn a_call_that_was_not_taken_comes_back() {
+fn a_refused_call_is_returned() {
     let mut config = Config::default();
     config.remote_queue = 1;
     let server = serve_with(config, script().0);
@@ -157,18 +157,18 @@ fn a_call_that_was_not_taken_comes_back() {
     assert_eq!((refused.error, std::sync::Arc::strong_count(&value)), (RemoteError::Stopped, 2));
     drop(refused);
     assert_eq!(std::sync::Arc::strong_count(&value), 1);
-    // `?` makes it the plain error.
+    // `?` converts it to the plain error.
     let plain = || -> Result<(), RemoteError> { Ok(again.run(|_| ())?) };
     assert_eq!(plain(), Err(RemoteError::Stopped));
 }
 
-/// The queue is not locked while a call that was refused is dropped.
+/// The queue is not locked while a refused call is dropped.
 #[test]
 fn a_call_that_uses_the_remote_when_it_is_dropped_does_not_block() {
     struct Calls(lariat::Remote<()>);
     impl Drop for Calls {
         fn drop(&mut self) {
-            // It may be refused as well.
+            // This call may be refused as well.
             let _ = self.0.run(|_| ());
         }
     }

@@ -157,7 +157,7 @@ fn the_first_matching_route_gets_the_request() {
 
 // ---- how many, and who -------------------------------------------------------------------------
 
-/// `len`, `is_empty` and `iter` are about the same clients, in every callback and in every state.
+/// `len`, `is_empty` and `iter` cover the same clients, in every callback and in every state.
 #[test]
 fn len_and_iter_agree_on_every_route_in_every_state() {
     fn agree(clients: &Clients<()>) {
@@ -193,7 +193,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
                 if message.as_text() == Some("close") {
                     clients.close(id, CloseCode::Normal, "").expect("it is open");
                     all_agree(clients);
-                    assert!(clients.iter().all(|other| other != id), "it is not open any more");
+                    assert!(clients.iter().all(|other| other != id), "the client is no longer open");
                 } else if message.as_text() == Some("panic") {
                     panic!("a panic on purpose");
                 } else {
@@ -203,7 +203,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
             })
             .on_close(|clients, id, _| {
                 all_agree(clients);
-                assert!(clients.iter_all().all(|other| other != id), "it is not open any more");
+                assert!(clients.iter_all().all(|other| other != id), "the client is no longer open");
             });
         (script, ears)
     };
@@ -216,7 +216,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
     order(&mut wires[0], "?", &["2 3"]);
     order(&mut wires[2], "?", &["1 3"]);
     server.ask(all_agree);
-    // The request has been answered, but `on_open` has not been called yet.
+    // The request was answered, but `on_open` has not run yet.
     let mut late = Wire::connect(server.addr);
     late.send(request("/later").as_bytes());
     let id = asked.recv().expect("a request");
@@ -229,7 +229,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
     assert_eq!(late.response().status(), 101);
     later_ears.open();
     order(&mut late, "?", &["1 4"]);
-    // Each way to leave.
+    // Each way to disconnect.
     let [mut closes, panics, resets] = wires;
     closes.send(&text("close"));
     closes.expect_close(1000);
@@ -252,7 +252,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
 
 // ---- a router in a router ----------------------------------------------------------------------
 
-/// A handler that stands in front of another one, as middleware does.
+/// A handler in front of another one, as middleware is.
 struct Front<H>(H);
 
 impl<H: Handler<Data = ()>> Handler for Front<H> {
@@ -277,8 +277,8 @@ impl<H: Handler<Data = ()>> Handler for Front<H> {
     }
 }
 
-/// Says its name to everybody of its route when somebody comes, when somebody speaks, and when its
-/// timer comes.
+/// Publishes its name to the clients of its route when a client connects, when a client sends, and
+/// when its timer fires.
 fn named(name: &'static str) -> impl Handler<Data = ()> {
     let tell = move |clients: &mut Clients<()>| clients.broadcast(name);
     let (script, _ears) = script();
@@ -308,7 +308,7 @@ fn nested(wrapped: bool) -> Router<()> {
 }
 
 #[test]
-fn a_router_in_a_router_routes() {
+fn a_router_can_contain_routers() {
     for wrapped in [false, true] {
         let server = serve_made(move || nested(wrapped));
         let paths = [
@@ -331,7 +331,7 @@ fn a_router_in_a_router_routes() {
             assert_eq!(
                 server.ask(move |clients| {
                     let on_route = clients.on_route(pattern, |clients| {
-                        let id = clients.iter().last().expect("somebody is there");
+                        let id = clients.iter().last().expect("a client is connected");
                         (clients.route_of(id).map(str::to_owned), clients.len())
                     });
                     on_route.expect("there is such a route")
@@ -356,28 +356,29 @@ fn a_router_in_a_router_routes() {
     }
 }
 
-/// Patterns are whole paths. One that no request can reach is a mistake that is found at once.
+/// Patterns are whole paths. A pattern that no request can reach is an error that is detected at
+/// once.
 #[test]
 #[should_panic(expected = "/users can never be reached below /api/*")]
-fn a_path_that_is_meant_to_be_relative_is_refused() {
+fn a_relative_path_is_refused() {
     let _ = Router::new().route("/api/*", Router::new().route("/users", named("users")));
 }
 
 #[test]
 #[should_panic(expected = "/api/users can never be reached below /api")]
-fn a_router_behind_a_single_path_that_has_others_is_refused() {
+fn a_router_with_unreachable_paths_is_refused() {
     let _ = Router::new().route("/api", Router::new().route("/api/users", named("users")));
 }
 
-/// Mistakes of the same kind: a route that can never be reached, or an alias of nothing.
+/// Errors of the same kind: a route that can never be reached, or an alias without a route.
 #[test]
 #[should_panic(expected = "add a route first")]
-fn another_path_for_no_route_is_refused() {
+fn an_alias_without_a_route_is_refused() {
     let _ = Router::<()>::new().also("/nothing");
 }
 
 #[test]
-fn a_pattern_that_no_request_can_have_is_refused() {
+fn a_pattern_that_no_request_can_match_is_refused() {
     for pattern in ["", "echo", "*", "/a?b", "/a#b", "/a*", "/*/b", "/a/*/", "a/*"] {
         let build = std::panic::catch_unwind(|| drop(Router::new().route(pattern, named("x"))));
         assert!(build.is_err(), "{pattern:?}");
@@ -385,7 +386,7 @@ fn a_pattern_that_no_request_can_have_is_refused() {
         assert!(build.is_err(), "{pattern:?}");
     }
     let _ = Router::new().route("/", named("x")).route("/*", named("x")).route("/a/", named("x")).also("/a/*");
-    // A router's paths, and those that lead to it, need only overlap.
+    // The paths of a router and those that lead to it need only overlap.
     let inner = || Router::new().route("/a/b", named("x")).route("/a/*", named("x")).route("/*", named("x"));
     let _ = Router::new().route("/a/b", inner()).route("/a/*", inner()).route("/*", inner());
 }

@@ -147,10 +147,10 @@ fn queued_messages_are_delivered_before_the_close() {
     assert_eq!(parts(server.outcome()), (0, false));
 }
 
-/// A Close frame cannot carry every code, nor every reason. Whoever asks for one of those has its
-/// clients closed nevertheless.
+/// A Close frame cannot carry every code and every reason. With an invalid one, the clients are
+/// closed nevertheless.
 #[test]
-fn a_close_frame_that_cannot_travel_is_replaced() {
+fn an_invalid_close_frame_is_replaced() {
     for drain in [
         Drain { code: CloseCode::Abnormal, ..Drain::default() },
         Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
