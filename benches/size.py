@@ -3,7 +3,7 @@
 
     python3 benches/size.py [--max-3 KIB] [--max-s KIB]
 
-Builds `benches/size`, the README's first example, as a package outside the workspace and without
+Builds `benches/size`, an echo server, as a package outside the workspace and without
 default features, with the versions of `Cargo.lock`, at `opt-level = 3` and at `opt-level = "s"`.
 Prints both sizes, the number of crates (as the README counts them) and the anonymous memory
 (`RssAnon`) after the start. Fails if a size exceeds its limit.

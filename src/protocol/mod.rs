@@ -42,9 +42,10 @@ pub mod proxy;
 pub mod time;
 mod wire;
 
+pub(crate) use connection::check_close;
 pub use connection::{
-    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, Position, Prepared,
-    ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
+    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, NotData, Position,
+    Prepared, ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
 pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,

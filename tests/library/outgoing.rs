@@ -162,7 +162,8 @@ fn refused_silent_and_unknown_hosts_are_reported() {
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     connect(&here, &url(free), ConnectOptions::new()).expect("the URL is valid");
-    assert_eq!(ears.close().1, CloseReason::Io(std::io::ErrorKind::ConnectionRefused));
+    let refused = CloseReason::Unreachable { address: free, kind: std::io::ErrorKind::ConnectionRefused };
+    assert_eq!(ears.close().1, refused);
 
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
@@ -299,4 +300,72 @@ fn an_outgoing_connection_needs_no_more_memory_than_an_incoming_one() {
     sim.run_until_idle();
     assert_eq!(sim.clients().ready_state(id), ReadyState::Open);
     assert_eq!((sim.footprint().rare, sim.footprint().buffers), (before.rare, before.buffers));
+}
+
+/// No server listens there. The error contains the address.
+#[test]
+fn a_refused_connection_is_reported_with_its_address() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (script, ears) = script();
+    let here = serve(script);
+    connect(&here, &url(nobody), ConnectOptions::new()).expect("the URL is valid");
+    let (_, reason) = ears.close();
+    assert_eq!(reason, CloseReason::Unreachable { address: nobody, kind: std::io::ErrorKind::ConnectionRefused });
+    assert_eq!(reason.to_string(), format!("cannot connect to {nobody}: connection refused"));
+    assert_eq!(reason.code(), CloseCode::Abnormal);
+    // By name: the error contains the last address.
+    connect(&here, &format!("ws://localhost:{}/", nobody.port()), ConnectOptions::new()).expect("the URL is valid");
+    let (_, reason) = ears.close();
+    assert!(
+        matches!(reason, CloseReason::Unreachable { address, kind: std::io::ErrorKind::ConnectionRefused }
+            if address.port() == nobody.port() && address.ip().is_loopback()),
+        "{reason}"
+    );
+    // A source that is not an address of this host, or of the other family.
+    for source in ["192.0.2.7", "2001:db8::7"] {
+        let options = ConnectOptions::new().source(source.parse().expect("an address"));
+        connect(&here, &url(nobody), options).expect("the URL is valid");
+        let (_, reason) = ears.close();
+        assert!(matches!(reason, CloseReason::Unreachable { address, .. } if address == nobody), "{reason:?}");
+    }
+}
+
+/// A server that cannot be reached in time is not reported as slow in its handshake.
+#[test]
+fn a_connection_that_times_out_is_reported_with_its_address() {
+    let mut config = Config::default();
+    config.limits.handshake_timeout = Duration::from_millis(300);
+    // A full backlog: no further connection is established (on Linux).
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    full.listen(0).expect("it listens");
+    let addr = full.local_addr().ok().and_then(|addr| addr.as_socket()).expect("an address");
+    let fill: Vec<TcpStream> =
+        (0..4).map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok()).collect();
+    let (script, ears) = script();
+    let here = serve_with(config, script);
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
+    let (_, reason) = ears.close();
+    if cfg!(target_os = "linux") && fill.len() < 4 {
+        assert_eq!(reason, CloseReason::Unreachable { address: addr, kind: std::io::ErrorKind::TimedOut });
+        assert_eq!(reason.to_string(), format!("cannot connect to {addr}: timed out"));
+    }
+    // A server that accepts the connection and sends nothing is reported as slow.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
+    assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
+}
+
+/// A connection that was established and then broke has another reason.
+#[test]
+fn a_connection_that_breaks_in_the_handshake_has_its_own_reason() {
+    let (addr, server) = literal_server(|_, stream| {
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    });
+    let (script, ears) = script();
+    let here = serve(script);
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
+    let reason = ears.close().1;
+    assert_eq!(reason, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
+    server.join().expect("the server has ended");
 }

@@ -285,3 +285,51 @@ fn the_application_sees_the_whole_request() {
     assert_eq!(cookies, ["a=1", "b=2", "c=3"]);
     assert_eq!(addr, wire.stream.get_ref().local_addr().ok());
 }
+
+/// An answer that cannot be sent returns an error to the caller, and the client gets 500.
+#[test]
+fn a_late_answer_that_cannot_be_sent_is_an_error() {
+    let header = |name: &'static str, value: &'static str| {
+        let name = lariat::http::HeaderName::from_static(name);
+        Upgrade::new().header(name, lariat::http::HeaderValue::from_static(value))
+    };
+    type Make = Box<dyn Fn() -> Answer + Send>;
+    let answers: [(Make, &str, u16, &str); 6] = [
+        (Box::new(|| Upgrade::new().subprotocol("chat").into()), "", 500, "the chosen subprotocol was not offered"),
+        (Box::new(move || header("upgrade", "x").into()), "", 500, "a header of the handshake itself cannot be set"),
+        (Box::new(move || header("sec-websocket-accept", "x").into()), "", 500, "a header of the handshake itself"),
+        (Box::new(|| StatusCode::SWITCHING_PROTOCOLS.into()), "", 500, "no final status"),
+        (Box::new(|| StatusCode::CONTINUE.into()), "", 500, "no final status"),
+        (Box::new(|| Upgrade::new().into()), "plain", 426, "new WebSocket"),
+    ];
+    for (answer, kind, status, why) in answers {
+        let (ids, asked) = mpsc::channel();
+        let (script, ears) = script();
+        let server = serve(script.on_request(move |_, id, _| {
+            ids.send(id).expect("the test waits");
+            Answer::Later
+        }));
+        let mut wire = Wire::connect(server.addr);
+        let head = if kind == "plain" { "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned() } else { request("/") };
+        wire.send(head.as_bytes());
+        let id = asked.recv().expect("a request");
+        let error = server.ask(move |clients| clients.answer(id, answer())).expect_err("it cannot be sent");
+        assert!(matches!(error, SendError::BadAnswer(rejection) if rejection.status() == status), "{error:?}");
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(wire.response().status(), status);
+        assert_eq!(server.ask(move |clients| clients.answer(id, Upgrade::new())), Err(SendError::NotOpen));
+        drop((wire, server));
+        assert_eq!(ears.rest(), []);
+    }
+}
+
+/// The same answers, given at once.
+#[test]
+fn an_answer_without_a_final_status_is_not_sent() {
+    for status in [StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS, StatusCode::PROCESSING] {
+        let server = serve(script().0.on_request(move |_, _, _| status.into()));
+        let mut wire = Wire::connect(server.addr);
+        wire.send(request("/").as_bytes());
+        assert_eq!(wire.response().status(), 500, "{status}");
+    }
+}

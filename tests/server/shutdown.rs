@@ -146,3 +146,22 @@ fn queued_messages_are_delivered_before_the_close() {
     answer_close(wire, 1001, "");
     assert_eq!(parts(server.outcome()), (0, false));
 }
+
+/// A Close frame cannot carry every code and every reason. With an invalid one, the clients are
+/// closed nevertheless.
+#[test]
+fn an_invalid_close_frame_is_replaced() {
+    for drain in [
+        Drain { code: CloseCode::Abnormal, ..Drain::default() },
+        Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
+        Drain { reason: "x".repeat(124), ..Drain::default() },
+    ] {
+        let (script, _ears) = script();
+        let server = serve(script);
+        let (wire, start) = (Wire::open(server.addr), Instant::now());
+        server.remote.shutdown(drain).expect("it runs");
+        answer_close(wire, 1001, "");
+        assert_eq!(parts(server.outcome()), (0, false));
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    }
+}

@@ -1,5 +1,4 @@
-//! What are the options of `lariat serve`, and how does it run? It serves the site until a signal
-//! comes.
+//! `lariat serve`: serves the site until a signal comes.
 
 use super::listen;
 use super::status::StatusLine;

@@ -1,4 +1,4 @@
-//! Which apps are on the site?
+//! The apps of the site.
 //!
 //! A new app needs a line in [`APPS`], a handler beside this file, and a page in `pages/`.
 

@@ -1,4 +1,4 @@
-//! How do pages, scripts and styles get to the browser? They are part of the program: nothing is
+//! Pages, scripts and styles for the browser. They are part of the program: nothing is
 //! read from a disk or requested from another host.
 
 use flate2::{Compression, GzBuilder};

@@ -1,4 +1,4 @@
-//! Is the server alive, and is it ready? Over plain HTTP, for monitoring.
+//! `/healthz` and `/readyz`: show over plain HTTP that the server is alive and ready.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! What does Prometheus read? `/metrics` shows what the server has done and what it holds.
+//! `/metrics`: shows Prometheus what the server has done and what it holds.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};

@@ -1,5 +1,5 @@
-//! What do all apps have in common? The frame of their pages, the check of `Origin`, and the trace
-//! for the console.
+//! What all apps have in common: the frame of their pages, the check of `Origin`, and the trace for
+//! the console.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;

@@ -1,5 +1,4 @@
-//! What are the prices, and what do pushing and polling cost? `/ticker` has random prices, which it
-//! pushes to pages, and pages can poll.
+//! `/ticker`: random prices, which pages get by push or by poll, and the cost of both.
 //!
 //! Prices are sent with [`publish_latest`](Clients::publish_latest): if a page does not read fast
 //! enough, the next price replaces one that still waits. Ticks are numbered, so a gap shows a page

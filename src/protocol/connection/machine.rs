@@ -164,6 +164,12 @@ impl<X: Default> Connection<X> {
                 }
                 outcome
             }
+            Answer::Respond(response) if response.status().is_informational() => {
+                // RFC 9110 §15.2: the client would wait for another response.
+                let rejection = Rejection::BadAnswer("1xx is no final status");
+                self.reject(shared, now, &ticket, rejection);
+                Err(rejection)
+            }
             Answer::Respond(response) => {
                 response.encode(ticket.method, &mut shared.outbox(&mut self.outbox).own());
                 self.responded(shared, now, response.status());
@@ -204,12 +210,7 @@ impl<X: Default> Connection<X> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
         }
-        if !close::may_travel(&code) {
-            return Err(SendError::InvalidCloseCode);
-        }
-        if reason.len() > close::MAX_REASON {
-            return Err(SendError::TooLong);
-        }
+        check_close(code, reason)?;
         self.queue_close(shared, code, reason);
         self.rare().reason = Some(CloseReason::Local(CloseFrame { code, reason: reason.into() }));
         self.since = now;
@@ -321,4 +322,19 @@ impl<X: Default> Connection<X> {
             shared.give_outbox(outbox);
         }
     }
+}
+
+/// Checks what a Close frame is to carry.
+///
+/// # Errors
+///
+/// [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
+pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), SendError> {
+    if !close::may_travel(&code) {
+        return Err(SendError::InvalidCloseCode);
+    }
+    if reason.len() > close::MAX_REASON {
+        return Err(SendError::TooLong);
+    }
+    Ok(())
 }

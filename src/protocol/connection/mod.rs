@@ -13,6 +13,7 @@
 //! | `prepared` | and a message for many? |
 //! | `deadlines` | when is something due, and what? |
 //! | `compress` | which messages travel compressed? |
+//! | `inflate` | and how is one handed out as it arrives? |
 //! | `status` | where does it stand, and what does it hold? |
 //! | `message` | what is a message? |
 //! | `inbox` | what has arrived of something incomplete? |
@@ -40,6 +41,7 @@ mod event;
 mod growing;
 mod handshake;
 mod inbox;
+mod inflate;
 mod machine;
 mod message;
 mod modes;
@@ -63,7 +65,8 @@ pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
 pub use machine::Connection;
-pub use message::{Gathered, Message, Position};
+pub(crate) use machine::check_close;
+pub use message::{Gathered, Message, NotData, Position};
 use modes::Modes;
 pub use outbox::JOINED;
 pub use prepared::Prepared;

@@ -16,7 +16,7 @@ pub enum Answer {
     /// The conversation begins.
     Upgrade(Upgrade),
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
-    /// `X-Content-Type-Options` are added.
+    /// `X-Content-Type-Options` are added. Its status is a final one: 1xx is answered with 500.
     Respond(HttpResponse),
     /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
     /// handshake's deadline.
@@ -263,6 +263,6 @@ pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec
     )
     .expect("a Vec takes every write");
     if method == Method::Get {
-        write!(out, "{status}: {sentence}\n").expect("a Vec takes every write");
+        writeln!(out, "{status}: {sentence}").expect("a Vec takes every write");
     }
 }

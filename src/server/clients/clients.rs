@@ -58,6 +58,13 @@ impl<D> Clients<D> {
         self.table.find(id)
     }
 
+    /// A further route of a router, by its pattern; returns its number.
+    pub(crate) fn add_route(&mut self, pattern: &str) -> u16 {
+        let number = u16::try_from(self.route_patterns.len()).expect("at most 65,536 routes");
+        self.route_patterns.push(pattern.to_owned());
+        number
+    }
+
     pub(crate) fn set_route(&mut self, id: ClientId, route: u16) {
         if let Some(index) = self.find(id) {
             self.table[index].route = route;

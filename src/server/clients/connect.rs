@@ -4,7 +4,7 @@
 //! in the loop, and its handler is told as of any other client.
 
 use super::clients::Clients;
-use crate::protocol::{CloseReason, Connection, Opening, OpeningError, State};
+use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
 use crate::server::table::{Flags, Outgoing};
@@ -113,9 +113,7 @@ impl<D: Default + 'static> Clients<D> {
         let question = Question { id, name, port };
         let resolver = self.resolver.get_or_insert_with(|| {
             Resolver::start(move |id, addresses| {
-                if remote.run(move |clients| clients.resolved(id, addresses)).is_err() {
-                    log::warn!("the loop was too busy to be told the address of {id}");
-                }
+                remote.run_always(move |clients| clients.resolved(id, addresses));
             })
         });
         if !resolver.ask(question) {
@@ -132,6 +130,22 @@ impl<D: Default + 'static> Clients<D> {
         if !self.connect_to_next(index) {
             self.end(index, CloseReason::NameNotFound);
         }
+    }
+
+    /// The address to which we are connecting, as long as that has not come about.
+    pub(crate) fn connecting_to(&self, index: usize) -> Option<SocketAddr> {
+        let client = &self.table[index];
+        if client.connection.role() == Role::Server || client.connection.state() != State::Handshaking {
+            return None;
+        }
+        client.connection.extra()?.outgoing.as_ref()?.trying
+    }
+
+    /// The request has been written: a connection has come about. Returns whether that is news.
+    pub(crate) fn note_connected(&mut self, index: usize) -> bool {
+        let extra = self.table[index].connection.extra_if_any();
+        let outgoing = extra.and_then(|extra| extra.outgoing.as_mut());
+        outgoing.is_some_and(|outgoing| outgoing.trying.take().is_some())
     }
 
     /// Tries a server's next address. `false`: there is none.

@@ -3,36 +3,42 @@
 //! A message for many is framed once, and compressed once for all who can share it.
 
 use super::clients::Clients;
-use crate::protocol::{Message, Prepared, SendError, State};
+use crate::protocol::{Message, Prepared, SendError};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Client, Flags};
 
 impl<D> Clients<D> {
-    /// How many clients have opened and are not gone, on all routes.
+    /// Returns how many open clients the handler's route has: those that [`iter`](Self::iter)
+    /// returns.
+    ///
+    /// A client is open from [`on_open`](crate::Handler::on_open) on, until either side begins to
+    /// close it or its connection breaks. So it is not counted in its
+    /// [`on_close`](crate::Handler::on_close).
     pub fn len(&self) -> usize {
-        self.table.open_len()
-    }
-
-    /// How many of them are on the handler's route.
-    pub fn route_len(&self) -> usize {
         self.table.open_on(self.route)
     }
 
-    /// Whether there are none on any route.
-    pub fn is_empty(&self) -> bool {
-        self.table.open_len() == 0
+    /// Returns how many open clients all routes have: those that [`iter_all`](Self::iter_all)
+    /// returns.
+    pub const fn len_all(&self) -> usize {
+        self.table.open_len()
     }
 
-    /// The open clients of the handler's route.
+    /// Returns whether the handler's route has no open clients.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the open clients of the handler's route, as many as [`len`](Self::len).
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
         self.iter_all().filter(move |id| self.table[id.index as usize].route == route)
     }
 
-    /// The open clients of all routes.
+    /// Returns the open clients of all routes, as many as [`len_all`](Self::len_all).
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
-        self.table.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+        let is_listed = |client: &Client<D>| client.flags.has(Flags::LISTED);
+        self.table.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
     /// Queues a message for every open client of the handler's route. It is framed once. Returns
@@ -41,7 +47,7 @@ impl<D> Clients<D> {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
         for index in 0..self.table.places() {
-            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
+            let is_meant = |client: &Client<D>| client.route == self.route && client.flags.has(Flags::LISTED);
             if self.table.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }
@@ -85,7 +91,8 @@ impl<D> Clients<D> {
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
     /// remote.run(|clients| {
     ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
-    /// })
+    /// })?;
+    /// # Ok(())
     /// # }
     /// ```
     pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {

@@ -40,6 +40,6 @@ pub(crate) use admission::Verdict;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub(crate) use remote::Queue;
-pub use remote::{Remote, RemoteError};
+pub use remote::{NotRun, Remote, RemoteError};
 pub use shutdown::Outcome;
 pub use slow::SlowConsumer;

@@ -116,20 +116,22 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
-    /// is due. A client that has hung up meanwhile is noticed afterwards: `on_open` and
-    /// `on_close` follow one another then.
+    /// is due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the
+    /// response that the error names, and `on_open` is not called. A client that has hung up
+    /// meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let At { client, shared, now, .. } = self.table.at(index);
         let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
-        if let Err(rejection) = client.connection.answer(shared, now, ticket, answer.into()) {
+        let outcome = client.connection.answer(shared, now, ticket, answer.into());
+        if let Err(rejection) = outcome {
             log::error!("{id} was answered with {}: {rejection}", rejection.status());
         }
         self.table.settle(index);
         // What came behind the request waits to be handled, and `on_open` to be called.
         self.table.queue_read(index);
         self.relieve();
-        Ok(())
+        outcome.map_err(SendError::BadAnswer)
     }
 
     /// Bytes that wait to be written to this client; 0 if it is gone.

@@ -227,7 +227,7 @@ impl<D> Clients<D> {
         if self.pressure.full_since.is_none() {
             self.pressure.full_since = Some(self.table.now());
             self.pressure.exhaustions += 1;
-            let (held, clients, now) = (self.table.shared().held(), self.len(), self.table.now());
+            let (held, clients, now) = (self.table.shared().held(), self.len_all(), self.table.now());
             // It may come and go many times in a second.
             let is_new = self.pressure.told.is_none_or(|told| told.after(QUIET).is_due(now));
             let level = if is_new { log::Level::Warn } else { log::Level::Debug };

@@ -5,7 +5,7 @@
 //! call runs, so using a [`Remote`] inside a callback cannot deadlock.
 
 use super::clients::Clients;
-use crate::protocol::Message;
+use crate::protocol::{Gathered, Message};
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use mio::Waker;
@@ -55,6 +55,35 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
+/// A call was not taken by [`Remote::run`], and comes back. `?` makes it a [`RemoteError`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NotRun<F> {
+    /// Why.
+    pub error: RemoteError,
+    /// The call, to be tried again or done without.
+    pub call: F,
+}
+
+impl<F> fmt::Debug for NotRun<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotRun").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for NotRun<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<F> std::error::Error for NotRun<F> {}
+
+impl<F> From<NotRun<F>> for RemoteError {
+    fn from(refused: NotRun<F>) -> RemoteError {
+        refused.error
+    }
+}
+
 impl<D> Clone for Remote<D> {
     fn clone(&self) -> Remote<D> {
         Remote { queue: Arc::clone(&self.queue) }
@@ -76,9 +105,42 @@ impl<D> Remote<D> {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Full`]: nothing was queued, try later; [`RemoteError::Stopped`].
-    pub fn run(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) -> Result<(), RemoteError> {
-        self.queue.push(Box::new(call))
+    /// [`RemoteError::Full`]: nothing was queued, try later; [`RemoteError::Stopped`]. Either gives
+    /// the call back, and all that it holds.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError> {
+    /// let mut call = move |clients: &mut lariat::Clients<()>| drop(clients.broadcast(&order));
+    /// while let Err(refused) = remote.run(call) {
+    ///     if refused.error != lariat::RemoteError::Full {
+    ///         return Err(refused.into());
+    ///     }
+    ///     std::thread::sleep(std::time::Duration::from_millis(1));
+    ///     call = refused.call;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<F>(&self, call: F) -> Result<(), NotRun<F>>
+    where
+        F: FnOnce(&mut Clients<D>) + Send + 'static,
+    {
+        // No lock is held any more when a call that is refused is dropped.
+        match self.queue.enter() {
+            Ok(waiting) => {
+                self.queue.push(waiting, Box::new(call));
+                Ok(())
+            }
+            Err(error) => Err(NotRun { error, call }),
+        }
+    }
+
+    /// Runs `call` even if the queue is full. For calls of which there are few.
+    pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
+        let waiting = self.queue.lock();
+        if !waiting.is_closed {
+            self.queue.push(waiting, Box::new(call));
+        }
     }
 
     /// Sends a message to a client, if it is still there.
@@ -87,10 +149,10 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let message = message.into().into_owned();
-        self.run(move |clients| {
+        let message = Gathered::from(message.into());
+        Ok(self.run(move |clients| {
             let _ = clients.send(id, &message);
-        })
+        })?)
     }
 
     /// Publishes a message to a topic's members.
@@ -99,10 +161,10 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let (topic, message) = (topic.into(), message.into().into_owned());
-        self.run(move |clients| {
+        let (topic, message) = (topic.into(), Gathered::from(message.into()));
+        Ok(self.run(move |clients| {
             clients.publish(&topic, &message);
-        })
+        })?)
     }
 
     /// Begins a client's closing handshake, if it is still there.
@@ -112,9 +174,9 @@ impl<D> Remote<D> {
     /// As [`run`](Self::run).
     pub fn close(&self, id: ClientId, code: CloseCode, reason: impl Into<String>) -> Result<(), RemoteError> {
         let reason = reason.into();
-        self.run(move |clients| {
+        Ok(self.run(move |clients| {
             let _ = clients.close(id, code, &reason);
-        })
+        })?)
     }
 
     /// Begins to stop the server.
@@ -123,7 +185,7 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
-        self.run(move |clients| clients.shutdown(drain))
+        Ok(self.run(move |clients| clients.shutdown(drain))?)
     }
 }
 
@@ -136,14 +198,19 @@ impl<D> Queue<D> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, call: Call<D>) -> Result<(), RemoteError> {
-        let mut waiting = self.lock();
+    /// The queue, if it has room for one more call.
+    fn enter(&self) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
+        let waiting = self.lock();
         if waiting.is_closed {
-            return Err(RemoteError::Stopped);
+            Err(RemoteError::Stopped)
+        } else if waiting.calls.len() >= self.capacity {
+            Err(RemoteError::Full)
+        } else {
+            Ok(waiting)
         }
-        if waiting.calls.len() >= self.capacity {
-            return Err(RemoteError::Full);
-        }
+    }
+
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting<D>>, call: Call<D>) {
         waiting.calls.push_back(call);
         let is_first = waiting.calls.len() == 1;
         drop(waiting);
@@ -152,7 +219,6 @@ impl<D> Queue<D> {
                 log::error!("cannot wake the loop: {error}");
             }
         }
-        Ok(())
     }
 
     /// Takes everything that waits.

@@ -1,10 +1,12 @@
 //! How does a server say goodbye to everybody?
 
 use super::clients::Clients;
+use crate::protocol::check_close;
 use crate::protocol::time::Tick;
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use std::time::Duration;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +86,16 @@ impl<D> Clients<D> {
 
     /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says,
     /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
-    pub fn shutdown(&mut self, drain: Drain) {
+    ///
+    /// If the code or the reason cannot be sent, the clients are closed with 1001 and no reason,
+    /// and an error is logged.
+    pub fn shutdown(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
-            log::info!("stopping: {} clients are to be closed over {:?}", self.len(), drain.over);
+            if let Err(error) = check_close(drain.code, &drain.reason) {
+                log::error!("closing with 1001, not with {} {:?}: {error}", drain.code, drain.reason);
+                (drain.code, drain.reason) = (CloseCode::Away, String::new());
+            }
+            log::info!("stopping: {} clients are to be closed over {:?}", self.len_all(), drain.over);
             let ids = self.iter_all().collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }

@@ -82,6 +82,7 @@ impl<H: Handler> Engine<H> {
             let Some(At { client, .. }) = self.clients.table.get_at(index) else { continue };
             let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
             if let Some(address) = outgoing.addresses.pop_front() {
+                outgoing.trying = Some(address);
                 return Some((index, address, outgoing.source));
             }
         }
@@ -128,15 +129,18 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A stream has failed: on to a server's next address, or the end.
+    /// A stream has failed: on to a server's next address, if it was not connected yet, or the end.
     pub(super) fn broke(&mut self, index: usize, kind: io::ErrorKind) {
-        let role = self.clients.table[index].connection.role();
-        if role == Role::Client && self.clients.connect_to_next(index) {
-            *self.clients.table[index].socket.open(&self.key) = Socket::Unconnected;
-            return;
-        }
+        let reason = match self.clients.connecting_to(index) {
+            Some(_) if self.clients.connect_to_next(index) => {
+                *self.clients.table[index].socket.open(&self.key) = Socket::Unconnected;
+                return;
+            }
+            Some(address) => CloseReason::Unreachable { address, kind },
+            None => CloseReason::Io(kind),
+        };
         let At { client, shared, .. } = self.clients.table.at(index);
-        client.connection.end(shared, CloseReason::Io(kind));
+        client.connection.end(shared, reason);
     }
 
     // ---- calls of the application --------------------------------------------------------------

@@ -1,8 +1,10 @@
 //! What happens when something is due?
 
 use super::engine::Engine;
+use crate::protocol::CloseReason;
 use crate::server::app::Handler;
 use crate::server::table::{At, Expired};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
@@ -54,8 +56,14 @@ impl<H: Handler> Engine<H> {
             client.connection.excuse_silence(now);
             self.clients.end_waits(index);
         }
+        let connecting_to = self.clients.connecting_to(index);
         let At { client, shared, now, .. } = self.clients.table.at(index);
-        client.connection.handle_timeout(shared, now);
+        match connecting_to {
+            Some(address) if client.connection.deadline(&shared.limits, now).is_some_and(|due| due.is_due(now)) => {
+                client.connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
+            }
+            _ => client.connection.handle_timeout(shared, now),
+        }
         self.clients.table.settle(index);
     }
 }

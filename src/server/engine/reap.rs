@@ -60,12 +60,12 @@ impl<H: Handler> Engine<H> {
         let Some(shutdown) = &self.clients.shutdown else { return false };
         let still_talks =
             || self.clients.table.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
-        shutdown.is_over(self.clients.table.now()) || (self.clients.is_empty() && !still_talks())
+        shutdown.is_over(self.clients.table.now()) || (self.clients.len_all() == 0 && !still_talks())
     }
 
-    /// Ends everybody at once and returns how many had been open.
+    /// Ends everybody at once and returns how many of them had opened.
     pub(crate) fn drop_everybody(&mut self) -> usize {
-        let dropped = self.clients.len();
+        let dropped = self.clients.table.iter().filter(|(_, client)| client.flags.has(Flags::OPENED)).count();
         let indexes: Vec<usize> = self.clients.table.iter().map(|(index, _)| index).collect();
         for index in indexes {
             self.clients.end(index, CloseReason::Eof);

@@ -94,7 +94,8 @@ impl<H: Handler> Engine<H> {
             // The peer may have closed already; then there is nothing to shut.
             let _ = client.socket.open(&self.key).shutdown_write();
         }
-        if buffered == 0 && state == State::Handshaking && client.connection.role() == Role::Client {
+        let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
+        if buffered == 0 && is_connecting && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         self.clients.resume_lighter(index);

@@ -203,8 +203,9 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Both, for a host that has something to do between two turns that concerns the application,
-    /// too.
+    /// too. The clients are on the first route of a [`Router`](crate::Router).
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
+        self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
     }
 
@@ -214,8 +215,10 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// The clients, for a host that turns the loop itself and has something to say between two
-    /// turns.
+    /// turns. They are on the first route of a [`Router`](crate::Router); see
+    /// [`on_route`](Clients::on_route).
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
+        self.engine.clients.route = 0;
         &mut self.engine.clients
     }
 
@@ -322,7 +325,7 @@ impl<H: Handler> EventLoop<H> {
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
         if !is_retry {
-            let clients = self.engine.clients.len();
+            let clients = self.engine.clients.len_all();
             log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
         }
         let counters = self.engine.clients.table.counters_mut();
@@ -386,7 +389,7 @@ impl<H: Handler> EventLoop<H> {
     /// Whether something is pending that waits for no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_newcomers;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls()
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
     /// When something is due.
@@ -400,6 +403,11 @@ impl<H: Handler> EventLoop<H> {
 
 /// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or
 /// select.
+///
+/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
+/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for
+/// the rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for
+/// it before every wait.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

@@ -112,6 +112,7 @@ impl From<&CloseReason> for Cause {
             CloseReason::Timeout(Timeout::Pause) => ("timeout", "pause"),
             CloseReason::Eof => ("eof", ""),
             CloseReason::Io(kind) => ("io", io_error(*kind)),
+            CloseReason::Unreachable { kind, .. } => ("unreachable", io_error(*kind)),
             CloseReason::SlowConsumer => ("slow_consumer", ""),
             CloseReason::Evicted => ("memory", ""),
             CloseReason::TooFast => ("limit", "rate"),

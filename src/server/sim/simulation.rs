@@ -53,6 +53,16 @@ impl Clock {
     pub fn elapsed(self) -> Duration {
         self.0.with(|network| network.now.elapsed())
     }
+
+    /// Lets time pass at once, while the loop does not turn. Called by a handler, it has taken so
+    /// long; called between two steps, the server's process has been stopped for so long.
+    ///
+    /// # Panics
+    ///
+    /// If the simulation is over.
+    pub fn advance(self, by: Duration) {
+        self.0.with(|network| network.now = network.now.after(by));
+    }
 }
 
 /// What a server holds in memory. The queues keep the room that they have once needed.

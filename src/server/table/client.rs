@@ -95,6 +95,8 @@ impl Extra {
 pub(crate) struct Outgoing {
     /// Where it may be; those that have been tried are gone.
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// Where we are connecting to, until that has come about.
+    pub(crate) trying: Option<SocketAddr>,
     /// From which of our addresses.
     pub(crate) source: Option<IpAddr>,
     /// What it has chosen.

@@ -33,6 +33,8 @@ impl Flags {
     pub(crate) const DROPS: Flags = Flags(1 << 12);
     /// Messages wait apart, each to be replaced by a later one.
     pub(crate) const LATEST: Flags = Flags(1 << 13);
+    /// One of those whom `len` counts and `iter` finds: open, and `on_open` has been called.
+    pub(crate) const LISTED: Flags = Flags(1 << 14);
     /// The kernel takes no more, or something waits apart.
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::LATEST.0);
     /// In some queue of the loop.

@@ -47,6 +47,7 @@ pub(crate) struct Table<D> {
     pub(super) timers: Slab<AppTimer>,
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
+    /// How many clients are [listed](Flags::LISTED).
     open: usize,
     /// The same by route; routes that nobody has been on may be missing.
     open_by_route: Vec<usize>,
@@ -155,7 +156,7 @@ impl<D> Table<D> {
         self.places
     }
 
-    /// How many clients have opened and are here.
+    /// How many clients are [listed](Flags::LISTED).
     pub(crate) const fn open_len(&self) -> usize {
         self.open
     }
@@ -224,18 +225,36 @@ impl<D> Table<D> {
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self[index].flags.raise(Flags::OPENED);
         if opened {
-            self.open += 1;
             self.counters.opened += 1;
-            let route = usize::from(self[index].route);
-            if self.open_by_route.len() <= route {
-                self.open_by_route.resize(route + 1, 0);
+            // Whoever answered the request may have closed at once.
+            if self[index].connection.state() == State::Open {
+                self.list(index);
             }
-            self.open_by_route[route] += 1;
             // The handshake's deadline means nothing any more.
             self.disarm(index);
             self.arm_deadline(index);
         }
         opened
+    }
+
+    /// From now on, `len` counts a client and `iter` finds it.
+    fn list(&mut self, index: usize) {
+        self[index].flags.set(Flags::LISTED);
+        let route = usize::from(self[index].route);
+        if self.open_by_route.len() <= route {
+            self.open_by_route.resize(route + 1, 0);
+        }
+        self.open_by_route[route] += 1;
+        self.open += 1;
+    }
+
+    /// From now on, `len` does not count a client, and `iter` does not find it.
+    fn unlist(&mut self, index: usize) {
+        if self[index].flags.lower(Flags::LISTED) {
+            let route = usize::from(self[index].route);
+            self.open_by_route[route] -= 1;
+            self.open -= 1;
+        }
     }
 
     /// Frees a client's place.
@@ -246,12 +265,9 @@ impl<D> Table<D> {
         if has_topics && TOPICS.is_used() {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
+        self.unlist(index);
         let client = self.slab.remove(index);
         self.shared.counters.ends(client.connection.state());
-        if client.flags.has(Flags::OPENED) {
-            self.open -= 1;
-            self.open_by_route[usize::from(client.route)] -= 1;
-        }
     }
 
     // ---- topics --------------------------------------------------------------------------------
@@ -371,7 +387,11 @@ impl<D> Table<D> {
 
     #[inline(never)]
     fn settle_state(&mut self, index: usize) {
-        match self[index].connection.state() {
+        let state = self[index].connection.state();
+        if state != State::Open {
+            self.unlist(index);
+        }
+        match state {
             State::Closed => return self.settle_closed(index),
             State::Draining => self.open_to_the_end(index),
             // The peer's Close does not wait for a rate, nor for memory.
@@ -382,7 +402,7 @@ impl<D> Table<D> {
             State::Handshaking | State::Deciding | State::Open | State::Flushing => {}
         }
         let client = &self[index];
-        let has_half_to_close = client.connection.state() == State::Draining && !client.flags.has(Flags::HALF_CLOSED);
+        let has_half_to_close = state == State::Draining && !client.flags.has(Flags::HALF_CLOSED);
         if client.connection.buffered_amount() > 0 || has_half_to_close {
             self.queue_write(index);
         }

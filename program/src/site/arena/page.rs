@@ -1,4 +1,4 @@
-//! What do a page and the server say to each other?
+//! The messages between a page and the server.
 //!
 //! The server is the authority. It asks where everybody wants to go, moves the world 20 times per
 //! second, and sends each rider what is near. A page shows its own rider where it will be when its

@@ -1,4 +1,4 @@
-//! What do a page and the server say to each other?
+//! The messages between a page and the server.
 //!
 //! The server orders the edits. An edit names the revision of the text that it belongs to. The
 //! server rebases it over what has happened since, applies it, numbers it, and sends it to
@@ -9,8 +9,8 @@
 //! Edits have an author (a random number of the page) and a number, so none is applied twice,
 //! however often it is sent. A page that was away sends its revision, and gets what has happened
 //! since. After a restart, the server asks the first page that comes back for the text. Another
-//! page that has seen more sends those edits again, whoever wrote them; their numbers show which
-//! are known. So nothing needs to be written to a disk.
+//! page that has seen more sends those edits again, its own and those of others; their numbers show
+//! which are known. So nothing needs to be written to a disk.
 //!
 //! | from the page | meaning |
 //! |---|---|
