@@ -7,6 +7,7 @@
 //! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
 
 use super::clients::Clients;
+use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags, Latest};
@@ -31,7 +32,10 @@ impl<D> Clients<D> {
         let Some(index) = self.find(id) else { return false };
         match policy {
             SlowConsumer::Close => self.table[index].flags.clear(Flags::DROPS),
-            SlowConsumer::DropNewest => self.table[index].flags.set(Flags::DROPS),
+            SlowConsumer::DropNewest => {
+                SLOW_CONSUMERS.use_it();
+                self.table[index].flags.set(Flags::DROPS);
+            }
         }
         true
     }
@@ -107,6 +111,7 @@ impl<D> Clients<D> {
         if client.connection.state() != State::Open {
             return Err(SendError::NotOpen);
         }
+        SLOW_CONSUMERS.use_it();
         let behind = client.connection.extra_mut().behind.get_or_insert_default();
         let place = behind.places.get(&key).copied();
         let before = place.map_or(0, |place| behind.latest[place].payload.memory());
@@ -151,7 +156,7 @@ impl<D> Clients<D> {
     /// Bytes of memory of what waits apart for a client.
     pub(crate) fn waits_apart(&self, index: usize) -> usize {
         let behind = self.table[index].connection.extra().and_then(|extra| extra.behind.as_deref());
-        behind.map_or(0, |behind| behind.bytes)
+        behind.filter(|_| SLOW_CONSUMERS.is_used()).map_or(0, |behind| behind.bytes)
     }
 
     /// Bytes of frames that wait for several clients, each counted once, and of messages that wait
@@ -179,7 +184,7 @@ impl<D> Clients<D> {
     #[inline]
     pub(crate) fn drops(&self, index: usize) -> bool {
         let client = &self.table[index];
-        client.flags.has(Flags::DROPS) && client.is_dropping(self.table.shared().limits.high_water)
+        client.may_drop() && client.is_dropping(self.table.shared().limits.high_water)
     }
 
     /// A message for this client is dropped.

@@ -1,6 +1,7 @@
 //! Who is told what the loop does, and can it be slowed down?
 
 use super::clients::Clients;
+use crate::parts::WATCH;
 use crate::protocol::State;
 use crate::server::id::ClientId;
 use crate::server::observe::{Aside, Glance, Pace, Turn, Turns, Watch};
@@ -12,6 +13,7 @@ impl<D> Clients<D> {
     /// that asks is told each `period`, even while the loop is held. One handler watches at a
     /// time: the last that asked.
     pub fn watch_turns(&mut self, period: Duration) {
+        WATCH.use_it();
         let route = self.route;
         let watch = self.watch.get_or_insert_with(|| {
             Box::new(Watch {
@@ -35,6 +37,12 @@ impl<D> Clients<D> {
             })
         });
         (watch.route, watch.period, watch.is_over) = (route, period, false);
+    }
+
+    /// Whether somebody watches.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watch.is_some() && WATCH.is_used()
     }
 
     /// Ends [`watch_turns`](Self::watch_turns), if it was the handler that asks. A loop that was

@@ -2,7 +2,7 @@
 //!
 //! What is ready, and what time it is, says the poller: this is the only file that asks.
 
-use crate::parts::CONNECTING;
+use crate::parts::{CONNECTING, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Moment, Tick};
 use crate::server::app::Handler;
@@ -134,7 +134,7 @@ impl<H: Handler> EventLoop<H> {
     /// One turn from now on, and when it ended.
     fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
         let woken = self.wait(now, timeout)?;
-        if self.engine.clients.watch.is_some() {
+        if self.engine.clients.is_watched() {
             self.watched_turn_begins();
         }
         self.begin(woken);
@@ -151,7 +151,7 @@ impl<H: Handler> EventLoop<H> {
         self.engine.reap();
         self.stop_when_done();
         let end = self.poller.now();
-        if self.engine.clients.watch.is_some() {
+        if self.engine.clients.is_watched() {
             self.watched_turn_ends(end);
         }
         self.engine.clients.table.counters_mut().turned(end.nanos_since(self.now));
@@ -236,7 +236,7 @@ impl<H: Handler> EventLoop<H> {
     /// timed.
     #[inline(always)]
     fn ended(&mut self, phase: Phase) {
-        if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) {
+        if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) && WATCH.is_used() {
             self.note_end(phase);
         }
     }
@@ -383,7 +383,7 @@ impl<H: Handler> EventLoop<H> {
             true => Some(Duration::ZERO),
             false => self.next_due().map(|due| self.epoch.until(due, now)),
         };
-        if self.engine.clients.watch.is_some() { self.watched_wait(now, wait) } else { wait }
+        if self.engine.clients.is_watched() { self.watched_wait(now, wait) } else { wait }
     }
 
     /// Whether something is pending that waits for no event.

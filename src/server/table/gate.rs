@@ -13,9 +13,9 @@
 use super::client::Client;
 use super::flags::Flags;
 use super::table::Table;
+use super::times::Times;
 use crate::protocol::State;
 use crate::protocol::time::Tick;
-use std::collections::BTreeMap;
 
 /// Why a client is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +41,12 @@ impl Reason {
 /// The clients that are not read for a time, by their places, and until when.
 #[derive(Debug, Default)]
 pub(super) struct Timed {
-    memory: BTreeMap<u32, Tick>,
-    rate: BTreeMap<u32, Tick>,
+    memory: Times,
+    rate: Times,
 }
 
 impl Timed {
-    const fn of(&mut self, reason: Reason) -> Option<&mut BTreeMap<u32, Tick>> {
+    const fn of(&mut self, reason: Reason) -> Option<&mut Times> {
         match reason {
             Reason::Watermark => None,
             Reason::Memory => Some(&mut self.memory),
@@ -56,7 +56,7 @@ impl Timed {
 
     fn forget(&mut self, index: u32, reason: Reason) {
         if let Some(timed) = self.of(reason) {
-            timed.remove(&index);
+            timed.remove(index);
         }
     }
 }
@@ -148,7 +148,7 @@ impl<D> Table<D> {
             Reason::Memory => &self.timed.memory,
             Reason::Rate => &self.timed.rate,
         };
-        timed.get(&(index as u32)).copied()
+        timed.get(index as u32)
     }
 
     /// When something is to be done about a client's gate.
@@ -161,7 +161,7 @@ impl<D> Table<D> {
 
     /// The clients that are not read because memory is short.
     pub(crate) fn closed_by_memory(&self) -> Vec<usize> {
-        self.timed.memory.keys().map(|index| *index as usize).collect()
+        self.timed.memory.clients().map(|index| index as usize).collect()
     }
 
     /// Whether there are any.

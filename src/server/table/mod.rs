@@ -9,6 +9,7 @@
 //! | `key` | who may read, write and free? |
 //! | `behind` | what waits apart for a client that reads slowly? |
 //! | `ready_queue` | who is next? |
+//! | `times` | until when are clients not read? |
 //! | `timers` | what happens later, for clients and for the application? |
 //! | `wheel` | what is due, and when is the next thing due? |
 //! | `topics` | who gets what is published? |
@@ -24,6 +25,7 @@ mod key;
 mod ready_queue;
 mod table;
 mod timers;
+mod times;
 mod topics;
 mod wheel;
 
