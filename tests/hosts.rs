@@ -1,9 +1,9 @@
-//! Hosts whose own loop is edge-triggered drive the server's: epoll(7), mio and tokio.
+//! Tests hosts with an edge-triggered loop that drives the server's loop: epoll(7), mio and tokio.
 //!
 //! An edge comes once. A host that has seen it calls `turn`, and then waits for the next edge or
-//! for `timeout`: what the server has not taken from the kernel by then must not be forgotten.
+//! for `timeout`. So the server must remember what it has not read from the kernel by then.
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod common;
 
@@ -19,10 +19,11 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Runtime;
 
-/// Whoever is not served in this time is not served at all.
+/// The longest time that a test waits for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So long a host waits for an edge before it asks whether the test is over. It does not turn then.
+/// The time that a host waits for an edge before it asks whether the test is over. It does not turn
+/// then.
 const GLANCE: Duration = Duration::from_millis(20);
 
 // ---- hosts -------------------------------------------------------------------------------------
@@ -31,8 +32,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 trait Host {
     fn watch(fd: BorrowedFd<'_>) -> Self;
 
-    /// Waits for an edge, or until `timeout` has passed, and calls `turn` then. Returns without a
-    /// call after a [`GLANCE`].
+    /// Waits for an edge or for `timeout`, and then calls `turn`. Returns without a call after a
+    /// [`GLANCE`].
     fn wait(&mut self, timeout: Option<Duration>, turn: &mut dyn FnMut());
 }
 
@@ -114,13 +115,14 @@ impl Host for Tokio {
 
 // ---- a server in a host ------------------------------------------------------------------------
 
-/// Echoes. `large` is answered with more than a socket takes, and `timer` when a timer has come.
+/// Echoes messages. It answers `large` with more than a socket accepts, and `timer` when a timer
+/// has fired.
 #[derive(Default)]
 struct App {
     waiting: Vec<ClientId>,
 }
 
-/// More than two sockets take.
+/// More than two sockets accept.
 const LARGE: usize = 12 << 20;
 
 impl Handler for App {
@@ -162,26 +164,26 @@ impl<H: Host> Hosted<H> {
     fn run_until(&mut self, what: &str, mut done: impl FnMut(&mut EventLoop<App>) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(&mut self.event_loop) {
-            assert!(Instant::now() < deadline, "{what}: it has not happened in time");
+            assert!(Instant::now() < deadline, "{what}: it did not happen in time");
             let (host, event_loop) = (&mut self.host, &mut self.event_loop);
             let timeout = event_loop.timeout();
             host.wait(timeout, &mut || event_loop.turn(Some(Duration::ZERO)).expect("the poller works"));
         }
     }
 
-    /// Turns while another thread does something, and returns what that returns.
+    /// Turns while another thread runs `call`, and returns its result.
     #[track_caller]
     fn run_beside<T: Send + 'static>(&mut self, what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
         let thread: JoinHandle<T> = std::thread::spawn(call);
         self.run_until(what, |_| thread.is_finished());
-        thread.join().expect("the other thread is content")
+        thread.join().expect("the other thread has ended without a panic")
     }
 
-    /// So many clients, open.
+    /// Connects this many clients and waits until they are open.
     #[track_caller]
     fn connect(&mut self, count: usize) -> Vec<Wire> {
         let addr = self.addr;
-        // Everybody is there, and has asked, before the host looks.
+        // All clients have connected and sent their requests before the host looks.
         let mut wires: Vec<Wire> = (0..count).map(|_| Wire::connect(addr)).collect();
         for wire in &mut wires {
             wire.stream.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -196,16 +198,16 @@ impl<H: Host> Hosted<H> {
     }
 }
 
-/// Everything that can become ready for many at once, while the host does not look.
+/// Checks everything that can become ready for many clients at once, while the host does not look.
 #[track_caller]
-fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
+fn check_that_no_client_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
     let mut config = Config::default();
     set(&mut config);
     (config.limits.max_unsent, config.memory_budget) = (2 * LARGE, 1 << 30);
     let mut hosted = Hosted::<H>::new(config);
     let mut wires = hosted.connect(count);
     for round in 0..3 {
-        // All speak at once.
+        // All clients send at once.
         wires.iter_mut().for_each(|wire| wire.send(&text("hello")));
         wires = hosted.run_beside(&format!("echo {round}"), move || {
             wires.iter_mut().for_each(|wire| wire.expect_text("hello"));
@@ -218,7 +220,7 @@ fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
         wires.iter_mut().for_each(|wire| wire.expect_text("it is time"));
         wires
     });
-    // Another thread's calls come among many other events.
+    // Calls of another thread come among many other events.
     wires.iter_mut().for_each(|wire| wire.send(&text("hello")));
     let remote: Remote<()> = hosted.event_loop.remote();
     remote.run(|clients| assert!(clients.broadcast("from afar") > 0)).expect("the queue has room");
@@ -230,10 +232,10 @@ fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
         }
         wires
     });
-    // Room for what waits to be written comes back for some of them at once.
+    // Some clients have room for unsent bytes again, all at once.
     let slow = count.min(8);
     wires[..slow].iter_mut().for_each(|wire| wire.send(&text("large")));
-    hosted.run_until("they are blocked", |event_loop| {
+    hosted.run_until("the clients are blocked", |event_loop| {
         let clients = event_loop.clients_mut();
         let ids: Vec<ClientId> = clients.iter().collect();
         ids.iter().filter(|id| clients.buffered_amount(**id) > 0).count() == slow
@@ -244,7 +246,7 @@ fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
         slow_wires
     });
     wires.append(&mut slow_wires);
-    // A third closes, a third hangs up and a third resets, all at once.
+    // A third closes, a third disconnects and a third resets, all at once.
     for (index, mut wire) in wires.into_iter().enumerate() {
         match index % 3 {
             0 => wire.send(&close(1000, "")),
@@ -253,7 +255,7 @@ fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
         }
     }
     hosted.run_until("they leave", |event_loop| event_loop.clients_mut().stats().connections.open == 0);
-    // It stops.
+    // The server stops.
     let wires = hosted.connect(count.min(20));
     hosted.event_loop.clients_mut().shutdown(Drain::default());
     wires.into_iter().for_each(|mut wire| wire.send(&close(1001, "")));
@@ -261,49 +263,51 @@ fn nobody_is_forgotten<H: Host>(count: usize, set: impl FnOnce(&mut Config)) {
 }
 
 fn many() -> usize {
-    // Two descriptors for each, and some for everything else.
+    // Two descriptors for each client, and some for everything else.
     3_000.min(descriptors().saturating_sub(200) / 2)
 }
 
 #[test]
-fn epoll_serves_everybody_with_the_default_configuration() {
-    nobody_is_forgotten::<Epoll>(many(), |_| ());
+fn epoll_serves_all_clients_with_the_default_configuration() {
+    check_that_no_client_is_forgotten::<Epoll>(many(), |_| ());
 }
 
 #[test]
-fn mio_serves_everybody_with_the_default_configuration() {
-    nobody_is_forgotten::<Mio>(many(), |_| ());
+fn mio_serves_all_clients_with_the_default_configuration() {
+    check_that_no_client_is_forgotten::<Mio>(many(), |_| ());
 }
 
 #[test]
-fn tokio_serves_everybody_with_the_default_configuration() {
-    nobody_is_forgotten::<Tokio>(many(), |_| ());
+fn tokio_serves_all_clients_with_the_default_configuration() {
+    check_that_no_client_is_forgotten::<Tokio>(many(), |_| ());
 }
 
-/// As few events, and newcomers, at a time as can be.
+/// The fewest events and new connections at a time.
 fn narrow<H: Host>() {
     for events in [1, 2, 3, 7, 50, 100, 101] {
-        nobody_is_forgotten::<H>(100, |config| config.events_per_turn = events);
-        nobody_is_forgotten::<H>(100, |config| (config.events_per_turn, config.accepts_per_turn) = (events, 1));
+        check_that_no_client_is_forgotten::<H>(100, |config| config.events_per_turn = events);
+        check_that_no_client_is_forgotten::<H>(100, |config| {
+            (config.events_per_turn, config.accepts_per_turn) = (events, 1)
+        });
     }
 }
 
 #[test]
-fn epoll_serves_everybody_however_few_events_a_turn_takes() {
+fn epoll_serves_all_clients_with_few_events_per_turn() {
     narrow::<Epoll>();
 }
 
 #[test]
-fn mio_serves_everybody_however_few_events_a_turn_takes() {
+fn mio_serves_all_clients_with_few_events_per_turn() {
     narrow::<Mio>();
 }
 
 #[test]
-fn tokio_serves_everybody_however_few_events_a_turn_takes() {
+fn tokio_serves_all_clients_with_few_events_per_turn() {
     narrow::<Tokio>();
 }
 
-/// A host that has nothing to do is not told that it has.
+/// A host must not be woken without work.
 #[test]
 fn an_idle_server_does_not_keep_its_host_awake() {
     for events in [1, 1_024] {
@@ -317,7 +321,7 @@ fn an_idle_server_does_not_keep_its_host_awake() {
             glances += 1;
             glances > 30
         });
-        assert!(busy < 20, "it had something to do {busy} times of {glances}");
+        assert!(busy < 20, "the server had work {busy} times of {glances}");
         assert!(hosted.event_loop.timeout().is_some_and(|timeout| timeout > Duration::from_secs(10)));
         drop(wires);
     }

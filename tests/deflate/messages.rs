@@ -101,7 +101,7 @@ fn short_or_incompressible_messages_are_sent_uncompressed() {
 }
 
 #[test]
-fn compressed_messages_come_in_pieces_like_all_others() {
+fn compressed_messages_are_delivered_in_pieces_like_all_others() {
     let mut talk = open(Limits::default());
     talk.connection.receive_in_pieces(true);
     let compressed = compress("abc".repeat(100));
@@ -123,12 +123,12 @@ fn compressed_messages_come_in_pieces_like_all_others() {
             other => panic!("{other:?}"),
         }
     }
-    // Those that were compressed are handed out as they arrive, like all others.
+    // Messages that were compressed are delivered as they arrive, like all others.
     let of = |position: Position| pieces.iter().filter(move |(_, found)| *found == position);
     let text = |pieces: &[(Option<String>, Position)]| -> String {
         pieces.iter().map(|(text, _)| text.as_deref().expect("text")).collect()
     };
-    let whole = pieces.iter().position(|(_, position)| *position == Position::Whole).expect("one came whole");
+    let whole = pieces.iter().position(|(_, position)| *position == Position::Whole).expect("one is whole");
     assert_eq!(text(&pieces[..whole]), "abc".repeat(100));
     assert_eq!(text(&pieces[whole..=whole]), "whole");
     assert_eq!(text(&pieces[whole + 1..]), "not compressed");

@@ -1,4 +1,4 @@
-//! Compressed messages that are handed out as they arrive: of any size, in bounded memory.
+//! Compressed messages that are delivered in pieces as they arrive: of any size, in bounded memory.
 
 use super::kit::*;
 use super::{compress, eager, offered, shared};
@@ -11,7 +11,7 @@ use lariat::{CloseCode, Takeover};
 /// The largest piece of a compressed message.
 const PIECE: usize = 64 << 10;
 
-/// A conversation in which messages come in pieces, and compressed.
+/// Creates a connection with compression that delivers messages in pieces.
 fn open(limits: Limits, takeover: Takeover) -> Talk {
     let shared = Shared::with_seed(limits, 0).with_deflate(Some(eager(takeover)));
     let (mut talk, response) = offered(shared, &["permessage-deflate"]);
@@ -26,7 +26,7 @@ fn small() -> Limits {
     limits
 }
 
-/// Compressed messages that refer to the ones before.
+/// Compresses messages that refer to the previous ones.
 fn compress_all(messages: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut deflater = Deflater::new(6, 15);
     let compress = |message: &&[u8]| {
@@ -37,7 +37,7 @@ fn compress_all(messages: &[&[u8]]) -> Vec<Vec<u8>> {
     messages.iter().map(compress).collect()
 }
 
-/// What a driver does, and what it hears of a message: its bytes and the sizes of its pieces.
+/// A driver, and what it receives of a message: its bytes and the sizes of its pieces.
 struct Driver {
     connection: Connection,
     shared: Shared,
@@ -52,7 +52,7 @@ impl Driver {
         Driver { connection, shared, message: Vec::new(), pieces: Vec::new(), most_memory: 0 }
     }
 
-    /// One read.
+    /// Passes the bytes of one read to the connection.
     fn receive(&mut self, bytes: &[u8], keep: bool) {
         let mut buffer = bytes.to_vec();
         let mut input = Input::new(&mut buffer);
@@ -89,7 +89,7 @@ impl Driver {
     }
 }
 
-/// Bytes that compression makes half as long.
+/// Returns bytes that compression makes half as long.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let next = || {
@@ -102,7 +102,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_far_beyond_the_limit_comes_in_pieces() {
+fn a_message_far_beyond_the_limit_is_delivered_in_pieces() {
     for takeover in [Takeover::Never, Takeover::Both] {
         for message in [noise(3 << 20), vec![0; 3 << 20], "κόσμε ".repeat(1 << 18).into_bytes()] {
             let compressed = compress(&message);
@@ -112,7 +112,7 @@ fn a_message_far_beyond_the_limit_comes_in_pieces() {
                 bytes.chunks(read).for_each(|bytes| driver.receive(bytes, true));
                 assert!(driver.is_one_message());
                 assert!(driver.message == message, "the message differs, in reads of {read}");
-                assert_eq!(driver.connection.memory(), 0, "an idle conversation owns no buffer");
+                assert_eq!(driver.connection.memory(), 0, "an idle connection owns no buffer");
             }
         }
     }
@@ -120,7 +120,7 @@ fn a_message_far_beyond_the_limit_comes_in_pieces() {
 
 /// A quarter of a gibibyte of zeros, in a quarter of a mebibyte.
 #[test]
-fn a_bomb_makes_nobody_hold_more_than_a_piece() {
+fn a_decompression_bomb_holds_no_more_than_a_piece() {
     const SIZE: usize = 1 << 28;
     let block = vec![0; 16 << 20];
     let mut deflater = Deflater::new(9, 15);
@@ -129,7 +129,7 @@ fn a_bomb_makes_nobody_hold_more_than_a_piece() {
     for number in 0..SIZE >> 24 {
         let mut compressed = Vec::new();
         deflater.compress(&block, &mut compressed);
-        // All but the last keep the end of their flush: they are one message.
+        // All blocks but the last keep the end of their flush, so that they form one message.
         let is_last = number + 1 == SIZE >> 24;
         if !is_last {
             compressed.extend_from_slice(&[0, 0, 0xff, 0xff]);
@@ -144,7 +144,7 @@ fn a_bomb_makes_nobody_hold_more_than_a_piece() {
 }
 
 #[test]
-fn it_is_the_same_message_wherever_it_is_cut() {
+fn a_message_is_the_same_for_any_cut() {
     let text = "A long enough text with some repetition: abcabcabcabc, κόσμε κόσμε. ".repeat(3);
     let compressed = compress(&text);
     for cut in 0..=compressed.len() {
@@ -162,12 +162,12 @@ fn it_is_the_same_message_wherever_it_is_cut() {
         fragments.concat().iter().for_each(|byte| talk.receive(&[*byte]));
         assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}, byte by byte");
         talk.flush();
-        assert_eq!(talk.connection.memory(), 0, "an idle conversation owns no buffer");
+        assert_eq!(talk.connection.memory(), 0, "an idle connection owns no buffer");
     }
 }
 
 #[test]
-fn messages_of_every_kind_follow_one_another() {
+fn messages_of_every_kind_may_follow_one_another() {
     let messages: Vec<Vec<u8>> = [0, 1, 5, 200, 20_000, 70_000, 0, 3].map(noise).into();
     for takeover in [Takeover::Never, Takeover::Both] {
         let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
@@ -178,7 +178,7 @@ fn messages_of_every_kind_follow_one_another() {
         let mut bytes = Vec::new();
         for (message, compressed) in messages.iter().zip(&compressed) {
             bytes.extend(frame(FIN | RSV1 | BINARY, compressed));
-            // Uncompressed ones, and an empty one without its byte, leave the context as it is.
+            // Uncompressed messages, and an empty one without its byte, do not change the context.
             bytes.extend(frame(FIN | BINARY, message));
             bytes.extend(frame(FIN | RSV1 | TEXT, ""));
         }
@@ -194,10 +194,10 @@ fn messages_of_every_kind_follow_one_another() {
     }
 }
 
-/// All conversations of a loop decompress whole messages with one decompressor; one that is under
-/// way in pieces has its own.
+/// All connections of a loop decompress complete messages with one decompressor. A message in
+/// pieces has its own.
 #[test]
-fn others_are_not_disturbed_meanwhile() {
+fn other_connections_are_not_disturbed() {
     let mut shared = shared(eager(Takeover::Never));
     let mut connections: Vec<Connection> = Vec::new();
     for _ in 0..4 {
@@ -229,7 +229,7 @@ fn others_are_not_disturbed_meanwhile() {
 }
 
 #[test]
-fn what_is_invalid_is_found_as_it_arrives() {
+fn invalid_data_is_detected_as_it_arrives() {
     let text = compress("Hello, this is text");
     let bad_text = compress(b"this is \xff no text");
     let cut_text = compress(&"κόσμε".as_bytes()[..5]);
@@ -264,9 +264,9 @@ fn what_is_invalid_is_found_as_it_arrives() {
     }
 }
 
-/// What was held comes back to the budget, wherever it breaks off.
+/// The held bytes are freed from the budget wherever the message breaks off.
 #[test]
-fn a_message_that_breaks_off_leaves_nothing() {
+fn a_message_that_breaks_off_leaves_nothing_behind() {
     let bytes = frame(FIN | RSV1 | BINARY, compress(noise(100_000)));
     for cut in (1..bytes.len()).step_by(997) {
         let mut driver = Driver::new(open(Limits::default(), Takeover::Never));
@@ -280,7 +280,7 @@ fn a_message_that_breaks_off_leaves_nothing() {
 
 /// "From its next message on."
 #[test]
-fn a_message_under_way_is_not_affected_by_the_wish_for_pieces() {
+fn receive_in_pieces_does_not_affect_the_current_message() {
     let (first, second) = (noise(900), noise(30_000));
     let bytes = frame(FIN | RSV1 | BINARY, compress(&first));
     for cut in [1, 3, 7, 100] {
@@ -293,9 +293,9 @@ fn a_message_under_way_is_not_affected_by_the_wish_for_pieces() {
     }
 }
 
-/// Whoever has closed does not listen, but what the peer says must be right nevertheless.
+/// After our Close nothing is delivered, but the peer's messages must still be valid.
 #[test]
-fn nothing_is_handed_out_after_our_close() {
+fn nothing_is_delivered_after_our_close() {
     let bytes = frame(FIN | RSV1 | TEXT, compress("x".repeat(100_000)));
     let mut driver = Driver::new(open(Limits::default(), Takeover::Never));
     driver.receive(&bytes[..20], true);
@@ -308,9 +308,9 @@ fn nothing_is_handed_out_after_our_close() {
     assert_eq!(driver.connection.state(), State::Draining);
 }
 
-/// A trace has the bytes of a frame once, as they came.
+/// A trace contains the bytes of a frame once, as they arrived.
 #[test]
-fn a_trace_tells_each_byte_once() {
+fn a_trace_contains_each_byte_once() {
     let bytes = frame(FIN | RSV1 | BINARY, compress(vec![0; 1 << 20]));
     for read in [10, 300, bytes.len()] {
         let mut driver = Driver::new(open(Limits::default(), Takeover::Never));
@@ -333,9 +333,9 @@ fn payload_length(frame: &[u8]) -> usize {
     }
 }
 
-/// A server that does not answer in kind: what we receive as a client.
+/// The peer is a server that compresses: we receive as a client.
 #[test]
-fn a_client_receives_in_pieces_as_well() {
+fn a_client_also_receives_in_pieces() {
     let message = noise(50_000);
     let opening = lariat::protocol::Opening::parse("ws://server.example.com/chat").expect("a URL").0;
     let mut talk = Talk::connect(shared(eager(Takeover::Never)), Tick::default(), &opening);

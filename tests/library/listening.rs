@@ -1,4 +1,4 @@
-//! Where a server listens: errors that say where, and the files of Unix sockets.
+//! Listening: errors that name the address, and the files of Unix sockets.
 #![cfg(unix)]
 
 use crate::common::{WAIT, Wire, echo_script, run, script};
@@ -13,7 +13,7 @@ fn server() -> Server<()> {
     Server::new(Config::default()).expect("a server")
 }
 
-/// A folder of a test's own, removed in the end.
+/// A folder for one test, which is removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -84,15 +84,15 @@ fn a_path_that_cannot_be_listened_on_is_named() {
 // ---- a socket that was left behind -------------------------------------------------------------
 
 #[test]
-fn a_socket_on_which_nobody_listens_any_more_is_replaced() {
+fn a_socket_without_a_listening_server_is_replaced() {
     let folder = Folder::new("stale");
     let path = folder.path("socket");
     drop(UnixListener::bind(&path).expect("a free path"));
     let before = std::fs::symlink_metadata(&path).expect("it was left behind").ino();
-    // Another file takes the number, so that it cannot be given again.
+    // Another file gets the inode number, so that it cannot be used again.
     std::fs::hard_link(&path, folder.path("other")).expect("a link");
     for _ in 0..3 {
-        let server = run(server().listen_unix(&path).expect("nobody listens there"), echo_script().0);
+        let server = run(server().listen_unix(&path).expect("no server listens there"), echo_script().0);
         open(&path).echo("hello");
         assert_ne!(std::fs::symlink_metadata(&path).expect("it is there").ino(), before);
         drop(server);
@@ -102,17 +102,17 @@ fn a_socket_on_which_nobody_listens_any_more_is_replaced() {
 }
 
 #[test]
-fn a_socket_on_which_somebody_listens_stays() {
+fn a_socket_with_a_listening_server_is_not_replaced() {
     let folder = Folder::new("live");
     let path = folder.path("socket");
     let first = run(server().listen_unix(&path).expect("a free path"), echo_script().0);
     for _ in 0..3 {
-        let error = server().listen_unix(&path).err().expect("somebody listens there");
+        let error = server().listen_unix(&path).err().expect("a server listens there");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         open(&path).echo("the first still serves");
     }
     drop(first);
-    // One that listens, and is too busy to accept: its backlog is full.
+    // A socket that listens and is too busy to accept: its backlog is full.
     let busy = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
     busy.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("a free path");
     busy.listen(0).expect("it listens");
@@ -124,14 +124,14 @@ fn a_socket_on_which_somebody_listens_stays() {
             client
         })
         .collect();
-    let error = server().listen_unix(&path).err().expect("somebody listens there");
+    let error = server().listen_unix(&path).err().expect("a server listens there");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(path.exists());
     drop((fill, busy));
 }
 
 #[test]
-fn whatever_is_no_listening_socket_stays() {
+fn a_file_that_is_not_a_listening_socket_is_not_replaced() {
     let folder = Folder::new("others");
     let (datagram, directory, link, dangling) =
         (folder.path("datagram"), folder.path("directory"), folder.path("link"), folder.path("dangling"));
@@ -147,13 +147,13 @@ fn whatever_is_no_listening_socket_stays() {
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "{}: {error}", path.display());
         assert_eq!(std::fs::symlink_metadata(path).expect("it is still there").ino(), before);
     }
-    assert!(stale.exists(), "what a link points to is somebody else's");
+    assert!(stale.exists(), "the target of a link is not the server's");
 }
 
 // ---- who may connect ---------------------------------------------------------------------------
 
 #[test]
-fn the_sockets_mode_and_group_are_as_they_were_asked_for() {
+fn the_socket_has_the_configured_mode_and_group() {
     let folder = Folder::new("mode");
     let path = folder.path("socket");
     let gid = std::fs::metadata(&folder.0).expect("it is there").gid();
@@ -173,18 +173,18 @@ fn the_sockets_mode_and_group_are_as_they_were_asked_for() {
 }
 
 #[test]
-fn a_mode_or_group_that_cannot_be_set_is_an_error_and_leaves_nothing() {
+fn an_invalid_mode_or_group_is_an_error_and_leaves_nothing_behind() {
     let folder = Folder::new("bad-mode");
     let path = folder.path("socket");
     for mode in [0o1000, 0o10_000, u32::MAX] {
         let mut options = ListenOptions::default();
         options.unix_mode = Some(mode);
-        let error = server().options(options).listen_unix(&path).err().expect("it is no mode of a socket");
+        let error = server().options(options).listen_unix(&path).err().expect("it is not a mode of a socket");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("mode"), "{error}");
         assert!(!path.exists(), "nothing is left behind");
     }
-    // Nobody but root may give a file to a group that is not its own.
+    // Only root may give a file to a group of which it is not a member.
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
     if !is_root {
         let mut options = ListenOptions::default();

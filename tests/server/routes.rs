@@ -1,15 +1,15 @@
 //! Several applications in one server: broadcast, topics, routes.
 
-use crate::common::{Ears, Script, Wire, echo_script, request, script, serve, serve_made, text};
+use crate::common::{Calls, Script, Wire, echo_script, request, script, serve, serve_made, text};
 use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, Router, TimerId};
 use std::time::Duration;
 
 /// Follows the orders of its clients: `+topic` subscribes, `-topic` unsubscribes, `topic=message`
 /// publishes, `topic!message` publishes to the others, `=message` broadcasts, and `?` returns the
 /// number of clients on the route and on all routes.
-fn topics() -> (Script, Ears) {
-    let (script, ears) = script();
-    (script.on_message(obey), ears)
+fn topics() -> (Script, Calls) {
+    let (script, calls) = script();
+    (script.on_message(obey), calls)
 }
 
 fn obey(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
@@ -88,7 +88,7 @@ fn messages_published_in_one_turn_arrive_in_order_for_any_size() {
 
 #[test]
 fn topics_and_broadcasts_stay_within_their_route() {
-    let (scripts, ears): (Vec<Script>, Vec<Ears>) = (0..3).map(|_| topics()).unzip();
+    let (scripts, calls): (Vec<Script>, Vec<Calls>) = (0..3).map(|_| topics()).unzip();
     let server = serve_made(|| {
         let paths = ["/a", "/b", "/c/*"].into_iter().zip(scripts);
         paths.fold(Router::new(), |router, (path, script)| router.route(path, script))
@@ -109,7 +109,7 @@ fn topics_and_broadcasts_stay_within_their_route() {
         wire.send(request(path).as_bytes());
         assert_eq!(wire.response().status(), 404, "{path}");
     }
-    let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
+    let opened: Vec<usize> = calls.iter().map(|calls| calls.so_far().len()).collect();
     // The handler of each route gets every `on_open` and every message of its clients: `on_open`
     // and `+news` for each client, then the orders above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
@@ -132,11 +132,11 @@ fn a_remote_reaches_any_route() {
 #[test]
 fn timers_fire_on_the_route_that_set_them() {
     let timed = || {
-        let (script, ears) = script();
+        let (script, calls) = script();
         let script = script.on_open(|clients, _| {
             clients.set_timer(Duration::ZERO, 1);
         });
-        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), ears)
+        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), calls)
     };
     let server = serve_made(move || Router::new().route("/a", timed().0).route("/b", timed().0));
     let (mut a, mut b) = (Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b"));
@@ -157,7 +157,7 @@ fn the_first_matching_route_gets_the_request() {
 
 // ---- how many, and who -------------------------------------------------------------------------
 
-/// `len`, `is_empty` and `iter` are about the same clients, in every callback and in every state.
+/// `len`, `is_empty` and `iter` cover the same clients, in every callback and in every state.
 #[test]
 fn len_and_iter_agree_on_every_route_in_every_state() {
     fn agree(clients: &Clients<()>) {
@@ -173,7 +173,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
     }
     let (ids, asked) = std::sync::mpsc::channel();
     let watchful = move || {
-        let (script, ears) = script();
+        let (script, calls) = script();
         let ids = ids.clone();
         let script = script
             .on_request(move |clients, id, request| {
@@ -193,7 +193,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
                 if message.as_text() == Some("close") {
                     clients.close(id, CloseCode::Normal, "").expect("it is open");
                     all_agree(clients);
-                    assert!(clients.iter().all(|other| other != id), "it is not open any more");
+                    assert!(clients.iter().all(|other| other != id), "the client is no longer open");
                 } else if message.as_text() == Some("panic") {
                     panic!("a panic on purpose");
                 } else {
@@ -203,20 +203,20 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
             })
             .on_close(|clients, id, _| {
                 all_agree(clients);
-                assert!(clients.iter_all().all(|other| other != id), "it is not open any more");
+                assert!(clients.iter_all().all(|other| other != id), "the client is no longer open");
             });
-        (script, ears)
+        (script, calls)
     };
-    let (a, a_ears) = watchful();
-    let (b, _b_ears) = watchful();
-    let (later, later_ears) = watchful();
+    let (a, a_calls) = watchful();
+    let (b, _b_calls) = watchful();
+    let (later, later_calls) = watchful();
     let server = serve_made(|| Router::new().route("/a", a).route("/b", b).route("/later", later));
     let mut wires =
         [Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b")];
     order(&mut wires[0], "?", &["2 3"]);
     order(&mut wires[2], "?", &["1 3"]);
     server.ask(all_agree);
-    // The request has been answered, but `on_open` has not been called yet.
+    // The request was answered, but `on_open` has not run yet.
     let mut late = Wire::connect(server.addr);
     late.send(request("/later").as_bytes());
     let id = asked.recv().expect("a request");
@@ -227,9 +227,9 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
         assert_eq!(clients.iter_all().count(), 3);
     });
     assert_eq!(late.response().status(), 101);
-    later_ears.open();
+    later_calls.open();
     order(&mut late, "?", &["1 4"]);
-    // Each way to leave.
+    // Each way to disconnect.
     let [mut closes, panics, resets] = wires;
     closes.send(&text("close"));
     closes.expect_close(1000);
@@ -238,7 +238,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
         assert_eq!(clients.len_all(), 3, "one is closing");
     });
     drop(closes);
-    a_ears.close();
+    a_calls.close();
     let mut panics = panics;
     panics.send(&text("panic"));
     panics.expect_close(1011);
@@ -252,7 +252,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
 
 // ---- a router in a router ----------------------------------------------------------------------
 
-/// A handler that stands in front of another one, as middleware does.
+/// A handler in front of another one, as middleware is.
 struct Front<H>(H);
 
 impl<H: Handler<Data = ()>> Handler for Front<H> {
@@ -277,11 +277,11 @@ impl<H: Handler<Data = ()>> Handler for Front<H> {
     }
 }
 
-/// Says its name to everybody of its route when somebody comes, when somebody speaks, and when its
-/// timer comes.
+/// Publishes its name to the clients of its route when a client connects, when a client sends, and
+/// when its timer fires.
 fn named(name: &'static str) -> impl Handler<Data = ()> {
     let tell = move |clients: &mut Clients<()>| clients.broadcast(name);
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     script
         .on_open(move |clients, _| {
             tell(clients);
@@ -308,7 +308,7 @@ fn nested(wrapped: bool) -> Router<()> {
 }
 
 #[test]
-fn a_router_in_a_router_routes() {
+fn a_router_can_contain_routers() {
     for wrapped in [false, true] {
         let server = serve_made(move || nested(wrapped));
         let paths = [
@@ -331,7 +331,7 @@ fn a_router_in_a_router_routes() {
             assert_eq!(
                 server.ask(move |clients| {
                     let on_route = clients.on_route(pattern, |clients| {
-                        let id = clients.iter().last().expect("somebody is there");
+                        let id = clients.iter().last().expect("a client is connected");
                         (clients.route_of(id).map(str::to_owned), clients.len())
                     });
                     on_route.expect("there is such a route")
@@ -356,28 +356,29 @@ fn a_router_in_a_router_routes() {
     }
 }
 
-/// Patterns are whole paths. One that no request can reach is a mistake that is found at once.
+/// Patterns are whole paths. A pattern that no request can reach is an error that is detected at
+/// once.
 #[test]
 #[should_panic(expected = "/users can never be reached below /api/*")]
-fn a_path_that_is_meant_to_be_relative_is_refused() {
+fn a_relative_path_is_refused() {
     let _ = Router::new().route("/api/*", Router::new().route("/users", named("users")));
 }
 
 #[test]
 #[should_panic(expected = "/api/users can never be reached below /api")]
-fn a_router_behind_a_single_path_that_has_others_is_refused() {
+fn a_router_with_unreachable_paths_is_refused() {
     let _ = Router::new().route("/api", Router::new().route("/api/users", named("users")));
 }
 
-/// Mistakes of the same kind: a route that can never be reached, or an alias of nothing.
+/// Errors of the same kind: a route that can never be reached, or an alias without a route.
 #[test]
 #[should_panic(expected = "add a route first")]
-fn another_path_for_no_route_is_refused() {
+fn an_alias_without_a_route_is_refused() {
     let _ = Router::<()>::new().also("/nothing");
 }
 
 #[test]
-fn a_pattern_that_no_request_can_have_is_refused() {
+fn a_pattern_that_no_request_can_match_is_refused() {
     for pattern in ["", "echo", "*", "/a?b", "/a#b", "/a*", "/*/b", "/a/*/", "a/*"] {
         let build = std::panic::catch_unwind(|| drop(Router::new().route(pattern, named("x"))));
         assert!(build.is_err(), "{pattern:?}");
@@ -385,7 +386,7 @@ fn a_pattern_that_no_request_can_have_is_refused() {
         assert!(build.is_err(), "{pattern:?}");
     }
     let _ = Router::new().route("/", named("x")).route("/*", named("x")).route("/a/", named("x")).also("/a/*");
-    // A router's paths, and those that lead to it, need only overlap.
+    // The paths of a router and those that lead to it need only overlap.
     let inner = || Router::new().route("/a/b", named("x")).route("/a/*", named("x")).route("/*", named("x"));
     let _ = Router::new().route("/a/b", inner()).route("/a/*", inner()).route("/*", inner());
 }

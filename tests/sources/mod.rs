@@ -201,8 +201,7 @@ pub fn code_lines(source: &Source) -> usize {
     production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
-// ---- maps: the tables in `mod.rs`
-// --------------------------------------------------------------
+// ---- maps: the tables in `mod.rs` ---------------------------------------------------------------
 
 /// The table in the doc comment of a `mod.rs` or `lib.rs`. The heading of its first column is
 /// `room` or `file`. Each name in it stands in backticks.

@@ -10,7 +10,7 @@ use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Resolver, Socket};
 use crate::server::observe::Watch;
-use crate::server::table::{At, Extra, Flags, LoopKey, MAX_INDEX, Table};
+use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
 
 /// All clients of a server, and what an application can do with them.
 ///
@@ -55,8 +55,8 @@ pub struct Clients<D> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
-    /// Whether every new client is traced.
-    pub(super) traces_all: bool,
+    /// How each new client is traced, if they are: [`Connection::trace`].
+    pub(super) trace_new: Option<fn(&mut Connection<Extra>, Option<u64>)>,
     /// The route whose handler is being called. `iter`, topics and timers belong to it.
     pub(crate) route: u16,
     /// The patterns of a router's routes.
@@ -77,7 +77,7 @@ impl<D> Clients<D> {
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             remote,
             resolver: None,
-            traces_all: false,
+            trace_new: None,
             route: 0,
             route_patterns: Vec::new(),
         };
@@ -108,9 +108,10 @@ impl<D> Clients<D> {
         D: Default,
     {
         let index = self.table.insert(socket, connection);
-        if self.traces_all {
-            let label = self.table[index].id(index).to_u64();
-            self.table[index].connection.trace(Some(label));
+        if let Some(trace) = self.trace_new {
+            let client = &mut self.table[index];
+            let label = client.id(index).to_u64();
+            trace(&mut client.connection, Some(label));
         }
         index
     }
@@ -144,7 +145,7 @@ impl<D> Clients<D> {
         if error != SendError::Full {
             return error;
         }
-        if self.table[index].flags.has(Flags::DROPS) {
+        if self.table[index].may_drop() {
             self.count_dropped(index);
             return SendError::Dropped;
         }

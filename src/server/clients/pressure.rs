@@ -12,6 +12,7 @@ use super::clients::Clients;
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Mark, State, Timeout};
 use crate::server::table::{At, Client, Flags, Reason};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 /// The least time between two warnings that memory has run out.
@@ -255,7 +256,7 @@ impl<D> Clients<D> {
         }
         let average = sum / holders.len().max(1);
         holders.iter_mut().for_each(|(is_to_blame, holds, _)| *is_to_blame &= *holds >= average);
-        holders.sort_unstable();
+        let mut holders = BinaryHeap::from(holders);
         while let Some((_, _, index)) = holders.pop().filter(|_| !self.table.shared().is_below(mark)) {
             self.pressure.evictions += 1;
             self.evict(index, CloseReason::Evicted);

@@ -7,6 +7,7 @@
 //! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
 
 use super::clients::Clients;
+use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags, Latest};
@@ -31,7 +32,10 @@ impl<D> Clients<D> {
         let Some(index) = self.find(id) else { return false };
         match policy {
             SlowConsumer::Close => self.table[index].flags.clear(Flags::DROPS),
-            SlowConsumer::DropNewest => self.table[index].flags.set(Flags::DROPS),
+            SlowConsumer::DropNewest => {
+                SLOW_CONSUMERS.use_it();
+                self.table[index].flags.set(Flags::DROPS);
+            }
         }
         true
     }
@@ -106,6 +110,7 @@ impl<D> Clients<D> {
         if client.connection.state() != State::Open {
             return Err(SendError::NotOpen);
         }
+        SLOW_CONSUMERS.use_it();
         let behind = client.connection.extra_mut().behind.get_or_insert_default();
         let place = behind.places.get(&key).copied();
         let before = place.map_or(0, |place| behind.latest[place].payload.memory());
@@ -149,7 +154,7 @@ impl<D> Clients<D> {
     /// Returns the bytes of memory of a client's conflated messages.
     pub(crate) fn conflated_bytes(&self, index: usize) -> usize {
         let behind = self.table[index].connection.extra().and_then(|extra| extra.behind.as_deref());
-        behind.map_or(0, |behind| behind.bytes)
+        behind.filter(|_| SLOW_CONSUMERS.is_used()).map_or(0, |behind| behind.bytes)
     }
 
     /// Returns the bytes of frames that several clients share and of conflated messages. Each counts
@@ -177,7 +182,7 @@ impl<D> Clients<D> {
     #[inline]
     pub(crate) fn drops(&self, index: usize) -> bool {
         let client = &self.table[index];
-        client.flags.has(Flags::DROPS) && client.is_dropping(self.table.shared().limits.high_water)
+        client.may_drop() && client.is_dropping(self.table.shared().limits.high_water)
     }
 
     /// Drops a message for this client.

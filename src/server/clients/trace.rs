@@ -1,6 +1,7 @@
 //! Traces: every step of a connection, for handlers that ask for it.
 
 use super::clients::Clients;
+use crate::protocol::Connection;
 use crate::server::id::ClientId;
 
 impl<D> Clients<D> {
@@ -26,7 +27,7 @@ impl<D> Clients<D> {
         let connection = &mut self.table[index].connection;
         let traced_by = &mut connection.extra_mut().traced_by;
         traced_by.retain(|other| *other != route);
-        if traced_by.is_empty() && !self.traces_all {
+        if traced_by.is_empty() && self.trace_new.is_none() {
             connection.trace(None);
         }
         true
@@ -35,13 +36,13 @@ impl<D> Clients<D> {
     /// Traces every new client, including its opening handshake. The handler of its route gets the
     /// trace.
     pub fn trace_all(&mut self) {
-        self.traces_all = true;
+        self.trace_new = Some(Connection::trace);
     }
 
     /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), also of clients that are
     /// connected.
     pub fn untrace_all(&mut self) {
-        self.traces_all = false;
+        self.trace_new = None;
         for (_, client) in self.table.iter_mut().filter(|(_, client)| client.connection.is_traced()) {
             client.connection.trace(None);
             client.connection.extra_mut().traced_by.clear();
@@ -52,7 +53,7 @@ impl<D> Clients<D> {
     pub(crate) fn listeners_to(&self, index: usize) -> Vec<u16> {
         let client = &self.table[index];
         let mut routes = client.connection.extra().map_or_else(Vec::new, |extra| extra.traced_by.clone());
-        if self.traces_all && !routes.contains(&client.route) {
+        if self.trace_new.is_some() && !routes.contains(&client.route) {
             routes.push(client.route);
         }
         routes

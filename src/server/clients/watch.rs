@@ -1,6 +1,7 @@
 //! Watching the loop turn by turn, and slowing it down.
 
 use super::clients::Clients;
+use crate::parts::WATCH;
 use crate::protocol::State;
 use crate::server::id::ClientId;
 use crate::server::observe::{Aside, Glance, Pace, Turn, Turns, Watch};
@@ -11,6 +12,7 @@ impl<D> Clients<D> {
     /// Measures turns, and calls [`on_turns`](crate::Handler::on_turns) of the handler that asks once in
     /// each `period`, also while the loop is held. Only one handler watches: the last that asked.
     pub fn watch_turns(&mut self, period: Duration) {
+        WATCH.use_it();
         let route = self.route;
         let watch = self.watch.get_or_insert_with(|| {
             Box::new(Watch {
@@ -34,6 +36,12 @@ impl<D> Clients<D> {
             })
         });
         (watch.route, watch.period, watch.is_over) = (route, period, false);
+    }
+
+    /// Returns whether turns are watched.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watch.is_some() && WATCH.is_used()
     }
 
     /// Ends [`watch_turns`](Self::watch_turns), if the handler that asks is watching. A loop that was

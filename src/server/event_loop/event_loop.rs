@@ -2,7 +2,7 @@
 //!
 //! Only this file asks the poller what is ready and what time it is.
 
-use crate::parts::CONNECTING;
+use crate::parts::{CONNECTING, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Epoch, Moment, Tick};
 use crate::server::app::Handler;
@@ -159,7 +159,7 @@ impl<H: Handler> EventLoop<H> {
     /// Runs one turn, and returns when it ended.
     fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
         let woken = self.wait(now, timeout)?;
-        if self.engine.clients.watch.is_some() {
+        if self.engine.clients.is_watched() {
             self.watched_turn_begins();
         }
         self.begin(woken);
@@ -176,7 +176,7 @@ impl<H: Handler> EventLoop<H> {
         self.engine.reap();
         self.stop_when_done();
         let end = self.poller.now();
-        if self.engine.clients.watch.is_some() {
+        if self.engine.clients.is_watched() {
             self.watched_turn_ends(end);
         }
         self.engine.clients.table.counters_mut().turned(end.nanos_since(self.now));
@@ -259,7 +259,7 @@ impl<H: Handler> EventLoop<H> {
     /// Notes the end of a phase, if the turn is timed.
     #[inline(always)]
     fn ended(&mut self, phase: Phase) {
-        if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) {
+        if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) && WATCH.is_used() {
             self.note_end(phase);
         }
     }
@@ -408,7 +408,7 @@ impl<H: Handler> EventLoop<H> {
             true => Some(Duration::ZERO),
             false => self.next_due().map(|due| self.epoch.until(due, now)),
         };
-        if self.engine.clients.watch.is_some() { self.watched_wait(now, wait) } else { wait }
+        if self.engine.clients.is_watched() { self.watched_wait(now, wait) } else { wait }
     }
 
     /// Returns whether something is pending that needs no event.

@@ -160,6 +160,14 @@ fn io_error(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+/// One more of a kind. There are few kinds.
+fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, kind: K) {
+    match counts.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((kind, 1)),
+    }
+}
+
 /// How often values of each magnitude have come: bucket `i` counts those up to 2 to the power of
 /// `i` that no bucket before it counts; the last one takes the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -210,8 +218,9 @@ pub(crate) struct LoopCounters {
     pub(crate) accepted: u64,
     pub(crate) connected: u64,
     pub(crate) opened: u64,
-    pub(crate) refused: BTreeMap<u16, u64>,
-    pub(crate) closed: BTreeMap<Cause, u64>,
+    /// By status.
+    pub(crate) refused: Vec<(u16, u64)>,
+    pub(crate) closed: Vec<(Cause, u64)>,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
     pub(crate) reads: u64,
@@ -241,11 +250,10 @@ impl LoopCounters {
 
     /// A connection has ended.
     pub(crate) fn ended(&mut self, reason: &CloseReason) {
-        let count = match reason {
-            CloseReason::Refused(status) => self.refused.entry(status.as_u16()).or_default(),
-            reason => self.closed.entry(Cause::from(reason)).or_default(),
-        };
-        *count += 1;
+        match reason {
+            CloseReason::Refused(status) => count(&mut self.refused, status.as_u16()),
+            reason => count(&mut self.closed, Cause::from(reason)),
+        }
     }
 
     /// A turn has ended that took so many nanoseconds.

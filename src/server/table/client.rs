@@ -15,6 +15,7 @@ use super::flags::Flags;
 use super::key::Locked;
 use super::topics::Subscription;
 use super::wheel::Node;
+use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{Connection, State};
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
@@ -36,6 +37,11 @@ pub(crate) struct Client<D> {
 }
 
 impl<D> Client<D> {
+    /// Returns whether messages for this client may be dropped.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.flags.has(Flags::DROPS) && SLOW_CONSUMERS.is_used()
+    }
+
     /// Returns whether a message is to be dropped, for a client whose messages may be.
     #[cold]
     pub(crate) fn is_dropping(&self, high_water: usize) -> bool {
@@ -53,7 +59,8 @@ impl<D> Client<D> {
 
     /// Returns the record of a client that has been behind.
     pub(crate) fn behind_mut(&mut self) -> Option<&mut Behind> {
-        self.connection.extra_if_any()?.behind.as_deref_mut()
+        let behind = self.connection.extra_if_any()?.behind.as_deref_mut();
+        behind.filter(|_| SLOW_CONSUMERS.is_used())
     }
 }
 

@@ -16,9 +16,9 @@
 use super::client::Client;
 use super::flags::Flags;
 use super::table::Table;
+use super::times::Times;
 use crate::protocol::State;
 use crate::protocol::time::Tick;
-use std::collections::BTreeMap;
 
 /// Why a client is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,12 @@ impl Reason {
 /// The deadlines of gates that are closed for a time, by client.
 #[derive(Debug, Default)]
 pub(super) struct Timed {
-    memory: BTreeMap<u32, Tick>,
-    rate: BTreeMap<u32, Tick>,
+    memory: Times,
+    rate: Times,
 }
 
 impl Timed {
-    const fn of(&mut self, reason: Reason) -> Option<&mut BTreeMap<u32, Tick>> {
+    const fn of(&mut self, reason: Reason) -> Option<&mut Times> {
         match reason {
             Reason::Watermark => None,
             Reason::Memory => Some(&mut self.memory),
@@ -59,7 +59,7 @@ impl Timed {
 
     fn forget(&mut self, index: u32, reason: Reason) {
         if let Some(timed) = self.of(reason) {
-            timed.remove(&index);
+            timed.remove(index);
         }
     }
 }
@@ -150,7 +150,7 @@ impl<D> Table<D> {
             Reason::Memory => &self.timed.memory,
             Reason::Rate => &self.timed.rate,
         };
-        timed.get(&(index as u32)).copied()
+        timed.get(index as u32)
     }
 
     /// Returns the next deadline of a client's gate.
@@ -163,7 +163,7 @@ impl<D> Table<D> {
 
     /// Returns the clients whose gate is closed because memory is short.
     pub(crate) fn closed_by_memory(&self) -> Vec<usize> {
-        self.timed.memory.keys().map(|index| *index as usize).collect()
+        self.timed.memory.clients().map(|index| index as usize).collect()
     }
 
     /// Returns whether any gate is closed because memory is short.

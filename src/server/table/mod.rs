@@ -9,6 +9,7 @@
 //! | `key` | who may read, write and remove? |
 //! | `behind` | what waits for a client that reads too slowly? |
 //! | `ready_queue` | which client is next? |
+//! | `times` | until when are clients not read? |
 //! | `timers` | which deadlines and timers are armed? |
 //! | `wheel` | what is due, and when is the next deadline? |
 //! | `topics` | who gets what is published? |
@@ -24,6 +25,7 @@ mod key;
 mod ready_queue;
 mod table;
 mod timers;
+mod times;
 mod topics;
 mod wheel;
 

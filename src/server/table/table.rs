@@ -11,6 +11,7 @@ use super::ready_queue::ReadyQueue;
 use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
+use crate::parts::TOPICS;
 use crate::protocol::time::Tick;
 use crate::protocol::{Connection, Shared, State};
 use crate::server::id::ClientId;
@@ -260,7 +261,8 @@ impl<D> Table<D> {
     pub(crate) fn remove(&mut self, _: &LoopKey, index: usize) {
         self.disarm(index);
         self.forget_times(index);
-        if self[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty()) {
+        let has_topics = self[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty());
+        if has_topics && TOPICS.is_used() {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         self.unlist(index);
@@ -272,6 +274,7 @@ impl<D> Table<D> {
 
     /// Makes a client a member of a topic of its route. Returns `false` if it is one already.
     pub(crate) fn subscribe(&mut self, index: usize, topic: &str) -> bool {
+        TOPICS.use_it();
         let route = self[index].route;
         self.topics.subscribe(&mut self.slab, index as u32, route, topic)
     }

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::table::Table;
 use super::wheel::{Armed, Node, Nodes, Step};
+use crate::parts::TIMERS;
 use crate::protocol::time::Tick;
 use crate::server::id::TimerId;
 use slab::Slab;
@@ -78,6 +79,7 @@ impl<D> Table<D> {
 
     /// Sets a timer for the handler of a route. With a `period`, it repeats.
     pub(crate) fn set_timer(&mut self, after: Duration, period: Option<Duration>, token: u64, route: u16) -> TimerId {
+        TIMERS.use_it();
         let generation = self.next_generation();
         let index = self.timers.insert(AppTimer { node: Node::new(), generation, token }) as u32;
         if period.is_some() || route != 0 {
@@ -125,6 +127,9 @@ impl<D> Table<D> {
     }
 
     fn timer_expired(&mut self, index: u32) -> Expired {
+        if !TIMERS.is_used() {
+            return Expired::Nothing;
+        }
         let AppTimer { generation, token, .. } = self.timers[index as usize];
         let TimerExtra { period, route } = self.timer_extras.get(&index).copied().unwrap_or_default();
         match period {
