@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Instructions and heap allocations per message in memory, compared with those that are kept.
+"""Compares instructions and heap allocations per message, in memory, with the stored table.
 
     python3 benches/baseline.py [--renew]
 
-Each case of `benches/protocol.rs` runs twice under callgrind, with few and with many turns; the
-difference of the counts, divided by the difference of messages, is what one message costs, whatever
-else the machine does. Allocations are counted by the bench itself. A case that takes over 3 % more
-instructions than `benches/baseline.tsv` says, or allocates more, fails; so does one that takes over
-3 % less, so that what is kept stays true: `--renew` writes what was counted. Another compiler, C
-library or processor can change the counts (both choose other vector instructions): the table says
-with which it was made, and with others a quarter more is allowed. Needs valgrind.
+Each case of `benches/protocol.rs` runs twice under callgrind, with few and with many turns. The
+cost of a message is the difference of the counts, divided by the difference of the messages. It
+does not depend on the load of the machine. The benchmark itself counts allocations. A case fails if
+it needs over 3 % more instructions than `benches/baseline.tsv` says, or more allocations. It also
+fails if it needs over 3 % less, so that the table stays true. `--renew` writes a new table. Another
+compiler, C library or processor can change the counts, because they select other vector
+instructions. The table names those with which it was made. With others, 25 % more are allowed.
+Needs valgrind.
 """
 import json
 import os
@@ -21,15 +22,15 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "benches", "baseline.tsv")
 TOLERANCE = 0.03
-# The sockets' part of a turn is not the same each time.
+# The sockets' part of a turn varies.
 LOOP_TOLERANCE = 0.10
-# With another compiler, C library or processor than the table was made with.
+# The compiler, C library or processor differs from that of the table.
 STRANGE_TOLERANCE = 0.25
 FEW, MANY = 20, 120
 
 
 def build():
-    """The bench's program."""
+    """Builds the benchmark. Returns its path."""
     command = ["cargo", "bench", "--bench", "protocol", "--no-run", "--message-format=json", "--quiet"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     found = [json.loads(line) for line in lines if '"executable"' in line]
@@ -37,7 +38,7 @@ def build():
 
 
 def count(program, case, turns):
-    """Instructions, and allocations per message."""
+    """Returns instructions and allocations per message."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, case, str(turns)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
@@ -101,7 +102,7 @@ def main():
         with open(TABLE, "w") as file:
             file.write("\n".join([f"# {now}", "case\tinstructions\tallocations", *lines]) + "\n")
     elif failures:
-        sys.exit(f"not as in benches/baseline.tsv: {', '.join(failures)}. If it is meant: python3 benches/baseline.py --renew")
+        sys.exit(f"not as in benches/baseline.tsv: {', '.join(failures)}. If this is intended: python3 benches/baseline.py --renew")
 
 
 if __name__ == "__main__":

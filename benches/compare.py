@@ -1,24 +1,28 @@
 #!/usr/bin/env python3
-"""Lariat beside other WebSocket servers: what a message, a handshake and a connection cost, in one
-run.
+"""Compares Lariat with other WebSocket servers: the cost of a message, a handshake and a
+connection, in one run.
 
     python3 benches/compare.py [--rounds N] [--scenarios echo,text] [--peer NAME='command {port}'] [--out DIR]
 
-Builds Lariat and its peers (benches/peers; uWebSockets too where there is a C++20 compiler) and
-starts all of them at once, one thread each, on one core; `lariat load` drives them from another,
-one after the other, round by round, and the next round begins with another server. Ratios are taken
-within a round, medians over rounds: a machine that is busy for a while is busy for all. CPU time is
-that of the server's process, the kernel's part included, by the scheduler's account in
-/proc/PID/task/*/schedstat, in nanoseconds, from when the last connection is open until the last
-answer is there. Latencies are from the intended time of sending, at a fixed rate. Memory is private
-dirty pages of a server that has just been started, before and with all connections. System calls
-are counted by strace, allocations and instructions in user space by valgrind's dhat, in runs of
-their own, in lock-step, where those tools are installed. The floor is an echo server without a
-protocol: epoll_wait, read, write (benches/peers/src/bin/floor.rs).
+The script builds Lariat and its peers (benches/peers, and uWebSockets if there is a C++20
+compiler). It starts all of them at once, with one thread each, on one core. `lariat load` loads
+them from another core, one after another, round by round. Each round begins with another server.
 
-A peer is any command that serves WebSockets on 127.0.0.1:{port}: each message on /echo comes back,
-each message on /broadcast goes to all who are there. What a server cannot do is left out with a
-dash. Needs Linux and Rust; the standard library of Python 3.9 does for the rest.
+* Ratios are taken within a round, and medians over rounds, so that load on the machine affects all
+  servers.
+* CPU time is that of the server's process, including the kernel's part, from the scheduler's
+  account in /proc/PID/task/*/schedstat in nanoseconds. It is measured from the last open connection
+  to the last answer.
+* Latencies count from the intended time of sending, at a fixed rate.
+* Memory is the private dirty pages of a fresh server, before and with all connections.
+* strace counts system calls, and valgrind's dhat counts allocations and instructions in user space.
+  They count in separate lock-step runs, if these tools are installed.
+* The floor is an echo server without a protocol: epoll_wait, read, write
+  (benches/peers/src/bin/floor.rs).
+
+A peer is any command that serves WebSockets on 127.0.0.1:{port}. It echoes each message on /echo,
+and sends each message on /broadcast to all clients. A dash stands for what a server cannot do.
+Needs Linux, Rust and Python 3.9.
 """
 import argparse
 import json
@@ -50,23 +54,23 @@ def arguments():
 
 
 NOTES = """\
-What is compared: `lariat serve`, and the small servers of [benches/peers](../peers), each on one
-thread with TCP_NODELAY, as a user of the library would write them. uWebSockets is the C++ library
-itself, in the version whose sources the crate libuwebsockets-sys 0.0.10 has, built with `-O3
--flto`. Both tungstenites have a read buffer of 4 KiB. tokio-tungstenite and tokio-websockets echo
-by `forward`, which flushes when nothing more is to be read; mio + tungstenite and fastwebsockets
+The comparison covers `lariat serve` and the small servers of [benches/peers](../peers). Each uses
+one thread and TCP_NODELAY, as a user of the library would write it. uWebSockets is the C++ library
+itself, in the version that the crate libuwebsockets-sys 0.0.10 contains, built with `-O3 -flto`.
+Both tungstenites have a read buffer of 4 KiB. tokio-tungstenite and tokio-websockets echo by
+`forward`, which flushes when there is nothing more to read. mio + tungstenite and fastwebsockets
 flush each message. ws-rs has compression, but it aborts with today's Rust. The floor calls
-`epoll_wait`, `read` and `write` and knows no protocol: bytes are counted, and an echo that it has
-kept is written.
+`epoll_wait`, `read` and `write` and implements no protocol: it counts bytes and writes a stored
+echo.
 
-Ratios are taken within a round; medians over rounds. CPU time is the server's, the kernel's part
-included. System calls, allocations and instructions are those of runs in lock-step, with 16
-connections (1 MiB: 2; publish: 100 receivers); an opening handshake is counted there with its
-closing handshake."""
+Ratios are taken within a round, and medians over rounds. CPU time is the server's, including the
+kernel's part. System calls, allocations and instructions are from lock-step runs with 16
+connections (1 MiB: 2; publish: 100 receivers). There, an opening handshake includes its closing
+handshake."""
 
 
 def page(times, calls, blocks, chosen, names, connections):
-    """The tables, with what one must know to read them."""
+    """Writes the tables, with the explanations that they need."""
     typical, worst = report.spread(times, chosen.scenarios, names, chosen.base)
     parts = [
         "# Lariat beside other servers",

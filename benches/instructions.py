@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""User-space instructions for each echoed message of 20 bytes of text, counted by callgrind.
+"""Counts user-space instructions per echoed message of 20 bytes of text, with callgrind.
 
     cargo build --release && python3 benches/instructions.py [PATH/TO/lariat]
 
-The server runs twice for each depth, with different numbers of messages from 16 connections; the
-difference of the two counts, divided by the difference of messages, is what one message costs, the
-start not included. Instructions are the same on a busy machine; times would not be. Needs valgrind.
+For each depth, the server runs twice, with different numbers of messages from 16 connections. The
+cost of a message is the difference of the counts, divided by the difference of the messages. So the
+start of the server does not count. Unlike times, instructions are the same on a busy machine. Needs
+valgrind.
 """
 import re
 import socket
@@ -30,7 +31,7 @@ def receive(stream, count):
     while count > 0:
         piece = stream.recv(count)
         if not piece:
-            sys.exit("the server has hung up")
+            sys.exit("the server has disconnected")
         count -= len(piece)
 
 

@@ -1,15 +1,15 @@
-//! A million connections, and a million timers, in one server: what do they cost, and how long is
-//! its slowest turn?
+//! Measures the cost of a million connections and a million timers in one server, and the length of
+//! its slowest turn.
 //!
 //! ```text
 //! cargo bench --bench million [-- COUNT]
 //! ```
 //!
-//! In the simulator, so that neither a kernel nor other hosts are needed. What is counted: bytes
-//! that the server's side allocates (the kernel's 4.2 KiB for each socket come on top), by a
-//! counting allocator from which the simulated network and peers are taken off, and by the server's
-//! own account. What is timed: CPU time of turns of the loop with a network that has carried
-//! everything already; the writes into the simulated sockets are part of a turn.
+//! Runs in the simulator, so it needs neither a kernel nor other hosts. It counts the bytes that
+//! the server allocates, by a counting allocator without the simulated network and peers, and by
+//! the server's own count. (The kernel needs another 4.2 KiB for each socket.) It measures the CPU
+//! time of turns with a network that has already transferred everything. Writes into the simulated
+//! sockets are part of a turn.
 
 #![allow(missing_docs)]
 #![expect(clippy::disallowed_methods, reason = "a bench may look at the clock")]
@@ -43,7 +43,7 @@ impl Handler for Echo {
     }
 }
 
-/// CPU time of this thread, which does not count what else the host does.
+/// Returns the CPU time of this thread, which does not include other work of the host.
 #[cfg(unix)]
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -56,12 +56,12 @@ fn cpu_time() -> Duration {
     START.elapsed()
 }
 
-/// Turns, and how long they took.
+/// Turns and their durations.
 #[derive(Default)]
 struct Turns(Vec<Duration>);
 
 impl Turns {
-    /// Turns until there is nothing left to do.
+    /// Runs turns until there is no more work.
     fn run(&mut self, sim: &mut Simulation<Echo>, is_done: impl Fn(&Simulation<Echo>) -> bool) {
         while !is_done(sim) {
             sim.carry();
@@ -84,7 +84,8 @@ fn live(region: &Region<'_, System>) -> usize {
     (stats.bytes_allocated as isize - stats.bytes_deallocated as isize).max(0) as usize
 }
 
-/// Bytes of the server, for each of `count`: allocated, and held by its own account.
+/// Prints the bytes of the server for each of `count`: those allocated, and those of the server's
+/// own count.
 fn report_memory(region: &Region<'_, System>, sim: &Simulation<Echo>, before: Footprint) {
     let footprint = sim.footprint();
     let allocated = live(region).saturating_sub(footprint.simulation - before.simulation);
@@ -101,7 +102,7 @@ fn report_memory(region: &Region<'_, System>, sim: &Simulation<Echo>, before: Fo
         (entries + footprint.buffers + footprint.rare + footprint.spares + footprint.queues) as f64 / count
     );
     println!(
-        "  by the allocator: {:.1} bytes each, of which a Vec has reserved {:.1} for more",
+        "  by the allocator: {:.1} bytes each, {:.1} of them reserve of a Vec",
         allocated as f64 / count,
         (footprint.connections.next_power_of_two() - footprint.connections) as f64 * footprint.entry as f64 / count
     );
@@ -118,9 +119,9 @@ fn connections(count: usize) {
     let mut random = StdRng::seed_from_u64(1);
     let mut peers: Vec<Peer> = Vec::with_capacity(count);
     let mut config = Config::default();
-    // As many bytes as it says, that is.
+    // Without compression, the number of bytes is the length of the message.
     config.deflate = None;
-    // A broadcast to a million holds more than the default budget until it is written.
+    // A broadcast to a million clients holds more than the default budget until it is written.
     config.memory_budget = 1 << 30;
     let mut sim = Simulation::new(1, config, Echo::default());
     let before = sim.footprint();
@@ -135,35 +136,38 @@ fn connections(count: usize) {
         sim.run_until_idle();
     }
     assert_eq!(sim.clients().len(), count);
-    println!("{count} connections opened in {:.1?}, their peers' part included", start.elapsed());
+    println!("{count} connections opened in {:.1?}, including the work of the peers", start.elapsed());
     report_memory(&region, &sim, before);
     if !cfg!(debug_assertions) {
-        assert!(sim.footprint().entry <= 64 && sim.footprint().buffers == 0, "an idle connection costs too much");
+        assert!(
+            sim.footprint().entry <= 64 && sim.footprint().buffers == 0,
+            "an idle connection needs too much memory"
+        );
     }
 
-    // Idle: nothing but pings, which are due for all at nearly the same time.
+    // Idle: only pings, which are due for all clients at nearly the same time.
     let mut turns = Turns::default();
     let end = sim.elapsed() + Duration::from_secs(51);
     turns.run(&mut sim, |sim| sim.elapsed() >= end);
     sim.run_until_idle();
     turns.report("pings to all, and their pongs");
 
-    // One per cent active.
+    // One per cent of the clients are active.
     let mut turns = Turns::default();
     for round in 0..21 {
         for _ in 0..count / 100 {
-            peers[random.random_range(0..count)].send("thirty-two bytes of conversation");
+            peers[random.random_range(0..count)].send("a message of thirty-two bytes...");
         }
         turns.run(&mut sim, |sim| sim.is_idle());
         if round == 0 {
-            // The first time, queues grow, and the allocator sorts what a million handshakes have
+            // The first time, queues grow, and the allocator reorganises what a million handshakes
             // left behind.
             turns = Turns::default();
         }
     }
     turns.report("1 % active, echoes of 32 bytes, 20 times after a first one");
 
-    // Everybody is told something.
+    // All clients get a message.
     for text in ["a broadcast", &"x".repeat(4_000)] {
         let (received, mark, start) = (total_received(&peers), live(&region), cpu_time());
         let accepted = sim.clients().broadcast(text);
@@ -181,7 +185,7 @@ fn connections(count: usize) {
     println!("afterwards:");
     report_memory(&region, &sim, before);
 
-    // A topic with everybody in it.
+    // All clients are in one topic.
     let ids: Vec<ClientId> = sim.clients().iter().collect();
     let (mark, start) = (live(&region), cpu_time());
     for id in &ids {
@@ -203,7 +207,7 @@ fn connections(count: usize) {
     peers.clear();
     let mut turns = Turns::default();
     turns.run(&mut sim, |sim| sim.is_idle());
-    turns.report("all hang up at once");
+    turns.report("all disconnect at once");
     assert_eq!(sim.footprint().connections, 0);
 }
 
@@ -224,7 +228,7 @@ fn timers(count: usize) {
         let (armed, bytes) = (cpu_time() - start, live(&region));
         let reserved = (count.next_power_of_two() - count) * 24;
         println!(
-            "{count} timers armed in {armed:.1?}: {:.1} bytes each by the allocator, of which a Vec has reserved {:.1} for more",
+            "{count} timers armed in {armed:.1?}: {:.1} bytes each by the allocator, {:.1} of them reserve of a Vec",
             bytes as f64 / count as f64,
             reserved as f64 / count as f64
         );

@@ -1,4 +1,4 @@
-//! What does a message cost in memory, with the kernel left out?
+//! Measures the cost of a message in memory, without the kernel.
 //!
 //! ```text
 //! cargo bench --bench protocol                        CPU time of each case
@@ -6,10 +6,10 @@
 //! cargo bench --bench protocol -- CASE COUNT          one case, so many times, for callgrind; says how often it allocated
 //! ```
 //!
-//! Conversations of [`lariat::protocol`] are handed bytes and give bytes back. A message is
-//! unmasked where it lies, so its bytes are copied into place for each turn, as the kernel would
-//! copy them. The cases of the loop alone have sockets: their instructions are those of the whole
-//! server and of a client that does no more than it must, in one thread.
+//! Connections of [`lariat::protocol`] get bytes and return bytes. A message is unmasked in place,
+//! so its bytes are copied into place for each turn, as the kernel would copy them. Only the cases
+//! named `loop` have sockets. Their instructions are those of the whole server and of a minimal
+//! client, in one thread.
 
 #![allow(missing_docs)]
 
@@ -33,11 +33,11 @@ const REQUEST: &[u8] = b"GET /echo HTTP/1.1\r\nHost: localhost:9998\r\nUpgrade: 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
-/// What the loop reads at a time.
+/// The most bytes that the loop reads at once.
 const READ: usize = 64 << 10;
 const COPIED: usize = 1 << 10;
 
-/// A masked frame, whole.
+/// Returns a complete masked frame.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -56,7 +56,7 @@ fn multi_byte(length: usize) -> Vec<u8> {
     text
 }
 
-/// A server's side of a conversation.
+/// A server's connection.
 struct Conversation {
     connection: Connection,
     shared: Shared,
@@ -78,12 +78,13 @@ impl Conversation {
         conversation
     }
 
-    /// What arrives, read by read; messages are echoed, or only looked at.
+    /// Passes the bytes to the connection, one read at a time. Messages are echoed or only counted.
     fn receive(&mut self, bytes: &[u8], is_echoed: bool) {
         let mut read_buffer = std::mem::take(&mut self.buffer);
         for read in bytes.chunks(READ) {
             let buffer = &mut read_buffer[..read.len()];
-            // In pieces: what is copied by `rep movsb` counts as an instruction for each byte.
+            // The copy is made in pieces, because each byte of a `rep movsb` counts as an
+            // instruction.
             for (to, from) in buffer.chunks_mut(COPIED).zip(read.chunks(COPIED)) {
                 to.copy_from_slice(from);
             }
@@ -113,9 +114,9 @@ impl Conversation {
                         self.shared.recycle(gathered);
                     }
                     Event::Request(head) => {
-                        let ticket = Ticket::new(&Request::parse(&head).expect("a good request"));
+                        let ticket = Ticket::new(&Request::parse(&head).expect("a valid request"));
                         let answer = Upgrade::new().into();
-                        self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a good answer");
+                        self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a valid answer");
                     }
                     other => panic!("not expected: {other:?}"),
                 }
@@ -179,7 +180,7 @@ impl Looped {
         self.event_loop.turn(Some(Duration::from_secs(10))).expect("the poller works");
     }
 
-    /// What is sent fits into the sockets' buffers and one read.
+    /// Sends bytes and waits for the answer. Both fit into the sockets' buffers and one read.
     fn echo(&mut self, bytes: &[u8], answer: usize) {
         self.client.write_all(bytes).expect("the loop reads");
         self.turn();
@@ -187,11 +188,11 @@ impl Looped {
     }
 }
 
-/// Something that is done over and over, with so many messages each time.
+/// An action that is repeated, with a number of messages each time.
 struct Case {
     name: &'static str,
     messages: u64,
-    /// Makes what does it.
+    /// Creates the action.
     make: fn() -> Box<dyn FnMut()>,
 }
 
@@ -207,7 +208,7 @@ fn receive(bytes: Vec<u8>) -> Box<dyn FnMut()> {
     let mut conversation = Conversation::open();
     Box::new(move || {
         conversation.receive(&bytes, false);
-        assert_eq!(conversation.connection.state(), State::Open, "the message was good");
+        assert_eq!(conversation.connection.state(), State::Open, "the message was valid");
     })
 }
 
@@ -223,7 +224,7 @@ fn headers() -> Box<dyn FnMut()> {
     });
     Box::new(move || {
         for bytes in &headers {
-            black_box(Header::decode(black_box(bytes)).expect("a good header"));
+            black_box(Header::decode(black_box(bytes)).expect("a valid header"));
         }
     })
 }
@@ -237,7 +238,7 @@ fn handshake() -> Box<dyn FnMut()> {
     })
 }
 
-/// One message for 100 conversations.
+/// One message for 100 connections.
 fn prepared() -> Box<dyn FnMut()> {
     let mut conversations: Vec<Conversation> = (0..100).map(|_| Conversation::open()).collect();
     Box::new(move || {
@@ -270,7 +271,7 @@ const CASES: [Case; 14] = [
     },
 ];
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 #[cfg(unix)]
 fn cpu_nanos() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -284,7 +285,7 @@ fn cpu_nanos() -> u64 {
     START.elapsed().as_nanos() as u64
 }
 
-/// The least of some samples, per message: what disturbs only ever adds.
+/// Returns the smallest of several samples, per message. Disturbances only add time.
 fn nanos(case: &Case) -> f64 {
     let mut step = (case.make)();
     let sample = |step: &mut dyn FnMut(), count: u64| {

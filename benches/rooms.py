@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Rooms, files, lines of code and imports of the library: the table in ARCHITECTURE.md.
+"""Prints rooms, files, lines of code and imports of the library: the table in ARCHITECTURE.md.
 
     python3 benches/rooms.py [CHECKOUT]
 
-A room is a folder, or a single file at the top of `server` or `protocol`. Lines are neither empty
-nor comments nor unit tests. A circle is a set of files each of which imports each other one,
-perhaps through others; names that a `mod.rs` re-exports lead to the file that has them.
+A room is a folder of `server` or `protocol`, or a single file there. Empty lines, comments and
+unit tests do not count as lines. A circle is a set of files that import each other, directly or
+through others. A name that a `mod.rs` re-exports counts for the file that defines it.
 """
 
 import os
@@ -28,7 +28,7 @@ def code_lines(text):
 
 
 def read_modules(root):
-    """The files by their module paths; unit tests in files of their own are left out."""
+    """Returns the files by module path, without unit tests in separate files."""
     modules = {}
     for folder, _, names in os.walk(os.path.join(root, "src")):
         for name in names:
@@ -44,7 +44,7 @@ def read_modules(root):
 
 
 def leaves(tokens, prefix=()):
-    """The paths of a `use` tree with the names that they bring in."""
+    """Returns the paths of a `use` tree with the names that they bring in."""
     path, at = list(prefix), 0
     while at < len(tokens):
         token = tokens[at]
@@ -67,7 +67,7 @@ def leaves(tokens, prefix=()):
 
 
 def absolute(module, path):
-    """From the crate's root; `None` for another crate, or a name of this file."""
+    """Returns a path from the crate's root. `None`: another crate, or a name of this file."""
     if not path or path[0] not in ("crate", "self", "super"):
         return None
     at = list(module)
@@ -89,7 +89,7 @@ class Crate:
             self.exports[module], self.named[module] = self.read_paths(module, text)
 
     def read_paths(self, module, text):
-        """What a file re-exports by name, and what it names, with whether that is a re-export."""
+        """Returns what a file re-exports by name, and what it names, with a flag for re-exports."""
         tokens = TOKEN.findall(NOISE.sub(" ", production(text)))
         exports, named, at = {}, set(), 0
         while at < len(tokens):
@@ -118,7 +118,7 @@ class Crate:
         return exports, named
 
     def file_of(self, path, depth=0):
-        """The module that has what `path` names."""
+        """Returns the module that defines the name at the end of `path`."""
         module = ()
         for index, part in enumerate(path):
             if module + (part,) in self.modules:
@@ -137,7 +137,7 @@ class Crate:
         return path.endswith(("mod.rs", "lib.rs")) and not re.search(r"\b(fn|impl|struct|enum)\b", code)
 
     def imports(self):
-        """Which file imports which. The re-exports of a map are no imports."""
+        """Returns which file imports which. The re-exports of a map do not count."""
         edges = {module: set() for module in self.modules}
         for module, named in self.named.items():
             for path, is_export in named:
@@ -148,7 +148,8 @@ class Crate:
 
 
 def circles(edges):
-    """The strongly connected components with more than one member, largest first (Tarjan)."""
+    """Returns the strongly connected components with more than one member, largest first (Tarjan).
+    """
     index, low, stack, found = {}, {}, [], []
 
     def visit(node):
@@ -177,7 +178,7 @@ def largest(edges):
 
 
 def merged(edges, place):
-    """The same edges between places; `None` is no place."""
+    """Returns the same edges between places. `None` is not a place."""
     between = {}
     for module, targets in edges.items():
         here = place(module)
@@ -194,10 +195,8 @@ def main():
     edges = crate.imports()
 
     def room(module):
-        """The folder, or the file itself at the top of the crate, of `protocol` or of `server`."""
-        path = crate.modules[module][0]
-        folder = os.path.dirname(path)
-        return path if folder in ("", "protocol", "server") else folder
+        """The first folder below `protocol` or `server`, or a file beside it."""
+        return "/".join(crate.modules[module][0].split(os.sep)[:2])
 
     def is_counted(module):
         return module and not crate.is_map(module)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The size of the smallest server, which is what Lariat adds to a program that embeds it.
+"""Measures the size of the smallest server, which is what Lariat adds to a program.
 
     python3 benches/size.py [--max-3 KIB] [--max-s KIB]
 
-Builds `benches/size`, the README's first example, as a package outside the workspace and without
+Builds `benches/size`, an echo server, as a package outside the workspace and without
 default features, with the versions of `Cargo.lock`, at `opt-level = 3` and at `opt-level = "s"`.
 Prints both sizes, the number of crates (as the README counts them) and the anonymous memory
-(`RssAnon`) after the start. Fails above the bars that are given.
+(`RssAnon`) after the start. Fails if a size exceeds its limit.
 """
 import argparse
 import os
@@ -19,18 +19,18 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PACKAGE = os.path.join(ROOT, "benches", "size")
 TARGET = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "size")
-# A listening socket on the example's own address, 127.0.0.1:9998, in /proc/net/tcp.
+# A listening socket on the example's address, 127.0.0.1:9998, in /proc/net/tcp.
 LISTENS = re.compile(r"0100007F:270E [0-9A-F:]+ 0A ")
 
 
 def build(profile):
-    """The path of the program."""
+    """Builds the program. Returns its path."""
     subprocess.run(["cargo", "build", "--quiet", "--profile", profile, "--target-dir", TARGET], cwd=PACKAGE, check=True)
     return os.path.join(TARGET, profile, "lariat-size")
 
 
 def crates():
-    """Lariat and everything that it is built from, on this system."""
+    """Returns Lariat and its dependencies on this system."""
     command = ["cargo", "tree", "--package", "lariat", "--edges", "normal", "--no-default-features", "--prefix", "none"]
     listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return sorted({line.removesuffix(" (*)") for line in listed.splitlines() if line})
@@ -42,7 +42,7 @@ def is_listening():
 
 
 def memory(program):
-    """`RssAnon` of the program once it listens; `None` if another program has the port."""
+    """Returns the program's `RssAnon` when it listens. `None`: another program uses the port."""
     if not os.path.exists("/proc/net/tcp") or is_listening():
         return None
     server = subprocess.Popen([program], stdin=subprocess.DEVNULL)
@@ -62,7 +62,7 @@ def memory(program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--max-3", type=float, metavar="KIB", help="the bar at opt-level = 3")
+    parser.add_argument("--max-3", type=float, metavar="KIB", help="the limit at opt-level = 3")
     parser.add_argument("--max-s", type=float, metavar="KIB", help='the bar at opt-level = "s"')
     options = parser.parse_args()
 

@@ -1,14 +1,14 @@
-//! Should a large message be read straight into its own buffer, or through the loop's read buffer
-//! with a copy?
+//! Compares two ways to read a large message: directly into its own buffer, and through the loop's
+//! read buffer with a copy.
 //!
 //! ```text
 //! cargo bench --bench straight_reads
 //! ```
 //!
-//! Without `unsafe`, a straight read needs memory that has been initialised, and text must be
-//! validated once more in the end to become a `&str`. What is measured is the CPU time of the
-//! reading thread for a message of 1 MiB over loopback, read in steps of 64 KiB, unmasked, for text
-//! validated as it arrives, in a buffer that is used again. The four ways take turns.
+//! Without `unsafe`, a direct read needs initialised memory, and text must be validated again at
+//! the end to become a `&str`. The benchmark measures the CPU time of the reading thread for a
+//! message of 1 MiB over loopback. The message is read in steps of 64 KiB, unmasked, and validated
+//! on arrival if it is text. The buffer is reused. The four ways take turns.
 
 #![allow(missing_docs)]
 #![cfg(unix)]
@@ -21,7 +21,7 @@ const MESSAGE: usize = 1 << 20;
 const STEP: usize = 64 << 10;
 const ROUNDS: usize = 1_000;
 const WARM_UP: usize = 10;
-/// Of four equal bytes, so that it needs no turning between the pieces.
+/// All four bytes are equal, so that the key need not be rotated between the pieces.
 const KEY: u8 = 0x55;
 
 fn cpu_micros() -> f64 {
@@ -92,7 +92,7 @@ fn main() {
         }
         stream.write_all(b".").expect("the writer waits");
     }
-    writer.join().expect("the writer is content");
+    writer.join().expect("the writer has ended without a panic");
     let ways = ["binary, read buffer and copy", "binary, straight", "text, read buffer and copy", "text, straight"];
     for (way, micros) in ways.iter().zip(micros) {
         println!("{way:30} {:4.0} us CPU for 1 MiB", micros / (ROUNDS - WARM_UP) as f64);

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What a page that watches the loop costs the loop: CPU time of the server with and without it, in
-turns.
+"""Measures what a page that watches the loop costs: CPU time of the server with and without the
+page, in turns.
 
     cargo build --release && python3 benches/watching.py [PATH/TO/lariat] [--connections N] [--rate R] [--rounds K] [--teach]
 
-N connections (10,000) echo R messages a second (5,000) in all. In each round the server runs for
-the same while without a page at /loop and with one, in changing order. The share of the time is of
-one processor, which is all that a loop has. A machine that does other things, too, only adds to it,
-so beside the medians stand the lower quartiles. The page is a socket that offers compression, as
+N connections (10,000) echo R messages a second (5,000) in total. In each round the server runs for
+the same time without a page at /loop and with one, in changing order. The share of time refers to
+one processor, because a loop uses only one. Other work on the machine only adds time, so the script
+prints lower quartiles next to the medians. The page is a socket that offers compression, as
 browsers do, and reads.
 """
 import argparse
@@ -34,7 +34,7 @@ def arguments():
 
 
 class Page:
-    """Watches until it is closed, and counts what it reads."""
+    """Watches the loop until the connection is closed. Counts the bytes."""
 
     def __init__(self, port):
         self.stream = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -60,7 +60,7 @@ class Page:
 
 
 def cpu(pid):
-    """Seconds on a processor, of all threads."""
+    """Returns the CPU time of all threads, in seconds."""
     tasks = f"/proc/{pid}/task"
     return sum(int(open(f"{tasks}/{task}/schedstat").read().split()[0]) for task in os.listdir(tasks)) / 1e9
 
@@ -75,8 +75,7 @@ def echoed(port):
 
 
 def window(pid, port, is_watched):
-    """CPU seconds in each second, messages in each second, and bytes for the page in each
-    second."""
+    """Returns CPU seconds per second, messages per second, and bytes for the page per second."""
     page = Page(port) if is_watched else None
     time.sleep(SETTLE)
     messages, begin, before, heard = echoed(port), time.monotonic(), cpu(pid), page.bytes if page else 0

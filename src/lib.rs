@@ -57,7 +57,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
-//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT and SIGTERM close all clients properly |
+//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT, SIGTERM, SIGQUIT and SIGHUP close all clients properly |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
@@ -111,8 +111,9 @@ pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, Limits, Message, Method, OpeningError, Position, ProtocolError, ReadyState,
-    Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    Answer, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError, Position,
+    ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
+    Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]
@@ -120,7 +121,7 @@ pub use server::sim;
 #[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, Outcome, Rates, Remote,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Rates, Remote,
     RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
 #[doc(inline)]

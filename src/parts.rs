@@ -45,9 +45,23 @@ pub(crate) static PIECES: Part = Part::new();
 /// [trusted](crate::TrustedProxies).
 pub(crate) static PROXIES: Part = Part::new();
 
+/// Clients for which messages are dropped or replaced. The doors:
+/// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest) and
+/// [`Clients::send_latest`](crate::Clients::send_latest).
+pub(crate) static SLOW_CONSUMERS: Part = Part::new();
+
+/// The application's timers. The door: [`Clients::set_timer`](crate::Clients::set_timer).
+pub(crate) static TIMERS: Part = Part::new();
+
+/// Topics. The door: [`Clients::subscribe`](crate::Clients::subscribe).
+pub(crate) static TOPICS: Part = Part::new();
+
 /// The story of a connection. The door: [`Clients::trace`](crate::Clients::trace).
 pub(crate) static TRACES: Part = Part::new();
 
 /// Unix sockets. The door: [`Server::listen_unix`](crate::Server::listen_unix) and its kin.
 #[cfg(unix)]
 pub(crate) static UNIX_SOCKETS: Part = Part::new();
+
+/// The loop, watched turn by turn. The door: [`Clients::watch_turns`](crate::Clients::watch_turns).
+pub(crate) static WATCH: Part = Part::new();

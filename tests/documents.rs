@@ -1,19 +1,15 @@
-//! The documents: how long they may be, how wide prose is, whether links and paths lead somewhere,
-//! and whether figures agree with the code. `program/tests/documents.rs` checks the options of the
-//! program.
+//! Checks the documents: their length, the width of prose, links and paths, and figures against the
+//! code. `program/tests/documents.rs` checks the options of the program.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Prose and comments wrap here.
+/// The width of prose and comments.
 const WIDTH: usize = 100;
 
-/// Places from the root of the repository, in which documents name files.
+/// Places in the repository in which documents name files.
 const PLACES: [&str; 7] = ["src/", "program/", "tests/", "docs/", "benches/", ".ci/", "examples/"];
-
-/// Documents that describe a layout to which the sources are being moved.
-const LATER: [&str; 1] = ["ARCHITECTURE.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -23,7 +19,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// All files of the repository with one of these extensions, by their paths from its root.
+/// Returns all files of the repository with one of these extensions, by their paths from its root.
 fn files(extensions: &[&str]) -> Vec<String> {
     fn walk(folder: &Path, into: &mut Vec<PathBuf>) {
         let is_built = folder.join("CACHEDIR.TAG").exists() || folder.join("pyvenv.cfg").exists();
@@ -48,7 +44,7 @@ fn files(extensions: &[&str]) -> Vec<String> {
     found
 }
 
-/// The extension; `sh` for the shell files of the gate, which have none.
+/// Returns the extension, or `sh` for the shell files of the gate, which have none.
 fn kind(path: &str) -> &str {
     match path {
         ".ci/run" | ".ci/fuzz" => "sh",
@@ -57,7 +53,7 @@ fn kind(path: &str) -> &str {
 }
 
 fn markdown() -> Vec<(String, String)> {
-    // The guide's links are rustdoc's: `tests/guide.rs` checks them.
+    // The guide has rustdoc's links, which `tests/guide.rs` checks.
     let paths = files(&["md"]).into_iter().filter(|path| !path.starts_with("src/guide/"));
     paths.map(|path| (path.clone(), read(&path))).collect()
 }
@@ -74,8 +70,8 @@ fn the_front_documents_are_short() {
 
 // ---- width --------------------------------------------------------------------------------------
 
-/// The lines of prose and comments that are too wide, with their numbers. Exempt are tables, lines
-/// with an address, and in Markdown and documentation code blocks.
+/// Returns the line numbers of prose and comments that are too wide. Exempt are tables, lines with
+/// a URL, and code blocks in Markdown and documentation.
 fn wide(kind: &str, text: &str) -> Vec<usize> {
     let mut state = Lines::default();
     let mut found = Vec::new();
@@ -99,21 +95,21 @@ fn wide(kind: &str, text: &str) -> Vec<usize> {
     found
 }
 
-/// A line without the targets of its links.
+/// Returns a line without the targets of its links.
 fn without_targets(line: &str) -> String {
     let mut parts = line.split("](");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + "](" + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
-/// What is known of a file from the lines before.
+/// The state of a file before a line.
 #[derive(Default)]
 struct Lines {
-    /// In a code block.
+    /// Whether the line is in a code block.
     in_code: bool,
-    /// In a comment, a string that is documentation, or preformatted text.
+    /// Whether the line is in a comment, a documentation string, or preformatted text.
     is_inside: bool,
-    /// Columns before the text of a documentation string.
+    /// The number of columns before the text of a documentation string.
     indent: usize,
 }
 
@@ -135,7 +131,7 @@ impl Lines {
         !self.in_code && !is_fence
     }
 
-    /// In documentation strings, what is indented is literal.
+    /// In documentation strings, indented lines are literal.
     fn python(&mut self, line: &str) -> bool {
         let text = line.trim_start();
         let indent = line.len() - text.len();
@@ -160,7 +156,7 @@ impl Lines {
         is_comment
     }
 
-    /// A line is prose if it has more than a few words outside of tags.
+    /// A line is prose if it has more than a few words outside tags.
     fn html(&mut self, line: &str) -> bool {
         let was_inside = self.is_inside;
         if line.contains("<pre") {
@@ -207,23 +203,23 @@ fn wide_prose_is_found() {
 
 // ---- links and paths ----------------------------------------------------------------------------
 
-/// A document without its code blocks.
+/// Returns a document without its code blocks.
 fn prose(text: &str) -> String {
     let mut state = Lines::default();
     let lines = text.lines().map(|line| if state.markdown(line) { line } else { "" });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The code spans of a document.
+/// Returns the code spans of a document.
 fn spans(text: &str) -> Vec<String> {
     let prose = prose(text);
     let spans = prose.split('`').skip(1).step_by(2);
     spans.map(|span| span.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The targets of links and images.
+/// Returns the targets of links and images.
 fn targets(text: &str) -> Vec<String> {
-    // A code span may contain what looks like a link.
+    // A code span may contain text that looks like a link.
     let prose = prose(text);
     let outside: Vec<&str> = prose.split('`').step_by(2).collect();
     let text = outside.join("code");
@@ -231,7 +227,7 @@ fn targets(text: &str) -> Vec<String> {
     parts.filter_map(|part| part.split_once(')')).map(|(target, _)| target.trim().to_owned()).collect()
 }
 
-/// The anchors that GitHub makes of a document's headings.
+/// Returns the anchors that GitHub creates for a document's headings.
 fn anchors(text: &str) -> Vec<String> {
     let prose = prose(text);
     let headings = prose.lines().filter_map(|line| line.strip_prefix('#')).map(|line| line.trim_start_matches('#'));
@@ -243,8 +239,8 @@ fn anchors(text: &str) -> Vec<String> {
     headings.map(slug).collect()
 }
 
-/// The links of a document that lead nowhere. `read` returns a file's content, if it exists, and an
-/// empty one for a folder.
+/// Returns the broken links of a document. `read` returns the content of a file, `None` if it does
+/// not exist, and an empty text for a folder.
 fn broken_links(path: &str, text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<String> {
     let is_broken = |target: &String| {
         if target.contains("://") || target.starts_with("mailto:") {
@@ -280,7 +276,7 @@ fn read_any(path: &str) -> Option<String> {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let documents = markdown();
     let broken: Vec<String> = documents.iter().flat_map(|(path, text)| broken_links(path, text, &read_any)).collect();
     assert!(broken.is_empty(), "{broken:#?}");
@@ -303,7 +299,7 @@ fn a_broken_link_is_found() {
     assert_eq!(broken("[a](#three)"), 1);
 }
 
-/// The files that a document names in code spans and commands and that do not exist.
+/// Returns the files that a document names in code spans and commands and that do not exist.
 fn missing_paths(text: &str, exists: &impl Fn(&str) -> bool) -> Vec<String> {
     let mut named: Vec<String> = spans(text);
     let (mut in_shell, mut is_fence) = (false, false);
@@ -322,17 +318,17 @@ fn missing_paths(text: &str, exists: &impl Fn(&str) -> bool) -> Vec<String> {
     paths.filter(|path| !exists(path.trim_end_matches('/'))).map(str::to_owned).collect()
 }
 
-/// The documentation comments of a source, as Markdown.
+/// Returns the documentation comments of a source, as Markdown.
 fn documentation(source: &str) -> String {
     let comments = source.lines().filter_map(|line| line.trim_start().strip_prefix("//"));
     comments.map(|line| line.trim_start_matches(['/', '!']).trim_start()).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn every_file_that_is_named_exists() {
+fn every_named_file_exists_in_the_repository() {
     let exists = |path: &str| root().join(path).exists();
     let mut missing = Vec::new();
-    for (path, text) in markdown().into_iter().filter(|(path, _)| !LATER.contains(&&**path)) {
+    for (path, text) in markdown() {
         missing.extend(missing_paths(&text, &exists).into_iter().map(|named| format!("{path} names {named}")));
     }
     for path in files(&["rs"]) {
@@ -358,8 +354,8 @@ fn a_missing_file_is_found() {
 
 // ---- tests that are named -----------------------------------------------------------------------
 
-/// The tests that [docs/promises.md] names as `file::name` or `file::beginning_...` and that
-/// `tests/faults` does not have. `read` returns a file of that folder.
+/// Returns the tests that [docs/promises.md] names as `file::name` or `file::beginning_...` and
+/// that do not exist in `tests/faults`. `read` returns a file of that folder.
 fn missing_tests(text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<String> {
     let is_missing = |span: &&String| {
         let Some((file, name)) = span.split_once("::") else { return false };
@@ -376,7 +372,7 @@ fn missing_tests(text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<Stri
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn every_named_test_exists() {
     let in_faults = |file: &str| read_any(&format!("tests/faults/{file}.rs"));
     let text = read("docs/promises.md");
     assert_eq!(missing_tests(&text, &in_faults), Vec::<String>::new());
@@ -391,10 +387,72 @@ fn a_missing_test_is_found() {
     assert_eq!(missing("`memory::it_is_gone`, `memory::it_is`, `memory::was_...`, `other::it_is_here`"), 4);
 }
 
+// ---- the map ------------------------------------------------------------------------------------
+
+/// The rows of ARCHITECTURE.md's list of a connection's state whose file does not define their
+/// type. `read` returns a file, if it exists.
+fn missing_types(text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let section = text.split("\n## ").find(|section| section.starts_with("One connection's state"));
+    let rows: Vec<&str> = section.unwrap_or_default().lines().filter(|line| line.contains("| `")).collect();
+    let is_missing = |row: &&&str| {
+        let mut spans = row.split('`').skip(1).step_by(2).skip_while(|span| !span.starts_with("src/"));
+        let (Some(file), Some(name)) = (spans.next(), spans.next()) else { return true };
+        let source = read(file).unwrap_or_default();
+        let defines = |kind: &str| {
+            let at = source.find(&format!("{kind} {name}"));
+            at.is_some_and(|at| !source[at + kind.len() + 1 + name.len()..].starts_with(char::is_alphanumeric))
+        };
+        !defines("struct") && !defines("enum")
+    };
+    let missing = rows.iter().filter(is_missing).map(|row| (*row).to_owned()).collect();
+    if rows.is_empty() { vec!["no rows".to_owned()] } else { missing }
+}
+
+/// The entries of a floor that the tables of rooms do not name.
+fn missing_rooms(text: &str, entries: &[String]) -> Vec<String> {
+    let section = text.split("\n## ").find(|section| section.starts_with("Rooms")).unwrap_or_default();
+    entries.iter().filter(|entry| !section.contains(&format!("`{entry}`"))).cloned().collect()
+}
+
+#[test]
+fn architecture_names_all_rooms_and_where_a_connection_is() {
+    let text = read("ARCHITECTURE.md");
+    assert_eq!(missing_types(&text, &read_any), Vec::<String>::new());
+    let mut entries = Vec::new();
+    for floor in ["src/protocol", "src/server"] {
+        for entry in std::fs::read_dir(root().join(floor)).expect("a floor") {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(if entry.path().is_dir() { name + "/" } else { name });
+        }
+    }
+    entries.retain(|name| name != "mod.rs");
+    assert!(entries.len() > 12, "{entries:?}");
+    assert_eq!(missing_rooms(&text, &entries), Vec::<String>::new());
+}
+
+#[test]
+fn a_hole_in_the_map_is_found() {
+    let read = |path: &str| (path == "src/a.rs").then(|| "pub struct Abc;\nstruct Defg<T>(T);\nenum Hi {}".to_owned());
+    let table = |rows: &str| format!("# A\n\n## One connection's state\n\n| what | file | type |\n{rows}\n\n## B\n");
+    let of = |name: &str| table(&format!("| x | `src/a.rs` | `{name}` |"));
+    for name in ["Abc", "Defg", "Hi"] {
+        assert_eq!(missing_types(&of(name), &read), Vec::<String>::new(), "{name}");
+    }
+    for name in ["Ab", "Def", "T"] {
+        assert_eq!(missing_types(&of(name), &read).len(), 1, "{name}");
+    }
+    assert_eq!(missing_types(&table("| x | `src/b.rs` | `Abc` |"), &read).len(), 1);
+    assert_eq!(missing_types("", &read), ["no rows"]);
+    let entries = ["wire/".to_owned(), "time.rs".to_owned()];
+    assert_eq!(missing_rooms("# A\n\n## Rooms\n\n| `wire/` | `time.rs` |\n", &entries), Vec::<String>::new());
+    assert_eq!(missing_rooms("# A\n\n## Rooms\n\n| `wire/` |\n\n## B `time.rs`", &entries), ["time.rs"]);
+}
+
 // ---- defaults -----------------------------------------------------------------------------------
 
-/// The fields of a value that is printed with `{:#?}`, with the path of each: `limits.max_message`.
-/// What is in a `Some` or another tuple counts as the field itself.
+/// Returns the fields of a value that was printed with `{:#?}`, with their paths:
+/// `limits.max_message`. The content of a `Some` or another tuple counts as the field itself.
 fn fields(printed: &str) -> BTreeMap<String, String> {
     let (mut path, mut fields) = (Vec::new(), BTreeMap::new());
     for line in printed.lines().map(|line| line.trim().trim_end_matches(',')) {
@@ -411,7 +469,8 @@ fn fields(printed: &str) -> BTreeMap<String, String> {
     fields
 }
 
-/// A value as a document or `Debug` writes it, in bytes, pieces or milliseconds; `None` for a word.
+/// Parses a value as a document or `Debug` writes it, in bytes, items or milliseconds. Returns
+/// `None` for a word.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim().replace(',', "");
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -428,7 +487,7 @@ fn number(text: &str) -> Option<u64> {
     Some(count * factor)
 }
 
-/// The rows of a table whose first cell is a code span: what is in it, and the other cells.
+/// Returns the rows of a table whose first cell is a code span: its content and the other cells.
 fn rows(text: &str) -> Vec<(String, Vec<String>)> {
     let rows = text.lines().filter_map(|line| {
         let (name, rest) = line.strip_prefix("| `")?.split_once("` |")?;
@@ -437,7 +496,7 @@ fn rows(text: &str) -> Vec<(String, Vec<String>)> {
     rows.collect()
 }
 
-/// What differs between the fields of `Config` and the first table of docs/limits.md.
+/// Returns the differences between the fields of `Config` and the first table of docs/limits.md.
 fn wrong_defaults(text: &str, fields: &BTreeMap<String, String>) -> Vec<String> {
     let section = text.split("\n## ").find(|section| section.starts_with("Library")).unwrap_or_default();
     let rows: BTreeMap<String, Vec<String>> = rows(section).into_iter().collect();
@@ -495,7 +554,7 @@ fn a_wrong_default_is_found() {
 
 // ---- figures ------------------------------------------------------------------------------------
 
-/// The number in `text` at the `#` of a pattern, the rest of which stands around it as it is.
+/// Returns the number in `text` at the `#` of a pattern. The rest of the pattern is literal text.
 fn figure(text: &str, pattern: &str) -> Option<u64> {
     let (before, after) = pattern.split_once('#').expect("a pattern has a #");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -507,7 +566,7 @@ fn figure(text: &str, pattern: &str) -> Option<u64> {
     })
 }
 
-/// The figures of documents that are not `expected`.
+/// Returns the figures of documents that are not `expected`.
 fn wrong_figures(expected: u64, places: &[(&str, &str)], read: &impl Fn(&str) -> String) -> Vec<String> {
     let wrong = places.iter().filter_map(|(path, pattern)| {
         let found = figure(&read(path), pattern);
@@ -529,9 +588,9 @@ fn a_wrong_figure_is_found() {
     assert_eq!(wrong_figures(7, &[("a", "# crates"), ("a", "**# bytes"), ("a", "# boxes")], &read).len(), 2);
 }
 
-/// The bytes of an entry that the code asserts at compile time.
+/// The code asserts the bytes of an entry at compile time.
 #[test]
-fn bytes_of_an_entry_are_those_of_the_code() {
+fn the_bytes_of_an_entry_are_those_of_the_code() {
     let source = files(&["rs"]).into_iter().map(|path| read(&path));
     let entry =
         source.filter_map(|text| figure(&text, "size_of::<Entry<Client<()>>>() <= #,")).min().expect("the assertion");
@@ -554,9 +613,9 @@ fn bytes_of_an_entry_are_those_of_the_code() {
     assert_eq!(sum, entry, "the parts of an entry in docs/decisions/0002-idle-connections.md");
 }
 
-/// What was measured with real connections, in the README and where it comes from.
+/// The README has the measured figure for real connections, and names its source.
 #[test]
-fn bytes_of_a_connection_agree() {
+fn the_bytes_of_a_connection_agree() {
     let measured = figure(&read("README.md"), "costs **# bytes**").expect("the figure");
     assert_figures(
         measured,

@@ -1,5 +1,5 @@
-//! Tests that the files and chapters that the guide names exist. The examples of the guide are
-//! doctests.
+//! Tests that the files, chapters and page labels that the guide names exist. The examples of the
+//! guide are doctests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,37 @@ fn every_named_file_exists() {
         }
     }
     assert!(named > 40, "only {named} files are named");
+}
+
+/// All texts of the site: its pages, and what their handlers send to them.
+fn site() -> String {
+    let mut folders = vec![root().join("program/src/site")];
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            match entry.extension().and_then(|extension| extension.to_str()) {
+                _ if entry.is_dir() => folders.push(entry),
+                Some("html" | "js") => all += &read(&entry),
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_named_label_is_on_the_pages() {
+    let (site, mut named) = (site(), 0);
+    for (chapter, text) in chapters() {
+        let part = text.split("# Try it").nth(1).and_then(|rest| rest.split("# ").next()).expect("a part to try");
+        let prose: String = part.split("```").step_by(2).collect::<Vec<_>>().join("");
+        for label in prose.split('"').skip(1).step_by(2) {
+            let label = label.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(site.contains(&label), "{chapter} names the label {label:?}");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "only {named} labels are named");
 }
 
 #[test]

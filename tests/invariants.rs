@@ -1,34 +1,34 @@
-//! The invariants of the crate's front page that live in no single place: who may name what. Read
-//! from the sources.
+//! Checks the invariants that concern several files, by reading the sources: which file may name
+//! what.
 //!
 //! 1. The protocol never sees a socket, a poller or a clock.
 //! 2. The loop never sees a frame.
-//! 3. Handlers only queue: in `server`, sockets are written and slots freed in the loop's own
-//!    files.
+//! 3. Handlers only queue: in `server`, only the loop's own files write to sockets and free slots.
 //! 4. An idle connection owns no buffer: see `memory.rs`, and the assertion beside the slab entry.
 //!
-//! And of the rooms: each imports only from those below it, and each `mod.rs` is a map of its room.
+//! It also checks the rooms: each imports only from those below it, and each `mod.rs` is a map of
+//! its room.
 
 mod sources;
 
 use sources::{Source, code_lines, paths, spread};
 use std::collections::BTreeSet;
 
-/// The rooms of both parts, the lowest first: a room imports from itself and from those before it.
-/// So there are no circles but inside a room.
+/// The rooms of both parts, the lowest first. A room imports from itself and from those before it.
+/// So circles exist only inside a room.
 const ROOMS: [(&str, &[&str]); 2] = [
     ("protocol", &["time", "limits", "wire", "deflate", "opening", "proxy", "connection"]),
     ("server", &["config", "id", "net", "observe", "table", "clients", "app", "engine", "event_loop", "sim", "server"]),
 ];
 
-/// All files below `src`.
+/// Returns all files below `src`.
 fn sources() -> Vec<Source> {
     sources::sources(env!("CARGO_MANIFEST_DIR"))
 }
 
 // ---- the rules ----------------------------------------------------------------------------------
 
-/// What `source` names although it must not; nothing if it is in order.
+/// Returns the names that `source` must not use, or nothing.
 fn violations(source: &Source, root: &Source) -> Vec<String> {
     let named = paths(source);
     let lies_in = |path: &str, place: &str| path == place || path.starts_with(&format!("{place}::"));
@@ -64,7 +64,7 @@ fn violations(source: &Source, root: &Source) -> Vec<String> {
     wrong
 }
 
-/// What `lib.rs` re-exports from a room, as paths from the root.
+/// Returns the names that `lib.rs` re-exports from a room, as paths from the root.
 fn root_names(root: &Source, room: &str) -> Vec<String> {
     let mut names = Vec::new();
     let tokens: Vec<&str> = root.tokens.iter().map(String::as_str).collect();
@@ -77,7 +77,7 @@ fn root_names(root: &Source, room: &str) -> Vec<String> {
     names
 }
 
-/// The names that the `pub use` lines of a map bring in, with their paths below it.
+/// Returns the names that the `pub use` lines of a map export, with their paths below it.
 fn exports(map: &Source) -> Vec<(String, Vec<String>)> {
     let mut names = Vec::new();
     let tokens: Vec<&str> = map.tokens.iter().map(String::as_str).collect();
@@ -89,8 +89,8 @@ fn exports(map: &Source) -> Vec<(String, Vec<String>)> {
     names
 }
 
-/// The part and the room of a path from the crate's root on, if it leads into one: names that
-/// `lib.rs` or the map of a part re-export are followed.
+/// Returns the part and the room of a path from the crate's root, if it leads into one. It follows
+/// the re-exports of `lib.rs` and of the maps.
 fn room_of(path: &[&str], maps: &[Source]) -> Option<(String, String)> {
     let (first, rest) = path.split_first()?;
     let follow = |map: &str, rest: &[&str]| {
@@ -115,7 +115,7 @@ fn room_of(path: &[&str], maps: &[Source]) -> Option<(String, String)> {
     }
 }
 
-/// What `source` imports from a room above its own, or from none that is known.
+/// Returns the imports of `source` from a room above its own, or from an unknown one.
 fn upward(source: &Source, maps: &[Source]) -> Vec<String> {
     let module: Vec<&str> = source.path.trim_end_matches(".rs").split('/').collect();
     let [part, own, ..] = module[..] else { return Vec::new() };
@@ -133,7 +133,7 @@ fn upward(source: &Source, maps: &[Source]) -> Vec<String> {
             continue;
         }
         match room_of(&below, maps) {
-            // What is above another part is held by `violations`.
+            // `violations` checks imports from another part.
             Some((other, _)) if other != part => {}
             Some((_, room)) if place(&room).is_some_and(|other| other <= height) => {}
             Some(_) => wrong.push(format!("{} names {path}", source.path)),
@@ -143,7 +143,7 @@ fn upward(source: &Source, maps: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// The maps: `lib.rs` and each `mod.rs` of a part or a room.
+/// Returns the maps: `lib.rs` and each `mod.rs` of a part or a room.
 fn maps(sources: Vec<Source>) -> Vec<Source> {
     let is_map = |source: &Source| {
         source.path == "lib.rs"
@@ -152,7 +152,7 @@ fn maps(sources: Vec<Source>) -> Vec<Source> {
     sources.into_iter().filter(is_map).collect()
 }
 
-/// What is wrong with a map whose folder has these files and folders.
+/// Returns the errors of a map whose folder contains these files and folders.
 fn map_faults(map: &Source, entries: &BTreeSet<String>) -> Vec<String> {
     let mut faults = Vec::new();
     let named: BTreeSet<String> = table_names(&map.text).into_iter().collect();
@@ -160,22 +160,21 @@ fn map_faults(map: &Source, entries: &BTreeSet<String>) -> Vec<String> {
         faults.push(format!("{} does not name {missing}", map.path));
     }
     for extra in named.difference(entries) {
-        faults.push(format!("{} names {extra}, which is not there", map.path));
+        faults.push(format!("{} names {extra}, which does not exist", map.path));
     }
     const CODE: [&str; 9] = ["fn", "struct", "enum", "trait", "impl", "const", "static", "type", "macro_rules"];
     faults.extend(CODE.iter().filter(|word| map.has_word(word)).map(|word| format!("{} has a {word}", map.path)));
     faults
 }
 
-/// The names in backticks in the first column of a table in a file's own documentation.
+/// Returns the names in backticks in the first column of a table in a file's documentation.
 fn table_names(text: &str) -> Vec<String> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
     let cells = rows.filter_map(|row| row.split(" | ").next());
     cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-/// Files and folders beside a map, without `.rs`. Files of unit tests are named after what they
-/// test.
+/// Returns the files and folders beside a map, without `.rs`. Files of unit tests do not count.
 fn entries(map: &Source) -> BTreeSet<String> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&map.path);
     let entries = std::fs::read_dir(folder.parent().expect("a folder")).expect("a folder");
@@ -184,15 +183,15 @@ fn entries(map: &Source) -> BTreeSet<String> {
     names.filter(|name| name != "mod" && !name.ends_with("_tests")).collect()
 }
 
-/// Files that must not know what a frame is: the rooms `engine` and `event_loop`, but for the
-/// headers of proxies.
+/// Whether a file must not know what a frame is: the rooms `engine` and `event_loop`, except for
+/// proxy headers.
 fn is_frameless(source: &Source) -> bool {
     let is_in = |room: &str| source.path.starts_with(&format!("server/{room}/"));
     (is_in("engine") || is_in("event_loop")) && source.path != "server/engine/proxied.rs"
 }
 
-/// Words of RFC 6455 §5 that the loop has no use for. Where tungstenite keeps its close codes is
-/// not one of them.
+/// Returns the words of RFC 6455 §5 that the loop must not use. tungstenite's path of the close
+/// codes is allowed.
 fn frame_words(source: &Source) -> Vec<String> {
     let text = source.tokens.join(" ").replace("tungstenite :: protocol :: frame :: coding :: CloseCode", "");
     let is_frame_word = |token: &&str| {
@@ -202,15 +201,13 @@ fn frame_words(source: &Source) -> Vec<String> {
     text.split(' ').filter(is_frame_word).map(str::to_owned).collect()
 }
 
-/// Where something is called that only some files may call: `.name(` or `::name(`.
-fn callers<'s>(sources: &'s [Source], owner: &str, method: &str) -> Vec<&'s str> {
-    let calls = |source: &Source| {
-        source.tokens.windows(4).any(|window| {
-            let [first, dot, name, paren] = window else { return false };
-            first == owner && (dot == "." || dot == "::") && name == method && paren == "("
-        })
-    };
-    sources.iter().filter(|source| calls(source)).map(|source| source.path.as_str()).collect()
+/// Returns the files that contain these words one after another.
+fn users<'s>(sources: &'s [Source], words: &str) -> Vec<&'s str> {
+    let words: Vec<&str> = words.split(' ').collect();
+    let has = |source: &&Source| source.tokens.windows(words.len()).any(|window| window == words);
+    let mut users: Vec<&str> = sources.iter().filter(has).map(|source| source.path.as_str()).collect();
+    users.sort_unstable();
+    users
 }
 
 fn root(sources: &[Source]) -> &Source {
@@ -218,7 +215,7 @@ fn root(sources: &[Source]) -> &Source {
 }
 
 #[test]
-fn rooms_import_downwards_only() {
+fn rooms_import_only_from_lower_rooms() {
     let sources = sources();
     let wrong: Vec<String> = sources.iter().flat_map(|source| violations(source, root(&sources))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -253,28 +250,26 @@ fn the_loop_never_sees_a_frame() {
     }
 }
 
+/// Reading, writing and freeing need the `LoopKey`. The compiler enforces this, and the examples of
+/// `LoopKey` show it. This test checks that each table has one key, and that the engine keeps it.
 #[test]
-fn only_the_end_of_a_turn_writes_and_removes() {
+fn only_the_engine_has_the_key() {
     let sources = sources();
-    let writers = callers(&sources, "socket", "write");
-    assert_eq!(
-        writers,
-        ["server/net/listener.rs", "server/engine/writing.rs"],
-        "and to those who are turned away before they are clients"
-    );
-    assert_eq!(
-        callers(&sources, "slab", "remove"),
-        ["server/clients/clients.rs"],
-        "`Clients::remove`, which `reap` calls"
-    );
+    assert_eq!(users(&sources, "LoopKey :: new"), ["server/table/table.rs"]);
+    assert_eq!(users(&sources, "LoopKey ( ("), ["server/table/key.rs"]);
+    assert_eq!(users(&sources, "Table :: new"), ["server/clients/clients.rs"]);
+    assert_eq!(users(&sources, "Clients :: new"), ["server/engine/engine.rs"]);
+    assert_eq!(users(&sources, ": LoopKey"), ["server/engine/engine.rs"], "the only field of this type");
+    assert_eq!(users(&sources, "& mut LoopKey"), Vec::<&str>::new());
+    let lent = users(&sources, "& LoopKey");
+    assert_eq!(lent, ["server/clients/clients.rs", "server/table/key.rs", "server/table/table.rs"]);
 }
 
 #[test]
-fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
+fn there_is_no_unsafe_code_and_no_shared_cell() {
     let sources = sources();
     assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
-    // A simulated network is found by the sockets of its thread, whose real ones know nothing of
-    // it.
+    // A simulated network is found through a thread-local variable by the sockets of its thread.
     for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/net/memory/network.rs"]), ("transmute", &[])] {
         let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
         assert_eq!(users, expected, "{word}");
@@ -309,7 +304,7 @@ fn assert_fine(path: &str, text: &str) {
 }
 
 #[test]
-fn a_forbidden_import_is_found_however_it_is_written() {
+fn a_forbidden_import_is_found_in_every_form() {
     assert_wrong("protocol/a.rs", "use mio::Poll;", "names mio::Poll");
     assert_wrong("protocol/a.rs", "use std::{io, net::{IpAddr, TcpStream as S}};", "names std::net::TcpStream");
     assert_wrong("protocol/a.rs", "use std::net;\nfn f(_: net::UdpSocket) {}", "names std::net::UdpSocket");
@@ -329,7 +324,7 @@ fn a_forbidden_import_is_found_however_it_is_written() {
 }
 
 #[test]
-fn what_is_allowed_is_not_reported() {
+fn allowed_imports_are_not_reported() {
     assert_fine("protocol/a.rs", "use std::net::{IpAddr, SocketAddr};\nuse super::frame::Header;\nuse crate::Message;");
     assert_fine("protocol/time.rs", "use std::time::{Duration, Instant};\nfn f(_: Instant) {}");
     assert_fine("protocol/a.rs", "//! [`mio::Poll`]\n/* use mio::Poll; */ const S: &str = \"use mio::Poll;\";");
@@ -342,7 +337,7 @@ fn what_is_allowed_is_not_reported() {
 }
 
 #[test]
-fn an_import_from_a_room_above_is_found_however_it_is_written() {
+fn an_import_from_a_higher_room_is_found_in_every_form() {
     let maps = [
         lib(),
         Source::new("server/mod.rs", "pub use app::Handler;\npub use clients::Clients;\n"),
@@ -385,7 +380,7 @@ fn a_map_with_gaps_or_code_is_found() {
     let faults = |text: &str, names: &[&str]| map_faults(&Source::new("server/net/mod.rs", text), &entries(names));
     assert_eq!(faults(text, &["a", "b"]), Vec::<String>::new());
     assert_eq!(faults(text, &["a", "b", "c"]), ["server/net/mod.rs does not name c"]);
-    assert_eq!(faults(text, &["a"]), ["server/net/mod.rs names b, which is not there"]);
+    assert_eq!(faults(text, &["a"]), ["server/net/mod.rs names b, which does not exist"]);
     assert_eq!(faults(&format!("{text}fn f() {{}}"), &["a", "b"]), ["server/net/mod.rs has a fn"]);
 }
 
@@ -400,14 +395,15 @@ fn a_frame_in_the_loop_is_found() {
 }
 
 #[test]
-fn a_write_or_a_removal_elsewhere_is_found() {
+fn a_key_elsewhere_is_found() {
     let sources = [
-        Source::new("server/a.rs", "fn f() { client.socket.write(b); }"),
-        Source::new("server/b.rs", "fn f() { self.slab.remove(index); }"),
-        Source::new("server/c.rs", "fn f() { file.write(b); other.remove(index); // slab.remove(index)\n }"),
+        Source::new("server/clients/a.rs", "struct A { key: LoopKey }"),
+        Source::new("server/b.rs", "fn f() { let key = LoopKey::new(); }"),
+        Source::new("server/c.rs", "fn f(key: &LoopKey) {} // LoopKey::new()"),
     ];
-    assert_eq!(callers(&sources, "socket", "write"), ["server/a.rs"]);
-    assert_eq!(callers(&sources, "slab", "remove"), ["server/b.rs"]);
+    assert_eq!(users(&sources, ": LoopKey"), ["server/clients/a.rs"]);
+    assert_eq!(users(&sources, "LoopKey :: new"), ["server/b.rs"]);
+    assert_eq!(users(&sources, "& LoopKey"), ["server/c.rs"]);
 }
 
 #[test]

@@ -248,6 +248,60 @@ fn a_late_driver_sends_one_ping_and_the_next_on_time() {
     }
 }
 
+/// A driver that was absent, for example because its process was stopped, has not sent a ping in
+/// time. The peer cannot have answered. So the driver sends the ping first, and the peer gets as
+/// much time as usual.
+#[test]
+fn a_driver_that_comes_after_the_idle_timeout_sends_the_ping_first() {
+    for beginning in beginnings() {
+        for late in [120_000, 120_001, 135_000, 255_000, 86_400_000] {
+            let mut clock = Clock::open(Limits::default(), beginning);
+            let talk = clock.at(late);
+            assert!(talk.deadline().unwrap().is_due(talk.now), "the deadline has passed");
+            talk.handle_timeout();
+            assert_eq!((talk.state(), talk.flushed()), (State::Open, vec![Sent::ping("")]));
+            // The second ping was due at 100 s, and the end is 20 s later.
+            let talk = clock.expire_at(late + 20_000);
+            assert_eq!(talk.flushed(), [Sent::close(1001, "silent for too long")]);
+            drains(clock, late + 20_000, CloseReason::Timeout(Timeout::Idle));
+
+            let mut clock = Clock::open(Limits::default(), beginning);
+            clock.at(late).handle_timeout();
+            clock.at(late + 19_999).receive(&frame(FIN | PONG, ""));
+            clock.is_due_at(late + 19_999 + 50_000);
+        }
+        // The driver has missed only the second ping.
+        let mut clock = Clock::open(Limits::default(), beginning);
+        clock.expire_at(50_000);
+        let talk = clock.at(130_000);
+        talk.handle_timeout();
+        assert_eq!(talk.state(), State::Open);
+        talk.flush();
+        clock.expire_at(150_000);
+        drains(clock, 150_000, CloseReason::Timeout(Timeout::Idle));
+        // The driver has missed no ping, so there is nothing to wait for.
+        let mut clock = Clock::open(Limits::default(), beginning);
+        clock.expire_at(50_000);
+        clock.expire_at(100_000);
+        clock.at(500_000).handle_timeout();
+        drains(clock, 500_000, CloseReason::Timeout(Timeout::Idle));
+    }
+}
+
+/// If no ping is due before the idle timeout, the driver does not wait for one.
+#[test]
+fn without_a_ping_in_time_the_idle_timeout_applies() {
+    for beginning in beginnings() {
+        for interval in [None, seconds(120), seconds(500)] {
+            let limits = limits(|limits| (limits.ping_interval, limits.idle_timeout) = (interval, seconds(120)));
+            let mut clock = Clock::open(limits, beginning);
+            clock.at(135_000).handle_timeout();
+            assert_eq!(clock.talk.flushed(), [Sent::close(1001, "silent for too long")]);
+            drains(clock, 135_000, CloseReason::Timeout(Timeout::Idle));
+        }
+    }
+}
+
 #[test]
 fn without_an_idle_timeout_pings_continue() {
     for beginning in [Tick::from_millis(0), Tick::from_millis(u32::MAX - 1_500_000)] {

@@ -288,7 +288,7 @@ await suite(async () => {
     match(asked.bits, /^FIN 1\|RSV1–3 100\|opcode 0001/, "header");
     // A Close of the connection before may stand open, too.
     await one.waitForFunction((text) => [...document.querySelectorAll("#wire details[open]")]
-      .some((node) => node.textContent.includes(`It says ${JSON.stringify(text)}`)), text);
+      .some((node) => node.textContent.includes(`Its content is ${JSON.stringify(text)}`)), text);
     silent(one);
     await one.context().close();
   });

@@ -30,7 +30,7 @@ await suite(async () => {
     await ada.locator("#text").pressSequentially(hostile);
     await shows(both, hostile);
     equal(await ben.locator("#marks img").count(), 0, "elements that the text made");
-    await ada.waitForFunction(() => document.getElementById("state").textContent === "everybody has it");
+    await ada.waitForFunction(() => document.getElementById("state").textContent === "up to date");
   });
 
   await check("each sees who is there, where the other one is, and its selection", async () => {
@@ -99,7 +99,7 @@ await suite(async () => {
     await ben.locator("#text").pressSequentially(", longer by Ben");
     await caret(ada, 11);
     await ada.locator("#text").pressSequentially("the ");
-    match(await ben.textContent("#state"), /away, with changes that wait/, "Ben's state");
+    match(await ben.textContent("#state"), /offline, with unsent changes/, "Ben's state");
     wire.mend();
     await ben.click("#link button").catch(() => {});
     await shows(both, "first line, longer by Ben\nthe last line");
@@ -159,7 +159,7 @@ await suite(async () => {
     far.mend();
     await page.evaluate(() => document.querySelector("#link button")?.click());
     await shows([page, other], "begun anew");
-    match(await page.textContent("#asides"), /begun anew while you were away.*what I had/, "what is put aside");
+    match(await page.textContent("#asides"), /started again while you were offline.*what I had/, "what is put aside");
     await page.click("#asides button:last-child");
     equal(await page.locator("#asides > *").count(), 0, "what is put aside, after it was dismissed");
     silent(page, SERVER_IS_AWAY);

@@ -51,7 +51,7 @@ await suite(async () => {
 
   await check("this page is a cell itself, and turns are told", async () => {
     await taken(page, "1");
-    await page.waitForFunction(() => /a second, busy/.test(document.getElementById("rate").textContent));
+    await page.waitForFunction(() => /per second, busy/.test(document.getElementById("rate").textContent));
     await page.waitForFunction(() => /µs|ms/.test(document.querySelector("#phases tr:nth-child(4) td:nth-child(2)").textContent));
     equal(await page.locator("#phases tr").count(), 7, "phases");
   });
@@ -65,7 +65,7 @@ await suite(async () => {
     const [open, none] = [await colour(page, slot), await colour(page, 27)];
     equal(none, "0,0,0,0", "colour where no cell is");
     equal(/^29,106,58,\d+$/.test(open), true, `green, more or less: ${open}`);
-    equal(await legend(page, "open, heard just now") + await legend(page, "open, quiet"), 2, "open connections of the legend");
+    equal(await legend(page, "open, active") + await legend(page, "open, quiet"), 2, "open connections of the legend");
   });
 
   await check("a click on its cell follows it: what it says, what is said to it", async () => {
@@ -82,7 +82,7 @@ await suite(async () => {
     await other.evaluate(() => window.socket.close(1000));
     await tells(page, "= OPEN -> DRAINING");
     await tells(page, "= DRAINING -> CLOSED");
-    await page.waitForFunction(() => /is gone$/.test(document.getElementById("story-of").textContent));
+    await page.waitForFunction(() => /has disconnected$/.test(document.getElementById("story-of").textContent));
     await taken(page, "1");
     await other.context().close();
   });
@@ -99,7 +99,7 @@ await suite(async () => {
     await page.waitForFunction(() => document.getElementById("waits-reads").textContent === "1");
     equal((await other.evaluate(() => window.heard)).join(), "", "what has come back");
     equal((await story(page)).join(), "", "what has happened");
-    equal(await legend(page, "wait to be read"), 1, "cells that wait to be read");
+    equal(await legend(page, "waiting to be read"), 1, "cells that wait to be read");
     await page.click("#step");
     await other.waitForFunction(() => window.heard.length === 3);
     equal((await other.evaluate(() => window.heard)).join(), "message 1,message 2,message 3", "what has come back");
@@ -162,7 +162,7 @@ await suite(async () => {
     await watcher.evaluate(() => window.echo.send("a secret"));
     await watcher.waitForFunction(() => document.querySelectorAll("#story li").length === 2);
     match((await story(watcher))[0], /^< TEXT \[\d+ bytes, masked(, compressed)?\]$/, "what it says");
-    equal(/a page like yours|slot is free/.test(await watcher.textContent("#follow-problem")), false, "a problem that is no more");
+    equal(/another page of this kind|slot is free/.test(await watcher.textContent("#follow-problem")), false, "a problem that is no more");
     silent(watcher);
     await watcher.context().close();
     await plain.stop();
@@ -203,7 +203,7 @@ await suite(async () => {
   }, 50));
   await look(url, async (page) => {
     await waitForLink(page);
-    await page.waitForFunction(() => document.querySelector('#legend [data-kind="open, heard just now"] b').textContent > "3");
+    await page.waitForFunction(() => document.querySelector('#legend [data-kind="open, active"] b').textContent > "3");
     await page.fill("#slot", "3");
     await page.click("#follow");
     await page.waitForFunction(() => document.querySelectorAll("#story li").length > 8);

@@ -3,11 +3,12 @@
 
     python3 deflate.py PATH/TO/lariat [PATH/TO/examples/autobahn]
 
-Starts servers of its own: as it is, with contexts, without compression. Each combination that a
-client can offer is offered; the response must be what RFC 7692 allows, and messages must come back
-from /echo, decompressed by a zlib that has no larger window, and no other context, than was agreed
-on. Then the other way round: the example is a client, which is given each response that is allowed
-to its offer, echoes, and must hang up on responses that are not. Standard library only.
+The script starts its own servers: with default options, with contexts, and without compression. It
+offers each combination that a client can offer. The response must follow RFC 7692, and messages
+must come back from /echo. The script decompresses them with a zlib that has the negotiated window
+and context, and not more. Then it tests the other direction: the example is a client that gets
+every allowed response to its offer and echoes. It must disconnect after responses that are not
+allowed. Standard library only.
 """
 
 import base64
@@ -30,7 +31,7 @@ NAME = "permessage-deflate"
 
 
 class Wrong(Exception):
-    """The server did not do what it should."""
+    """The server or the client behaved incorrectly."""
 
 
 def need(condition, what):
@@ -60,13 +61,14 @@ def extensions(head):
 
 
 def parse_parameters(value):
-    """The parameters of an offer or a response, which must be exactly one permessage-deflate."""
+    """Return the parameters of an offer or a response, which must contain exactly one
+    permessage-deflate."""
     name, *parameters = [part.strip() for part in value.split(";")]
     need(name == NAME, f"the extension is {value!r}")
     agreed = {}
     for parameter in parameters:
         key, _, text = parameter.partition("=")
-        need(key not in agreed, f"doubled in {value!r}")
+        need(key not in agreed, f"a repeated parameter in {value!r}")
         agreed[key] = int(text) if text else None
     return agreed
 
@@ -87,7 +89,7 @@ class Peer:
 
     def more(self):
         got = self.socket.recv(1 << 16)
-        need(got, "the other side hung up")
+        need(got, "the other side disconnected")
         self.unread += got
 
     def take(self, count):
@@ -97,14 +99,14 @@ class Peer:
         return taken
 
     def head(self):
-        """A request or a response, up to the empty line."""
+        """Read a request or a response up to the empty line."""
         while b"\r\n\r\n" not in self.unread:
             self.more()
         head, self.unread = self.unread.split(b"\r\n\r\n", 1)
         return head.decode()
 
     def start(self, our_bits, their_bits):
-        """Windows; whose messages do not refer to earlier ones is in `agreed`."""
+        """Set the windows. `agreed` says which side does not use context takeover."""
         ours, theirs = ("client", "server") if self.masks else ("server", "client")
         self.forgets, self.they_forget = (f"{side}_no_context_takeover" in self.agreed for side in (ours, theirs))
         self.our_bits, self.their_bits = our_bits, their_bits
@@ -112,7 +114,7 @@ class Peer:
         self.inflater = zlib.decompressobj(-self.their_bits)
 
     def forget_ours(self):
-        # zlib cannot compress in a window of 8 bits, but it need not refer to anything.
+        # zlib cannot compress with a window of 8 bits. Level 0 needs no window.
         level = 0 if self.our_bits == 8 else 6
         self.deflater = zlib.compressobj(level, zlib.DEFLATED, -max(9, self.our_bits))
 
@@ -144,7 +146,7 @@ class Peer:
         self.socket.sendall(b"".join(frames))
 
     def receive_frame(self):
-        """A frame's first byte and its payload."""
+        """Read a frame. Return its first byte and its payload."""
         first, second = self.take(2)
         need(bool(second & 0x80) != self.masks, "clients mask, servers do not")
         length = second & 0x7F
@@ -157,7 +159,8 @@ class Peer:
         return first, payload if self.masks else mask(key, payload)
 
     def receive(self):
-        """A whole message, whether it was compressed, and how many bytes travelled."""
+        """Read a complete message. Return it, whether it was compressed, and the number of bytes on
+        the wire."""
         first, payload = self.receive_frame()
         need(first in (0x82, 0xC2), f"a frame begins with {first:#x}")
         if first == 0x82:
@@ -166,8 +169,8 @@ class Peer:
             self.inflater = zlib.decompressobj(-self.their_bits)
         out, rest = [], payload + TAIL
         while rest or out[-1:] != [b""]:
-            # In small steps: zlib finds what lies too far back only if it lies in the window, not
-            # in its output.
+            # Small steps are needed: zlib detects references that are too far back only in its
+            # window, not in its output.
             out.append(self.inflater.decompress(rest, 64))
             rest = self.inflater.unconsumed_tail
         need(not self.inflater.eof, "a final block")
@@ -181,7 +184,7 @@ def mask(key, payload):
 
 
 class Client(Peer):
-    """Offers, and is answered."""
+    """A client: sends an offer and reads the response."""
 
     def __init__(self, port, offers):
         super().__init__(socket.create_connection(("127.0.0.1", port), PATIENCE), masks=True)
@@ -199,7 +202,7 @@ class Client(Peer):
 
 
 class Answerer(Peer):
-    """Is offered something, and answers."""
+    """A server: reads an offer and sends a response."""
 
     def __init__(self, listener):
         super().__init__(listener.accept()[0], masks=False)
@@ -224,7 +227,7 @@ class Answerer(Peer):
 
 
 def messages():
-    """(name, message, whether it must come back compressed)"""
+    """Return (name, message, whether it must come back compressed)."""
     words = ["the", "quick", "brown", "fox", "κόσμε", "jumps", "over", "it", "again", "and"]
     text = " ".join(random.choice(words) for _ in range(9000)).encode()
     letters = bytes(random.randrange(97, 123) for _ in range(36_000))
@@ -239,13 +242,13 @@ def messages():
 
 
 def converse(peer, compresses=True, keeps=True):
-    """Sends messages and gets them back, from a side that can compress in its window, and wants to
-    keep contexts."""
+    """Send messages and check their echoes. The other side can compress with this window and keep
+    contexts if `agreed` allows it."""
     sizes = {}
     for name, message, is_compressed in messages():
         peer.send(message, random.choice([1, 1, 2, 5]))
         got, was_compressed, size = peer.receive()
-        need(got == message, f"{name}: other bytes came back")
+        need(got == message, f"{name}: the echo differs")
         need(was_compressed == (is_compressed and compresses), f"{name}: compressed is {was_compressed}")
         sizes[name] = size
     if peer.they_forget or not keeps or not compresses:
@@ -255,7 +258,7 @@ def converse(peer, compresses=True, keeps=True):
 
 
 def check_offer(port, offered, keeps):
-    """One combination, offered and used."""
+    """Test one combination of parameters."""
     parts = [NAME]
     for key, value in offered.items():
         parts.append(key if value == "" else f"{key}={value}")
@@ -297,7 +300,7 @@ def combinations():
 
 
 def check_declined(port):
-    """Offers of which only the last one, if any, is in order."""
+    """Test offers of which at most the last one is valid."""
     bad = [
         "server_max_window_bits=8", "server_max_window_bits=16", "server_max_window_bits", "server_max_window_bits=010",
         "client_max_window_bits=7", "client_max_window_bits=", "server_no_context_takeover=1", "unknown", "unknown=\"a,b\"",
@@ -317,7 +320,7 @@ def check_declined(port):
 
 
 def responses(offer):
-    """Every response that is allowed to an offer."""
+    """Return every allowed response to an offer."""
     most = {side: int(offer.get(f"{side}_max_window_bits") or 15) for side in ("server", "client")}
     for forgets, they_forget in itertools.product([True, False], repeat=2):
         if "server_no_context_takeover" in offer and not forgets:
@@ -339,7 +342,7 @@ def responses(offer):
 
 
 def bad_responses(offer):
-    """Responses after which a client has to fail the connection (RFC 7692 §5.1, §7.1)."""
+    """Return responses after which a client must fail the connection (RFC 7692 §5.1, §7.1)."""
     good = {name: value or "" for name, value in next(responses(offer)).items()}
     base = show(good)
     yield from ["x-other", f"{base}, {base}", f"{base}, x-other", f"{base}; unknown", f"{base}; server_no_context_takeover=1"]
@@ -359,15 +362,15 @@ def show(parameters):
 
 
 def check_response(peer, response, keeps):
-    """One allowed response, and what follows."""
+    """Test one allowed response and the messages after it."""
     items = list(response.items())
     random.shuffle(items)
     peer.answer(show(dict(items)))
     peer.agreed = response
     client_bits = response.get("client_max_window_bits", 15)
     peer.start(response.get("server_max_window_bits", 15), client_bits)
-    # What it has offered binds it even where nothing was said of it; nobody compresses in a window
-    # of 8 bits.
+    # The client's own offer limits its window even if the response has no parameter. Nobody
+    # compresses with a window of 8 bits.
     limit = int(peer.offer.get("client_max_window_bits") or 15)
     peer.their_bits = min(client_bits, limit)
     converse(peer, compresses=peer.their_bits > 8, keeps=keeps)
@@ -377,11 +380,11 @@ def check_response(peer, response, keeps):
 def check_refused(peer, response):
     peer.answer(response)
     got = peer.socket.recv(1)
-    need(got == b"", f"it said {got!r} to {response!r}")
+    need(got == b"", f"it answered {got!r} to {response!r}")
 
 
 def check_client(example, window_bits, keeps):
-    """The example echoes, case by case, whatever a server sends."""
+    """Let the example echo the messages of a server, case by case."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(PATIENCE)
     command = [example, f"ws://127.0.0.1:{listener.getsockname()[1]}", str(window_bits), *(["contexts"] if keeps else [])]

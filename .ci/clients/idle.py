@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""What an idle connection costs the program as it is shipped: at most 64 bytes, everything
-included.
+"""Check the memory of an idle connection in the released program: at most 64 bytes.
 
     python3 idle.py PATH/TO/lariat [CONNECTIONS]
 
-Opens 19,000 connections, lets each echo 64 KiB, one after another, and looks at the program's
-private dirty memory before the first, when all are open, and when all have echoed. It fails if one
-of the two is more than 64 bytes a connection above what it was before. `cargo test --test memory`
-measures the same of a program whose entries are larger: it contains the simulator.
+The script opens 19,000 connections and lets each echo 64 KiB, one after another. It reads the
+program's private dirty memory before the first connection, when all are open, and when all have
+echoed. It fails if memory has grown by more than 64 bytes per connection. `cargo test --test
+memory` measures the same for a program with larger entries, because it contains the simulator.
 """
 
 import os
@@ -24,7 +23,7 @@ REQUEST = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 SIZE = 64 << 10
-# A mask of zeros is as good as any other to a server.
+# For a server, a masking key of zero is as good as any other.
 MESSAGE = b"\x82\xff" + SIZE.to_bytes(8, "big") + bytes(4) + bytes(SIZE)
 ECHO = b"\x82\x7f" + SIZE.to_bytes(8, "big") + bytes(SIZE)
 
@@ -35,7 +34,7 @@ def private_dirty(pid):
 
 
 def rest(pid):
-    """What it is when nothing changes any more."""
+    """Return the value when it no longer changes."""
     before = -1
     for _ in range(50):
         now = private_dirty(pid)
@@ -53,7 +52,7 @@ def connect(port):
     while not answer.endswith(b"\r\n\r\n"):
         piece = stream.recv(4096)
         if not piece:
-            sys.exit(f"the server has hung up: {answer}")
+            sys.exit(f"the server has disconnected: {answer}")
         answer += piece
     assert b" 101 " in answer, answer
     return stream
@@ -65,7 +64,7 @@ def echo(stream):
     while len(answer) < len(ECHO):
         piece = stream.recv(SIZE)
         if not piece:
-            sys.exit("the server has hung up")
+            sys.exit("the server has disconnected")
         answer += piece
     assert answer == ECHO
 
@@ -74,7 +73,7 @@ def main():
     program, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 19_000
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    # Pages of a file that has just been written count as dirty.
+    # Pages of a recently written file would count as dirty.
     with open(program, "rb") as file:
         os.fsync(file.fileno())
     server = subprocess.Popen([program, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
@@ -83,7 +82,7 @@ def main():
         before = rest(server.pid)
         print(f"before the first of {count}: {before} bytes", flush=True)
         streams = [connect(port) for _ in range(count)]
-        steps = [("idle", lambda: None), ("each has echoed 64 KiB", lambda: [echo(stream) for stream in streams])]
+        steps = [("idle", lambda: None), ("each echoed 64 KiB", lambda: [echo(stream) for stream in streams])]
         for what, step in steps:
             step()
             more = rest(server.pid) - before

@@ -1,10 +1,10 @@
-"""`lariat load` against servers that others wrote, and beside a client that shares no code with it.
+"""Check `lariat load` against servers of other projects, and compare it with an independent client.
 
-load.py LARIAT NODE_SCRIPT    NODE_SCRIPT: load_server.mjs beside its node_modules
+    load.py LARIAT NODE_SCRIPT    NODE_SCRIPT: load_server.mjs beside its node_modules
 
-What the report counts is compared with what the server saw. Then a client of asyncio and websockets
-sends at the same rate to the same server at the same time, and measures round trips itself, from
-the time at which a message was due.
+The counts of the report must equal those of the server. Then a client that uses asyncio and
+websockets sends at the same rate to the same server at the same time. It measures round trips
+itself, from the time at which a message was due.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ servers = {
 
 
 class Server:
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     def __init__(self, command):
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = f"ws://127.0.0.1:{int(self.process.stdout.readline())}/"
 
     def counts(self):
-        """Ends it."""
+        """End the server."""
         self.process.terminate()
         rest, _ = self.process.communicate(timeout=20)
         return json.loads(rest)
@@ -59,11 +59,11 @@ def check_counts(name, options):
     assert report["errors"] == [] and run.returncode == 0, run.stderr
     if "--echo" in options:
         assert messages["sent"] == messages["right"] == report["latency"]["round_trip"]["count"] > 0, messages
-    print(f"{name:10}  {options:50}  {told['opened']} connections, {told['messages']} messages: as the server saw it")
+    print(f"{name:10}  {options:50}  {told['opened']} connections, {told['messages']} messages: as on the server")
 
 
 async def independent_client(url, connections, rate, seconds):
-    """Sends message k at k / rate, in turn over all connections. Returns the rate and all round
+    """Send message k at k / rate, in turn over all connections. Return the rate and all round
     trips, in ms."""
     loop = asyncio.get_running_loop()
     sockets = [await websockets.connect(url, compression=None) for _ in range(connections)]
@@ -106,8 +106,8 @@ async def check_agreement(connections=50, rate=200, seconds=8):
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         mine, other = trip[f"{name}_us"] / 1000, trips[math.ceil(len(trips) * share) - 1]
         print(f"agreement   {name}: {mine:.2f} ms and {other:.2f} ms")
-        # The server delays one connection in fifty, so that p99 is what its median message takes,
-        # whatever else the host does.
+        # The server delays one connection in fifty. So p99 is the median of its messages, whatever
+        # else runs on the host.
         agrees &= abs(mine - other) < max(0.02 * other, 4)
     return agrees
 
@@ -120,5 +120,5 @@ for name in servers:
         "-c 300 --rate 600/s --hold 200ms",
     ):
         check_counts(name, options)
-# A host that is busy with something else stalls now the one, now the other.
-assert any(asyncio.run(check_agreement()) for _ in range(3)), "the two do not agree"
+# A busy host may stall one of the two clients.
+assert any(asyncio.run(check_agreement()) for _ in range(3)), "the two clients do not agree"

@@ -1,9 +1,9 @@
-"""An echo server of the library websockets that counts: PORT on its first line, its counts as JSON
-on the last.
+"""An echo server with the library websockets that counts. It prints PORT on its first line, and its
+counts as JSON on the last.
 
     load_server.py [DELAY_MS]
 
-Each echo comes that much later, and on one connection in fifty of each path ten times as much.
+Each echo is delayed by this time, and ten times as long on one connection in fifty of each path.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 
     python program.py PATH/TO/lariat
 
-Starts servers of its own. Needs requirements.txt.
+The script starts its own servers. Needs requirements.txt.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Server:
         self.process.send_signal(number)
 
     async def exits(self, within=PATIENCE):
-        """Wait for the end: the exit code, and what came on stdout behind the ready line."""
+        """Wait for the end. Return the exit code and the output after the ready line."""
         try:
             out, self.errors = await asyncio.wait_for(self.process.communicate(), within)
         except TimeoutError:
@@ -105,7 +105,7 @@ class Server:
 
 
 def free_port():
-    """A port that is free on both loopback addresses; None without IPv6."""
+    """Return a port that is free on both loopback addresses, or None without IPv6."""
     with socket.socket(socket.AF_INET6) as six, socket.socket(socket.AF_INET) as four:
         six.bind(("::1", 0))
         four.bind(("127.0.0.1", six.getsockname()[1]))
@@ -191,7 +191,7 @@ async def _():
     return await everybody_leaves(signal.SIGTERM)
 
 
-@check("SIGINT with nobody there exits at once with 0")
+@check("SIGINT without clients exits at once with 0")
 async def _():
     async with Server() as server:
         server.signal(signal.SIGINT)
@@ -215,10 +215,10 @@ async def _():
         await server.stubborn()
         client = await server.connect()
         server.signal(signal.SIGINT)
-        # The first signal has arrived when the Close frame has.
+        # The Close frame shows that the first signal has arrived.
         await asyncio.wait_for(client.wait_closed(), PATIENCE)
         if server.process.returncode is not None:
-            raise AssertionError("it was gone after the first signal, though one client had not answered")
+            raise AssertionError("it ended after the first signal, though one client had not answered")
         server.signal(signal.SIGINT)
         code = await server.exits(within=2)
         return f"exit code {code}"
@@ -228,7 +228,7 @@ async def _():
 
 
 async def outcome(*arguments):
-    """Exit code, stdout and stderr of the program."""
+    """Return the exit code, stdout and stderr of the program."""
     process = await asyncio.create_subprocess_exec(
         LARIAT, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -240,7 +240,7 @@ async def outcome(*arguments):
     return process.returncode, out.decode(), errors.decode()
 
 
-@check("a port that is taken: exit code 1, the address on stderr, nothing on stdout")
+@check("a port that is in use: exit code 1, the address on stderr, nothing on stdout")
 async def _():
     async with Server() as server:
         address = f"127.0.0.1:{server.port}"

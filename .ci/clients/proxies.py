@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The configurations of docs/deployment.md, as they stand there, in front of the program.
+"""Run the configurations of docs/deployment.md in front of the program.
 
     python3 proxies.py PATH/TO/lariat
 
-Takes each nginx, HAProxy and systemd block out of the page, replaces only ports, paths and
-certificates, and checks that messages, large ones and large handshakes included, go through, that
-the client's address arrives, and that what should be hidden is hidden. Needs nginx, haproxy,
-openssl and systemd-analyze, and root for what a container does.
+The script takes each nginx, HAProxy and systemd block from the page and replaces only ports, paths
+and certificates. It checks that messages and handshakes arrive, also large ones, that the client's
+address arrives, and that hidden pages are hidden. Needs nginx, haproxy, openssl and
+systemd-analyze, and root for the container test.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ def blocks(language):
 
 
 def replaced(text, *pairs):
-    """Replaces each of `pairs`, all of which must be there."""
+    """Replace each of `pairs`, all of which must occur."""
     for old, new in pairs:
         if old not in text:
             sys.exit(f"docs/deployment.md has no {old!r} where it should be replaced:\n{text}")
@@ -67,7 +67,7 @@ def server(*arguments):
 
 
 def connect(target, source="127.0.0.1", tls=False):
-    """A stream to a port or a Unix socket, as soon as somebody listens there."""
+    """Return a stream to a port or a Unix socket, when somebody listens there."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -111,7 +111,7 @@ def read_head(stream):
 
 
 def status(stream, path, more=""):
-    """Asks for an upgrade, and returns the status of the answer."""
+    """Request an upgrade and return the status of the response."""
     stream.sendall(REQUEST.format(path=path, more=more).encode())
     return int(read_head(stream).split()[1])
 
@@ -122,7 +122,7 @@ def get(stream, path):
 
 
 def echo(stream, payload):
-    """One masked binary message there, and the same one back."""
+    """Send one masked binary message and check its echo."""
     size = len(payload)
     if size < 126:
         length = bytes([0x80 | size])
@@ -148,7 +148,8 @@ def check_echoes(target, tls):
 
 
 def check_addresses(target):
-    """With one connection for each address, the second of a client is refused, and only that."""
+    """With a limit of one connection per address, check that only a client's second connection is
+    refused."""
     streams, got = [], []
     for source in ("127.0.0.2", "127.0.0.2", "127.0.0.3"):
         streams.append(connect(target, source, tls=True))
@@ -159,7 +160,7 @@ def check_addresses(target):
 
 
 def check_site(target):
-    """A page of the site may open a socket, one of another site may not."""
+    """Check that a page of the site may open a socket, and that a page of another site may not."""
     for origin, expected in (("https://example.org", 101), ("https://example.net", 403)):
         with contextlib.closing(connect(target, tls=True)) as stream:
             got = status(stream, "/chat", f"Origin: {origin}\r\n")
@@ -167,7 +168,7 @@ def check_site(target):
 
 
 def wait_until_ready(target):
-    """A proxy that checks its servers may not have done so yet."""
+    """Wait until the proxy has found its server ready."""
     end = time.monotonic() + PATIENCE
     while True:
         with contextlib.closing(connect(target, tls=True)) as stream:
@@ -239,7 +240,7 @@ def haproxy(folder):
             ("bind :443", f"bind 127.0.0.1:{listen}"),
             ("/etc/haproxy/example.org.pem", both),
             ("127.0.0.1:9998", f"127.0.0.1:{port}"),
-            # As many as this host may have.
+            # This host may not allow as many as the page says.
             ("maxconn 200000", "maxconn 200"),
         )
         config = os.path.join(folder, f"{mode}.cfg")
@@ -281,7 +282,7 @@ def systemd(folder):
 
 
 def container(folder):
-    """Process 1, with the files of an image and nothing else, as nobody."""
+    """Run as process 1, with only the files of an image, as nobody."""
     if os.geteuid() != 0:
         print("process 1 of a container: not run, it needs root", flush=True)
         return

@@ -31,14 +31,14 @@ DEADLINE = 0.0
 
 
 class Wrong(Exception):
-    """The server did not do what it should."""
+    """The server behaved incorrectly."""
 
 
 # ---------------------------------------------------------------- one TCP connection
 
 
 class Peer:
-    """A socket that sends as told and reads heads, frames and the end."""
+    """A socket that sends literal bytes and reads heads, frames and the end."""
 
     def __init__(self):
         if time.monotonic() > DEADLINE:
@@ -54,7 +54,8 @@ class Peer:
         self.socket.close()
 
     def send(self, octets, slowly=False):
-        """Send everything; that the server stopped listening shows when its answer is read."""
+        """Send everything. If the server has stopped reading, this shows when its answer is read.
+        """
         try:
             if slowly:
                 for i in range(len(octets)):
@@ -66,7 +67,7 @@ class Peer:
             pass
 
     def more(self):
-        """Read something; False at the end."""
+        """Read some bytes. Return False at the end."""
         try:
             octets = self.socket.recv(1 << 18)
         except TimeoutError:
@@ -84,7 +85,8 @@ class Peer:
         return octets
 
     def head(self):
-        """A response head: status and (name, value) pairs, names in lower case."""
+        """Read a response head. Return its status and (name, value) pairs, with names in lower
+        case."""
         while b"\r\n\r\n" not in self.unread:
             if not self.more():
                 raise Wrong(f"the connection ended before a response: {brief(self.unread)}")
@@ -102,7 +104,7 @@ class Peer:
         return int(status[1]), headers
 
     def frame(self):
-        """One frame of the server: its bytes."""
+        """Read one frame of the server. Return its bytes."""
         first, second = header = self.take(2)
         if first & 0x70 or second & 0x80:
             raise Wrong(f"RSV or MASK in a frame of the server: {header.hex()}")
@@ -116,7 +118,7 @@ class Peer:
         return header + self.take(length)
 
     def end(self):
-        """The server ends the connection: properly, and without another byte."""
+        """Check that the server ends the connection properly, without another byte."""
         while self.more():
             pass
         if self.unread:
@@ -144,13 +146,13 @@ def request(*lines, first=b"GET /echo HTTP/1.1", eol=b"\r\n"):
 
 
 def upgrade(*more, first=b"GET /echo HTTP/1.1", without=None, eol=b"\r\n"):
-    """A good request for an upgrade, with lines more or one line less."""
+    """Return a valid upgrade request with added lines or without one line."""
     lines = [line for line in GOOD if line != without]
     return request(*lines, *more, first=first, eol=eol)
 
 
 def padded(size):
-    """A good request of exactly `size` bytes."""
+    """Return a valid request of exactly `size` bytes."""
     rest = len(upgrade(b"X-Pad: "))
     return upgrade(b"X-Pad: " + b"p" * (size - rest))
 
@@ -160,12 +162,12 @@ ACCEPTED = []
 
 
 def refuse(name, octets, *statuses, **headers):
-    """The request gets one of these statuses, and these headers (a pattern each)."""
+    """Add a case: the request gets one of these statuses, and these headers (each a pattern)."""
     REFUSED.append((name, octets, statuses, headers))
 
 
 def accept(name, octets):
-    """The request is upgraded."""
+    """Add a case: the request is upgraded."""
     ACCEPTED.append((name, octets))
 
 
@@ -182,7 +184,7 @@ for name, key in [
     ("that is not base64", b"!" * 22 + b"=="),
     ("of the URL alphabet", b"--__" * 5 + b"-A=="),
     ("with a space inside", KEY[:10] + b" " + KEY[11:]),
-    ("with another behind it", KEY + b", " + KEY),
+    ("followed by another", KEY + b", " + KEY),
 ]:
     refuse(f"a key {name}", upgrade(b"Sec-WebSocket-Key: " + key, without=SEC_KEY), 400)
 
@@ -217,12 +219,12 @@ refuse("a page without Host", request(first=b"GET / HTTP/1.1"), 400)
 
 # The form of the head (RFC 9112 sections 2.2, 5.1, 5.2)
 refuse("bare LF everywhere", upgrade(eol=b"\n"), 400)
-refuse("a bare LF behind the request line", upgrade().replace(b"\r\n", b"\n", 1), 400)
-refuse("a bare LF behind a header", upgrade().replace(HOST + b"\r\n", HOST + b"\n"), 400)
+refuse("a bare LF after the request line", upgrade().replace(b"\r\n", b"\n", 1), 400)
+refuse("a bare LF after a header", upgrade().replace(HOST + b"\r\n", HOST + b"\n"), 400)
 refuse("a bare LF as the last line", upgrade()[:-2] + b"\n", 400)
 refuse("bare LFs at the end", upgrade()[:-4] + b"\n\n", 400)
 refuse("a bare CR in a value", upgrade(b"X-Test: a\rb"), 400)
-refuse("a bare CR behind a header", upgrade().replace(HOST + b"\r\n", HOST + b"\r"), 400)
+refuse("a bare CR after a header", upgrade().replace(HOST + b"\r\n", HOST + b"\r"), 400)
 refuse("NUL in a value", upgrade(b"X-Test: a\0b"), 400)
 refuse("NUL in a name", upgrade(b"X-Te\0st: a"), 400)
 refuse("NUL in the target", upgrade(first=b"GET /echo\0 HTTP/1.1"), 400)
@@ -235,7 +237,7 @@ refuse("white space before the colon", upgrade(b"X-Test : value"), 400)
 refuse("a control character in a value", upgrade(b"X-Test: a\x01b"), 400)
 refuse("a request line without version", upgrade(first=b"GET /echo"), 400)
 refuse("a request line without target", upgrade(first=b"GET HTTP/1.1"), 400)
-refuse("a request line with a word too many", upgrade(first=b"GET /echo now HTTP/1.1"), 400)
+refuse("a request line with one word too many", upgrade(first=b"GET /echo now HTTP/1.1"), 400)
 refuse("no HTTP at all", b"hello\r\n\r\n", 400)
 refuse("a TLS ClientHello", bytes.fromhex("16030100f4010000f00303") + bytes(range(1, 200)), 400)
 refuse("a WebSocket frame", bytes.fromhex("818537fa213d7f9f4d5158") + b"\r\n\r\n", 400)
@@ -245,7 +247,7 @@ refuse("a body announced", upgrade(b"Content-Length: 5"), 400)
 refuse("a body announced and sent", upgrade(b"Content-Length: 5") + b"Hello", 400)
 refuse("a huge body announced", upgrade(b"Content-Length: 99999999999"), 400, 413)
 refuse("a negative length", upgrade(b"Content-Length: -1"), 400)
-refuse("a length that is no number", upgrade(b"Content-Length: x"), 400)
+refuse("a length that is not a number", upgrade(b"Content-Length: x"), 400)
 refuse("two lengths", upgrade(b"Content-Length: 0", b"Content-Length: 5"), 400)
 refuse("a chunked body", upgrade(b"Transfer-Encoding: chunked"), 400)
 refuse("a chunked body, sent", upgrade(b"Transfer-Encoding: chunked") + b"5\r\nHello\r\n0\r\n\r\n", 400)
@@ -273,7 +275,7 @@ refuse("a target that does not end", b"GET /" + b"p" * MAX_HEAD, 414, 431)
 refuse(f"{MAX_HEADERS + 1} headers", upgrade(*[b"X-Test: 1"] * (MAX_HEADERS - 4)), 431)
 refuse("1000 short headers", upgrade(*[b"X:1"] * 1000), 431)
 
-# What is good
+# Valid requests
 accept("the plain request", upgrade())
 accept("Connection in two lines", upgrade(b"Connection: keep-alive"))
 accept(
@@ -294,7 +296,7 @@ accept(
         b"SEC-WEBSOCKET-VERSION: 13",
     ),
 )
-accept("no space behind the colons", upgrade().replace(b": ", b":"))
+accept("no space after the colons", upgrade().replace(b": ", b":"))
 accept("white space around the values", request(*[line.replace(b": ", b": \t ") + b" \t" for line in GOOD]))
 accept("a query", upgrade(first=b"GET /echo?a=b&c HTTP/1.1"))
 accept("bytes beyond ASCII in a value", upgrade(b"X-Test: \xc3\xa9\xff"))
@@ -332,7 +334,7 @@ def check_refused(octets, statuses, wanted, slowly):
 
 
 def open_handshake(peer):
-    """Read the answer to a good request with the key of RFC 6455."""
+    """Read the answer to a valid request with the key of RFC 6455."""
     status, headers = peer.head()
     if status != 101:
         raise Wrong(f"status {status}, not 101")
@@ -359,7 +361,7 @@ def check_accepted(octets, slowly):
 
 
 def still_open(peer):
-    """Echo, then the closing handshake."""
+    """Check an echo and the closing handshake."""
     peer.send(HELLO + frame(0x88, close_body(1000)))
     if (echo := peer.frame()) != HELLO_ECHO:
         raise Wrong(f"the echo is {brief(echo)}")
@@ -381,7 +383,7 @@ def masked(octets, key=MASK):
 
 
 def length_of(size):
-    """The minimal encoding of a masked frame's length."""
+    """Return the minimal encoding of a masked frame's length."""
     if size < 126:
         return bytes([0x80 | size])
     if size < 65536:
@@ -390,12 +392,12 @@ def length_of(size):
 
 
 def frame(first, payload=b"", length=None):
-    """A masked frame: its first byte, its payload, another length than the right one."""
+    """Return a masked frame: its first byte, its payload, and optionally a wrong length."""
     return bytes([first]) + (length or length_of(len(payload))) + MASK + masked(payload)
 
 
 def header(first, size):
-    """The header of a masked frame whose payload does not follow."""
+    """Return the header of a masked frame whose payload does not follow."""
     return bytes([first]) + length_of(size) + MASK
 
 
@@ -407,14 +409,15 @@ FRAMES = []
 
 
 def exchange(name, sent, *answers, ways=("whole", "byte by byte", "with the request")):
-    """These bytes get these answers: frames (bytes), or a close code (int), which ends it."""
+    """Add a case: these bytes get these answers. A frame is bytes. A close code is an int and ends
+    the connection."""
     FRAMES.append((name, sent, answers, ways))
 
 
 ONCE = ("whole",)
 TEXT, BINARY, CLOSE, PING, PONG, MORE = 0x81, 0x82, 0x88, 0x89, 0x8A, 0x80
 
-# Good conversations
+# Valid conversations
 exchange("a text", HELLO, HELLO_ECHO)
 exchange("an empty text", frame(TEXT), b"\x81\x00")
 exchange("a binary message", frame(BINARY, b"\0\xff"), b"\x82\x02\0\xff")
@@ -435,7 +438,7 @@ exchange("empty fragments", frame(0x02) + frame(0x00) + frame(MORE), b"\x82\x00"
 exchange("a ping", frame(PING, b"Hello"), b"\x8a\x05Hello")
 exchange("an empty ping", frame(PING), b"\x8a\x00")
 exchange("a ping of 125 bytes", frame(PING, b"\xff" * 125), b"\x8a\x7d" + b"\xff" * 125)
-exchange("a pong that nobody asked for", frame(PONG, b"Hello") + HELLO, HELLO_ECHO)
+exchange("an unsolicited pong", frame(PONG, b"Hello") + HELLO, HELLO_ECHO)
 exchange(
     "a ping between fragments", frame(0x01, b"Hel") + frame(PING, b"?") + frame(MORE, b"lo"), b"\x8a\x01?", HELLO_ECHO
 )
@@ -451,7 +454,7 @@ exchange("an unmasked text", b"\x81\x05Hello", 1002)
 exchange("an unmasked empty text", b"\x81\x00", 1002)
 exchange("an unmasked ping", b"\x89\x00", 1002)
 exchange("an unmasked close", b"\x88\x02\x03\xe8", 1002)
-exchange("a good text, then an unmasked one", HELLO + b"\x81\x05Hello", HELLO_ECHO, 1002)
+exchange("a valid text, then an unmasked one", HELLO + b"\x81\x05Hello", HELLO_ECHO, 1002)
 
 # RSV and opcodes (section 5.2)
 for bits in range(1, 8):
@@ -474,9 +477,9 @@ for first, what in [(PING, "ping"), (PONG, "pong"), (CLOSE, "close")]:
 # Fragments (section 5.4)
 exchange("a stray continuation", frame(MORE, b"Hello"), 1002)
 exchange("a stray unfinished continuation", frame(0x00, b"Hello"), 1002)
-exchange("a continuation behind a finished message", HELLO + frame(MORE, b"!"), HELLO_ECHO, 1002)
+exchange("a continuation after a finished message", HELLO + frame(MORE, b"!"), HELLO_ECHO, 1002)
 exchange(
-    "a continuation behind finished fragments",
+    "a continuation after finished fragments",
     frame(0x01, b"Hel") + frame(MORE, b"lo") + frame(MORE, b"!"),
     HELLO_ECHO,
     1002,
@@ -523,9 +526,9 @@ exchange(
     b"\x88\x7d\x03\xe8" + b"x" * 123,
     None,
 )
-exchange("a text behind a close", frame(CLOSE, close_body(1000)) + HELLO, b"\x88\x02\x03\xe8", None)
+exchange("a text after a close", frame(CLOSE, close_body(1000)) + HELLO, b"\x88\x02\x03\xe8", None)
 exchange(
-    "an unmasked frame behind a close", frame(CLOSE, close_body(1000)) + b"\x81\x05Hello", b"\x88\x02\x03\xe8", None
+    "an unmasked frame after a close", frame(CLOSE, close_body(1000)) + b"\x81\x05Hello", b"\x88\x02\x03\xe8", None
 )
 exchange("a second close", frame(CLOSE, close_body(1000)) + frame(CLOSE, close_body(1001)), b"\x88\x02\x03\xe8", None)
 exchange("a close inside a message", frame(0x01, b"Hel") + frame(CLOSE, close_body(1000)), b"\x88\x02\x03\xe8", None)
@@ -548,7 +551,7 @@ for what, octets in [
     exchange(f"text with {what}", frame(TEXT, octets), 1007)
     exchange(f"text with {what}, after 1000 bytes", frame(TEXT, b"x" * 1000 + octets + b"x" * 1000), 1007)
     exchange(f"text with {what}, in fragments", frame(0x01, octets[:1]) + frame(MORE, octets[1:] + b"x"), 1007)
-    # What follows is announced but never sent: the answer may not wait for it.
+    # The rest is announced but never sent. The answer must not wait for it.
     exchange(f"text with {what}, unfinished frame", header(TEXT, 1000) + masked(b"ok" + octets), 1007)
     exchange(f"text with {what}, unfinished message", frame(0x01, b"ok" + octets), 1007)
 exchange("text that ends inside a character", frame(TEXT, b"Hi\xe2\x82"), 1007)
@@ -561,7 +564,7 @@ exchange(
     b"\x8a\x00",
     1007,
 )
-exchange("a good text, then a bad one", HELLO + frame(TEXT, b"\xff"), HELLO_ECHO, 1007)
+exchange("a valid text, then a bad one", HELLO + frame(TEXT, b"\xff"), HELLO_ECHO, 1007)
 exchange("the same bytes in a binary message", frame(BINARY, b"\xff\xed\xa0\x80"), b"\x82\x04\xff\xed\xa0\x80")
 exchange("bad UTF-8 in a ping", frame(PING, b"\xff"), b"\x8a\x01\xff")
 
@@ -603,7 +606,8 @@ def closed_with(got, code):
     body[2:].decode()
 
 
-# ---------------------------------------------------------------- what the tables cannot say
+# ---------------------------------------------------------------- checks that do not fit into the
+# tables
 
 OTHERS = []
 
@@ -617,7 +621,8 @@ def other(name):
 
 
 def fragments_without_end(fragment):
-    """Nothing but fragments: closed with 1008, long before the message is too large."""
+    """Send only fragments: the connection is closed with 1008, long before the message is too
+    large."""
     with Peer() as peer:
         peer.send(upgrade())
         open_handshake(peer)
@@ -627,7 +632,7 @@ def fragments_without_end(fragment):
             if select.select([peer.socket], [], [], 0)[0]:
                 break
         else:
-            raise Wrong("2 million fragments were taken")
+            raise Wrong("2 million fragments were accepted")
         closed_with(peer.frame(), 1008)
         peer.end()
 
@@ -669,7 +674,7 @@ CONVERSATION = upgrade() + HELLO + frame(0x01, b"Hel") + frame(PING, b"?") + fra
 
 
 class Witness:
-    """A connection that must not notice what happens to the others."""
+    """A connection that must not be affected by the others."""
 
     def __enter__(self):
         self.peer = Peer()
@@ -709,7 +714,7 @@ def _():
             witness.look(f"reset after {cut} bytes")
 
 
-@other("resets at every byte of a conversation, when the server has read it")
+@other("resets at every byte of a conversation, after the server has read it")
 def _():
     with Witness() as witness:
         for cut in range(len(CONVERSATION) + 1):
@@ -720,7 +725,7 @@ def _():
             witness.look(f"reset after {cut} bytes")
 
 
-@other("resets while a large echo is under way")
+@other("resets during a large echo")
 def _():
     large = frame(BINARY, os.urandom(4 * MIB))
     with Witness() as witness:
@@ -748,7 +753,7 @@ def _():
             witness.look(f"end after {cut} bytes")
 
 
-@other("200 connections that say nothing do not keep others out")
+@other("200 silent connections do not block others")
 def _():
     silent = [Peer() for _ in range(200)]
     try:
@@ -762,13 +767,13 @@ def _():
 
 
 def cases():
-    """Everything: section, name, function and its arguments."""
+    """Return all checks: section, name, function and its arguments."""
     for name, octets, statuses, wanted in REFUSED:
         for way in ["whole", "byte by byte"]:
             yield "bad requests", f"{name}, {way}", check_refused, (octets, statuses, wanted, way == "byte by byte")
     for name, octets in ACCEPTED:
         for way in ["whole", "byte by byte"]:
-            yield "good requests", f"{name}, {way}", check_accepted, (octets, way == "byte by byte")
+            yield "valid requests", f"{name}, {way}", check_accepted, (octets, way == "byte by byte")
     for name, sent, answers, ways in FRAMES:
         for way in ways:
             yield "frames", f"{name}, {way}", check_exchange, (sent, answers, way)

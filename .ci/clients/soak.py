@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Hundreds of clients, good and bad, for as long as one likes: nobody suffers, and nothing is left
-behind.
+"""Run hundreds of clients, good and bad, for any time. No good client may suffer, and nothing may
+be left behind.
 
     python3 soak.py PATH/TO/lariat [SECONDS]
 
-Starts a server of its own with a small memory budget. Well-behaved clients measure how long their
-echoes take; all the others do what a server must bear. Meanwhile memory, descriptors and /metrics
-are looked at every second. It fails if a well-behaved client is closed, gets a wrong answer or
-waits for too long, if more is held than the budget allows, or if memory or descriptors are not what
-they were when all have gone.
+The script starts its own server with a small memory budget. Well-behaved clients measure the time
+of their echoes. All other clients do what a server must tolerate. Every second the script checks
+memory, descriptors and /metrics. It fails in these cases:
+
+* A well-behaved client is closed, gets a wrong answer, or waits too long.
+* More memory is held than the budget allows.
+* Memory or descriptors are higher at the end than before.
 """
 
 import asyncio
@@ -28,7 +30,7 @@ import zlib
 
 MIB = 1 << 20
 BUDGET = 32 * MIB
-# A well-behaved client's echo may take so long, in all but one of a hundred cases (seconds).
+# The longest time of a well-behaved client's echo, in 99 of 100 cases (seconds).
 LATENCY = 0.1
 REQUEST = (
     "GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -39,7 +41,8 @@ TAIL = b"\x00\x00\xff\xff"
 
 
 def frame(first, payload, announced=None):
-    """A client's frame; its mask is zero, which is as good as any other to a server."""
+    """Return a client's frame. Its masking key is zero, which is as good as any other for a server.
+    """
     length = len(payload) if announced is None else announced
     if length < 126:
         head = struct.pack("!BB", first, 0x80 | length)
@@ -51,15 +54,15 @@ def frame(first, payload, announced=None):
 
 
 class Refused(Exception):
-    """The server did not upgrade the connection; that is its right."""
+    """The server did not upgrade the connection, which is allowed."""
 
 
 class Gone(Exception):
-    """The server has ended the conversation, with this code."""
+    """The server has closed the connection with this code."""
 
 
 class Client:
-    """A conversation in literal bytes."""
+    """A connection that sends literal bytes."""
 
     async def open(port, headers="", limit=1 << 16):
         client = Client()
@@ -79,7 +82,7 @@ class Client:
         self.writer.write(data)
 
     async def receive(self):
-        """The next frame: its first byte and its payload."""
+        """Read the next frame. Return its first byte and its payload."""
         try:
             first, length = await self.reader.readexactly(2)
             if length == 126:
@@ -88,13 +91,13 @@ class Client:
                 (length,) = struct.unpack("!Q", await self.reader.readexactly(8))
             payload = await self.reader.readexactly(length)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise Gone(f"without a word: {error!r}") from None
+            raise Gone(f"no Close frame: {error!r}") from None
         if first == 0x88:
             raise Gone(struct.unpack("!H", payload[:2])[0] if payload else 1005)
         return first, payload
 
     async def message(self):
-        """The next message; pings are answered."""
+        """Read the next message and answer pings."""
         while True:
             first, payload = await self.receive()
             if first == 0x89:
@@ -103,7 +106,7 @@ class Client:
                 return first, payload
 
     async def until_gone(self):
-        """Reads until the server hangs up."""
+        """Read until the server disconnects."""
         try:
             while await self.reader.read(1 << 16):
                 pass
@@ -111,7 +114,7 @@ class Client:
             pass
 
     def abort(self):
-        """RST."""
+        """Send RST."""
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
@@ -124,7 +127,7 @@ class Client:
 
 
 async def behave(port, end, latencies):
-    """Sends twenty messages a second and gets each of them back."""
+    """Send twenty messages a second and check each echo."""
     rng = random.Random()
     client = await Client.open(port)
     while time.monotonic() < end:
@@ -146,7 +149,7 @@ async def behave(port, end, latencies):
 
 
 def well_behaved(port, end, count, results):
-    """A process of well-behaved clients: what it finds wrong, and its latencies."""
+    """Run a process of well-behaved clients. Report errors and latencies."""
     latencies = []
 
     async def run():
@@ -163,10 +166,10 @@ def well_behaved(port, end, count, results):
 
 
 async def never_reads(port, _rng):
-    """Sends for as long as the server takes it, and reads nothing."""
+    """Send as long as the server accepts bytes, and read nothing."""
     client = await Client.open(port)
     client.writer.transport.pause_reading()
-    # The connection breaks when the server has had enough.
+    # The server closes the connection at some point.
     for _ in range(16_384):
         client.send(frame(0x82, bytes(65_000)))
         await asyncio.wait_for(client.writer.drain(), 40)
@@ -181,7 +184,7 @@ async def trickle(client, data, pause):
 
 
 async def slow_head(port, _rng):
-    """A request that does not end."""
+    """Send a request that does not end."""
     client = Client()
     client.reader, client.writer = await asyncio.open_connection("127.0.0.1", port)
     sender = asyncio.ensure_future(trickle(client, REQUEST.encode(), 0.5))
@@ -191,7 +194,7 @@ async def slow_head(port, _rng):
 
 
 async def slow_frame(port, rng):
-    """A header or a payload that does not end."""
+    """Send a header or a payload that does not end."""
     client = await Client.open(port)
     whole = frame(0x82, bytes(5_000))
     sender = asyncio.ensure_future(trickle(client, whole[rng.choice((0, 9)) :], 1.0))
@@ -201,7 +204,7 @@ async def slow_frame(port, rng):
 
 
 async def lingers(port, _rng):
-    """Says goodbye, and stays."""
+    """Send a Close and keep the connection."""
     client = await Client.open(port)
     client.send(frame(0x88, struct.pack("!H", 1000)))
     await client.until_gone()
@@ -210,7 +213,7 @@ async def lingers(port, _rng):
 
 
 async def hoards(port, rng):
-    """Announces much, sends much of it, and waits."""
+    """Announce a large message, send most of it, and wait."""
     client = await Client.open(port)
     client.send(frame(0x82, bytes(rng.choice((1_000, 700_000, 1_000_000))), announced=MIB))
     await asyncio.wait([asyncio.ensure_future(client.until_gone())], timeout=rng.uniform(5, 30))
@@ -218,7 +221,7 @@ async def hoards(port, rng):
 
 
 async def resets(port, rng):
-    """RST in every state."""
+    """Send RST in every state."""
     client = Client()
     client.reader, client.writer = await asyncio.open_connection("127.0.0.1", port)
     said = [
@@ -236,7 +239,7 @@ async def resets(port, rng):
 
 
 async def storms(port, _rng):
-    """Two hundred at once, who leave at once."""
+    """Open two hundred connections at once and close them at once."""
 
     async def one():
         try:
@@ -252,7 +255,7 @@ async def storms(port, _rng):
 
 
 async def babbles(port, rng):
-    """Speaks something else."""
+    """Send another protocol."""
     client = await Client.open(port)
     client.send(rng.randbytes(rng.randrange(1, 2_000)))
     await asyncio.wait([asyncio.ensure_future(client.until_gone())], timeout=20)
@@ -260,7 +263,7 @@ async def babbles(port, rng):
 
 
 async def large(port, rng):
-    """Large messages, one after the other; memory may be too short for them."""
+    """Send large messages, one after another. Memory may be too short for them."""
     client = await Client.open(port, limit=4 * MIB)
     message = rng.randbytes(rng.choice((1, 2, 4)) * 1_000_000)
     for _ in range(10):
@@ -272,7 +275,7 @@ async def large(port, rng):
 
 
 async def compresses(port, rng):
-    """Messages that travel compressed."""
+    """Send compressed messages."""
     client = await Client.open(port, headers=DEFLATE)
     for _ in range(50):
         message = b"".join(b'{"price":%d},' % rng.randrange(10_000) for _ in range(rng.randrange(1, 2_000)))
@@ -288,7 +291,7 @@ async def compresses(port, rng):
 
 
 async def fragments(port, _rng):
-    """A hundred thousand empty fragments."""
+    """Send a hundred thousand empty fragments."""
     client = await Client.open(port)
     client.send(frame(0x02, b"") + frame(0x00, b"") * 100_000 + frame(0x80, b"end"))
     assert await client.message() == (0x82, b"end")
@@ -297,7 +300,7 @@ async def fragments(port, _rng):
 
 
 async def pipelines(port, _rng):
-    """Many small messages at once."""
+    """Send many small messages at once."""
     client = await Client.open(port)
     count = 20_000
     client.send(frame(0x82, b"x") * count)
@@ -324,7 +327,7 @@ HOSTILE = [
 
 
 async def again(kind, port, end, wrongs, counts):
-    """One client of a kind after the other."""
+    """Run one client of a kind after another."""
     rng = random.Random()
     while time.monotonic() < end:
         try:
@@ -333,16 +336,16 @@ async def again(kind, port, end, wrongs, counts):
             wrongs.append(f"{kind.__name__}: {error}")
             return
         except (Refused, Gone, ConnectionError, TimeoutError, asyncio.TimeoutError):
-            # The server defends itself.
+            # The server may refuse the connection.
             await asyncio.sleep(rng.uniform(0.05, 0.5))
         counts[kind.__name__] = counts.get(kind.__name__, 0) + 1
 
 
 def hostile(port, end, kinds, results):
-    """A process of all the others. It is the server that is to be measured, so they leave it the
-    processor."""
+    """Run a process of all other clients. It has a low priority, because the server is to be
+    measured."""
     os.nice(10)
-    # It warns of connections that the server has ended.
+    # asyncio warns of connections that the server has closed.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     wrongs, counts = [], {}
 
@@ -361,7 +364,7 @@ def hostile(port, end, kinds, results):
 
     asyncio.run(run())
     results.put((wrongs, counts))
-    # What is still open ends with the process.
+    # Open connections end with the process.
     results.close()
     results.join_thread()
     os._exit(0)
@@ -377,7 +380,7 @@ class Server:
         self.port = int(re.search(rb"127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
 
     def metrics(self):
-        """Each sample, by its name and labels."""
+        """Return each sample by its name and labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as response:
             lines = response.read().decode().splitlines()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
@@ -395,8 +398,8 @@ def percentile(values, share):
 
 
 def watch(server, end):
-    """Samples every second: (seconds, private dirty bytes, buffered bytes, descriptors). Yields
-    what is wrong as well."""
+    """Sample every second: (seconds, private dirty bytes, buffered bytes, descriptors). Also yield
+    errors."""
     samples, start = [], time.monotonic()
     while time.monotonic() < end:
         metrics = server.metrics()
@@ -409,7 +412,7 @@ def watch(server, end):
 
 
 def rest(server):
-    """Waits until nobody is left but the one who asks, and for the two seconds for which spare
+    """Wait until only this script's connection is left, and two more seconds, for which spare
     buffers are kept."""
     quiet = 0
     for _ in range(300):
@@ -428,7 +431,7 @@ def report(samples, latencies, metrics, counts):
     for seconds, dirty, buffered, descriptors in samples[::step]:
         print(f"{seconds:10.0f}  {dirty / MIB:9.1f} MiB  {buffered / MIB:4.1f} MiB  {descriptors:11}")
     shares = ", ".join(f"{name} {percentile(latencies, share) * 1e3:.1f} ms" for name, share in PERCENTILES)
-    print(f"{len(latencies)} echoes of the well-behaved: {shares}")
+    print(f"{len(latencies)} echoes of well-behaved clients: {shares}")
     print("clients:", ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     turns = [(float(le), count) for le, count in buckets(metrics, "lariat_turn_duration_seconds")]
     slow = [f"{count:.0f} of more than {le * 1e3:.1f} ms" for le, count in turns if le > 0.004 and count > 0]
@@ -442,17 +445,17 @@ PERCENTILES = [("median", 0.5), ("99 %", 0.99), ("99.9 %", 0.999), ("longest", 1
 
 
 def buckets(metrics, name):
-    """How many values were greater than each bound of a histogram."""
+    """Return how many values exceeded each bound of a histogram."""
     found = [(key.split('"')[1], value) for key, value in metrics.items() if key.startswith(f"{name}_bucket")]
     return [(le, metrics[f"{name}_count"] - value) for le, value in found if le != "+Inf"]
 
 
 def flat(samples):
-    """Whether memory has grown in the second half of the time."""
+    """Check that memory has not grown in the second half of the time."""
     half = len(samples) // 2
     before, after = (max(dirty for _, dirty, _, _ in part) for part in (samples[:half], samples[half:]))
     assert after <= before * 1.1 + 8 * MIB, f"memory has grown from {before} to {after} bytes"
-    # What the allocator keeps of what it was given back is not counted, and little.
+    # Memory that the allocator keeps after it was freed is small and not counted.
     assert after <= BUDGET * 1.5, f"{after} bytes of memory for a budget of {BUDGET}"
 
 
@@ -484,13 +487,13 @@ def main():
         metrics = rest(server)
         report(samples, latencies, metrics, counts)
         left = (server.descriptors(), metrics["lariat_buffered_bytes"], server.private_dirty())
-        print(f"when all have gone: {left[0]} descriptors, {left[1]:.0f} bytes held, {left[2] / MIB:.1f} MiB private dirty")
+        print(f"when all have disconnected: {left[0]} descriptors, {left[1]:.0f} bytes held, {left[2] / MIB:.1f} MiB private dirty")
         assert not wrongs, wrongs
         assert left[0] <= descriptors, f"{left[0]} descriptors, {descriptors} before"
-        assert left[1] < 4 * MIB, f"{left[1]:.0f} bytes are held for nobody"
-        assert metrics["lariat_evictions_total"] > 0, "memory has never run short"
+        assert left[1] < 4 * MIB, f"{left[1]:.0f} bytes are held without clients"
+        assert metrics["lariat_evictions_total"] > 0, "memory did not run short"
         slow = percentile(latencies, 0.99)
-        assert slow <= LATENCY, f"one echo of a hundred took more than {slow * 1e3:.0f} ms"
+        assert slow <= LATENCY, f"one echo in a hundred took more than {slow * 1e3:.0f} ms"
         flat(samples)
         assert server.process.poll() is None, "the server has ended"
     finally:

@@ -3,7 +3,7 @@
 
     python stop.py ws://127.0.0.1:PORT PID
 
-Whoever started the server looks at its exit code. Needs requirements.txt.
+The caller checks the exit code of the server. Needs requirements.txt.
 """
 
 import asyncio

@@ -3,8 +3,8 @@
 
     python websockets_client.py ws://127.0.0.1:PORT
 
-The package judges the protocol (the accept key, masking, opcodes, UTF-8, the close handshake);
-this file judges what the server does with the messages. Needs requirements.txt.
+The package checks the protocol: the accept key, masking, opcodes, UTF-8, the closing handshake.
+This script checks what the server does with the messages. Needs requirements.txt.
 """
 
 import asyncio
@@ -47,13 +47,13 @@ def brief(value):
 
 
 def client(path="/echo", **options):
-    """A connection that never uses a proxy and has no limits of its own."""
+    """Return a connection that never uses a proxy and has no limits of its own."""
     settings = {"proxy": None, "compression": None, "max_size": None, "ping_interval": None}
     return connect(BASE + path, **{**settings, **options})
 
 
 def text_of(size, alphabet):
-    """Text of exactly `size` bytes of UTF-8."""
+    """Return text of exactly `size` bytes of UTF-8."""
     unit = alphabet.encode()
     text = (unit * (size // len(unit))).decode()
     return text + "." * (size - len(text.encode()))
@@ -103,8 +103,8 @@ async def _():
 @check("17 MiB are closed with 1009")
 async def _():
     ws = await client()
-    # The library may stumble over its own send when the server closes meanwhile: look at the
-    # Close frame, not at how the send ended.
+    # The library's send may fail when the server closes at the same time. So this checks the Close
+    # frame, not the result of the send.
     sending = asyncio.create_task(ws.send(bytes(17 * MIB)))
     await ws.wait_closed()
     await asyncio.wait([sending])
@@ -154,7 +154,7 @@ async def _():
         equal(await ws.recv(), b"onetwothree", "echo")
 
 
-@check("1000 pipelined messages come back in order")
+@check("1000 pipelined messages are echoed in order")
 async def _():
     async with client() as ws:
 
@@ -174,7 +174,7 @@ async def _():
 @check("pings are answered with their payload")
 async def _():
     async with client() as ws:
-        # The library completes a ping only when a Pong with the same payload comes.
+        # The library completes a ping when a Pong with the same payload arrives.
         for payload in [b"", b"x", "κόσμε".encode(), b"\x00\xff" * 10, os.urandom(125)]:
             await asyncio.wait_for(await ws.ping(payload), 5)
         for waiter in [await ws.ping(f"many {i}") for i in range(50)]:
@@ -198,11 +198,11 @@ async def _():
             await ws.close(code, reason)
             answer = ws.protocol.close_rcvd
             if answer is None:
-                raise AssertionError(f"no Close frame came back for {code}")
+                raise AssertionError(f"no Close frame answered {code}")
             equal((answer.code, answer.reason), (code, reason), "Close frame")
 
 
-@check("what was sent just before the Close frame is echoed")
+@check("messages just before the Close frame are echoed")
 async def _():
     async with client() as ws:
         for i in range(100):
@@ -236,7 +236,7 @@ async def _():
     return "agreed on " + (", ".join(agreed) or "no extension")
 
 
-@check("an Origin and further headers do no harm")
+@check("an Origin and more headers are accepted")
 async def _():
     headers = {"Cookie": "a=b; c=d", "Authorization": "Basic YTpi", "X-Empty": ""}
     async with client("/echo?a=b&c", origin="http://elsewhere.test", additional_headers=headers) as ws:
@@ -251,7 +251,7 @@ async def _():
     except InvalidStatus as refused:
         equal(refused.response.status_code, 404, "status")
         return
-    raise AssertionError("it was accepted")
+    raise AssertionError("the upgrade was accepted")
 
 
 # ---------------------------------------------------------------- many clients
@@ -285,7 +285,7 @@ async def _():
         equal(sorted(heard[0]), [f"burst {i}" for i in range(10)], "burst")
         for one in heard[1:]:
             equal(one, heard[0], "order")
-        # One leaves: the others still hear each other and nothing of it.
+        # One client leaves. The others still receive each other's messages, and nothing about it.
         await clients.pop().close()
         await clients[0].send("nine")
         for ws in clients:
@@ -298,7 +298,7 @@ async def _():
 
 
 def http(method, path):
-    """One request on its own connection: status, headers, body."""
+    """Send one request on its own connection. Return the status, the headers and the body."""
     address = urlsplit(BASE)
     connection = HTTPConnection(address.hostname, address.port, timeout=10)
     try:

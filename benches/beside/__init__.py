@@ -1,1 +1,1 @@
-"""What compare.py and instructions.py are made of."""
+"""The parts of compare.py and instructions.py."""

@@ -1,4 +1,4 @@
-"""The chart: for each scenario where the servers stand, beside Lariat."""
+"""Draws the chart: the servers relative to Lariat, for each scenario."""
 import math
 from xml.sax.saxutils import escape
 
@@ -19,7 +19,7 @@ STYLE = """
 
 
 def shape(kind, x, y, colour, title):
-    """A mark at a point, with a sentence for the pointer."""
+    """Returns a mark at a point, with a text for the mouse pointer."""
     marks = {
         "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5"',
         "square": f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10"',
@@ -36,7 +36,7 @@ def ticks(low, high):
 
 
 def chart(times, scenarios, names, base=BASE):
-    """An SVG of CPU time per message relative to `base`, on a logarithmic scale."""
+    """Returns an SVG of CPU time per message relative to `base`, on a logarithmic scale."""
     others = [name for name in names if name != base]
     points = []
     for row, scenario in enumerate(scenarios):

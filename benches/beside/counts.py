@@ -1,9 +1,9 @@
-"""Counts: system calls by strace, heap allocations by valgrind's dhat, instructions by its
+"""Counts system calls with strace, heap allocations with valgrind's dhat, and instructions with its
 callgrind.
 
-A server runs twice under the tool, with few and with many messages of the same kind, in lock-step;
-the difference of the two counts, divided by the difference of messages, is what one message costs.
-They are the same on a busy machine.
+A server runs twice under the tool, with few and with many messages of the same kind, in lock-step.
+The cost of a message is the difference of the counts, divided by the difference of the messages.
+The counts are the same on a busy machine.
 """
 import json
 import re
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def send(port, counted, rounds, deflate):
-    """The messages of a counted run; how many they were."""
+    """Sends the messages of a counted run. Returns their number."""
     kind, payload = counted["kind"], counted["payload"]
     if kind == "handshakes":
         return wire.handshakes(port, rounds)
@@ -34,7 +34,7 @@ def send(port, counted, rounds, deflate):
 
 
 def under(prefix, server, scenario, rounds, read):
-    """What the tool has counted, and for how many messages."""
+    """Returns the tool's counts and the number of messages."""
     with Running(server, scenario.deflate, prefix) as running:
         messages = send(running.port, scenario.counted, rounds, scenario.deflate)
         running.interrupt()
@@ -48,8 +48,8 @@ def per_message(prefix, server, scenario, read):
 
 
 def system_calls(server, scenario):
-    """{"read": .., "write": .., "epoll_wait": .., "epoll_ctl": .., "other": ..} per message, or
-    None."""
+    """Returns {"read": .., "write": .., "epoll_wait": .., "epoll_ctl": .., "other": ..} per
+    message, or None."""
     if not shutil.which("strace"):
         return None
     with tempfile.NamedTemporaryFile("r") as out:
@@ -64,7 +64,7 @@ def system_calls(server, scenario):
 
 
 def strace_table(text):
-    """Calls by name, from what `strace -c` writes."""
+    """Returns the calls by name from the output of `strace -c`."""
     calls = {}
     for line in text.splitlines():
         words = line.split()
@@ -74,7 +74,7 @@ def strace_table(text):
 
 
 def heap(server, scenario):
-    """{"allocations": .., "instructions": ..} per message, or None."""
+    """Returns {"allocations": .., "instructions": ..} per message, or None."""
     if not shutil.which("valgrind"):
         return None
     with tempfile.NamedTemporaryFile("r") as out:
@@ -93,7 +93,7 @@ def heap(server, scenario):
 
 
 def count(servers, scenarios):
-    """For each scenario and server what a message costs."""
+    """Returns the cost of a message for each scenario and server."""
     calls, blocks, failures = {}, {}, []
     for scenario in scenarios:
         for server in servers:

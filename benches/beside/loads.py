@@ -1,4 +1,4 @@
-"""Times: the servers are up at once and loaded in turn by `lariat load`."""
+"""Measures times: the servers run at once, and `lariat load` loads them in turn."""
 import json
 import os
 import resource
@@ -12,7 +12,7 @@ from .servers import LARIAT, Running
 
 
 def drive(port, pid, path, hold, options, message=b""):
-    """One run of the driver: its report, or None if something went wrong."""
+    """Runs the driver once. Returns its report, or None if something failed."""
     _, core = wire.cores()
     with tempfile.NamedTemporaryFile() as report, tempfile.NamedTemporaryFile() as content:
         command = [LARIAT, "load", f"ws://127.0.0.1:{port}{path}", "--quiet", "--pid", str(pid), "--json", report.name]
@@ -46,14 +46,14 @@ def pick(report, path):
 
 
 def raise_limit():
-    """As many open files as may be; how many that is."""
+    """Raises the limit of open files to the maximum, and returns it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return most
 
 
 class Times:
-    """What has been measured: for each scenario and server a value for each round, or None."""
+    """The results: for each scenario and server a value for each round, or None."""
 
     def __init__(self):
         self.cpu, self.speed, self.latency, self.memory, self.failures = {}, {}, {}, {}, []
@@ -63,7 +63,7 @@ class Times:
 
 
 def measure(servers, scenarios, rounds, hold):
-    """All scenarios, round by round, each server in turn; who begins changes."""
+    """Runs all scenarios, round by round, with each server in turn. The first server changes."""
     times = Times()
     plain = {server.name: Running(server) for server in servers}
     deflating = {server.name: Running(server, deflate=True) for server in servers if server.has_deflate_command}
@@ -98,7 +98,7 @@ def load(times, scenario, server, running, hold):
 
 
 def rate(times, scenario, server, running, hold):
-    """Latencies at a fixed rate, from the intended time of sending."""
+    """Measures latencies at a fixed rate, from the intended time of sending."""
     if scenario.needs not in server.abilities or not scenario.rated:
         return
     seconds = 3 * hold if scenario.hold else 0
@@ -109,7 +109,7 @@ def rate(times, scenario, server, running, hold):
 
 
 def memory(times, servers):
-    """Private dirty bytes of a connection, of servers that have just been started."""
+    """Measures private dirty bytes per connection, of fresh servers."""
     count = min(MEMORY_CONNECTIONS, raise_limit() - 500)
     options = ["--echo", "-c", str(count), "--size", str(MEMORY_SIZE), "-m", str(count)]
     for server in servers:

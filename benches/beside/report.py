@@ -1,4 +1,4 @@
-"""The tables, in Markdown."""
+"""Writes the tables, in Markdown."""
 import os
 import platform
 import statistics
@@ -9,8 +9,8 @@ BASE = "Lariat"
 
 
 def ratios(by_name, name, base=BASE):
-    """The values of a server divided by those of `base`, round by round; rounds without both are
-    left out."""
+    """Returns the values of a server divided by those of `base`, round by round, without rounds in
+    which one is missing."""
     pairs = zip(by_name.get(name) or [], by_name.get(base) or [])
     return [value / reference for value, reference in pairs if value and reference]
 
@@ -23,7 +23,7 @@ def median(values):
 def number(value, digits=2):
     if value is None:
         return "-"
-    # Without the sign of a zero.
+    # This removes the sign of a zero.
     value = round(value, digits if abs(value) < 1000 else 0) + 0.0
     return f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
 
@@ -56,8 +56,8 @@ def costs(times, scenarios, names, base):
 
 
 def spread(times, scenarios, names, base):
-    """How far a ratio was from its median in single rounds, in per cent: the median of all, and the
-    worst."""
+    """Returns how far ratios in single rounds were from their medians, in per cent: the median of
+    all, and the worst."""
     found = []
     for scenario in scenarios:
         by_name = times.cpu.get(scenario.key, {})
@@ -117,7 +117,7 @@ def heap(blocks, scenarios, names, key, digits, title):
 
 
 def memory(times, names, count):
-    kinds = ["idle", "after each has echoed 1 KiB"]
+    kinds = ["idle", "after each echoed 1 KiB"]
     rows = []
     for place, kind in enumerate(kinds):
         rows.append([kind, *[number((times.memory.get(name) or [None, None])[place], 0) for name in names]])

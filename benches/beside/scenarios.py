@@ -1,4 +1,4 @@
-"""What is asked of each server."""
+"""The scenarios for each server."""
 import json
 from dataclasses import dataclass, field
 
@@ -10,33 +10,33 @@ DOCUMENT = json.dumps(
 
 
 def multi_byte():
-    """Exactly 1 MiB."""
+    """Returns exactly 1 MiB."""
     text = MULTI_BYTE.encode()[: 1 << 20].decode(errors="ignore").encode()
     return text + b"." * ((1 << 20) - len(text))
 
 
 @dataclass
 class Scenario:
-    """`load`: options of `lariat load`; `rated`: those with a fixed rate, for latencies."""
+    """`load`: options of `lariat load`. `rated`: options with a fixed rate, for latencies."""
 
     key: str
     title: str
     unit: str
     load: list
     rated: list
-    # Of the driver's report: where CPU time, throughput and latencies are.
+    # The places of CPU time, throughput and latencies in the driver's report.
     cpu: tuple = ("server", "cpu_ns_per_message")
     speed: tuple = ("messages", "per_second")
     latency: tuple = ("latency", "round_trip")
     path: str = "/echo"
     needs: str = "echo"
     hold: float = 1.0
-    # The counted run: what wire.py does, with so many connections, a payload, its opcode, a depth,
-    # and rounds (few, many).
+    # The counted run: the function of wire.py, the number of connections, the payload, its opcode,
+    # the depth, and the rounds (few, many).
     counted: dict = field(default_factory=dict)
-    # What the latencies are of, if it is not the title.
+    # The title for the latencies, if it differs.
     rated_title: str = ""
-    # What is sent, if it is not made by the driver.
+    # The message, if the driver does not create it.
     message: bytes = b""
 
     @property
@@ -100,5 +100,5 @@ SCENARIOS = [
     ),
 ]
 
-# Connections whose memory is looked at: before and after each has echoed this many bytes.
+# The number of connections whose memory is measured: before and after each echoed this many bytes.
 MEMORY_CONNECTIONS, MEMORY_SIZE = 19_000, 1 << 10

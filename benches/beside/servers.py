@@ -1,4 +1,4 @@
-"""Builds the servers that are compared, and runs them."""
+"""Builds and runs the servers to compare."""
 import glob
 import json
 import os
@@ -29,13 +29,13 @@ PROGRAMS = {
     "ws-rs": "ws",
     "floor": "floor",
 }
-# Compresses only if it is started so.
+# These compress only if they are started with an option.
 WITH_DEFLATE = {"uWebSockets"}
 
 
 @dataclass
 class Server:
-    """How a server is started."""
+    """How to start a server."""
 
     name: str
     command: list
@@ -48,7 +48,7 @@ class Server:
 
 
 class Running:
-    """A server that runs, on a core of its own, until it is stopped."""
+    """A running server, on its own core, until it is stopped."""
 
     def __init__(self, server, deflate=False, prefix=()):
         self.server, self.port = server, wire.free_port()
@@ -81,7 +81,7 @@ class Running:
         return self.log.read().decode(errors="replace")
 
     def interrupt(self):
-        """SIGINT to the server itself, if a tool runs it, and waits."""
+        """Sends SIGINT to the server itself, also if a tool runs it, and waits."""
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
             children = file.read().split()
         try:
@@ -92,7 +92,7 @@ class Running:
         self.stop()
 
     def stop(self):
-        """Ends the process and those that it started."""
+        """Kills the process and its children."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -111,7 +111,7 @@ def run(*command, **options):
 
 
 def build(names):
-    """Builds Lariat and the peers that are named, and says how each is started."""
+    """Builds Lariat and the named peers. Returns how to start each."""
     run("cargo", "build", "--release", "--quiet", cwd=ROOT)
     servers = [Server("Lariat", [LARIAT, "serve", "--listen", "127.0.0.1:{port}"])]
     folder = os.path.join(TARGET, "peers")
@@ -128,7 +128,7 @@ def build(names):
 
 
 def build_uwebsockets(folder):
-    """The program, or None where it cannot be built."""
+    """Returns the path of the program, or None if it cannot be built."""
     program, source = os.path.join(folder, "uwebsockets"), os.path.join(PEERS, "uwebsockets.cpp")
     if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
         return program
@@ -141,7 +141,7 @@ def build_uwebsockets(folder):
     crate = [package for package in json.loads(metadata.stdout)["packages"] if package["name"] == "libuwebsockets-sys"]
     sources = os.path.join(os.path.dirname(crate[0]["manifest_path"]), "uWebSockets")
     usockets = os.path.join(sources, "uSockets", "src")
-    # Its own makefile has -march=native, which valgrind does not know everywhere.
+    # Its own makefile uses -march=native, which valgrind does not support everywhere.
     flags = ["-O3", "-flto=auto", "-DLIBUS_NO_SSL", f"-I{usockets}"]
     flags += ["-march=x86-64-v3"] if platform.machine() == "x86_64" else []
     os.makedirs(folder, exist_ok=True)
@@ -158,7 +158,7 @@ def build_uwebsockets(folder):
 
 
 def peer(text):
-    """A server of somebody's own: NAME='command {port}'."""
+    """Returns a server from the command line: NAME='command {port}'."""
     name, equals, command = text.partition("=")
     if not (name and equals and "{port}" in command):
         raise ValueError(f"{text!r} is not NAME='command {{port}}'")
@@ -166,7 +166,7 @@ def peer(text):
 
 
 def find_abilities(server):
-    """Asks the server itself."""
+    """Finds out the abilities by asking the server."""
     with Running(server) as plain:
         if not server.has_deflate_command:
             return wire.abilities(plain.port, plain.port)

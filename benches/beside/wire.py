@@ -1,5 +1,5 @@
-"""A small WebSocket client for runs whose messages are counted, not timed: everything in lock-step,
-the same each time."""
+"""A small WebSocket client for counted runs, without timing: everything is in lock-step and the
+same each time."""
 import os
 import socket
 import zlib
@@ -9,7 +9,7 @@ DEFLATE = "permessage-deflate; client_no_context_takeover; server_no_context_tak
 
 
 def frame(payload, opcode=1, compressed=False):
-    """A masked frame, whole."""
+    """Returns a complete masked frame."""
     length = len(payload)
     head = bytes([0x80 | (0x40 if compressed else 0) | opcode])
     if length < 126:
@@ -23,7 +23,7 @@ def frame(payload, opcode=1, compressed=False):
 
 
 def compress(payload):
-    """A payload as permessage-deflate has it."""
+    """Returns a payload compressed as permessage-deflate requires."""
     deflate = zlib.compressobj(wbits=-15)
     return (deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
@@ -53,7 +53,7 @@ class Wire:
         self.stream.sendall(data)
 
     def receive(self):
-        """The payload of the next message, as it came; what is fragmented is put together."""
+        """Returns the payload of the next message, as received. Fragments are joined."""
         payload = b""
         while True:
             first, length = self._read(2)
@@ -69,7 +69,7 @@ class Wire:
     def _read(self, count):
         data = self.reader.read(count)
         if len(data) < count:
-            raise ConnectionError("the server has hung up")
+            raise ConnectionError("the server has disconnected")
         return data
 
     def close(self):
@@ -78,8 +78,8 @@ class Wire:
 
 
 def echo(port, connections, rounds, batch, depth, deflate=False, path="/echo"):
-    """So many connections send `batch`, which has `depth` messages; when all have come back,
-    again."""
+    """Several connections send `batch`, which has `depth` messages. When all echoes have arrived,
+    they send again."""
     wires = [Wire(port, path, deflate) for _ in range(connections)]
     for _ in range(rounds):
         for wire in wires:
@@ -93,7 +93,8 @@ def echo(port, connections, rounds, batch, depth, deflate=False, path="/echo"):
 
 
 def publish(port, connections, rounds, batch, depth, path="/broadcast"):
-    """One connection sends `batch`; when all others have received its `depth` messages, again."""
+    """One connection sends `batch`. When all others have received its `depth` messages, it sends
+    again."""
     wires = [Wire(port, path) for _ in range(connections)]
     for _ in range(rounds):
         wires[0].send(batch)
@@ -116,7 +117,7 @@ def handshakes(port, rounds, path="/echo"):
 
 
 def abilities(port, has_deflate_port):
-    """What a server can do: {"echo", "publish", "deflate"} or fewer."""
+    """Returns the abilities of a server: {"echo", "publish", "deflate"} or fewer."""
     found = set()
     hello = frame(b"hello")
     try:
@@ -156,6 +157,6 @@ def free_port():
 
 
 def cores():
-    """A core for the server and one for the client, if there are two."""
+    """Returns a core for the server and one for the client, if there are two."""
     usable = sorted(os.sched_getaffinity(0))
     return {usable[0]}, {usable[-1]}

@@ -1,12 +1,13 @@
-//! The game with a thousand riders: what does a tick cost, and how much is sent?
+//! The cost of a tick of the game with a thousand riders, and the bytes that are sent.
 //!
 //! ```text
 //! cargo bench --bench arena [-- COUNT]
 //! ```
 //!
-//! In the simulator; what is timed is CPU time: of the game's own tick (the world, and a snapshot
-//! for each rider, framed and queued), and of whole turns with a tick, with the writes into
-//! simulated sockets. Once with all riders all over the pasture, once with all in one corner of it.
+//! It runs in the simulator and measures CPU time: of a tick of the game (the world, and a snapshot
+//! for each rider, framed and queued), and of whole turns with a tick, including the writes to
+//! simulated sockets. The riders are spread over the whole pasture, and then all in one corner of
+//! it.
 
 #![allow(missing_docs)]
 
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 
-/// The game, and how long each of its ticks has taken.
+/// The game, and the time of each tick.
 struct Timed {
     arena: Arena,
     ticks: Vec<Duration>,
@@ -45,7 +46,7 @@ impl Handler for Timed {
     }
 }
 
-/// CPU time of this thread, which does not count what else the host does.
+/// Returns the CPU time of this thread, which does not depend on other work of the host.
 #[cfg(unix)]
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -74,7 +75,7 @@ fn main() {
     }
 }
 
-/// Half a minute, of which the last ten seconds count.
+/// Runs for half a minute, of which the last ten seconds count.
 fn play(count: usize, what: &str, direction: Option<[i8; 2]>) {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = Simulation::new(1, Config::default(), Timed { arena: Arena::new(1), ticks: Vec::new() });

@@ -1,6 +1,6 @@
-//! How many system calls does the server make? One read and one write for a message, or for all
-//! that a client pipelines; one write for each subscriber, however many messages a burst has; and
-//! nothing but accept, `epoll_ctl`, a read and a write until a client is open.
+//! The system calls of the server: one read and one write for a message, or for all messages that a
+//! client pipelines; one write for each subscriber, for any number of messages in a burst; and only
+//! accept, `epoll_ctl`, a read and a write until a client is open.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 // ---- in one thread: the server's own account ----------------------------------------------------
 
-/// A loop that echoes, turned by the test, and a client that is open.
+/// A loop that echoes, turned by the test, and an open client.
 struct Looped<H: Handler> {
     event_loop: EventLoop<H>,
     wire: Wire,
@@ -34,8 +34,8 @@ impl<H: Handler> Looped<H> {
         Looped { event_loop, wire }
     }
 
-    /// Sends `bytes`, waits for so many bytes of answer, and says how many reads and writes it
-    /// took.
+    /// Sends `bytes`, waits for so many bytes of answer, and returns the number of reads and
+    /// writes.
     fn calls(&mut self, bytes: &[u8], answer: usize) -> (u64, u64) {
         let before = self.event_loop.stats();
         self.wire.send(bytes);
@@ -89,7 +89,7 @@ impl Handler for Publisher {
     }
 }
 
-/// More than are flushed in one turn.
+/// More subscribers than are flushed in one turn.
 const SUBSCRIBERS: usize = 5_000;
 
 #[test]
@@ -97,7 +97,7 @@ fn a_burst_of_20_takes_one_write_for_each_of_5000_subscribers() {
     let mut sim = Simulation::new(1, Config::default(), Publisher);
     let peers: Vec<Peer> = (0..SUBSCRIBERS).map(|_| sim.connect("/")).collect();
     sim.run_until_idle();
-    // Copied to each outbox, and shared by all; the burst fits into one read.
+    // One message is copied to each outbox, one is shared by all. The burst fits into one read.
     for size in [1, 64, 3_000] {
         let (before, received) = (sim.clients().stats(), peers.iter().map(Peer::received_count).sum::<u64>());
         peers[0].send_raw(&binary(&vec![7; size]).repeat(20)[..]);
@@ -111,14 +111,14 @@ fn a_burst_of_20_takes_one_write_for_each_of_5000_subscribers() {
 
 // ---- the program, under strace ------------------------------------------------------------------
 
-/// A system call of the program: its name, its arguments, what it returned.
+/// A system call of the program: its name, its arguments, its result.
 struct Call {
     name: String,
     arguments: String,
     result: i64,
 }
 
-/// What strace has written about the server's thread.
+/// Parses the output of strace about the thread of the server.
 fn calls(trace: &str) -> Vec<Call> {
     let call = |line: &str| {
         let (_, line) = line.split_once(' ')?;
@@ -130,8 +130,8 @@ fn calls(trace: &str) -> Vec<Call> {
     trace.lines().filter_map(call).collect()
 }
 
-/// Runs the program under strace while clients do something; `None` if there is no strace, which CI
-/// must have.
+/// Runs the program under strace while clients do something. Returns `None` without strace, which
+/// CI must have.
 fn traced(name: &str, clients: impl FnOnce(std::net::SocketAddr)) -> Option<Vec<Call>> {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "strace is missing");
@@ -180,7 +180,7 @@ fn a_client_is_open_after_accept_epoll_ctl_a_read_and_a_write_and_then_needs_no_
     let messages: Vec<&str> = names[3..].iter().copied().take(2 * (MESSAGES + 1)).collect();
     assert_eq!(messages, ["recvfrom", "sendto"].repeat(MESSAGES + 1), "for each message, and for the batch");
     assert_eq!(names.iter().filter(|name| **name == "epoll_ctl").count(), 1);
-    // Nothing else but waiting and looking whether somebody else wants to be accepted.
+    // Nothing else, except waiting and trying to accept another connection.
     let open = calls[accepted..].iter().position(|call| call.name == "sendto").expect("a response");
     let others = calls[accepted + 1..accepted + open].iter().filter(|call| !on_client(call));
     let others: Vec<&str> = others.map(|call| call.name.as_str()).filter(|name| *name != "epoll_wait").collect();

@@ -1,5 +1,5 @@
-//! What is left of those who have gone? Measured at the program itself: its private dirty pages and
-//! its descriptors, after many connections have come and gone, and after ten times as many.
+//! What closed connections leave behind. The test measures the private dirty pages and descriptors
+//! of the program after many connections, and after ten times as many.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -12,11 +12,11 @@ use std::time::Instant;
 
 const CONNECTIONS: usize = if cfg!(debug_assertions) { 5_000 } else { 100_000 };
 
-/// Bytes that may be more after all of them than after the first tenth: spare buffers, and what the
-/// allocator keeps, which goes up and down. (`tests/leaks` counts what is allocated, to the byte.)
+/// The bytes that may be added after the first tenth: spare buffers, and memory that the allocator
+/// keeps, which varies. (`tests/leaks` counts allocations to the byte.)
 const LEFT: usize = 1 << 20;
 
-/// A hundred connections, which leave in ten ways.
+/// Opens a hundred connections, and ends them in ten ways.
 fn come_and_go(addr: SocketAddr) {
     let mut wires: Vec<Wire> = (0..100).map(|_| Wire::connect(addr)).collect();
     let large = binary(&[7; 20_000]);
@@ -68,12 +68,12 @@ fn come_and_go(addr: SocketAddr) {
     }
 }
 
-/// What the server counts against its budget when it is at rest: what it needs to compress, and
-/// spare buffers.
+/// The bytes that the server counts against its budget at rest: its compressor and decompressor,
+/// and spare buffers.
 const AT_REST: usize = 1_300_000;
 
-/// Private dirty bytes when nobody is there but those who had been there before, and the buffers of
-/// a busy moment are freed.
+/// Returns the private dirty bytes once only the earlier connections are open and the buffers of a
+/// busy moment are freed.
 fn settled(program: &Program, addr: SocketAddr, descriptors: usize) -> usize {
     let deadline = Instant::now() + WAIT;
     while program.descriptors() != descriptors || held(addr) > AT_REST {
@@ -84,7 +84,7 @@ fn settled(program: &Program, addr: SocketAddr, descriptors: usize) -> usize {
     program.private_dirty()
 }
 
-/// What the server counts against its budget.
+/// Returns the bytes that the server counts against its budget.
 fn held(addr: SocketAddr) -> usize {
     let mut wire = Wire::connect(addr);
     wire.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -95,7 +95,7 @@ fn held(addr: SocketAddr) -> usize {
 }
 
 #[test]
-fn those_who_have_gone_cost_nothing() {
+fn closed_connections_cost_nothing() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--deflate-contexts", "64MiB"]);
     let addr = program.ready();
     let mut stays = Wire::open_at(addr, "/echo");

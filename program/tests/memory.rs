@@ -1,6 +1,5 @@
-//! What does a connection cost in memory? Measured at the program itself, as its private dirty
-//! pages: before, with idle connections, after each has echoed 64 KiB, and after many have done so
-//! at the same time.
+//! The memory of a connection, measured as the private dirty pages of the program: before, with
+//! idle connections, after each has echoed 64 KiB, and after many have done so at the same time.
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -9,22 +8,22 @@ mod common;
 use common::program::Program;
 use common::{Wire, binary};
 
-/// As many as there are descriptors for, up to this. Fewer in debug builds, whose client takes long
-/// to mask.
+/// The most connections, if there are enough descriptors. A debug build has fewer, because its
+/// client is slow to mask.
 const MOST: usize = if cfg!(debug_assertions) { 2_000 } else { 19_000 };
 
-/// Bytes per idle connection: its slab entry. In debug builds mio's sockets are larger (they
-/// remember their poller), so the entry is.
+/// The bytes of an idle connection: its slab entry. In debug builds, the sockets of mio are larger
+/// (they remember their poller), and so is the entry.
 const PER_CONNECTION: usize = if cfg!(debug_assertions) { 96 } else { 64 };
 
-/// Bytes that do not depend on the number of connections: the loop's buffers, the spare ones, the
-/// allocator's slack.
+/// The bytes that do not depend on the number of connections: the buffers of the loop, spare
+/// buffers, the slack of the allocator.
 const FIXED: usize = 512 << 10;
 
-/// How many clients send at the same time.
+/// The number of clients that send at the same time.
 const AT_ONCE: usize = 500;
 
-/// What one of them may need for it: its message while it arrives, its echo while it waits.
+/// The bytes that each of them may need: its message while it arrives, its echo while it waits.
 const AT_ONCE_EACH: usize = 132 << 10;
 
 #[test]
@@ -40,7 +39,7 @@ fn an_idle_connection_costs_its_slab_entry() {
     for _ in 0..count {
         let mut wire = Wire::connect(addr);
         wire.handshake("/echo");
-        // The test's own buffers are small: it is not the one that is measured, but it has as many.
+        // The test has as many connections as the program, so its buffers are small.
         wires.push(Wire { stream: std::io::BufReader::with_capacity(256, wire.stream.into_inner()) });
     }
     let idle = program.private_dirty();
@@ -52,7 +51,7 @@ fn an_idle_connection_costs_its_slab_entry() {
     }
     let one_by_one = program.private_dirty();
 
-    // All of them have half a message in the server's memory, then all a whole one.
+    // Each has half a message in the memory of the server, and then a whole one.
     let (head, tail) = message.split_at(message.len() / 2);
     for group in wires.chunks_mut(AT_ONCE) {
         group.iter_mut().for_each(|wire| wire.send(head));
@@ -69,8 +68,8 @@ fn an_idle_connection_costs_its_slab_entry() {
     }
     assert!(more[0] <= allowed, "idle: {} bytes more than before the first of {count} connections", more[0]);
     assert!(more[1] <= allowed, "after an echo each: {} bytes more, {count} connections", more[1]);
-    // Every buffer has been freed, but the allocator may keep what many needed at once: never what
-    // each needed in turn.
+    // All buffers are freed. The allocator may keep what many needed at once, but not what each
+    // needed in turn.
     assert!(
         more[2] <= allowed + AT_ONCE * AT_ONCE_EACH,
         "after many at once: {} bytes more, {count} connections",

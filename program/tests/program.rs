@@ -1,4 +1,4 @@
-//! The program: what it prints, what it serves, how it ends.
+//! The program: its output, what it serves, and how it ends.
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-/// Runs it to its end.
+/// Runs the program to its end.
 fn lariat(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
     command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS").output().expect("the program starts")
@@ -30,7 +30,7 @@ fn assert_fails(arguments: &[&str], code: i32, sentences: &[&str]) {
     }
 }
 
-/// A path of this test's own.
+/// A path that only one test uses.
 struct Path(PathBuf);
 
 impl Path {
@@ -51,7 +51,7 @@ impl Drop for Path {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["help"]] {
         let output = lariat(arguments);
         let stdout = String::from_utf8_lossy(&output.stdout);
@@ -88,12 +88,25 @@ fn a_bad_address_is_1_and_says_how_to_write_one() {
     assert_fails(&["--listen", "192.0.2.1:0"], 1, &["192.0.2.1", "does not have this address", "--listen"]);
 }
 
+/// As after `kill -9`: the next start must not fail, or systemd would try again for ever.
 #[test]
-fn a_socket_that_was_left_behind_is_1_and_says_to_remove_it() {
+fn a_socket_that_was_left_behind_is_replaced_and_that_is_logged() {
     let path = Path::new("stale");
-    drop(UnixListener::bind(&path.0).expect("a free path"));
-    assert_fails(&["--listen", &path.address()], 1, &["Remove it: rm ", &path.0.display().to_string()]);
-    assert!(path.0.exists(), "it is the user's to remove");
+    for _ in 0..2 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+        command.args(["--listen", &path.address()]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
+        command.stderr(std::process::Stdio::piped());
+        drop(UnixListener::bind(&path.0));
+        let mut program = Program::spawn(command);
+        assert!(program.ready_line().contains(&path.address()));
+        assert!(UnixStream::connect(&path.0).is_ok());
+        program.signal("KILL");
+        program.wait();
+        assert!(path.0.exists(), "it is left behind");
+        let mut stderr = String::new();
+        program.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
+        assert!(stderr.contains(&path.0.display().to_string()) && stderr.contains("left behind"), "{stderr}");
+    }
 }
 
 #[test]
@@ -114,7 +127,7 @@ fn a_socket_that_is_in_use_is_1_and_stays() {
 }
 
 #[test]
-fn the_ready_line_says_where_to_point_a_browser() {
+fn the_ready_line_has_an_address_for_a_browser() {
     let mut program = Program::start(&["serve", "--listen", "127.0.0.1:0"]);
     let line = program.ready_line();
     let url = line.trim_end().strip_suffix(" in a browser").and_then(|line| line.split("open http://").nth(1));
@@ -137,7 +150,7 @@ fn the_ready_line_says_where_to_point_a_browser() {
 }
 
 #[test]
-fn options_are_obeyed() {
+fn options_take_effect() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--max-message", "1KiB", "--max-connections", "1"]);
     let addr = program.ready();
     let mut wire = Wire::open_at(addr, "/echo");
@@ -169,7 +182,7 @@ fn a_unix_socket_is_served_and_removed() {
 
 #[test]
 fn signals_close_everybody_with_1001_and_end_with_0() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP", "QUIT"] {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
         let addr = program.ready();
         let start = Instant::now();
@@ -201,7 +214,7 @@ fn a_client_that_never_answers_is_waited_for_5_seconds() {
 
 #[test]
 fn the_second_signal_does_not_wait() {
-    for signals in [["INT", "INT"], ["TERM", "INT"]] {
+    for signals in [["INT", "INT"], ["TERM", "INT"], ["HUP", "TERM"], ["QUIT", "QUIT"]] {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
         let mut wire = Wire::open_at(program.ready(), "/echo");
         let start = Instant::now();
@@ -214,8 +227,45 @@ fn the_second_signal_does_not_wait() {
     }
 }
 
+/// A terminal that closes sends SIGHUP more than once, and systemd may send it behind SIGTERM.
 #[test]
-fn what_went_wrong_is_told_once_and_nothing_else() {
+fn a_further_hangup_does_not_cut_a_shutdown_short() {
+    for first in ["HUP", "TERM"] {
+        let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+        let mut wire = Wire::open_at(program.ready(), "/echo");
+        program.signal(first);
+        wire.expect_close(1001);
+        for _ in 0..3 {
+            program.signal("HUP");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        wire.send(&close(1001, ""));
+        wire.expect_end();
+        drop(wire);
+        assert_eq!(program.wait().code(), Some(0), "{first}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn under_nohup_a_hangup_is_ignored() {
+    let mut command = Command::new("nohup");
+    command.args([env!("CARGO_BIN_EXE_lariat"), "--listen", "127.0.0.1:0"]);
+    command.env_remove("RUST_LOG").env_remove("LISTEN_FDS").stderr(std::process::Stdio::null());
+    let mut program = Program::spawn(command);
+    let mut wire = Wire::open_at(program.ready(), "/echo");
+    program.signal("HUP");
+    std::thread::sleep(Duration::from_millis(100));
+    wire.echo("still here");
+    program.signal("TERM");
+    wire.expect_close(1001);
+    wire.send(&close(1001, ""));
+    drop(wire);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn an_error_is_printed_once_and_nothing_else() {
     let mut program = {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
         command.args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");

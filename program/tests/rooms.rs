@@ -125,7 +125,7 @@ fn a_map_that_is_not_true_is_found() {
     for (map, wrong) in [
         ("mod a;".to_owned(), "low/mod.rs has no table of rooms or files"),
         (format!("{table}//! | `a` | a? |\nmod a;"), "low/mod.rs does not name b"),
-        (format!("{table}//! | `a` `b` `c` | a? |\nmod a;"), "low/mod.rs names c, which is not there"),
+        (format!("{table}//! | `a` `b` `c` | a? |\nmod a;"), "low/mod.rs names c, which does not exist"),
         (format!("{table}//! | `a` `b` | a? |\nmod a;\nfn f() {{}}"), "low/mod.rs is more than a map: fn"),
     ] {
         let mut house = house("");

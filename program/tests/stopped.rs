@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-/// Processes that connect, are stopped by SIGSTOP, and whose kernel goes on to take what is
-/// sent to them.
+/// Starts a process that connects and is then stopped by SIGSTOP. Its kernel still accepts bytes
+/// for it.
 fn stopped_client(addr: SocketAddr) -> Child {
     let script = format!(
         "exec 3<>/dev/tcp/{}/{}; printf '%b' \"$0\" >&3; echo ready; while read -r line <&3; do :; done",
@@ -51,8 +51,8 @@ fn until_open(addr: SocketAddr, count: usize) {
     }
 }
 
-/// A stopped process is a peer whose kernel answers: only what it does not take, or does not
-/// say, tells.
+/// A stopped process is a peer whose kernel still answers. Only unread and missing bytes show that
+/// it is stopped.
 #[test]
 fn stopped_processes_do_not_stop_the_server() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0", "--memory-budget", "64MiB"]);

@@ -32,6 +32,13 @@ impl Tick {
         Tick(self.0.wrapping_add(millis))
     }
 
+    /// The point that was so long ago, rounded to an earlier whole millisecond and capped at
+    /// [`LONGEST`].
+    #[must_use]
+    pub fn before(self, ago: Duration) -> Tick {
+        Tick(self.0.wrapping_sub(Tick(0).after(ago).0))
+    }
+
     /// How long ago `earlier` was; zero if it lies ahead.
     pub fn since(self, earlier: Tick) -> Duration {
         let millis = self.0.wrapping_sub(earlier.0) as i32;

@@ -162,6 +162,13 @@ pub struct ListenOptions {
     /// Every connection must begin with a header of the PROXY protocol, version 1 or 2, from one of
     /// [`trusted_proxies`](Config::trusted_proxies). Default `false`.
     pub proxy_protocol: bool,
+    /// The permission bits of a Unix socket's file, at most `0o777`: whoever may write to it may
+    /// connect. `0o660` lets in the owner and the group. Default `None`: as the process's umask
+    /// says.
+    pub unix_mode: Option<u32>,
+    /// The group of a Unix socket's file, by its number. Default `None`: the process's own, or the
+    /// folder's.
+    pub unix_group: Option<u32>,
 }
 
 impl Default for ListenOptions {
@@ -173,6 +180,8 @@ impl Default for ListenOptions {
             keepalive: None,
             user_timeout: None,
             proxy_protocol: false,
+            unix_mode: None,
+            unix_group: None,
         }
     }
 }

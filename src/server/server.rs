@@ -3,7 +3,9 @@
 use crate::protocol::{Answer, CloseReason, Message, Request};
 use crate::server::app::{Closures, Handler};
 use crate::server::clients::{Clients, Queue, Remote};
-use crate::server::config::{Config, Drain, ListenOptions};
+#[cfg(all(unix, feature = "signals"))]
+use crate::server::config::Drain;
+use crate::server::config::{Config, ListenOptions};
 use crate::server::event_loop::{EventLoop, Parts};
 use crate::server::id::ClientId;
 #[cfg(all(unix, feature = "signals"))]
@@ -84,11 +86,17 @@ impl<D> Server<D> {
         Ok(())
     }
 
-    /// Listens on a Unix socket, too. Its file is made here and removed in the end.
+    /// Listens on a Unix socket, too. Its file is made here and removed in the end. The mode and
+    /// the group of the file are those of the [`options`](Self::options).
+    ///
+    /// A socket on which nobody listens any more, left behind by a server that was killed, is
+    /// replaced, and that is logged. Servers that start at the same time on the same path must be
+    /// kept apart by whoever starts them.
     ///
     /// # Errors
     ///
-    /// There is something at `path` already, or the file cannot be made.
+    /// There is something else at `path` already, or the file cannot be made. The error names the
+    /// path.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
         self.listeners.push(Listener::unix(path.as_ref(), &self.options)?);
@@ -116,8 +124,9 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// The first SIGINT or SIGTERM shuts the server down as `drain` says; the second one makes
-    /// [`EventLoop::run`] return at once.
+    /// The first SIGINT, SIGTERM, SIGQUIT or SIGHUP shuts the server down as `drain` says. A second
+    /// SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP stays
+    /// ignored if it was ignored when the program started (`nohup`).
     ///
     /// # Errors
     ///
@@ -150,7 +159,7 @@ impl<D> Server<D> {
             listeners,
             queue,
             config,
-            seed: rand::random(),
+            seed: None,
             resolver: None,
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,

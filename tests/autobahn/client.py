@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The Autobahn testsuite against a client: its fuzzing server, and a program that runs its cases.
+"""Run the Autobahn test suite against a client: the suite's fuzzing server, and a program that runs
+its cases.
 
     VENV/bin/python client.py OUT PROGRAM CASE...
 
-The server listens on a free port of 127.0.0.1. The program gets its URL as argument, and asks for
-the report when all cases have run: OUT/index.json. VENV is where the suite is installed.
+The server listens on a free port of 127.0.0.1. The program gets its URL as argument and requests
+the report after all cases: OUT/index.json. VENV is the environment in which the suite is installed.
 """
 
 import pathlib
@@ -18,7 +19,7 @@ from twisted.internet import protocol, reactor
 
 
 class Program(protocol.ProcessProtocol):
-    """The client. The server ends with it."""
+    """Run the client. The server ends with it."""
 
     exit_code = None
 
@@ -40,7 +41,7 @@ def main(out, path, *cases):
     if program.exit_code != 0:
         sys.exit(f"{path}: exit code {program.exit_code}")
     if _py3port.errors:
-        sys.exit("the fuzzing server itself went wrong, see above")
+        sys.exit("the fuzzing server itself failed, see above")
 
 
 if __name__ == "__main__":

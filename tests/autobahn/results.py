@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What the Autobahn testsuite says of Lariat: kept in server.tsv and client.tsv, a line for each
+"""The results of the Autobahn test suite, kept in server.tsv and client.tsv with a line for each
 case.
 
-    results.py cases all | NUMBER         the cases of a run: all of them, or those whose turn it is
-    results.py check ROLE INDEX CASE...   compare a run with what is kept; print the cases that differ or are missing
-    results.py keep ROLE INDEX            keep a run of all cases
-    results.py table                      what is kept, chapter by chapter
+    results.py cases all | NUMBER         print the cases of a run: all of them, or a share
+    results.py check ROLE INDEX CASE...   compare a run with the kept results; print the cases that differ
+    results.py keep ROLE INDEX            keep the results of a run of all cases
+    results.py table                      print the kept results by chapter
 
-ROLE is Lariat's: server or client. INDEX is the index.json that the suite writes. Whose turn it is
-follows from NUMBER, such as the number of commits: seven numbers in a row bring every case.
+ROLE is Lariat's: server or client. INDEX is the index.json that the suite writes. NUMBER selects
+the share, for example the number of commits: seven numbers in a row select every case.
 """
 
 import collections
@@ -35,9 +35,9 @@ CHAPTERS = {
     13: "Compression (different parameters)",
 }
 
-# Chapters that take nearly all the time. A few cheap cases of them always run, the others take
-# turns: in a prime number of shares, so that whoever adds commits by the dozen comes to all of them
-# nevertheless.
+# Chapters that take nearly all the time. A few of their cheap cases always run, and the others take
+# turns. The number of shares is prime, so that a regular number of commits per run still reaches
+# all shares.
 COSTLY = (12, 13)
 ALWAYS = ["12.1.3", "12.2.11", "12.3.6", "13.1.1", "13.2.1", "13.3.4", "13.5.4", "13.6.1", "13.7.1"]
 SHARES = 7
@@ -50,7 +50,7 @@ def numbers(case):
 def cases(turn):
     every = sorted(kept("server"), key=numbers)
     costly = [case for case in every if numbers(case)[0] in COSTLY]
-    # By the last number, which stands for a size: so each share takes about as long.
+    # Sorted by the last number, which stands for a size. So each share takes about the same time.
     others = sorted(set(costly) - set(ALWAYS), key=lambda case: numbers(case)[::-1])
     mine = costly if turn == "all" else sorted([*ALWAYS, *others[int(turn) % SHARES :: SHARES]], key=numbers)
     chosen = [case for case in every if case not in costly or case in mine]
@@ -59,7 +59,7 @@ def cases(turn):
 
 
 def reported(index):
-    """The outcomes in a report, by case. It is about one peer."""
+    """Return the results in a report, by case. The report covers one peer."""
     (report,) = json.loads(pathlib.Path(index).read_text()).values()
     outcomes = {case: [result[field] for field in FIELDS] for case, result in report.items()}
     return {case: [behavior, close, str(code or "")] for case, (behavior, close, code) in outcomes.items()}
@@ -72,7 +72,7 @@ def kept(role):
 
 
 def strict(outcomes):
-    """The same outcomes, if they are of all cases and nothing went wrong in any."""
+    """Return the same results. They must cover all cases without a failure."""
     good = ("OK", "INFORMATIONAL")
     bad = [case for case, (behavior, close, _) in outcomes.items() if behavior not in good or close not in good]
     if bad or len(outcomes) != CASES:

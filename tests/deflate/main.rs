@@ -8,6 +8,7 @@ mod kit;
 mod many;
 mod messages;
 mod pair;
+mod pieces;
 mod violations;
 
 use kit::{FIN, RSV1, Sent, TEXT, Talk};

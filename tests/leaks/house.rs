@@ -206,7 +206,7 @@ impl Handler for House {
             CloseReason::Local(_) => &mut self.ends.local,
             CloseReason::Protocol(_) => &mut self.ends.protocol,
             CloseReason::Eof => &mut self.ends.eof,
-            CloseReason::Io(_) if partner.is_some() => &mut self.ends.unaccepted,
+            CloseReason::Unreachable { .. } if partner.is_some() => &mut self.ends.unaccepted,
             CloseReason::Io(_) => &mut self.ends.io,
             CloseReason::SlowConsumer => &mut self.ends.slow,
             CloseReason::HandlerPanicked => &mut self.ends.panicked,

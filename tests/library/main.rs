@@ -6,6 +6,7 @@
 mod common;
 
 mod ids;
+mod listening;
 mod outgoing;
 mod pieces;
 mod proxies;

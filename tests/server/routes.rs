@@ -1,15 +1,15 @@
 //! Several applications in one server: broadcast, topics, routes.
 
-use crate::common::{Ears, Script, Wire, echo_script, request, script, serve, serve_made, text};
-use lariat::{ClientId, Clients, Message, Router};
+use crate::common::{Calls, Script, Wire, echo_script, request, script, serve, serve_made, text};
+use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, Router, TimerId};
 use std::time::Duration;
 
 /// Follows the orders of its clients: `+topic` subscribes, `-topic` unsubscribes, `topic=message`
 /// publishes, `topic!message` publishes to the others, `=message` broadcasts, and `?` returns the
 /// number of clients on the route and on all routes.
-fn topics() -> (Script, Ears) {
-    let (script, ears) = script();
-    (script.on_message(obey), ears)
+fn topics() -> (Script, Calls) {
+    let (script, calls) = script();
+    (script.on_message(obey), calls)
 }
 
 fn obey(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
@@ -19,8 +19,8 @@ fn obey(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
     } else if let Some(topic) = order.strip_prefix('-') {
         clients.unsubscribe(id, topic).to_string()
     } else if order == "?" {
-        assert_eq!(clients.route_len(), clients.iter().count());
-        format!("{} {} {}", clients.route_len(), clients.iter_all().count(), clients.len())
+        assert_eq!(clients.len(), clients.iter().count());
+        format!("{} {} {}", clients.len(), clients.iter_all().count(), clients.len_all())
     } else if let Some(message) = order.strip_prefix('=') {
         clients.broadcast(message).to_string()
     } else if let Some((topic, message)) = order.split_once('=') {
@@ -88,7 +88,7 @@ fn messages_published_in_one_turn_arrive_in_order_for_any_size() {
 
 #[test]
 fn topics_and_broadcasts_stay_within_their_route() {
-    let (scripts, ears): (Vec<Script>, Vec<Ears>) = (0..3).map(|_| topics()).unzip();
+    let (scripts, calls): (Vec<Script>, Vec<Calls>) = (0..3).map(|_| topics()).unzip();
     let server = serve_made(|| {
         let paths = ["/a", "/b", "/c/*"].into_iter().zip(scripts);
         paths.fold(Router::new(), |router, (path, script)| router.route(path, script))
@@ -109,7 +109,7 @@ fn topics_and_broadcasts_stay_within_their_route() {
         wire.send(request(path).as_bytes());
         assert_eq!(wire.response().status(), 404, "{path}");
     }
-    let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
+    let opened: Vec<usize> = calls.iter().map(|calls| calls.so_far().len()).collect();
     // The handler of each route gets every `on_open` and every message of its clients: `on_open`
     // and `+news` for each client, then the orders above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
@@ -132,11 +132,11 @@ fn a_remote_reaches_any_route() {
 #[test]
 fn timers_fire_on_the_route_that_set_them() {
     let timed = || {
-        let (script, ears) = script();
+        let (script, calls) = script();
         let script = script.on_open(|clients, _| {
             clients.set_timer(Duration::ZERO, 1);
         });
-        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), ears)
+        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), calls)
     };
     let server = serve_made(move || Router::new().route("/a", timed().0).route("/b", timed().0));
     let (mut a, mut b) = (Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b"));
@@ -153,4 +153,240 @@ fn the_first_matching_route_gets_the_request() {
     let server = serve_made(|| Router::new().route("/x/*", first).route("/x/y", script().0));
     Wire::open_at(server.addr, "/x/y").echo("hello");
     heard.open();
+}
+
+// ---- how many, and who -------------------------------------------------------------------------
+
+/// `len`, `is_empty` and `iter` cover the same clients, in every callback and in every state.
+#[test]
+fn len_and_iter_agree_on_every_route_in_every_state() {
+    fn agree(clients: &Clients<()>) {
+        let (mine, all) = (clients.iter().count(), clients.iter_all().count());
+        assert_eq!((clients.len(), clients.len_all()), (mine, all));
+        assert_eq!(clients.is_empty(), mine == 0);
+    }
+    fn all_agree(clients: &mut Clients<()>) {
+        agree(clients);
+        for path in ["/a", "/b", "/later"] {
+            clients.on_route(path, |clients| agree(clients)).expect("there is such a route");
+        }
+    }
+    let (ids, asked) = std::sync::mpsc::channel();
+    let watchful = move || {
+        let (script, calls) = script();
+        let ids = ids.clone();
+        let script = script
+            .on_request(move |clients, id, request| {
+                all_agree(clients);
+                if request.path() == "/later" {
+                    ids.send(id).expect("the test waits");
+                    return Answer::Later;
+                }
+                lariat::Upgrade::new().into()
+            })
+            .on_open(|clients, id| {
+                all_agree(clients);
+                assert!(clients.iter().any(|other| other == id), "it is open");
+            })
+            .on_message(|clients, id, message| {
+                all_agree(clients);
+                if message.as_text() == Some("close") {
+                    clients.close(id, CloseCode::Normal, "").expect("it is open");
+                    all_agree(clients);
+                    assert!(clients.iter().all(|other| other != id), "the client is no longer open");
+                } else if message.as_text() == Some("panic") {
+                    panic!("a panic on purpose");
+                } else {
+                    let answer = format!("{} {}", clients.len(), clients.len_all());
+                    clients.send(id, &answer).expect("it is open");
+                }
+            })
+            .on_close(|clients, id, _| {
+                all_agree(clients);
+                assert!(clients.iter_all().all(|other| other != id), "the client is no longer open");
+            });
+        (script, calls)
+    };
+    let (a, a_calls) = watchful();
+    let (b, _b_calls) = watchful();
+    let (later, later_calls) = watchful();
+    let server = serve_made(|| Router::new().route("/a", a).route("/b", b).route("/later", later));
+    let mut wires =
+        [Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b")];
+    order(&mut wires[0], "?", &["2 3"]);
+    order(&mut wires[2], "?", &["1 3"]);
+    server.ask(all_agree);
+    // The request was answered, but `on_open` has not run yet.
+    let mut late = Wire::connect(server.addr);
+    late.send(request("/later").as_bytes());
+    let id = asked.recv().expect("a request");
+    server.ask(move |clients| {
+        clients.answer(id, lariat::Upgrade::new()).expect("it waits");
+        all_agree(clients);
+        assert_eq!(clients.on_route("/later", |clients| clients.broadcast("too early")), Some(0));
+        assert_eq!(clients.iter_all().count(), 3);
+    });
+    assert_eq!(late.response().status(), 101);
+    later_calls.open();
+    order(&mut late, "?", &["1 4"]);
+    // Each way to disconnect.
+    let [mut closes, panics, resets] = wires;
+    closes.send(&text("close"));
+    closes.expect_close(1000);
+    server.ask(|clients| {
+        all_agree(clients);
+        assert_eq!(clients.len_all(), 3, "one is closing");
+    });
+    drop(closes);
+    a_calls.close();
+    let mut panics = panics;
+    panics.send(&text("panic"));
+    panics.expect_close(1011);
+    server.ask(all_agree);
+    resets.reset();
+    while server.ask(|clients| clients.len_all()) > 1 {
+        server.ask(all_agree);
+    }
+    order(&mut late, "?", &["1 1"]);
+}
+
+// ---- a router in a router ----------------------------------------------------------------------
+
+/// A handler in front of another one, as middleware is.
+struct Front<H>(H);
+
+impl<H: Handler<Data = ()>> Handler for Front<H> {
+    type Data = ();
+    fn on_start(&mut self, clients: &mut Clients<()>) {
+        self.0.on_start(clients);
+    }
+    fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        self.0.on_request(clients, id, request)
+    }
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        self.0.on_open(clients, id);
+    }
+    fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
+        self.0.on_message(clients, id, message);
+    }
+    fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
+        self.0.on_timer(clients, timer, token);
+    }
+    fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {
+        self.0.on_close(clients, id, reason);
+    }
+}
+
+/// Publishes its name to the clients of its route when a client connects, when a client sends, and
+/// when its timer fires.
+fn named(name: &'static str) -> impl Handler<Data = ()> {
+    let tell = move |clients: &mut Clients<()>| clients.broadcast(name);
+    let (script, _calls) = script();
+    script
+        .on_open(move |clients, _| {
+            tell(clients);
+        })
+        .on_message(move |clients, id, message| {
+            assert!(clients.subscribe(id, "topic") || message.as_text() == Some("again"));
+            assert_eq!(clients.publish("topic", name), clients.len(), "topics are a route's own");
+            clients.set_timer(Duration::ZERO, 0);
+        })
+        .on_timer(move |clients, _, _| {
+            tell(clients);
+        })
+}
+
+fn nested(wrapped: bool) -> Router<()> {
+    let inner = Router::new().route("/in/a", named("in a")).route("/in/b/*", named("in b")).also("/in/c");
+    let innermost = Router::new().route("/in/deep/x", named("deep x")).route("/in/deep/y", named("deep y"));
+    let before = Router::new().route("/first", named("first"));
+    if wrapped {
+        before.route("/in/deep/*", Front(innermost)).route("/in/*", Front(Front(inner))).route("/last", named("last"))
+    } else {
+        before.route("/in/*", inner.route("/in/deep/*", innermost)).route("/last", named("last"))
+    }
+}
+
+#[test]
+fn a_router_can_contain_routers() {
+    for wrapped in [false, true] {
+        let server = serve_made(move || nested(wrapped));
+        let paths = [
+            ("/first", "first", "/first"),
+            ("/in/a", "in a", "/in/a"),
+            ("/in/b/1", "in b", "/in/b/*"),
+            ("/in/c", "in b", "/in/b/*"),
+            ("/in/deep/x", "deep x", "/in/deep/x"),
+            ("/in/deep/y", "deep y", "/in/deep/y"),
+            ("/last", "last", "/last"),
+        ];
+        let mut wires = Vec::new();
+        for (path, name, pattern) in paths {
+            let mut wire = Wire::open_at(server.addr, path);
+            wire.expect_text(name);
+            if path == "/in/c" {
+                let before: &mut Wire = wires.last_mut().expect("/in/b/1");
+                before.expect_text(name);
+            }
+            assert_eq!(
+                server.ask(move |clients| {
+                    let on_route = clients.on_route(pattern, |clients| {
+                        let id = clients.iter().last().expect("a client is connected");
+                        (clients.route_of(id).map(str::to_owned), clients.len())
+                    });
+                    on_route.expect("there is such a route")
+                }),
+                (Some(pattern.to_owned()), if path == "/in/c" { 2 } else { 1 })
+            );
+            wires.push(wire);
+        }
+        for (wire, (path, name, _)) in wires.iter_mut().zip(paths).filter(|(_, (path, _, _))| !path.contains("b/")) {
+            if path == "/in/c" {
+                continue;
+            }
+            wire.send(&text("hello"));
+            wire.expect_text(name);
+            wire.expect_text(name);
+        }
+        for path in ["/", "/in", "/in/", "/in/x", "/in/deep/z", "/first/a"] {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(request(path).as_bytes());
+            assert_eq!(wire.response().status(), 404, "{path}");
+        }
+    }
+}
+
+/// Patterns are whole paths. A pattern that no request can reach is an error that is detected at
+/// once.
+#[test]
+#[should_panic(expected = "/users can never be reached below /api/*")]
+fn a_relative_path_is_refused() {
+    let _ = Router::new().route("/api/*", Router::new().route("/users", named("users")));
+}
+
+#[test]
+#[should_panic(expected = "/api/users can never be reached below /api")]
+fn a_router_with_unreachable_paths_is_refused() {
+    let _ = Router::new().route("/api", Router::new().route("/api/users", named("users")));
+}
+
+/// Errors of the same kind: a route that can never be reached, or an alias without a route.
+#[test]
+#[should_panic(expected = "add a route first")]
+fn an_alias_without_a_route_is_refused() {
+    let _ = Router::<()>::new().also("/nothing");
+}
+
+#[test]
+fn a_pattern_that_no_request_can_match_is_refused() {
+    for pattern in ["", "echo", "*", "/a?b", "/a#b", "/a*", "/*/b", "/a/*/", "a/*"] {
+        let build = std::panic::catch_unwind(|| drop(Router::new().route(pattern, named("x"))));
+        assert!(build.is_err(), "{pattern:?}");
+        let build = std::panic::catch_unwind(|| drop(Router::new().route("/", named("x")).also(pattern)));
+        assert!(build.is_err(), "{pattern:?}");
+    }
+    let _ = Router::new().route("/", named("x")).route("/*", named("x")).route("/a/", named("x")).also("/a/*");
+    // The paths of a router and those that lead to it need only overlap.
+    let inner = || Router::new().route("/a/b", named("x")).route("/a/*", named("x")).route("/*", named("x"));
+    let _ = Router::new().route("/a/b", inner()).route("/a/*", inner()).route("/*", inner());
 }

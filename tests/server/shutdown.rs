@@ -1,12 +1,12 @@
 //! How a server stops.
 
-use crate::common::{Told, Wire, close, echo_script, request, script, serve, text};
+use crate::common::{Call, Wire, close, echo_script, request, script, serve, text};
 use lariat::{CloseCode, CloseReason, Drain, Outcome};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Answers the server's Close. Returns the time at which the Close arrived.
-fn say_goodbye(mut wire: Wire, code: u16, reason: &str) -> Instant {
+fn answer_close(mut wire: Wire, code: u16, reason: &str) -> Instant {
     assert_eq!(wire.expect_close(code), reason);
     let came = Instant::now();
     wire.send(&close(code, ""));
@@ -20,18 +20,18 @@ fn parts(outcome: Outcome) -> (usize, bool) {
 
 #[test]
 fn all_clients_are_closed_with_1001_and_none_is_dropped() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
     let (addr, start) = (server.addr, Instant::now());
     server.remote.shutdown(Drain { reason: "moving".to_owned(), ..Drain::default() }).expect("it runs");
     for wire in wires {
-        say_goodbye(wire, 1001, "moving");
+        answer_close(wire, 1001, "moving");
     }
     assert_eq!(parts(server.outcome()), (0, false));
     assert!(start.elapsed() < Duration::from_secs(4), "the server waited for the deadline: {:?}", start.elapsed());
     assert!(TcpStream::connect(addr).is_err(), "the listener is closed");
-    let closes = ears.rest().into_iter().filter(|told| matches!(told, Told::Close(_, CloseReason::Local(_)))).count();
+    let closes = calls.rest().into_iter().filter(|call| matches!(call, Call::Close(_, CloseReason::Local(_)))).count();
     assert_eq!(closes, 20);
 }
 
@@ -56,8 +56,8 @@ fn close_frames_are_spread_over_the_configured_time() {
     let drain = Drain { over: OVER, code: CloseCode::Restart, ..Drain::default() };
     server.remote.shutdown(drain).expect("it runs");
     let came: Vec<Duration> = std::thread::scope(|scope| {
-        let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| say_goodbye(wire, 1012, ""))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a goodbye") - start).collect()
+        let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| answer_close(wire, 1012, ""))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a time") - start).collect()
     });
     assert_eq!(parts(server.outcome()), (0, false));
     // The n-th of 20 is due after n/20 of the time. A slow machine may be late but never early.
@@ -71,29 +71,29 @@ fn close_frames_are_spread_over_the_configured_time() {
 
 #[test]
 fn clients_that_never_answer_are_dropped_at_the_deadline() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let (mut stubborn, polite) = (Wire::open(server.addr), Wire::open(server.addr));
-    let (first, _) = (ears.open(), ears.open());
+    let (first, _) = (calls.open(), calls.open());
     let start = Instant::now();
     let deadline = Duration::from_millis(200);
     server.remote.shutdown(Drain { deadline, ..Drain::default() }).expect("it runs");
-    say_goodbye(polite, 1001, "");
+    answer_close(polite, 1001, "");
     assert_eq!(parts(server.outcome()), (1, false));
     let took = start.elapsed() + Duration::from_millis(1);
     assert!(took >= deadline && took < Duration::from_secs(4), "the loop counts milliseconds: {took:?}");
     stubborn.expect_close(1001);
     stubborn.expect_gone();
-    let told = ears.rest();
+    let rest = calls.rest();
     assert!(
-        matches!(told[..], [Told::Close(polite, CloseReason::Local(_)), Told::Close(last, _)] if polite != first && last == first),
-        "{told:?}"
+        matches!(rest[..], [Call::Close(polite, CloseReason::Local(_)), Call::Close(last, _)] if polite != first && last == first),
+        "{rest:?}"
     );
 }
 
 #[test]
 fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
-    let (script, _ears) = echo_script();
+    let (script, _calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     let drain = Drain { over: Duration::from_secs(60), ..Drain::default() };
@@ -118,7 +118,7 @@ fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
 
 #[test]
 fn a_handler_can_stop_the_server() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_message(|clients, id, _| {
         clients.send(id, "goodbye").expect("it is open");
         clients.shutdown(Drain::default());
@@ -126,16 +126,16 @@ fn a_handler_can_stop_the_server() {
     let mut wire = Wire::open(server.addr);
     wire.send(&text("stop"));
     wire.expect_text("goodbye");
-    say_goodbye(wire, 1001, "");
+    answer_close(wire, 1001, "");
     assert_eq!(parts(server.outcome()), (0, false));
 }
 
 #[test]
 fn queued_messages_are_delivered_before_the_close() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     let payload = vec![3; 3 << 20];
     let message = payload.clone();
     server.ask(move |clients| {
@@ -143,6 +143,25 @@ fn queued_messages_are_delivered_before_the_close() {
         clients.shutdown(Drain::default());
     });
     wire.expect(0x82, &payload);
-    say_goodbye(wire, 1001, "");
+    answer_close(wire, 1001, "");
     assert_eq!(parts(server.outcome()), (0, false));
+}
+
+/// A Close frame cannot carry every code and every reason. With an invalid one, the clients are
+/// closed nevertheless.
+#[test]
+fn an_invalid_close_frame_is_replaced() {
+    for drain in [
+        Drain { code: CloseCode::Abnormal, ..Drain::default() },
+        Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
+        Drain { reason: "x".repeat(124), ..Drain::default() },
+    ] {
+        let (script, _calls) = script();
+        let server = serve(script);
+        let (wire, start) = (Wire::open(server.addr), Instant::now());
+        server.remote.shutdown(drain).expect("it runs");
+        answer_close(wire, 1001, "");
+        assert_eq!(parts(server.outcome()), (0, false));
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    }
 }

@@ -72,7 +72,7 @@ pub fn number_of(message: Message<'_>) -> Option<u32> {
 }
 
 pub fn number_of_owned(message: &OwnedMessage) -> Option<u32> {
-    number_of(Message::from(message))
+    number_of(Message::try_from(message).ok()?)
 }
 
 impl Application {
@@ -331,7 +331,8 @@ impl Application {
                 }
             }
             70..=71 => {
-                let all = self.known.keys().copied().collect();
+                let opened = self.known.iter().filter(|(_, known)| known.opened);
+                let all = opened.map(|(id, _)| *id).collect();
                 self.send_to_many(clients, all, |clients, text| clients.broadcast(text));
             }
             72..=79 => {
@@ -379,6 +380,8 @@ impl Application {
             _ => {
                 let (mine, all) = (clients.iter().count(), clients.iter_all().count());
                 self.check(mine == all, || format!("{mine} of {all} clients on the only route"));
+                let counts = (clients.len(), clients.len_all());
+                self.check(counts == (mine, all), || format!("{mine} and {all} clients, counted as {counts:?}"));
             }
         }
     }

@@ -329,7 +329,7 @@ impl Run {
     /// Checks the open connections: the peers have received everything, and the server has received
     /// everything from them. No client is stuck at a limit.
     fn judge_living(&mut self) {
-        let mut open = 0;
+        let mut known_ids = Vec::new();
         for actor in &self.actors {
             let state = actor.peer.ready_state();
             let is_between = matches!(state, ReadyState::Connecting | ReadyState::Closing);
@@ -343,7 +343,7 @@ impl Run {
             if known.reason.is_some() || !known.opened {
                 continue;
             }
-            open += 1;
+            known_ids.push(*id);
             if actor.is_hostile || actor.has_ended || !actor.peer.is_open() || self.faults.half_close > 0.0 {
                 continue;
             }
@@ -355,7 +355,9 @@ impl Run {
                     .push(format!("{id} is open, and the server received {:?}, not {:?}", known.heard, actor.sent));
             }
         }
-        let len = self.sim.clients().len();
+        let clients = self.sim.clients();
+        let (len, is_open) = (clients.len(), |id: &ClientId| clients.ready_state(*id) == ReadyState::Open);
+        let open = known_ids.iter().filter(|id| is_open(id)).count();
         self.check(open <= len, || format!("{open} are open, and the server knows of {len}"));
     }
 
@@ -406,8 +408,8 @@ impl Run {
                 wrongs.push(format!("the server received {:?}, of {:?}", known.heard, actor.sent));
             }
             // The server has received everything that the peer sent before its Close.
-            let said_goodbye = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
-            if said_goodbye && known.heard != actor.sent {
+            let sent_close = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
+            if sent_close && known.heard != actor.sent {
                 wrongs.push(format!("the server received {:?}, not {:?}", known.heard, actor.sent));
             }
             // Timeouts occurred only for peers that caused them.

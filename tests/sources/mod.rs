@@ -1,13 +1,13 @@
-//! Reads the sources of a package, for tests of what may name what.
+//! Reads the sources of a package, for tests that check which file may name what.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A source file without comments, literals and unit tests, as words and punctuation.
+/// A source file as words and punctuation, without comments, literals and unit tests.
 #[derive(Debug)]
 pub struct Source {
-    /// Below `src`, with `/` between folders.
+    /// The path below `src`, with `/` between folders.
     pub path: String,
     pub text: String,
     pub tokens: Vec<String>,
@@ -19,12 +19,12 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), tokens: tokens(production) }
     }
 
-    /// The room that it belongs to: the first folder, or the file.
+    /// Returns the room of the file: the first folder, or the file itself.
     pub fn room(&self) -> &str {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// The place of its module: `["server", "engine"]`.
+    /// Returns the path of its module: `["server", "engine"]`.
     fn module(&self) -> Vec<String> {
         let path = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
         path.split('/').filter(|name| !matches!(*name, "lib" | "main")).map(str::to_owned).collect()
@@ -35,7 +35,7 @@ impl Source {
     }
 }
 
-/// All files below `src` of a package.
+/// Returns all files below `src` of a package.
 pub fn sources(package: &str) -> Vec<Source> {
     fn walk(folder: &Path, root: &Path, into: &mut Vec<Source>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
@@ -54,7 +54,8 @@ pub fn sources(package: &str) -> Vec<Source> {
     sources
 }
 
-/// Words, `::`, and single characters; no comments, strings or characters.
+/// Splits a text into words, `::` and single characters, without comments, strings and character
+/// literals.
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let (mut tokens, mut at) = (Vec::new(), 0);
@@ -110,8 +111,8 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// All paths that a source names, from the crate or another one on: `use` trees are spread out, and
-/// what they bring in is replaced where it is used.
+/// Returns all paths that a source names, from the root of this crate or another one. `use` trees
+/// are expanded, and imported names are replaced where they are used.
 pub fn paths(source: &Source) -> Vec<String> {
     let (mut found, mut names, mut rest) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut tokens = source.tokens.iter().map(String::as_str).peekable();
@@ -149,7 +150,7 @@ pub fn paths(source: &Source) -> Vec<String> {
     found
 }
 
-/// Calls `each` for each leaf of a `use` tree, with its path and the name that it brings in.
+/// Calls `each` for each leaf of a `use` tree, with its path and the name that it imports.
 pub fn spread(tree: &[&str], prefix: &[String], each: &mut impl FnMut(&[String], &str)) {
     let (mut path, mut at) = (prefix.to_vec(), 0);
     while at < tree.len() {
@@ -178,7 +179,7 @@ pub fn spread(tree: &[&str], prefix: &[String], each: &mut impl FnMut(&[String],
     each(&path, &name);
 }
 
-/// A path from the crate's root or from another crate on.
+/// Returns a path from the root of this crate or of another one.
 fn absolute(source: &Source, path: &[String]) -> Vec<String> {
     let mut module = source.module();
     let mut rest = path;
@@ -194,23 +195,22 @@ fn absolute(source: &Source, path: &[String]) -> Vec<String> {
     [vec!["crate".to_owned()], module, rest.to_vec()].concat()
 }
 
-/// Lines that are neither empty nor comments, outside unit tests.
+/// Returns the number of lines that are neither empty nor comments, outside unit tests.
 pub fn code_lines(source: &Source) -> usize {
     let production = source.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
     production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
-// ---- maps: the tables in `mod.rs`
-// --------------------------------------------------------------
+// ---- maps: the tables in `mod.rs` ---------------------------------------------------------------
 
-/// The table in the doc comment of a `mod.rs` or `lib.rs`. Its first column is headed `room` or
-/// `file`; each name there stands in backticks.
+/// The table in the doc comment of a `mod.rs` or `lib.rs`. The heading of its first column is
+/// `room` or `file`. Each name in it stands in backticks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Map {
-    /// The names of the first column, without `/` and `.rs`.
+    /// The names in the first column, without `/` and `.rs`.
     pub names: Vec<String>,
-    /// The column is headed `room`: the lowest comes first, and each imports only from those above
-    /// it. Below the heading `file` there is no order: circles may exist there.
+    /// Whether the heading is `room`: the lowest room comes first, and each imports only from those
+    /// above it in the table. With the heading `file` there is no order, and circles are allowed.
     pub is_ordered: bool,
 }
 
@@ -220,7 +220,7 @@ impl Source {
         self.path == "lib.rs" || self.path.ends_with("/mod.rs")
     }
 
-    /// The table of rooms or files, if there is one.
+    /// Returns the table of rooms or files, if there is one.
     pub fn map(&self) -> Option<Map> {
         let rows = self.text.lines().filter_map(|line| line.strip_prefix("//! | "));
         let cells: Vec<&str> = rows.filter_map(|row| row.split(" | ").next()).map(str::trim).collect();
@@ -230,7 +230,7 @@ impl Source {
         Some(Map { names, is_ordered: cells[start] == "room" })
     }
 
-    /// What is in the file beside `mod` and `use` lines and their attributes.
+    /// Returns the code of the file other than `mod` and `use` lines and their attributes.
     pub fn code(&self) -> Vec<&str> {
         let tokens: Vec<&str> = self.tokens.iter().map(String::as_str).collect();
         let (mut at, mut code) = (0, Vec::new());
@@ -260,7 +260,7 @@ impl Source {
     }
 }
 
-/// The names of the files and folders beside a `mod.rs` or `lib.rs`, without itself.
+/// Returns the names of the files and folders beside a `mod.rs` or `lib.rs`, without itself.
 fn children(map: &Source, sources: &[Source]) -> BTreeSet<String> {
     let folder = map.path.trim_end_matches("lib.rs").trim_end_matches("mod.rs");
     let below = sources.iter().filter_map(|source| source.path.strip_prefix(folder));
@@ -268,7 +268,7 @@ fn children(map: &Source, sources: &[Source]) -> BTreeSet<String> {
     names.filter(|name| !matches!(name.as_str(), "lib" | "main" | "mod")).collect()
 }
 
-/// The maps that are not true, or that hold more than a map.
+/// Returns the maps that are wrong, or that contain code.
 pub fn wrong_maps(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| source.is_map()) {
@@ -281,7 +281,7 @@ pub fn wrong_maps(sources: &[Source]) -> Vec<String> {
             wrong.push(format!("{} does not name {name}", source.path));
         }
         for name in named.difference(&found) {
-            wrong.push(format!("{} names {name}, which is not there", source.path));
+            wrong.push(format!("{} names {name}, which does not exist", source.path));
         }
         if let [first, ..] = source.code()[..] {
             wrong.push(format!("{} is more than a map: {first}", source.path));
@@ -290,8 +290,8 @@ pub fn wrong_maps(sources: &[Source]) -> Vec<String> {
     wrong
 }
 
-/// The imports from a room to one that comes later in the table of the `mod.rs` or `lib.rs` above
-/// both. What a map re-exports counts as what it is.
+/// Returns the imports from a room to one that comes later in the table of the `mod.rs` or `lib.rs`
+/// above both. A re-export of a map counts as the item that it re-exports.
 pub fn upward_imports(sources: &[Source]) -> Vec<String> {
     let mut maps = BTreeMap::new();
     for source in sources.iter().filter(|source| source.is_map()) {

@@ -1,19 +1,19 @@
-//! What the servers have in common: `SERVER PORT` listens on 127.0.0.1:PORT and says so.
+//! Common parts of the servers: `SERVER PORT` listens on 127.0.0.1:PORT and prints the address.
 //!
-//! Each echoes what comes, and those whose library makes it natural send what comes on `/broadcast`
-//! to all who are there.
+//! Each server echoes messages. If its library makes it easy, it also sends each message on
+//! `/broadcast` to all clients.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-/// The path on which each message goes to everybody.
+/// The path on which each message goes to all clients.
 pub const BROADCAST: &str = "/broadcast";
 
-/// Bytes of a message that a server takes.
+/// The largest message that a server accepts, in bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
 
-/// Listens on the port that is the first argument. Accepted sockets inherit TCP_NODELAY.
+/// Listens on the port in the first argument. Accepted sockets inherit TCP_NODELAY.
 pub fn listen() -> io::Result<TcpListener> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
     let port: u16 = port.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "usage: SERVER PORT"))?;
@@ -28,7 +28,7 @@ pub fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// A runtime of one thread, and the listener in it.
+/// Returns a runtime with one thread, and a listener in it.
 pub fn tokio_listen() -> io::Result<(tokio::runtime::Runtime, tokio::net::TcpListener)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let listener = {

@@ -1,4 +1,4 @@
-//! Which command does the command line name, and which exit code does it end with?
+//! The commands, and the exit code of each.
 
 use super::serve;
 use crate::terminal::Failure;

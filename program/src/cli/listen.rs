@@ -1,4 +1,4 @@
-//! Where does the server listen, and what should the user do if it cannot?
+//! Where the server listens, and what the user can do if it cannot.
 
 use crate::terminal::Failure;
 use lariat::Server;
@@ -82,9 +82,15 @@ fn port_failure(address: &str, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => {
             format!("ports below 1024 need privileges. Choose a higher one: lariat --listen 127.0.0.1:{PORT}")
         }
-        _ => format!("{error}. Write an address like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock"),
+        _ => format!("{}. Write an address like 127.0.0.1:9998, [::1]:9998 or unix:/run/lariat.sock", cause(error)),
     };
     Failure(format!("cannot listen on {address}: {advice}"))
+}
+
+/// What an error of the library says, without the address, which is said already.
+fn cause(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|error| error.source());
+    cause.map_or_else(|| error.to_string(), |cause| cause.to_string())
 }
 
 #[cfg(unix)]
@@ -97,13 +103,10 @@ fn listen_on_path(server: Server<()>, path: &Path) -> Result<Server<()>, Failure
                 Ok(metadata) if !metadata.file_type().is_socket() => {
                     "a file that is not a socket is there. Choose another path".to_owned()
                 }
-                _ if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                    "another program listens there. Stop it, or choose another path".to_owned()
-                }
-                _ => format!("a program that has ended left this socket. Remove it: rm {shown}"),
+                _ => "another program listens there. Stop it, or choose another path".to_owned(),
             },
             io::ErrorKind::NotFound => "its folder does not exist. Create it, or choose another path".to_owned(),
-            _ => format!("{error}. Choose another path"),
+            _ => format!("{}. Choose another path", cause(&error)),
         };
         Failure(format!("cannot listen on unix:{shown}: {advice}"))
     })

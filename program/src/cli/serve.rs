@@ -1,5 +1,4 @@
-//! What are the options of `lariat serve`, and how does it run? It serves the site until a signal
-//! comes.
+//! `lariat serve`: serves the site until a signal comes.
 
 use super::listen;
 use super::status::StatusLine;
@@ -129,10 +128,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
-        return Err(Failure(format!("interrupted while {} clients were still connected", outcome.dropped)));
+        return Err(Failure(format!("interrupted; connections that were still open: {}", outcome.dropped)));
     }
     if outcome.dropped > 0 {
-        log::warn!("{} clients did not close in time; their connections were dropped", outcome.dropped);
+        log::warn!("connections that did not close in time and were dropped: {}", outcome.dropped);
     }
     Ok(ExitCode::SUCCESS)
 }

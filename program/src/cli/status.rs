@@ -1,4 +1,4 @@
-//! What does the status line on the terminal show?
+//! The status line of `lariat serve` on a terminal.
 
 use crate::terminal::units;
 use lariat::{EventLoop, Handler, Stats};

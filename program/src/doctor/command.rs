@@ -1,4 +1,4 @@
-//! What does `lariat doctor` do?
+//! `lariat doctor`: its options, its output and its exit code.
 
 use super::findings::{Ask, Finding, Side, Verdict, findings, most};
 use super::host::{Host, read};

@@ -1,4 +1,4 @@
-//! How does the program get as many descriptors as it may?
+//! The limit of open files of this process.
 
 /// Raises the soft limit of open files to the hard limit. Each connection needs a descriptor, and
 /// the soft limit is mostly far below the hard limit.

@@ -1,4 +1,5 @@
-//! Which limit of a host do N connections reach first, at which number, and how is it raised?
+//! The limits of a host that N connections reach, the number at which they do, and how to raise
+//! them.
 //!
 //! A function from facts to sentences. It reads nothing from the host, so every case is a line in
 //! the table of its test.

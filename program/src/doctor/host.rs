@@ -1,4 +1,4 @@
-//! What does this host allow?
+//! The limits of this host.
 //!
 //! Linux shows its limits in `/proc` and `/sys`, macOS and the BSDs through `sysctl`. All of them
 //! are read through a [`Source`], so that tests do not depend on the host.

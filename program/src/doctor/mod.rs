@@ -1,4 +1,4 @@
-//! How many connections does this host hold, and what limits them?
+//! How many connections this host holds, and what limits them.
 //!
 //! | file | question |
 //! |---|---|

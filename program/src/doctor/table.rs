@@ -1,4 +1,4 @@
-//! How are the findings shown?
+//! The findings as a sentence and a table.
 
 use super::findings::{Finding, Side, Verdict, most};
 use crate::terminal::units::grouped;

@@ -1,4 +1,4 @@
-//! What does `lariat load` do, from its options to its exit code?
+//! `lariat load`: from its options to its exit code.
 
 use super::measure::Record;
 use super::observer::Observer;

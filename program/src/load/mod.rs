@@ -1,8 +1,8 @@
-//! How does a server behave under load: how many connections does it hold, how fast does it answer,
-//! and what limits it?
+//! How a server behaves under load: how many connections it holds, how fast it answers, and what
+//! limits it.
 //!
-//! Latencies count from the time at which something was meant to be done. So a server that stalls
-//! for a second has a second in its percentiles, and not a pause in the measurement.
+//! Latencies count from the intended time of a message. So if a server stalls for a second, its
+//! percentiles show a second, and not a pause in the measurement.
 //! `measure/report.rs` documents what `--json` writes.
 //!
 //! Each room imports only from those above it.

@@ -1,4 +1,4 @@
-//! How do measurements become a report?
+//! Watches a run, and makes a report of its measurements.
 
 use super::measure::process;
 use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Server};

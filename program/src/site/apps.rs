@@ -1,4 +1,4 @@
-//! Which apps are on the site?
+//! The apps of the site.
 //!
 //! A new app needs a line in [`APPS`], a handler beside this file, and a page in `pages/`.
 
@@ -75,7 +75,7 @@ pub(super) const APPS: &[App] = &[
     App {
         path: "/arena",
         title: "Arena",
-        sentence: "Ride around strays and close the loop: a game for all who are here, and a few bots.",
+        sentence: "Ride around strays and close the loop: a game for everybody here, and a few bots.",
         page: include_str!("pages/arena.html"),
         files: &[file!("arena.js"), file!("game.js"), file!("arena.css")],
         reach: Reach::Here,

@@ -1,4 +1,4 @@
-//! How do pages, scripts and styles get to the browser? They are part of the program: nothing is
+//! Pages, scripts and styles for the browser. They are part of the program: nothing is
 //! read from a disk or requested from another host.
 
 use flate2::{Compression, GzBuilder};
@@ -94,7 +94,7 @@ impl Assets {
 
     /// Returns the answer to a request, or `None` if there is no such resource.
     pub(super) fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
-        self.0.get_mut(request.path()).map(|asset| Answer::Respond(asset.respond(request)))
+        self.0.get_mut(request.path()).map(|asset| asset.respond(request).into())
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         let head = format!("GET /assets/some.css HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
         let answer = assets.answer(&Request::parse(head.as_bytes()).expect("a request"));
         let Some(Answer::Respond(response)) = answer else { panic!("{answer:?}") };
-        response
+        response.into()
     }
 
     fn header<'r>(response: &'r Response<Vec<u8>>, name: &str) -> &'r str {

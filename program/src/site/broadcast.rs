@@ -1,4 +1,4 @@
-//! How are messages sent to everybody? At `/broadcast`, the sender gets them too.
+//! `/broadcast`: sends every message to everybody there, including its sender.
 
 use lariat::{ClientId, Clients, Handler, Message};
 

@@ -1,4 +1,4 @@
-//! What went over the wire of a page's socket? `/console` shows it as this server sees it.
+//! `/console`: shows a page what went over the wire of its socket, as this server sees it.
 //!
 //! The page opens two sockets. Over the one at `/console`, it gets a token that cannot be guessed.
 //! To the URL of the other one, on any path of this server, it adds `?wire=TOKEN.7`. That

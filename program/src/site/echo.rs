@@ -1,4 +1,4 @@
-//! How are messages sent back? At `/echo`.
+//! `/echo`: sends every message back.
 
 use lariat::{ClientId, Clients, Handler, Message};
 

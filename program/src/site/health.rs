@@ -1,4 +1,4 @@
-//! Is the server alive, and is it ready? Over plain HTTP, for monitoring.
+//! `/healthz` and `/readyz`: show over plain HTTP that the server is alive and ready.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response, StatusCode};
@@ -10,7 +10,7 @@ fn respond(status: StatusCode, body: &str) -> Answer {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Answer::Respond(response)
+    response.into()
 }
 
 /// `/healthz`: answers as long as the loop turns.

@@ -1,4 +1,4 @@
-//! How many clients does each app have? The page at `/` shows the counts.
+//! `/`: shows how many clients each app has.
 
 use lariat::{ClientId, Clients, Handler, TimerId};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ impl Index {
 
     /// Returns the counts as `{"/chat":3,"/echo":0}`.
     fn count(&self, clients: &mut Clients<()>) -> String {
-        let count = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.route_len())?));
+        let count = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.len())?));
         let counts: BTreeMap<&str, usize> = self.paths.iter().filter_map(count).collect();
         serde_json::to_string(&counts).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What does Prometheus read? `/metrics` shows what the server has done and what it holds.
+//! `/metrics`: shows Prometheus what the server has done and what it holds.
 
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
@@ -21,7 +21,7 @@ impl Handler for Metrics {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Answer::Respond(response)
+        response.into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What does `lariat serve` show? Pages, and behind each a small [`Handler`](lariat::Handler) on the
+//! The site of `lariat serve`: pages, and behind each a small [`Handler`](lariat::Handler) on the
 //! public API of the library.
 //!
 //! A page and its socket have the same path: a request for an upgrade gets the socket. The handlers

@@ -1,4 +1,4 @@
-//! Whose pages may open a socket? (RFC 6455 §10.2)
+//! The origins whose pages may open a socket (RFC 6455 §10.2).
 //!
 //! When a script opens a socket, the browser names the origin of its page in the header `Origin`.
 //! Without this check, every web page that a visitor has open could connect, in the visitor's name,

@@ -1,4 +1,4 @@
-//! What does a request's query say?
+//! The parameters of a request's query.
 
 /// Returns the values of a parameter: for `a`, `1` and `2` of `a=1&b&a=2`.
 pub(super) fn parameter<'q>(query: Option<&'q str>, name: &'q str) -> impl Iterator<Item = &'q str> {

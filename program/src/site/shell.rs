@@ -1,5 +1,5 @@
-//! What do all apps have in common? The frame of their pages, the check of `Origin`, and the trace
-//! for the console.
+//! What all apps have in common: the frame of their pages, the check of `Origin`, and the trace for
+//! the console.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
@@ -83,7 +83,7 @@ fn foreign(request: &Request<'_>) -> Answer {
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(lariat::http::header::CONTENT_TYPE, content_type);
-    Answer::Respond(response)
+    response.into()
 }
 
 impl Handler for Site {

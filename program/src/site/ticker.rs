@@ -1,5 +1,4 @@
-//! What are the prices, and what do pushing and polling cost? `/ticker` has random prices, which it
-//! pushes to pages, and pages can poll.
+//! `/ticker`: random prices, which pages get by push or by poll, and the cost of both.
 //!
 //! Prices are sent with [`publish_latest`](Clients::publish_latest): if a page does not read fast
 //! enough, the next price replaces one that still waits. Ticks are numbered, so a gap shows a page
@@ -208,7 +207,7 @@ impl Ticker {
         let mut response = Response::new(serde_json::to_vec(&prices).unwrap_or_default());
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Answer::Respond(response)
+        response.into()
     }
 
     fn tick(&mut self, clients: &mut Clients<()>, timer: TimerId) {

@@ -1,4 +1,4 @@
-//! What does the event loop do? `/loop` shows it.
+//! `/loop`: shows pages what the event loop does.
 //!
 //! While pages are open, each one gets a report a few times per second: what the loop did, and what
 //! has changed in the grid of connections. A page can follow one connection. With `--teach`, pages

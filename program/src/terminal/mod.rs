@@ -1,4 +1,4 @@
-//! How does the program read and write numbers and sentences?
+//! Numbers and sentences as the program reads and writes them.
 //!
 //! | file | question |
 //! |---|---|

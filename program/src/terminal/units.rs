@@ -1,4 +1,4 @@
-//! How do people write sizes, times and rates? `64KiB`, `10s`, `500/s`.
+//! Sizes, times and rates as people write them: `64KiB`, `10s`, `500/s`.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The program, as a process of its own.
+//! The program as a process.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::WAIT;
 
-/// A running `lariat`, ended when dropped.
+/// A running `lariat`. It is killed when this is dropped.
 pub struct Program {
     pub child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    /// Starts it with these arguments.
+    /// Starts the program with these arguments.
     pub fn start(arguments: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
         command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
@@ -28,21 +28,21 @@ impl Program {
         Program { child, stdout }
     }
 
-    /// Its first line, which comes when it listens.
+    /// Returns the first line, which comes when the program listens.
     pub fn ready_line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("standard output");
         line
     }
 
-    /// Waits until it listens, and says where.
+    /// Waits until the program listens, and returns its address.
     pub fn ready(&mut self) -> SocketAddr {
         let line = self.ready_line();
         let address = line.strip_prefix("Lariat listens on ").and_then(|rest| rest.split(": open").next());
         address.and_then(|address| address.trim().parse().ok()).unwrap_or_else(|| panic!("not a ready line: {line:?}"))
     }
 
-    /// Its private dirty bytes: what it alone takes of the machine's memory.
+    /// Returns the private dirty bytes: the memory that only this process uses.
     #[cfg(target_os = "linux")]
     pub fn private_dirty(&self) -> usize {
         let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).expect("/proc");
@@ -50,13 +50,13 @@ impl Program {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
     }
 
-    /// How many descriptors it has.
+    /// Returns the number of open descriptors.
     #[cfg(target_os = "linux")]
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("/proc").count()
     }
 
-    /// Sends a signal to it, and to nobody else.
+    /// Sends a signal to this process only.
     #[cfg(unix)]
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -64,7 +64,7 @@ impl Program {
         assert!(status.success(), "it has gone before the signal");
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + WAIT;
         loop {

@@ -1,5 +1,5 @@
-//! Servers that refuse, stall, close, reset, answer wrongly or not at all: nothing of it is missing
-//! in the report.
+//! Servers that refuse, stall, close, reset, or answer wrongly or not at all. The report shows all
+//! of it.
 
 use crate::common::program::Program;
 use crate::common::serve;
@@ -9,20 +9,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-/// A server of literal bytes: each connection has a thread, which ends with it.
+/// A server that sends literal bytes. Each connection has a thread, which ends with it.
 fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // That the client has gone is no surprise.
+            // The client may have disconnected.
             std::thread::spawn(move || serve(&mut BufReader::new(stream)));
         }
     });
     url
 }
 
-/// Reads a request and upgrades.
+/// Reads a request and accepts the upgrade.
 fn upgrade(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
     let (mut line, mut key) = (String::new(), String::new());
     while line != "\r\n" {
@@ -46,7 +46,7 @@ fn listen(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
 }
 
 #[test]
-fn nobody_listens() {
+fn no_program_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     drop(listener);
@@ -58,8 +58,8 @@ fn nobody_listens() {
 }
 
 #[test]
-fn nobody_accepts() {
-    // The kernel completes TCP's handshake, and nobody ever reads the request.
+fn the_server_does_not_accept() {
+    // The kernel completes the TCP handshake, but no program reads the request.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     let run = load(&url, "-c 10 --hold 1h --timeout 300ms");
@@ -70,7 +70,7 @@ fn nobody_accepts() {
 }
 
 #[test]
-fn upgrades_are_answered_wrongly() {
+fn upgrades_get_wrong_answers() {
     let refusing = literal(|stream| stream.get_mut().write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"));
     let run = load(&refusing, "-c 5 --hold 1h");
     assert_eq!((run.only_error("status-503"), run.limits()), (5, vec!["server-refuses"]));
@@ -84,7 +84,7 @@ fn upgrades_are_answered_wrongly() {
 }
 
 #[test]
-fn some_are_refused() {
+fn some_upgrades_are_refused() {
     let (script, _ears) = crate::common::script();
     let mut count = 0;
     let running = serve(script.on_request(move |_, _, _| {
@@ -120,7 +120,7 @@ fn the_server_hangs_up_or_resets() {
     let hanging_up = literal(|stream| upgrade(stream).and_then(|()| stream.fill_buf().map(|_| ())).map(drop));
     let run = load(&hanging_up, "-c 6 --echo --hold 1h");
     let kinds: Vec<String> = run.errors().into_iter().map(|(kind, _)| kind).collect();
-    // What it had not read makes its kernel send a reset.
+    // Unread bytes make its kernel send a reset.
     assert!(kinds.iter().all(|kind| ["hung-up", "reset", "lost"].contains(&kind.as_str())), "{kinds:?}");
     assert_eq!((run.count("connections lost"), run.count("messages unanswered")), (6, 6));
     let resetting = literal(|stream| {
@@ -164,7 +164,7 @@ fn echoes_come_twice() {
 }
 
 #[test]
-fn echoes_never_come() {
+fn echoes_do_not_come() {
     let (server, seen) = Counting::new(|_, _, _| {});
     let running = serve(server);
     let url = format!("ws://{}/", running.addr);
@@ -205,7 +205,7 @@ fn the_server_breaks_the_protocol() {
     assert_eq!(run.only_error("protocol-1002"), 3);
 }
 
-/// The question that this tool is for: why does it stop there?
+/// This is what the tool is for: it shows what stops a server.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_without_descriptors_is_recognised() {
@@ -224,7 +224,7 @@ fn a_server_without_descriptors_is_recognised() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_without_descriptors_says_so_before_and_after() {
+fn a_client_without_descriptors_reports_it_before_and_after() {
     let (server, seen) = Counting::new(|_, _, _| {});
     let running = serve(server);
     let mut command = Command::new("sh");

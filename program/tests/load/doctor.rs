@@ -1,4 +1,4 @@
-//! `lariat doctor`, and what is wrong usage.
+//! `lariat doctor`, and wrong usage.
 
 use crate::command;
 use serde_json::Value;
@@ -9,14 +9,14 @@ fn doctor(arguments: &[&str]) -> (Value, Option<i32>) {
 }
 
 #[test]
-fn few_fit_and_a_billion_do_not() {
+fn one_connection_fits_and_a_billion_do_not() {
     let (report, code) = doctor(&["1"]);
     assert_eq!((&report["fits"], &report["schema"], code), (&true.into(), &1.into(), Some(0)));
     let (report, code) = doctor(&["1000000000", "--server"]);
     assert_eq!((&report["fits"], code), (&false.into(), Some(1)));
     let first = &report["findings"][0];
     assert_eq!(first["verdict"], "stops");
-    assert_eq!(first["connections"], report["most"], "what stops them first comes first");
+    assert_eq!(first["connections"], report["most"], "the first finding is the lowest limit");
     assert!(first["advice"].as_str().is_some_and(|advice| !advice.is_empty()));
     let (report, code) = doctor(&["--client"]);
     assert_eq!((&report["fits"], code), (&Value::Null, Some(0)));

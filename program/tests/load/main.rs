@@ -1,5 +1,5 @@
-//! `lariat load` and `lariat doctor`, as processes of their own: what the report counts is what the
-//! server saw.
+//! `lariat load` and `lariat doctor` as processes. The counts of the report are those of the
+//! server.
 #![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
 
 #[path = "../common/mod.rs"]
@@ -28,7 +28,7 @@ struct Seen {
     ended_otherwise: u64,
 }
 
-/// A server that counts, and does with messages what it is told to.
+/// A server that counts, and handles messages with a function.
 struct Counting {
     seen: Arc<Mutex<Seen>>,
     act: fn(&mut Clients<()>, ClientId, Message<'_>),
@@ -79,7 +79,7 @@ fn echo(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
     let _ = clients.send(id, message);
 }
 
-/// A report, how the program ended, and what it wrote on standard error.
+/// A report, the exit code of the program, and its standard error.
 #[derive(Debug)]
 struct Run {
     report: Value,
@@ -107,7 +107,7 @@ fn finished(output: &Output) -> Run {
 }
 
 impl Run {
-    /// A number of the report, by its path.
+    /// Returns a number of the report by its path.
     #[track_caller]
     fn number(&self, path: &str) -> f64 {
         let value = self.report.pointer(&format!("/{}", path.replace(' ', "/")));
@@ -121,7 +121,7 @@ impl Run {
         number as u64
     }
 
-    /// How often each error came.
+    /// Returns the count of each error.
     fn errors(&self) -> Vec<(String, u64)> {
         let errors = self.report["errors"].as_array().expect("a list").iter();
         let kind = |error: &Value| {
@@ -138,10 +138,10 @@ impl Run {
         }
     }
 
-    /// What limited it, the most likely first.
+    /// Returns what limited the run, the most likely cause first.
     fn limits(&self) -> Vec<&str> {
         let limits = self.report["limits"].as_array().expect("a list").iter();
-        // How busy the host is says nothing about the program.
+        // Limits that depend on other work of the host are left out.
         let load = ["client-cpu", "client-late", "server-cpu", "rate-not-reached", "server-backlog"];
         limits.filter_map(|limit| limit["limit"].as_str()).filter(|limit| !load.contains(limit)).collect()
     }

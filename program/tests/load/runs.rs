@@ -1,4 +1,4 @@
-//! Runs against servers that do as they should.
+//! Runs against well-behaved servers.
 
 use crate::common::program::Program;
 use crate::common::{self, WAIT, serve};
@@ -12,7 +12,8 @@ fn url(addr: SocketAddr) -> String {
     format!("ws://{addr}/")
 }
 
-/// What the server saw, once it has seen the last connection close: after the client, that is.
+/// Returns what the server saw, once it has seen the last connection close, which is after the
+/// client.
 fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
     let began = Instant::now();
     loop {
@@ -26,7 +27,7 @@ fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
     }
 }
 
-/// What was counted there is what is reported here.
+/// Checks that the report has the counts of the server.
 fn check(run: &Run, seen: &Arc<Mutex<Seen>>) {
     assert_eq!(run.errors(), [], "{}", run.stderr);
     let seen = settled(seen);
@@ -59,12 +60,12 @@ fn every_echo_is_counted_and_compared() {
 }
 
 #[test]
-fn a_rate_is_kept_whatever_comes_back() {
+fn a_rate_is_kept_regardless_of_what_comes_back() {
     let (server, seen) = Counting::new(echo);
     let running = serve(server);
     let run = load(&url(running.addr), "-c 7 --echo -m 300 --hold 2s --rate 100/s");
     let sent = run.count("messages sent");
-    // A last one may be due just when the hold ends, and a busy host may end it a little late.
+    // The last message may be due exactly when the hold ends, and a busy host may end it late.
     assert!((598..=640).contains(&sent), "{sent}");
     assert_eq!(run.count("messages right"), sent);
     assert_eq!(run.count("latency send_delay count"), sent);
@@ -87,7 +88,7 @@ fn templates_number_connections_and_messages() {
 }
 
 #[test]
-fn what_is_only_sent_is_counted_too() {
+fn messages_that_are_only_sent_are_counted() {
     let (server, seen) = Counting::new(|_, _, _| {});
     let running = serve(server);
     let run = load(&url(running.addr), "-c 5 -m 20/connection --hold 500ms");
@@ -116,7 +117,7 @@ fn publications_are_followed_to_the_last_receiver() {
 }
 
 #[test]
-fn connections_that_come_and_go_are_all_accounted_for() {
+fn connections_that_are_opened_again_are_all_counted() {
     for churn in ["50/s", "max"] {
         let (server, seen) = Counting::new(echo);
         let running = serve(server);
@@ -125,7 +126,7 @@ fn connections_that_come_and_go_are_all_accounted_for() {
         assert_eq!(run.errors(), [], "{}", run.stderr);
         assert_eq!((run.count("connections opened"), seen.normal), (seen.opened, seen.opened), "{churn}");
         let churned = run.count("connections churned");
-        // Those that open when the hold has just ended are not counted among them.
+        // Connections that open after the end of the hold are not counted.
         assert!(churned >= 40 && churned + 10 <= seen.opened && seen.opened <= churned + 20, "{churn}: {churned}");
         assert!(churn == "max" || churned <= 60, "{churned}");
     }
@@ -154,7 +155,7 @@ fn several_servers_and_compression() {
     assert_eq!(run.count("messages right"), one.1 + other.1);
 }
 
-/// A server that others wrote: tungstenite, a thread for each connection.
+/// The server is tungstenite, with a thread for each connection.
 #[test]
 fn tungstenite_counts_the_same() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -187,7 +188,8 @@ fn tungstenite_counts_the_same() {
 fn a_signal_ends_it_early_with_a_full_report() {
     let (server, seen) = Counting::new(echo);
     let running = serve(server);
-    // Four are hardly ever silent together: the signal is heard between two lines.
+    // Four workers are hardly ever silent together, so the signal must be noticed between two
+    // lines.
     for processes in ["1", "2", "4"] {
         *seen.lock().expect("nobody has panicked") = Seen::default();
         let (address, began) = (url(running.addr), Instant::now());
@@ -212,7 +214,7 @@ fn a_signal_ends_it_early_with_a_full_report() {
 }
 
 #[test]
-fn thresholds_decide_about_the_exit_code() {
+fn expectations_decide_the_exit_code() {
     let (server, _) = Counting::new(echo);
     let running = serve(server);
     let run = |expect: &str| load(&url(running.addr), &format!("-c 2 --echo -m 20 --hold 200ms --expect {expect}"));
@@ -254,7 +256,7 @@ fn the_server_on_this_host_is_found_and_measured() {
     assert!(run.number("client cpu_ns_per_message") > 0.0);
 }
 
-/// Of its own; what the kernel takes for a socket is not counted.
+/// Memory of the process, without the memory of the kernel.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_connection_costs_at_most_128_bytes() {
@@ -265,8 +267,8 @@ fn a_connection_costs_at_most_128_bytes() {
     let run = load(&format!("ws://{addr}/echo"), &format!("-c {count} --hold 100ms"));
     assert_eq!(run.errors(), []);
     assert_eq!(run.count("connections most"), count as u64);
-    // A debug build's sockets are larger, and fewer connections have to carry what does not depend
-    // on their number.
+    // The sockets of a debug build are larger, and there are fewer connections to share the fixed
+    // costs.
     let (each, fixed) = if cfg!(debug_assertions) { (144.0, 768_000.0) } else { (128.0, 0.0) };
     let bytes = run.number("client memory_bytes_per_connection");
     println!("{count} connections, {bytes} bytes each");

@@ -1,5 +1,5 @@
-//! The game's server: it ticks while somebody is there, is the authority, and tells each rider what
-//! is near, never late.
+//! The server of the game. It ticks while a page is open, is the authority, and sends each rider
+//! what is near, without delay.
 
 use lariat::sim::{Faults, Peer, Simulation};
 use lariat::{Config, OwnedMessage};
@@ -13,7 +13,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(50);
 
-/// The longest snapshot, as its documentation says.
+/// The most bytes of a snapshot, as documented.
 const LONGEST: usize = 1_187;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ struct Rider {
     held: u8,
 }
 
-/// What `game.js` reads.
+/// A snapshot, as `game.js` reads it.
 #[derive(Clone, Debug)]
 struct Snapshot {
     tick: u32,
@@ -73,7 +73,7 @@ impl Snapshot {
     }
 }
 
-/// Who plays.
+/// A player.
 struct Page {
     peer: Peer,
     number: u16,
@@ -96,7 +96,7 @@ impl Page {
         self.peer.send(&[low, high, x as u8, y as u8]);
     }
 
-    /// Handles what has come.
+    /// Handles the received messages.
     fn listen(&mut self) {
         for message in self.peer.received() {
             match message {
@@ -126,7 +126,7 @@ fn simulation(seed: u64) -> Simulation<Arena> {
 }
 
 #[test]
-fn a_thousand_riders_see_what_is_near_and_all_of_them_the_same() {
+fn a_thousand_riders_see_what_is_near_and_agree() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = simulation(1);
     let mut pages: Vec<Page> = (0..1_000).map(|number| Page::new(&mut sim, &format!("rider {number}"))).collect();
@@ -165,12 +165,12 @@ fn a_thousand_riders_see_what_is_near_and_all_of_them_the_same() {
     }
     assert!(seen > 5 * 20 * 1_000, "{seen}: one is not alone");
     assert!((10_000..10_300).contains(&pages[0].last().side), "{}: room for all", pages[0].last().side);
-    // What the server keeps for its connections does not grow with time.
+    // The memory for connections does not grow with time.
     let before = sim.footprint();
     sim.run_for(SECOND);
     pages.iter().for_each(|page| drop(page.peer.received()));
     assert!(sim.footprint().buffers <= before.buffers + (1 << 20), "{:?} before {before:?}", sim.footprint());
-    // Nobody left: nothing ticks.
+    // Without players, nothing ticks.
     pages.clear();
     sim.run_for(SECOND);
     let turns = sim.turns();
@@ -179,7 +179,7 @@ fn a_thousand_riders_see_what_is_near_and_all_of_them_the_same() {
 }
 
 #[test]
-fn who_does_not_read_gets_the_present_and_no_old_world_late() {
+fn a_slow_page_gets_the_latest_snapshot_and_no_old_ones() {
     let mut sim = simulation(2);
     sim.set_faults({
         let mut faults = Faults::none();
@@ -206,7 +206,7 @@ fn who_does_not_read_gets_the_present_and_no_old_world_late() {
 }
 
 #[test]
-fn a_wish_is_obeyed_and_told_so_until_nothing_is_heard_any_more() {
+fn a_wish_is_followed_and_confirmed_until_the_page_falls_silent() {
     let mut sim = simulation(3);
     let mut page = Page::new(&mut sim, "Ada");
     sim.run_for(SECOND);
@@ -224,7 +224,7 @@ fn a_wish_is_obeyed_and_told_so_until_nothing_is_heard_any_more() {
     assert_eq!(page.last().wish_number, 2);
     let ages: Vec<u16> = page.snapshots.iter().filter(|s| s.wish_number == 2).map(|s| s.wish_age).collect();
     assert_eq!(ages, (1..=ages.len() as u16).collect::<Vec<_>>(), "each tick is counted");
-    // A wish of more than full speed is one of full speed.
+    // A wish above full speed counts as full speed.
     page.wish(-127, -128);
     sim.run_for(SECOND);
     page.listen();
@@ -234,7 +234,7 @@ fn a_wish_is_obeyed_and_told_so_until_nothing_is_heard_any_more() {
     });
     let fastest = fastest.fold(0.0, f32::max);
     assert!((11.0..=20.0).contains(&fastest), "{fastest} units in a tick");
-    // Nothing is heard of it for more than two seconds.
+    // The page sends nothing for more than two seconds.
     sim.run_for(4 * SECOND);
     page.listen();
     page.snapshots.clear();
@@ -246,9 +246,9 @@ fn a_wish_is_obeyed_and_told_so_until_nothing_is_heard_any_more() {
 }
 
 #[test]
-fn a_closed_loop_catches_what_is_within() {
-    // A circle of a second and a half, wherever one is: what is within is caught, whoever else
-    // catches meanwhile.
+fn a_closed_loop_catches_what_is_inside() {
+    // A circle of a second and a half, at any place: what is inside is caught, even if others catch
+    // at the same time.
     let mut caught = 0;
     for seed in 0..12 {
         let mut sim = simulation(seed);
@@ -256,7 +256,7 @@ fn a_closed_loop_catches_what_is_within() {
         sim.run_for(SECOND);
         for step in 0..80 {
             page.listen();
-            // Somewhere in the middle, so that no fence is in the way.
+            // In the middle, away from the fence.
             let (x, y) = page.last().place;
             let (dx, dy) = (600.0 - x, 600.0 - y);
             let way = dx.hypot(dy).max(1.0);
@@ -286,7 +286,7 @@ fn a_closed_loop_catches_what_is_within() {
 }
 
 #[test]
-fn bots_make_up_for_those_who_are_not_there_and_play_too() {
+fn bots_fill_the_arena_and_play() {
     let mut sim = simulation(4);
     let mut page = Page::new(&mut sim, " Ada\n\tthe first whose name is far too long ");
     sim.run_for(60 * SECOND);
@@ -299,7 +299,7 @@ fn bots_make_up_for_those_who_are_not_there_and_play_too() {
     assert_eq!(names.iter().filter(|name| name.ends_with("(bot)")).count(), 7, "{names:?}");
     let points: Vec<u64> = scores.iter().map(|score| score[2].as_u64().expect("points")).collect();
     assert!(points.is_sorted_by(|one, other| one >= other) && points[0] > 0, "{points:?}");
-    // Names of those in sight, for the asking.
+    // The names of riders in sight come on request.
     let ids: Vec<u16> = page.last().riders.iter().map(|rider| rider.id).collect();
     page.peer.send(&json!({"who": ids}).to_string());
     page.peer.send(&json!({"join": {"name": "Zoë"}}).to_string());
@@ -321,14 +321,14 @@ fn bots_make_up_for_those_who_are_not_there_and_play_too() {
 }
 
 #[test]
-fn a_round_ends_with_a_winner_and_the_next_one_begins_from_nothing() {
+fn a_round_ends_with_a_winner_and_the_next_one_starts_at_zero() {
     let mut sim = simulation(5);
     let mut page = Page::new(&mut sim, "Ada");
     sim.run_for(85 * SECOND);
     page.listen();
     assert!((4..=7).contains(&page.last().seconds), "{}", page.last().seconds);
     assert!(page.told.iter().all(|told| told.get("round").is_none()));
-    // Until it ends, and a tick longer.
+    // Until the round ends, and one tick more.
     while page.last().seconds < 80 {
         sim.run_for(TICK);
         page.listen();
@@ -340,7 +340,7 @@ fn a_round_ends_with_a_winner_and_the_next_one_begins_from_nothing() {
 }
 
 #[test]
-fn nonsense_is_refused_and_the_network_may_do_what_it_likes() {
+fn nonsense_is_refused_and_network_faults_do_no_harm() {
     let mut sim = simulation(6);
     for nonsense in ["", "{}", "[]", "{\"who\":[70000]}", "{\"join\":{}}", "{\"leap\":1}"] {
         let peer = sim.connect("/arena");

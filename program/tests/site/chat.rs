@@ -1,5 +1,5 @@
-//! Everybody sees everything exactly once and in the same order, whatever becomes of the
-//! connections and the server.
+//! Everybody sees every message exactly once and in the same order, even if connections break and
+//! the server restarts.
 
 use lariat::Config;
 use lariat::sim::{Faults, Peer, Simulation};
@@ -34,7 +34,7 @@ enum Told {
     Refused { id: Option<String>, why: String },
 }
 
-/// What `conversation.js` does.
+/// A page, which does what `conversation.js` does.
 struct Page {
     room: &'static str,
     name: String,
@@ -45,10 +45,10 @@ struct Page {
     last: u64,
     pending: Vec<(String, String)>,
     own: BTreeMap<String, String>,
-    /// Ids, in the order in which they were shown.
+    /// The ids of messages, in the order in which they were shown.
     shown: Vec<String>,
     shown_set: BTreeSet<String>,
-    /// Ids that have come from this server.
+    /// The ids that came from this server.
     from_server: BTreeSet<String>,
     texts: Vec<String>,
     ages: Vec<u64>,
@@ -120,7 +120,7 @@ impl Page {
         self.send(&json!({"say": {"id": id, "text": text, "age": 0}}));
     }
 
-    /// Handles what has come.
+    /// Handles the received messages.
     fn listen(&mut self) {
         let received = self.peer.as_ref().map(Peer::received_text).unwrap_or_default();
         for text in received {
@@ -179,7 +179,7 @@ impl Page {
     }
 }
 
-/// Lets a second pass, and those whose connection is gone come back.
+/// Runs for a second. Pages without a connection come back.
 fn settle(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
     sim.run_for(SECOND);
     for page in &mut *pages {
@@ -190,7 +190,7 @@ fn settle(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
     }
 }
 
-/// Until nothing is under way any more.
+/// Runs until nothing is in flight.
 fn settle_all(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
     for _ in 0..60 {
         settle(sim, pages);
@@ -201,7 +201,7 @@ fn settle_all(sim: &mut Simulation<Chat>, pages: &mut [Page]) {
     settle(sim, pages);
 }
 
-/// All have seen the same, and what was said is all of it.
+/// Checks that all pages have seen the same messages, and all of them.
 fn assert_agree(pages: &[Page], said: &BTreeSet<String>, what: &str) {
     for page in pages {
         assert_eq!((page.pending.len(), page.missed), (0, 0), "{what}: {}", page.name);
@@ -212,7 +212,7 @@ fn assert_agree(pages: &[Page], said: &BTreeSet<String>, what: &str) {
 }
 
 #[test]
-fn a_thousand_people_see_everything_once_and_in_order_while_they_come_and_go() {
+fn a_thousand_people_see_each_message_once_and_in_order_while_they_enter_and_leave() {
     let mut random = StdRng::seed_from_u64(11);
     let mut sim = Simulation::new(11, Config::default(), Chat::new(1));
     let mut pages: Vec<Page> = (0..1_000).map(|number| Page::new(number, "hall")).collect();
@@ -226,7 +226,7 @@ fn a_thousand_people_see_everything_once_and_in_order_while_they_come_and_go() {
             pages[page].say(&mut random, &text);
             said.insert(text);
         }
-        // Some break off: what is under way, in either direction, is lost.
+        // Some connections break: what is in flight, in both directions, is lost.
         for _ in 0..40 {
             if let Some(peer) = &pages[random.random_range(0..pages.len())].peer {
                 peer.reset();
@@ -245,7 +245,7 @@ fn a_thousand_people_see_everything_once_and_in_order_while_they_come_and_go() {
 }
 
 #[test]
-fn whatever_the_network_does() {
+fn network_faults_do_no_harm() {
     for seed in 0..20 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut sim = Simulation::new(seed, Config::default(), Chat::new(seed));
@@ -273,14 +273,14 @@ fn whatever_the_network_does() {
 }
 
 #[test]
-fn a_restarted_server_learns_from_its_pages_what_was_said() {
+fn a_restarted_server_gets_the_messages_from_its_pages() {
     for seed in 0..20 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut sim = Simulation::new(seed, Config::default(), Chat::new(1));
         let mut pages: Vec<Page> = (0..30).map(|number| Page::new(number, "hall")).collect();
         pages.iter_mut().for_each(|page| page.connect(&mut sim));
         settle_all(&mut sim, &mut pages);
-        // One has lost its connection, and does not come back before the server does.
+        // One page has lost its connection, and does not come back before the server does.
         let absent = random.random_range(0..pages.len());
         if let Some(peer) = &pages[absent].peer {
             peer.hang_up();
@@ -290,7 +290,7 @@ fn a_restarted_server_learns_from_its_pages_what_was_said() {
             page.say(&mut random, &page.name.clone());
             said.insert(page.name.clone());
         }
-        // The server dies while some of it is under way.
+        // The server dies while messages are in flight.
         for _ in 0..random.random_range(0..60) {
             sim.step();
         }
@@ -300,7 +300,8 @@ fn a_restarted_server_learns_from_its_pages_what_was_said() {
             page.connect(&mut again);
         }
         drop(sim);
-        // Some lose their connection again before they have told the new one everything.
+        // Some pages lose their connection again before they have sent everything to the new
+        // server.
         for _ in 0..random.random_range(0..100) {
             again.step();
             pages.iter_mut().for_each(Page::listen);
@@ -309,13 +310,13 @@ fn a_restarted_server_learns_from_its_pages_what_was_said() {
             page.peer.take().inspect(Peer::reset);
         }
         settle_all(&mut again, &mut pages);
-        // Each has what it has seen before the restart in the order of then: once, and all of it.
+        // Each page has all messages from before the restart, once and in the same order.
         for page in &pages {
             assert_eq!(page.pending.len(), 0, "seed {seed}: {}", page.name);
             assert_eq!(page.texts.len(), said.len(), "seed {seed}: {}", page.name);
             assert_eq!(page.texts.iter().cloned().collect::<BTreeSet<_>>(), said, "seed {seed}: {}", page.name);
         }
-        // A newcomer gets it from the new server alone.
+        // A new page gets them from the new server only.
         let mut newcomer = [Page::new(99, "hall")];
         newcomer[0].connect(&mut again);
         settle_all(&mut again, &mut newcomer);
@@ -324,7 +325,7 @@ fn a_restarted_server_learns_from_its_pages_what_was_said() {
 }
 
 #[test]
-fn a_newcomer_gets_the_last_fifty_and_who_was_away_for_long_is_told_so() {
+fn a_new_page_gets_the_last_fifty_and_a_late_one_learns_what_it_missed() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
     let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
@@ -350,7 +351,7 @@ fn a_newcomer_gets_the_last_fifty_and_who_was_away_for_long_is_told_so() {
 }
 
 #[test]
-fn what_has_been_said_already_is_not_said_again_even_if_it_is_not_kept_any_more() {
+fn a_message_appears_once_even_if_it_is_no_longer_kept() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
     let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
@@ -359,7 +360,7 @@ fn what_has_been_said_already_is_not_said_again_even_if_it_is_not_kept_any_more(
     let [speaker, away] = &mut pages[..] else { panic!("two") };
     away.say(&mut random, "did you get that?");
     sim.run_for(SECOND);
-    // Its connection is lost with what it has not heard.
+    // Its connection breaks, with messages that it has not received.
     away.peer = None;
     for number in 0..1_200 {
         speaker.say(&mut random, &number.to_string());
@@ -373,7 +374,7 @@ fn what_has_been_said_already_is_not_said_again_even_if_it_is_not_kept_any_more(
 }
 
 #[test]
-fn rooms_are_apart_and_who_comes_goes_and_types_is_told() {
+fn rooms_are_separate_and_show_who_enters_leaves_and_types() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
     let mut pages = vec![Page::new(0, "hall"), Page::new(1, " hall\t"), Page::new(2, "attic")];
@@ -395,15 +396,15 @@ fn rooms_are_apart_and_who_comes_goes_and_types_is_told() {
     settle(&mut sim, &mut pages[1..]);
     assert_eq!(pages[1].people.len(), 1);
     assert_eq!(pages[2].rooms, [("attic".to_owned(), 1), ("hall".to_owned(), 1)]);
-    // The same page on a second connection takes the place of the first, which the server may not
-    // know to be gone.
+    // The same page over a second connection replaces the first, of which the server may not know
+    // that it is broken.
     let first = pages[1].peer.take();
     pages[1].connect(&mut sim);
     let you = pages[1].you;
     settle(&mut sim, &mut pages[1..]);
     assert_eq!((pages[1].people.len(), pages[1].you), (1, you));
     assert!(first.is_some_and(|peer| !peer.is_open()));
-    // Empty rooms are forgotten, and then nothing ticks any more.
+    // Empty rooms are removed, and then nothing ticks.
     pages.clear();
     sim.run_for(2 * 60 * 60 * SECOND);
     let turns = sim.turns();
@@ -412,7 +413,7 @@ fn rooms_are_apart_and_who_comes_goes_and_types_is_told() {
 }
 
 #[test]
-fn nonsense_is_refused_and_what_is_kept_is_bounded() {
+fn nonsense_is_refused_and_memory_is_bounded() {
     let mut random = StdRng::seed_from_u64(1);
     let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
     for nonsense in ["", "{}", "[1]", "{\"join\":1}", "{\"say\":{\"id\":\"1\"}}", "{\"leap\":{}}"] {
@@ -463,7 +464,7 @@ fn there_are_64_rooms_with_names_of_32_characters() {
     sim.run_for(SECOND);
     refused.listen();
     assert_eq!((refused.refused.len(), refused.is_in), (1, false));
-    // One that is empty makes place for one that is not.
+    // An empty room makes place for a new one.
     drop(peers.swap_remove(0));
     sim.run_for(SECOND);
     refused.join();

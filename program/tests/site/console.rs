@@ -1,4 +1,4 @@
-//! The console tells what went over the wire, and nobody else's wire.
+//! The console shows what went over the wire of its own connections only.
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{CloseCode, Config};
@@ -13,7 +13,7 @@ fn simulation() -> Simulation<Site> {
     Simulation::new(1, Config::default(), Site::new(&Options::default()))
 }
 
-/// A console's own socket, and its token.
+/// The socket of a console, and its token.
 fn console(sim: &mut Simulation<Site>) -> (Peer, String) {
     let console = sim.connect("/console");
     sim.run_until_idle();
@@ -27,8 +27,7 @@ fn told(console: &Peer) -> Vec<Value> {
     console.received_text().iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
 }
 
-/// What was told of each step: its kind, and for a frame the header's bytes and the payload
-/// unmasked.
+/// A step of a trace: its kind, and for a frame the bytes of the header and the unmasked payload.
 fn steps(told: &[Value]) -> Vec<String> {
     let step = |step: &Value| {
         let (kind, inside) = step.as_object().and_then(|object| object.iter().next()).expect("one kind");
@@ -48,7 +47,7 @@ fn steps(told: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn a_connection_with_the_token_is_told_from_the_request_to_the_end() {
+fn a_connection_with_the_token_is_traced_from_the_request_to_the_end() {
     let mut sim = simulation();
     let (console, token) = console(&mut sim);
     let path = format!("/echo?wire={token}.7&plain");
@@ -77,7 +76,7 @@ fn a_connection_with_the_token_is_told_from_the_request_to_the_end() {
         ],
         "{told:#?}"
     );
-    // The key that was told unmasks what was on the wire.
+    // The key in the trace unmasks the bytes of the wire.
     let frame = &told[3]["frame"];
     let bytes = |name: &str| data_encoding::HEXLOWER.decode(frame[name].as_str().unwrap_or_default().as_bytes());
     let (header, wire) = (bytes("header").expect("hex"), bytes("wire").expect("hex"));
@@ -86,7 +85,7 @@ fn a_connection_with_the_token_is_told_from_the_request_to_the_end() {
 }
 
 #[test]
-fn without_the_token_nothing_is_told() {
+fn without_the_token_nothing_is_traced() {
     let mut sim = simulation();
     let (console, token) = console(&mut sim);
     let (other, _) = self::console(&mut sim);
@@ -114,7 +113,7 @@ fn without_the_token_nothing_is_told() {
     sim.run_until_idle();
     assert_eq!(told(&console).len(), 3, "the handshakes and the state");
     assert_eq!(told(&other).len(), 0);
-    // One page cannot act on what another one watches.
+    // A page cannot act on a connection that another page watches.
     other.send(&json!({"ping": {"on": 1, "payload": ""}}).to_string());
     other.send(&json!({"close": {"on": 1, "code": 4000, "reason": "mine"}}).to_string());
     sim.run_until_idle();
@@ -129,7 +128,7 @@ fn without_the_token_nothing_is_told() {
 }
 
 #[test]
-fn a_console_that_is_gone_or_slow_holds_nobody_up() {
+fn a_console_that_is_closed_or_slow_delays_no_connection() {
     let mut sim = simulation();
     let (console, token) = console(&mut sim);
     let peer = sim.connect(&format!("/echo?wire={token}.1&plain"));
@@ -154,7 +153,7 @@ fn a_console_that_is_gone_or_slow_holds_nobody_up() {
     let told = told(&console);
     let missed: u64 = told.iter().filter_map(|step| step["missed"].as_u64()).sum();
     let frames = told.iter().filter(|step| step["frame"].is_object()).count() as u64;
-    // What follows of a frame's payload in another read is a step of its own.
+    // The rest of a frame's payload, from another read, is a separate step.
     assert!(missed > 0 && (40_002..40_100).contains(&(missed + frames)), "{missed} were missed, {frames} not");
     drop(console);
     sim.run_for(SECOND);
@@ -164,7 +163,7 @@ fn a_console_that_is_gone_or_slow_holds_nobody_up() {
 }
 
 #[test]
-fn large_and_fragmented_payloads_are_shown_as_far_as_256_bytes() {
+fn large_and_fragmented_payloads_are_shown_up_to_256_bytes() {
     let mut sim = simulation();
     let (console, token) = console(&mut sim);
     let peer = sim.connect(&format!("/echo?wire={token}.1&plain"));
@@ -184,11 +183,11 @@ fn large_and_fragmented_payloads_are_shown_as_far_as_256_bytes() {
 }
 
 #[test]
-fn the_index_counts_a_thousand_who_come_and_go() {
+fn the_index_counts_a_thousand_clients_that_come_and_go() {
     let mut sim = simulation();
     let watcher = sim.connect("/");
     sim.run_until_idle();
-    // How many are in the chat, at the echo, and anywhere.
+    // The clients of the chat, of the echo, and of all routes.
     let counts = |watcher: &Peer| {
         let told = watcher.received_text().pop()?;
         let counts: BTreeMap<String, u64> = serde_json::from_str(&told).expect("counts by path");
@@ -203,7 +202,7 @@ fn the_index_counts_a_thousand_who_come_and_go() {
     assert_eq!(counts(&watcher), Some((0, 1, 1)));
     sim.run_for(10 * SECOND);
     assert_eq!(counts(&watcher), None, "what has not changed is not told");
-    // When nobody watches any more, nothing ticks.
+    // When no page is open, nothing ticks.
     drop(watcher);
     drop(peers);
     sim.run_for(10 * SECOND);

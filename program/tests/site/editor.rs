@@ -1,5 +1,5 @@
-//! All see the same text in the end, whatever they do at the same time and whatever becomes of the
-//! connections and the server.
+//! All pages have the same text in the end, even if they write at the same time, connections break
+//! and the server restarts.
 
 use lariat::Config;
 use lariat::sim::{Faults, Peer, Simulation};
@@ -34,7 +34,7 @@ fn random_text(random: &mut StdRng, longest: usize) -> String {
     (0..random.random_range(0..=longest)).map(|_| some[random.random_range(0..some.len())]).collect()
 }
 
-/// Many changes at many places.
+/// Returns an operation with many changes at many places.
 fn random_operation(random: &mut StdRng, text: &str) -> Operation {
     let mut operation = Operation::default();
     for character in text.chars() {
@@ -50,7 +50,8 @@ fn random_operation(random: &mut StdRng, text: &str) -> Operation {
     operation
 }
 
-/// One change at one place, as one types: so many characters out, and this in.
+/// Returns one change at one place, as when typing: so many characters are deleted, and this text
+/// is inserted.
 fn change(text: &str, place: usize, out: usize, put: &str) -> Operation {
     let length = |text: &mut dyn Iterator<Item = char>| text.map(char::len_utf16).sum();
     let mut characters = text.chars();
@@ -62,7 +63,7 @@ fn change(text: &str, place: usize, out: usize, put: &str) -> Operation {
     operation
 }
 
-/// One change that makes one text of another.
+/// Returns one change from a text to another one.
 fn difference(before: &str, after: &str) -> Operation {
     let (old, new): (Vec<char>, Vec<char>) = (before.chars().collect(), after.chars().collect());
     let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
@@ -71,7 +72,7 @@ fn difference(before: &str, after: &str) -> Operation {
     change(before, start, old.len() - end - start, &new[start..new.len() - end].iter().collect::<String>())
 }
 
-/// What undoes the operation that is applied to this text.
+/// Returns the operation that undoes an operation on this text.
 fn invert(text: &str, operation: &Operation) -> Operation {
     let (text, mut at, mut inverse) = (units(text), 0, Operation::default());
     for part in serde_json::to_value(operation).expect("JSON").as_array().expect("a list") {
@@ -128,7 +129,7 @@ fn pages_get_the_same_results() {
 }
 
 #[test]
-fn what_is_no_operation_is_refused() {
+fn invalid_operations_are_refused() {
     for nonsense in [
         json!([0]),
         json!(["a\rb"]),
@@ -201,7 +202,8 @@ enum Told {
     Full(String),
 }
 
-/// What `replica.js` does, but that it sends each edit by itself, and remembers all of them.
+/// A page, which does what `replica.js` does. But it sends each edit separately, and remembers all
+/// of them.
 struct Page {
     document: &'static str,
     author: u64,
@@ -219,7 +221,7 @@ struct Page {
     people: BTreeMap<u32, (String, Option<(usize, usize)>)>,
     documents: Vec<(String, usize)>,
     refused: Vec<String>,
-    /// What had to be merged by comparing texts.
+    /// Texts that could only be merged by comparison.
     inexact: usize,
 }
 
@@ -246,7 +248,7 @@ impl Page {
         }
     }
 
-    /// What is to be seen.
+    /// Returns the shown text.
     fn text(&self) -> String {
         self.pending.iter().fold(self.base.clone(), |text, edit| apply(&text, &edit.operation))
     }
@@ -299,7 +301,7 @@ impl Page {
         }
     }
 
-    /// Handles what has come.
+    /// Handles the received messages.
     fn listen(&mut self) {
         let received = self.peer.as_ref().map(Peer::received_text).unwrap_or_default();
         for text in received {
@@ -419,7 +421,7 @@ impl Page {
         }
     }
 
-    /// As if it had never been.
+    /// Removes an edit, as if it had never been made.
     fn drop_pending(&mut self, at: usize) {
         let before = self.pending[..at].iter().fold(self.base.clone(), |text, edit| apply(&text, &edit.operation));
         let dropped = self.pending.remove(at);
@@ -428,7 +430,7 @@ impl Page {
     }
 }
 
-/// Lets a second pass, and those whose connection is gone come back.
+/// Runs for a second. Pages without a connection come back.
 fn settle(sim: &mut Simulation<Editor>, pages: &mut [Page]) {
     sim.run_for(SECOND);
     for page in &mut *pages {
@@ -466,7 +468,7 @@ fn pages(count: u64, document: &'static str, sim: &mut Simulation<Editor>) -> Ve
 }
 
 #[test]
-fn a_thousand_people_in_one_document_see_the_same_while_they_write_and_come_and_go() {
+fn a_thousand_people_in_one_document_see_the_same_text_while_they_write_enter_and_leave() {
     let mut random = StdRng::seed_from_u64(5);
     let mut sim = Simulation::new(5, Config::default(), Editor::new(1));
     let mut pages = pages(1_000, "hall", &mut sim);
@@ -498,7 +500,7 @@ fn a_thousand_people_in_one_document_see_the_same_while_they_write_and_come_and_
 }
 
 #[test]
-fn whatever_the_network_does() {
+fn network_faults_do_no_harm() {
     for seed in 0..20 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut sim = Simulation::new(seed, Config::default(), Editor::new(1));
@@ -529,7 +531,7 @@ fn whatever_the_network_does() {
 }
 
 #[test]
-fn a_restarted_server_learns_the_text_from_its_pages() {
+fn a_restarted_server_gets_the_text_from_its_pages() {
     let mut exact = 0;
     for seed in 0..30 {
         let mut random = StdRng::seed_from_u64(seed);
@@ -545,7 +547,8 @@ fn a_restarted_server_learns_the_text_from_its_pages() {
                 page.write(if random.random_bool(0.5) { 0 } else { end }, &format!("<{word}>"));
                 words.insert(word);
             }
-            // The server dies while some of it is under way, and they come back one after another.
+            // The server dies while edits are in flight, and the pages come back one after the
+            // other.
             for _ in 0..random.random_range(0..60) {
                 sim.step();
                 let page = random.random_range(0..pages.len());
@@ -572,7 +575,7 @@ fn a_restarted_server_learns_the_text_from_its_pages() {
         };
         let all: String = words.iter().map(|word| format!("<{word}>")).collect();
         assert_eq!(sorted(&pages[0].base), sorted(&all), "seed {seed}: all of it, once: {}", pages[0].base);
-        // Who could only compare texts may have put a word into another one.
+        // A merge by comparison may have put a word into another one.
         let is_exact = pages.iter().all(|page| page.inexact == 0);
         exact += usize::from(is_exact);
         let is_there = |word: &String| pages[0].base.contains(&format!("<{word}>"));
@@ -582,7 +585,7 @@ fn a_restarted_server_learns_the_text_from_its_pages() {
 }
 
 #[test]
-fn who_comes_back_too_late_gets_the_whole_text_and_keeps_what_it_wrote() {
+fn a_late_page_gets_the_whole_text_and_keeps_its_edits() {
     let mut sim = Simulation::new(1, Config::default(), Editor::new(1));
     let mut pages = pages(2, "hall", &mut sim);
     pages[0].write(0, "begin end");
@@ -590,7 +593,7 @@ fn who_comes_back_too_late_gets_the_whole_text_and_keeps_what_it_wrote() {
     let away = &mut pages[1];
     away.peer = None;
     away.write(5, ", written far away,");
-    // More than the server remembers.
+    // More edits than the server remembers.
     for _ in 0..17 {
         pages[0].write(9, &"x".repeat(4_000));
         let text = pages[0].text();
@@ -601,7 +604,7 @@ fn who_comes_back_too_late_gets_the_whole_text_and_keeps_what_it_wrote() {
     assert_agree(&pages, "in the end");
     assert_eq!(pages[0].base, format!("begin, written far away, end{}", "x".repeat(17)));
     assert_eq!((pages[0].inexact, pages[1].inexact), (0, 1));
-    // Whoever is there and too slow is told so, too.
+    // A page that is in the document but too slow also gets the whole text.
     let old = json!({"edit": {"by": 2, "n": 99, "operation": ["late "], "revision": 0, "selection": null}});
     pages[1].send(&old);
     settle_all(&mut sim, &mut pages);
@@ -610,7 +613,7 @@ fn who_comes_back_too_late_gets_the_whole_text_and_keeps_what_it_wrote() {
 }
 
 #[test]
-fn documents_are_apart_and_selections_move_with_the_text() {
+fn documents_are_separate_and_selections_move_with_the_text() {
     let mut sim = Simulation::new(1, Config::default(), Editor::new(1));
     let mut pages = pages(3, "hall", &mut sim);
     pages[2].document = "attic";
@@ -628,7 +631,8 @@ fn documents_are_apart_and_selections_move_with_the_text() {
     pages[0].write(0, "but ");
     settle(&mut sim, &mut pages);
     assert_eq!(selected(&pages[0], who), Some((9, 14)));
-    // A newcomer, who has not seen it move, and one that says where it was before the text moved.
+    // A new page that has not seen the selection move, and a page that sends its selection from
+    // before the text moved.
     let mut late = Page::new(9, "hall");
     late.connect(&mut sim);
     settle(&mut sim, &mut pages);
@@ -637,7 +641,7 @@ fn documents_are_apart_and_selections_move_with_the_text() {
     pages[1].send(&json!({"select": {"revision": 1, "selection": [1u64 << 40, 0]}}));
     settle(&mut sim, &mut pages);
     assert_eq!(selected(&pages[0], who), Some((17, 0)), "not beyond the end");
-    // The same page on a second connection takes the place of the first.
+    // The same page over a second connection replaces the first.
     let first = pages[1].peer.take();
     pages[1].connect(&mut sim);
     settle_all(&mut sim, &mut pages);
@@ -646,7 +650,7 @@ fn documents_are_apart_and_selections_move_with_the_text() {
 }
 
 #[test]
-fn nonsense_is_refused_and_everything_is_bounded() {
+fn nonsense_is_refused_and_all_limits_hold() {
     let mut sim = Simulation::new(1, Config::default(), Editor::new(1));
     for nonsense in [
         "",
@@ -672,8 +676,8 @@ fn nonsense_is_refused_and_everything_is_bounded() {
     pages[1].refused.clear();
     assert_agree(&pages, "what was refused is taken back, and what followed it goes on");
     assert_eq!(units(&pages[0].base).len(), 65_528);
-    // For another text, taking a character apart, at too many places at once; none of them does
-    // anything.
+    // For another text, splitting a character, at too many places at once: none of them has an
+    // effect.
     let many: Vec<Value> = (0..1_000).flat_map(|_| [json!(1), json!("x")]).chain([json!(64_528)]).collect();
     for (n, nonsense) in [(90, json!([1])), (91, json!(many))] {
         pages[1].send(&json!({"edit": {"by": 2, "n": n, "operation": nonsense, "revision": 2, "selection": null}}));
@@ -687,7 +691,7 @@ fn nonsense_is_refused_and_everything_is_bounded() {
 }
 
 #[test]
-fn what_is_restored_is_looked_at() {
+fn a_restored_document_is_checked() {
     let mut sim = Simulation::new(1, Config::default(), Editor::new(1));
     let join = json!({"join": {"document": "hall", "name": "", "author": 1, "lineage": [[5, 3]]}});
     for (text, is_taken) in [("x".repeat(65_537), false), ("a\rb".into(), false), ("text".to_owned(), true)] {
@@ -712,7 +716,7 @@ fn what_is_restored_is_looked_at() {
 }
 
 #[test]
-fn there_are_64_documents_and_empty_ones_are_forgotten() {
+fn there_are_64_documents_and_empty_ones_are_removed() {
     let mut sim = Simulation::new(1, Config::default(), Editor::new(1));
     let join = |sim: &mut Simulation<Editor>, document: &str| {
         let peer = sim.connect("/editor");
@@ -723,7 +727,7 @@ fn there_are_64_documents_and_empty_ones_are_forgotten() {
     let mut peers: Vec<Peer> = (0..64).map(|number| join(&mut sim, &format!(" document {number:02}\n"))).collect();
     let refused = join(&mut sim, "one more");
     assert_eq!(refused.received_text(), ["{\"full\":\"There are too many documents already.\"}"]);
-    // One that is empty makes place for one that is not.
+    // An empty document makes place for a new one.
     drop(peers.swap_remove(0));
     sim.run_for(SECOND);
     let peer = join(&mut sim, "one more");

@@ -1,4 +1,5 @@
-//! The site's handlers, in the simulator, with a thousand users; what it serves, over real sockets.
+//! The handlers of the site in the simulator, with a thousand users, and what the site serves over
+//! real sockets.
 
 #[path = "../common/mod.rs"]
 mod common;

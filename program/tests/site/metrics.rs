@@ -6,7 +6,7 @@ use lariat::Router;
 use lariat_cli::site::{Echo, Metrics};
 
 #[test]
-fn the_program_serves_them_with_what_the_process_takes() {
+fn the_page_has_the_metrics_of_the_server_and_of_the_process() {
     let server = serve_made(|| Router::new().route("/echo", Echo).route("/metrics", Metrics));
     let mut client = Wire::open_at(server.addr, "/echo");
     client.send(&text("hello"));

@@ -1,11 +1,11 @@
-//! What is served over plain HTTP, and to whom sockets are given: over real sockets.
+//! The pages over plain HTTP, and who may open a socket. Over real sockets.
 
 use crate::common::{Wire, serve_made};
 use lariat_cli::site::{Options, Site};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// The status and the headers that are asked for.
+/// Returns the status and the requested headers.
 fn get(wire: &mut Wire, head: &str) -> (u16, String) {
     wire.send(format!("{head}\r\n\r\n").as_bytes());
     let response = wire.response();
@@ -46,7 +46,7 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
 }
 
 #[test]
-fn pages_have_no_script_no_style_and_no_placeholder_left_in_them() {
+fn pages_have_no_inline_script_or_style_and_no_placeholder() {
     let server = serve_made(|| Site::new(&Options::default()));
     for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop"] {
         let mut wire = Wire::connect(server.addr);

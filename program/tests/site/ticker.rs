@@ -1,4 +1,4 @@
-//! Whoever watches a price gets every tick of it, or the last one; and every byte is counted.
+//! A page gets every tick of the prices that it watches, or the last one. Every byte is counted.
 
 use lariat::sim::{Faults, Peer, Simulation};
 use lariat::{CloseCode, Config};
@@ -17,7 +17,7 @@ fn told(peer: &Peer) -> Vec<Value> {
     peer.received_text().iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
 }
 
-/// The numbers and prices of a symbol's ticks.
+/// Returns the numbers and prices of a symbol's ticks.
 fn ticks(told: &[Value], symbol: &str) -> Vec<(u64, u64)> {
     let tick = |told: &Value| {
         let tick = told.get("tick").filter(|tick| tick[0] == symbol)?;
@@ -31,7 +31,7 @@ fn watch(peer: &Peer, symbols: &[&str]) {
 }
 
 #[test]
-fn a_thousand_watch_what_they_chose_and_all_see_the_same() {
+fn a_thousand_pages_get_the_prices_they_chose_and_agree() {
     let mut sim = simulation();
     let choices: [&[&str]; 4] = [&["ROPE"], &["KNOT", "ROPE"], &["DUST"], &[]];
     let peers: Vec<Peer> = (0..1_000).map(|_| sim.connect("/ticker")).collect();
@@ -68,7 +68,7 @@ fn a_thousand_watch_what_they_chose_and_all_see_the_same() {
 }
 
 #[test]
-fn who_does_not_read_gets_the_last_price_and_no_more_than_fits() {
+fn a_slow_page_gets_the_last_price_and_no_more_than_fits() {
     let mut sim = simulation();
     let mut faults = Faults::none();
     faults.window = 4 << 10;
@@ -80,7 +80,7 @@ fn who_does_not_read_gets_the_last_price_and_no_more_than_fits() {
     told(&slow);
     told(&quick);
     slow.stop_reading();
-    // Less than the 30 s after which a client that takes nothing is closed.
+    // Less than the 30 s after which a client that reads nothing is closed.
     sim.run_for(25 * SECOND);
     let ids: Vec<_> = sim.clients().iter_all().collect();
     let waiting: usize = ids.into_iter().map(|id| sim.clients().buffered_amount(id)).sum();
@@ -101,7 +101,7 @@ fn who_does_not_read_gets_the_last_price_and_no_more_than_fits() {
 }
 
 #[test]
-fn those_who_poll_get_the_same_prices_and_every_byte_is_counted() {
+fn polls_get_the_same_prices_and_every_byte_is_counted() {
     let mut sim = simulation();
     let page = sim.connect("/ticker?measure");
     sim.run_until_idle();
@@ -139,7 +139,7 @@ fn those_who_poll_get_the_same_prices_and_every_byte_is_counted() {
 }
 
 #[test]
-fn books_are_for_those_who_ask_and_nothing_ticks_for_nobody() {
+fn books_are_sent_on_request_and_timers_stop_without_pages() {
     let mut sim = simulation();
     let peer = sim.connect("/ticker");
     peer.send("\"books\"");

@@ -1,4 +1,5 @@
-//! The loop shows itself as it is; who may hold it; and who may read what others say.
+//! The page of the loop shows its true state; who may hold the loop; and who may read the messages
+//! of others.
 
 use lariat::http::{HeaderName, HeaderValue};
 use lariat::observe::Pace;
@@ -16,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Page {
     cells: Vec<u8>,
     told: Vec<Value>,
-    /// Bytes of what came as binary messages.
+    /// The bytes of binary messages.
     changes: usize,
 }
 
@@ -57,7 +58,7 @@ impl Page {
         }
     }
 
-    /// How many cells have this state.
+    /// Returns the number of cells in this state.
     fn in_state(&self, state: u8) -> usize {
         self.cells.iter().filter(|cell| **cell & 7 == state).count()
     }
@@ -77,7 +78,7 @@ fn simulation(teach: bool) -> Simulation<Site> {
     Simulation::new(1, Config::default(), Site::new(&options))
 }
 
-/// A page that asks under some name and from some address.
+/// Opens a page at a host name from an address.
 fn open(sim: &mut Simulation<Site>, ip: &str, host: &str, headers: &[(&'static str, &str)]) -> Peer {
     let header = |options: ConnectOptions, (name, value): &(&'static str, &str)| {
         options.header(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"))
@@ -97,7 +98,7 @@ fn ask(sim: &mut Simulation<Site>, peer: &Peer, what: &Value) {
 const OPEN: u8 = 3;
 
 #[test]
-fn a_thousand_come_go_and_talk_and_the_grid_is_right() {
+fn a_thousand_clients_connect_leave_and_send_and_the_grid_is_right() {
     let mut sim = simulation(false);
     let watcher = sim.connect("/loop");
     let mut page = Page::default();
@@ -110,7 +111,7 @@ fn a_thousand_come_go_and_talk_and_the_grid_is_right() {
     page.listen(&watcher);
     assert_eq!((page.in_state(OPEN), page.in_state(1), page.cells.len()), (1_001, 1, 1_002));
     assert!(page.cells[1..].iter().all(|cell| cell & 0b1000 == 0 || cell & 7 == 1), "nobody was heard lately");
-    // What does not change costs next to nothing.
+    // Without changes, a report is short.
     page.changes = 0;
     sim.run_for(SECOND);
     page.listen(&watcher);
@@ -133,7 +134,7 @@ fn a_thousand_come_go_and_talk_and_the_grid_is_right() {
     let states: Vec<u64> =
         serde_json::from_value(page.told.last().expect("told")["turns"]["states"].clone()).expect("states");
     assert_eq!(states, [0, 1, 0, 4, 0, 0, 0, 0]);
-    // When nobody watches any more, nothing ticks.
+    // When no page is open, nothing ticks.
     drop(watcher);
     drop(peers);
     sim.run_for(20 * SECOND);
@@ -209,7 +210,7 @@ fn a_held_loop_waits_for_its_page_and_goes_on_without_it() {
 }
 
 #[test]
-fn a_connection_is_followed_and_only_a_teacher_reads_what_it_says() {
+fn a_connection_is_followed_and_only_a_teacher_reads_its_messages() {
     for teach in [true, false] {
         let mut sim = simulation(teach);
         let peer = sim.connect("/echo");

@@ -89,6 +89,7 @@ impl<X: Default> Connection<X> {
     }
 }
 
-fn contexts<X>(rare: &mut Option<Box<Rare<X>>>) -> Option<&mut Contexts> {
+/// What the conversation uses to compress, if messages refer to earlier ones.
+pub(super) fn contexts<X>(rare: &mut Option<Box<Rare<X>>>) -> Option<&mut Contexts> {
     rare.as_mut()?.contexts.as_deref_mut()
 }

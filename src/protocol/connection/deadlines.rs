@@ -57,6 +57,24 @@ impl<X: Default> Connection<X> {
         limits.idle_timeout.map(|timeout| self.since.after(timeout))
     }
 
+    /// Sends the last ping that should have gone out before the idle timeout, if the driver came
+    /// too late to send it. Returns whether it did: the peer then has as much time to answer as it
+    /// would have had.
+    fn ping_late(&mut self, shared: &mut Shared, now: Tick) -> bool {
+        let (Some(interval), Some(timeout)) = (shared.limits.ping_interval, shared.limits.idle_timeout) else {
+            return false;
+        };
+        // No ping is due at the very end of the timeout, nor behind it.
+        let pings = timeout.as_nanos().saturating_sub(1) / interval.as_nanos().max(1);
+        if self.pinged == pings as u8 {
+            return false;
+        }
+        self.pinged = pings as u8;
+        self.since = now.before(Duration::from_nanos((pings * interval.as_nanos()) as u64));
+        self.queue(shared, Opcode::Ping, b"");
+        true
+    }
+
     fn message_deadline(&self, limits: &Limits) -> Option<Tick> {
         let inbox = self.inbox.as_ref().filter(|inbox| inbox.has_partial_message())?;
         limits.message_timeout.map(|timeout| inbox.since.after(timeout))
@@ -85,6 +103,9 @@ impl<X: Default> Connection<X> {
                     let reason = CloseReason::Timeout(Timeout::Message);
                     self.close_and_drain(shared, now, CloseCode::Policy, "message did not end in time", reason);
                 } else if is_due(self.idle_deadline(limits)) {
+                    if self.ping_late(shared, now) {
+                        return;
+                    }
                     let reason = CloseReason::Timeout(Timeout::Idle);
                     self.close_and_drain(shared, now, CloseCode::Away, "silent for too long", reason);
                 } else if is_due(self.lifetime_deadline(limits)) {

@@ -2,20 +2,22 @@
 //!
 //! | type | who | what follows |
 //! |---|---|---|
-//! | [`Rejection`](crate::protocol::Rejection) | the peer, in its opening handshake | an HTTP response with a 4xx status |
+//! | [`Rejection`] | the peer, in its opening handshake | an HTTP response with a 4xx status |
 //! | [`ProtocolError`] | the peer, in an open conversation | Close with the error's code (§7.1.7) |
-//! | [`SendError`] | the application | nothing has changed |
+//! | [`SendError`] | the application | nothing has changed, unless it says so |
 //! | [`CloseReason`] | | what `on_close` is told |
 
-use crate::protocol::opening::Unaccepted;
+use crate::protocol::opening::{Rejection, Unaccepted};
 use crate::protocol::wire::ProtocolError;
 use http::StatusCode;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// A message, ping or Close was not accepted. Nothing has changed.
+/// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says
+/// so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
@@ -36,11 +38,17 @@ pub enum SendError {
     TooLong,
     /// A close code that must not travel (RFC 6455 §7.4).
     InvalidCloseCode,
+    /// The answer to a request cannot be sent. The client got the response of this [`Rejection`]
+    /// instead, and the connection closes.
+    BadAnswer(Rejection),
 }
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            SendError::BadAnswer(rejection) => {
+                return write!(f, "the answer cannot be sent ({rejection}): the client got {}", rejection.status());
+            }
             SendError::Gone => "the client has gone",
             SendError::NotOpen => "the connection is not open",
             SendError::Unfinished => "a message is under way in pieces, or none is",
@@ -89,6 +97,14 @@ pub enum CloseReason {
     Eof,
     /// The connection broke.
     Io(io::ErrorKind),
+    /// The server to which we wanted to connect could not be reached.
+    Unreachable {
+        /// The address that was tried last, of those that its name has.
+        address: SocketAddr,
+        /// Why: [`TimedOut`](io::ErrorKind::TimedOut) if nothing had come of it within
+        /// [`handshake_timeout`](crate::Limits::handshake_timeout).
+        kind: io::ErrorKind,
+    },
     /// The client did not read, and what waits for it reached its limit.
     SlowConsumer,
     /// The server's [`memory_budget`](crate::Config::memory_budget) was used up, and this client
@@ -124,6 +140,7 @@ impl CloseReason {
             CloseReason::Timeout(_)
             | CloseReason::Eof
             | CloseReason::Io(_)
+            | CloseReason::Unreachable { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
             | CloseReason::Unaccepted(_)
@@ -154,6 +171,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Timeout(Timeout::Pause) => f.write_str("the memory that it needed did not become free"),
             CloseReason::Eof => f.write_str("the peer hung up without a Close frame"),
             CloseReason::Io(kind) => write!(f, "the connection broke: {kind}"),
+            CloseReason::Unreachable { address, kind } => write!(f, "cannot connect to {address}: {kind}"),
             CloseReason::SlowConsumer => f.write_str("too many unsent bytes"),
             CloseReason::Evicted => f.write_str("the memory that it held was needed"),
             CloseReason::TooFast => f.write_str("it sent too much"),

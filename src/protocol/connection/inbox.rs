@@ -82,7 +82,7 @@ impl Inbox {
             + self.head.capacity()
             + self.held.capacity()
             + self.control.capacity()
-            + self.message.as_ref().map_or(0, |message| message.payload.capacity())
+            + self.message.as_ref().map_or(0, PartialMessage::memory)
     }
 
     /// Forgets everything but keeps its buffers; that of a message is handed out.

@@ -24,11 +24,10 @@ use super::rare::Rare;
 use super::shared::Shared;
 use super::trace::Trace;
 use super::{Modes, State};
-use crate::protocol::opening::{
-    Answer, Opening, Rejection, Ticket, Unaccepted, encode_response, encode_upgrade, refusal,
-};
+use crate::protocol::opening::{Answer, Opening, Rejection, Ticket, Unaccepted, encode_refusal, encode_upgrade};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use http::StatusCode;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
@@ -165,8 +164,15 @@ impl<X: Default> Connection<X> {
                 }
                 outcome
             }
+            Answer::Respond(response) if response.status().is_informational() => {
+                // RFC 9110 §15.2: the client would wait for another response.
+                let rejection = Rejection::BadAnswer("1xx is no final status");
+                self.reject(shared, now, &ticket, rejection);
+                Err(rejection)
+            }
             Answer::Respond(response) => {
-                self.respond(shared, now, &ticket, &response);
+                response.encode(ticket.method, &mut shared.outbox(&mut self.outbox).own());
+                self.responded(shared, now, response.status());
                 Ok(())
             }
             Answer::Later => {
@@ -183,20 +189,15 @@ impl<X: Default> Connection<X> {
 
     /// Handshaking, Deciding -> Draining: the request is refused.
     pub fn reject(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, rejection: Rejection) {
-        self.respond(shared, now, ticket, &refusal(rejection));
+        encode_refusal(ticket.method, rejection, &mut shared.outbox(&mut self.outbox).own());
+        self.responded(shared, now, rejection.status());
     }
 
-    /// Handshaking, Deciding -> Draining: an HTTP response, after which the connection closes.
-    pub(super) fn respond(
-        &mut self,
-        shared: &mut Shared,
-        now: Tick,
-        ticket: &Ticket,
-        response: &http::Response<Vec<u8>>,
-    ) {
-        encode_response(ticket.method, response, &mut shared.outbox(&mut self.outbox).own());
+    /// Handshaking, Deciding -> Draining: an HTTP response is queued, after which the connection
+    /// closes.
+    fn responded(&mut self, shared: &mut Shared, now: Tick, status: StatusCode) {
         self.record_handshake(shared);
-        self.drain(shared, now, CloseReason::Refused(response.status()));
+        self.drain(shared, now, CloseReason::Refused(status));
     }
 
     /// Open -> Closing: the application closes.
@@ -209,12 +210,7 @@ impl<X: Default> Connection<X> {
         if self.state != State::Open {
             return Err(SendError::NotOpen);
         }
-        if !close::may_travel(&code) {
-            return Err(SendError::InvalidCloseCode);
-        }
-        if reason.len() > close::MAX_REASON {
-            return Err(SendError::TooLong);
-        }
+        check_close(code, reason)?;
         self.queue_close(shared, code, reason);
         self.rare().reason = Some(CloseReason::Local(CloseFrame { code, reason: reason.into() }));
         self.since = now;
@@ -326,4 +322,19 @@ impl<X: Default> Connection<X> {
             shared.give_outbox(outbox);
         }
     }
+}
+
+/// Checks what a Close frame is to carry.
+///
+/// # Errors
+///
+/// [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
+pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), SendError> {
+    if !close::may_travel(&code) {
+        return Err(SendError::InvalidCloseCode);
+    }
+    if reason.len() > close::MAX_REASON {
+        return Err(SendError::TooLong);
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What is a message?
 
 use crate::protocol::wire::Opcode;
+use std::fmt;
 
 /// A message, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +53,49 @@ impl From<Message<'_>> for tungstenite::Message {
     }
 }
 
-/// A message that has an owner, borrowed. Control frames are no messages: their payload counts as
-/// binary.
-impl<'a> From<&'a tungstenite::Message> for Message<'a> {
-    fn from(owned: &'a tungstenite::Message) -> Message<'a> {
+/// An [`OwnedMessage`](crate::OwnedMessage) that is no message of the application: a ping, a pong, a
+/// Close, or a raw frame. Use [`Clients::ping`](crate::Clients::ping) and
+/// [`Clients::close`](crate::Clients::close) for those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NotData;
+
+impl fmt::Display for NotData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("only text and binary messages carry data")
+    }
+}
+
+impl std::error::Error for NotData {}
+
+/// Borrows an owned message.
+///
+/// ```
+/// use lariat::{Message, NotData, OwnedMessage};
+///
+/// let text = OwnedMessage::text("hello");
+/// assert_eq!(Message::try_from(&text), Ok(Message::Text("hello")));
+/// assert_eq!(Message::try_from(&OwnedMessage::Ping("are you there?".into())), Err(NotData));
+/// ```
+///
+/// A control frame is never sent as a message by mistake:
+///
+/// ```compile_fail
+/// # use lariat::{ClientId, Clients, OwnedMessage};
+/// fn pass_on(clients: &mut Clients<()>, id: ClientId, message: &OwnedMessage) {
+///     let _ = clients.send(id, message);
+/// }
+/// ```
+impl<'a> TryFrom<&'a tungstenite::Message> for Message<'a> {
+    type Error = NotData;
+
+    fn try_from(owned: &'a tungstenite::Message) -> Result<Message<'a>, NotData> {
         match owned {
-            tungstenite::Message::Text(text) => Message::Text(text.as_str()),
-            tungstenite::Message::Binary(bytes)
-            | tungstenite::Message::Ping(bytes)
-            | tungstenite::Message::Pong(bytes) => Message::Binary(bytes),
-            tungstenite::Message::Close(_) => Message::Binary(&[]),
-            tungstenite::Message::Frame(frame) => Message::Binary(frame.payload()),
+            tungstenite::Message::Text(text) => Ok(Message::Text(text.as_str())),
+            tungstenite::Message::Binary(bytes) => Ok(Message::Binary(bytes)),
+            tungstenite::Message::Ping(_)
+            | tungstenite::Message::Pong(_)
+            | tungstenite::Message::Close(_)
+            | tungstenite::Message::Frame(_) => Err(NotData),
         }
     }
 }
@@ -128,6 +161,23 @@ impl Gathered {
         match self {
             Gathered::Text(text) => text.into_bytes(),
             Gathered::Binary(bytes) => bytes,
+        }
+    }
+}
+
+/// A message with an owner, borrowed.
+impl<'a> From<&'a Gathered> for Message<'a> {
+    fn from(gathered: &'a Gathered) -> Message<'a> {
+        gathered.as_message()
+    }
+}
+
+/// A copy of a message, with an owner.
+impl From<Message<'_>> for Gathered {
+    fn from(message: Message<'_>) -> Gathered {
+        match message {
+            Message::Text(text) => Gathered::Text(text.to_owned()),
+            Message::Binary(bytes) => Gathered::Binary(bytes.to_vec()),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `prepared` | and a message for many? |
 //! | `deadlines` | when is something due, and what? |
 //! | `compress` | which messages travel compressed? |
+//! | `inflate` | and how is one handed out as it arrives? |
 //! | `status` | where does it stand, and what does it hold? |
 //! | `message` | what is a message? |
 //! | `inbox` | what has arrived of something incomplete? |
@@ -44,6 +45,7 @@ mod fast_tests;
 mod growing;
 mod handshake;
 mod inbox;
+mod inflate;
 mod machine;
 mod message;
 mod modes;
@@ -68,7 +70,8 @@ pub use event::Event;
 #[cfg(not(lariat_plain))]
 pub use fast::{LONGEST_RUN, Run};
 pub use machine::Connection;
-pub use message::{Gathered, Message, Position};
+pub(crate) use machine::check_close;
+pub use message::{Gathered, Message, NotData, Position};
 use modes::Modes;
 pub use outbox::JOINED;
 pub use prepared::Prepared;

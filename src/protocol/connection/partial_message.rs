@@ -1,6 +1,7 @@
 //! A message that is still arriving.
 
 use super::message::{Gathered, Position};
+use crate::protocol::deflate::Inflater;
 use crate::protocol::limits::Limits;
 use crate::protocol::wire::utf8::PartialText;
 use crate::protocol::wire::{Opcode, ProtocolError};
@@ -22,6 +23,31 @@ pub struct PartialMessage {
     pub(super) in_pieces: bool,
     /// Something of it has been handed out as a piece.
     is_handed_out: bool,
+    /// What decompresses it as it arrives.
+    pub(super) decoder: Decoder,
+}
+
+/// What decompresses a message that is handed out as it arrives.
+#[derive(Debug, Default)]
+pub(super) enum Decoder {
+    /// Nothing does.
+    #[default]
+    None,
+    /// Something will, when the first bytes come.
+    Later,
+    /// A decompressor for this message alone.
+    Own(Inflater),
+    /// That of the conversation, which remembers earlier messages.
+    Context,
+}
+
+impl Decoder {
+    const fn memory(&self) -> usize {
+        match self {
+            Decoder::Own(_) => Inflater::MEMORY,
+            Decoder::None | Decoder::Later | Decoder::Context => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -57,19 +83,42 @@ impl PartialMessage {
             buffer.clear();
             PartialPayload::Binary(buffer)
         };
-        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+        PartialMessage::of(payload)
     }
 
     /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
     pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         buffer.clear();
-        let payload = PartialPayload::Compressed(opcode, buffer);
-        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false }
+        PartialMessage::of(PartialPayload::Compressed(opcode, buffer))
+    }
+
+    const fn of(payload: PartialPayload) -> PartialMessage {
+        PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false, decoder: Decoder::None }
     }
 
     /// A message that is handed out as it arrives.
     pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
         PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
+    }
+
+    /// A compressed message that is decompressed and handed out as it arrives.
+    pub(super) fn inflating(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
+        PartialMessage { decoder: Decoder::Later, ..PartialMessage::in_pieces(opcode, buffer) }
+    }
+
+    /// Whether it is decompressed as it arrives.
+    pub(super) const fn is_inflating(&self) -> bool {
+        !matches!(self.decoder, Decoder::None)
+    }
+
+    /// Bytes that have arrived, or come out of the decompressor, since the last piece.
+    pub(super) fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Bytes of memory that its buffer and its decompressor take.
+    pub(super) fn memory(&self) -> usize {
+        self.payload.capacity() + self.decoder.memory()
     }
 
     /// Checks that a further frame of `length` bytes may come.

@@ -85,6 +85,9 @@ impl<X: Default> Connection<X> {
                 None => return Ok(None),
             },
         };
+        if self.inflates(&frame.header) {
+            return self.inflate_piece(shared, now, input, frame, is_first);
+        }
         let piece = input.take(frame.remaining());
         self.record(shared, || match is_first {
             true => Trace::Frame { side: Side::Peer, header: frame.header, payload: piece.to_vec() },
@@ -136,8 +139,8 @@ impl<X: Default> Connection<X> {
             (Opcode::Continuation, None) => Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Continuation, Some(message)) => message.check_frame(header.length, limits),
             (Opcode::Text | Opcode::Binary, Some(_)) => Err(ProtocolError::UnfinishedMessage),
-            (Opcode::Text | Opcode::Binary, None) if header.rsv1 => check_compressed_length(0, header.length, limits),
             (Opcode::Text | Opcode::Binary, None) if self.modes.takes_pieces() => Ok(()),
+            (Opcode::Text | Opcode::Binary, None) if header.rsv1 => check_compressed_length(0, header.length, limits),
             (Opcode::Text | Opcode::Binary, None) => check_length(0, header.length, limits),
         }
     }
@@ -208,7 +211,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// A data frame is complete. With FIN, its message is complete too.
-    fn end_data_frame<'b>(
+    pub(super) fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
         now: Tick,
@@ -217,6 +220,7 @@ impl<X: Default> Connection<X> {
         if !fin {
             return self.hand_out(shared, now, Ends::Later);
         }
+        self.finish_inflating(shared)?;
         let inbox = self.inbox.as_mut();
         let Some(message) = inbox.and_then(|inbox| inbox.message.take_if(|message| !message.in_pieces)) else {
             return self.hand_out(shared, now, Ends::Here);
@@ -234,7 +238,12 @@ impl<X: Default> Connection<X> {
     }
 
     /// If messages are wanted in pieces: hands out what has arrived of this one.
-    fn hand_out<'b>(&mut self, shared: &mut Shared, now: Tick, ends: Ends) -> Result<Option<Event<'b>>, ProtocolError> {
+    pub(super) fn hand_out<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        ends: Ends,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
         let mut inbox = shared.inbox(&mut self.inbox, now);
         let Some((piece, position)) = inbox.take_piece(ends)? else { return Ok(None) };
         inbox.since = now;

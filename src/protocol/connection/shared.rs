@@ -38,18 +38,22 @@ pub struct Shared {
 impl Shared {
     /// With randomness from the operating system.
     pub fn new(limits: Limits) -> Shared {
-        Shared::with_seed(limits, rand::random())
+        Shared::with_random(limits, Random::new(None))
     }
 
     /// With randomness from a seed, so that a run can be repeated. Masking keys can then be
     /// foreseen (RFC 6455 §10.3), so this is for tests and simulations only.
     pub fn with_seed(limits: Limits, seed: u64) -> Shared {
+        Shared::with_random(limits, Random::new(Some(seed)))
+    }
+
+    fn with_random(limits: Limits, random: Random) -> Shared {
         Shared {
             limits,
             counters: Counters::default(),
             pools: Pools::new(),
             budget: Budget::new(usize::MAX, 0),
-            random: Random::new(seed),
+            random,
             compression: Compression::default(),
             traces: Traces::default(),
             lent: None,

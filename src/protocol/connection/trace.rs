@@ -6,6 +6,7 @@
 
 use super::shared::Shared;
 use super::{Connection, State};
+use crate::parts::TRACES;
 use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
@@ -28,7 +29,7 @@ impl Traces {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_empty() || !TRACES.is_used()
     }
 
     pub(super) fn take(&mut self) -> Vec<(u64, Trace)> {

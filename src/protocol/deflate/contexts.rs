@@ -43,6 +43,11 @@ impl Contexts {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// What decompresses its messages.
+    pub(crate) fn inflater(&mut self) -> &mut Inflater {
+        self.inflater.get_or_insert_with(Inflater::new)
+    }
 }
 
 /// The bytes of contexts that an agreement can cost.
@@ -147,7 +152,7 @@ impl Compression {
         let scratch = &mut self.scratch[..];
         match contexts {
             Some(contexts) => {
-                let inflater = contexts.inflater.get_or_insert_with(Inflater::new);
+                let inflater = contexts.inflater();
                 inflater.push(compressed, scratch, &mut out)?;
                 inflater.finish_and_keep(scratch, out)
             }
@@ -159,6 +164,42 @@ impl Compression {
                 }
                 outcome.and_then(|()| inflater.finish_and_forget(scratch, out))
             }
+        }
+    }
+
+    /// A decompressor for a message that is decompressed as it arrives, while others use their own.
+    /// To be given back.
+    pub(crate) fn take_inflater(&mut self) -> Inflater {
+        self.inflater.take().unwrap_or_default()
+    }
+
+    /// A message has been decompressed: others may use its decompressor.
+    pub(crate) fn give_inflater(&mut self, inflater: Inflater) {
+        self.inflater.get_or_insert(inflater);
+    }
+
+    /// Decompresses the next bytes of a message that is decompressed as it arrives.
+    pub(crate) fn inflate_some(
+        &mut self,
+        inflater: &mut Inflater,
+        compressed: &[u8],
+        out: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        self.scratch.resize(STEP, 0);
+        inflater.push(compressed, &mut self.scratch, out)
+    }
+
+    /// Decompresses the end of such a message. With `keep`, the next one may refer to it.
+    pub(crate) fn inflate_end(
+        &mut self,
+        inflater: &mut Inflater,
+        keep: bool,
+        out: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        self.scratch.resize(STEP, 0);
+        match keep {
+            true => inflater.finish_and_keep(&mut self.scratch, out),
+            false => inflater.finish_and_forget(&mut self.scratch, out),
         }
     }
 

@@ -17,5 +17,5 @@ pub use client::{Opening, OpeningError, Unaccepted};
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Method, Request, Ticket};
-pub use response::{Answer, Upgrade};
-pub(crate) use response::{encode_response, encode_upgrade, refusal};
+pub use response::{Answer, HttpResponse, Upgrade};
+pub(crate) use response::{encode_refusal, encode_upgrade};

@@ -46,9 +46,25 @@ impl Rejection {
     }
 }
 
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Rejection {
+    /// The status as the response's first line has it: the number and its name.
+    pub(super) const fn status_line(self) -> &'static str {
+        match self {
+            Rejection::BadRequest(_) => "400 Bad Request",
+            Rejection::MethodNotAllowed => "405 Method Not Allowed",
+            Rejection::Timeout => "408 Request Timeout",
+            Rejection::BodyTooLarge => "413 Payload Too Large",
+            Rejection::UpgradeRequired | Rejection::UnsupportedVersion => "426 Upgrade Required",
+            Rejection::TooManyConnections => "429 Too Many Requests",
+            Rejection::HeadTooLarge => "431 Request Header Fields Too Large",
+            Rejection::BadAnswer(_) => "500 Internal Server Error",
+            Rejection::Unavailable => "503 Service Unavailable",
+        }
+    }
+
+    /// What is wrong.
+    pub(super) const fn sentence(self) -> &'static str {
+        match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
             Rejection::MethodNotAllowed => "only GET and HEAD are answered here",
             Rejection::Timeout => "the request did not arrive in time",
@@ -58,7 +74,13 @@ impl fmt::Display for Rejection {
             Rejection::TooManyConnections => "there are too many connections from this address",
             Rejection::HeadTooLarge => "the request head is too large",
             Rejection::Unavailable => "the server takes no new connections now",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
     }
 }
 
@@ -70,6 +92,19 @@ mod tests {
 
     #[test]
     fn every_rejection_has_its_status() {
-        assert_eq!(Rejection::UnsupportedVersion.status(), 426);
+        for rejection in [
+            Rejection::BadRequest(""),
+            Rejection::MethodNotAllowed,
+            Rejection::Timeout,
+            Rejection::BodyTooLarge,
+            Rejection::UpgradeRequired,
+            Rejection::UnsupportedVersion,
+            Rejection::TooManyConnections,
+            Rejection::HeadTooLarge,
+            Rejection::BadAnswer(""),
+            Rejection::Unavailable,
+        ] {
+            assert_eq!(rejection.status_line(), rejection.status().to_string());
+        }
     }
 }

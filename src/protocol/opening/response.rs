@@ -8,6 +8,7 @@ use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::io::Write;
+use std::ops::{Deref, DerefMut};
 
 /// An application's answer to a request.
 #[derive(Debug)]
@@ -15,8 +16,8 @@ pub enum Answer {
     /// The conversation begins.
     Upgrade(Upgrade),
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
-    /// `X-Content-Type-Options` are added.
-    Respond(http::Response<Vec<u8>>),
+    /// `X-Content-Type-Options` are added. Its status is a final one: 1xx is answered with 500.
+    Respond(HttpResponse),
     /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
     /// handshake's deadline.
     Later,
@@ -30,7 +31,48 @@ impl From<Upgrade> for Answer {
 
 impl From<http::Response<Vec<u8>>> for Answer {
     fn from(response: http::Response<Vec<u8>>) -> Answer {
-        Answer::Respond(response)
+        Answer::Respond(response.into())
+    }
+}
+
+/// An [`http::Response`], as which it can be used.
+#[derive(Debug)]
+pub struct HttpResponse {
+    response: http::Response<Vec<u8>>,
+    /// How it is written. A program that answers with no such response does not contain that.
+    encode: fn(&http::Response<Vec<u8>>, Method, &mut Vec<u8>),
+}
+
+impl HttpResponse {
+    /// Appends the response, after which the connection closes; to HEAD, without its body.
+    pub(crate) fn encode(&self, method: Method, out: &mut Vec<u8>) {
+        (self.encode)(&self.response, method, out);
+    }
+}
+
+impl From<http::Response<Vec<u8>>> for HttpResponse {
+    fn from(response: http::Response<Vec<u8>>) -> HttpResponse {
+        HttpResponse { response, encode: encode_response }
+    }
+}
+
+impl From<HttpResponse> for http::Response<Vec<u8>> {
+    fn from(response: HttpResponse) -> http::Response<Vec<u8>> {
+        response.response
+    }
+}
+
+impl Deref for HttpResponse {
+    type Target = http::Response<Vec<u8>>;
+
+    fn deref(&self) -> &http::Response<Vec<u8>> {
+        &self.response
+    }
+}
+
+impl DerefMut for HttpResponse {
+    fn deref_mut(&mut self) -> &mut http::Response<Vec<u8>> {
+        &mut self.response
     }
 }
 
@@ -40,7 +82,7 @@ impl From<StatusCode> for Answer {
         let mut response = http::Response::new(format!("{status}\n").into_bytes());
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        Answer::Respond(response)
+        response.into()
     }
 }
 
@@ -48,7 +90,10 @@ impl From<StatusCode> for Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Upgrade {
     subprotocol: Option<String>,
-    headers: HeaderMap,
+    /// As they go out.
+    headers: Vec<u8>,
+    /// One of the headers cannot be set.
+    is_wrong: bool,
     is_plain: bool,
 }
 
@@ -70,7 +115,12 @@ impl Upgrade {
     /// 500 then.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
-        self.headers.append(name, value);
+        self.is_wrong |= name == header::UPGRADE
+            || name == header::CONNECTION
+            || name == header::CONTENT_LENGTH
+            || name == header::TRANSFER_ENCODING
+            || name.as_str().starts_with("sec-websocket-");
+        encode_header(&name, &value, &mut self.headers);
         self
     }
 
@@ -94,14 +144,7 @@ impl Upgrade {
                 return Err(Rejection::BadAnswer("the chosen subprotocol was not offered"));
             }
         }
-        let own = |name: &HeaderName| {
-            *name == header::UPGRADE
-                || *name == header::CONNECTION
-                || *name == header::CONTENT_LENGTH
-                || *name == header::TRANSFER_ENCODING
-                || name.as_str().starts_with("sec-websocket-")
-        };
-        if self.headers.keys().any(own) {
+        if self.is_wrong {
             return Err(Rejection::BadAnswer("a header of the handshake itself cannot be set"));
         }
         Ok(())
@@ -135,13 +178,12 @@ pub(crate) fn encode_upgrade(
     if let Some(deflate) = deflate {
         write!(out, "Sec-WebSocket-Extensions: {deflate}\r\n").expect("a Vec takes every write");
     }
-    encode_headers(&upgrade.headers, out);
+    out.extend_from_slice(&upgrade.headers);
     out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
-/// Appends a response after which the connection closes; to HEAD, without its body.
-pub(crate) fn encode_response(method: Method, response: &http::Response<Vec<u8>>, out: &mut Vec<u8>) {
+fn encode_response(response: &http::Response<Vec<u8>>, method: Method, out: &mut Vec<u8>) {
     let status = response.status();
     let reason = status.canonical_reason().unwrap_or("Unknown");
     write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16()).expect("a Vec takes every write");
@@ -167,12 +209,16 @@ pub(crate) fn encode_response(method: Method, response: &http::Response<Vec<u8>>
 pub(crate) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in headers {
         if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
-            encode_name(name.as_str(), out);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            encode_header(name, value, out);
         }
     }
+}
+
+fn encode_header(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
+    encode_name(name.as_str(), out);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Names may be written in any case (RFC 9110 §5.1); the usual one is easier on the eyes.
@@ -192,32 +238,31 @@ fn encode_name(name: &str, out: &mut Vec<u8>) {
     }));
 }
 
-/// The response to a request that is refused: its status, the headers that the status asks for, and
-/// a sentence.
-pub(crate) fn refusal(rejection: Rejection) -> http::Response<Vec<u8>> {
-    let status = rejection.status();
-    let mut response = http::Response::new(format!("{status}: {rejection}\n").into_bytes());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    match rejection {
-        Rejection::MethodNotAllowed => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
+/// Appends the response to a request that is refused: its status, the headers that the status asks
+/// for, and a sentence. After it, the connection closes.
+pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec<u8>) {
+    let (status, sentence) = (rejection.status_line(), rejection.sentence());
+    let (headers, connection) = match rejection {
+        Rejection::MethodNotAllowed => ("Allow: GET, HEAD\r\n", "close"),
+        // RFC 9110 §7.8: whoever sends Upgrade lists it in Connection.
         Rejection::UpgradeRequired | Rejection::UnsupportedVersion => {
-            // RFC 9110 §7.8: whoever sends Upgrade lists it in Connection.
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close, Upgrade"));
-            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            ("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", "close, Upgrade")
         }
-        Rejection::Unavailable | Rejection::TooManyConnections => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        }
+        Rejection::Unavailable | Rejection::TooManyConnections => ("Retry-After: 5\r\n", "close"),
         Rejection::BadRequest(_)
         | Rejection::Timeout
         | Rejection::BodyTooLarge
         | Rejection::HeadTooLarge
-        | Rejection::BadAnswer(_) => {}
+        | Rejection::BadAnswer(_) => ("", "close"),
+    };
+    let length = status.len() + ": ".len() + sentence.len() + "\n".len();
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n{headers}\
+         X-Content-Type-Options: nosniff\r\nConnection: {connection}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .expect("a Vec takes every write");
+    if method == Method::Get {
+        writeln!(out, "{status}: {sentence}").expect("a Vec takes every write");
     }
-    response
 }

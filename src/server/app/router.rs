@@ -6,6 +6,7 @@ use crate::server::clients::Clients;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 use http::StatusCode;
+use std::any::Any;
 
 /// A handler that gives each path to a handler of its own.
 ///
@@ -19,8 +20,32 @@ use http::StatusCode;
 /// lariat::Server::bind("127.0.0.1:9998")?.run(router)
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A router can stand inside a router, by itself or behind a handler that passes every callback on
+/// (`on_start` included). Patterns are whole paths in both. The outer router decides first; a path
+/// that it gives to the inner one, and that the inner one does not have, gets 404.
+///
+/// ```
+/// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
+/// # struct Chat; impl lariat::Handler for Chat { type Data = (); }
+/// let api = lariat::Router::new().route("/api/echo", Echo).route("/api/chat", Chat);
+/// let router = lariat::Router::new().route("/api/*", api).route("/chat", Chat);
+/// ```
 pub struct Router<D> {
-    routes: Vec<(Vec<String>, Box<dyn Handler<Data = D>>)>,
+    routes: Vec<Route<D>>,
+    /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are
+    /// places then.
+    by_number: Vec<u16>,
+    /// The lowest number of a route here.
+    first: u16,
+}
+
+/// A handler, and its paths.
+struct Route<D> {
+    paths: Vec<String>,
+    handler: Box<dyn Handler<Data = D>>,
+    /// What [`Clients::route`] is for this handler. Those of a router inside it follow.
+    number: u16,
 }
 
 impl<D: Default + 'static> Default for Router<D> {
@@ -32,7 +57,7 @@ impl<D: Default + 'static> Default for Router<D> {
 impl<D: Default + 'static> Router<D> {
     /// Without routes.
     pub const fn new() -> Router<D> {
-        Router { routes: Vec::new() }
+        Router { routes: Vec::new(), by_number: Vec::new(), first: 0 }
     }
 
     /// Gives a path to a handler: exactly this one, or, if it ends in `/*`, all that begin with
@@ -40,33 +65,85 @@ impl<D: Default + 'static> Router<D> {
     ///
     /// # Panics
     ///
-    /// With more than 65,536 routes.
+    /// With more than 65,536 routes. With a path that no request can have: one that does not begin
+    /// with a slash, has a query, or has an asterisk elsewhere. With a router as the handler if one
+    /// of its paths can never be reached through this one.
     #[must_use]
-    pub fn route(mut self, path: impl Into<String>, handler: impl Handler<Data = D> + 'static) -> Router<D> {
+    pub fn route<H>(mut self, path: impl Into<String>, handler: H) -> Router<D>
+    where
+        H: Handler<Data = D> + 'static,
+    {
+        let path = checked(path.into());
+        if let Some(router) = (&handler as &dyn Any).downcast_ref::<Router<D>>() {
+            router.check_below(&path);
+        }
         assert!(self.routes.len() <= usize::from(u16::MAX), "at most 65,536 routes");
-        self.routes.push((vec![path.into()], Box::new(handler)));
+        let number = self.routes.len() as u16;
+        self.routes.push(Route { paths: vec![path], handler: Box::new(handler), number });
         self
     }
 
     /// The handler that was added last gets this path, too. The route is named by its first one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no route yet, or no request can have the path.
     #[must_use]
     pub fn also(mut self, path: impl Into<String>) -> Router<D> {
-        if let Some((paths, _)) = self.routes.last_mut() {
-            paths.push(path.into());
-        }
+        let path = checked(path.into());
+        self.routes.last_mut().expect("add a route first").paths.push(path);
         self
     }
 
-    fn find(&self, path: &str) -> Option<u16> {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(prefix) if prefix.ends_with('/') => path.starts_with(prefix),
-            _ => path == pattern,
-        };
-        self.routes.iter().position(|(paths, _)| paths.iter().any(|path| fits(path))).map(|index| index as u16)
+    /// Every path here must be one that `outer` gives to this router.
+    fn check_below(&self, outer: &str) {
+        for path in self.routes.iter().flat_map(|route| &route.paths) {
+            assert!(overlap(outer, path), "{path} can never be reached below {outer}: patterns are whole paths");
+        }
     }
 
-    fn handler(&mut self, route: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
-        self.routes.get_mut(usize::from(route)).map(|(_, handler)| handler)
+    fn find(&self, path: &str) -> Option<u16> {
+        let found = self.routes.iter().find(|route| route.paths.iter().any(|pattern| fits(pattern, path)));
+        found.map(|route| route.number)
+    }
+
+    /// The handler of the route with this number, or of one inside it.
+    fn handler(&mut self, number: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
+        let place = match self.by_number.is_empty() {
+            true => number,
+            false => *self.by_number.get(usize::from(number.checked_sub(self.first)?))?,
+        };
+        self.routes.get_mut(usize::from(place)).map(|route| &mut route.handler)
+    }
+}
+
+/// A pattern that some request can fit.
+fn checked(pattern: String) -> String {
+    assert!(pattern.starts_with('/'), "{pattern:?} is no path: it must begin with a slash");
+    assert!(!pattern.contains(['?', '#']), "{pattern:?} is no path: it must not have a query or a fragment");
+    let rest = pattern.strip_suffix("/*").unwrap_or(&pattern);
+    assert!(!rest.contains('*'), "{pattern:?}: an asterisk may only stand at the end, behind a slash");
+    pattern
+}
+
+/// What a pattern for many paths has before its asterisk.
+fn prefix(pattern: &str) -> Option<&str> {
+    pattern.strip_suffix('*').filter(|prefix| prefix.ends_with('/'))
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    match prefix(pattern) {
+        Some(prefix) => path.starts_with(prefix),
+        None => path == pattern,
+    }
+}
+
+/// Whether some path fits both patterns.
+fn overlap(one: &str, other: &str) -> bool {
+    match (prefix(one), prefix(other)) {
+        (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
+        (Some(_), None) => fits(one, other),
+        (None, _) => fits(other, one),
     }
 }
 
@@ -74,10 +151,15 @@ impl<D: Default + 'static> Handler for Router<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {
-        clients.route_patterns = self.routes.iter().map(|(paths, _)| paths[0].clone()).collect();
-        for (route, (_, handler)) in self.routes.iter_mut().enumerate() {
-            clients.route = route as u16;
-            handler.on_start(clients);
+        let first = clients.route_patterns.len();
+        self.first = first as u16;
+        self.by_number.clear();
+        for (place, route) in (0..).zip(&mut self.routes) {
+            route.number = clients.add_route(&route.paths[0]);
+            clients.route = route.number;
+            route.handler.on_start(clients);
+            // Those of a router inside it are this route's, too.
+            self.by_number.resize(clients.route_patterns.len() - first, place);
         }
     }
 

@@ -1,95 +1,99 @@
-//! What can be done with many clients at once?
+//! Calls for many clients: broadcasts and topics.
 //!
-//! A message for many is framed once, and compressed once for all who can share it.
+//! A message for many clients is framed once, and compressed once for all that can share it.
 
 use super::clients::Clients;
-use crate::protocol::{Message, Prepared, SendError, State};
+use crate::protocol::{Message, Prepared, SendError};
 use crate::server::id::ClientId;
-use crate::server::table::{Client, Flags};
+use crate::server::table::{At, Client, Flags};
 
 impl<D> Clients<D> {
-    /// How many clients have opened and are not gone, on all routes.
+    /// Returns the number of open clients of the handler's route: those that [`iter`](Self::iter)
+    /// returns.
+    ///
+    /// A client is open from [`on_open`](crate::Handler::on_open) on, until either side begins to
+    /// close it or its connection breaks. So it is not counted in its
+    /// [`on_close`](crate::Handler::on_close).
     pub fn len(&self) -> usize {
-        self.open
+        self.table.open_on(self.route)
     }
 
-    /// How many of them are on the handler's route.
-    pub fn route_len(&self) -> usize {
-        self.open_by_route.get(usize::from(self.route)).copied().unwrap_or_default()
+    /// Returns the number of open clients of all routes: those that [`iter_all`](Self::iter_all)
+    /// returns.
+    pub const fn len_all(&self) -> usize {
+        self.table.open_len()
     }
 
-    /// Whether there are none on any route.
+    /// Returns whether the handler's route has no open clients.
     pub fn is_empty(&self) -> bool {
-        self.open == 0
+        self.len() == 0
     }
 
-    /// The open clients of the handler's route.
+    /// Iterates over the open clients of the handler's route, as many as [`len`](Self::len).
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
-        self.iter_all().filter(move |id| self.slab[id.index as usize].route == route)
+        self.iter_all().filter(move |id| self.table[id.index as usize].route == route)
     }
 
-    /// The open clients of all routes.
+    /// Iterates over the open clients of all routes, as many as [`len_all`](Self::len_all).
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let is_open = |client: &Client<D>| client.connection.state() == State::Open;
-        self.slab.iter().filter(move |(_, client)| is_open(client)).map(|(index, client)| client.id(index))
+        let is_listed = |client: &Client<D>| client.flags.has(Flags::LISTED);
+        self.table.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
-    /// Queues a message for every open client of the handler's route. It is framed once. Returns
-    /// how many accepted it.
+    /// Queues a message for every open client of the handler's route. The message is framed once.
+    /// Returns the number of clients for which it was queued.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
-        for index in 0..self.places {
-            let is_meant = |client: &Client<D>| client.route == self.route && client.connection.state() == State::Open;
-            if self.slab.get(index).is_some_and(is_meant) {
+        for index in 0..self.table.places() {
+            let is_meant = |client: &Client<D>| client.route == self.route && client.flags.has(Flags::LISTED);
+            if self.table.get(index).is_some_and(is_meant) {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
             }
         }
         accepted
     }
 
-    /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
+    /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or has
+    /// disconnected.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.subscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
     }
 
-    /// Ends a membership. `false` if there was none.
+    /// Ends a membership. Returns `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        let Some(index) = self.find(id) else { return false };
-        let route = self.slab[index].route;
-        self.topics.unsubscribe(&mut self.slab, id.index, route, topic)
+        self.find(id).is_some_and(|index| self.table.unsubscribe(index, topic))
     }
 
-    /// How many members a topic of the handler's route has.
+    /// Returns the number of members of a topic of the handler's route.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.topics.members(self.route, topic).len()
+        self.table.topics().members(self.route, topic).len()
     }
 
-    /// Queues a message for all members that a topic of the handler's route has now. It is framed
-    /// once, and what is published in one turn goes out in one write to each. Returns how many
-    /// accepted it.
+    /// Queues a message for all current members of a topic of the handler's route. The message is
+    /// framed once. All messages of one turn are sent to a member in one write. Returns the number of
+    /// clients for which it was queued.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, None, message.into())
     }
 
-    /// As [`publish`](Self::publish), but not to `except`: mostly the one whose message it is.
+    /// [`publish`](Self::publish), except to one client, such as the sender of the message.
     pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, Some(except), message.into())
     }
 
-    /// Does something on another route of the [`Router`](crate::Router), named as it was when it
-    /// was added: publishes to its topics, sets its timers, iterates over its clients. Calls of
-    /// a [`Remote`](crate::Remote) are on the first route otherwise. `None`: there is no such
+    /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern. The
+    /// call then uses the topics, timers and clients of that route. Calls of a
+    /// [`Remote`](crate::Remote) run on the first route otherwise. Returns `None` if there is no such
     /// route.
     ///
     /// ```
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
     /// remote.run(|clients| {
     ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
-    /// })
+    /// })?;
+    /// # Ok(())
     /// # }
     /// ```
     pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {
@@ -102,11 +106,11 @@ impl<D> Clients<D> {
 
     fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
-        let Some(topic) = self.topics.find(self.route, topic) else { return 0 };
+        let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);
         let (mut accepted, mut place) = (0, 0);
-        // To queue something makes nobody leave: that happens at the end of the turn.
-        while let Some(index) = self.topics.member(topic, place) {
+        // Queueing removes no member: clients are removed at the end of the turn.
+        while let Some(index) = self.table.topics().member(topic, place) {
             place += 1;
             if Some(index) != except {
                 accepted += usize::from(self.send_prepared(index, &prepared).is_ok());
@@ -117,12 +121,12 @@ impl<D> Clients<D> {
 
     #[inline]
     pub(crate) fn send_prepared(&mut self, index: usize, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        let client = &mut self.slab[index];
-        if client.flags.has(Flags::DROPS) && client.is_dropping(self.shared.limits.high_water) {
+        let At { client, shared, writable, .. } = self.table.at(index);
+        if client.flags.has(Flags::DROPS) && client.is_dropping(shared.limits.high_water) {
             return self.drop_newest(index);
         }
-        match client.connection.send_prepared(&mut self.shared, prepared) {
-            Ok(()) if client.flags.raise_to_write() => self.writable.push(index as u32),
+        match client.connection.send_prepared(shared, prepared) {
+            Ok(()) if client.flags.raise_to_write() => writable.push(index as u32),
             Ok(()) => {}
             Err(error) => return Err(self.not_queued(index, error)),
         }

@@ -1,60 +1,52 @@
-//! What can be done with one client?
+//! Calls for one client.
 
 use super::clients::Clients;
 use crate::protocol::{Answer, Message, Position, ReadyState, Role, SendError};
 use crate::server::id::ClientId;
-use crate::server::table::Flags;
+use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<D> Clients<D> {
-    // ---- one client ----------------------------------------------------------------------------
-
-    /// Queues a message: text for `&str`, binary for `&[u8]`, or what was received as it came.
+    /// Queues a message: text for `&str`, binary for `&[u8]`, or a received [`Message`] as it is.
     ///
-    /// All that is queued for a client in one turn goes out in one write, in order.
+    /// All messages of one turn are sent in one write, in order.
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a
-    /// slow consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest) was chosen for it.
+    /// [`SendError::Gone`]; [`SendError::NotOpen`]; [`SendError::Full`] if more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent, which closes the client as a
+    /// slow consumer; [`SendError::Dropped`] instead, if the client's policy is
+    /// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest).
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
-        let Some(client) = self.slab.get_mut(id.index as usize) else { return Err(SendError::Gone) };
-        if client.generation != id.generation {
-            return Err(SendError::Gone);
+        #[cfg(not(lariat_plain))]
+        if self.send_short(id, message) {
+            return Ok(());
         }
-        let is_usual = !client.flags.has(Flags::QUEUES_UNUSUALLY) && client.connection.is_usual(&self.shared, message);
-        if !is_usual || !(client.flags.has(Flags::WRITE_QUEUED) || self.writable.push_if_there_is_room(id.index)) {
-            return self.send_any(id.index as usize, message);
-        }
-        client.flags.set(Flags::WRITE_QUEUED);
-        match client.connection.send_usual(&mut self.shared, message) {
-            true => Ok(()),
-            false => self.send_any(id.index as usize, message),
-        }
+        self.send_message(id, message)
     }
 
-    /// The same, whatever is to be sent to whom.
     #[inline(never)]
-    fn send_any(&mut self, index: usize, message: Message<'_>) -> Result<(), SendError> {
+    pub(super) fn send_message(&mut self, id: ClientId, message: Message<'_>) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
         if self.drops(index) {
             return self.drop_newest(index);
         }
-        let outcome = self.slab[index].connection.send_any(&mut self.shared, message);
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.send(shared, message);
         self.queued(index, outcome)
     }
 
-    /// Queues a piece of a message, for messages that are larger than one would like to have in
-    /// memory: one fragment (§5.4). Between the first and the last piece, no other message can
-    /// be sent to this client. [`on_drain`](crate::Handler::on_drain) tells when to go on.
+    /// Queues a piece of a message as one fragment (§5.4), for messages that are too large for memory.
+    /// Between the first and the last piece, no other message can be sent to this client.
+    /// [`on_drain`](crate::Handler::on_drain) reports when to go on.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
-    /// last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] if the position does not follow from the
+    /// last piece.
     pub fn send_piece<'m>(
         &mut self,
         id: ClientId,
@@ -65,40 +57,43 @@ impl<D> Clients<D> {
         if position.begins() && self.drops(index) {
             return self.drop_newest(index);
         }
-        let outcome = self.slab[index].connection.send_piece(&mut self.shared, piece.into(), position);
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.send_piece(shared, piece.into(), position);
         if outcome == Err(SendError::Full) && !position.begins() {
-            // Half a message cannot be dropped.
-            self.slab[index].flags.clear(Flags::DROPS);
+            // A part of a message cannot be dropped, so the client is closed.
+            self.table[index].flags.clear(Flags::DROPS);
         }
         self.queued(index, outcome)
     }
 
-    /// From its next message on, this client's messages go to
-    /// [`on_piece`](crate::Handler::on_piece) as they arrive, whatever their size, and not to
-    /// `on_message`; to be called in `on_open`.
+    /// Passes this client's messages to [`on_piece`](crate::Handler::on_piece) as they arrive, instead
+    /// of to `on_message`, from the next message on. Messages may then have any size. Call it in
+    /// `on_open`.
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
-            self.slab[index].connection.receive_in_pieces(true);
+            self.table[index].connection.receive_in_pieces(true);
         }
     }
 
-    /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2); `on_pong` tells of the answer.
+    /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2). `on_pong` reports the answer.
     ///
     /// # Errors
     ///
     /// As [`send`](Self::send), and [`SendError::TooLong`].
     pub fn ping(&mut self, id: ClientId, payload: &[u8]) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        let outcome = self.slab[index].connection.ping(&mut self.shared, payload);
-        if outcome == Err(SendError::Full) && self.slab[index].flags.has(Flags::DROPS) {
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.ping(shared, payload);
+        if outcome == Err(SendError::Full) && client.flags.has(Flags::DROPS) {
             return outcome;
         }
         self.queued(index, outcome)
     }
 
-    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame;
-    /// `on_close` is called when the peer has answered, or has not in time. Messages that come
-    /// meanwhile are dropped.
+    /// Begins the closing handshake (§7.1.2). What is queued is sent first, then the Close frame.
+    /// `on_close` is called when the peer has answered, or when
+    /// [`close_timeout`](crate::Limits::close_timeout) has passed. Messages that arrive in between are
+    /// dropped.
     ///
     /// # Errors
     ///
@@ -106,79 +101,83 @@ impl<D> Clients<D> {
     /// [`SendError::TooLong`] for a reason of more than 123 bytes.
     pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        if self.slab[index].flags.has(Flags::LATEST) {
+        if self.table[index].flags.has(Flags::CONFLATES) {
             self.catch_up(index);
         }
-        self.slab[index].connection.close(&mut self.shared, self.now, code, reason)?;
-        self.settle(index);
+        let At { client, shared, now, .. } = self.table.at(index);
+        client.connection.close(shared, now, code, reason)?;
+        self.table.settle(index);
         self.relieve();
         Ok(())
     }
 
-    /// Answers a request for which [`Answer::Later`] was given.
+    /// Answers a request for which `on_request` returned [`Answer::Later`].
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
-    /// is due. A client that has hung up meanwhile is noticed afterwards: `on_open` and
-    /// `on_close` follow one another then.
+    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is
+    /// due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the response
+    /// that the error names, and `on_open` is not called. If the peer has closed in the meantime, that
+    /// is noticed after the answer, so `on_close` follows `on_open` at once.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        let connection = &mut self.slab[index].connection;
-        let ticket = connection.take_ticket().ok_or(SendError::NotOpen)?;
-        if let Err(rejection) = connection.answer(&mut self.shared, self.now, ticket, answer.into()) {
-            log::error!("{id} was answered with {}: {rejection}", rejection.status());
+        let At { client, shared, now, .. } = self.table.at(index);
+        let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
+        let outcome = client.connection.answer(shared, now, ticket, answer.into());
+        if let Err(rejection) = outcome {
+            log::error!("{id}: invalid answer, sent {} instead: {rejection}", rejection.status());
         }
-        self.settle(index);
-        // What came behind the request waits to be handled, and `on_open` to be called.
-        self.queue_read(index);
+        self.table.settle(index);
+        // The next read calls `on_open` and handles the bytes that followed the request.
+        self.table.queue_read(index);
         self.relieve();
-        Ok(())
+        outcome.map_err(SendError::BadAnswer)
     }
 
-    /// Bytes that wait to be written to this client; 0 if it is gone.
+    /// Returns the number of unsent bytes of this client. 0 if it has disconnected.
     pub fn buffered_amount(&self, id: ClientId) -> usize {
-        self.find(id).map_or(0, |index| self.slab[index].connection.buffered_amount())
+        self.find(id).map_or(0, |index| self.table[index].connection.buffered_amount())
     }
 
-    /// In the browser's words; [`ReadyState::Closed`] if it is gone.
+    /// Returns the state in the terms of the browser API. [`ReadyState::Closed`] if the client has
+    /// disconnected.
     pub fn ready_state(&self, id: ClientId) -> ReadyState {
-        self.find(id).map_or(ReadyState::Closed, |index| self.slab[index].connection.state().ready_state())
+        self.find(id).map_or(ReadyState::Closed, |index| self.table[index].connection.state().ready_state())
     }
 
-    /// What the application knows of this client; `None` if it is gone.
+    /// Returns the application's data of this client. `None` if it has disconnected.
     pub fn data(&self, id: ClientId) -> Option<&D> {
-        self.find(id).map(|index| &self.slab[index].data)
+        self.find(id).map(|index| &self.table[index].data)
     }
 
-    /// What the application knows of this client, to be changed; `None` if it is gone.
+    /// Returns the application's data of this client, mutably. `None` if it has disconnected.
     pub fn data_mut(&mut self, id: ClientId) -> Option<&mut D> {
-        self.find(id).map(|index| &mut self.slab[index].data)
+        self.find(id).map(|index| &mut self.table[index].data)
     }
 
-    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix
-    /// sockets, and if it is gone.
+    /// Returns the client's address: the one that a trusted proxy reported, or the socket's. `None` for
+    /// Unix sockets, and if the client has disconnected.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
-        let client = &self.slab[self.find(id)?];
-        client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.socket.peer_addr())
+        let client = &self.table[self.find(id)?];
+        client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.peer_addr())
     }
 
-    /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy
-    /// before us. `None` for Unix sockets, and if it is gone.
+    /// Returns the address of the socket's peer: the client, or the last proxy. `None` for Unix sockets,
+    /// and if the client has disconnected.
     pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
-        self.slab[self.find(id)?].socket.peer_addr()
+        self.table[self.find(id)?].peer_addr()
     }
 
-    /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its
-    /// request, without a router, and if it is gone.
+    /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None` before
+    /// `on_open`, without a router, and if the client has disconnected.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
-        let client = &self.slab[self.find(id)?];
+        let client = &self.table[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
         pattern.filter(|_| client.flags.has(Flags::OPENED))
     }
 
-    /// Whether we have connected to it, rather than it to us.
+    /// Returns whether this is a server to which we have connected.
     pub fn is_outgoing(&self, id: ClientId) -> bool {
-        self.find(id).is_some_and(|index| self.slab[index].connection.role() == Role::Client)
+        self.find(id).is_some_and(|index| self.table[index].connection.role() == Role::Client)
     }
 }

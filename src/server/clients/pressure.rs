@@ -1,47 +1,44 @@
-//! What happens when clients together hold nearly as much memory as the server may use?
+//! Defences when the memory budget runs short.
 //!
-//! | held, of the [`memory_budget`](crate::Config::memory_budget) | what follows |
+//! | held, of the [`memory_budget`](crate::Config::memory_budget) | what the server does |
 //! |---|---|
 //! | less than three quarters | nothing |
-//! | more | whoever holds more than is still free is not read any more: those who hold most, first. When it holds less than that, or enough is free again, it goes on; if that takes longer than [`pause_timeout`](crate::Config::pause_timeout), it is closed |
-//! | all of it | those who hold most are closed with 1013 until an eighth is free, and upgrades get 503 until a quarter is; if that takes longer than the pause timeout, more are closed |
+//! | more | pauses clients that hold more than is free: it does not read them. Such a client is resumed when it holds less than is free, or when enough is free. After [`pause_timeout`](crate::Config::pause_timeout), it is closed |
+//! | all of it | evicts the clients that hold most: closes them with 1013 until an eighth is free. Upgrades get 503 until a quarter is free. If that takes longer than the pause timeout, evicts more |
 //!
-//! A small message needs next to nothing, so those who send such ones notice nothing of it.
+//! A small message needs little memory, so clients that send small messages are not affected.
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Mark, State, Timeout};
-use crate::server::table::{Client, Flags};
-use std::collections::BTreeMap;
+use crate::server::table::{At, Client, Flags, Reason};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// That memory has run out is told so often, and not more.
+/// The least time between two warnings that memory has run out.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Spare buffers that were not needed for so long are freed.
+/// Spare buffers that were not used for this long are freed.
 const TRIM: Duration = Duration::from_secs(1);
 
-/// However short memory is, so much is read at a time.
+/// The least size of a read, in bytes, when memory is short.
 const LEAST_READ: usize = 1 << 10;
 
-/// What has come of memory running short.
+/// The state of the defences.
 #[derive(Debug)]
 pub(crate) struct Pressure {
     timeout: Duration,
-    /// Those who are not read, by their place, and since when; some of them are about to end.
-    paused: BTreeMap<u32, Tick>,
-    /// Bytes that were free when it was last asked who of them may go on.
+    /// Bytes that were free when paused clients were last reviewed.
     free: usize,
-    /// Since when newcomers have to wait: the budget was used up then, and not enough has become
-    /// free.
+    /// When the budget was used up, until enough is free. Until then, upgrades are refused.
     full_since: Option<Tick>,
-    /// When spare buffers are to be freed, if there are many.
+    /// When spare buffers are to be freed.
     trim_at: Option<Tick>,
-    /// When the log was told so last.
-    told: Option<Tick>,
-    /// How often somebody was not read any more.
+    /// When the last warning was logged.
+    warned: Option<Tick>,
+    /// How often a client was paused.
     pub(crate) pauses: u64,
-    /// How many had to go because they held most.
+    /// How many clients were evicted.
     pub(crate) evictions: u64,
     /// How often the budget was used up.
     pub(crate) exhaustions: u64,
@@ -51,23 +48,22 @@ impl Pressure {
     pub(crate) const fn new(timeout: Duration) -> Pressure {
         Pressure {
             timeout,
-            paused: BTreeMap::new(),
             free: 0,
             full_since: None,
             trim_at: None,
-            told: None,
+            warned: None,
             pauses: 0,
             evictions: 0,
             exhaustions: 0,
         }
     }
 
-    /// Whether newcomers have to wait.
+    /// Returns whether upgrades are refused.
     pub(crate) const fn is_full(&self) -> bool {
         self.full_since.is_some()
     }
 
-    /// When newcomers have waited for too long, or buffers have been spare for long enough.
+    /// Returns when [`review_pressure`](Clients::review_pressure) must be called at the latest.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         Tick::earliest(self.full_until(), self.trim_at)
     }
@@ -75,194 +71,183 @@ impl Pressure {
     fn full_until(&self) -> Option<Tick> {
         self.full_since.map(|since| since.after(self.timeout))
     }
-
-    /// Somebody is gone.
-    pub(crate) fn forget(&mut self, index: u32) {
-        if !self.paused.is_empty() {
-            self.paused.remove(&index);
-        }
-    }
 }
 
 impl<D> Clients<D> {
-    /// How many bytes to read at a time: `most`, unless memory runs short.
+    /// Returns the size of a read: `most` bytes, or less if memory is short.
     #[inline]
     pub(crate) fn read_size(&self, most: usize) -> usize {
-        if self.shared.is_near_budget() { (self.shared.free_budget() / 16).clamp(LEAST_READ, most) } else { most }
+        if self.table.shared().is_near_budget() {
+            (self.table.shared().free_budget() / 16).clamp(LEAST_READ, most)
+        } else {
+            most
+        }
     }
 
-    /// How many bytes to read in a turn: `most`, unless memory runs short. What is read becomes
-    /// output.
+    /// Returns the most bytes to read in a turn: `most`, or less if memory is short, because what is read
+    /// becomes output.
     pub(crate) fn read_share(&self, most: usize) -> usize {
-        if self.shared.is_near_budget() { (self.shared.free_budget() / 4).clamp(LEAST_READ, most) } else { most }
+        if self.table.shared().is_near_budget() {
+            (self.table.shared().free_budget() / 4).clamp(LEAST_READ, most)
+        } else {
+            most
+        }
     }
 
-    // ---- those who are not read -----------------------------------------------------------------
+    // ---- pausing --------------------------------------------------------------------------------
 
-    /// Whether a client may not be read, because memory runs short and it holds more than is free;
-    /// it is paused then. Whoever has hung up is not: not much more can come, and then it holds
-    /// nothing.
+    /// Pauses a client that is about to be read, if memory is short and it holds more than is free. A
+    /// client that has closed its half is not paused: it sends little more, and then it holds nothing.
     #[inline]
-    pub(crate) fn must_pause(&mut self, index: usize) -> bool {
-        self.shared.is_near_budget() && !self.slab[index].flags.has(Flags::READ_CLOSED) && self.pauses(index)
+    pub(crate) fn pause_if_heavy(&mut self, index: usize) {
+        if self.table.shared().is_near_budget() && !self.table[index].flags.has(Flags::READ_CLOSED) {
+            self.pause_if_too_heavy(index);
+        }
     }
 
     #[cold]
-    fn pauses(&mut self, index: usize) -> bool {
-        self.shared.review_budget();
-        if !self.shared.is_near_budget() || !self.holds_too_much(index) {
-            return false;
+    fn pause_if_too_heavy(&mut self, index: usize) {
+        self.table.shared_mut().review_budget();
+        if !self.table.shared().is_near_budget() || !self.holds_too_much(index) {
+            return;
         }
-        if self.slab[index].flags.raise(Flags::PAUSED) {
+        let until = self.table.now().after(self.pressure.timeout);
+        if self.table.close_until(index, Reason::Memory, until) {
             self.pressure.pauses += 1;
-            self.pressure.paused.insert(index as u32, self.now);
-            self.pressure.free = self.shared.free_budget();
-            self.arm(index, self.now.after(self.pressure.timeout));
+            self.pressure.free = self.table.shared().free_budget();
         }
-        true
     }
 
-    /// Bytes that others could have if a client were gone.
+    /// Returns the bytes that would be free without this client.
     fn holds(&self, index: usize) -> usize {
-        self.slab[index].connection.holds() + self.waits_apart(index)
+        self.table[index].connection.holds() + self.conflated_bytes(index)
     }
 
-    /// Contexts do not count: they do not grow with what is read.
+    /// Returns whether a client holds more than is free. Compression contexts do not count, because
+    /// they do not grow with what is read.
     fn holds_too_much(&self, index: usize) -> bool {
-        self.holds(index) - self.slab[index].connection.context_bytes() > self.shared.free_budget()
+        self.holds(index) - self.table[index].connection.context_bytes() > self.table.shared().free_budget()
     }
 
-    /// When a client has been paused for too long.
-    pub(crate) fn paused_until(&self, index: usize) -> Option<Tick> {
-        if !self.slab[index].flags.has(Flags::PAUSED) {
-            return None;
-        }
-        let since = self.pressure.paused.get(&(index as u32))?;
-        Some(since.after(self.pressure.timeout))
-    }
-
-    /// A client holds less than before: if it was paused, it may go on.
+    /// Resumes a paused client that now holds little enough.
     pub(crate) fn resume_lighter(&mut self, index: usize) {
-        if self.slab[index].flags.has(Flags::PAUSED) && !self.holds_too_much(index) {
-            self.resume_reading(index);
+        if self.table[index].is_closed(Reason::Memory) && !self.holds_too_much(index) {
+            self.table.open(index, Reason::Memory);
         }
     }
 
-    /// A client has hung up, or its connection is broken: if it was paused, it goes on, to its end.
+    /// Notes that FIN or an error is to be read, and resumes the client so that it is read to its end.
     pub(crate) fn note_read_closed(&mut self, index: usize) {
-        self.slab[index].flags.set(Flags::READ_CLOSED);
-        if self.slab[index].flags.has(Flags::PAUSED) {
-            self.resume_reading(index);
-        }
+        self.table[index].flags.set(Flags::READ_CLOSED);
+        self.table.open(index, Reason::Memory);
     }
 
-    /// If a client has been paused for too long, it goes, unless it may go on.
-    pub(crate) fn end_pause(&mut self, index: usize) {
-        if self.paused_until(index).is_some_and(|until| until.is_due(self.now)) {
-            self.shared.review_budget();
-            if self.shared.is_near_budget() && self.holds_too_much(index) {
-                self.evict(index, CloseReason::Timeout(Timeout::Pause));
-            } else {
-                self.resume_reading(index);
-            }
-        }
+    /// Handles the deadline of a closed gate: opens it, or closes the client.
+    pub(crate) fn end_waits(&mut self, index: usize) {
+        self.end_throttling(index);
+        self.end_pause(index);
     }
 
-    fn resume_reading(&mut self, index: usize) {
-        self.slab[index].flags.clear(Flags::PAUSED);
-        self.pressure.forget(index as u32);
-        if self.slab[index].flags.lower(Flags::UNREAD) {
-            self.queue_read(index);
+    /// Resumes a client whose pause has lasted too long, or evicts it if it still holds too much.
+    fn end_pause(&mut self, index: usize) {
+        let until = self.table.closed_until(index, Reason::Memory);
+        if !until.is_some_and(|until| until.is_due(self.table.now())) {
+            return;
+        }
+        self.table.shared_mut().review_budget();
+        if self.table.shared().is_near_budget() && self.holds_too_much(index) {
+            self.evict(index, CloseReason::Timeout(Timeout::Pause));
+        } else {
+            self.table.open(index, Reason::Memory);
         }
     }
 
     // ---- once a turn ----------------------------------------------------------------------------
 
-    /// Lets go on who may, and newcomers in when there is room for them.
+    /// Resumes clients and allows upgrades if enough memory is free. Frees spare buffers that were not
+    /// used.
     #[inline]
     pub(crate) fn review_pressure(&mut self) {
-        if self.shared.is_near_budget() || self.pressure.is_full() || !self.pressure.paused.is_empty() {
+        if self.table.shared().is_near_budget() || self.pressure.is_full() || self.table.is_any_closed_by_memory() {
             self.review_all();
         }
-        if self.pressure.trim_at.is_some() || self.shared.has_ample_spares() {
+        if self.pressure.trim_at.is_some() || self.table.shared().has_ample_spares() {
             self.review_spares();
         }
     }
 
     #[cold]
     fn review_spares(&mut self) {
-        if self.pressure.trim_at.is_some_and(|due| !due.is_due(self.now)) {
+        if self.pressure.trim_at.is_some_and(|due| !due.is_due(self.table.now())) {
             return;
         }
         if self.pressure.trim_at.is_some() {
-            self.shared.trim_spares(false);
+            self.table.shared_mut().trim_spares(false);
         }
-        self.pressure.trim_at = self.shared.has_ample_spares().then(|| self.now.after(TRIM));
+        self.pressure.trim_at = self.table.shared().has_ample_spares().then(|| self.table.now().after(TRIM));
     }
 
     #[cold]
     fn review_all(&mut self) {
-        if self.pressure.full_until().is_some_and(|due| due.is_due(self.now)) {
+        if self.pressure.full_until().is_some_and(|due| due.is_due(self.table.now())) {
             self.evict_until(Mark::Near);
             self.pressure.full_since = None;
         }
-        self.shared.review_budget();
-        let (is_near, free) = (self.shared.is_near_budget(), self.shared.free_budget());
+        self.table.shared_mut().review_budget();
+        let (is_near, free) = (self.table.shared().is_near_budget(), self.table.shared().free_budget());
         if !is_near && self.pressure.full_since.take().is_some() {
-            log::debug!("memory is free again: newcomers are welcome");
+            log::debug!("enough memory is free again: upgrades are accepted");
         }
         if is_near && free <= self.pressure.free {
             return;
         }
         self.pressure.free = free;
-        let paused: Vec<u32> = self.pressure.paused.keys().copied().collect();
-        for index in paused {
-            if !is_near || !self.holds_too_much(index as usize) {
-                self.resume_reading(index as usize);
+        for index in self.table.closed_by_memory() {
+            if !is_near || !self.holds_too_much(index) {
+                self.table.open(index, Reason::Memory);
             }
         }
     }
 
-    // ---- those who have to go -------------------------------------------------------------------
+    // ---- eviction -------------------------------------------------------------------------------
 
-    /// If the budget is used up, those who hold most have to go.
+    /// Evicts the clients that hold most, if the budget is used up.
     #[inline]
     pub(crate) fn relieve(&mut self) {
-        if self.shared.is_over_budget() {
+        if self.table.shared().is_over_budget() {
             self.exhausted();
         }
     }
 
     #[cold]
     fn exhausted(&mut self) {
-        self.shared.review_budget();
-        if !self.shared.is_over_budget() {
+        self.table.shared_mut().review_budget();
+        if !self.table.shared().is_over_budget() {
             return;
         }
         if self.pressure.full_since.is_none() {
-            self.pressure.full_since = Some(self.now);
+            self.pressure.full_since = Some(self.table.now());
             self.pressure.exhaustions += 1;
-            let (held, clients, now) = (self.shared.held(), self.len(), self.now);
-            // It may come and go many times in a second.
-            let is_new = self.pressure.told.is_none_or(|told| told.after(QUIET).is_due(now));
+            let (held, clients, now) = (self.table.shared().held(), self.len_all(), self.table.now());
+            // The budget may be used up many times in a second.
+            let is_new = self.pressure.warned.is_none_or(|warned| warned.after(QUIET).is_due(now));
             let level = if is_new { log::Level::Warn } else { log::Level::Debug };
-            self.pressure.told = if is_new { Some(now) } else { self.pressure.told };
+            self.pressure.warned = if is_new { Some(now) } else { self.pressure.warned };
             log::log!(
                 level,
-                "{held} bytes are held for {clients} clients, nearly the whole memory budget: newcomers get 503, those who hold most are closed with 1013"
+                "the memory budget is used up: {held} bytes for {clients} clients. Upgrades get 503, and the clients that hold most are closed with 1013"
             );
         }
         self.evict_until(Mark::Relieved);
-        self.shared.review_budget();
+        self.table.shared_mut().review_budget();
     }
 
-    /// Closes those who hold most. First among those who hold more than the average come those who
-    /// have had their chance: whose message does not end, or who do not take what waits for
-    /// them.
+    /// Evicts the clients that hold most, until no more is held than at this mark. Clients that hold
+    /// more than the average and are to blame come first.
     fn evict_until(&mut self, mark: Mark) {
         let mut holders: Vec<(bool, usize, usize)> = Vec::new();
         let mut sum = 0;
-        for (index, client) in &self.slab {
+        for (index, client) in self.table.iter() {
             let holds = self.holds(index);
             if holds > 0 && client.connection.state() != State::Closed {
                 sum += holds;
@@ -271,23 +256,23 @@ impl<D> Clients<D> {
         }
         let average = sum / holders.len().max(1);
         holders.iter_mut().for_each(|(is_to_blame, holds, _)| *is_to_blame &= *holds >= average);
-        holders.sort_unstable();
-        while let Some((_, _, index)) = holders.pop().filter(|_| !self.shared.is_below(mark)) {
+        let mut holders = BinaryHeap::from(holders);
+        while let Some((_, _, index)) = holders.pop().filter(|_| !self.table.shared().is_below(mark)) {
             self.pressure.evictions += 1;
             self.evict(index, CloseReason::Evicted);
         }
     }
 
     fn evict(&mut self, index: usize, reason: CloseReason) {
-        self.slab[index].flags.clear(Flags::PAUSED);
-        self.pressure.forget(index as u32);
         self.forget_latest(index);
-        self.slab[index].connection.evict(&mut self.shared, self.now, reason);
-        self.settle(index);
+        let At { client, shared, now, .. } = self.table.at(index);
+        client.connection.evict(shared, now, reason);
+        self.table.settle(index);
     }
 }
 
-/// Whether a client has had its chance to hold less.
+/// Returns whether a client could hold less: its message does not end, or it does not take its
+/// output.
 fn is_to_blame<D>(client: &Client<D>) -> bool {
     client.flags.has(Flags::BLOCKED) || client.connection.is_receiving()
 }

@@ -1,11 +1,11 @@
-//! How does another thread reach the loop?
+//! Calls from other threads.
 //!
-//! It puts a call into a queue and wakes the loop, which runs the calls at the start of a turn.
-//! Many calls make one wake-up. The queue's lock is held for a push or a swap and never while a
-//! call runs, so using a [`Remote`] inside a callback cannot deadlock.
+//! A [`Remote`] puts a call into a queue and wakes the loop, which runs the calls at the start of a
+//! turn. Many calls cause one wake-up. The queue's lock is held for a push or a swap and never while a
+//! call runs, so a [`Remote`] cannot deadlock inside a callback.
 
 use super::clients::Clients;
-use crate::protocol::Message;
+use crate::protocol::{Gathered, Message};
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use mio::Waker;
@@ -16,15 +16,15 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 type Call<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
 
-/// A handle to a server, for other threads.
+/// A handle to a server for other threads.
 pub struct Remote<D> {
     queue: Arc<Queue<D>>,
 }
 
-/// The calls that wait for a loop.
+/// The calls that wait for the loop.
 pub(crate) struct Queue<D> {
     calls: Mutex<Waiting<D>>,
-    /// `None` where nobody sleeps.
+    /// `None` in a simulation, which never sleeps.
     waker: Option<Waker>,
     capacity: usize,
 }
@@ -34,11 +34,11 @@ struct Waiting<D> {
     is_closed: bool,
 }
 
-/// A call was not taken.
+/// Why a call was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// [`remote_queue`](crate::Config::remote_queue) calls are waiting already.
+    /// [`remote_queue`](crate::Config::remote_queue) calls already wait.
     Full,
     /// The server has stopped.
     Stopped,
@@ -47,13 +47,42 @@ pub enum RemoteError {
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            RemoteError::Full => "too many calls are waiting for the server",
+            RemoteError::Full => "too many calls wait for the server: try again later, or raise Config::remote_queue",
             RemoteError::Stopped => "the server has stopped",
         })
     }
 }
 
 impl std::error::Error for RemoteError {}
+
+/// A call was not taken by [`Remote::run`], and comes back. `?` makes it a [`RemoteError`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NotRun<F> {
+    /// Why.
+    pub error: RemoteError,
+    /// The call, to be tried again or done without.
+    pub call: F,
+}
+
+impl<F> fmt::Debug for NotRun<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotRun").field("error", &self.error).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for NotRun<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<F> std::error::Error for NotRun<F> {}
+
+impl<F> From<NotRun<F>> for RemoteError {
+    fn from(refused: NotRun<F>) -> RemoteError {
+        refused.error
+    }
+}
 
 impl<D> Clone for Remote<D> {
     fn clone(&self) -> Remote<D> {
@@ -72,58 +101,91 @@ impl<D> Remote<D> {
         Remote { queue }
     }
 
-    /// Runs `call` on the loop's thread, soon.
+    /// Queues a call, which runs on the loop's thread at the start of a turn.
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Full`]: nothing was queued, try later; [`RemoteError::Stopped`].
-    pub fn run(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) -> Result<(), RemoteError> {
-        self.queue.push(Box::new(call))
+    /// [`RemoteError::Full`], [`RemoteError::Stopped`]. Nothing was queued, and the error gives the call
+    /// back, with all that it holds.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError> {
+    /// let mut call = move |clients: &mut lariat::Clients<()>| drop(clients.broadcast(&order));
+    /// while let Err(refused) = remote.run(call) {
+    ///     if refused.error != lariat::RemoteError::Full {
+    ///         return Err(refused.into());
+    ///     }
+    ///     std::thread::sleep(std::time::Duration::from_millis(1));
+    ///     call = refused.call;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<F>(&self, call: F) -> Result<(), NotRun<F>>
+    where
+        F: FnOnce(&mut Clients<D>) + Send + 'static,
+    {
+        // The lock is released before a refused call is dropped.
+        match self.queue.enter() {
+            Ok(waiting) => {
+                self.queue.push(waiting, Box::new(call));
+                Ok(())
+            }
+            Err(error) => Err(NotRun { error, call }),
+        }
     }
 
-    /// Sends a message to a client, if it is still there.
+    /// Queues a call even if the queue is full. Only for calls that are rare.
+    pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
+        let waiting = self.queue.lock();
+        if !waiting.is_closed {
+            self.queue.push(waiting, Box::new(call));
+        }
+    }
+
+    /// Sends a message to a client, if it is still connected.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let message = message.into().into_owned();
-        self.run(move |clients| {
+        let message = Gathered::from(message.into());
+        Ok(self.run(move |clients| {
             let _ = clients.send(id, &message);
-        })
+        })?)
     }
 
-    /// Publishes a message to a topic's members.
+    /// Publishes a message to the members of a topic of the first route.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let (topic, message) = (topic.into(), message.into().into_owned());
-        self.run(move |clients| {
+        let (topic, message) = (topic.into(), Gathered::from(message.into()));
+        Ok(self.run(move |clients| {
             clients.publish(&topic, &message);
-        })
+        })?)
     }
 
-    /// Begins a client's closing handshake, if it is still there.
+    /// Begins a client's closing handshake, if it is still connected.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     pub fn close(&self, id: ClientId, code: CloseCode, reason: impl Into<String>) -> Result<(), RemoteError> {
         let reason = reason.into();
-        self.run(move |clients| {
+        Ok(self.run(move |clients| {
             let _ = clients.close(id, code, &reason);
-        })
+        })?)
     }
 
-    /// Begins to stop the server.
+    /// Begins a shutdown, as [`Clients::shutdown`].
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
-        self.run(move |clients| clients.shutdown(drain))
+        Ok(self.run(move |clients| clients.shutdown(drain))?)
     }
 }
 
@@ -136,14 +198,19 @@ impl<D> Queue<D> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, call: Call<D>) -> Result<(), RemoteError> {
-        let mut waiting = self.lock();
+    /// The queue, if it has room for one more call.
+    fn enter(&self) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
+        let waiting = self.lock();
         if waiting.is_closed {
-            return Err(RemoteError::Stopped);
+            Err(RemoteError::Stopped)
+        } else if waiting.calls.len() >= self.capacity {
+            Err(RemoteError::Full)
+        } else {
+            Ok(waiting)
         }
-        if waiting.calls.len() >= self.capacity {
-            return Err(RemoteError::Full);
-        }
+    }
+
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting<D>>, call: Call<D>) {
         waiting.calls.push_back(call);
         let is_first = waiting.calls.len() == 1;
         drop(waiting);
@@ -152,25 +219,24 @@ impl<D> Queue<D> {
                 log::error!("cannot wake the loop: {error}");
             }
         }
-        Ok(())
     }
 
-    /// Takes everything that waits.
+    /// Takes all calls.
     pub(crate) fn take(&self) -> VecDeque<Call<D>> {
         std::mem::take(&mut self.lock().calls)
     }
 
-    /// Whether something waits, and nobody has been woken for it.
+    /// Returns whether calls wait for which the loop was not woken.
     pub(crate) fn has_silent_calls(&self) -> bool {
         self.waker.is_none() && self.has_calls()
     }
 
-    /// Whether something waits.
+    /// Returns whether calls wait.
     pub(crate) fn has_calls(&self) -> bool {
         !self.lock().calls.is_empty()
     }
 
-    /// Nobody will take anything any more.
+    /// Drops all calls, and refuses later ones.
     pub(crate) fn close(&self) {
         let mut waiting = self.lock();
         waiting.is_closed = true;

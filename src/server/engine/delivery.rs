@@ -1,113 +1,78 @@
-//! How do a client's bytes reach the application?
+//! Delivery: a client's bytes become events, and events become calls of the application.
 
 use super::engine::Engine;
-use crate::protocol::{Event, Gathered, Input, LONGEST_RUN, Message, Position, Run, State};
+use crate::protocol::{Event, Gathered, Input, Message};
 use crate::server::app::Handler;
-use crate::server::table::Extra;
+use crate::server::table::{At, Extra};
 
 impl<H: Handler> Engine<H> {
-    /// Hands bytes to the conversation, and its events to the application.
+    /// Passes bytes to the connection, and its events to the application. Charges the client for both.
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
-        let messages = self.deliver_all(index, Input::new(bytes));
-        self.clients.charge(index, messages, bytes.len());
-    }
-
-    /// The same; says how many events there were.
-    fn deliver_all(&mut self, index: usize, mut input: Input<'_>) -> u64 {
-        let now = self.clients.now;
-        let mut messages = 0;
-        while !input.is_empty() {
-            let connection = &mut self.clients.slab[index].connection;
-            if let Some(run) = connection.receive_run(&self.clients.shared, now, &mut input, LONGEST_RUN) {
-                messages += self.run_of_messages(index, run);
+        let (length, mut input, mut events) = (bytes.len(), Input::new(bytes), 0);
+        loop {
+            #[cfg(not(lariat_plain))]
+            if let Some(count) = self.deliver_run(index, &mut input) {
+                events += count;
                 continue;
             }
-            let Some(event) = connection.receive_other(&mut self.clients.shared, now, &mut input) else { continue };
-            messages += 1;
-            match event {
-                Event::Message(message) => self.message(index, message),
-                Event::Gathered(gathered) => self.gathered(index, gathered),
-                Event::Ping(payload) => {
-                    self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
-                }
-                Event::Pong(payload) => {
-                    self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
-                }
-                Event::Piece(gathered, position) => {
-                    let piece = gathered.as_message();
-                    self.clients.count_piece(piece, position);
-                    self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
-                    self.clients.shared.recycle(gathered);
-                }
-                Event::Request(head) => self.request(index, &head),
-                Event::Opened(subprotocol) => {
-                    match (&mut connection.extra_mut().outgoing, subprotocol) {
-                        (Some(outgoing), Some(chosen)) => outgoing.subprotocol = Some(chosen),
-                        (outgoing, _) => *outgoing = None,
-                    }
-                    connection.release_extra(Extra::is_needed);
-                    self.open(index);
-                }
-            }
+            let At { client, shared, now, .. } = self.clients.table.at(index);
+            let Some(event) = client.connection.receive(shared, now, &mut input) else { break };
+            self.event(index, event);
+            events += 1;
         }
-        messages
+        self.clients.charge(index, events, length);
     }
 
-    /// Short messages, for the application one by one; says how many.
-    #[inline]
-    fn run_of_messages(&mut self, index: usize, mut run: Run<'_>) -> u64 {
-        let (mut messages, mut bytes) = (0, 0);
-        self.call(index, |handler, clients, id| {
-            for message in &mut run {
-                let connection = &clients.slab[index].connection;
-                let (is_open, takes_messages) = (connection.state() == State::Open, connection.takes_messages());
-                if !is_open {
-                    // Nobody listens any more, but text has to be text nevertheless.
-                    continue;
-                }
-                messages += 1;
-                bytes += message.as_bytes().len();
-                if takes_messages {
-                    handler.on_message(clients, id, message);
-                } else {
-                    handler.on_piece(clients, id, message, Position::Whole);
-                }
+    /// Passes one event to the application.
+    fn event(&mut self, index: usize, event: Event<'_>) {
+        match event {
+            Event::Message(message) => self.message(index, message),
+            Event::Gathered(gathered) => self.gathered(index, gathered),
+            Event::Ping(payload) => {
+                self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
             }
-        });
-        let clients = &mut self.clients;
-        clients.count_run(&run, messages, bytes);
-        if run.ends_badly() {
-            self.bad_text(index);
-        }
-        messages as u64
-    }
-
-    /// A message is no text, though it says so.
-    #[cold]
-    pub(super) fn bad_text(&mut self, index: usize) {
-        let clients = &mut self.clients;
-        clients.slab[index].connection.receive_bad_text(&mut clients.shared, clients.now);
-        clients.settle(index);
-    }
-
-    /// A message has been put together.
-    #[inline(never)]
-    fn gathered(&mut self, index: usize, gathered: Gathered) {
-        match self.clients.shared.lend(gathered) {
-            Ok(lent) => {
-                self.message(index, lent.as_message());
-                self.clients.shared.take_back(lent);
+            Event::Pong(payload) => {
+                self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
             }
-            Err(gathered) => {
-                self.message(index, gathered.as_message());
-                self.clients.shared.recycle(gathered);
+            Event::Piece(gathered, position) => {
+                let piece = gathered.as_message();
+                self.clients.count_piece(piece, position);
+                self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
+                self.clients.table.shared_mut().recycle(gathered);
             }
+            Event::Request(head) => self.request(index, &head),
+            Event::Opened(subprotocol) => self.server_accepted(index, subprotocol),
         }
     }
 
-    #[inline(always)]
     fn message(&mut self, index: usize, message: Message<'_>) {
         self.clients.count_received(message);
         self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
+    }
+
+    /// Passes on a message that was put together or decompressed.
+    #[inline(never)]
+    fn gathered(&mut self, index: usize, gathered: Gathered) {
+        match self.clients.table.shared_mut().lend(gathered) {
+            Ok(lent) => {
+                self.message(index, lent.as_message());
+                self.clients.table.shared_mut().take_back(lent);
+            }
+            Err(gathered) => {
+                self.message(index, gathered.as_message());
+                self.clients.table.shared_mut().recycle(gathered);
+            }
+        }
+    }
+
+    /// Notes that a server has accepted our request, and the subprotocol that it chose.
+    fn server_accepted(&mut self, index: usize, subprotocol: Option<String>) {
+        let connection = &mut self.clients.table[index].connection;
+        match (&mut connection.extra_mut().outgoing, subprotocol) {
+            (Some(outgoing), Some(chosen)) => outgoing.subprotocol = Some(chosen),
+            (outgoing, _) => *outgoing = None,
+        }
+        connection.release_extra(Extra::is_needed);
+        self.open(index);
     }
 }

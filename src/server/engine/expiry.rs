@@ -1,36 +1,29 @@
-//! What happens when something is due?
+//! Deadlines and timers that are due.
 
 use super::engine::Engine;
+use crate::protocol::CloseReason;
 use crate::server::app::Handler;
-use crate::server::clients::Expired;
-use crate::server::table::Flags;
+use crate::server::table::{At, Expired};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
-/// once do not stop the loop.
+/// The most steps of the timing wheel in one turn, so that a million deadlines at once do not stop the
+/// loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
 impl<H: Handler> Engine<H> {
-    /// Does what is due.
+    /// Handles what is due.
     pub(crate) fn expire(&mut self) {
         for _ in 0..EXPIRIES_PER_TURN {
-            match self.clients.next_expired() {
+            match self.clients.table.next_expired() {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
-                    self.clients.tally.deadlines += 1;
-                    let client = &mut self.clients.slab[index];
-                    if client.flags.has(Flags::WAITS) {
-                        client.connection.excuse_silence(self.clients.now);
-                        self.clients.end_waits(index);
-                    }
-                    let connection = &mut self.clients.slab[index].connection;
-                    connection.handle_timeout(&mut self.clients.shared, self.clients.now);
-                    self.clients.settle(index);
+                    self.expire_client(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
-                    clients.tally.timers += 1;
+                    clients.table.counters_mut().timers += 1;
                     clients.route = route;
                     if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
                         log::error!("the handler panicked in on_timer");
@@ -43,15 +36,34 @@ impl<H: Handler> Engine<H> {
         self.clients.review_pressure();
     }
 
-    /// While the server stops: closes those whose turn has come.
+    /// Closes the clients that a shutdown has reached.
     fn close_due(&mut self) {
-        let now = self.clients.now;
+        let now = self.clients.table.now();
         let Some(shutdown) = &mut self.clients.shutdown else { return };
         let due = shutdown.take_due(now);
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
         for id in due {
-            // Whoever is closing or gone already needs no Close.
+            // A client that is closing already, or has disconnected, needs no Close frame.
             let _ = self.clients.close(id, code, &reason);
         }
+    }
+
+    /// Handles the deadline of a client's connection or gate.
+    fn expire_client(&mut self, index: usize) {
+        let At { client, counters, now, .. } = self.clients.table.at(index);
+        counters.deadlines += 1;
+        if client.is_closed_for_a_time() {
+            client.connection.excuse_silence(now);
+            self.clients.end_waits(index);
+        }
+        let connecting_to = self.clients.connecting_to(index);
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        match connecting_to {
+            Some(address) if client.connection.deadline(&shared.limits, now).is_some_and(|due| due.is_due(now)) => {
+                client.connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
+            }
+            _ => client.connection.handle_timeout(shared, now),
+        }
+        self.clients.table.settle(index);
     }
 }

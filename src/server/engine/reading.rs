@@ -1,193 +1,168 @@
-//! How is a client read?
+//! Reading.
 //!
-//! Once in a turn, into the buffer that all share, and again while much is missing of what it has
-//! begun to say. Most reads bring one short message from a client about whom nothing is unusual:
-//! those go a short way.
+//! Each client is read once in a turn, into a buffer that all share. It is read again while much is
+//! missing of a frame that has begun to arrive.
 
 use super::engine::Engine;
 use crate::protocol::State;
 use crate::server::app::Handler;
-use crate::server::table::Flags;
+use crate::server::table::{At, Flags};
 use std::io;
 
-/// How many bytes are read in one turn, so that what they lead to is written before more is read.
+/// The most bytes to read in one turn, so that their output is written before more is read.
 pub(super) const READ_PER_TURN: usize = 4 << 20;
 
-/// What waits for a client that has just been read is written at once from this size on, in bytes:
-/// it is in the cache still, and its buffer can serve the next one.
+/// From this many bytes on, output is written right after the read that caused it: it is still in the
+/// cache, and its buffer can serve the next client.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
-/// How many times a client is read in one turn, while at least so many bytes are missing of what it
-/// has begun to say.
+/// How often a client is read in one turn while at least [`WORTH_READING`] bytes of a frame are
+/// missing.
 const READS_IN_A_ROW: usize = 4;
 const WORTH_READING: usize = 16 << 10;
 
 impl<H: Handler> Engine<H> {
-    /// Lets everybody who was queued read once, into this buffer: a fair share each.
+    /// Reads each queued client once, the longest waiting first, up to the turn's share.
     #[inline(never)]
     pub(crate) fn read(&mut self, buffer: &mut [u8]) {
-        let (share, queued) = (self.clients.read_share(self.read_share), self.clients.readable.len());
-        let (is_limited, mut sum, mut served) = (self.clients.admission.limits_reads(), 0, 0);
+        let share = self.clients.read_share(self.read_share);
+        let queued = self.clients.table.readable().len();
+        let (mut sum, mut served) = (0, 0);
         while served < queued && sum < share {
-            let index = self.clients.readable.at(served);
+            let index = self.clients.table.readable().at(served);
             served += 1;
-            sum += self.read_client(index, buffer, is_limited);
+            #[cfg(not(lariat_plain))]
+            if let Some(count) = self.read_short_message(index, buffer) {
+                sum += count;
+                continue;
+            }
+            sum += self.read_client(index, buffer);
         }
-        self.clients.readable.served(served);
+        self.clients.table.readable().served(served);
     }
 
-    /// Reads from one client, and says how many bytes; `is_limited`: not as much as there is may be
-    /// read at a time.
-    #[inline]
-    fn read_client(&mut self, index: usize, buffer: &mut [u8], is_limited: bool) -> usize {
-        let shared = &self.clients.shared;
-        let Some(client) = self.clients.slab.get_mut(index) else { return 0 };
-        if is_limited || shared.is_near_budget() || !client.is_carefree(shared.limits.high_water) {
-            return self.read_with_care(index, buffer);
-        }
-        client.flags.clear(Flags::READ_QUEUED);
-        self.clients.tally.reads += 1;
-        let outcome = client.socket.read(buffer);
-        let Some(count) = outcome.as_ref().ok().copied().filter(|count| *count > 0) else {
-            return self.read_nothing(index, outcome);
-        };
-        self.clients.tally.bytes_read += count as u64;
-        let (id, route) = (client.id(index), client.route);
-        match client.connection.receive_only(shared, self.clients.now, buffer, count) {
-            // Nothing is to be settled but what the application's own calls have settled.
-            Some(Ok(message)) => self.call_for(index, id, route, |handler, clients, id| {
-                clients.count_received(message);
-                handler.on_message(clients, id, message);
-            }),
-            Some(Err(_)) => self.bad_text(index),
-            None => return self.received(index, buffer, count),
-        }
-        count
-    }
-
-    /// The same, if a client may perhaps not be read, or not as much as there is.
-    #[cold]
-    fn read_with_care(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+    /// Reads a client once, if it may be read now, and handles what was read. Returns the number of
+    /// bytes.
+    #[inline(never)]
+    fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         self.clients.relieve();
-        if !self.clients.slab[index].flags.lower(Flags::READ_QUEUED) {
-            // Its slot has been freed since, and filled again.
+        let Some(At { client, .. }) = self.clients.table.get_at(index) else { return 0 };
+        if !client.flags.lower(Flags::READ_QUEUED) {
+            // The index was freed since it was queued, and belongs to another client now.
             return 0;
         }
         let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];
-        match self.read_if_it_may_be(index, buffer) {
+        match self.read_if_open(index, buffer) {
             0 => 0,
             count => self.received(index, buffer, count),
         }
     }
 
-    /// Reads from a client, if it may be read now.
-    fn read_if_it_may_be(&mut self, index: usize, buffer: &mut [u8]) -> usize {
-        if !self.may_read(index) {
+    /// Reads from a client's socket, if its gate is open. Returns the number of bytes.
+    fn read_if_open(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+        self.resume(index);
+        self.pause_if_heavy(index);
+        let client = &self.clients.table[index];
+        if !client.may_be_read(self.clients.table.shared().limits.high_water) {
+            self.clients.table.leave_unread(index);
             return 0;
         }
-        self.clients.tally.reads += 1;
-        match self.clients.slab[index].socket.read(buffer) {
+        let At { client, counters, .. } = self.clients.table.at(index);
+        counters.reads += 1;
+        match client.socket.open(&self.key).read(buffer) {
             Ok(count) if count > 0 => {
-                self.clients.tally.bytes_read += count as u64;
+                counters.bytes_read += count as u64;
                 count
             }
             outcome => self.read_nothing(index, outcome),
         }
     }
 
-    /// So many bytes have come, whatever they are. Goes on to read while much is missing of what a
-    /// client has begun to say, and says how many bytes there were.
+    /// Handles the bytes of a read, and reads again while much of a frame is missing. Returns the
+    /// number of all bytes.
     #[inline(never)]
-    fn received(&mut self, index: usize, buffer: &mut [u8], count: usize) -> usize {
+    pub(super) fn received(&mut self, index: usize, buffer: &mut [u8], count: usize) -> usize {
         let (mut sum, mut may_have_more) = (count, self.handle(index, buffer, count));
         for _ in 1..READS_IN_A_ROW {
-            let size = self.clients.slab[index].connection.missing().min(buffer.len());
+            let size = self.clients.table[index].connection.missing().min(buffer.len());
             if !may_have_more || size < WORTH_READING {
                 break;
             }
             let rest = &mut buffer[..size];
-            let count = self.read_if_it_may_be(index, rest);
+            let count = self.read_if_open(index, rest);
             may_have_more = count > 0 && self.handle(index, rest, count);
             sum += count;
         }
         if may_have_more {
-            self.clients.queue_read(index);
+            self.clients.table.queue_read(index);
         }
-        if self.clients.slab[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_now(index);
-        }
-        self.tell_traces();
+        self.write_large(index);
+        self.deliver_traces();
         self.clients.relieve();
         sum
     }
 
-    /// Hands on what has come, and says whether there may be more.
+    /// Writes a large output at once.
+    #[inline]
+    pub(super) fn write_large(&mut self, index: usize) {
+        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
+    }
+
+    /// Passes bytes on, and settles the client. Returns whether the socket may have more.
     fn handle(&mut self, index: usize, buffer: &mut [u8], count: usize) -> bool {
-        let flags = self.clients.slab[index].flags;
-        // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
+        let flags = self.clients.table[index].flags;
+        // A short read has emptied the socket, unless FIN or an error follows.
         let may_have_more = count == buffer.len() || flags.has(Flags::READ_CLOSED);
         if flags.has(Flags::PROXIED) {
             self.receive_proxied(index, &buffer[..count]);
         } else {
             self.deliver(index, &mut buffer[..count]);
         }
-        self.clients.settle(index);
+        self.clients.table.settle(index);
         may_have_more
     }
 
-    /// Whether a client may be read now. If not, it will be when that has changed.
-    #[inline(never)]
-    fn may_read(&mut self, index: usize) -> bool {
-        if !self.clients.slab[index].flags.has(Flags::OPENED) {
-            self.resume(index);
+    /// Pauses a client that would be read now, if it holds too much.
+    fn pause_if_heavy(&mut self, index: usize) {
+        let client = &self.clients.table[index];
+        let may_grow = matches!(client.connection.state(), State::Handshaking | State::Open);
+        if may_grow && client.may_be_read(self.clients.table.shared().limits.high_water) {
+            self.clients.pause_if_heavy(index);
         }
-        let client = &mut self.clients.slab[index];
-        let may_read = match client.connection.state() {
-            State::Closed => return false,
-            State::Deciding => false,
-            State::Open => {
-                let waits = client.is_above(self.clients.shared.limits.high_water) || client.flags.has(Flags::WAITS);
-                !waits && !self.clients.must_pause(index)
-            }
-            State::Closing => !client.is_above(self.clients.shared.limits.high_water),
-            State::Handshaking => !client.flags.has(Flags::WAITS) && !self.clients.must_pause(index),
-            State::Draining | State::Flushing => true,
-        };
-        if !may_read {
-            self.clients.slab[index].flags.set(Flags::UNREAD);
-        }
-        may_read
     }
 
-    /// The stream has ended, has nothing now, or is broken; there are no bytes.
+    /// Handles a read without bytes: the end of the stream, nothing to read, or an error.
     #[cold]
-    fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
-        let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let client = &mut self.clients.slab[index];
+    pub(super) fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
+        let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
             Ok(_) => client.connection.receive_eof(shared, now),
             Err(io::ErrorKind::WouldBlock) => {
                 client.flags.clear(Flags::READ_CLOSED);
-                self.clients.tally.would_block += 1;
+                counters.would_block += 1;
             }
-            Err(io::ErrorKind::Interrupted) => self.clients.queue_read(index),
+            Err(io::ErrorKind::Interrupted) => self.clients.table.queue_read(index),
             Err(kind) => self.broke(index, kind),
         }
-        self.clients.settle(index);
+        self.clients.table.settle(index);
         0
     }
 
-    /// Does what could not be done while the application had not answered the request.
+    /// Opens a client whose request was answered later, and delivers the bytes that followed the
+    /// request.
     fn resume(&mut self, index: usize) {
-        let client = &mut self.clients.slab[index];
-        // Whoever answered may have closed at once; it has been open nevertheless.
+        let client = &self.clients.table[index];
+        // The application may have closed the client right after its answer.
         let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
         if !has_opened || client.flags.has(Flags::OPENED) {
             return;
         }
         self.open(index);
-        let mut held = self.clients.slab[index].connection.take_held(&mut self.clients.shared);
+        let At { client, shared, .. } = self.clients.table.at(index);
+        let mut held = client.connection.take_held(shared);
         if !held.is_empty() {
             self.deliver(index, &mut held);
         }

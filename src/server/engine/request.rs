@@ -1,43 +1,23 @@
-//! How is a request answered?
+//! Requests and their answers.
 
 use super::engine::Engine;
 use crate::protocol::{Answer, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
-use http::StatusCode;
+use crate::server::table::At;
 
 impl<H: Handler> Engine<H> {
-    /// A request head is complete.
+    /// Answers a request.
     #[inline(never)]
     pub(super) fn request(&mut self, index: usize, head: &[u8]) {
         let (ticket, answer) = match Request::parse(head) {
-            Ok(request) => {
-                self.note_forwarded(index, &request);
-                let ticket = Ticket::new(&request);
-                let refused = match request.is_upgrade() {
-                    true => self.refuses_origin(index).or_else(|| self.clients.refuse_upgrade()),
-                    false => None,
-                };
-                match refused {
-                    Some(rejection) => (ticket, Err(rejection)),
-                    None => {
-                        let mut answer = Answer::from(StatusCode::INTERNAL_SERVER_ERROR);
-                        let was_traced = self.clients.slab[index].connection.is_traced();
-                        self.call(index, |handler, clients, id| answer = handler.on_request(clients, id, &request));
-                        if !was_traced {
-                            self.clients.slab[index].connection.record_request(&mut self.clients.shared, head);
-                        }
-                        (ticket, Ok(answer))
-                    }
-                }
-            }
+            Ok(request) => (Ticket::new(&request), self.decide(index, &request, head)),
             Err(rejection) => (Ticket::unreadable(), Err(rejection)),
         };
-        let now = self.clients.now;
-        let client = &mut self.clients.slab[index];
+        let At { client, shared, now, .. } = self.clients.table.at(index);
         let outcome = match answer {
-            Ok(answer) => client.connection.answer(&mut self.clients.shared, now, ticket, answer),
+            Ok(answer) => client.connection.answer(shared, now, ticket, answer),
             Err(rejection) => {
-                client.connection.reject(&mut self.clients.shared, now, &ticket, rejection);
+                client.connection.reject(shared, now, &ticket, rejection);
                 Err(rejection)
             }
         };
@@ -45,15 +25,34 @@ impl<H: Handler> Engine<H> {
         match outcome {
             Ok(()) if client.connection.state() == State::Open => self.open(index),
             Ok(()) => {}
-            Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id} was refused: {rejection}"),
+            Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id}: {rejection}"),
             Err(rejection) => log::trace!("{id} was refused with {}: {rejection}", rejection.status()),
         }
     }
 
+    /// Decides on a request: the server refuses it, or the application answers it.
+    fn decide(&mut self, index: usize, request: &Request<'_>, head: &[u8]) -> Result<Answer, Rejection> {
+        self.note_forwarded(index, request);
+        if request.is_upgrade() {
+            let refused = self.limit_forwarded(index).or_else(|| self.clients.refuse_upgrade());
+            refused.map_or(Ok(()), Err)?;
+        }
+        let mut answer = None;
+        let was_traced = self.clients.table[index].connection.is_traced();
+        self.call(index, |handler, clients, id| answer = Some(handler.on_request(clients, id, request)));
+        if !was_traced {
+            let At { client, shared, .. } = self.clients.table.at(index);
+            client.connection.record_request(shared, head);
+        }
+        // There is none if the handler panicked.
+        answer.ok_or(Rejection::BadAnswer("internal error"))
+    }
+
+    /// Notes that a client is open, and calls `on_open`.
     #[inline(never)]
     pub(super) fn open(&mut self, index: usize) {
-        if self.clients.opened(index) {
-            log::trace!("{} is open", self.clients.slab[index].id(index));
+        if self.clients.table.opened(index) {
+            log::trace!("{} is open", self.clients.table[index].id(index));
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
         }
     }

@@ -1,103 +1,73 @@
-//! How is a client written to?
+//! Writing.
 //!
-//! Once, at the end of the turn, with all that has been queued for it. Mostly that lies together
-//! and the kernel takes it: that goes a short way.
+//! Each client is written to once, at the end of the turn, with all its output.
 
 use super::engine::Engine;
 use crate::protocol::{Role, State};
 use crate::server::app::Handler;
-use crate::server::table::Flags;
+use crate::server::table::{At, Flags, Reason};
 use std::io;
 
-/// How many clients are written to in one turn, so that a message for a million does not stop the
+/// The most clients to write to in one turn, so that a message for a million clients does not stop the
 /// loop.
 const WRITES_PER_TURN: usize = 1_024;
 
-/// How many times a client is written to at once, while the kernel takes all that it is offered.
+/// The most writes to a client in a row, while the kernel takes all that it is offered.
 const WRITES_IN_A_ROW: usize = 4;
 
 impl<H: Handler> Engine<H> {
-    /// Writes what has been queued: once for each client, the longest waiting first. What is queued
-    /// meanwhile, and what is beyond the turn's share, goes out in the next turn.
+    /// Writes to each queued client, the longest waiting first, up to the turn's share. Clients that are
+    /// queued meanwhile wait for the next turn.
     #[inline(never)]
     pub(crate) fn flush(&mut self) {
-        let share = self.clients.writable.len().min(WRITES_PER_TURN);
+        let share = self.clients.table.writable().len().min(WRITES_PER_TURN);
         for place in 0..share {
-            self.write_client(self.clients.writable.at(place));
-        }
-        self.clients.writable.served(share);
-    }
-
-    /// Writes to a client before the turn ends.
-    #[inline(never)]
-    pub(super) fn write_now(&mut self, index: usize) {
-        self.write_client(index);
-    }
-
-    #[inline(always)]
-    fn write_client(&mut self, index: usize) {
-        let high_water = self.clients.shared.limits.high_water;
-        let Some(client) = self.clients.slab.get_mut(index) else { return };
-        if !client.flags.are(Flags::WRITE_QUEUED, Flags::WATCHED) {
-            return self.write_with_care(index);
-        }
-        let Some(output) = client.connection.plain_output(high_water) else { return self.write_with_care(index) };
-        client.flags.clear(Flags::WRITE_QUEUED);
-        let length = output.len();
-        self.clients.tally.writes += 1;
-        match client.socket.write(output) {
-            Ok(count) if count == length => {
-                self.clients.tally.bytes_written += count as u64;
-                client.connection.all_sent(&mut self.clients.shared);
+            let index = self.clients.table.writable().at(place);
+            #[cfg(not(lariat_plain))]
+            if self.write_whole(index) {
+                continue;
             }
-            outcome => match self.note_written(index, length, outcome) {
-                true => self.write_on(index),
-                false => self.wrote(index),
-            },
+            self.write_client(index);
+        }
+        self.clients.table.writable().served(share);
+    }
+
+    /// Writes to a client, if it is queued for writing.
+    #[inline(never)]
+    pub(super) fn write_client(&mut self, index: usize) {
+        let Some(At { client, .. }) = self.clients.table.get_at(index) else { return };
+        if client.flags.lower(Flags::WRITE_QUEUED) {
+            self.write(index);
         }
     }
 
-    /// The same, whatever waits and whatever follows.
-    #[cold]
-    fn write_with_care(&mut self, index: usize) {
-        if self.clients.slab[index].flags.lower(Flags::WRITE_QUEUED) {
-            self.write_on(index);
+    /// Writes a client's output, as much as the kernel takes, and does what follows.
+    pub(super) fn write(&mut self, index: usize) {
+        if self.clients.table[index].connection.buffered_amount() > self.clients.table.shared().limits.high_water {
+            self.clients.table.close(index, Reason::Watermark);
         }
-    }
-
-    fn write_on(&mut self, index: usize) {
-        let client = &mut self.clients.slab[index];
-        client.is_above(self.clients.shared.limits.high_water);
         for _ in 0..WRITES_IN_A_ROW {
-            let client = &mut self.clients.slab[index];
-            let output = client.connection.output(&mut self.clients.shared);
+            let At { client, shared, counters, .. } = self.clients.table.at(index);
+            let output = client.connection.output(shared);
             let length = output.len();
             if length == 0 || client.flags.has(Flags::BLOCKED) {
                 break;
             }
-            self.clients.tally.writes += 1;
-            let outcome = client.socket.write(output);
+            counters.writes += 1;
+            let outcome = client.socket.open(&self.key).write(output);
             if !self.note_written(index, length, outcome) {
                 break;
             }
         }
-        let client = &self.clients.slab[index];
-        if client.connection.buffered_amount() > 0
-            || !client.connection.is_flowing()
-            || client.flags.has(Flags::WATCHED)
-        {
-            self.wrote(index);
-        }
+        self.wrote(index);
     }
 
-    /// Of so many bytes the kernel has taken some, or none; says whether the stream still works.
-    #[cold]
-    fn note_written(&mut self, index: usize, length: usize, outcome: io::Result<usize>) -> bool {
-        let (shared, now) = (&mut self.clients.shared, self.clients.now);
-        let client = &mut self.clients.slab[index];
+    /// Notes the result of a write of `length` bytes. Returns `false` if the stream has failed.
+    pub(super) fn note_written(&mut self, index: usize, length: usize, outcome: io::Result<usize>) -> bool {
+        let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
             Ok(count) => {
-                self.clients.tally.bytes_written += count as u64;
+                counters.bytes_written += count as u64;
                 if count < length {
                     client.flags.set(Flags::BLOCKED);
                 }
@@ -105,7 +75,7 @@ impl<H: Handler> Engine<H> {
             }
             Err(io::ErrorKind::Interrupted) => {}
             Err(io::ErrorKind::WouldBlock) => {
-                self.clients.tally.would_block += 1;
+                counters.would_block += 1;
                 client.flags.set(Flags::BLOCKED);
                 client.connection.sent(shared, now, 0);
             }
@@ -117,33 +87,38 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// What follows from a client's output having become less.
-    fn wrote(&mut self, index: usize) {
-        let high_water = self.clients.shared.limits.high_water;
-        let client = &mut self.clients.slab[index];
-        let buffered = client.connection.buffered_amount();
-        let state = client.connection.state();
+    /// Does what follows a write: closes our half, resumes reading, queues conflated messages, and calls
+    /// the application.
+    pub(super) fn wrote(&mut self, index: usize) {
+        let client = &mut self.clients.table[index];
+        let (buffered, state) = (client.connection.buffered_amount(), client.connection.state());
         if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
-            // The peer may have closed already; then there is nothing to shut.
-            let _ = client.socket.shutdown_write();
+            // If the peer has closed already, this fails, and nothing is left to close.
+            let _ = client.socket.open(&self.key).shutdown_write();
         }
-        if buffered == 0 && state == State::Handshaking && self.clients.slab[index].connection.role() == Role::Client {
+        let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
+        if buffered == 0 && is_connecting && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         self.clients.resume_lighter(index);
-        if buffered == 0 && self.clients.slab[index].flags.has(Flags::LATEST) {
+        if buffered == 0 && self.clients.table[index].flags.has(Flags::CONFLATES) {
             self.clients.catch_up(index);
         }
-        let client = &mut self.clients.slab[index];
-        if client.connection.buffered_amount() <= high_water && client.flags.lower(Flags::HIGH_WATER) {
-            if client.flags.lower(Flags::UNREAD) {
-                self.clients.queue_read(index);
-            }
-            // Before `on_open`, that was the response to an upgrade which was answered later.
-            if state == State::Open && self.clients.slab[index].flags.has(Flags::OPENED) {
-                self.call(index, |handler, clients, id| handler.on_drain(clients, id));
-            }
+        self.open_watermark(index);
+        self.clients.table.settle(index);
+    }
+
+    /// Opens the gate of a client that is no longer above the watermark, and calls `on_drain`.
+    fn open_watermark(&mut self, index: usize) {
+        let (client, limits) = (&self.clients.table[index], &self.clients.table.shared().limits);
+        if client.connection.buffered_amount() > limits.high_water || !self.clients.table.open(index, Reason::Watermark)
+        {
+            return;
         }
-        self.clients.settle(index);
+        let client = &self.clients.table[index];
+        // Before `on_open`, the output was the response to an upgrade.
+        if client.connection.state() == State::Open && client.flags.has(Flags::OPENED) {
+            self.call(index, |handler, clients, id| handler.on_drain(clients, id));
+        }
     }
 }

@@ -66,8 +66,12 @@ impl fmt::Display for LocalAddr {
 }
 
 impl Listener {
-    /// Listens on a TCP address.
+    /// Listens on a TCP address, which an error names.
     pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
+        Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(&LocalAddr::Tcp(addr), error))
+    }
+
+    fn bind_tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
         let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
         if addr.is_ipv6() {
             socket.set_only_v6(!options.dual_stack)?;
@@ -98,12 +102,32 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener)), options))
     }
 
-    /// Listens on a Unix socket, whose file is made, and removed in the end.
+    /// Listens on a Unix socket, whose file is made, and removed in the end. An error names it.
     #[cfg(unix)]
     pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
+        let name = || LocalAddr::Unix(path.to_owned());
+        Listener::bind_unix(path, options).map_err(|error| cannot_listen(&name(), error))
+    }
+
+    #[cfg(unix)]
+    fn bind_unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
+        let address = socket2::SockAddr::unix(path)?;
+        let mode = options.unix_mode.unwrap_or_default();
+        if mode > 0o777 {
+            let problem = format!("{mode:#o} is no mode of a socket: at most 0o777");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-        socket.bind(&socket2::SockAddr::unix(path)?)?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(path, &address)? => {
+                socket.bind(&address)?;
+            }
+            outcome => outcome?,
+        }
+        // From here on, dropping it removes the file.
         let path = UnixPath::of(path)?;
+        // Nobody can connect before it listens.
+        path.set_owner_and_mode(options)?;
         socket.listen(backlog(options))?;
         let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
         Listener::from_unix(listener, Some(path), options)
@@ -188,6 +212,63 @@ fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog.max(1)).unwrap_or(i32::MAX)
 }
 
+/// What an error of a listening socket says: where, and why. Its kind stays.
+fn cannot_listen(address: &LocalAddr, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), CannotListen { address: address.clone(), error })
+}
+
+/// A server cannot listen there.
+#[derive(Debug)]
+struct CannotListen {
+    address: LocalAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)
+    }
+}
+
+impl std::error::Error for CannotListen {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Removes the file of a socket on which nobody listens any more: its server ended without removing
+/// it. Returns whether it did.
+#[cfg(unix)]
+fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let find = || std::fs::symlink_metadata(path);
+    let found = find()?;
+    if !found.file_type().is_socket() {
+        return Ok(false);
+    }
+    // Another server may have created its file, and not listen yet.
+    for _ in 0..STALE_ATTEMPTS {
+        std::thread::yield_now();
+        let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        client.set_nonblocking(true)?;
+        match client.connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            // Another server listens (`WouldBlock`: its backlog is full), or may listen.
+            Ok(()) | Err(_) => return Ok(false),
+        }
+    }
+    let is_same = find().is_ok_and(|now| (now.dev(), now.ino()) == (found.dev(), found.ino()));
+    if is_same {
+        std::fs::remove_file(path)?;
+        log::warn!("{} was left behind by a server that has ended: it is replaced", path.display());
+    }
+    Ok(is_same)
+}
+
+/// A socket is stale if it refuses this many connections in a row.
+#[cfg(unix)]
+const STALE_ATTEMPTS: u32 = 50;
+
 /// A socket's file: removed with its listener, if it is still the same file.
 #[cfg(unix)]
 #[derive(Debug)]
@@ -204,6 +285,21 @@ impl UnixPath {
         let path = std::path::absolute(path)?;
         let metadata = std::fs::symlink_metadata(&path)?;
         Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn set_owner_and_mode(&self, options: &ListenOptions) -> io::Result<()> {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let says = |what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| io::Error::new(error.kind(), format!("cannot set its {what}: {error}"))
+        };
+        if let Some(group) = options.unix_group {
+            chown(&self.path, None, Some(group)).map_err(says("group"))?;
+        }
+        if let Some(mode) = options.unix_mode {
+            std::fs::set_permissions(&self.path, PermissionsExt::from_mode(mode)).map_err(says("mode"))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `listener` | where do connections come from? |
 //! | `poller` | what is ready, and what time is it? |
 //! | `resolver` | at which addresses is a host? |
-//! | `signals` | have SIGINT or SIGTERM come? |
+//! | `signals` | which signals stop a server? |
 //! | `memory` | what stands in for all that in a simulation? |
 
 mod listener;

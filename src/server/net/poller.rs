@@ -31,6 +31,8 @@ pub(crate) enum Poller {
 pub(crate) struct Kernel {
     poll: Poll,
     events: Events,
+    /// The last wait has not taken all that was ready.
+    has_more: bool,
     /// When its clock began.
     start: Instant,
 }
@@ -49,7 +51,12 @@ pub(crate) enum Ready {
 
 impl Kernel {
     pub(crate) fn new(events_per_turn: usize) -> io::Result<Kernel> {
-        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: clock() })
+        Ok(Kernel {
+            poll: Poll::new()?,
+            events: Events::with_capacity(events_per_turn),
+            has_more: false,
+            start: clock(),
+        })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -61,13 +68,15 @@ impl Kernel {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
+        let mut count = 0;
+        let was_interrupted = match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => false,
             // A signal is neither an error nor a shutdown.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) => return Err(error),
-        }
+        };
         for event in &self.events {
+            count += 1;
             tell(match event.token() {
                 Token(client) if client < FIRST_OTHER => Ready::Client(Readiness {
                     client,
@@ -81,6 +90,7 @@ impl Kernel {
                 Token(token) => Ready::Listener(token.saturating_sub(FIRST_LISTENER)),
             });
         }
+        self.has_more = was_interrupted || count >= self.events.capacity();
         Ok(())
     }
 }
@@ -101,6 +111,17 @@ impl Poller {
                 network.wait(timeout, tell);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether the last [`wait`](Self::wait) may have left something: a host's loop that is
+    /// edge-triggered is not told of it again.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        match self {
+            Poller::Kernel(kernel) => kernel.has_more,
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => false,
         }
     }
 

@@ -10,7 +10,7 @@ mod prometheus;
 mod stats;
 mod watch;
 
-pub(crate) use stats::Tally;
+pub(crate) use stats::LoopCounters;
 pub use stats::{Cause, Connections, Histogram, Stats};
 pub(crate) use watch::{Aside, STEP, Watch};
 pub use watch::{Glance, Pace, Phase, Turn, Turns, Waiting};

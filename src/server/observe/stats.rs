@@ -112,6 +112,7 @@ impl From<&CloseReason> for Cause {
             CloseReason::Timeout(Timeout::Pause) => ("timeout", "pause"),
             CloseReason::Eof => ("eof", ""),
             CloseReason::Io(kind) => ("io", io_error(*kind)),
+            CloseReason::Unreachable { kind, .. } => ("unreachable", io_error(*kind)),
             CloseReason::SlowConsumer => ("slow_consumer", ""),
             CloseReason::Evicted => ("memory", ""),
             CloseReason::TooFast => ("limit", "rate"),
@@ -156,6 +157,14 @@ fn io_error(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::TimedOut => "timed_out",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "unreachable",
         _ => "other",
+    }
+}
+
+/// One more of a kind. There are few kinds.
+fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, kind: K) {
+    match counts.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((kind, 1)),
     }
 }
 
@@ -205,12 +214,13 @@ impl Histogram {
 
 /// What the loop counts itself.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct LoopCounters {
     pub(crate) accepted: u64,
     pub(crate) connected: u64,
     pub(crate) opened: u64,
-    pub(crate) refused: BTreeMap<u16, u64>,
-    pub(crate) closed: BTreeMap<Cause, u64>,
+    /// By status.
+    pub(crate) refused: Vec<(u16, u64)>,
+    pub(crate) closed: Vec<(Cause, u64)>,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
     pub(crate) reads: u64,
@@ -232,7 +242,7 @@ pub(crate) struct Tally {
     pub(crate) slowest: u64,
 }
 
-impl Tally {
+impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
@@ -240,11 +250,10 @@ impl Tally {
 
     /// A connection has ended.
     pub(crate) fn ended(&mut self, reason: &CloseReason) {
-        let count = match reason {
-            CloseReason::Refused(status) => self.refused.entry(status.as_u16()).or_default(),
-            reason => self.closed.entry(Cause::from(reason)).or_default(),
-        };
-        *count += 1;
+        match reason {
+            CloseReason::Refused(status) => count(&mut self.refused, status.as_u16()),
+            reason => count(&mut self.closed, Cause::from(reason)),
+        }
     }
 
     /// A turn has ended that took so many nanoseconds.

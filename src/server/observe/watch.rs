@@ -13,7 +13,7 @@
 //! step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt,
 //! or the server is to stop, the loop goes on by itself.
 
-use super::stats::Tally;
+use super::stats::LoopCounters;
 use crate::protocol::State;
 use crate::protocol::time::{Moment, Tick};
 use crate::server::id::ClientId;
@@ -83,19 +83,19 @@ impl Turn {
     }
 
     /// All that has been counted since the server was started.
-    pub(crate) fn counted(tally: &Tally, connections: usize) -> Turn {
+    pub(crate) fn counted(counters: &LoopCounters, connections: usize) -> Turn {
         Turn {
             phases: [Duration::ZERO; 7],
-            events: tally.turn_events.sum(),
-            accepted: tally.accepted,
-            reads: tally.reads,
-            bytes_read: tally.bytes_read,
-            writes: tally.writes,
-            bytes_written: tally.bytes_written,
-            would_block: tally.would_block,
-            timers: tally.timers,
-            deadlines: tally.deadlines,
-            removed: (tally.accepted + tally.connected).saturating_sub(connections as u64),
+            events: counters.turn_events.sum(),
+            accepted: counters.accepted,
+            reads: counters.reads,
+            bytes_read: counters.bytes_read,
+            writes: counters.writes,
+            bytes_written: counters.bytes_written,
+            would_block: counters.would_block,
+            timers: counters.timers,
+            deadlines: counters.deadlines,
+            removed: (counters.accepted + counters.connected).saturating_sub(connections as u64),
         }
     }
 

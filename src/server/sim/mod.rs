@@ -41,7 +41,7 @@
 //! [`Simulation::record_story`] to read what happened.
 //!
 //! What is not simulated: other threads (a [`Remote`](crate::Remote) works, but when its calls come is theirs to
-//! say), signals, and how long a handler takes.
+//! say), signals, and how long a handler takes, unless it says so itself ([`Clock::advance`]).
 //!
 //! | file | question |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! Who is at the other end of a simulated connection?
 
-use crate::protocol::{CloseReason, Message, ReadyState, State};
+use crate::protocol::{CloseReason, Gathered, Message, ReadyState, State};
 use crate::server::net::memory::{Marks, Network, NetworkRef, Stays};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ impl Peer {
         self.act(|network, index| {
             let line = &mut network.lines[index as usize];
             if line.connection.state().ready_state() == ReadyState::Connecting {
-                line.early.push(message.into_owned());
+                line.early.push(Gathered::from(message));
             } else {
                 // As in a browser, what is sent after the end is dropped.
                 let _ = line.connection.send(&mut network.shared, message);

@@ -53,6 +53,16 @@ impl Clock {
     pub fn elapsed(self) -> Duration {
         self.0.with(|network| network.now.elapsed())
     }
+
+    /// Lets time pass at once, while the loop does not turn. Called by a handler, it has taken so
+    /// long; called between two steps, the server's process has been stopped for so long.
+    ///
+    /// # Panics
+    ///
+    /// If the simulation is over.
+    pub fn advance(self, by: Duration) {
+        self.0.with(|network| network.now = network.now.after(by));
+    }
 }
 
 /// What a server holds in memory. The queues keep the room that they have once needed.
@@ -102,7 +112,7 @@ impl<H: Handler> Simulation<H> {
             listeners: vec![Listener::simulated(Backlog(network.0))],
             queue,
             config,
-            seed,
+            seed: Some(seed),
             resolver: Some(Resolver::by_hand(ask)),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
@@ -306,17 +316,16 @@ impl<H: Handler> Simulation<H> {
     /// What the server holds in memory now.
     pub fn footprint(&self) -> Footprint {
         let clients = self.event_loop.clients();
-        let queues = [clients.readable.capacity(), clients.writable.capacity(), clients.ended.capacity()];
         Footprint {
-            connections: clients.slab.len(),
+            connections: clients.table.len(),
             entry: size_of::<Client<H::Data>>(),
-            buffers: clients.slab.iter().map(|(_, client)| client.connection.memory()).sum(),
-            rare: clients.slab.iter().map(|(_, client)| client.connection.rare_memory()).sum(),
+            buffers: clients.table.iter().map(|(_, client)| client.connection.memory()).sum(),
+            rare: clients.table.iter().map(|(_, client)| client.connection.rare_memory()).sum(),
             shared: clients.shared_bytes(),
-            contexts: clients.slab.iter().map(|(_, client)| client.connection.context_bytes()).sum(),
-            spares: clients.shared.memory(),
-            held: clients.shared.held(),
-            queues: queues.iter().sum::<usize>() * size_of::<u32>(),
+            contexts: clients.table.iter().map(|(_, client)| client.connection.context_bytes()).sum(),
+            spares: clients.table.shared().memory(),
+            held: clients.table.shared().held(),
+            queues: clients.table.queue_memory(),
             simulation: self.network.0.with(|network| network.memory()),
         }
     }

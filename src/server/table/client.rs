@@ -1,23 +1,24 @@
-//! What does the server know of one connection? 56 bytes.
+//! The entry of one connection: 56 bytes.
 //!
 //! | bytes | what |
 //! |--:|---|
-//! | 32 | the conversation ([`Connection`]): state, modes, last heard, three boxes that do not exist while it is idle |
+//! | 32 | the [`Connection`]: state, modes, last heard, three boxes that do not exist while it is idle |
 //! | 4 | the socket |
 //! | 12 | the deadline, with its links in the timing wheel |
 //! | 4 | the generation of its id |
 //! | 4 | its route and flags |
 //!
-//! The application's `Data` comes on top, and is nothing for `()`.
+//! The application's `Data` comes on top. `()` takes nothing.
 
 use super::behind::Behind;
 use super::flags::Flags;
-use super::topics::{Subscribers, Subscription};
-use super::wheel::{Armed, Node, Nodes};
+use super::key::Locked;
+use super::topics::Subscription;
+use super::wheel::Node;
+use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{Connection, State};
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
-use slab::Slab;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -25,61 +26,57 @@ use std::num::NonZeroU32;
 /// A connection's entry in the slab.
 pub(crate) struct Client<D> {
     pub(crate) connection: Connection<Extra>,
-    pub(crate) socket: Socket,
-    pub(crate) deadline: Node,
-    pub(crate) generation: NonZeroU32,
-    /// Which handler of a router it belongs to.
+    /// Reading and writing take the [`LoopKey`](super::LoopKey).
+    pub(crate) socket: Locked<Socket>,
+    pub(super) deadline: Node,
+    pub(super) generation: NonZeroU32,
+    /// The route whose handler the client belongs to.
     pub(crate) route: u16,
     pub(crate) flags: Flags,
     pub(crate) data: D,
 }
 
 impl<D> Client<D> {
-    /// Whether it is open, queued to be read, and nothing is unusual about it: it may be read, and
-    /// nothing is known of more to come.
-    #[inline]
-    pub(crate) fn is_carefree(&self, high_water: usize) -> bool {
-        let is_usual = self.flags.are(Flags::READS_USUALLY, Flags::UNUSUAL);
-        is_usual && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
+    /// Returns whether messages for this client may be dropped.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.flags.has(Flags::DROPS) && SLOW_CONSUMERS.is_used()
     }
 
-    /// Whether a message for it is to be dropped, if messages for it may be.
+    /// Returns whether a message is to be dropped, for a client whose messages may be.
     #[cold]
-    pub(crate) fn is_dropping(&mut self, high_water: usize) -> bool {
+    pub(crate) fn is_dropping(&self, high_water: usize) -> bool {
         self.connection.state() == State::Open && self.is_above(high_water)
     }
 
-    /// Notes whether more than `high_water` bytes wait to be written to it, and says so.
-    pub(crate) fn is_above(&mut self, high_water: usize) -> bool {
-        if self.connection.buffered_amount() > high_water {
-            self.flags.set(Flags::HIGH_WATER);
-        }
-        self.flags.has(Flags::HIGH_WATER)
+    /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has disconnected.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        self.socket.peek().peer_addr()
     }
 
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }
 
-    /// What waits apart, if the client was once behind.
+    /// Returns the record of a client that has been behind.
     pub(crate) fn behind_mut(&mut self) -> Option<&mut Behind> {
-        self.connection.extra_if_any()?.behind.as_deref_mut()
+        let behind = self.connection.extra_if_any()?.behind.as_deref_mut();
+        behind.filter(|_| SLOW_CONSUMERS.is_used())
     }
 }
 
-/// What the server remembers of the few clients that need it.
+/// What the server remembers of few clients.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
     /// The address that a trusted proxy gave.
     pub(crate) proxied: Option<SocketAddr>,
-    /// What has arrived of a proxy's header.
+    /// The part of a PROXY header that has arrived.
     pub(crate) proxy_header: Vec<u8>,
-    /// The routes whose handlers are told its story.
+    /// The routes whose handlers trace this client.
     pub(crate) traced_by: Vec<u16>,
-    /// If we connect to it.
+    /// For a server to which we connect.
     pub(crate) outgoing: Option<Outgoing>,
-    /// If it was once sent more than it could take.
+    /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
 }
 
@@ -93,47 +90,20 @@ impl Extra {
     }
 }
 
-/// What is needed of a server to which we connect.
+/// What is remembered of a server to which we connect.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// Where it may be; those that have been tried are gone.
+    /// The addresses that have not been tried yet.
     pub(crate) addresses: VecDeque<SocketAddr>,
-    /// From which of our addresses.
+    /// The address to which we are connecting, until the connection is established.
+    pub(crate) trying: Option<SocketAddr>,
+    /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
-    /// What it has chosen.
+    /// The subprotocol that the server chose.
     pub(crate) subprotocol: Option<String>,
 }
 
-impl<D> Subscribers for Slab<Client<D>> {
-    fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
-        &mut self[client as usize].connection.extra_mut().subscriptions
-    }
-}
-
-/// An application's timer: 24 bytes.
-#[derive(Debug)]
-pub(crate) struct AppTimer {
-    pub(crate) node: Node,
-    pub(crate) generation: NonZeroU32,
-    pub(crate) token: u64,
-}
-
-/// Where the wheel finds its nodes.
-pub(crate) struct Entries<'a, D> {
-    pub(crate) clients: &'a mut Slab<Client<D>>,
-    pub(crate) timers: &'a mut Slab<AppTimer>,
-}
-
-impl<D> Nodes for Entries<'_, D> {
-    fn node(&mut self, armed: Armed) -> &mut Node {
-        match armed {
-            Armed::Client(index) => &mut self.clients[index as usize].deadline,
-            Armed::Timer(index) => &mut self.timers[index as usize].node,
-        }
-    }
-}
-
-/// The slab's own `Entry` has a private layout; this has the same shape.
+/// `Entry` has the shape of the slab's own type, which is private.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
     #[allow(dead_code)]
@@ -141,9 +111,9 @@ const _: () = {
         Vacant(usize),
         Occupied(T),
     }
-    // What the server needs besides, its spare buffers among it, is little enough for 64 in all.
+    // With everything else that a server needs, an idle connection costs less than 64 bytes.
     #[cfg(not(feature = "sim"))]
     assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");
     assert!(size_of::<Entry<Client<()>>>() <= 64, "an idle connection must cost no more than 64 bytes");
-    assert!(size_of::<Entry<AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
+    assert!(size_of::<Entry<super::timers::AppTimer>>() <= 24, "a timer must cost no more than 24 bytes");
 };

@@ -1,24 +1,39 @@
-//! What the server knows of its clients, and the queues in which they stand.
+//! What the server knows of its clients, and the queues in which they wait.
 //!
 //! | file | question |
 //! |---|---|
+//! | `table` | which clients are there, in which queues, and what follows a change? |
 //! | `client` | what does the server know of one connection? |
-//! | `flags` | what does the loop remember of a client from one step to another? |
-//! | `behind` | what waits apart for a client that reads slowly? |
-//! | `ready_queue` | who is next? |
-//! | `wheel` | what is due, and when is the next thing due? |
+//! | `flags` | what does the loop remember of a client between two steps? |
+//! | `gate` | may a client be read, and if not, for which reasons? |
+//! | `key` | who may read, write and remove? |
+//! | `behind` | what waits for a client that reads too slowly? |
+//! | `ready_queue` | which client is next? |
+//! | `times` | until when are clients not read? |
+//! | `timers` | which deadlines and timers are armed? |
+//! | `wheel` | what is due, and when is the next deadline? |
 //! | `topics` | who gets what is published? |
+//! | `fast` | which functions of the table have a fast path? |
 
 mod behind;
 mod client;
+#[cfg(not(lariat_plain))]
+mod fast;
 mod flags;
+mod gate;
+mod key;
 mod ready_queue;
+mod table;
+mod timers;
+mod times;
 mod topics;
 mod wheel;
 
 pub(crate) use behind::Latest;
-pub(crate) use client::{AppTimer, Client, Entries, Extra, Outgoing};
+pub(crate) use client::{Client, Extra, Outgoing};
 pub(crate) use flags::Flags;
-pub(crate) use ready_queue::ReadyQueue;
-pub(crate) use topics::Topics;
-pub(crate) use wheel::{Armed, MAX_INDEX, Node, Step, Wheel};
+pub(crate) use gate::Reason;
+pub(crate) use key::LoopKey;
+pub(crate) use table::{At, Table};
+pub(crate) use timers::Expired;
+pub(crate) use wheel::MAX_INDEX;

@@ -1,5 +1,5 @@
-//! fastwebsockets behind hyper on one thread, as its examples have it. Its socket is read and
-//! written by turns, so there is no natural way to be sent what others say.
+//! fastwebsockets with hyper on one thread, as in its examples. Its socket alternates between reads
+//! and writes, so a broadcast is not natural.
 
 use fastwebsockets::{FragmentCollector, OpCode, WebSocketError, upgrade};
 use http_body_util::Empty;

@@ -1,9 +1,8 @@
 //! The floor: `epoll_wait`, `read`, `write`, and no protocol.
 //!
-//! Who connects gets a 101 for its request. Its first frame is decoded once and its echo kept,
-//! since the driver sends the same message over and over; from then on bytes are only counted, and
-//! for as many as make a frame the kept echo is written. On `/broadcast` it is written to
-//! everybody.
+//! A client gets a 101 for its request. The server decodes its first frame once and stores the
+//! echo, because the driver sends the same message repeatedly. After that it only counts bytes. For
+//! each frame's worth of bytes it writes the stored echo. On `/broadcast` it writes to all clients.
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -13,29 +12,29 @@ use std::io::{self, ErrorKind, Read, Write};
 
 const LISTENER: Token = Token(usize::MAX);
 const MASKING_KEY: usize = 4;
-/// Echoes that go out in one write.
+/// The number of echoes in one write.
 const AT_ONCE: usize = 64;
 
 struct Client {
     stream: TcpStream,
     is_open: bool,
     is_broadcast: bool,
-    /// Bytes of an incomplete frame that have come.
+    /// The number of received bytes of an incomplete frame.
     received: usize,
-    /// Bytes of echoes that have not gone out.
+    /// The number of unsent bytes of echoes.
     unsent: usize,
 }
 
 #[derive(Default)]
 struct Echo {
-    /// Many times, so that several go out in one write.
+    /// The frame, repeated, so that one write can send several.
     frames: Vec<u8>,
-    /// Bytes of one.
+    /// The length of one frame.
     length: usize,
 }
 
 impl Echo {
-    /// The echo of the frame with which these bytes begin, if all of it is there.
+    /// Returns the echo of the frame at the beginning of these bytes, if it is complete.
     fn learn(bytes: &[u8]) -> Option<Echo> {
         let (extended, length) = match bytes.get(1)? & 0x7F {
             126 => (2, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
@@ -54,7 +53,7 @@ impl Echo {
 }
 
 impl Client {
-    /// Writes what is unsent, as far as it goes.
+    /// Writes unsent bytes until the socket is full.
     fn flush(&mut self, echo: &Echo) -> io::Result<()> {
         while self.unsent > 0 {
             let start = (echo.length - self.unsent % echo.length) % echo.length;
@@ -74,7 +73,7 @@ struct Server {
     listener: TcpListener,
     clients: Slab<Client>,
     buffer: Vec<u8>,
-    /// The client whose first frame is to be learnt, and what has come of it.
+    /// The client whose first frame is still to be decoded, and its bytes so far.
     first: Option<(usize, Vec<u8>)>,
     echo: Echo,
 }
@@ -108,7 +107,7 @@ impl Server {
             } else {
                 self.open(key, count)?;
             }
-            // A short read has drained the socket.
+            // A short read has emptied the socket.
             if count < self.buffer.len() {
                 return Ok(());
             }
@@ -128,7 +127,7 @@ impl Server {
     }
 
     fn received(&mut self, key: usize, count: usize) -> io::Result<()> {
-        // A Close is told from messages by its opcode, when it comes alone.
+        // A Close that arrives alone is recognised by its opcode.
         if self.buffer[0] == 0x88 && self.clients[key].received == 0 {
             let _ = self.clients[key].stream.write(&[0x88, 0]);
             return Err(ErrorKind::UnexpectedEof.into());
@@ -148,7 +147,7 @@ impl Server {
         waiting.into_iter().try_for_each(|key| self.answer(key))
     }
 
-    /// Answers the frames of a client that are complete.
+    /// Answers the complete frames of a client.
     fn answer(&mut self, key: usize) -> io::Result<()> {
         let (client, length) = (&mut self.clients[key], self.echo.length + MASKING_KEY);
         let frames = client.received / length;

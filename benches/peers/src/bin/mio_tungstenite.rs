@@ -1,5 +1,5 @@
-//! tungstenite on mio, the simple way: each connection has its WebSocket with a read buffer of 4
-//! KiB, and what is sent is flushed.
+//! tungstenite on mio, written in a simple way: each connection has its WebSocket with a read
+//! buffer of 4 KiB, and each message is flushed.
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -13,7 +13,7 @@ use tungstenite::{Error, Message, WebSocket, accept_hdr_with_config};
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// Remembers which path was asked for.
+/// Stores which path was requested.
 struct NotePath(std::rc::Rc<std::cell::Cell<bool>>);
 
 impl Callback for NotePath {
@@ -29,7 +29,7 @@ enum State {
 }
 
 struct Client {
-    /// `None` only while it is stepped.
+    /// `None` only during a step.
     state: Option<State>,
     is_broadcast: std::rc::Rc<std::cell::Cell<bool>>,
 }
@@ -94,14 +94,14 @@ impl Server {
     fn publish(&mut self, message: &Message) {
         for (_, client) in &mut self.clients {
             if let (Some(State::Open(socket)), true) = (&mut client.state, client.is_broadcast.get()) {
-                // Who has gone is removed when its own event comes.
+                // A client that has disconnected is removed at its own event.
                 let _ = socket.send(message.clone());
             }
         }
     }
 }
 
-/// What the handshake has become, if it has not failed.
+/// Returns the state after the handshake, if it has not failed.
 fn state(
     handshake: Result<WebSocket<TcpStream>, HandshakeError<ServerHandshake<TcpStream, NotePath>>>,
 ) -> Option<State> {
@@ -112,7 +112,7 @@ fn state(
     }
 }
 
-/// What would block goes on with the next event.
+/// An operation that would block continues at the next event.
 fn pending(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

@@ -1,4 +1,4 @@
-//! ws (ws-rs). Its permessage-deflate aborts with today's Rust: it zeroes a structure that has
+//! ws (ws-rs). Its permessage-deflate aborts with today's Rust: it zeroes a structure that contains
 //! function pointers.
 
 use peers::{BROADCAST, MAX_MESSAGE};

@@ -1,4 +1,4 @@
-//! What is known of one connection?
+//! What the driver knows of one connection.
 
 use super::pending::List;
 use lariat::ClientId;

@@ -1,4 +1,4 @@
-//! What happens when sending ends?
+//! The end of sending, and of the run.
 
 use super::conn::Conn;
 use super::machine::{Driver, NEVER, nanos};

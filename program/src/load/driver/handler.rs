@@ -1,4 +1,4 @@
-//! What happens when the loop reports an event?
+//! What the driver does when the loop reports an event.
 
 use super::conn::{Conn, Stage};
 use super::machine::{Attempt, Driver, micros};

@@ -1,4 +1,4 @@
-//! What is due while connections are held?
+//! What is due while connections are held: messages, churn, steps of a search.
 
 use super::conn::Conn;
 use super::machine::{Driver, NEVER, SHARE, nanos};

@@ -1,4 +1,4 @@
-//! What does the driver know, and what is due next?
+//! The state of the driver, and what is due next.
 
 use super::conn::Conn;
 use super::pacer::Pacer;

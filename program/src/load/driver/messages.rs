@@ -1,4 +1,4 @@
-//! What is sent, and what comes back of it?
+//! Messages that are sent, and those that come back.
 
 use super::conn::Conn;
 use super::machine::Driver;

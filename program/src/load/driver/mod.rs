@@ -1,4 +1,4 @@
-//! What do the connections do?
+//! The connections of a run, and what they do.
 //!
 //! ```text
 //!  Opening ─► Opened ─► Holding ─► Awaiting ─► Held ─► Closing
@@ -7,8 +7,8 @@
 //!   settled    as well)             the way      was used)
 //! ```
 //!
-//! A [`Handler`](lariat::Handler) whose clients are connections to servers. It opens and holds them,
-//! sends, and counts what comes back.
+//! A [`Handler`](lariat::Handler) whose clients are connections to servers. It opens and holds
+//! them, sends, and counts what comes back.
 //!
 //! | file | question |
 //! |---|---|

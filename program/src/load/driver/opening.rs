@@ -1,4 +1,4 @@
-//! How are connections begun and closed?
+//! Connections are begun, and closed to be opened again.
 
 use super::conn::{Conn, Stage};
 use super::machine::{Attempt, Driver, SHARE, micros};

@@ -1,4 +1,4 @@
-//! When is the next thing due, at a given rate?
+//! When the next thing is due, at a given rate.
 
 /// Evenly spaced times in nanoseconds. A late step does not move the times after it.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! Which messages have not come back yet?
+//! The messages that have not come back yet.
 //!
 //! Each connection has a list in the order of sending. All lists share one block of memory, so that
 //! a connection that waits for nothing costs eight bytes.
@@ -16,7 +16,7 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 struct Entry {
-    /// When the message was meant to be sent.
+    /// The intended time of the message.
     time: u64,
     next: Option<Place>,
 }
@@ -83,7 +83,7 @@ impl Pending {
         place
     }
 
-    /// Removes the first message of a list, and returns when it was meant to be sent.
+    /// Removes the first message of a list, and returns its intended time.
     #[inline]
     pub(crate) fn pop(&mut self, list: &mut List) -> Option<u64> {
         let Ends { first, last } = list.ends?;

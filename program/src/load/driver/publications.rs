@@ -1,4 +1,4 @@
-//! Who has received what was published?
+//! The publications, and who has received them.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What is the highest rate that keeps a bound?
+//! The search for the highest rate that keeps a bound.
 //!
 //! The rate doubles until it breaks the bound, or falls to a quarter until it keeps the bound. Then
 //! the search takes the geometric mean of the two ends, until they are close.

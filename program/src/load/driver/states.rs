@@ -1,4 +1,4 @@
-//! Where does a run stand, and how did it end?
+//! Where a run stands, and how it ended.
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

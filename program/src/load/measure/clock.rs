@@ -1,4 +1,4 @@
-//! What time is it, to the microsecond?
+//! Time to the microsecond, and CPU time.
 //!
 //! The clock of the loop counts milliseconds and is read once per turn. Latencies need a finer
 //! clock. Only this file of the program reads one.

@@ -1,4 +1,4 @@
-//! How long did things take?
+//! Latencies: how long things took.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What has one process measured so far?
+//! What one process has measured so far.
 
 use super::clock::cpu_time;
 use super::latency::Latency;
@@ -114,11 +114,11 @@ impl Measurements {
     }
 
     pub(crate) fn errors(&self) -> Vec<ErrorCount> {
-        let told = |(problem, count): (&Problem, &u64)| ErrorCount {
+        let count = |(problem, count): (&Problem, &u64)| ErrorCount {
             kind: problem.key(),
             count: *count,
             explanation: problem.explanation(),
         };
-        self.problems.iter().map(told).collect()
+        self.problems.iter().map(count).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What has happened in a run, and what did client and server use?
+//! What happened in a run, and what client and server used.
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What went wrong, how often, and what does it mean?
+//! What went wrong, how often, and what it means.
 
 use lariat::{CloseReason, Timeout, Unaccepted};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Problem {
             CloseReason::Unaccepted(_) => Problem::BadHandshake,
             CloseReason::Timeout(_) if is_connected => Problem::HandshakeTimeout,
             CloseReason::Timeout(_) => Problem::ConnectTimeout,
-            CloseReason::Io(kind) if !is_connected => match *kind {
+            CloseReason::Unreachable { kind, .. } => match *kind {
                 ErrorKind::ConnectionRefused => Problem::Refused,
                 ErrorKind::TimedOut => Problem::ConnectTimeout,
                 ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Problem::NoPorts,
@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn every_failure_to_open_has_a_name() {
-        let io = |kind| CloseReason::Io(kind);
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let io = |kind| CloseReason::Unreachable { address, kind };
         let cases = [
             (io(ErrorKind::ConnectionRefused), false, "connect-refused"),
             (io(ErrorKind::AddrNotAvailable), false, "no-ports"),
@@ -178,7 +179,7 @@ mod tests {
             (io(ErrorKind::TimedOut), false, "connect-timeout"),
             (io(ErrorKind::HostUnreachable), false, "unreachable"),
             (io(ErrorKind::PermissionDenied), false, "connect-permission-denied"),
-            (io(ErrorKind::ConnectionReset), true, "handshake-broken"),
+            (CloseReason::Io(ErrorKind::ConnectionReset), true, "handshake-broken"),
             (CloseReason::Eof, true, "handshake-broken"),
             (CloseReason::Timeout(Timeout::Handshake), false, "connect-timeout"),
             (CloseReason::Timeout(Timeout::Handshake), true, "handshake-timeout"),

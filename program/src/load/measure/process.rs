@@ -1,4 +1,4 @@
-//! What does a process on this host use, and which process is the server?
+//! What a process on this host uses, and which process is the server.
 //!
 //! This is read from `/proc`, so it is known on Linux only. Elsewhere the report has no such
 //! values.

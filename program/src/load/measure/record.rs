@@ -1,4 +1,4 @@
-//! What did one process measure, or several together?
+//! What one process measured, or several together.
 
 use super::latency::Latency;
 use super::report::{Client, Connections, ErrorCount, Messages, Search, Second};

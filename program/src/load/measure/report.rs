@@ -1,4 +1,4 @@
-//! What is in the report?
+//! The report of a run.
 //!
 //! `--json` writes a [`Report`] with the fields below and `"schema": 1`. New fields may be added.
 //! If a field is renamed or removed, or changes its meaning, the schema becomes 2. Names of times

@@ -1,4 +1,4 @@
-//! What are the seconds of a run, one per line? For spreadsheets.
+//! The seconds of a run, one per line, for spreadsheets.
 
 use crate::load::measure::{Report, Second};
 use std::fmt::Write;

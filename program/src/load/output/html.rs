@@ -1,4 +1,4 @@
-//! What does the report show as a page? Text and charts, in one file that needs no other.
+//! The report as a page: text and charts, in one file that needs no other.
 
 use super::text::{Text, asked};
 use crate::load::measure::{Report, Second};

@@ -1,4 +1,4 @@
-//! What limited the run?
+//! What limited a run.
 //!
 //! A function from facts to sentences. The most likely cause comes first. Each line of the table in
 //! its test is a case.
@@ -21,7 +21,7 @@ pub(crate) fn limits(report: &Report) -> Vec<Limit> {
         client_descriptors,
         client_ports,
         server_descriptors,
-        nobody_listens,
+        no_program_listens,
         server_refuses,
         server_closes,
         server_silent,
@@ -78,7 +78,7 @@ fn server_descriptors(report: &Report) -> Option<Limit> {
     )
 }
 
-fn nobody_listens(report: &Report) -> Option<Limit> {
+fn no_program_listens(report: &Report) -> Option<Limit> {
     let refused = count(report, "connect-refused");
     if refused == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! How is the report shown, and what limited the run?
+//! The forms of the report, and what limited the run.
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What does the report say on a terminal?
+//! The report as text.
 
 use crate::load::measure::{Asked, Report, Step, Summary};
 use crate::terminal::units::{bytes, decimal, grouped, time};

@@ -1,4 +1,4 @@
-//! Where is the report written?
+//! Writes the report to files and standard output.
 
 use super::csv::csv;
 use super::html::html;

@@ -1,4 +1,4 @@
-//! How do options become a plan?
+//! The plan of a run, made from the options.
 
 use super::expect::Bound;
 use super::options::{Options, Usage};

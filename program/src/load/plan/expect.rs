@@ -1,5 +1,4 @@
-//! Which bounds and expectations must hold? A bound is `p99<50ms`; a list of expectations is
-//! `p99<20ms,errors=0`.
+//! Bounds and expectations. A bound is `p99<50ms`; a list of expectations is `p99<20ms,errors=0`.
 
 use crate::load::measure::{Latency, Report, Summary};
 use crate::terminal::units;

@@ -1,4 +1,4 @@
-//! What do the options ask for?
+//! What the options ask for.
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Which options does `lariat load` have?
+//! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
 use crate::terminal::units;

@@ -1,4 +1,4 @@
-//! When do connections and messages begin?
+//! When connections and messages begin.
 
 use super::options::{Options, Usage};
 use crate::terminal::units;

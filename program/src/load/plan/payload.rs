@@ -1,4 +1,4 @@
-//! What does each message say?
+//! The content of messages.
 
 use lariat::Message;
 use rand::rngs::StdRng;

@@ -1,4 +1,4 @@
-//! Which servers are connected to, from which addresses?
+//! The servers to connect to, and the addresses to connect from.
 
 use super::options::{Options, Usage};
 use crate::doctor::Host;

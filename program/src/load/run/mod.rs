@@ -1,4 +1,4 @@
-//! How does one process turn its loop, and how do several share the work?
+//! How one process turns its loop, and how several share the work.
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! How far has the run come? A line on the terminal shows it.
+//! The progress of a run, and the line that shows it.
 
 use crate::load::driver::{Driver, RunState};
 use crate::terminal::units::{decimal, grouped, time};

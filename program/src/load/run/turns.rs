@@ -1,5 +1,4 @@
-//! How does one process do its part of a run? It turns the loop, and does what is due between two
-//! turns.
+//! One process does its part of a run: it turns the loop, and does what is due between two turns.
 
 use super::progress::Progress;
 use crate::load::driver::{Conn, Driver, Ended, RunState};

@@ -1,4 +1,4 @@
-//! How do several processes share one run? Each opens its share of the connections, all begin to
+//! Several processes share one run. Each opens its share of the connections, all begin to
 //! send at the same time, and their measurements are added up.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Who rides, and what does each page get?
+//! The handler of `/arena`: who rides, and what each page gets.
 //!
 //! A timer of the loop moves the world. While nobody is there, it does not run.
 

@@ -1,9 +1,9 @@
-//! What do a page and the server say to each other?
+//! The messages between a page and the server.
 //!
 //! The server is the authority. It asks where everybody wants to go, moves the world 20 times per
 //! second, and sends each rider what is near. A page shows its own rider where it will be when its
-//! wish reaches the server. It shows the others where they were a tenth of a second ago, between two
-//! snapshots. A page that reads too slowly gets the latest snapshot, and no old ones
+//! wish reaches the server. It shows the others where they were a tenth of a second ago, between
+//! two snapshots. A page that reads too slowly gets the latest snapshot, and no old ones
 //! ([`Clients::send_latest`]).
 //!
 //! | from the page | meaning |

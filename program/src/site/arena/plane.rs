@@ -1,4 +1,4 @@
-//! Which lines cross, and which points are near?
+//! Points, lines and areas in the plane, and a grid to find near points.
 
 use std::ops::{Add, AddAssign, Mul, Sub};
 

@@ -1,4 +1,4 @@
-//! How does a rider move, and what is behind it? A rider is a person or a bot.
+//! A rider, which is a person or a bot: its place, its wish and its rope.
 
 use super::plane::Vec2;
 use super::world::{RATE, ROPE, closed_line};

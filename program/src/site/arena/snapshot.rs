@@ -1,4 +1,4 @@
-//! What does a page see of a tick, in bytes?
+//! What a page sees of a tick, in bytes.
 //!
 //! | byte | type | meaning |
 //! |--:|---|---|

@@ -1,4 +1,4 @@
-//! What are the rules? This is what happens in a tick.
+//! The rules: what happens in a tick.
 //!
 //! Each rider has a rope behind it: its places of the last three seconds. A rider that crosses its
 //! own rope closes a loop, and catches the strays inside: the first counts one point, the second
@@ -65,7 +65,7 @@ const HERD: usize = 6;
 /// The ticks of a round.
 const ROUND: u32 = 90 * RATE;
 
-/// An event that pages are told of.
+/// An event that pages learn of.
 pub(super) enum Event {
     /// A loop was closed: by whom, how many strays were in it, which riders it holds, and the
     /// points.

@@ -1,4 +1,4 @@
-//! Which rooms are there, and which client is in which?
+//! The handler of `/chat`: the rooms, and which client is in which.
 //!
 //! Memory: at most [`MAX_ROOMS`] rooms of about 0.5 MiB each, and the names of the people.
 

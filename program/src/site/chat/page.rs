@@ -1,4 +1,4 @@
-//! What do a page and the server say to each other?
+//! The messages between a page and the server.
 //!
 //! A page gives each message a random id, and sends it again after each reconnection until it has
 //! seen it come back. A room accepts each id once. A room numbers its messages. A page that comes

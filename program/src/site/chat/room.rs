@@ -1,4 +1,4 @@
-//! Who is in a room, and what was said there?
+//! A room: the people in it, and its messages.
 
 use super::page::ToPage;
 use lariat::ClientId;

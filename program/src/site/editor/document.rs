@@ -1,4 +1,4 @@
-//! What is the text, and who writes it?
+//! A document: its text, its edits, and the people in it.
 
 use super::operation::Operation;
 use lariat::ClientId;

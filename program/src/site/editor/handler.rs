@@ -1,4 +1,4 @@
-//! Which documents are there, and which client is in which?
+//! The handler of `/editor`: the documents, and which client is in which.
 //!
 //! Memory: at most [`MAX_DOCUMENTS`] documents of at most 1 MiB each, and the names of the people.
 

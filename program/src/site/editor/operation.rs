@@ -1,5 +1,5 @@
-//! What does an edit do to a text, and to another edit? Two people can change the same text at the
-//! same time, and both see the same text afterwards.
+//! Operations on a text. Two people can change the same text at the same time, and both see the
+//! same text afterwards.
 //!
 //! An [`Operation`] goes through a text from start to end: it retains, inserts or deletes one part
 //! after another. [`transform`](Operation::transform) takes two operations on the same text, and

@@ -1,16 +1,16 @@
-//! What do a page and the server say to each other?
+//! The messages between a page and the server.
 //!
-//! The server orders the edits. An edit names the revision of the text that it belongs to. The server
-//! rebases it over what has happened since, applies it, numbers it, and sends it to everybody. A page
-//! shows its own edits at once, and rebases those that have not come back over the edits before them
-//! ([`Operation::transform`](super::Operation::transform)). So all pages have the same text as soon
-//! as no edit is in flight.
+//! The server orders the edits. An edit names the revision of the text that it belongs to. The
+//! server rebases it over what has happened since, applies it, numbers it, and sends it to
+//! everybody. A page shows its own edits at once, and rebases those that have not come back over
+//! the edits before them ([`Operation::transform`](super::Operation::transform)). So all pages have
+//! the same text as soon as no edit is in flight.
 //!
-//! Edits have an author (a random number of the page) and a number, so none is applied twice, however
-//! often it is sent. A page that was away sends its revision, and gets what has happened since. After
-//! a restart, the server asks the first page that comes back for the text. Another page that has seen
-//! more sends those edits again, whoever wrote them; their numbers show which are known. So nothing
-//! needs to be written to a disk.
+//! Edits have an author (a random number of the page) and a number, so none is applied twice,
+//! however often it is sent. A page that was away sends its revision, and gets what has happened
+//! since. After a restart, the server asks the first page that comes back for the text. Another
+//! page that has seen more sends those edits again, its own and those of others; their numbers show
+//! which are known. So nothing needs to be written to a disk.
 //!
 //! | from the page | meaning |
 //! |---|---|
@@ -111,7 +111,8 @@ impl ToPage<'_> {
     }
 
     pub(super) fn send(&self, clients: &mut Clients<()>, to: ClientId) {
-        // If this fails, the client is closed. Its page comes back and sends the revision that it has.
+        // If this fails, the client is closed. Its page comes back and sends the revision that it
+        // has.
         let _ = clients.send(to, &self.to_json());
     }
 }

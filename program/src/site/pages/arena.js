@@ -1,14 +1,14 @@
-// The arena's page: what game.js knows, on a canvas; keys, mouse and fingers; and the same in
-// words.
+// The page of the arena: shows what game.js knows on a canvas and in words, and reads keys, mouse
+// and fingers.
 
 import { $, count, element, setText } from "./page.js";
 import { Game, RADIUS, TICK_MS } from "./game.js";
 import { Socket } from "./socket.js";
 
-/** The longer side of the view shows so much of the pasture, unless riders would get too small. */
+/** The longer side of the view shows so many units, unless riders would become too small. */
 const SHOWN_UNITS = 1450;
 const SMALLEST_SCALE = 0.55;
-/** With a finger, full speed is reached so many pixels from where it was put down. */
+/** With a finger, full speed is so many pixels away from where it was put down. */
 const STICK = 56;
 const LOOP_SHOWN_MS = 600;
 const SAID_SHOWN_MS = 3500;
@@ -25,15 +25,15 @@ const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 const socket = new Socket();
 export const game = new Game((bytes) => socket.send(bytes));
 
-/** By id; null: it has been asked for. */
+/** By id. null means that the name was requested. */
 const names = new Map();
-/** Loops that were closed just now: { line, hue, at }. */
+/** Loops that were closed a moment ago: { line, hue, at }. */
 let loops = [];
 let colours = {};
 let bytesHeard = 0;
 let bytesPerSecond = 0;
 
-// ---- What the server says
+// ---- Messages from the server
 
 socket.onOpen = () => socket.send(JSON.stringify({ join: { name: $("name").value } }));
 socket.onClose = () => { canvas.dataset.state = "away"; };
@@ -44,9 +44,9 @@ socket.onMessage = (data) => {
     askNames();
     return;
   }
-  const told = JSON.parse(data);
-  const [[kind, what]] = typeof told === "string" ? [[told]] : Object.entries(told);
-  handlers[kind]?.(what);
+  const message = JSON.parse(data);
+  const [[kind, content]] = typeof message === "string" ? [[message]] : Object.entries(message);
+  handlers[kind]?.(content);
 };
 
 const handlers = {
@@ -56,39 +56,39 @@ const handlers = {
     loops = [];
     canvas.dataset.state = "there";
   },
-  names(told) {
-    for (const [id, name] of told) names.set(id, name);
+  names(pairs) {
+    for (const [id, name] of pairs) names.set(id, name);
   },
   scores: renderScores,
   caught({ strays, riders, points }) {
     const parts = [];
     if (strays) parts.push(`${strays} ${strays === 1 ? "stray" : "strays"}`);
     if (riders.length) parts.push(new Intl.ListFormat("en").format(riders));
-    say(parts.length ? `You have caught ${parts.join(" and ")}: ${count(points)} ${points === 1 ? "point" : "points"}` : "Nothing was in your loop");
+    say(parts.length ? `You caught ${parts.join(" and ")}: ${count(points)} ${points === 1 ? "point" : "points"}` : "Nothing was in your loop");
   },
-  held: (name) => say(`${name} has caught you`),
+  held: (name) => say(`${name} caught you`),
   round: (winner) => {
-    const text = winner ? `${winner[0]} has won the round with ${count(winner[1])}` : "A round is over, and nobody has a point";
+    const text = winner ? `${winner[0]} won the round with ${count(winner[1])}` : "The round is over, and nobody has a point";
     say(text);
     setText($("round"), `${text}.`);
   },
-  full: () => say("There is no place left on the pasture."),
+  full: () => say("The arena is full."),
 };
 
 game.onLoop = (id, line) => {
   if (line.length > 2) loops.push({ line, hue: hueOf(id), at: performance.now() });
 };
 
-/** Asks for the names of those in sight that are not known. */
+/** Requests the unknown names of riders in sight. */
 function askNames() {
   const unknown = game.snapshot.riders.map(({ id }) => id).filter((id) => !names.has(id));
   if (unknown.length && socket.send(JSON.stringify({ who: unknown }))) for (const id of unknown) names.set(id, null);
 }
 
-// ---- Where one wants to go
+// ---- Steering
 
 const pressed = new Set();
-/** Where the finger or the mouse was put down, and is. */
+/** Where the finger or the mouse was put down, and where it is. */
 let stick = null;
 
 canvas.addEventListener("keydown", (event) => {
@@ -117,7 +117,7 @@ for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
   canvas.addEventListener(kind, (event) => { if (stick?.id === event.pointerId) stick = null; });
 }
 
-/** From -127 to 127 each. */
+/** Returns the wanted direction and speed, x and y from -127 to 127. */
 function wish() {
   let [x, y] = [0, 0];
   for (const code of pressed) [x, y] = [x + KEYS[code][0], y + KEYS[code][1]];
@@ -126,7 +126,7 @@ function wish() {
   return { x: Math.round((x / length) * 127), y: Math.round((y / length) * 127) };
 }
 
-// ---- On the canvas
+// ---- The canvas
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
@@ -151,8 +151,8 @@ function frame(now) {
   if (!own) return;
   const scale = Math.max(SMALLEST_SCALE, Math.max(width, height) / SHOWN_UNITS);
   const { side } = game.snapshot;
-  const left = looksFrom(own.x, width / scale, side);
-  const top = looksFrom(own.y, height / scale, side);
+  const left = viewStart(own.x, width / scale, side);
+  const top = viewStart(own.y, height / scale, side);
   paint.scale(scale, scale);
   paint.translate(-left, -top);
   paintGround({ left, right: left + width / scale, top, bottom: top + height / scale }, side);
@@ -165,10 +165,10 @@ function frame(now) {
 }
 
 /**
- * Where the view begins that has this place in its middle, but shows little of what is beyond the
+ * Returns the start of the view. The place is in its middle, unless too much would be beyond the
  * fence.
  */
-function looksFrom(place, length, side) {
+function viewStart(place, length, side) {
   const beyond = 40;
   if (length > side + 2 * beyond) return (side - length) / 2;
   return Math.min(Math.max(place - length / 2, -beyond), side + beyond - length);
@@ -204,7 +204,7 @@ function trace(line) {
   line.forEach(({ x, y }, at) => (at ? paint.lineTo(x, y) : paint.moveTo(x, y)));
 }
 
-/** As in the sign of the site: a rope with its strands. */
+/** Draws a rope with its strands, as in the logo. */
 function paintRope({ id, rope }) {
   if (rope.length < 2) return;
   paint.lineJoin = "round";
@@ -247,7 +247,7 @@ function paintRider({ id, x, y, held, rope }) {
   paint.arc(x, y, RADIUS - 1.5, 0, 2 * Math.PI);
   paint.fill();
   paint.stroke();
-  // The brim of a hat, and where it looks.
+  // The brim of a hat, in the direction of the ride.
   paint.fillStyle = colours["--card"];
   paint.beginPath();
   const ahead = length > 1 ? 5 / length : 0;
@@ -291,7 +291,7 @@ function paintStick(ratio) {
   paint.globalAlpha = 1;
 }
 
-// ---- In words
+// ---- Words
 
 let silent = 0;
 
@@ -310,7 +310,7 @@ function renderScores(scores) {
   $("scores").replaceChildren(...items);
 }
 
-/** 1st, 2nd, 3rd, 4th */
+/** Formats a rank: 1st, 2nd, 3rd, 4th. */
 function ordinal(number) {
   const suffix = { one: "st", two: "nd", few: "rd", other: "th" }[new Intl.PluralRules("en", { type: "ordinal" }).select(number)];
   return `${count(number)}${suffix}`;
@@ -342,7 +342,7 @@ function renderWhere() {
   if (rider) parts.push(`${names.get(rider.id) ?? "A rider"} is ${steps(rider.far)} to the ${rider.direction}.`);
   parts.push(`${count(game.strays(now).length)} strays and ${count(others.length)} riders are in sight.`);
   setText($("where"), parts.join(" "));
-  setText($("wire"), `${count(1000 / TICK_MS)} snapshots a second, ${count(bytesPerSecond)} bytes`);
+  setText($("wire"), `${count(1000 / TICK_MS)} snapshots per second, ${count(bytesPerSecond)} bytes`);
 }
 
 // ---- Names

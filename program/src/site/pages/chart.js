@@ -1,16 +1,16 @@
-// A line chart of prices, as percentages of where each of them stood at the left edge.
+// A line chart of prices, as a percentage of each price at the left edge.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 8;
 const RIGHT = 52;
 const TOP = 10;
 const BOTTOM = 20;
-/** The percentages that lines may stand for, the closest that fit. */
+/** The possible distances of grid lines, in percent. */
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50];
 
 /**
- * Draws lines of points `[number, price]`, each in its hue, up to the tick `last`; `ticks` of them
- * fit. Between two points whose numbers do not follow one another, the line is dotted.
+ * Draws lines of points `[number, price]`, each in its hue, for `ticks` ticks up to `last`. Where
+ * numbers are missing between two points, the line is dotted.
  */
 export function draw(svg, lines, last, ticks, period) {
   const { clientWidth: width, clientHeight: height } = svg;

@@ -1,4 +1,4 @@
-// The chat's page: what conversation.js knows, and how it looks.
+// The page of the chat: shows what conversation.js knows.
 
 import { $, count, element, hourAndMinute, setAttribute, setText } from "./page.js";
 import { Conversation } from "./conversation.js";
@@ -7,23 +7,23 @@ import { Socket } from "./socket.js";
 const SHOWN_MESSAGES = 500;
 const SHOWN_PEOPLE = 200;
 const SAY_TYPING_EVERY_MS = 3000;
-/** Messages of one person follow one another without the name for so long. */
+/** Within this time, messages of the same person are shown without the name. */
 const FOLLOWS_MS = 5 * 60_000;
 const HUES = ["--accent", "--blue", "--green", "--violet", "--teal", "--amber"];
 
 const socket = new Socket();
-const tell = (what) => socket.send(JSON.stringify(what));
+const send = (what) => socket.send(JSON.stringify(what));
 
 let conversation;
 let me = null;
 let people = new Map();
 let typing = { who: [], more: 0 };
 
-// ---- Coming in
+// ---- Entering
 
 const roomOfUrl = () => {
   try {
-    // As the server tidies it.
+    // As the server shortens names.
     return [...decodeURIComponent(location.hash.slice(1)).trim().replace(/\s+/g, " ")].slice(0, 32).join("") || "lobby";
   } catch {
     return "lobby";
@@ -31,8 +31,8 @@ const roomOfUrl = () => {
 };
 
 function enter(room) {
-  conversation = new Conversation(room, tell);
-  conversation.onMessage = (message) => ("missed" in message ? note(`${count(message.missed)} earlier messages are not kept any more`) : show(message));
+  conversation = new Conversation(room, send);
+  conversation.onMessage = (message) => ("missed" in message ? note(`${count(message.missed)} earlier messages are no longer available`) : show(message));
   conversation.onSettled = settled;
   people = new Map();
   typing = { who: [], more: 0 };
@@ -47,43 +47,43 @@ function enter(room) {
 socket.onOpen = () => conversation.join($("name").value);
 socket.onClose = () => conversation.lost();
 socket.onMessage = (data) => {
-  const [[kind, told]] = Object.entries(JSON.parse(data));
-  handlers[kind]?.(told);
+  const [[kind, content]] = Object.entries(JSON.parse(data));
+  handlers[kind]?.(content);
 };
 
 const handlers = {
-  welcome(told) {
-    me = told.you;
-    people = new Map(told.people);
+  welcome(content) {
+    me = content.you;
+    people = new Map(content.people);
     renderPeople();
-    conversation.welcome(told);
+    conversation.welcome(content);
   },
-  message: (told) => conversation.message(told),
+  message: (content) => conversation.message(content),
   said: (id) => conversation.said(id),
-  refused(told) {
-    if (told.id) conversation.refused(told);
-    else note(told.why);
+  refused(content) {
+    if (content.id) conversation.refused(content);
+    else note(content.why);
   },
   people({ came, left }) {
     for (const number of left) people.delete(number);
     for (const [number, name] of came) people.set(number, name);
     renderPeople();
   },
-  typing(told) {
-    typing = told;
+  typing(content) {
+    typing = content;
     renderTyping();
   },
   rooms: renderRooms,
 };
 
-// ---- What has been said
+// ---- Messages
 
 let last = null;
 
 function show({ id, name, text, at, isOwn }) {
   const pending = isOwn && $(`m-${id}`);
   const node = said({ id, name, text, at, isOwn });
-  // Own messages take their place among the others when they come back.
+  // When an own message comes back, it takes its place among the others.
   if (pending) pending.remove();
   const isPendingNext = isOwn ? null : $("log").querySelector(".pending");
   insert(node, isPendingNext);
@@ -129,16 +129,16 @@ function settled(id, why) {
   setText($("say-problem"), why);
 }
 
-/** Always the same colour for a name. */
+/** Returns the colour of a name, always the same one. */
 function hueOf(name) {
   let hash = 0;
   for (const character of name) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
   return HUES[hash % HUES.length];
 }
 
-// ---- Who is there
+// ---- Rooms and people
 
-// What is there stays, or whoever is on one of the links with the keyboard would lose it.
+// Existing items stay: otherwise a link could lose the keyboard focus.
 function renderRooms(rooms) {
   const known = new Map([...$("rooms").children].map((item) => [item.dataset.room, item]));
   const items = rooms.map(([name, number]) => {
@@ -157,7 +157,7 @@ function renderRooms(rooms) {
 
 let renderingPeople = 0;
 
-// A thousand people may come at once.
+// A thousand people may enter at once.
 function renderPeople() {
   if (!renderingPeople) {
     renderingPeople = requestAnimationFrame(() => {
@@ -181,7 +181,7 @@ function renderTyping() {
   setText($("typing"), names.length ? `${list} ${names.length > 1 || typing.more > 1 ? "are" : "is"} typing…` : "");
 }
 
-// ---- Saying something
+// ---- Sending
 
 let saidTypingAt = -Infinity;
 
@@ -203,7 +203,7 @@ $("text").addEventListener("keydown", (event) => {
 
 $("text").addEventListener("input", () => {
   const now = performance.now();
-  if ($("text").value && now - saidTypingAt > SAY_TYPING_EVERY_MS && tell("typing")) saidTypingAt = now;
+  if ($("text").value && now - saidTypingAt > SAY_TYPING_EVERY_MS && send("typing")) saidTypingAt = now;
 });
 
 $("log").addEventListener("scroll", () => {
@@ -239,10 +239,10 @@ addEventListener("hashchange", () => {
     return;
   }
   history.replaceState(null, "", `#${encodeURIComponent(conversation.room)}`);
-  setText($("say-problem"), "You can go to another room when what you have said has arrived.");
+  setText($("say-problem"), "You can go to another room once your messages have arrived.");
 });
 
-// On a phone, the talk comes first.
+// On a phone, the messages come first.
 if (matchMedia("(max-width: 60rem)").matches) {
   $("rooms-box").open = false;
   $("people-box").open = false;

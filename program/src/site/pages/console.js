@@ -1,5 +1,5 @@
-// A WebSocket by hand: everything that the browser's API shows of it. What went over the wire is
-// shown by wire.js, as the server tells it over a second socket.
+// A WebSocket by hand: everything that the API of the browser shows. wire.js shows what went over
+// the wire; the server sends it over a second socket.
 
 import { $, bytes, clock, count, duration, element, setAttribute, setText, socketUrl } from "./page.js";
 import { Socket } from "./socket.js";
@@ -15,7 +15,7 @@ const UNANSWERED_BYTES = 64 * 1024 * 1024;
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 const CLOSE_CODES = {
   1000: "normal closure",
-  1001: "going away: the server stops, or the page is left",
+  1001: "going away: the server stops, or the page was left",
   1002: "protocol error",
   1003: "unsupported data",
   1005: "the Close frame carried no code",
@@ -31,7 +31,7 @@ const CLOSE_CODES = {
   1015: "the TLS handshake failed",
 };
 
-// One conversation: the socket and what this page knows about it.
+// The current connection: the socket and what this page knows about it.
 let current = null;
 let connections = 0;
 let sentMessages = 0;
@@ -40,23 +40,22 @@ let receivedMessages = 0;
 // ---- What the server saw
 
 const wire = new WireView($("wire"));
-const told = new Socket();
+const server = new Socket();
 let token = null;
 
 wire.isInflatable = (on) => current?.number === on && /server_no_context_takeover/.test(current.socket.extensions)
   && /client_no_context_takeover/.test(current.socket.extensions);
 
-told.onMessage = (data) => {
+server.onMessage = (data) => {
   const step = JSON.parse(data);
   if (!step.token) return wire.show(step);
   token = step.token;
   if (!current) connect();
 };
-told.onClose = () => { token = null; };
+server.onClose = () => { token = null; };
 
 /**
- * The URL under which the server tells this page what it sees of the connection, if it is this
- * server's.
+ * Returns the URL for a connection that the server traces, or null if it goes to another server.
  */
 function watched(text, number) {
   let url;
@@ -93,13 +92,13 @@ function connect() {
     socket, number, url: watchedUrl ? url : socket.url, protocols, isWatched: watchedUrl !== null,
     startedAt: performance.now(), openedAt: null, peak: 0, unanswered: [], unansweredBytes: 0, closed: null,
   };
-  setText($("wire-note"), current.isWatched ? "as this server saw it" : "only this server shows what it sees");
+  setText($("wire-note"), current.isWatched ? "as this server saw it" : "not shown: the connection goes to another server");
   listen(current);
   render();
 }
 
-// The constructor throws the same kind of error for a bad URL and for bad subprotocols: which field
-// is to blame?
+// The constructor throws the same kind of error for a bad URL and for bad subprotocols. This shows
+// which field to mark.
 function areSubprotocols(names) {
   return new Set(names).size === names.length && names.every((name) => /^[\w!#$%&'*+.^`|~-]+$/.test(name));
 }
@@ -126,10 +125,9 @@ function listen(connection) {
     });
   });
 
-  // The event says nothing else, on purpose: a page must not be able to probe other people's
-  // networks.
+  // The event has no details on purpose: a page must not be able to probe networks.
   socket.addEventListener("error", () => {
-    log("error", connection.number, { data: "The connection failed. Browsers tell a page no more; the developer console may." });
+    log("error", connection.number, { data: "The connection failed. Browsers hide the reason from the page; the developer console may show it." });
     render();
   });
 
@@ -160,9 +158,9 @@ function close() {
   render();
 }
 
-// `close("10x0")` would be the number 0 to the browser: say what is wrong instead.
+// The browser would take `close("10x0")` as the number 0.
 function closeCode(text) {
-  if (!/^\d{1,5}$/.test(text)) throw new Error("The code is a number: 1000, or 3000 to 4999.");
+  if (!/^\d{1,5}$/.test(text)) throw new Error("The code must be a number: 1000, or 3000 to 4999.");
   return Number(text);
 }
 
@@ -190,8 +188,8 @@ function send(data) {
   return true;
 }
 
-// Messages of one connection keep their order, so an answer also settles whatever was sent before
-// its question.
+// Messages of a connection keep their order. So an answer also settles all messages before the one
+// that it answers.
 function answered(connection, data) {
   const index = connection.unanswered.findIndex((sent) => same(sent.data, data));
   if (index < 0) return null;
@@ -210,16 +208,16 @@ function same(a, b) {
 
 function sendText() {
   const text = $("text").value;
-  // What the browser puts on the wire: a lone surrogate has no UTF-8 and becomes U+FFFD.
+  // As the browser sends it: a lone surrogate has no UTF-8 form and becomes U+FFFD.
   send(text.toWellFormed ? text.toWellFormed() : text);
 }
 
 function sendHex() {
   const digits = $("hex").value.replace(/0x|[\s,:-]/gi, "");
   if (/[^0-9a-f]/i.test(digits)) {
-    problem("hex-problem", "Only the digits 0 to 9 and a to f, please.", ["hex"]);
+    problem("hex-problem", "Use only the digits 0 to 9 and a to f.", ["hex"]);
   } else if (digits.length % 2) {
-    problem("hex-problem", `Two digits make a byte, and here are ${digits.length}.`, ["hex"]);
+    problem("hex-problem", `Two digits make a byte, but there are ${digits.length}.`, ["hex"]);
   } else {
     problem("hex-problem", "");
     send(Uint8Array.from(digits.match(/../g) || [], (pair) => parseInt(pair, 16)).buffer);
@@ -243,10 +241,10 @@ async function sendFile() {
 function ping() {
   const payload = $("ping-text").value;
   if (utf8.encode(payload).length > 125) {
-    problem("ping-problem", "A ping carries at most 125 bytes.", ["ping-text"]);
+    problem("ping-problem", "A ping has at most 125 bytes.", ["ping-text"]);
     return;
   }
-  const isSent = told.send(JSON.stringify({ ping: { on: current.number, payload } }));
+  const isSent = server.send(JSON.stringify({ ping: { on: current.number, payload } }));
   problem("ping-problem", isSent ? "" : "The page is not connected to the server.");
 }
 
@@ -262,7 +260,7 @@ function preview(data) {
   const size = bytes(sizeOf(data));
   if (typeof data === "string") {
     const cut = data.length > SHOWN_CHARACTERS;
-    // A cut between two surrogates would show half a character.
+    // A cut between two surrogates would split a character.
     const shown = cut ? data.slice(0, SHOWN_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "") : data;
     return { data: shown + (cut ? "…" : ""), meta: `text, ${size}${cut ? `, the first ${count(shown.length)} characters shown` : ""}` };
   }
@@ -275,9 +273,8 @@ function preview(data) {
 let waiting = [];
 let flushing = 0;
 
-// Lines are shown in batches and a moment later: a flood of messages costs one layout and not a
-// thousand, and painting "sent" does not keep the page busy while the answer arrives, which would
-// lengthen its round trip.
+// Lines are shown in batches, with a delay. So many messages cost one layout, and painting a sent
+// message does not delay its answer, which would make the round trip look longer.
 function log(kind, number, { data = "", meta = "", strong = "", isHex = false }) {
   waiting.push({ at: new Date(), kind, number, data, meta, strong, isHex });
   if (waiting.length > LOG_LINES) waiting.shift();
@@ -309,8 +306,7 @@ function lineOf({ at, kind, number, data, meta, strong, isHex }) {
   return line;
 }
 
-// Each problem has its place beneath the form's fields; those it is about are marked, the others
-// are not.
+// Shows a problem below the fields of its form, and marks the fields that it is about.
 function problem(id, text, fields = []) {
   setText($(id), text);
   for (const field of document.querySelectorAll(`[aria-describedby~="${id}"]`)) {
@@ -349,22 +345,22 @@ function statusOf({ socket, number, url, protocols, openedAt, closed }) {
   switch (socket.readyState) {
     case WebSocket.CONNECTING: return `Connection #${number}: connecting to ${url}`;
     case WebSocket.OPEN: return `Connection #${number} is open: ${url}`;
-    case WebSocket.CLOSING: return `Connection #${number} is closing: the Close frame is on its way, the peer's is awaited.`;
+    case WebSocket.CLOSING: return `Connection #${number} is closing: the Close frame was sent, and the one of the peer has not come yet.`;
   }
   if (!closed) return `Connection #${number} is closed.`;
   if (openedAt === null) {
     const hint = protocols.length
-      ? "Does the server run, and does it know one of these subprotocols? A browser fails a connection whose subprotocols were all declined."
-      : "Does the server run, and is the path right?";
+      ? "Is the server running, and does it support one of these subprotocols? A browser fails a connection if all subprotocols are declined."
+      : "Is the server running, and is the path right?";
     return `Connection #${number} did not open (${closed.code}). ${hint}`;
   }
   const reason = closed.reason ? `, “${closed.reason}”` : "";
-  return `Connection #${number} closed ${closed.wasClean ? "cleanly" : "uncleanly"}: ${closed.code}, ${meaning(closed.code) || "no known meaning"}${reason}.`;
+  return `Connection #${number} closed ${closed.wasClean ? "cleanly" : "uncleanly"}: ${closed.code}, ${meaning(closed.code) || "unknown code"}${reason}.`;
 }
 
-// ---- Wiring
+// ---- Events
 
-// A button that cannot act now says so and keeps the keyboard focus, which `disabled` would drop.
+// A button that cannot act is marked by `aria-disabled`. `disabled` would drop the keyboard focus.
 function onSubmit(form, button, act) {
   $(form).addEventListener("submit", (event) => {
     event.preventDefault();
@@ -394,8 +390,8 @@ for (const button of document.querySelectorAll("[data-path]")) {
   });
 }
 
-// Neither a shrinking bufferedAmount nor the step to CLOSING has an event: they are looked at.
+// There is no event for a shrinking bufferedAmount or for CLOSING, so both are polled.
 setInterval(render, 100);
 
-// `/console#/broadcast` begins with that path.
+// `/console#/broadcast` starts with that path.
 $("url").value = socketUrl(location.hash.startsWith("#/") ? location.hash.slice(1) : "/echo");

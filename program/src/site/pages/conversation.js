@@ -1,28 +1,27 @@
-// What a page knows of a room, without a page: what has been said, what it has said itself and not
-// seen come back, and what it has to say when it is connected again. `send` is called with what the
-// server is to be told.
+// What a page knows of a room, without the page itself: the messages, its own messages that have
+// not come back, and what to send when it is connected again. `send` is called with each message to
+// the server.
 
 import { randomId } from "./page.js";
 
 /**
- * What had been said lately is offered again to a server that has been restarted: as many messages
- * back as these.
+ * After a restart of the server, the page offers the last messages again: at most so many.
  */
 const OFFERED = 100;
-/** So many messages are remembered. */
+/** The most messages that are remembered. */
 const REMEMBERED = 2000;
 
 export class Conversation {
-  /** A message that is new, or `{ missed }`. */
+  /** Called with a new message, or `{ missed }`. */
   onMessage = () => {};
-  /** A message of this page's own has been seen to come back, or was refused: `why`. */
+  /** Called when an own message has come back, or was refused with `why`. */
   onSettled = () => {};
   #send;
   #server = "";
   #last = 0;
   /** Own messages that have not come back, the oldest first. */
   #pending = [];
-  /** The ids of what has been shown, the oldest first; and own messages among them. */
+  /** The ids of the shown messages, the oldest first, with the own messages among them. */
   #seen = new Map();
   #isIn = false;
 
@@ -36,21 +35,21 @@ export class Conversation {
     return this.#pending;
   }
 
-  /** The connection is open: come in, perhaps again. */
+  /** Enters the room, perhaps again. To be called when the connection is open. */
   join(name) {
     this.#send({ join: { room: this.room, name, key: this.key, server: this.#server, after: this.#last } });
   }
 
-  /** The connection is gone. */
+  /** To be called when the connection is lost. */
   lost() {
     this.#isIn = false;
   }
 
-  /** Says something, now or as soon as possible. */
+  /** Sends a message, now or as soon as possible. */
   say(text) {
     const message = { id: randomId(), text, at: Date.now() };
     this.#pending.push(message);
-    if (this.#isIn) this.#tell(message);
+    if (this.#isIn) this.#sendMessage(message);
     return message;
   }
 
@@ -65,11 +64,12 @@ export class Conversation {
       this.#pending = [...lately, ...this.#pending];
     }
     for (const message of messages) this.message(message);
-    for (const message of this.#pending) this.#tell(message);
+    for (const message of this.#pending) this.#sendMessage(message);
   }
 
   message({ n, id, name, text, age }) {
-    // What comes twice over the same server has the same number, and over two servers the same id.
+    // A repeated message has the same number from the same server, and the same id from another
+    // one.
     if (n <= this.#last) return;
     this.#last = n;
     const own = this.#pending.find((message) => message.id === id) ?? null;
@@ -81,7 +81,7 @@ export class Conversation {
     this.#settle(id);
   }
 
-  /** The server has heard this before. */
+  /** The server has this message already. */
   said(id) {
     this.#settle(id);
   }
@@ -96,7 +96,7 @@ export class Conversation {
     if (this.#pending.length < before) this.onSettled(id, why);
   }
 
-  #tell({ id, text, at }) {
+  #sendMessage({ id, text, at }) {
     this.#send({ say: { id, text, age: Math.max(0, Date.now() - at) } });
   }
 }

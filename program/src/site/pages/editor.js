@@ -1,4 +1,4 @@
-// The editor's page: what replica.js knows, in a text field, and where the others are.
+// The page of the editor: shows what replica.js knows in a text field, and where the others are.
 
 import { $, count, element, setAttribute, setText } from "./page.js";
 import { difference, transformPlace } from "./operation.js";
@@ -6,42 +6,42 @@ import { Replica, Undo } from "./replica.js";
 import { Socket } from "./socket.js";
 
 const SHOWN_PEOPLE = 100;
-/** So many carets are shown, those that moved last. */
+/** The most carets that are shown: those that moved last. */
 const SHOWN_CARETS = 32;
-/** A name is shown beside its caret for so long after it has moved. */
+/** After a caret has moved, its name is shown for so long. */
 const NAME_SHOWN_MS = 3000;
 const SELECT_EVERY_MS = 100;
 const HUES = ["--blue", "--green", "--violet", "--teal", "--amber", "--accent"];
 
 const field = $("text");
 const socket = new Socket();
-const tell = (what) => socket.send(JSON.stringify(what));
+const send = (what) => socket.send(JSON.stringify(what));
 
 let replica;
 let undo;
 let me = null;
-/** By number: { name, at: [anchor, head] in the text that is shown, or null, movedAt }. */
+/** By number: { name, at: [anchor, head] in the shown text or null, movedAt }. */
 let people = new Map();
 
-// ---- Coming in
+// ---- Entering
 
 const documentOfUrl = () => {
   try {
-    // As the server tidies it.
+    // As the server shortens names.
     return [...decodeURIComponent(location.hash.slice(1)).trim().replace(/\s+/g, " ")].slice(0, 32).join("") || "notes";
   } catch {
     return "notes";
   }
 };
 
-/** A number that nobody else chooses. */
+/** Returns a random number, which no other page has. */
 function newAuthor() {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2));
   return (high % 2 ** 20) * 2 ** 32 + low;
 }
 
 function enter(name) {
-  replica = new Replica(name, newAuthor(), tell);
+  replica = new Replica(name, newAuthor(), send);
   replica.onChange = (operation) => {
     undo.changed(operation);
     put(operation);
@@ -69,24 +69,24 @@ socket.onMessage = (data) => {
 };
 
 function hear(data) {
-  const told = JSON.parse(data);
-  const [[kind, what]] = typeof told === "string" ? [[told]] : Object.entries(told);
-  handlers[kind]?.(what);
+  const message = JSON.parse(data);
+  const [[kind, content]] = typeof message === "string" ? [[message]] : Object.entries(message);
+  handlers[kind]?.(content);
   render();
 }
 
 const handlers = {
-  welcome(told) {
-    me = told.you;
-    replica.welcome(told);
+  welcome(content) {
+    me = content.you;
+    replica.welcome(content);
     field.readOnly = false;
     people = new Map();
-    for (const one of told.people) meet(one);
+    for (const one of content.people) meet(one);
   },
   lost: () => replica.restore(),
-  edit(told) {
-    replica.confirm(told);
-    place(told.who, told.selection);
+  edit(content) {
+    replica.confirm(content);
+    place(content.who, content.selection);
   },
   people({ came, left, moved }) {
     for (const number of left) people.delete(number);
@@ -94,7 +94,7 @@ const handlers = {
     for (const [number, selection] of moved) place(number, selection);
   },
   documents: renderDocuments,
-  refused: (told) => replica.refused(told),
+  refused: (content) => replica.refused(content),
   full: (why) => setText($("problem"), why),
 };
 
@@ -117,8 +117,8 @@ function moveOthers(operation) {
 
 let isComposing = false;
 /**
- * What has come while a character was being put together, which a change of the field would break
- * off.
+ * Messages that came while a character was being composed. A change of the field would cancel the
+ * composition.
  */
 let held = [];
 
@@ -132,9 +132,9 @@ field.addEventListener("compositionend", () => {
 });
 field.addEventListener("input", () => { if (!isComposing) changed(); });
 
-/** The field has another text than it had. */
+/** To be called when the user has changed the field. */
 function changed() {
-  // A text field can hold half a character, the server cannot.
+  // A text field can have half a character, the server cannot.
   if (field.value.isWellFormed?.() === false) field.value = field.value.toWellFormed();
   const operation = difference(replica.text, field.value, field.selectionEnd);
   if (field.value === replica.text) return;
@@ -144,7 +144,7 @@ function changed() {
   render();
 }
 
-/** Changes the field as an operation says; what is selected stays selected. */
+/** Applies an operation to the field. The selection is kept. */
 function put(operation) {
   if (operation.length > 50) {
     const [start, end, direction] = [field.selectionStart, field.selectionEnd, field.selectionDirection];
@@ -180,7 +180,7 @@ document.addEventListener("selectionchange", selected);
 field.addEventListener("selectionchange", selected);
 field.addEventListener("focus", selected);
 
-// ---- Undo: the field's own would undo what others have written.
+// ---- Undo. The undo of the field itself would also undo the edits of others.
 
 function turn(which) {
   const operation = isComposing || field.readOnly ? null : undo[which](replica.text);
@@ -217,7 +217,7 @@ field.addEventListener("beforeinput", (event) => {
   turn(which);
 });
 
-// ---- What is to be seen besides
+// ---- State, people, marks
 
 let rendering = 0;
 
@@ -235,7 +235,7 @@ function renderState() {
   const waiting = replica.waiting;
   const state = isAway ? "away" : waiting ? "sending" : "there";
   $("state").dataset.state = state;
-  setText($("state"), state === "there" ? "everybody has it" : state === "sending" ? "sending" : field.readOnly ? "not here yet" : waiting ? "away, with changes that wait" : "away");
+  setText($("state"), state === "there" ? "up to date" : state === "sending" ? "sending" : field.readOnly ? "not connected yet" : waiting ? "offline, with unsent changes" : "offline");
   setAttribute($("undo"), "aria-disabled", undo.canUndo ? null : "true");
   setAttribute($("redo"), "aria-disabled", undo.canRedo ? null : "true");
   const text = field.value;
@@ -262,7 +262,7 @@ function renderPeople() {
   setText($("people-count"), people.size ? count(people.size) : "");
 }
 
-/** For each of the others a button that leads to where it is. */
+/** Returns the item of a person. For others, it is a button that scrolls to their caret. */
 function personItem(number) {
   const inside = [element("span", { dir: "auto" }), element("span", { class: "soft tiny number" })];
   const one = number === me ? element("span", { class: "one" }, ...inside) : element("button", { type: "button" }, ...inside);
@@ -287,7 +287,7 @@ const hueOf = (number) => HUES[number % HUES.length];
 let fading = 0;
 
 /**
- * The same text again, unseen, with the selections and carets of the others between its letters.
+ * Draws the same text again, invisible, with the selections and carets of the others in it.
  */
 function renderMarks() {
   const now = performance.now();
@@ -319,7 +319,7 @@ function renderMarks() {
     ends.delete(to);
     from = to;
   }
-  // A line that is empty would not be there.
+  // Without it, an empty last line would be missing.
   marks.append("\u200b");
   marks.style.paddingRight = `calc(1rem + ${field.offsetWidth - field.clientWidth - 2}px)`;
   for (const caret of marks.querySelectorAll(".recent")) caret.classList.toggle("at-end", caret.offsetLeft > marks.clientWidth / 2);
@@ -330,12 +330,12 @@ function renderMarks() {
 field.addEventListener("scroll", () => { $("marks").scrollTop = field.scrollTop; }, { passive: true });
 new ResizeObserver(render).observe(field);
 
-/** A text that could not be merged, or not exactly: nothing is lost without a word. */
+/** Shows a text that could not be merged exactly, so that nothing is lost unnoticed. */
 function showAside(text, why) {
   const area = element("pre", { class: "scroll", tabindex: "0" }, text);
   const copy = element("button", { type: "button" }, "Select it");
-  const dismiss = element("button", { type: "button" }, "I do not need it");
-  const aside = element("div", {}, element("p", { class: "small" }, `${why} This is what you had:`), area, element("div", { class: "row" }, copy, dismiss));
+  const dismiss = element("button", { type: "button" }, "Discard it");
+  const aside = element("div", {}, element("p", { class: "small" }, `${why} This was your text:`), area, element("div", { class: "row" }, copy, dismiss));
   copy.addEventListener("click", () => {
     area.focus();
     getSelection().selectAllChildren(area);
@@ -347,7 +347,7 @@ function showAside(text, why) {
   $("asides").append(aside);
 }
 
-// What is there stays, or whoever is on one of the links with the keyboard would lose it.
+// Existing items stay: otherwise a link could lose the keyboard focus.
 function renderDocuments(documents) {
   const known = new Map([...$("documents").children].map((item) => [item.dataset.document, item]));
   const items = documents.map(([name, number]) => {
@@ -392,7 +392,7 @@ addEventListener("hashchange", () => {
     return;
   }
   history.replaceState(null, "", `#${encodeURIComponent(replica.document)}`);
-  setText($("problem"), "You can go to another document when what you have written has arrived.");
+  setText($("problem"), "You can go to another document once your changes have arrived.");
 });
 addEventListener("beforeunload", (event) => { if (replica.waiting) event.preventDefault(); });
 

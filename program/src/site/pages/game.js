@@ -1,6 +1,7 @@
-// What a page knows of the arena, without a page: what the last snapshots said, where the others
-// are between two of them, and where its own rider will be when the server hears of its wish. The
-// layout of a snapshot is in program/src/site/arena/snapshot.rs, the rules are in world.rs there.
+// What a page knows of the arena, without the page itself: the last snapshots, the places of the
+// others between two snapshots, and the place of its own rider when its wish reaches the server.
+// The layout of a snapshot is in program/src/site/arena/snapshot.rs, and the rules are in world.rs
+// there.
 
 export const TICK_MS = 50;
 export const RADIUS = 16;
@@ -8,16 +9,16 @@ const TICKS_IN_A_SECOND = 20;
 const SPEED = 260;
 const RESPONSE = 0.3;
 const HELD_SPEED = 0.3;
-/** The others are shown so many ticks late: between two snapshots even if one is a little late. */
+/** The others are shown so many ticks late, so that there are two snapshots even if one is late. */
 export const DELAY_TICKS = 2.2;
-/** A rope goes back so many ticks at most, and what is older is forgotten. */
+/** The ticks that are remembered: more than the longest rope. */
 const REMEMBERED_TICKS = 70;
-/** The wish is said again after so many ticks, or the server takes one for gone. */
-const SAY_AGAIN_TICKS = 10;
-/** Whoever is farther away than this from where it was shown jumps there; else it glides. */
+/** The wish is repeated after so many ticks. Without it, the server stops the rider. */
+const REPEAT_TICKS = 10;
+/** A rider that is farther than this from where it was shown jumps. Otherwise it glides. */
 const JUMP = 160;
 
-/** A snapshot, from its bytes. */
+/** Reads a snapshot from its bytes. */
 export function read(buffer) {
   const view = new DataView(buffer);
   const snapshot = {
@@ -47,7 +48,7 @@ export function read(buffer) {
   return snapshot;
 }
 
-/** A rider rides for a tick: as in world.rs. */
+/** Moves a rider by one tick, as in world.rs. */
 export function ride({ x, y, dx, dy, held }, wish, side) {
   const length = Math.max(1, Math.hypot(wish.x, wish.y) / 127);
   const speed = (SPEED * (held > 0 ? HELD_SPEED : 1)) / 127 / length;
@@ -61,7 +62,7 @@ export function ride({ x, y, dx, dy, held }, wish, side) {
   return { x: newX, y: newY, dx: speedX, dy: speedY, held: Math.max(0, held - 1) };
 }
 
-/** Where something was at each tick of which we know. */
+/** The places of something at the known ticks. */
 class Track {
   #ticks = [];
   #places = [];
@@ -80,19 +81,19 @@ class Track {
     return this.#ticks.at(-1);
   }
 
-  /** Between the two snapshots around that time. */
+  /** Returns the place at a time, between the two snapshots around it. */
   at(tick) {
     const after = this.#ticks.findIndex((known) => known >= tick);
     if (after < 0) return this.#places.at(-1);
     if (after === 0) return this.#places[0];
     const [from, to] = [this.#places[after - 1], this.#places[after]];
     const share = (tick - this.#ticks[after - 1]) / (this.#ticks[after] - this.#ticks[after - 1]);
-    // Whoever is suddenly elsewhere did not ride there.
+    // A rider that is suddenly far away did not ride there.
     if (Math.hypot(to.x - from.x, to.y - from.y) > JUMP) return from;
     return { x: from.x + (to.x - from.x) * share, y: from.y + (to.y - from.y) * share };
   }
 
-  /** The places from one tick to another, and where it was at the latter. */
+  /** Returns the places from one tick to another, with the place at the latter. */
   between(from, to) {
     const line = this.#places.filter((_, index) => this.#ticks[index] >= from && this.#ticks[index] < to);
     return [...line, this.at(to)];
@@ -100,7 +101,7 @@ class Track {
 }
 
 export class Game {
-  /** Somebody has closed a loop: its id, and the line. */
+  /** Called when a rider has closed a loop, with its id and the line. */
   onLoop = () => {};
   me = 0;
   /** The last snapshot. */
@@ -110,17 +111,17 @@ export class Game {
   #strays = new Map();
   /** The server's tick at local time 0. */
   #offset = null;
-  // One's own rider: local ticks, what was wished in each, and where it would be.
+  // The own rider: local ticks, the wish in each tick, and the predicted place.
   #tick = 0;
   #time = 0;
   #frameAt = 0;
   #wishes = [];
   #number = 0;
-  #saidAt = -Infinity;
-  #said = { x: 0, y: 0 };
+  #sentAt = -Infinity;
+  #sent = { x: 0, y: 0 };
   #before = null;
   #now = null;
-  /** What is shown is off by this, and less each moment. */
+  /** The shown place is off by this. It becomes less with each frame. */
   #error = { x: 0, y: 0 };
   #rope = [];
   #ropeTicks = 0;
@@ -129,7 +130,7 @@ export class Game {
     this.#send = send;
   }
 
-  /** It begins anew, as another rider perhaps. */
+  /** Starts again, perhaps as another rider. */
   begin(me) {
     this.me = me;
     this.snapshot = null;
@@ -139,18 +140,17 @@ export class Game {
     this.#wishes = [];
     this.#now = null;
     this.#rope = [];
-    this.#saidAt = -Infinity;
+    this.#sentAt = -Infinity;
   }
 
-  // ---- What the server says
+  // ---- Messages from the server
 
   hear(buffer, now) {
     const snapshot = read(buffer);
     const { tick, riders, strays } = snapshot;
     this.snapshot = snapshot;
     const offset = tick - now / TICK_MS;
-    // The network is late at times, but not early: the clock follows slowly, unless something is
-    // wrong altogether.
+    // Snapshots can be late, but not early. So the clock follows slowly, unless it is far off.
     const isWrong = this.#offset === null || Math.abs(offset - this.#offset) > TICKS_IN_A_SECOND / 2;
     this.#offset = isWrong ? offset : this.#offset + (offset - this.#offset) * 0.08;
     for (const rider of riders) {
@@ -179,7 +179,8 @@ export class Game {
   }
 
   /**
-   * From where the server says that one was, with all wishes that it had not heard of then, to now.
+   * Predicts the own place: from the one in the snapshot, with all wishes that had not reached the
+   * server then.
    */
   #reconcile({ own, number, age, side, riders }) {
     const first = this.#wishes.findIndex((wish) => wish.number === number);
@@ -204,47 +205,47 @@ export class Game {
     this.#rope = this.#rope.slice(-this.#ropeTicks - 1);
   }
 
-  // ---- What the page says
+  // ---- Messages to the server
 
-  /** Time has gone on; `wish` is where one wants to go, from -127 to 127 each. */
+  /** Moves on to the time `now`. `wish` is the wanted direction and speed, from -127 to 127. */
   go(now, wish) {
     const left = 0.5 ** ((now - this.#frameAt) / 60);
     this.#frameAt = now;
     this.#error = { x: this.#error.x * left, y: this.#error.y * left };
-    // Whoever was not looking has stood still.
+    // While the page was hidden, the rider stood still.
     this.#time = this.#now ? Math.max(this.#time, now - 1000) : now;
     for (; now - this.#time >= TICK_MS; this.#time += TICK_MS) this.#step(wish);
   }
 
   #step(wish) {
     this.#tick += 1;
-    if (wish.x !== this.#said.x || wish.y !== this.#said.y || this.#tick - this.#saidAt >= SAY_AGAIN_TICKS) {
+    if (wish.x !== this.#sent.x || wish.y !== this.#sent.y || this.#tick - this.#sentAt >= REPEAT_TICKS) {
       this.#number = (this.#number + 1) % 65_536;
-      this.#said = { ...wish };
-      this.#saidAt = this.#tick;
+      this.#sent = { ...wish };
+      this.#sentAt = this.#tick;
       const bytes = new DataView(new ArrayBuffer(4));
       bytes.setUint16(0, this.#number, true);
       bytes.setInt8(2, wish.x);
       bytes.setInt8(3, wish.y);
       this.#send(bytes.buffer);
     }
-    this.#wishes.push({ ...this.#said, number: this.#number });
+    this.#wishes.push({ ...this.#sent, number: this.#number });
     if (this.#wishes.length > 100) this.#wishes.shift();
     this.#before = this.#now;
-    this.#now = ride(this.#now, this.#said, this.snapshot.side);
+    this.#now = ride(this.#now, this.#sent, this.snapshot.side);
     this.#ropeTicks += 1;
     this.#rope.push({ x: this.#now.x, y: this.#now.y });
     this.#rope = this.#rope.slice(-Math.min(this.#ropeTicks, 60) - 1);
   }
 
-  // ---- What is to be seen
+  // ---- What is shown
 
-  /** The server's tick that is shown of the others. */
+  /** Returns the tick of the server at which the others are shown. */
   shownTick(now) {
     return this.#offset === null ? 0 : Math.min(now / TICK_MS + this.#offset - DELAY_TICKS, this.snapshot.tick);
   }
 
-  /** One's own place. */
+  /** Returns the own place. */
   own(now) {
     if (!this.#now) return null;
     const share = Math.min(Math.max((now - this.#time) / TICK_MS, 0), 1);
@@ -252,7 +253,7 @@ export class Game {
     return { x: from.x + (to.x - from.x) * share + this.#error.x, y: from.y + (to.y - from.y) * share + this.#error.y };
   }
 
-  /** Everybody in sight: { id, x, y, held, rope: [places, the last being its own] }. */
+  /** Returns all riders in sight: { id, x, y, held, rope }. A rope ends at its rider. */
   riders(now) {
     if (!this.snapshot) return [];
     const tick = this.shownTick(now);

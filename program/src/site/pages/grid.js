@@ -1,13 +1,12 @@
-// The slab as a grid: a cell for each slot. Kept up to date by what has changed, and only that is
-// drawn again.
+// The slab as a grid, one cell for each slot. Only changed cells are drawn again.
 
-/** What a cell's byte says: the lower three bits are the state. */
+/** The states: the lower three bits of a cell. */
 export const STATES = ["free", "handshaking", "deciding", "open", "closing", "draining", "flushing", "closed"];
 export const [HEARD, TO_READ, TO_WRITE, BLOCKED] = [8, 16, 32, 64];
 export const HUES = ["--line", "--amber", "--violet", "--green", "--blue", "--red", "--teal", "--soft"];
 
 const [LARGEST, SMALLEST, TALLEST] = [26, 4, 470];
-/** Quiet connections have so much of their colour. */
+/** The opacity of quiet connections. */
 const QUIET = 0.45;
 
 export class Grid {
@@ -30,7 +29,7 @@ export class Grid {
   }
 
   /**
-   * What the server says has changed: the number of slots, then `skip, run, cell` again and again.
+   * Applies the changes from the server: the number of slots, then `skip, run, cell`, repeated.
    */
   apply(buffer) {
     const bytes = new Uint8Array(buffer);
@@ -61,20 +60,20 @@ export class Grid {
     else for (const slot of changed) this.#drawCell(slot);
   }
 
-  /** Everything begins anew. */
+  /** Starts again with no slots. */
   reset() {
     [this.cells, this.own, this.chosen] = [new Uint8Array(0), -1, -1];
     this.draw();
   }
 
-  /** The slot at a point of the canvas; -1 if there is none. */
+  /** Returns the slot at a point of the canvas, or -1. */
   slotAt(x, y) {
     const column = Math.floor(x / this.#size);
     const slot = Math.floor(y / this.#size) * this.#columns + column;
     return column < this.#columns && slot < this.cells.length ? slot : -1;
   }
 
-  /** Where the cursor goes with a key; the slot, or -1 for other keys. */
+  /** Moves the cursor by a key, and returns its slot, or -1 for other keys. */
   move(key) {
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns, Home: -this.cells.length, End: this.cells.length }[key];
     if (!by || !this.cells.length) return -1;
@@ -82,7 +81,7 @@ export class Grid {
     return this.cursor;
   }
 
-  /** Sets `own`, `chosen` or `cursor`, and draws what that changes. */
+  /** Sets `own`, `chosen` or `cursor`, and draws the changed cells. */
   mark(what, slot) {
     const before = this[what];
     this[what] = slot;
@@ -101,7 +100,7 @@ export class Grid {
     this.cells.forEach((_, slot) => this.#drawCell(slot));
   }
 
-  /** The largest cells that fit; `true` if the canvas must become another. */
+  /** Chooses the largest cells that fit. Returns whether the canvas must be resized. */
   #layout() {
     const before = `${this.#size} ${this.#columns} ${this.#canvas.dataset.rows}`;
     this.#width = this.#canvas.clientWidth;
@@ -129,7 +128,7 @@ export class Grid {
     const isQuiet = STATES[state] === "open" && !(cell & (HEARD | TO_READ));
     fill(HUES[state], state ? (isQuiet ? QUIET : 1) : 0.5, 0, 0, inner, inner);
     if (cell & TO_READ) {
-      // In a small cell there is room for one colour only.
+      // A small cell has space for one colour only.
       if (size < 8) fill("--accent", 1, 0, 0, inner, inner);
       else fill("--card", 1, inner * 0.3, inner * 0.3, inner * 0.4, inner * 0.4);
     }

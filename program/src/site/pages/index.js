@@ -1,4 +1,4 @@
-// How many are in each app, as the server counts them.
+// Shows how many clients each app has, as the server counts them.
 
 import { count, setAttribute, setText } from "./page.js";
 import { Socket } from "./socket.js";

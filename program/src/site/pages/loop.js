@@ -1,4 +1,4 @@
-// The loop's page: the slab, the turns, and one connection's story.
+// The page of the loop: the slab, the turns, and the trace of one connection.
 
 import { BLOCKED, Grid, HEARD, HUES, STATES, TO_READ, TO_WRITE } from "./grid.js";
 import { $, count, duration, element, setAttribute, setText } from "./page.js";
@@ -7,13 +7,13 @@ import { Socket } from "./socket.js";
 const STORY_LINES = 500;
 const OPEN = STATES.indexOf("open");
 const PHASES = [
-  ["wait", "until something is ready, or due"],
-  ["accept", "newcomers get a slot"],
-  ["connect", "connections of our own begin"],
-  ["read", "once for each who is ready; handlers get messages"],
+  ["wait", "until something is ready or due"],
+  ["accept", "new connections get a slot"],
+  ["connect", "outgoing connections begin"],
+  ["read", "one read for each ready connection; handlers get messages"],
   ["expire", "deadlines and timers that are due"],
-  ["flush", "one write for each who is to get something"],
-  ["reap", "those who are gone give their slot back"],
+  ["flush", "one write for each connection with unsent bytes"],
+  ["reap", "closed connections free their slots"],
 ];
 const COUNTS = {
   events: "readiness events", accepted: "accepted", reads: "reads", bytes_read: "bytes read", writes: "writes",
@@ -21,7 +21,7 @@ const COUNTS = {
 };
 
 const socket = new Socket();
-const tell = (what) => socket.send(JSON.stringify(what));
+const send = (what) => socket.send(JSON.stringify(what));
 const grid = new Grid($("grid"));
 let mayTeach = false;
 let pace = "free";
@@ -32,14 +32,14 @@ socket.onMessage = (data) => {
     showLegend();
     return;
   }
-  const [[kind, told]] = Object.entries(JSON.parse(data));
-  handlers[kind]?.(told);
+  const [[kind, content]] = Object.entries(JSON.parse(data));
+  handlers[kind]?.(content);
 };
 socket.onClose = () => {
   grid.reset();
   showLegend();
   endStory("");
-  told.at = 0;
+  report.at = 0;
 };
 
 const handlers = {
@@ -47,9 +47,9 @@ const handlers = {
     mayTeach = teaches;
     grid.mark("own", slot);
     setText($("pace-hint"), teaches
-      ? "This page is served at any pace, or it could not go on. While the loop is held, time stands still for all others; a step lets at most 0.1 s pass."
-      : "The loop can be slowed down and held on the server’s own host, if it was started with --teach.");
-    setText($("story-hint"), teaches ? "" : "What is said is shown on the server’s own host alone, if it was started with --teach.");
+      ? "This page is served at any pace. While the loop is on hold, time stands still for all other connections. A step lets at most 0.1 s pass."
+      : "To slow down or hold the loop, start the server with --teach and open this page on the same host.");
+    setText($("story-hint"), teaches ? "" : "To see the content of messages, start the server with --teach and open this page on the same host.");
     showPace();
   },
   turns: showTurns,
@@ -60,8 +60,8 @@ const handlers = {
     setAttribute($("unfollow"), "aria-disabled", null);
   },
   line: addLine,
-  missed: (lines) => addLine(`… ${count(lines)} lines left out, since this page reads too slowly`),
-  gone: (id) => endStory(`${id} is gone`),
+  missed: (lines) => addLine(`… ${count(lines)} lines left out, because this page reads too slowly`),
+  gone: (id) => endStory(`${id} has disconnected`),
   refused: (why) => setText($("follow-problem"), why),
 };
 
@@ -74,9 +74,9 @@ const hued = (kind, hue) => {
 };
 const legend = new Map([
   ...STATES.flatMap((state, at) => (at === OPEN ? [] : [[state, at ? hued("", HUES[at]) : hued("free", HUES[at])]])),
-  ["open, quiet", hued("quiet", HUES[OPEN])], ["open, heard just now", hued("", HUES[OPEN])],
-  ["wait to be read", hued("read", HUES[OPEN])], ["wait to be written", hued("write", HUES[OPEN])],
-  ["take nothing now", hued("blocked", HUES[OPEN])], ["this page", hued("own", HUES[OPEN])],
+  ["open, quiet", hued("quiet", HUES[OPEN])], ["open, active", hued("", HUES[OPEN])],
+  ["waiting to be read", hued("read", HUES[OPEN])], ["waiting to be written", hued("write", HUES[OPEN])],
+  ["blocked", hued("blocked", HUES[OPEN])], ["this page", hued("own", HUES[OPEN])],
 ].map(([name, sample]) => {
   const number = element("b");
   const item = element("li", { "data-kind": name }, sample, number, ` ${name}`);
@@ -90,10 +90,10 @@ function showLegend() {
   for (const cell of grid.cells) {
     const state = cell & 7;
     if (state !== OPEN) add(STATES[state]);
-    else add(cell & HEARD ? "open, heard just now" : "open, quiet");
-    if (cell & TO_READ) add("wait to be read");
-    if (cell & TO_WRITE) add("wait to be written");
-    if (cell & BLOCKED) add("take nothing now");
+    else add(cell & HEARD ? "open, active" : "open, quiet");
+    if (cell & TO_READ) add("waiting to be read");
+    if (cell & TO_WRITE) add("waiting to be written");
+    if (cell & BLOCKED) add("blocked");
   }
   found.set("this page", 1);
   for (const [name, { item, number }] of legend) {
@@ -108,7 +108,7 @@ function showLegend() {
 function describe(slot) {
   const cell = grid.cells[slot];
   if (cell === undefined) return "";
-  const marks = [[HEARD, "heard just now"], [TO_READ, "waits to be read"], [TO_WRITE, "waits to be written"], [BLOCKED, "takes nothing now"]];
+  const marks = [[HEARD, "active"], [TO_READ, "waiting to be read"], [TO_WRITE, "waiting to be written"], [BLOCKED, "blocked"]];
   const words = marks.filter(([mark]) => cell & mark).map(([, word]) => word);
   return `slot ${count(slot)}: ${[STATES[cell & 7], ...words].join(", ")}${slot === grid.own ? " (this page)" : ""}`;
 }
@@ -116,7 +116,7 @@ function describe(slot) {
 function follow(slot) {
   setText($("follow-problem"), "");
   $("slot").value = slot;
-  tell({ follow: slot });
+  send({ follow: slot });
 }
 
 $("grid").addEventListener("pointermove", (event) => setText($("cell"), describe(grid.slotAt(event.offsetX, event.offsetY))));
@@ -136,7 +136,7 @@ $("follow-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const slot = Number($("slot").value);
   if ($("slot").value.trim() && Number.isInteger(slot) && slot >= 0) follow(slot);
-  else setText($("follow-problem"), "A slot is a number from 0 on.");
+  else setText($("follow-problem"), "A slot is a number, 0 or greater.");
 });
 
 // ---- The turns
@@ -145,12 +145,12 @@ $("phases").append(...PHASES.map(([name, what]) => element("tr", {}, element("th
   element("td"), element("td"), element("td", { class: "share" }, element("i")))));
 $("counts").append(...Object.values(COUNTS).map((name) => element("tr", {}, element("th", { scope: "row" }, name), element("td"), element("td"))));
 
-const told = { at: 0 };
+const report = { at: 0 };
 const micros = (time) => (time < 1000 ? `${time.toFixed(time < 10 ? 1 : 0)} µs` : duration(time / 1000));
 
 function showTurns({ turns, busy, busiest, timed, phases: [sum, last, slowest], counts, telling, listeners, reads, writes, pace: now }) {
-  const [seconds, all] = [(performance.now() - told.at) / 1000, sum.reduce((a, b) => a + b, 0)];
-  const aSecond = (number) => (told.at ? count(Math.round(number / seconds)) : "–");
+  const [seconds, all] = [(performance.now() - report.at) / 1000, sum.reduce((a, b) => a + b, 0)];
+  const aSecond = (number) => (report.at ? count(Math.round(number / seconds)) : "–");
   if (turns) {
     [...$("phases").rows].forEach((row, at) => {
       setText(row.cells[1], micros(last[at]));
@@ -164,14 +164,14 @@ function showTurns({ turns, busy, busiest, timed, phases: [sum, last, slowest], 
     setText(second, aSecond(all));
     if (turns) setText(turn, count(of_last));
   });
-  setText($("rate"), told.at ? `${aSecond(turns)} a second, busy ${(100 * busy / (seconds * 1e6)).toFixed(1)} %${turns ? `, the longest ${micros(busiest)}` : ""}` : "");
-  setText($("telling"), `To look and tell took ${micros(telling)}, four times a second while somebody watches.${
-    timed < turns ? ` The phases are those of ${count(timed)} turns out of ${count(turns)}.` : ""}`);
+  setText($("rate"), report.at ? `${aSecond(turns)} per second, busy ${(100 * busy / (seconds * 1e6)).toFixed(1)} %${turns ? `, longest ${micros(busiest)}` : ""}` : "");
+  setText($("telling"), `Reports took ${micros(telling)}, four times per second while a page is open.${
+    timed < turns ? ` The phases were timed in ${count(timed)} of ${count(turns)} turns.` : ""}`);
   for (const [id, number] of [["waits-listeners", listeners], ["waits-reads", reads], ["waits-writes", writes]]) {
-    setText($(id), id === "waits-listeners" ? (number ? "somebody" : "nobody") : count(number));
+    setText($(id), id === "waits-listeners" ? (number ? "yes" : "none") : count(number));
     setAttribute($(id), "data-some", number ? "" : null);
   }
-  told.at = performance.now();
+  report.at = performance.now();
   pace = now;
   showPace();
 }
@@ -185,7 +185,7 @@ function showPace() {
   setAttribute($("step"), "aria-disabled", mayTeach && pace === "held" ? null : "true");
 }
 
-const choose = (what) => { if (mayTeach) tell(what); };
+const choose = (what) => { if (mayTeach) send(what); };
 $("free").addEventListener("click", () => choose("free"));
 $("slow").addEventListener("click", () => choose({ slow: Number($("slow-by").value) }));
 $("slow-by").addEventListener("change", () => { if (!["free", "held"].includes(pace)) choose({ slow: Number($("slow-by").value) }); });
@@ -210,6 +210,6 @@ function endStory(why) {
 
 $("unfollow").addEventListener("click", () => {
   if ($("unfollow").getAttribute("aria-disabled")) return;
-  tell("unfollow");
+  send("unfollow");
   endStory("");
 });

@@ -1,19 +1,18 @@
-// How can two people change the same text at the same time, and both see the same afterwards? The
-// same as program/src/site/editor/operation.rs, which tells how: an operation goes through a text
-// from its start to its end, and is a list of what becomes of each stretch: a length stays, a text
-// is put in, a negative length is taken out: [5, "word", -3, 7].
+// Operations on a text that several people change at the same time. This is the same code as in
+// program/src/site/editor/operation.rs, which explains it. An operation goes through a text from
+// start to end. It is a list of parts: a length is retained, a text is inserted, a negative length
+// is deleted: [5, "word", -3, 7].
 //
-// Lengths are UTF-16 code units. What is put in before something that is taken out stands before it
-// in the list, neighbours of one kind are one, and no stretch is empty: equal changes are equal
-// lists.
+// Lengths are in UTF-16 code units. A text comes before a deletion at the same place, neighbours of
+// the same kind are combined, and no part is empty. So equal changes are equal lists.
 
 const isText = (part) => typeof part === "string";
-// A text that looks like a number would be compared as one.
+// Without the check, a text that looks like a number would be compared as a number.
 const isKept = (part) => !isText(part) && part > 0;
 const isOut = (part) => !isText(part) && part < 0;
 const length = (part) => (isText(part) ? part.length : Math.abs(part));
 
-/** Adds a stretch to a list; a text comes before what is taken out at the same place. */
+/** Adds a part to a list. A text comes before a deletion at the same place. */
 function add(parts, part) {
   if (length(part) === 0) return parts;
   const isDeleting = parts.length > 0 && isOut(parts[parts.length - 1]);
@@ -25,16 +24,16 @@ function add(parts, part) {
   return parts;
 }
 
-/** An operation in the form described above. */
+/** Returns an operation in the form described above. */
 export const operation = (...parts) => parts.reduce(add, []);
 
-/** Code units of the text before. */
+/** Returns the code units of the text before the operation. */
 export const lengthBefore = (parts) => parts.reduce((sum, part) => sum + (isText(part) ? 0 : Math.abs(part)), 0);
 
-/** Code units of the text after. */
+/** Returns the code units of the text after the operation. */
 export const lengthAfter = (parts) => parts.reduce((sum, part) => sum + (isText(part) ? part.length : Math.max(part, 0)), 0);
 
-/** Whether nothing changes. */
+/** Returns whether the operation changes nothing. */
 export const isNothing = (parts) => parts.every(isKept);
 
 export function apply(text, parts) {
@@ -51,7 +50,7 @@ export function apply(text, parts) {
   return after;
 }
 
-/** What undoes the operation that is applied to this text. */
+/** Returns the operation that undoes an operation on this text. */
 export function invert(text, parts) {
   const inverse = [];
   let at = 0;
@@ -65,7 +64,7 @@ export function invert(text, parts) {
   return inverse;
 }
 
-/** Goes through the stretches of two operations, of which one may be longer than the other. */
+/** Goes through the parts of an operation, in pieces of any length. */
 class Rest {
   #parts;
   #at = 0;
@@ -75,7 +74,7 @@ class Rest {
     this.#parts = parts;
   }
 
-  /** What is left of this stretch; 0 at the end. */
+  /** The rest of the current part, or 0 at the end. */
   get head() {
     const part = this.#parts[this.#at] ?? 0;
     if (isText(part)) return this.#passed ? part.slice(this.#passed) : part;
@@ -92,8 +91,8 @@ class Rest {
 }
 
 /**
- * What two operations on the same text are after one another: [first, second]. Where both put
- * something in, the first's comes first.
+ * Returns two operations on the same text, each as it is after the other one: [first, second].
+ * Where both insert, the text of the first comes first.
  */
 export function transform(first, second) {
   if (lengthBefore(first) !== lengthBefore(second)) throw new RangeError("the operations are for different texts");
@@ -124,7 +123,7 @@ export function transform(first, second) {
   }
 }
 
-/** One operation that does what two do one after another. */
+/** Returns one operation that does what two do one after the other. */
 export function compose(first, second) {
   if (lengthAfter(first) !== lengthBefore(second)) throw new RangeError("the second does not follow the first");
   const [a, b] = [new Rest(first), new Rest(second)];
@@ -142,7 +141,7 @@ export function compose(first, second) {
     } else {
       const units = Math.min(length(ours), Math.abs(theirs));
       if (theirs > 0) add(both, isText(ours) ? ours.slice(0, units) : units);
-      // What was put in and is taken out again leaves nothing.
+      // A text that is inserted and deleted again leaves nothing.
       else if (!isText(ours)) add(both, -units);
       a.pass(units);
       b.pass(units);
@@ -150,7 +149,7 @@ export function compose(first, second) {
   }
 }
 
-/** Where a place in the text is afterwards. What is put in at that very place comes behind it. */
+/** Returns where a place is afterwards. A text that is inserted exactly there comes after it. */
 export function transformPlace(parts, place) {
   let at = 0;
   let moved = place;
@@ -165,16 +164,15 @@ export function transformPlace(parts, place) {
   return moved;
 }
 
-/** Whether this unit is the second of a character of two. */
+/** Returns whether this unit is the second half of a character. */
 const isSecondHalf = (text, at) => (text.charCodeAt(at) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 1) & 0xfc00) === 0xd800;
 
 /**
- * One change that makes one text of another, as a text field has it in which the caret is now at
- * `caret`.
+ * Returns one change from a text to another one, as in a text field whose caret is now at `caret`.
  */
 export function difference(before, after, caret = after.length) {
-  // What stands behind the caret was mostly there before: "aa" typed before "a" is not known
-  // otherwise.
+  // The text behind the caret was mostly there before. Otherwise, "a" typed before "aa" would not
+  // be recognised.
   let end = 0;
   const behind = Math.min(after.length - caret, before.length);
   while (end < behind && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
@@ -183,21 +181,20 @@ export function difference(before, after, caret = after.length) {
   while (start < most && before[start] === after[start]) start += 1;
   const rest = Math.min(before.length, after.length) - start;
   while (end < rest && before[before.length - 1 - end] === after[after.length - 1 - end]) end += 1;
-  // No character is taken apart.
+  // No character is split.
   if (isSecondHalf(before, start) || isSecondHalf(after, start)) start -= 1;
   if (isSecondHalf(before, before.length - end) || isSecondHalf(after, after.length - end)) end -= 1;
   return operation(start, after.slice(start, after.length - end), start + end - before.length, end);
 }
 
 /**
- * What is the same in two lists is compared one by one while that takes no more than so many
- * comparisons.
+ * The most comparisons for the alignment of two lists.
  */
 const MOST_COMPARISONS = 4_000_000;
 
 /**
- * The changes that make one text of another, as few as possible: by characters, or by lines if they
- * are long.
+ * Returns the changes from a text to another one, as few as possible: by characters, or by lines if
+ * the texts are long.
  */
 export function differences(before, after) {
   const whole = difference(before, after);
@@ -210,7 +207,7 @@ export function differences(before, after) {
   return whole;
 }
 
-/** The stretches that make one list of the other, by their longest common subsequence. */
+/** Returns the parts that turn one list into the other, by their longest common subsequence. */
 function alignment(ours, theirs) {
   const width = theirs.length + 1;
   const common = new Uint32Array((ours.length + 1) * width);

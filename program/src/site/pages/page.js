@@ -1,9 +1,9 @@
-// What every page needs.
+// Helpers for all pages.
 
 export const $ = (id) => document.getElementById(id);
 
 /**
- * `element("p", { class: "soft" }, "text", child)`. What a peer has sent becomes text here, never
+ * Makes an element: `element("p", { class: "soft" }, "text", child)`. Strings become text, never
  * markup.
  */
 export function element(tag, attributes = {}, ...children) {
@@ -15,24 +15,24 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Sets a node's text; a screen reader is not told of what has not changed. */
+/** Sets a node's text, if it differs: a screen reader announces only changes. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Sets an attribute, or removes it for `null`, unless it is so already. */
+/** Sets an attribute if it differs, or removes it for `null`. */
 export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-/** 12,345 */
+/** Formats a number: 12,345. */
 export const count = (number) => number.toLocaleString("en");
 
-/** 1 byte, 2 bytes */
+/** Formats a size: 1 byte, 2 bytes. */
 export const bytes = (number) => `${count(number)} ${number === 1 ? "byte" : "bytes"}`;
 
-/** 0.4 ms, 1.2 s */
+/** Formats a time: 0.4 ms, 1.2 s. */
 export function duration(ms) {
   if (ms < 0.1) return "under 0.1 ms";
   if (ms < 1000) return `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
@@ -41,19 +41,19 @@ export function duration(ms) {
 
 const two = (number) => String(number).padStart(2, "0");
 
-/** 09:05 */
+/** Formats a time of day: 09:05. */
 export const hourAndMinute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
 
-/** 09:05:07.123 */
+/** Formats a time of day: 09:05:07.123. */
 export const clock = (date) =>
   `${hourAndMinute(date)}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 
 /**
- * 128 random bits, as 32 digits. `crypto.randomUUID` is not there on a page that came over plain
- * HTTP from elsewhere.
+ * Returns 128 random bits as 32 digits. A page that came over plain HTTP from another host has no
+ * `crypto.randomUUID`.
  */
 export const randomId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** The URL of a socket of this server. */
+/** Returns the URL of a socket of this server. */
 export const socketUrl = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;

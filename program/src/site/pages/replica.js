@@ -1,14 +1,13 @@
-// What a page knows of a document, without a page: the text up to the last revision of which it was
-// told, and edits that it has not seen come back, which follow it. `send` is called with what the
-// server is to be told.
+// What a page knows of a document, without the page itself: the text at the last known revision,
+// and the edits after it that have not come back. `send` is called with each message to the server.
 
 import { apply, compose, difference, differences, invert, isNothing, transform, transformPlace } from "./operation.js";
 
-/** What happened last is remembered for a server that has been restarted: so many edits, */
+/** The last edits are kept, for a restarted server: at most so many, */
 const REMEMBERED = 200;
-/** of so many code units in all. */
+/** with so many code units in total. */
 const REMEMBERED_UNITS = 65_536;
-/** Edits are not put together beyond so many stretches. */
+/** Edits are combined up to so many parts. */
 const MOST_PARTS = 500;
 
 const inserted = (operation) => operation.reduce((sum, part) => sum + (typeof part === "string" ? part.length : 0), 0);
@@ -17,18 +16,16 @@ const isSameEdit = (one, other) => one.by === other.by && one.n === other.n;
 const move = (operation, [anchor, head]) => [transformPlace(operation, anchor), transformPlace(operation, head)];
 
 export class Replica {
-  /** Others have changed the text: apply this operation to what is shown. */
+  /** Called when others have changed the text: apply this operation to the shown text. */
   onChange = () => {};
   /**
-   * Something could not be merged exactly, or not at all: a text that would be lost otherwise, and
-   * why.
+   * Called with a text that could not be merged exactly and would be lost, and the reason.
    */
   onAside = () => {};
   #send;
   #n = 0;
   /**
-   * The servers' lives that it has come through, by numbers, each with the last revision that it
-   * has of it.
+   * The lives of the document that this copy has gone through, each with the last known revision.
    */
   #lives = [];
   #revision = 0;
@@ -37,21 +34,21 @@ export class Replica {
   /** The edits that led there: { by, n, operation, inverse, units }. */
   #history = [];
   #historyUnits = 0;
-  /** The last edit of each author that is in it. */
+  /** The last edit of each author in this text. */
   #authors = new Map();
   /**
-   * Edits that the server has not confirmed, the oldest first. One that was sent once is not
-   * changed any more.
+   * Edits that the server has not confirmed, the oldest first. An edit that was sent is not changed
+   * any more.
    */
   #pending = [];
-  /** What is to be seen: the base with all that is pending. */
+  /** The shown text: the base with all pending edits. */
   #text = "";
   #isIn = false;
-  /** The first of those that are pending is under way. */
+  /** The first pending edit is in flight. */
   #isSending = false;
-  /** What it has cannot be brought to what the server has but by looking at both texts. */
+  /** Only a comparison of both texts can lead to the server's text. */
   #isAstray = false;
-  /** A selection that waits until it means the same here and there. */
+  /** A selection that waits until it can be sent. */
   #selection = null;
 
   constructor(document, author, send) {
@@ -68,19 +65,19 @@ export class Replica {
     return this.#revision;
   }
 
-  /** How many edits wait to be confirmed. */
+  /** The number of edits that are not confirmed. */
   get waiting() {
     return this.#pending.length;
   }
 
-  /** Where a selection in the server's text is in what is to be seen. */
+  /** Converts a selection in the server's text to the shown text. */
   shown(selection) {
     return this.#pending.reduce((places, { operation }) => move(operation, places), selection);
   }
 
-  // ---- What the page says
+  // ---- Messages to the server
 
-  /** The connection is open: come in, perhaps again. */
+  /** Enters the document, perhaps again. To be called when the connection is open. */
   join(name) {
     this.name = name;
     this.#isIn = false;
@@ -93,13 +90,13 @@ export class Replica {
     return [...earlier, ...this.#lives.slice(-1).map(([life]) => [life, this.#revision])];
   }
 
-  /** The connection is gone. */
+  /** To be called when the connection is lost. */
   lost() {
     this.#isIn = false;
     this.#isAstray = false;
   }
 
-  /** The text has been changed here. `selection` is where it is afterwards, [anchor, head]. */
+  /** Adds an edit of this page. `selection` is the one after it, [anchor, head]. */
   edit(operation, selection = null) {
     this.#text = apply(this.#text, operation);
     const last = this.#pending[this.#pending.length - 1];
@@ -112,17 +109,17 @@ export class Replica {
     this.select(selection);
   }
 
-  /** The selection has changed. */
+  /** To be called when the selection has changed. */
   select(selection) {
     this.#selection = selection;
     this.#flush();
   }
 
-  /** Sends what may be sent: an edit of what the server has, or a selection in it. */
+  /** Sends an edit of the server's text, or a selection in it, if possible. */
   #flush() {
     if (!this.#isIn || this.#isSending) return;
     const [first] = this.#pending;
-    // With one edit, the selection is in the text that follows it.
+    // With one edit, the selection is in the text after it.
     const selection = this.#pending.length > 1 ? null : this.#selection;
     if (selection) this.#selection = null;
     if (first) {
@@ -134,9 +131,9 @@ export class Replica {
     }
   }
 
-  // ---- What the server says
+  // ---- Messages from the server
 
-  /** It knows nothing of this document. */
+  /** The server does not know this document. */
   restore() {
     const edits = this.#history.map(({ by, n, operation }) => ({ by, n, operation }));
     this.#send({ restore: { text: this.#base, authors: [...this.#authors], edits } });
@@ -144,7 +141,7 @@ export class Replica {
 
   welcome({ lineage, since, edits, text, kin, authors }) {
     if (text === undefined && this.#revision - since > this.#history.length) {
-      // Back to something that is forgotten here: only the whole text can help.
+      // That revision is not known here any more: only the whole text can help.
       this.#isAstray = true;
       this.join(this.name);
       return;
@@ -154,7 +151,7 @@ export class Replica {
       this.#goBackTo(since);
       for (const edit of edits) this.#confirm(edit);
     } else if (kin || this.#isAstray || this.#revision === 0) this.#goOnWith(text, new Map(authors));
-    else this.#beginAnewWith(text, new Map(authors));
+    else this.#startAgainWith(text, new Map(authors));
     this.#isAstray = false;
     this.#lives = lineage;
     this.#revision = lineage.at(-1)[1];
@@ -162,9 +159,9 @@ export class Replica {
     this.#flush();
   }
 
-  /** The next revision. */
+  /** An edit that makes the next revision. */
   confirm(edit) {
-    // What comes before the welcome comes with it, too.
+    // Edits before the welcome are also in the welcome.
     if (!this.#isIn) return;
     this.#confirm(edit);
     this.#flush();
@@ -179,8 +176,8 @@ export class Replica {
   }
 
   /**
-   * What was confirmed after a revision by a server that is gone may be unknown to this one: it
-   * follows like edits of one's own.
+   * Goes back to a revision. An earlier life of the server confirmed the edits after it, but this
+   * one may not know them. They become pending, like own edits.
    */
   #goBackTo(revision) {
     while (this.#revision > revision) {
@@ -206,7 +203,7 @@ export class Replica {
     this.#revision += 1;
   }
 
-  /** What is pending follows the operation now, which follows the base. */
+  /** Rebases the pending edits over an operation on the base. */
   #rebase(operation, from = 0) {
     let other = operation;
     for (const edit of this.#pending.slice(from)) [other, edit.operation] = transform(other, edit.operation);
@@ -215,7 +212,7 @@ export class Replica {
     if (!isNothing(other)) this.onChange(other);
   }
 
-  /** Takes back what is pending, as if it had never been. */
+  /** Removes a pending edit, as if it had never been made. */
   #drop(at) {
     let before = this.#base;
     for (const edit of this.#pending.slice(0, at)) before = apply(before, edit.operation);
@@ -225,13 +222,13 @@ export class Replica {
   }
 
   /**
-   * A later state of the text, and not known how it came: what is pending follows as well as can
-   * be.
+   * Takes over a later state of the text without its edits. The pending edits are rebased as well
+   * as possible.
    */
   #goOnWith(text, authors) {
     const before = this.#text;
     const isSafe = !this.#isAstray && (this.#pending.length === 0 || this.#revision === 0);
-    // What is in that text is known by its number; all else follows.
+    // The numbers show which edits are in that text. All others follow it.
     const isKnown = ({ by, n }) => n <= (authors.get(by) ?? 0);
     const unknown = this.#history.findIndex((edit) => !isKnown(edit));
     if (unknown >= 0) this.#goBackTo(this.#revision - (this.#history.length - unknown));
@@ -242,11 +239,11 @@ export class Replica {
     this.#authors = authors;
     this.#history = [];
     this.#historyUnits = 0;
-    if (!isSafe && before !== this.#text && before !== "") this.onAside(before, "Much has happened while you were away.");
+    if (!isSafe && before !== this.#text && before !== "") this.onAside(before, "The text has changed a lot while you were offline.");
   }
 
-  /** Another text than the one that was here. */
-  #beginAnewWith(text, authors) {
+  /** Takes over a text of a different origin. */
+  #startAgainWith(text, authors) {
     const before = this.#text;
     this.#pending = [];
     this.#rebase(difference(before, text));
@@ -254,7 +251,7 @@ export class Replica {
     this.#authors = authors;
     this.#history = [];
     this.#historyUnits = 0;
-    if (before !== "" && before !== text) this.onAside(before, "This document was begun anew while you were away.");
+    if (before !== "" && before !== text) this.onAside(before, "This document was started again while you were offline.");
   }
 
   #remember(edit) {
@@ -265,7 +262,7 @@ export class Replica {
   }
 }
 
-/** What has been done here, to be undone: nobody else's edits. */
+/** The edits of this page that can be undone. */
 export class Undo {
   #done = [];
   #undone = [];
@@ -280,8 +277,7 @@ export class Undo {
   }
 
   /**
-   * Somebody here has made this of the text. What follows soon after one another is undone
-   * together.
+   * Adds an edit of this page. Edits in quick succession are undone together.
    */
   did(text, operation, now) {
     const inverse = invert(text, operation);
@@ -293,7 +289,7 @@ export class Undo {
     this.#at = now;
   }
 
-  /** Others have changed the text. */
+  /** To be called when others have changed the text. */
   changed(operation) {
     for (const stack of [this.#done, this.#undone]) {
       let other = operation;
@@ -301,7 +297,7 @@ export class Undo {
     }
   }
 
-  /** What is to be applied to the text to undo the last; `null`: there is nothing. */
+  /** Returns the operation that undoes the last edit, or `null` if there is none. */
   undo(text) {
     return this.#turn(text, this.#done, this.#undone);
   }
@@ -312,7 +308,7 @@ export class Undo {
 
   #turn(text, from, to) {
     this.#at = -Infinity;
-    // What others have taken out meanwhile cannot be undone.
+    // Edits whose text others have deleted cannot be undone.
     while (from.length) {
       const operation = from.pop();
       if (isNothing(operation)) continue;

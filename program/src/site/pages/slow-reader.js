@@ -1,9 +1,9 @@
-// A worker that reads order books, and does not read while it is told to be busy.
+// A worker that reads order books. It does not read while it is busy.
 //
-// The page says { url } once, and { busy: ms } as often as it likes. It is told { read, replaced,
-// last } since the last time, a few times a second, and { closed: true } in the end.
+// The page sends { url } once, and { busy: ms } at any time. A few times per second, it gets {
+// read, replaced, last } since the last time, and { closed: true } at the end.
 
-const TELL_EVERY_MS = 250;
+const REPORT_EVERY_MS = 250;
 
 let seen = { read: 0, replaced: 0, last: null };
 /** The number of the last book of each symbol. */
@@ -22,7 +22,7 @@ onmessage = ({ data }) => {
     if (!book) return;
     const [symbol, number, [[bid]]] = book;
     seen.read += 1;
-    // What is missing has been replaced by a later one.
+    // A missing book was replaced by a later one.
     if (numbers.has(symbol)) seen.replaced += number - numbers.get(symbol) - 1;
     numbers.set(symbol, number);
     seen.last = { symbol, number, bid };
@@ -31,5 +31,5 @@ onmessage = ({ data }) => {
   setInterval(() => {
     postMessage(seen);
     seen = { read: 0, replaced: 0, last: seen.last };
-  }, TELL_EVERY_MS);
+  }, REPORT_EVERY_MS);
 };

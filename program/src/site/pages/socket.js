@@ -1,14 +1,14 @@
-// A WebSocket that comes back: when the server restarts or the network goes, it tries again after a
-// while, twice as long each time, and by chance a little earlier, so that a thousand pages do not
-// all come back in the same moment.
+// A WebSocket that reconnects. If the server restarts or the network fails, it tries again after a
+// delay, which doubles each time. A random part makes the delay shorter, so that a thousand pages
+// do not come back at the same moment.
 
 import { element, setText, socketUrl } from "./page.js";
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
-/** A connection that has not opened after this is given up. */
+/** A connection that has not opened after this time is closed. */
 const HANDSHAKE_MS = 10_000;
-/** A connection that was open for this long was a good one: the next delay is a short one again. */
+/** After a connection that was open for this long, the next delay is short again. */
 const GOOD_AFTER_MS = 3_000;
 
 /**
@@ -17,7 +17,7 @@ const GOOD_AFTER_MS = 3_000;
  *     socket.onMessage = (data) => …;               // a string, or an ArrayBuffer
  *     socket.onClose = ({ code, reason }) => …;
  *
- * Says how it stands in the element with the id `link`, unless `status` names another or is null.
+ * Shows its state in the element with the id `link`. `status` may be another element, or null.
  */
 export class Socket {
   onOpen = () => {};
@@ -35,10 +35,10 @@ export class Socket {
   constructor(path = location.pathname, { status = document.getElementById("link") } = {}) {
     this.#path = path;
     this.#status = status;
-    // Whoever looks at the page again, or is online again, does not want to wait.
+    // A user who comes back to the page or goes online does not want to wait.
     addEventListener("online", () => this.retry());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.retry(); });
-    // The handlers are set before the first of them can be called.
+    // The caller sets the handlers before the first one can be called.
     queueMicrotask(() => this.#connect());
   }
 
@@ -55,7 +55,7 @@ export class Socket {
   }
 
   /**
-   * Whether the data has been handed to the browser; if not, it is the caller's to send it again.
+   * Returns whether the browser has taken the data. If not, the caller must send it again.
    */
   send(data) {
     if (!this.isOpen) return false;
@@ -78,7 +78,7 @@ export class Socket {
     else this.retry();
   }
 
-  /** Tries again now, if it is waiting to. */
+  /** Tries again now, if it waits for the next attempt. */
   retry() {
     if (this.#timer && this.#retryAt) this.#connect();
   }
@@ -92,12 +92,12 @@ export class Socket {
     let openedAt = 0;
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#say("connecting", this.#failures ? "Reconnecting" : "Connecting");
+    this.#show("connecting", this.#failures ? "Reconnecting" : "Connecting");
     this.#timer = setTimeout(() => socket.close(), HANDSHAKE_MS);
     socket.onopen = () => {
       clearTimeout(this.#timer);
       openedAt = performance.now();
-      this.#say("open", "Connected");
+      this.#show("open", "Connected");
       this.onOpen();
     };
     socket.onmessage = ({ data }) => this.onMessage(data);
@@ -105,7 +105,7 @@ export class Socket {
       clearTimeout(this.#timer);
       if (openedAt && performance.now() - openedAt > GOOD_AFTER_MS) this.#failures = 0;
       this.onClose({ code, reason });
-      if (this.#ended) this.#say("waiting", "Closed");
+      if (this.#ended) this.#show("waiting", "Closed");
       else this.#wait();
     };
   }
@@ -122,16 +122,16 @@ export class Socket {
     const show = () => setText(countdown, ` in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`);
     show();
     this.#ticking = setInterval(show, 500);
-    this.#say("waiting", "Connection lost, trying again", countdown, now);
+    this.#show("waiting", "Connection lost, trying again", countdown, now);
   }
 
-  #say(state, text, ...more) {
+  #show(state, text, ...more) {
     if (!this.#status) return;
     this.#status.dataset.state = state;
     const [countdown, ...rest] = more;
     const hadFocus = this.#status.contains(document.activeElement);
     this.#status.replaceChildren(element("span", {}, text, ...(countdown ? [countdown] : [])), ...rest);
-    // Whoever pressed "Try now" stays where it was.
+    // The keyboard focus stays at "Try now".
     if (hadFocus) (rest[0] ?? this.#status).focus();
   }
 }

@@ -1,5 +1,4 @@
-// The ticker's page: prices as they are pushed or polled, what either costs, and a reader that is
-// too slow.
+// The page of the ticker: prices that are pushed or polled, the cost of both, and a slow reader.
 
 import { draw } from "./chart.js";
 import { $, count, element, setAttribute, setText, socketUrl } from "./page.js";
@@ -10,7 +9,7 @@ const BUSY_MS = 8000;
 const RETRY_MS = 1000;
 const BARS = 120;
 const HUES = ["--accent", "--blue", "--green", "--violet", "--teal", "--amber"];
-const AT_FIRST = ["ROPE", "KNOT", "HERD"];
+const WATCHED_AT_FIRST = ["ROPE", "KNOT", "HERD"];
 
 /** By name: { title, hue, points: [[number, price]], isWatched, nodes }. */
 const symbols = new Map();
@@ -26,27 +25,28 @@ let saw = null;
 // ---- Prices
 
 const socket = new Socket("/ticker?measure");
-const tell = (what) => socket.send(JSON.stringify(what));
+const send = (what) => socket.send(JSON.stringify(what));
 const watched = () => [...symbols.keys()].filter((name) => symbols.get(name).isWatched);
 
 socket.onMessage = (data) => {
-  const [[kind, told]] = Object.entries(JSON.parse(data));
-  // Here as there: what is told of the counts is not counted, nor the past, which polls do not get.
+  const [[kind, content]] = Object.entries(JSON.parse(data));
+  // As on the server: reports are not counted, and past prices neither, since polls do not get
+  // them.
   if (kind !== "saw" && kind !== "past") {
     seen.pushed.count += 1;
     seen.pushed.bytes += data.length;
   }
-  handlers[kind]?.(told);
+  handlers[kind]?.(content);
 };
 socket.onClose = () => { token = ""; };
 
 const handlers = {
-  symbols(told) {
-    ({ period, token } = told);
-    // A new connection, and the server begins to count anew.
-    seen = { pushed: { count: 1, bytes: JSON.stringify({ symbols: told }).length, prices: 0 }, polled: nothing() };
+  symbols(content) {
+    ({ period, token } = content);
+    // On a new connection, the server starts to count again.
+    seen = { pushed: { count: 1, bytes: JSON.stringify({ symbols: content }).length, prices: 0 }, polled: nothing() };
     saw = null;
-    for (const [name, title] of told.names) if (!symbols.has(name)) symbols.set(name, newSymbol(name, title));
+    for (const [name, title] of content.names) if (!symbols.has(name)) symbols.set(name, newSymbol(name, title));
     for (const symbol of symbols.values()) symbol.points = [];
     watch();
   },
@@ -59,8 +59,8 @@ const handlers = {
     seen.pushed.prices += 1;
     add(name, number, price);
   },
-  saw(told) {
-    saw = told;
+  saw(content) {
+    saw = content;
     showCost();
   },
 };
@@ -70,7 +70,7 @@ function newSymbol(name, title) {
   const nodes = { price: element("span", { class: "price" }, "–"), change: element("span", { class: "change" }) };
   const button = element("button", { type: "button", id: `symbol-${name}` },
     element("span", { class: "name" }, name), nodes.price, element("span", { class: "title" }, title), nodes.change);
-  const symbol = { name, hue, points: [], isWatched: AT_FIRST.includes(name), nodes: { ...nodes, button } };
+  const symbol = { name, hue, points: [], isWatched: WATCHED_AT_FIRST.includes(name), nodes: { ...nodes, button } };
   button.style.setProperty("--hue", `var(${hue})`);
   button.setAttribute("aria-pressed", symbol.isWatched);
   button.addEventListener("click", () => {
@@ -82,9 +82,9 @@ function newSymbol(name, title) {
   return symbol;
 }
 
-/** Says which prices are wanted; none of them while the page asks itself. */
+/** Tells the server which prices to push: none while the page polls. */
 function watch() {
-  tell({ watch: polls ? [] : watched() });
+  send({ watch: polls ? [] : watched() });
   for (const symbol of symbols.values()) {
     if (!symbol.isWatched) symbol.points = [];
     show(symbol);
@@ -114,12 +114,12 @@ function show({ points, nodes }) {
     const lines = [...symbols.values()].filter((symbol) => symbol.isWatched);
     const newest = Math.max(0, ...lines.map((line) => line.points.at(-1)?.[0] ?? 0));
     draw($("chart"), lines, newest, TICKS_SHOWN, period);
-    setText($("note"), replaced ? `${count(replaced)} replaced by newer ones before they could be sent` : "");
+    setText($("note"), replaced ? `${count(replaced)} replaced by newer prices before they could be sent` : "");
   });
 }
 addEventListener("resize", () => { for (const symbol of symbols.values()) show(symbol); });
 
-// ---- The same by polling
+// ---- Polling
 
 let isAsking = false;
 
@@ -138,7 +138,7 @@ async function ask() {
       if (polls && symbols.get(name).isWatched) add(name, number, price);
     }
   } catch {
-    // The header says that the server is away.
+    // The header of the page shows that the connection is lost.
   }
   isAsking = false;
 }
@@ -153,7 +153,7 @@ function choose(isPolled) {
 $("push").addEventListener("click", () => choose(false));
 $("poll").addEventListener("click", () => choose(true));
 
-// ---- What it costs
+// ---- The cost
 
 function showCost() {
   for (const kind of ["pushed", "polled"]) {
@@ -172,15 +172,15 @@ function showCost() {
   if (saw && polled.prices > 20 && pushed.prices > 20) {
     const each = (kind) => (saw[kind].read + saw[kind].written) / seen[kind].prices;
     const watchedNow = Math.max(1, watched().length);
-    setText($("verdict"), `A price that is asked for costs ${(each("polled") / each("pushed")).toFixed(0)} times as many bytes, with ${watchedNow} in each answer, and comes late: when it is asked for, not when it is there.`);
+    setText($("verdict"), `A polled price costs ${(each("polled") / each("pushed")).toFixed(0)} times as many bytes as a pushed one, with ${watchedNow} in each answer. And it comes late: when the page asks, not when the price changes.`);
   }
 }
 setInterval(showCost, 500);
 showCost();
 
-// ---- A reader that is too slow
+// ---- A slow reader
 
-// The policy of the site wants to be told that a worker's script is meant.
+// The Content-Security-Policy of the site requires a trusted URL for a worker's script.
 const scripts = globalThis.trustedTypes?.createPolicy("worker", { createScriptURL: (url) => url });
 
 let worker = null;
@@ -197,11 +197,11 @@ function startReading() {
   worker = new Worker(scripts ? scripts.createScriptURL(url) : url);
   worker.onmessage = ({ data }) => {
     if (data.closed) {
-      // The server is away, most likely: it goes on when the page's own connection is there again.
+      // The server is probably down. Reading starts again when the page's own connection is open.
       stopReading();
       isCutOff = true;
-      sayHowItStands();
-      setTimeout(goOn, RETRY_MS);
+      showState();
+      setTimeout(resume, RETRY_MS);
       return;
     }
     total.read += data.read;
@@ -210,10 +210,10 @@ function startReading() {
     setText($("slow-replaced"), count(total.replaced));
     if (data.last) setText($("slow-last"), `${data.last.symbol} ${(data.last.bid / 100).toFixed(2)}, number ${count(data.last.number)}`);
     showBar(data.read, data.replaced);
-    sayHowItStands();
+    showState();
   };
   worker.postMessage({ url: socketUrl("/ticker") });
-  sayHowItStands();
+  showState();
 }
 
 function stopReading() {
@@ -221,7 +221,7 @@ function stopReading() {
   worker = null;
   busyUntil = 0;
   isCutOff = false;
-  sayHowItStands();
+  showState();
 }
 
 function showBar(read, lost) {
@@ -235,28 +235,28 @@ function showBar(read, lost) {
   });
 }
 
-function sayHowItStands() {
+function showState() {
   const left = busyUntil - performance.now();
   setText($("slow-state"), isCutOff ? "connection lost" : !worker ? "off" : left > 0 ? "not reading" : "reading");
   setText($("books"), worker || isCutOff ? "Stop" : "Start");
   setAttribute($("stall"), "aria-disabled", worker && left <= 0 ? null : "true");
 }
 
-// A worker that is busy says nothing; the bars go on.
+// A busy worker sends no reports, but the bars go on.
 setInterval(() => {
   if (!worker || busyUntil < performance.now()) return;
   showBar(0, 0);
-  sayHowItStands();
+  showState();
 }, 250);
 
-function goOn() {
+function resume() {
   if (isCutOff && socket.isOpen) startReading();
 }
-socket.onOpen = goOn;
+socket.onOpen = resume;
 $("books").addEventListener("click", () => (worker || isCutOff ? stopReading() : startReading()));
 $("stall").addEventListener("click", () => {
   if (!worker || busyUntil > performance.now()) return;
   worker.postMessage({ busy: BUSY_MS });
   busyUntil = performance.now() + BUSY_MS;
-  sayHowItStands();
+  showState();
 });

@@ -1,4 +1,4 @@
-// What went over the wire, as the server tells it: the handshakes as text, each frame bit by bit.
+// What went over the wire, as the server sends it: handshakes as text, and each frame bit by bit.
 
 import { bytes, count, element } from "./page.js";
 
@@ -8,26 +8,26 @@ const SHOWN_BYTES = 64;
 const BYTES_IN_A_ROW = 8;
 const OPCODES = { 0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong" };
 const MEANINGS = {
-  0: "continuation of the message that an earlier frame began", 1: "text, in UTF-8", 2: "binary", 8: "close: no data follows",
-  9: "ping: are you there?", 10: "pong: I am",
+  0: "continuation of the message of an earlier frame", 1: "text, in UTF-8", 2: "binary", 8: "close: no data follows",
+  9: "ping: asks for a pong", 10: "pong: answers a ping",
 };
 
 const fromHex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 const hex = (byte) => byte.toString(16).padStart(2, "0");
 const bitsOf = (byte) => byte.toString(2).padStart(8, "0");
 
-/** The list of steps: `show` adds one, a moment later. */
+/** The list of steps. `show` adds one after a short delay. */
 export class WireView {
   #box;
   #waiting = [];
   #flushing = 0;
-  /** The last frame of each connection's peer, whose payload may still be arriving. */
+  /** The last frame of each connection's peer. Its payload may still be arriving. */
   #arriving = new Map();
-  /** What was opened by itself, to be closed by itself. */
+  /** The step that was opened automatically, to be closed automatically. */
   #opened = null;
   /**
-   * Whether a connection's messages are each compressed by itself, so that the page can decompress
-   * one.
+   * Returns whether each message of a connection is compressed independently, so that the page can
+   * decompress it.
    */
   isInflatable = () => false;
 
@@ -40,8 +40,8 @@ export class WireView {
     this.#box.replaceChildren();
   }
 
-  show(told) {
-    const [[kind, step]] = Object.entries(told);
+  show(message) {
+    const [[kind, step]] = Object.entries(message);
     if (kind === "payload") {
       const frame = this.#arriving.get(step.on);
       if (frame) this.#more(frame, step);
@@ -82,7 +82,7 @@ export class WireView {
       case "frame": return this.#frame(step);
       case "state": return moved(kind, `#${step.on} `, element("b", {}, `${step.from.toUpperCase()} → ${step.to.toUpperCase()}`));
       case "violation": return moved(kind, `#${step.on} `, element("b", {}, step.text));
-      default: return moved(kind, element("b", {}, `${count(step)} steps were left out`), ": the page could not keep up");
+      default: return moved(kind, element("b", {}, `${count(step)} steps were left out`), ": the page reads too slowly");
     }
   }
 
@@ -98,7 +98,7 @@ export class WireView {
     return node;
   }
 
-  /** What is inside is made when it is opened. */
+  /** The content is made when the step is opened. */
   #details({ side, on }, what, size, contents) {
     const body = element("div", { class: "step-inside" });
     const node = element("details", { class: "step", "data-side": side, "data-connection": on },
@@ -150,7 +150,7 @@ function summary(step) {
   return frame.length === 0 ? name : `${name} ${JSON.stringify(textOf(frame.plain.slice(0, SHOWN_BYTES)))}`;
 }
 
-// A cut in the midst of a character would show as U+FFFD.
+// A cut inside a character would show as U+FFFD.
 const textOf = (plain) => new TextDecoder().decode(plain, { stream: true });
 
 function closeOf({ plain }) {
@@ -165,7 +165,7 @@ function inside(step, isInflatable) {
   if (frame.rsv1) {
     const line = note("The payload is compressed (RFC 7692).");
     if (frame.fin && isInflatable && frame.plain.length === frame.length) {
-      inflate(frame.plain).then((text) => { line.textContent = `The payload is compressed (RFC 7692). It says ${JSON.stringify(text)}.`; }, () => {});
+      inflate(frame.plain).then((text) => { line.textContent = `The payload is compressed (RFC 7692). Its content is ${JSON.stringify(text)}.`; }, () => {});
     }
     parts.push(line);
   }
@@ -197,7 +197,7 @@ function reading(frame) {
   const rows = [
     [`FIN ${frame.fin}`, frame.fin ? "the last frame of its message" : "more frames of this message follow"],
     [`opcode 0x${frame.opcode.toString(16)}`, MEANINGS[frame.opcode]],
-    [`MASK ${frame.masked}`, frame.masked ? "masked, as all that a browser sends" : "not masked, as all that a server sends"],
+    [`MASK ${frame.masked}`, frame.masked ? "masked, as all frames of a browser" : "not masked, as all frames of a server"],
     [`length ${frame.short}`, {
       126: `the length is in the next 16 bits: ${bytes(frame.length)}`,
       127: `the length is in the next 64 bits: ${bytes(frame.length)}`,
@@ -207,7 +207,7 @@ function reading(frame) {
   return element("dl", { class: "reading" }, ...rows.flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
 }
 
-/** What a byte of text shows: its character, if it is the first of it. */
+/** Returns the character of each byte of text: at its first byte, and null at the others. */
 function characters(frame) {
   const { plain } = frame;
   if (frame.rsv1 || frame.opcode === 2) return null;
@@ -242,7 +242,7 @@ function payload(frame) {
   return [element("div", { class: "payload", translate: "no" }, ...tables), ...(rest ? [note(`and ${bytes(rest)} more`)] : [])];
 }
 
-/** A message that is compressed by itself: an empty last block ends it for the decompressor. */
+/** Decompresses a message. An empty last block ends it for the decompressor. */
 async function inflate(payload) {
   const blocks = new Blob([payload, new Uint8Array([0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff])]);
   return new Response(blocks.stream().pipeThrough(new DecompressionStream("deflate-raw"))).text();

@@ -1,7 +1,7 @@
 //! What is a simulated connection made of?
 
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, Connection, Opening, Role, Shared};
+use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -169,7 +169,7 @@ pub(crate) struct Line {
     /// What the peer has said and there is no room for yet.
     pub(crate) unsent: VecDeque<u8>,
     /// What the peer says as soon as it is open.
-    pub(crate) early: Vec<OwnedMessage>,
+    pub(crate) early: Vec<Gathered>,
     /// What the peer has received and nobody has looked at yet.
     pub(crate) messages: Vec<OwnedMessage>,
     pub(crate) pongs: Vec<Vec<u8>>,

@@ -56,7 +56,7 @@ impl Network {
         let line = &mut *self.lines[index as usize];
         if line.connection.state() == State::Open {
             for message in std::mem::take(&mut line.early) {
-                let _ = line.connection.send(&mut self.shared, Message::from(&message));
+                let _ = line.connection.send(&mut self.shared, message.as_message());
             }
         }
         line.collect(&mut self.shared, now);

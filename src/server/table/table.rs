@@ -1,0 +1,419 @@
+//! The table of all clients of a loop, with its queues.
+//!
+//! The fields are private to this room. [`Clients`](crate::Clients) wraps a table and only queues.
+//! Reading, writing and removing take the [`LoopKey`], which only the engine has.
+
+use super::client::{Client, Extra};
+use super::flags::Flags;
+use super::gate::{Reason, Timed};
+use super::key::{Locked, LoopKey};
+use super::ready_queue::ReadyQueue;
+use super::timers::{AppTimer, TimerExtra};
+use super::topics::{Subscribers, Subscription, Topics};
+use super::wheel::{Node, Wheel};
+use crate::parts::TOPICS;
+use crate::protocol::time::Tick;
+use crate::protocol::{Connection, Shared, State};
+use crate::server::id::ClientId;
+use crate::server::net::Socket;
+use crate::server::observe::{Aside, LoopCounters};
+use slab::Slab;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
+
+/// The initial capacity, in clients. Pages that were never touched take no memory. A smaller table
+/// would leave its old blocks behind in the allocator as it grows.
+const PLACES: usize = 4_096;
+
+/// All clients of a loop, by index.
+pub(crate) struct Table<D> {
+    pub(super) slab: Slab<Client<D>>,
+    /// All clients that ever were have had an index below this one.
+    places: usize,
+    pub(super) shared: Shared,
+    pub(super) now: Tick,
+    counters: LoopCounters,
+    /// Clients that may have something to read, the longest waiting first.
+    pub(super) readable: ReadyQueue,
+    /// Clients that have output, or whose half of the stream is to be closed.
+    pub(super) writable: ReadyQueue,
+    /// Clients for which a connection is to be opened.
+    connecting: Vec<u32>,
+    /// Clients that have ended.
+    ended: Vec<u32>,
+    pub(super) timed: Timed,
+    pub(super) wheel: Wheel,
+    pub(super) timers: Slab<AppTimer>,
+    pub(super) timer_extras: HashMap<u32, TimerExtra>,
+    topics: Topics,
+    /// How many clients are [listed](Flags::LISTED).
+    listed: usize,
+    /// `listed` by route. Routes beyond its end have no clients.
+    listed_by_route: Vec<usize>,
+    generation: u32,
+}
+
+/// Mutable borrows of a client and of what its connection needs.
+pub(crate) struct At<'t, D> {
+    pub(crate) client: &'t mut Client<D>,
+    pub(crate) shared: &'t mut Shared,
+    pub(crate) counters: &'t mut LoopCounters,
+    pub(crate) writable: &'t mut ReadyQueue,
+    pub(crate) now: Tick,
+}
+
+impl<D> Index<usize> for Table<D> {
+    type Output = Client<D>;
+
+    #[inline]
+    fn index(&self, index: usize) -> &Client<D> {
+        &self.slab[index]
+    }
+}
+
+impl<D> IndexMut<usize> for Table<D> {
+    #[inline]
+    fn index_mut(&mut self, index: usize) -> &mut Client<D> {
+        &mut self.slab[index]
+    }
+}
+
+impl<D> Subscribers for Slab<Client<D>> {
+    fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
+        &mut self[client as usize].connection.extra_mut().subscriptions
+    }
+}
+
+impl<D> Table<D> {
+    /// Returns an empty table and its only key.
+    pub(crate) fn new(shared: Shared, now: Tick) -> (Table<D>, LoopKey) {
+        let table = Table {
+            slab: Slab::with_capacity(PLACES),
+            places: 0,
+            shared,
+            now,
+            counters: LoopCounters::default(),
+            readable: ReadyQueue::default(),
+            writable: ReadyQueue::default(),
+            connecting: Vec::new(),
+            ended: Vec::new(),
+            timed: Timed::default(),
+            wheel: Wheel::new(now),
+            timers: Slab::new(),
+            timer_extras: HashMap::new(),
+            topics: Topics::default(),
+            listed: 0,
+            listed_by_route: Vec::new(),
+            generation: 0,
+        };
+        (table, LoopKey::new())
+    }
+
+    // ---- lookup --------------------------------------------------------------------------------
+
+    /// Returns the index of a client that is connected.
+    pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
+        let client = self.slab.get(id.index as usize)?;
+        (client.generation == id.generation).then_some(id.index as usize)
+    }
+
+    /// Returns the client at an index, if there is one.
+    pub(crate) fn get(&self, index: usize) -> Option<&Client<D>> {
+        self.slab.get(index)
+    }
+
+    /// Borrows the client at an index, which must exist.
+    #[inline]
+    pub(crate) fn at(&mut self, index: usize) -> At<'_, D> {
+        let Table { slab, shared, counters, writable, now, .. } = self;
+        At { client: &mut slab[index], shared, counters, writable, now: *now }
+    }
+
+    /// Borrows the client at an index, if there is one.
+    #[inline]
+    pub(crate) fn get_at(&mut self, index: usize) -> Option<At<'_, D>> {
+        let Table { slab, shared, counters, writable, now, .. } = self;
+        Some(At { client: slab.get_mut(index)?, shared, counters, writable, now: *now })
+    }
+
+    /// Iterates over all clients, by index.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Client<D>)> {
+        self.slab.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Client<D>)> {
+        self.slab.iter_mut()
+    }
+
+    /// Returns the number of connections in any state.
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Returns an index below which all clients are.
+    pub(crate) const fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Returns the number of [listed](Flags::LISTED) clients.
+    pub(crate) const fn open_len(&self) -> usize {
+        self.listed
+    }
+
+    /// Returns the number of such clients on a route.
+    pub(crate) fn open_on(&self, route: u16) -> usize {
+        self.listed_by_route.get(usize::from(route)).copied().unwrap_or_default()
+    }
+
+    // ---- shared state -------------------------------------------------------------------------
+
+    pub(crate) const fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) const fn shared_mut(&mut self) -> &mut Shared {
+        &mut self.shared
+    }
+
+    pub(crate) const fn counters(&self) -> &LoopCounters {
+        &self.counters
+    }
+
+    pub(crate) const fn counters_mut(&mut self) -> &mut LoopCounters {
+        &mut self.counters
+    }
+
+    pub(crate) const fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// Sets the time.
+    pub(crate) const fn set_now(&mut self, now: Tick) {
+        self.now = now;
+    }
+
+    // ---- life of a client ----------------------------------------------------------------------
+
+    pub(super) fn next_generation(&mut self) -> NonZeroU32 {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// Adds a connection and returns its index.
+    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
+    where
+        D: Default,
+    {
+        let generation = self.next_generation();
+        self.shared.counters.begins();
+        let index = self.slab.insert(Client {
+            connection,
+            socket: Locked::new(socket),
+            deadline: Node::new(),
+            generation,
+            route: 0,
+            flags: Flags::default(),
+            data: D::default(),
+        });
+        self.places = self.places.max(index + 1);
+        self.arm_deadline(index);
+        index
+    }
+
+    /// Notes that a client is open. Returns `false` if that was known.
+    pub(crate) fn opened(&mut self, index: usize) -> bool {
+        let opened = self[index].flags.raise(Flags::OPENED);
+        if opened {
+            self.counters.opened += 1;
+            // The application may have closed the client right after its answer.
+            if self[index].connection.state() == State::Open {
+                self.list(index);
+            }
+            // The deadline of the handshake no longer applies.
+            self.disarm(index);
+            self.arm_deadline(index);
+        }
+        opened
+    }
+
+    /// Lists a client: `len` counts it, and `iter` returns it.
+    fn list(&mut self, index: usize) {
+        self[index].flags.set(Flags::LISTED);
+        let route = usize::from(self[index].route);
+        if self.listed_by_route.len() <= route {
+            self.listed_by_route.resize(route + 1, 0);
+        }
+        self.listed_by_route[route] += 1;
+        self.listed += 1;
+    }
+
+    /// Undoes [`list`](Self::list).
+    fn unlist(&mut self, index: usize) {
+        if self[index].flags.lower(Flags::LISTED) {
+            let route = usize::from(self[index].route);
+            self.listed_by_route[route] -= 1;
+            self.listed -= 1;
+        }
+    }
+
+    /// Removes a client and drops its socket. Only the end of a turn does that.
+    pub(crate) fn remove(&mut self, _: &LoopKey, index: usize) {
+        self.disarm(index);
+        self.forget_times(index);
+        let has_topics = self[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty());
+        if has_topics && TOPICS.is_used() {
+            self.topics.leave_all(&mut self.slab, index as u32);
+        }
+        self.unlist(index);
+        let client = self.slab.remove(index);
+        self.shared.counters.ends(client.connection.state());
+    }
+
+    // ---- topics --------------------------------------------------------------------------------
+
+    /// Makes a client a member of a topic of its route. Returns `false` if it is one already.
+    pub(crate) fn subscribe(&mut self, index: usize, topic: &str) -> bool {
+        TOPICS.use_it();
+        let route = self[index].route;
+        self.topics.subscribe(&mut self.slab, index as u32, route, topic)
+    }
+
+    /// Ends a membership. Returns `false` if there was none.
+    pub(crate) fn unsubscribe(&mut self, index: usize, topic: &str) -> bool {
+        let route = self[index].route;
+        self.topics.unsubscribe(&mut self.slab, index as u32, route, topic)
+    }
+
+    /// Returns the index of topics.
+    pub(crate) const fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    // ---- queues --------------------------------------------------------------------------------
+
+    /// Returns whether any queue has a client.
+    pub(crate) fn has_work(&self) -> bool {
+        let is_idle =
+            self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty() && self.connecting.is_empty();
+        !is_idle
+    }
+
+    /// Queues a client for reading.
+    pub(crate) fn queue_read(&mut self, index: usize) {
+        if self[index].flags.raise(Flags::READ_QUEUED) {
+            self.readable.push(index as u32);
+        }
+    }
+
+    /// Queues a client for writing, unless the kernel takes no bytes for it.
+    #[inline]
+    pub(crate) fn queue_write(&mut self, index: usize) {
+        if self[index].flags.raise_to_write() {
+            self.writable.push(index as u32);
+        }
+    }
+
+    /// Queues a client whose connection is to be opened.
+    pub(crate) fn queue_connect(&mut self, index: usize) {
+        self.connecting.push(index as u32);
+    }
+
+    /// Returns the queue for reading.
+    pub(crate) const fn readable(&mut self) -> &mut ReadyQueue {
+        &mut self.readable
+    }
+
+    /// Returns the queue for writing.
+    pub(crate) const fn writable(&mut self) -> &mut ReadyQueue {
+        &mut self.writable
+    }
+
+    /// Returns the lengths of both queues.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.readable.len(), self.writable.len())
+    }
+
+    /// Takes the next client whose connection is to be opened.
+    pub(crate) fn next_connecting(&mut self) -> Option<usize> {
+        self.connecting.pop().map(|index| index as usize)
+    }
+
+    /// Takes the next client that has ended.
+    pub(crate) fn next_ended(&mut self) -> Option<usize> {
+        self.ended.pop().map(|index| index as usize)
+    }
+
+    /// Returns whether any client has ended.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Removes all clients but those that stay from the queues. [`put_back`](Self::put_back) puts them
+    /// back in order.
+    pub(crate) fn set_aside(&mut self, aside: &mut Aside, stays: impl Fn(u32) -> bool) {
+        aside.readable.append(&mut self.readable.set_aside(&stays));
+        aside.writable.append(&mut self.writable.set_aside(&stays));
+        aside.connecting.append(&mut self.connecting);
+    }
+
+    pub(crate) fn put_back(&mut self, mut aside: Aside) {
+        self.readable.put_back(aside.readable);
+        self.writable.put_back(aside.writable);
+        aside.connecting.append(&mut self.connecting);
+        self.connecting = aside.connecting;
+    }
+
+    /// Returns the bytes of memory of the queues.
+    #[cfg(feature = "sim")]
+    pub(crate) fn queue_memory(&self) -> usize {
+        let places = [self.readable.capacity(), self.writable.capacity(), self.ended.capacity()];
+        places.iter().sum::<usize>() * size_of::<u32>()
+    }
+
+    // ---- settling ------------------------------------------------------------------------------
+
+    /// Brings a client's queues and deadline up to its state. Must be called after each call that may
+    /// have changed the state, its output or what it has received.
+    #[inline(never)]
+    pub(crate) fn settle(&mut self, index: usize) {
+        #[cfg(not(lariat_plain))]
+        if self.settle_flowing(index) {
+            return;
+        }
+        self.settle_state(index);
+    }
+
+    #[inline(never)]
+    fn settle_state(&mut self, index: usize) {
+        let state = self[index].connection.state();
+        if state != State::Open {
+            self.unlist(index);
+        }
+        match state {
+            State::Closed => return self.settle_closed(index),
+            State::Draining => self.open_to_the_end(index),
+            // Neither rate nor memory delays the peer's Close.
+            State::Closing => {
+                self.open(index, Reason::Rate);
+                self.open(index, Reason::Memory);
+            }
+            State::Handshaking | State::Deciding | State::Open | State::Flushing => {}
+        }
+        let client = &self[index];
+        let has_half_to_close = state == State::Draining && !client.flags.has(Flags::HALF_CLOSED);
+        if client.connection.buffered_amount() > 0 || has_half_to_close {
+            self.queue_write(index);
+        }
+        self.arm_deadline(index);
+    }
+
+    /// Queues a client that has ended. The end of the turn removes it.
+    fn settle_closed(&mut self, index: usize) {
+        self.forget_times(index);
+        if self[index].flags.raise(Flags::REAP_QUEUED) {
+            self.ended.push(index as u32);
+        }
+    }
+}
