@@ -25,11 +25,11 @@
 //! A driver may ask for a faster way first, and take the plain one if there is none. Nothing else
 //! changes: tests hold that both do the same.
 //!
-//! | plain | fast |
-//! |---|---|
-//! | [`receive`](Connection::receive) | `receive_single`, if a read brings one short message; `receive_run` and `finish_run`, for several |
-//! | [`send`](Connection::send) | is fast by itself; `can_send_short` and `send_short` are its parts |
-//! | [`output`](Connection::output), [`sent`](Connection::sent) | `simple_output`, `simple_output_sent` |
+//! * [`receive`](Connection::receive): `receive_single`, if a read brings one short message;
+//!   `receive_run` and `finish_run`, for several.
+//! * [`send`](Connection::send) is fast by itself; `can_send_short` and `send_short` are its parts.
+//! * [`output`](Connection::output) and [`sent`](Connection::sent): `simple_output` and
+//!   `simple_output_sent`.
 //!
 //! They are in files named `fast.rs`, which `--cfg lariat_plain` leaves out.
 //!

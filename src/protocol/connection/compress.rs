@@ -54,7 +54,7 @@ impl<X: Default> Connection<X> {
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let limits = &shared.limits;
         match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
-            Ok(()) => message.finish(),
+            Ok(()) => message.payload.finish(),
             Err(error) => {
                 shared.pools.buffers.give_or_free(message.into_buffer());
                 Err(error)

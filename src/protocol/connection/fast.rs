@@ -69,17 +69,17 @@ impl<X: Default> Connection<X> {
         buffer: &'b mut [u8],
         count: usize,
     ) -> Option<Message<'b>> {
-        match self.receive_only(shared, now, buffer, count)? {
+        match self.unmask_single(shared, now, buffer, count)? {
             Ok(message) => Some(message),
             Err(InvalidUtf8) => {
-                self.receive_bad_text(shared, now);
+                self.fail(shared, now, ProtocolError::InvalidUtf8);
                 None
             }
         }
     }
 
     #[inline(always)]
-    pub(crate) fn receive_only<'b>(
+    fn unmask_single<'b>(
         &mut self,
         shared: &Shared,
         now: Tick,
@@ -157,8 +157,8 @@ impl<X: Default> Connection<X> {
     /// Fails the connection if the message behind the last one of a run is text that is not UTF-8.
     #[inline]
     pub fn finish_run(&mut self, shared: &mut Shared, now: Tick, run: &Run<'_>) {
-        if run.ends_badly() {
-            self.receive_bad_text(shared, now);
+        if run.ends_badly() && matches!(self.state(), State::Open | State::Closing) {
+            self.fail(shared, now, ProtocolError::InvalidUtf8);
         }
     }
 
@@ -365,52 +365,5 @@ impl ByteQueue {
         let place = self.bytes.get_mut(self.end..end)?;
         self.end = end;
         Some(place)
-    }
-}
-
-// ---- old names ----------------------------------------------------------------------------------
-
-impl<X: Default> Connection<X> {
-    #[inline(always)]
-    pub(crate) fn plain_output(&self, most: usize) -> Option<&[u8]> {
-        self.simple_output(most)
-    }
-
-    #[inline(always)]
-    pub(crate) fn all_sent(&mut self, shared: &mut Shared) {
-        self.simple_output_sent(shared);
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_usual(&self, shared: &Shared, message: Message<'_>) -> bool {
-        self.can_send_short(shared, message)
-    }
-
-    #[inline(always)]
-    pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
-        self.send_short(shared, message)
-    }
-
-    #[inline(always)]
-    pub(crate) fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), super::SendError> {
-        self.send_whole(shared, message)
-    }
-
-    #[inline]
-    pub(crate) fn receive_other<'b>(
-        &mut self,
-        shared: &mut Shared,
-        now: Tick,
-        input: &mut Input<'b>,
-    ) -> Option<super::Event<'b>> {
-        self.receive(shared, now, input)
-    }
-
-    /// Fails the connection: text is not UTF-8.
-    #[cold]
-    pub(crate) fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
-        if matches!(self.state(), State::Open | State::Closing) {
-            self.fail(shared, now, ProtocolError::InvalidUtf8);
-        }
     }
 }

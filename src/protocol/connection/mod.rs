@@ -30,6 +30,8 @@
 //! | `shared_bytes` | how are bytes counted that several of them hold? |
 //! | `counters` | what have they sent and received? |
 //! | `random` | what must a peer not foresee? |
+//!
+//! `fast_tests` has the unit tests of `fast`.
 
 mod budget;
 mod byte_queue;

@@ -72,6 +72,19 @@ impl PartialPayload {
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.capacity(),
         }
     }
+
+    /// Returns the message, which is complete.
+    ///
+    /// # Errors
+    ///
+    /// It ends inside a character, or is still compressed.
+    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
+        match self {
+            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
+            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
+            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
+        }
+    }
 }
 
 impl PartialMessage {
@@ -203,23 +216,6 @@ impl PartialMessage {
             (true, Ends::Here) => Position::Last,
         };
         Ok((piece, position))
-    }
-
-    /// The message is complete.
-    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
-        match self.payload {
-            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
-            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
-            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
-        }
-    }
-
-    /// What is to be decompressed of a message that is complete, or the message, if nothing is.
-    pub(super) fn into_compressed(self) -> Result<(Opcode, Vec<u8>), PartialMessage> {
-        match self.payload {
-            PartialPayload::Compressed(opcode, bytes) => Ok((opcode, bytes)),
-            PartialPayload::Text(_) | PartialPayload::Binary(_) => Err(self),
-        }
     }
 
     /// The buffer, for someone else to use.
