@@ -27,7 +27,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// Queues a message in one frame.
-    #[inline(never)]
+    #[cfg_attr(not(lariat_plain), cold)]
     pub(super) fn send_whole(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
