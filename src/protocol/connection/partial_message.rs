@@ -72,17 +72,22 @@ impl PartialPayload {
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => bytes.capacity(),
         }
     }
+}
 
-    /// Returns the message, which is complete.
-    ///
-    /// # Errors
-    ///
-    /// It ends inside a character, or is still compressed.
-    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
+/// A complete message.
+pub(super) enum Finished {
+    /// A message to deliver.
+    Plain(Gathered),
+    /// A message to decompress: its opcode and its payload as it arrived.
+    Compressed(Opcode, Vec<u8>),
+}
+
+impl Finished {
+    /// Returns the message of a decompressor's output, which is never compressed itself.
+    pub(super) fn into_plain(self) -> Result<Gathered, ProtocolError> {
         match self {
-            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
-            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
-            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
+            Finished::Plain(message) => Ok(message),
+            Finished::Compressed(..) => Err(ProtocolError::InvalidDeflate),
         }
     }
 }
@@ -216,6 +221,15 @@ impl PartialMessage {
             (true, Ends::Here) => Position::Last,
         };
         Ok((piece, position))
+    }
+
+    /// Returns the complete message.
+    pub(super) fn finish(self) -> Result<Finished, ProtocolError> {
+        Ok(match self.payload {
+            PartialPayload::Text(text) => Finished::Plain(Gathered::Text(text.finish()?)),
+            PartialPayload::Binary(bytes) => Finished::Plain(Gathered::Binary(bytes)),
+            PartialPayload::Compressed(opcode, bytes) => Finished::Compressed(opcode, bytes),
+        })
     }
 
     /// The buffer, for someone else to use.

@@ -226,8 +226,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Charges a client for what it has sent. If that was too much, it is not read for a while, or is
-    /// closed.
+    /// Charges a client for what it has sent. If that was too much, it is not read for a while, or
+    /// is closed.
     pub(crate) fn charge(&mut self, index: usize, messages: u64, bytes: usize) {
         if !self.admission.rates.are_off() {
             self.charge_now(index, messages, bytes);

@@ -12,6 +12,9 @@ use crate::server::net::{Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
 
+/// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
+type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
+
 /// All clients of a server, and what an application can do with them.
 ///
 /// Handlers get it as an argument of every callback. Other threads reach it through a
@@ -24,26 +27,27 @@ use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
 ///   every method may be called in every callback, for every client, including the one that the
 ///   callback is about.
 /// * **Output keeps its order.** What is queued for a client is sent in the order of the calls,
-///   control frames included. Only messages of [`send_latest`](Self::send_latest) may come later, and
-///   [may be replaced](Self::send_latest).
-/// * **Output is written at the end of the turn**, in one write per client where the kernel takes it.
-/// * **An accepted message is sent unless the connection ends first.** `Ok` means queued. It does not
-///   mean that the peer has received the message: only an answer of the peer shows that.
-/// * **Unsent bytes are bounded**: by [`max_unsent`](crate::Limits::max_unsent) for each client, and by
-///   [`memory_budget`](crate::Config::memory_budget) for all.
+///   control frames included. Only messages of [`send_latest`](Self::send_latest) may come later,
+///   and [may be replaced](Self::send_latest).
+/// * **Output is written at the end of the turn**, in one write per client where the kernel takes
+///   it.
+/// * **An accepted message is sent unless the connection ends first.** `Ok` means queued. It does
+///   not mean that the peer has received the message: only an answer of the peer shows that.
+/// * **Unsent bytes are bounded**: by [`max_unsent`](crate::Limits::max_unsent) for each client,
+///   and by [`memory_budget`](crate::Config::memory_budget) for all.
 /// * **Ids are not reused.** The [`ClientId`] of a client that has disconnected never means another
-///   client. Methods return `false`, `None` or [`SendError::Gone`] for it. After 2³² clients and timers, ids
-///   begin again.
-/// * **A client stays until [`on_close`](crate::Handler::on_close) has returned.** Until then its data
-///   can be read, also after it has been closed.
+///   client. Methods return `false`, `None` or [`SendError::Gone`] for it. After 2³² clients and
+///   timers, ids begin again.
+/// * **A client stays until [`on_close`](crate::Handler::on_close) has returned.** Until then its
+///   data can be read, also after it has been closed.
 ///
 /// Not guaranteed:
 ///
-/// * Calls may close *other* clients. When the memory budget is used up, the clients that hold most are
-///   closed at once. They are still found until the end of the turn, but are no longer open.
+/// * Calls may close *other* clients. When the memory budget is used up, the clients that hold most
+///   are closed at once. They are still found until the end of the turn, but are no longer open.
 /// * [`iter`](Self::iter) and [`publish`](Self::publish) visit clients in no particular order.
-/// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The kernel
-///   may have more that the peer has not read.
+/// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
+///   kernel may have more that the peer has not read.
 pub struct Clients<D> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
@@ -55,8 +59,8 @@ pub struct Clients<D> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
-    /// How each new client is traced, if they are: [`Connection::trace`].
-    pub(super) trace_new: Option<fn(&mut Connection<Extra>, Option<u64>)>,
+    /// Traces each new client, if set.
+    pub(super) trace_new: Option<TraceNew>,
     /// The route whose handler is being called. `iter`, topics and timers belong to it.
     pub(crate) route: u16,
     /// The patterns of a router's routes.

@@ -1,7 +1,7 @@
 //! Connections to other servers.
 //!
-//! Names are looked up on a thread of their own, because that can block for seconds. All else happens
-//! in the loop, and the handler gets the same callbacks as for any client.
+//! Names are looked up on a thread of their own, because that can block for seconds. All else
+//! happens in the loop, and the handler gets the same callbacks as for any client.
 
 use super::clients::Clients;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
@@ -55,8 +55,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects from this local address. Each address has its own ports, about 28,000 on Linux. More
-    /// connections to one server need several addresses.
+    /// Connects from this local address. Each address has its own ports, about 28,000 on Linux.
+    /// More connections to one server need several addresses.
     #[must_use]
     pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
         self.source = Some(address);
@@ -78,13 +78,14 @@ impl ConnectOptions {
 impl<D: Default + 'static> Clients<D> {
     /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1).
     ///
-    /// `on_open` is called when the server has accepted. `on_close` is called when the connection has
-    /// ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout). The client
-    /// belongs to the handler's route.
+    /// `on_open` is called when the server has accepted. `on_close` is called when the connection
+    /// has ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout).
+    /// The client belongs to the handler's route.
     ///
     /// # Errors
     ///
-    /// The URL or the options are invalid. If nothing answers at the address, `on_close` reports it.
+    /// The URL or the options are invalid. If nothing answers at the address, `on_close` reports
+    /// it.
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
         options.apply(&mut opening)?;

@@ -8,9 +8,9 @@ use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 
 impl<D> Clients<D> {
-    /// [`send_message`](Self::send_message), for a short message to an open client whose messages are
-    /// not dropped, if nothing has to be allocated. Returns `false` if the message has not been queued.
-    /// The client may then be queued for writing already, which does no harm.
+    /// [`send_message`](Self::send_message), for a short message to an open client whose messages
+    /// are not dropped, if nothing has to be allocated. Returns `false` if the message has not been
+    /// queued. The client may then be queued for writing already, which does no harm.
     ///
     /// `relieve` is not needed, since no buffer has grown.
     ///

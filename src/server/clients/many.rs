@@ -55,8 +55,8 @@ impl<D> Clients<D> {
         accepted
     }
 
-    /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or has
-    /// disconnected.
+    /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or
+    /// has disconnected.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
         self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
     }
@@ -72,8 +72,8 @@ impl<D> Clients<D> {
     }
 
     /// Queues a message for all current members of a topic of the handler's route. The message is
-    /// framed once. All messages of one turn are sent to a member in one write. Returns the number of
-    /// clients for which it was queued.
+    /// framed once. All messages of one turn are sent to a member in one write. Returns the number
+    /// of clients for which it was queued.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, None, message.into())
     }
@@ -83,10 +83,10 @@ impl<D> Clients<D> {
         self.publish_to(topic, Some(except), message.into())
     }
 
-    /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern. The
-    /// call then uses the topics, timers and clients of that route. Calls of a
-    /// [`Remote`](crate::Remote) run on the first route otherwise. Returns `None` if there is no such
-    /// route.
+    /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern.
+    /// The call then uses the topics, timers and clients of that route. Calls of a
+    /// [`Remote`](crate::Remote) run on the first route otherwise. Returns `None` if there is no
+    /// such route.
     ///
     /// ```
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {

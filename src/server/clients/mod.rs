@@ -1,7 +1,7 @@
 //! What an application can do with its clients.
 //!
-//! All calls only queue: bytes into outboxes, clients into the queues of the loop. The end of the turn
-//! writes and removes. So every method can be called in every callback.
+//! All calls only queue: bytes into outboxes, clients into the queues of the loop. The end of the
+//! turn writes and removes. So every method can be called in every callback.
 //!
 //! | file | question |
 //! |---|---|

@@ -15,8 +15,8 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// [`SendError::Gone`]; [`SendError::NotOpen`]; [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent, which closes the client as a
-    /// slow consumer; [`SendError::Dropped`] instead, if the client's policy is
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent, which closes the client as
+    /// a slow consumer; [`SendError::Dropped`] instead, if the client's policy is
     /// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest).
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
@@ -39,14 +39,14 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Queues a piece of a message as one fragment (§5.4), for messages that are too large for memory.
-    /// Between the first and the last piece, no other message can be sent to this client.
+    /// Queues a piece of a message as one fragment (§5.4), for messages that are too large for
+    /// memory. Between the first and the last piece, no other message can be sent to this client.
     /// [`on_drain`](crate::Handler::on_drain) reports when to go on.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] if the position does not follow from the
-    /// last piece.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] if the position does not follow from
+    /// the last piece.
     pub fn send_piece<'m>(
         &mut self,
         id: ClientId,
@@ -66,9 +66,9 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Passes this client's messages to [`on_piece`](crate::Handler::on_piece) as they arrive, instead
-    /// of to `on_message`, from the next message on. Messages may then have any size. Call it in
-    /// `on_open`.
+    /// Passes this client's messages to [`on_piece`](crate::Handler::on_piece) as they arrive,
+    /// instead of to `on_message`, from the next message on. Messages may then have any size. Call
+    /// it in `on_open`.
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
             self.table[index].connection.receive_in_pieces(true);
@@ -92,8 +92,8 @@ impl<D> Clients<D> {
 
     /// Begins the closing handshake (§7.1.2). What is queued is sent first, then the Close frame.
     /// `on_close` is called when the peer has answered, or when
-    /// [`close_timeout`](crate::Limits::close_timeout) has passed. Messages that arrive in between are
-    /// dropped.
+    /// [`close_timeout`](crate::Limits::close_timeout) has passed. Messages that arrive in between
+    /// are dropped.
     ///
     /// # Errors
     ///
@@ -115,10 +115,10 @@ impl<D> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer is
-    /// due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the response
-    /// that the error names, and `on_open` is not called. If the peer has closed in the meantime, that
-    /// is noticed after the answer, so `on_close` follows `on_open` at once.
+    /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
+    /// is due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the
+    /// response that the error names, and `on_open` is not called. If the peer has closed in the
+    /// meantime, that is noticed after the answer, so `on_close` follows `on_open` at once.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let At { client, shared, now, .. } = self.table.at(index);
@@ -155,21 +155,21 @@ impl<D> Clients<D> {
         self.find(id).map(|index| &mut self.table[index].data)
     }
 
-    /// Returns the client's address: the one that a trusted proxy reported, or the socket's. `None` for
-    /// Unix sockets, and if the client has disconnected.
+    /// Returns the client's address: the one that a trusted proxy reported, or the socket's. `None`
+    /// for Unix sockets, and if the client has disconnected.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
         let client = &self.table[self.find(id)?];
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.peer_addr())
     }
 
-    /// Returns the address of the socket's peer: the client, or the last proxy. `None` for Unix sockets,
-    /// and if the client has disconnected.
+    /// Returns the address of the socket's peer: the client, or the last proxy. `None` for Unix
+    /// sockets, and if the client has disconnected.
     pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
         self.table[self.find(id)?].peer_addr()
     }
 
-    /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None` before
-    /// `on_open`, without a router, and if the client has disconnected.
+    /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None`
+    /// before `on_open`, without a router, and if the client has disconnected.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
         let client = &self.table[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);

@@ -84,8 +84,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Returns the most bytes to read in a turn: `most`, or less if memory is short, because what is read
-    /// becomes output.
+    /// Returns the most bytes to read in a turn: `most`, or less if memory is short, because what
+    /// is read becomes output.
     pub(crate) fn read_share(&self, most: usize) -> usize {
         if self.table.shared().is_near_budget() {
             (self.table.shared().free_budget() / 4).clamp(LEAST_READ, most)
@@ -96,8 +96,9 @@ impl<D> Clients<D> {
 
     // ---- pausing --------------------------------------------------------------------------------
 
-    /// Pauses a client that is about to be read, if memory is short and it holds more than is free. A
-    /// client that has closed its half is not paused: it sends little more, and then it holds nothing.
+    /// Pauses a client that is about to be read, if memory is short and it holds more than is free.
+    /// A client that has closed its half is not paused: it sends little more, and then it holds
+    /// nothing.
     #[inline]
     pub(crate) fn pause_if_heavy(&mut self, index: usize) {
         if self.table.shared().is_near_budget() && !self.table[index].flags.has(Flags::READ_CLOSED) {
@@ -136,7 +137,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Notes that FIN or an error is to be read, and resumes the client so that it is read to its end.
+    /// Notes that FIN or an error is to be read, and resumes the client so that it is read to its
+    /// end.
     pub(crate) fn note_read_closed(&mut self, index: usize) {
         self.table[index].flags.set(Flags::READ_CLOSED);
         self.table.open(index, Reason::Memory);
@@ -164,8 +166,8 @@ impl<D> Clients<D> {
 
     // ---- once a turn ----------------------------------------------------------------------------
 
-    /// Resumes clients and allows upgrades if enough memory is free. Frees spare buffers that were not
-    /// used.
+    /// Resumes clients and allows upgrades if enough memory is free. Frees spare buffers that were
+    /// not used.
     #[inline]
     pub(crate) fn review_pressure(&mut self) {
         if self.table.shared().is_near_budget() || self.pressure.is_full() || self.table.is_any_closed_by_memory() {
@@ -242,8 +244,8 @@ impl<D> Clients<D> {
         self.table.shared_mut().review_budget();
     }
 
-    /// Evicts the clients that hold most, until no more is held than at this mark. Clients that hold
-    /// more than the average and are to blame come first.
+    /// Evicts the clients that hold most, until no more is held than at this mark. Clients that
+    /// hold more than the average and are to blame come first.
     fn evict_until(&mut self, mark: Mark) {
         let mut holders: Vec<(bool, usize, usize)> = Vec::new();
         let mut sum = 0;

@@ -1,8 +1,8 @@
 //! Calls from other threads.
 //!
 //! A [`Remote`] puts a call into a queue and wakes the loop, which runs the calls at the start of a
-//! turn. Many calls cause one wake-up. The queue's lock is held for a push or a swap and never while a
-//! call runs, so a [`Remote`] cannot deadlock inside a callback.
+//! turn. Many calls cause one wake-up. The queue's lock is held for a push or a swap and never
+//! while a call runs, so a [`Remote`] cannot deadlock inside a callback.
 
 use super::clients::Clients;
 use crate::protocol::{Gathered, Message};
@@ -105,11 +105,12 @@ impl<D> Remote<D> {
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Full`], [`RemoteError::Stopped`]. Nothing was queued, and the error gives the call
-    /// back, with all that it holds.
+    /// [`RemoteError::Full`], [`RemoteError::Stopped`]. Nothing was queued, and the error gives the
+    /// call back, with all that it holds.
     ///
     /// ```
-    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError> {
+    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError>
+    /// {
     /// let mut call = move |clients: &mut lariat::Clients<()>| drop(clients.broadcast(&order));
     /// while let Err(refused) = remote.run(call) {
     ///     if refused.error != lariat::RemoteError::Full {

@@ -15,13 +15,13 @@ use crate::server::table::{At, Flags, Latest};
 /// The policy for a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SlowConsumer {
-    /// Closes the client when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent.
-    /// So a client that is open has missed nothing.
+    /// Closes the client when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be
+    /// unsent. So a client that is open has missed nothing.
     #[default]
     Close,
-    /// Drops new messages while more than [`high_water`](crate::Limits::high_water) bytes are unsent.
-    /// `on_drain` reports that the client has caught up, and [`Clients::take_dropped`] returns how many
-    /// messages it has missed.
+    /// Drops new messages while more than [`high_water`](crate::Limits::high_water) bytes are
+    /// unsent. `on_drain` reports that the client has caught up, and [`Clients::take_dropped`]
+    /// returns how many messages it has missed.
     DropNewest,
 }
 
@@ -46,9 +46,9 @@ impl<D> Clients<D> {
         behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
     }
 
-    /// Sends a message of which only the latest matters, such as a price or a position. If the client
-    /// is behind, the message waits until everything else has been written. It replaces the last
-    /// waiting message of the same key, which is never sent and counts as conflated in
+    /// Sends a message of which only the latest matters, such as a price or a position. If the
+    /// client is behind, the message waits until everything else has been written. It replaces the
+    /// last waiting message of the same key, which is never sent and counts as conflated in
     /// [`Stats`](crate::Stats). [`SlowConsumer::DropNewest`] does not apply to it.
     ///
     /// A client is behind when the kernel takes no bytes for it, or when more than
@@ -57,8 +57,8 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// As [`send`](Self::send). [`SendError::Full`] if the waiting messages would take more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, which closes the client. Each key takes
-    /// about 100 bytes beside its message.
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, which closes the client. Each key
+    /// takes about 100 bytes beside its message.
     pub fn send_latest<'m>(
         &mut self,
         id: ClientId,
@@ -157,8 +157,8 @@ impl<D> Clients<D> {
         behind.filter(|_| SLOW_CONSUMERS.is_used()).map_or(0, |behind| behind.bytes)
     }
 
-    /// Returns the bytes of frames that several clients share and of conflated messages. Each counts
-    /// once.
+    /// Returns the bytes of frames that several clients share and of conflated messages. Each
+    /// counts once.
     #[cfg(feature = "sim")]
     pub(crate) fn shared_bytes(&self) -> usize {
         let mut found = std::collections::BTreeMap::new();

@@ -5,8 +5,8 @@ use crate::server::id::TimerId;
 use std::time::Duration;
 
 impl<D> Clients<D> {
-    /// Calls `on_timer` once, with this token, when `after` has passed. Never earlier, and less than a
-    /// millisecond later if the loop has nothing else to do.
+    /// Calls `on_timer` once, with this token, when `after` has passed. Never earlier, and less
+    /// than a millisecond later if the loop has nothing else to do.
     pub fn set_timer(&mut self, after: Duration, token: u64) -> TimerId {
         self.table.set_timer(after, None, token, self.route)
     }

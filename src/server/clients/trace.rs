@@ -5,10 +5,11 @@ use crate::protocol::Connection;
 use crate::server::id::ClientId;
 
 impl<D> Clients<D> {
-    /// Traces a client: [`on_trace`](crate::Handler::on_trace) of the handler that asks gets every step
-    /// of this connection, whatever its route. If called in
-    /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages already
-    /// read in the same batch are not traced. Returns `false` if the client has disconnected.
+    /// Traces a client: [`on_trace`](crate::Handler::on_trace) of the handler that asks gets every
+    /// step of this connection, whatever its route. If called in
+    /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages
+    /// already read in the same batch are not traced. Returns `false` if the client has
+    /// disconnected.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
         let connection = &mut self.table[index].connection;
@@ -39,8 +40,8 @@ impl<D> Clients<D> {
         self.trace_new = Some(Connection::trace);
     }
 
-    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), also of clients that are
-    /// connected.
+    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), also of clients that
+    /// are connected.
     pub fn untrace_all(&mut self) {
         self.trace_new = None;
         for (_, client) in self.table.iter_mut().filter(|(_, client)| client.connection.is_traced()) {

@@ -9,8 +9,9 @@ use crate::server::table::Flags;
 use std::time::Duration;
 
 impl<D> Clients<D> {
-    /// Measures turns, and calls [`on_turns`](crate::Handler::on_turns) of the handler that asks once in
-    /// each `period`, also while the loop is held. Only one handler watches: the last that asked.
+    /// Measures turns, and calls [`on_turns`](crate::Handler::on_turns) of the handler that asks
+    /// once in each `period`, also while the loop is held. Only one handler watches: the last that
+    /// asked.
     pub fn watch_turns(&mut self, period: Duration) {
         WATCH.use_it();
         let route = self.route;
@@ -44,16 +45,16 @@ impl<D> Clients<D> {
         self.watch.is_some() && WATCH.is_used()
     }
 
-    /// Ends [`watch_turns`](Self::watch_turns), if the handler that asks is watching. A loop that was
-    /// held goes on.
+    /// Ends [`watch_turns`](Self::watch_turns), if the handler that asks is watching. A loop that
+    /// was held goes on.
     pub fn unwatch_turns(&mut self) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.route == self.route) {
             watch.is_over = true;
         }
     }
 
-    /// Serves this client in every turn, at any pace. When the last such client has disconnected, the
-    /// loop goes on freely. Has no effect unless turns are watched.
+    /// Serves this client in every turn, at any pace. When the last such client has disconnected,
+    /// the loop goes on freely. Has no effect unless turns are watched.
     pub fn exempt(&mut self, id: ClientId) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| !watch.exempt.contains(&id)) {
             watch.exempt.push(id);

@@ -6,7 +6,8 @@ use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
 
 impl<H: Handler> Engine<H> {
-    /// Passes bytes to the connection, and its events to the application. Charges the client for both.
+    /// Passes bytes to the connection, and its events to the application. Charges the client for
+    /// both.
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
         let (length, mut input, mut events) = (bytes.len(), Input::new(bytes), 0);
         loop {

@@ -74,7 +74,8 @@ impl<H: Handler> Engine<H> {
         self.clients.remove(&self.key, index);
     }
 
-    /// Takes the next client whose connection is to be opened, with the remote and the local address.
+    /// Takes the next client whose connection is to be opened, with the remote and the local
+    /// address.
     pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr, Option<IpAddr>)> {
         loop {
             let index = self.clients.table.next_connecting()?;
@@ -129,8 +130,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Handles a stream that has failed: tries a server's next address if it was not connected yet, or
-    /// ends the connection.
+    /// Handles a stream that has failed: tries a server's next address if it was not connected yet,
+    /// or ends the connection.
     pub(super) fn broke(&mut self, index: usize, kind: io::ErrorKind) {
         let reason = match self.clients.connecting_to(index) {
             Some(_) if self.clients.connect_to_next(index) => {

@@ -7,8 +7,8 @@ use crate::server::table::{At, Expired};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The most steps of the timing wheel in one turn, so that a million deadlines at once do not stop the
-/// loop.
+/// The most steps of the timing wheel in one turn, so that a million deadlines at once do not stop
+/// the loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
 impl<H: Handler> Engine<H> {

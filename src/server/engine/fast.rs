@@ -1,12 +1,12 @@
 //! Fast paths of the engine's steps.
 //!
-//! Each handles the case that comes most often, exactly as the plain function that its documentation
-//! names, and leaves all other cases to it. `--cfg lariat_plain` leaves this file out. The test of
-//! equivalence is the same for all: `tests/simulator` writes the fingerprints of thousands of random
-//! runs, and they are the same with and without the fast paths, byte for byte and at the same times
-//! (`bash .ci/run plain`). Costs are instructions per message of the cases `loop-echo-text-20` (alone)
-//! and `loop-echo-text-20-pipelined-32` of `benches/protocol.rs`, with all fast paths, and without this
-//! one.
+//! Each handles the case that comes most often, exactly as the plain function that its
+//! documentation names, and leaves all other cases to it. `--cfg lariat_plain` leaves this file
+//! out. The test of equivalence is the same for all: `tests/simulator` writes the fingerprints of
+//! thousands of random runs, and they are the same with and without the fast paths, byte for byte
+//! and at the same times (`bash .ci/run plain`). Costs are instructions per message of the cases
+//! `loop-echo-text-20` (alone) and `loop-echo-text-20-pipelined-32` of `benches/protocol.rs`, with
+//! all fast paths, and without this one.
 
 use super::engine::Engine;
 use crate::protocol::{Input, LONGEST_RUN, Position, Run, State};
@@ -25,17 +25,17 @@ impl<H: Handler> Engine<H> {
         is_only_readable && self.clients.table.queue_read_fast(readiness.client)
     }
 
-    /// [`read_client`](Self::read_client), for an open client with an open gate, while memory is not
-    /// short and there are no rates. If the read brings exactly one short message, it is delivered from
-    /// here. Returns `None` if nothing has been done.
+    /// [`read_client`](Self::read_client), for an open client with an open gate, while memory is
+    /// not short and there are no rates. If the read brings exactly one short message, it is
+    /// delivered from here. Returns `None` if nothing has been done.
     ///
     /// What [`received`](Self::received) does beside that is not needed:
     ///
-    /// * `settle`: the message changes neither state nor output, and moves deadlines only further away.
-    ///   Calls of the application settle what they change.
+    /// * `settle`: the message changes neither state nor output, and moves deadlines only further
+    ///   away. Calls of the application settle what they change.
     /// * `charge`: there are no rates.
-    /// * `relieve`: the message lies in the read buffer and holds no memory. Calls of the application
-    ///   relieve for themselves.
+    /// * `relieve`: the message lies in the read buffer and holds no memory. Calls of the
+    ///   application relieve for themselves.
     /// * traces: a traced connection has no fast path.
     /// * another read: a short message does not fill the buffer.
     ///
@@ -69,8 +69,8 @@ impl<H: Handler> Engine<H> {
     }
 
     /// The loop of [`deliver`](Self::deliver), for a run of short messages: they are unmasked and
-    /// checked together, and the application is called for each. Returns how many events there were,
-    /// or `None` if nothing has been done.
+    /// checked together, and the application is called for each. Returns how many events there
+    /// were, or `None` if nothing has been done.
     ///
     /// Cost: 249 instructions pipelined, 521 without.
     #[inline(always)]
@@ -80,8 +80,8 @@ impl<H: Handler> Engine<H> {
         Some(self.run_of_messages(index, run))
     }
 
-    /// Calls the application for each message of a run, as [`event`](Self::event) does. Each call may
-    /// change what happens to the next message: it may close the client, or ask for pieces.
+    /// Calls the application for each message of a run, as [`event`](Self::event) does. Each call
+    /// may change what happens to the next message: it may close the client, or ask for pieces.
     fn run_of_messages(&mut self, index: usize, mut run: Run<'_>) -> u64 {
         let (mut messages, mut bytes) = (0, 0);
         self.call(index, |handler, clients, id| {
@@ -116,8 +116,8 @@ impl<H: Handler> Engine<H> {
         self.clients.table.settle(index);
     }
 
-    /// [`write_client`](Self::write_client), for an open client with all its output in one buffer and
-    /// below the watermark. Returns `false` if nothing has been done.
+    /// [`write_client`](Self::write_client), for an open client with all its output in one buffer
+    /// and below the watermark. Returns `false` if nothing has been done.
     ///
     /// If the kernel takes all of it, [`wrote`](Self::wrote) is not needed: the client is neither
     /// draining nor connecting, its gate is not closed by the watermark or for memory, no conflated

@@ -1,9 +1,9 @@
 //! Addresses of clients behind proxies.
 //!
 //! An address from a proxy counts only if the proxy is one of
-//! [`trusted_proxies`](crate::Config::trusted_proxies). On a listener with the PROXY protocol, every
-//! connection must begin with its header. In HTTP, the address comes from `X-Forwarded-For` or
-//! `Forwarded`.
+//! [`trusted_proxies`](crate::Config::trusted_proxies). On a listener with the PROXY protocol,
+//! every connection must begin with its header. In HTTP, the address comes from `X-Forwarded-For`
+//! or `Forwarded`.
 
 use super::engine::Engine;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
@@ -29,14 +29,15 @@ impl Trust {
     }
 }
 
-/// Returns the address of a connection's peer. The peer of a Unix socket is on this host, so it counts
-/// as 127.0.0.1.
+/// Returns the address of a connection's peer. The peer of a Unix socket is on this host, so it
+/// counts as 127.0.0.1.
 fn peer_ip<D>(client: &Client<D>) -> IpAddr {
     client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
 }
 
 impl<H: Handler> Engine<H> {
-    /// Refuses a new connection if its address has too many. Behind a proxy, the address is known later.
+    /// Refuses a new connection if its address has too many. Behind a proxy, the address is known
+    /// later.
     pub(super) fn limit_new_connection(&mut self, index: usize) {
         if !self.clients.admission.counts_addresses() {
             return;
@@ -66,7 +67,8 @@ impl<H: Handler> Engine<H> {
         self.clients.table.settle(index);
     }
 
-    /// Refuses an upgrade through an HTTP proxy if the address that the proxy reported has too many.
+    /// Refuses an upgrade through an HTTP proxy if the address that the proxy reported has too
+    /// many.
     pub(super) fn limit_forwarded(&mut self, index: usize) -> Option<Rejection> {
         if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
             return None;
@@ -75,8 +77,8 @@ impl<H: Handler> Engine<H> {
         (self.clients.count_address(index, address) != Verdict::Admitted).then_some(Rejection::TooManyConnections)
     }
 
-    /// Receives bytes of a connection whose PROXY header is not complete. What follows the header comes
-    /// from the client.
+    /// Receives bytes of a connection whose PROXY header is not complete. What follows the header
+    /// comes from the client.
     pub(crate) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
         let At { client, shared, .. } = self.clients.table.at(index);
         let peer = peer_ip(client);

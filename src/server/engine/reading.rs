@@ -12,8 +12,8 @@ use std::io;
 /// The most bytes to read in one turn, so that their output is written before more is read.
 pub(super) const READ_PER_TURN: usize = 4 << 20;
 
-/// From this many bytes on, output is written right after the read that caused it: it is still in the
-/// cache, and its buffer can serve the next client.
+/// From this many bytes on, output is written right after the read that caused it: it is still in
+/// the cache, and its buffer can serve the next client.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
 /// How often a client is read in one turn while at least [`WORTH_READING`] bytes of a frame are

@@ -7,8 +7,8 @@ use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 
 impl<H: Handler> Engine<H> {
-    /// Passes on traces, and removes clients that have ended. An index is freed only here, so no event
-    /// of a turn can meet another client at the same index.
+    /// Passes on traces, and removes clients that have ended. An index is freed only here, so no
+    /// event of a turn can meet another client at the same index.
     #[inline]
     pub(crate) fn reap(&mut self) {
         self.deliver_traces();

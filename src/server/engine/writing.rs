@@ -8,16 +8,16 @@ use crate::server::app::Handler;
 use crate::server::table::{At, Flags, Reason};
 use std::io;
 
-/// The most clients to write to in one turn, so that a message for a million clients does not stop the
-/// loop.
+/// The most clients to write to in one turn, so that a message for a million clients does not stop
+/// the loop.
 const WRITES_PER_TURN: usize = 1_024;
 
 /// The most writes to a client in a row, while the kernel takes all that it is offered.
 const WRITES_IN_A_ROW: usize = 4;
 
 impl<H: Handler> Engine<H> {
-    /// Writes to each queued client, the longest waiting first, up to the turn's share. Clients that are
-    /// queued meanwhile wait for the next turn.
+    /// Writes to each queued client, the longest waiting first, up to the turn's share. Clients
+    /// that are queued meanwhile wait for the next turn.
     #[inline(never)]
     pub(crate) fn flush(&mut self) {
         let share = self.clients.table.writable().len().min(WRITES_PER_TURN);
@@ -87,8 +87,8 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Does what follows a write: closes our half, resumes reading, queues conflated messages, and calls
-    /// the application.
+    /// Does what follows a write: closes our half, resumes reading, queues conflated messages, and
+    /// calls the application.
     pub(super) fn wrote(&mut self, index: usize) {
         let client = &mut self.clients.table[index];
         let (buffered, state) = (client.connection.buffered_amount(), client.connection.state());

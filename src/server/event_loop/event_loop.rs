@@ -20,26 +20,28 @@ use std::time::{Duration, Instant};
 /// The pause before accepting is tried again after descriptors have run out.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A server that is ready to run: [`run`](Self::run) it, or [`turn`](Self::turn) it from the host's own
-/// loop.
+/// A server that is ready to run: [`run`](Self::run) it, or [`turn`](Self::turn) it from the host's
+/// own loop.
 ///
 /// # What you can rely on
 ///
-/// * **A turn has a fixed order**: wait, run calls of [`Remote`]s, accept, connect, read, expire, flush,
-///   reap. Callbacks are called only in a turn, on the thread that calls it.
+/// * **A turn has a fixed order**: wait, run calls of [`Remote`]s, accept, connect, read, expire,
+///   flush, reap. Callbacks are called only in a turn, on the thread that calls it.
 /// * **Readiness is enough.** A host that calls [`turn`](Self::turn) when the descriptor
-///   ([`AsFd`](std::os::fd::AsFd)) is readable, and at [`next_deadline`](Self::next_deadline) at the
-///   latest, misses nothing. A turn that has nothing to do does no harm.
+///   ([`AsFd`](std::os::fd::AsFd)) is readable, and at [`next_deadline`](Self::next_deadline) at
+///   the latest, misses nothing. A turn that has nothing to do does no harm.
 /// * **Pending work is announced.** While something is left for the next turn,
-///   [`timeout`](Self::timeout) is zero and `next_deadline` is in the past. That includes what is queued
-///   through [`clients_mut`](Self::clients_mut) between two turns, so ask for the timeout after that.
+///   [`timeout`](Self::timeout) is zero and `next_deadline` is in the past. That includes what is
+///   queued through [`clients_mut`](Self::clients_mut) between two turns, so ask for the timeout
+///   after that.
 /// * **The work of a turn is bounded** for each phase: connections accepted, bytes read, deadlines,
-///   clients written to. What is beyond waits in order for the next turn, so no client starves another.
+///   clients written to. What is beyond waits in order for the next turn, so no client starves
+///   another.
 /// * **No client's error ends the loop.** [`turn`](Self::turn) fails only if the poller does.
 /// * **Time does not run backwards**, and each turn has one time: all its deadlines and timers are
 ///   judged by it.
-/// * **Dropping the loop closes all sockets at once**, without Close frames and without `on_close`. Use
-///   [`Clients::shutdown`] to close them properly.
+/// * **Dropping the loop closes all sockets at once**, without Close frames and without `on_close`.
+///   Use [`Clients::shutdown`] to close them properly.
 ///
 /// Not guaranteed:
 ///
@@ -141,9 +143,9 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Runs one turn. Waits at most `timeout` for something to do, or without a limit if it is `None`, and
-    /// does not wait while something is pending. [`outcome`](Self::outcome) reports whether the turn was
-    /// the last.
+    /// Runs one turn. Waits at most `timeout` for something to do, or without a limit if it is
+    /// `None`, and does not wait while something is pending. [`outcome`](Self::outcome) reports
+    /// whether the turn was the last.
     ///
     /// # Errors
     ///
@@ -184,14 +186,14 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// Returns when [`turn`](Self::turn) must be called at the latest, even if
-    /// [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. While something is pending, that is
-    /// in the past. `None` if only readiness matters.
+    /// [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. While something is pending,
+    /// that is in the past. `None` if only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.next_moment().map(|due| self.poller.to_instant(due))
     }
 
-    /// Returns how long a host's own loop may wait before it calls [`turn`](Self::turn), as a timeout for
-    /// `poll(2)`: zero while something is pending, `None` if only readiness matters.
+    /// Returns how long a host's own loop may wait before it calls [`turn`](Self::turn), as a
+    /// timeout for `poll(2)`: zero while something is pending, `None` if only readiness matters.
     pub fn timeout(&self) -> Option<Duration> {
         self.next_moment().map(|due| due.since(self.poller.now()))
     }
@@ -227,8 +229,8 @@ impl<H: Handler> EventLoop<H> {
         &mut self.engine.handler
     }
 
-    /// Returns the handler and the clients, so that a host can use both between two turns. The clients
-    /// are on the first route of a [`Router`](crate::Router).
+    /// Returns the handler and the clients, so that a host can use both between two turns. The
+    /// clients are on the first route of a [`Router`](crate::Router).
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
         self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
@@ -239,8 +241,8 @@ impl<H: Handler> EventLoop<H> {
         &self.engine.clients
     }
 
-    /// Returns the clients, so that a host can use them between two turns. They are on the first route
-    /// of a [`Router`](crate::Router); see [`on_route`](Clients::on_route).
+    /// Returns the clients, so that a host can use them between two turns. They are on the first
+    /// route of a [`Router`](crate::Router); see [`on_route`](Clients::on_route).
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
         self.engine.clients.route = 0;
         &mut self.engine.clients
@@ -430,9 +432,9 @@ impl<H: Handler> EventLoop<H> {
 /// kqueue, poll or select.
 ///
 /// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
-/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for the
-/// rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for it
-/// before every wait.
+/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for
+/// the rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for
+/// it before every wait.
 #[cfg(unix)]
 impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {

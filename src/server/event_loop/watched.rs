@@ -1,8 +1,8 @@
 //! Watched turns: they are timed, and may serve exempt clients only.
 //!
 //! [`observe::watch`](crate::server::observe) explains why. In a turn for exempt clients only, all
-//! others are taken out of the queues before the phases and put back after them. New connections wait,
-//! and since time stands still, nothing becomes due. So the loop has only one kind of turn.
+//! others are taken out of the queues before the phases and put back after them. New connections
+//! wait, and since time stands still, nothing becomes due. So the loop has only one kind of turn.
 
 use super::event_loop::EventLoop;
 use crate::protocol::time::{LONGEST, Moment};
@@ -26,7 +26,8 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Begins a watched turn, once readiness is known: decides whether it is timed and whom it serves.
+    /// Begins a watched turn, once readiness is known: decides whether it is timed and whom it
+    /// serves.
     #[cold]
     #[inline(never)]
     pub(super) fn watched_turn_begins(&mut self) {

@@ -48,7 +48,8 @@ impl<D> Client<D> {
         self.connection.state() == State::Open && self.is_above(high_water)
     }
 
-    /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has disconnected.
+    /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has
+    /// disconnected.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         self.socket.peek().peer_addr()
     }

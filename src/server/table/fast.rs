@@ -22,8 +22,8 @@ impl Flags {
 }
 
 impl ReadyQueue {
-    /// [`push`](Self::push), unless the queue would have to grow. Returns `false` if nothing has been
-    /// done. A push that can grow makes the caller save its registers.
+    /// [`push`](Self::push), unless the queue would have to grow. Returns `false` if nothing has
+    /// been done. A push that can grow makes the caller save its registers.
     #[inline(always)]
     pub(crate) fn push_if_there_is_room(&mut self, client: u32) -> bool {
         let has_room = self.waiting.len() < self.waiting.capacity();
@@ -35,8 +35,8 @@ impl ReadyQueue {
 }
 
 impl<D> Client<D> {
-    /// Returns whether the fast path may read this client: it is queued and open, its gate is open, and
-    /// neither a PROXY header, FIN nor an error is next.
+    /// Returns whether the fast path may read this client: it is queued and open, its gate is open,
+    /// and neither a PROXY header, FIN nor an error is next.
     #[inline]
     pub(crate) fn may_be_read_fast(&self, high_water: usize) -> bool {
         const SET: Flags = Flags::READ_QUEUED.or(Flags::OPENED);
@@ -45,17 +45,17 @@ impl<D> Client<D> {
         is_plain && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
     }
 
-    /// Returns whether the fast path may write to this client: it is queued, and nothing follows when
-    /// less is unsent. Its gate is not closed by the watermark or for memory, and no conflated message
-    /// waits.
+    /// Returns whether the fast path may write to this client: it is queued, and nothing follows
+    /// when less is unsent. Its gate is not closed by the watermark or for memory, and no conflated
+    /// message waits.
     #[inline]
     pub(crate) fn may_be_written_fast(&self) -> bool {
         const CLEAR: Flags = Flags::CLOSED_BY_WATERMARK.or(Flags::CLOSED_BY_MEMORY).or(Flags::CONFLATES);
         self.flags.are(Flags::WRITE_QUEUED, CLEAR)
     }
 
-    /// Returns whether the fast path may queue a message for this client: it has this id, its messages
-    /// are not dropped, and the kernel takes bytes for it.
+    /// Returns whether the fast path may queue a message for this client: it has this id, its
+    /// messages are not dropped, and the kernel takes bytes for it.
     #[inline]
     pub(crate) fn may_be_sent_fast(&self, id: ClientId) -> bool {
         self.generation == id.generation && !self.flags.has(Flags::DROPS.or(Flags::BLOCKED))
@@ -63,8 +63,8 @@ impl<D> Client<D> {
 }
 
 impl<D> Table<D> {
-    /// [`queue_read`](Self::queue_read), for a client that is neither queued nor blocked, if the queue
-    /// has room. Returns `false` if nothing has been done. For `Engine::ready_to_be_read`.
+    /// [`queue_read`](Self::queue_read), for a client that is neither queued nor blocked, if the
+    /// queue has room. Returns `false` if nothing has been done. For `Engine::ready_to_be_read`.
     #[inline(always)]
     pub(crate) fn queue_read_fast(&mut self, index: usize) -> bool {
         let Some(client) = self.slab.get_mut(index) else { return false };
@@ -77,9 +77,9 @@ impl<D> Table<D> {
     }
 
     /// [`settle_state`](Self::settle_state), for an open client with nothing incomplete and nothing
-    /// stalled, whose deadline is armed. Bytes from the peer only move that deadline away, so it need
-    /// not be computed again, and the client is only queued for writing. Returns `false` if nothing has
-    /// been done.
+    /// stalled, whose deadline is armed. Bytes from the peer only move that deadline away, so it
+    /// need not be computed again, and the client is only queued for writing. Returns `false` if
+    /// nothing has been done.
     ///
     /// Cost: 249 instructions pipelined, 255 without.
     #[inline]

@@ -59,8 +59,8 @@ impl Flags {
         raised
     }
 
-    /// Raises [`WRITE_QUEUED`](Self::WRITE_QUEUED) unless the kernel takes no bytes. Returns whether
-    /// it was raised.
+    /// Raises [`WRITE_QUEUED`](Self::WRITE_QUEUED) unless the kernel takes no bytes. Returns
+    /// whether it was raised.
     pub(crate) fn raise_to_write(&mut self) -> bool {
         !self.has(Flags::BLOCKED) && self.raise(Flags::WRITE_QUEUED)
     }

@@ -2,8 +2,8 @@
 //!
 //! A client is read while its gate is open. [`Table::close`] closes it for a [`Reason`], and
 //! [`Table::open`] removes the reason. If a client is found ready behind a closed gate, the engine
-//! calls [`Table::leave_unread`]. When the last reason is removed, `open` queues such a client again;
-//! no other function does.
+//! calls [`Table::leave_unread`]. When the last reason is removed, `open` queues such a client
+//! again; no other function does.
 //!
 //! | reason | the gate closes when | it opens when |
 //! |---|---|---|
@@ -77,8 +77,8 @@ impl<D> Client<D> {
         self.flags.has(Flags::CLOSED_FOR_A_TIME)
     }
 
-    /// Returns whether the client is above the watermark: more than `high_water` bytes are unsent, or
-    /// were at the last write.
+    /// Returns whether the client is above the watermark: more than `high_water` bytes are unsent,
+    /// or were at the last write.
     #[inline]
     pub(crate) fn is_above(&self, high_water: usize) -> bool {
         self.connection.buffered_amount() > high_water || self.is_closed(Reason::Watermark)
@@ -111,8 +111,8 @@ impl<D> Table<D> {
         self.close(index, reason)
     }
 
-    /// Removes a reason. If it was the last one and something is unread, queues the client for reading.
-    /// Returns whether the gate was closed for this reason.
+    /// Removes a reason. If it was the last one and something is unread, queues the client for
+    /// reading. Returns whether the gate was closed for this reason.
     pub(crate) fn open(&mut self, index: usize, reason: Reason) -> bool {
         let was_closed = self[index].flags.lower(reason.flag());
         if was_closed {

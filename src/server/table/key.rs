@@ -38,7 +38,8 @@
 /// ```
 ///
 /// ```compile_fail,E0624
-/// # mod outer { pub mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/table/key.rs")); } }
+/// # mod outer { pub mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"),
+/// "/src/server/table/key.rs")); } }
 /// let key = outer::table::LoopKey::new();
 /// ```
 ///

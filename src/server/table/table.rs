@@ -350,8 +350,8 @@ impl<D> Table<D> {
         !self.ended.is_empty()
     }
 
-    /// Removes all clients but those that stay from the queues. [`put_back`](Self::put_back) puts them
-    /// back in order.
+    /// Removes all clients but those that stay from the queues. [`put_back`](Self::put_back) puts
+    /// them back in order.
     pub(crate) fn set_aside(&mut self, aside: &mut Aside, stays: impl Fn(u32) -> bool) {
         aside.readable.append(&mut self.readable.set_aside(&stays));
         aside.writable.append(&mut self.writable.set_aside(&stays));
@@ -374,8 +374,8 @@ impl<D> Table<D> {
 
     // ---- settling ------------------------------------------------------------------------------
 
-    /// Brings a client's queues and deadline up to its state. Must be called after each call that may
-    /// have changed the state, its output or what it has received.
+    /// Brings a client's queues and deadline up to its state. Must be called after each call that
+    /// may have changed the state, its output or what it has received.
     #[inline(never)]
     pub(crate) fn settle(&mut self, index: usize) {
         #[cfg(not(lariat_plain))]

@@ -7,7 +7,8 @@ use std::num::NonZeroU32;
 #[derive(Debug, Default)]
 pub(super) struct Times {
     times: Vec<(u32, Tick)>,
-    /// The number of each client's entry in `times`, counted from 1. Clients beyond its end have none.
+    /// The number of each client's entry in `times`, counted from 1. Clients beyond its end have
+    /// none.
     numbers: Vec<Option<NonZeroU32>>,
 }
 

@@ -1,8 +1,8 @@
 //! A hierarchical timing wheel.
 //!
-//! It holds the protocol's deadlines and the application's timers.
-//! Arming and disarming are O(1), and nothing is swept. A slot is a doubly linked list. Its links lie
-//! in the entries: 12 of a client's 56 bytes, and of a timer's 24.
+//! It holds the protocol's deadlines and the application's timers. Arming and disarming are O(1),
+//! and nothing is swept. A slot is a doubly linked list. Its links lie in the entries: 12 of a
+//! client's 56 bytes, and of a timer's 24.
 //!
 //! ```text
 //!  level 0   64 slots of   1 ms   ── expire
@@ -190,8 +190,8 @@ impl Wheel {
         self.next_slot().map(|(_, at)| at)
     }
 
-    /// Returns the level of the next slot, and when it is due. It changes only when an entry is armed
-    /// or disarmed.
+    /// Returns the level of the next slot, and when it is due. It changes only when an entry is
+    /// armed or disarmed.
     #[inline]
     fn next_slot(&self) -> Option<(usize, Tick)> {
         self.first.get().unwrap_or_else(|| {
@@ -239,8 +239,9 @@ mod tests {
         }
     }
 
-    /// Compares the wheel with a model: each entry expires exactly at its tick, in order. Entries are
-    /// armed again and disarmed at random. Half of the clocks start just before the wrap-around.
+    /// Compares the wheel with a model: each entry expires exactly at its tick, in order. Entries
+    /// are armed again and disarmed at random. Half of the clocks start just before the
+    /// wrap-around.
     #[test]
     fn everything_expires_once_and_on_time() {
         for seed in 0..200 {
