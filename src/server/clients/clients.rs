@@ -12,6 +12,9 @@ use crate::server::net::{Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
 
+/// Records a connection's story under a label, or stops to.
+type Trace = fn(&mut Connection<Extra>, Option<u64>);
+
 /// All clients of a server, and what can be done with them.
 pub struct Clients<D> {
     /// Its [`LoopKey`] is not here, so nothing here writes to a socket or frees a place.
@@ -25,7 +28,7 @@ pub struct Clients<D> {
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
     /// How each new client is traced, if they are: [`Connection::trace`].
-    pub(super) trace_new: Option<fn(&mut Connection<Extra>, Option<u64>)>,
+    pub(super) trace_new: Option<Trace>,
     /// The route whose handler is being called; `iter` and topics keep to it.
     pub(crate) route: u16,
     /// The patterns of a router's routes.
