@@ -52,18 +52,18 @@ fn fragments_with_a_ping_between_them_become_one_message() {
 
 #[test]
 fn pings_are_answered_in_both_directions() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_message(|clients, id, message| {
         clients.ping(id, message.as_bytes()).expect("it is open");
     }));
     let mut socket = connect(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     socket.send(Message::Ping("client's".into())).expect("it is open");
     assert_eq!(socket.read().expect("a pong"), Message::Pong("client's".into()));
     socket.send(Message::text("server's")).expect("it is open");
     assert_eq!(socket.read().expect("a ping"), Message::Ping("server's".into()));
     socket.flush().expect("the pong");
-    ears.until(&common::Told::Pong(id, b"server's".to_vec()));
+    calls.until(&common::Call::Pong(id, b"server's".to_vec()));
 }
 
 /// Reads until the connection ends. Returns the Close frame that came before the end.
@@ -81,7 +81,7 @@ fn read_close(socket: &mut WebSocket<TcpStream>) -> Option<CloseFrame> {
 
 #[test]
 fn close_codes_are_sent_and_received() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_message(|clients, id, message| {
         let code = message.as_text().and_then(|code| code.parse::<u16>().ok()).expect("a code");
         clients.close(id, CloseCode::from(code), "as you asked").expect("a code that may travel");
@@ -92,20 +92,20 @@ fn close_codes_are_sent_and_received() {
         socket.close(Some(sent.clone())).expect("it is open");
         assert_eq!(read_close(&mut socket), Some(sent.clone()));
         drop(socket);
-        assert_eq!(ears.close().1, CloseReason::Peer(Some(sent)));
+        assert_eq!(calls.close().1, CloseReason::Peer(Some(sent)));
 
         let mut socket = connect(server.addr);
         socket.send(Message::text(code.to_string())).expect("it is open");
         let received = CloseFrame { code: CloseCode::from(code), reason: "as you asked".into() };
         assert_eq!(read_close(&mut socket), Some(received.clone()));
         drop(socket);
-        assert_eq!(ears.close().1, CloseReason::Local(received));
+        assert_eq!(calls.close().1, CloseReason::Local(received));
     }
     let mut socket = connect(server.addr);
     socket.close(None).expect("it is open");
     assert_eq!(read_close(&mut socket), None);
     drop(socket);
-    assert_eq!(ears.close().1, CloseReason::Peer(None));
+    assert_eq!(calls.close().1, CloseReason::Peer(None));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut Even
 /// descriptors again, new connections are accepted.
 #[test]
 fn running_out_of_descriptors_affects_only_new_connections() {
-    let (script, _ears) = echo_script();
+    let (script, _calls) = echo_script();
     let server = Server::bind("127.0.0.1:0").expect("a free port");
     let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
     let mut event_loop = server.start(script).expect("a loop");

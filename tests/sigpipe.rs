@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Told, Wire, request, script};
+use common::{Call, Wire, request, script};
 use lariat::{LocalAddr, Server};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,7 +17,7 @@ fn writing_to_a_closed_connection_raises_no_signal() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let path = std::env::temp_dir().join(format!("lariat-sigpipe-{}.sock", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = Server::bind("127.0.0.1:0").and_then(|server| server.listen_unix(&path)).expect("free addresses");
     let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("TCP comes first") };
     let mut event_loop = server.start(script).expect("a loop");
@@ -33,7 +33,7 @@ fn writing_to_a_closed_connection_raises_no_signal() {
         };
         let id = loop {
             event_loop.turn(Some(Duration::from_secs(1))).expect("a turn");
-            if let Some(Told::Open(id)) = ears.so_far().into_iter().find(|told| matches!(told, Told::Open(_))) {
+            if let Some(Call::Open(id)) = calls.so_far().into_iter().find(|call| matches!(call, Call::Open(_))) {
                 break id;
             }
         };
@@ -50,7 +50,7 @@ fn writing_to_a_closed_connection_raises_no_signal() {
         }
         drop(unix);
         event_loop.clients_mut().send(id, "is anybody there?").expect("the loop has not seen the end yet");
-        while !ears.so_far().iter().any(|told| matches!(told, Told::Close(closed, _) if *closed == id)) {
+        while !calls.so_far().iter().any(|call| matches!(call, Call::Close(closed, _) if *closed == id)) {
             event_loop.turn(Some(Duration::from_secs(1))).expect("a turn");
         }
     }

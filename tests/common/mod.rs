@@ -109,7 +109,7 @@ impl<D> Drop for Running<D> {
 
 /// A call of the handler.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub enum Call {
     Open(ClientId),
     Message(ClientId, Vec<u8>),
     Ping(ClientId, Vec<u8>),
@@ -127,7 +127,7 @@ type OnClient = Box<dyn FnMut(&mut Clients<()>, ClientId) + Send>;
 
 /// A handler that reports each call to the test and then follows the test's script.
 pub struct Script {
-    told: Sender<Told>,
+    reports: Sender<Call>,
     on_request: OnRequest,
     on_open: OnClient,
     on_message: OnMessage,
@@ -138,13 +138,13 @@ pub struct Script {
 }
 
 /// Receives the calls that a [`Script`] reports.
-pub struct Ears(Receiver<Told>);
+pub struct Calls(Receiver<Call>);
 
 /// Returns a handler that accepts every client and does nothing, and its calls.
-pub fn script() -> (Script, Ears) {
-    let (told, ears) = mpsc::channel();
+pub fn script() -> (Script, Calls) {
+    let (reports, calls) = mpsc::channel();
     let script = Script {
-        told,
+        reports,
         on_request: Box::new(|_, _, _| Answer::Upgrade(Upgrade::new())),
         on_open: Box::new(|_, _| {}),
         on_message: Box::new(|_, _, _| {}),
@@ -153,13 +153,13 @@ pub fn script() -> (Script, Ears) {
         on_timer: Box::new(|_, _, _| {}),
         on_close: Box::new(|_, _, _| {}),
     };
-    (script, Ears(ears))
+    (script, Calls(calls))
 }
 
 /// Returns a handler that echoes every message, and its calls.
-pub fn echo_script() -> (Script, Ears) {
-    let (script, ears) = script();
-    (script.on_message(echo), ears)
+pub fn echo_script() -> (Script, Calls) {
+    let (script, calls) = script();
+    (script.on_message(echo), calls)
 }
 
 fn echo(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
@@ -205,9 +205,9 @@ impl Script {
         self
     }
 
-    fn tell(&self, told: Told) {
+    fn report(&self, call: Call) {
         // The test may have dropped the receiver.
-        let _ = self.told.send(told);
+        let _ = self.reports.send(call);
     }
 }
 
@@ -219,50 +219,50 @@ impl Handler for Script {
     }
 
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
-        self.tell(Told::Open(id));
+        self.report(Call::Open(id));
         (self.on_open)(clients, id);
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
-        self.tell(Told::Message(id, message.as_bytes().to_vec()));
+        self.report(Call::Message(id, message.as_bytes().to_vec()));
         (self.on_message)(clients, id, message);
     }
 
     fn on_ping(&mut self, clients: &mut Clients<()>, id: ClientId, payload: &[u8]) {
-        self.tell(Told::Ping(id, payload.to_vec()));
+        self.report(Call::Ping(id, payload.to_vec()));
         (self.on_ping)(clients, id);
     }
 
     fn on_pong(&mut self, _: &mut Clients<()>, id: ClientId, payload: &[u8]) {
-        self.tell(Told::Pong(id, payload.to_vec()));
+        self.report(Call::Pong(id, payload.to_vec()));
     }
 
     fn on_drain(&mut self, clients: &mut Clients<()>, id: ClientId) {
-        self.tell(Told::Drain(id));
+        self.report(Call::Drain(id));
         (self.on_drain)(clients, id);
     }
 
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
-        self.tell(Told::Timer(token));
+        self.report(Call::Timer(token));
         (self.on_timer)(clients, timer, token);
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {
-        self.tell(Told::Close(id, reason.clone()));
+        self.report(Call::Close(id, reason.clone()));
         (self.on_close)(clients, id, reason);
     }
 }
 
-impl Ears {
+impl Calls {
     /// Returns the next call.
-    pub fn next(&self) -> Told {
+    pub fn next(&self) -> Call {
         self.0.recv_timeout(WAIT).expect("a call of the handler")
     }
 
     /// Skips all calls up to the next `on_open`.
     pub fn open(&self) -> ClientId {
         loop {
-            if let Told::Open(id) = self.next() {
+            if let Call::Open(id) = self.next() {
                 return id;
             }
         }
@@ -271,24 +271,24 @@ impl Ears {
     /// Skips all calls up to the next `on_close`.
     pub fn close(&self) -> (ClientId, CloseReason) {
         loop {
-            if let Told::Close(id, reason) = self.next() {
+            if let Call::Close(id, reason) = self.next() {
                 return (id, reason);
             }
         }
     }
 
     /// Skips all calls up to `wanted`.
-    pub fn until(&self, wanted: &Told) {
+    pub fn until(&self, wanted: &Call) {
         while self.next() != *wanted {}
     }
 
     /// Returns the calls until now.
-    pub fn so_far(&self) -> Vec<Told> {
+    pub fn so_far(&self) -> Vec<Call> {
         self.0.try_iter().collect()
     }
 
     /// Returns all calls until the server has stopped.
-    pub fn rest(self) -> Vec<Told> {
+    pub fn rest(self) -> Vec<Call> {
         self.0.into_iter().collect()
     }
 }

@@ -46,17 +46,17 @@ fn accept_of(head: &str) -> String {
 fn two_loops_exchange_messages_and_close() {
     let (script_there, ears_there) = echo_script();
     let there = serve(script_there);
-    let (script_here, ears) = script();
+    let (script_here, calls) = script();
     let here = serve(script_here.on_open(|clients, id| {
         assert!(clients.is_outgoing(id));
         clients.send(id, "hello").expect("it is open");
     }));
     let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is valid");
-    assert_eq!(ears.open(), id);
-    ears.until(&crate::common::Told::Message(id, b"hello".to_vec()));
+    assert_eq!(calls.open(), id);
+    calls.until(&crate::common::Call::Message(id, b"hello".to_vec()));
     assert_eq!(here.ask(move |clients| clients.ready_state(id)), ReadyState::Open);
     here.ask(move |clients| clients.close(id, CloseCode::Library(4_000), "enough")).expect("it is open");
-    let (closed, reason) = ears.close();
+    let (closed, reason) = calls.close();
     assert_eq!(closed, id);
     assert!(matches!(&reason, CloseReason::Local(frame) if frame.reason.as_str() == "enough"), "{reason:?}");
     assert!(matches!(ears_there.close().1, CloseReason::Peer(Some(frame)) if frame.code == CloseCode::Library(4_000)));
@@ -67,11 +67,11 @@ fn two_loops_exchange_messages_and_close() {
 fn large_messages_are_sent_masked_and_received() {
     let there = serve(echo_script().0);
     let payload: Vec<u8> = (0..900_000_u32).map(|i| (i * 7) as u8).collect();
-    let (script, ears) = script();
+    let (script, calls) = script();
     let sent = payload.clone();
     let here = serve(script.on_open(move |clients, id| clients.send(id, &sent).expect("it is open")));
     let id = connect(&here, &url(there.addr), ConnectOptions::new()).expect("the URL is valid");
-    ears.until(&crate::common::Told::Message(id, payload));
+    calls.until(&crate::common::Call::Message(id, payload));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn the_request_follows_rfc_6455_4_1_and_no_key_repeats() {
             stream.read_exact(&mut frame).expect("a frame");
             sender.send((head, frame)).expect("the test waits");
         });
-        let (script, ears) = script();
+        let (script, calls) = script();
         let here = serve(script.on_open(|clients, id| {
             assert_eq!(clients.subprotocol(id), Some("talk"));
             clients.send(id, "hi").expect("it is open");
@@ -101,7 +101,7 @@ fn the_request_follows_rfc_6455_4_1_and_no_key_repeats() {
             .subprotocol("talk")
             .header(lariat::http::header::AUTHORIZATION, lariat::http::HeaderValue::from_static("Bearer x"));
         connect(&here, &url(addr), options).expect("the URL is valid");
-        ears.open();
+        calls.open();
         let (head, frame) = receiver.recv_timeout(WAIT).expect("the server got the request");
         server.join().expect("the server has ended without a panic");
         assert!(head.starts_with("GET /echo?x=1 HTTP/1.1\r\n"), "{head}");
@@ -140,15 +140,15 @@ fn every_refusal_is_reported_once() {
         let (addr, server) = literal_server(move |_, mut stream| {
             stream.write_all(answer.as_bytes()).expect("the client reads");
         });
-        let (script, ears) = script();
+        let (script, calls) = script();
         let here = serve(script);
         let id = connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
-        let (closed, reason) = ears.close();
+        let (closed, reason) = calls.close();
         assert_eq!(closed, id);
         assert!(is_expected(&reason), "{answer:?}: {reason:?}");
         server.join().expect("the server has ended without a panic");
         drop(here);
-        assert!(ears.rest().is_empty(), "{answer:?}: neither on_open nor a second on_close");
+        assert!(calls.rest().is_empty(), "{answer:?}: neither on_open nor a second on_close");
     }
 }
 
@@ -156,23 +156,23 @@ fn every_refusal_is_reported_once() {
 fn refused_silent_and_unknown_hosts_are_reported() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(300);
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve_with(config, script);
 
     // A port that was free a moment ago.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     connect(&here, &url(free), ConnectOptions::new()).expect("the URL is valid");
     let refused = CloseReason::Unreachable { address: free, kind: std::io::ErrorKind::ConnectionRefused };
-    assert_eq!(ears.close().1, refused);
+    assert_eq!(calls.close().1, refused);
 
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
-    assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
+    assert_eq!(calls.close().1, CloseReason::Timeout(Timeout::Handshake));
 
     // RFC 6761: this name never resolves. If the resolver takes too long, the deadline ends the
     // connection.
     connect(&here, "ws://name.invalid/", ConnectOptions::new()).expect("the URL is valid");
-    let reason = ears.close().1;
+    let reason = calls.close().1;
     assert!(matches!(reason, CloseReason::NameNotFound | CloseReason::Timeout(Timeout::Handshake)), "{reason:?}");
 }
 
@@ -180,10 +180,10 @@ fn refused_silent_and_unknown_hosts_are_reported() {
 fn all_addresses_of_a_name_are_tried() {
     // `localhost` is ::1 and 127.0.0.1 on most hosts. This server listens only on one of them.
     let there = serve(echo_script().0);
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve(script);
     let id = connect(&here, &format!("ws://localhost:{}/", there.addr.port()), ConnectOptions::new());
-    assert_eq!(ears.open(), id.expect("the URL is valid"));
+    assert_eq!(calls.open(), id.expect("the URL is valid"));
 }
 
 #[test]
@@ -217,10 +217,10 @@ fn masked_frames_from_a_server_fail_the_connection() {
         stream.read_to_end(&mut answer).expect("the client closes");
         assert_eq!((answer[0], answer[1] & 0x80), (0x88, 0x80), "a masked Close frame");
     });
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve(script);
     connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
-    assert_eq!(ears.close().1, CloseReason::Protocol(lariat::ProtocolError::MaskedFrame));
+    assert_eq!(calls.close().1, CloseReason::Protocol(lariat::ProtocolError::MaskedFrame));
     server.join().expect("the server has ended without a panic");
 }
 
@@ -228,17 +228,17 @@ fn masked_frames_from_a_server_fail_the_connection() {
 fn a_connection_ends_at_its_maximum_lifetime() {
     let mut config = Config::default();
     config.limits.max_lifetime = Some(Duration::from_millis(100));
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve_with(config, script);
     let mut wire = Wire::open(server.addr);
     wire.expect_close(1001);
     drop(wire);
-    assert_eq!(ears.close().1, CloseReason::Lifetime);
+    assert_eq!(calls.close().1, CloseReason::Lifetime);
 }
 
 #[test]
 fn an_answer_with_an_unknown_subprotocol_is_not_sent() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_request(|_, _, _| Upgrade::new().subprotocol("chat").into()));
     let mut wire = Wire::connect(server.addr);
     wire.send(request("/").as_bytes());
@@ -306,16 +306,16 @@ fn an_outgoing_connection_needs_no_more_memory_than_an_incoming_one() {
 #[test]
 fn a_refused_connection_is_reported_with_its_address() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve(script);
     connect(&here, &url(nobody), ConnectOptions::new()).expect("the URL is valid");
-    let (_, reason) = ears.close();
+    let (_, reason) = calls.close();
     assert_eq!(reason, CloseReason::Unreachable { address: nobody, kind: std::io::ErrorKind::ConnectionRefused });
     assert_eq!(reason.to_string(), format!("cannot connect to {nobody}: connection refused"));
     assert_eq!(reason.code(), CloseCode::Abnormal);
     // By name: the error contains the last address.
     connect(&here, &format!("ws://localhost:{}/", nobody.port()), ConnectOptions::new()).expect("the URL is valid");
-    let (_, reason) = ears.close();
+    let (_, reason) = calls.close();
     assert!(
         matches!(reason, CloseReason::Unreachable { address, kind: std::io::ErrorKind::ConnectionRefused }
             if address.port() == nobody.port() && address.ip().is_loopback()),
@@ -325,7 +325,7 @@ fn a_refused_connection_is_reported_with_its_address() {
     for source in ["192.0.2.7", "2001:db8::7"] {
         let options = ConnectOptions::new().source(source.parse().expect("an address"));
         connect(&here, &url(nobody), options).expect("the URL is valid");
-        let (_, reason) = ears.close();
+        let (_, reason) = calls.close();
         assert!(matches!(reason, CloseReason::Unreachable { address, .. } if address == nobody), "{reason:?}");
     }
 }
@@ -342,10 +342,10 @@ fn a_connection_that_times_out_is_reported_with_its_address() {
     let addr = full.local_addr().ok().and_then(|addr| addr.as_socket()).expect("an address");
     let fill: Vec<TcpStream> =
         (0..4).map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(100)).ok()).collect();
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve_with(config, script);
     connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
-    let (_, reason) = ears.close();
+    let (_, reason) = calls.close();
     if cfg!(target_os = "linux") && fill.len() < 4 {
         assert_eq!(reason, CloseReason::Unreachable { address: addr, kind: std::io::ErrorKind::TimedOut });
         assert_eq!(reason.to_string(), format!("cannot connect to {addr}: timed out"));
@@ -353,7 +353,7 @@ fn a_connection_that_times_out_is_reported_with_its_address() {
     // A server that accepts the connection and sends nothing is reported as slow.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     connect(&here, &url(silent.local_addr().expect("an address")), ConnectOptions::new()).expect("the URL is valid");
-    assert_eq!(ears.close().1, CloseReason::Timeout(Timeout::Handshake));
+    assert_eq!(calls.close().1, CloseReason::Timeout(Timeout::Handshake));
 }
 
 /// A connection that was established and then broke has another reason.
@@ -362,10 +362,10 @@ fn a_connection_that_breaks_in_the_handshake_has_its_own_reason() {
     let (addr, server) = literal_server(|_, stream| {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     });
-    let (script, ears) = script();
+    let (script, calls) = script();
     let here = serve(script);
     connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
-    let reason = ears.close().1;
+    let reason = calls.close().1;
     assert_eq!(reason, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
     server.join().expect("the server has ended");
 }

@@ -113,7 +113,7 @@ fn a_slow_header_ends_at_the_handshake_timeout() {
     let mut options = ListenOptions::default();
     options.proxy_protocol = true;
     let server = Server::new(config).expect("a config").options(options).listen("127.0.0.1:0").expect("a free port");
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = run(server, script);
     let mut wire = Wire::connect(server.addr);
     wire.send(&V1[..10]);

@@ -17,11 +17,11 @@ fn clients_that_fit() -> usize {
 
 #[test]
 fn every_client_gets_the_messages_of_the_model_in_order() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let mut random = StdRng::seed_from_u64(7);
     let mut wires: Vec<Option<Wire>> = (0..clients_that_fit()).map(|_| Some(Wire::open(server.addr))).collect();
-    let ids: Vec<ClientId> = wires.iter().map(|_| ears.open()).collect();
+    let ids: Vec<ClientId> = wires.iter().map(|_| calls.open()).collect();
     let mut members: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); TOPICS];
     let mut expected: Vec<Vec<String>> = vec![Vec::new(); ids.len()];
 
@@ -40,7 +40,7 @@ fn every_client_gets_the_messages_of_the_model_in_order() {
                 wire.send(&close(1000, ""));
                 wire.expect_close(1000);
                 drop(wire);
-                assert_eq!(ears.close().0, id);
+                assert_eq!(calls.close().0, id);
                 members.iter_mut().for_each(|topic| {
                     topic.remove(&client);
                 });

@@ -1,18 +1,18 @@
 //! What a handler may do in its callbacks.
 
-use crate::common::{Frame, Told, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
+use crate::common::{Call, Frame, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Config, Handler, Message, ReadyState, SendError};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 #[test]
 fn the_id_of_a_disconnected_client_is_not_valid_for_another() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     drop(Wire::open(server.addr));
-    let (gone, _) = ears.close();
+    let (gone, _) = calls.close();
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     assert_eq!(gone.to_u64() >> 32, id.to_u64() >> 32, "the slot is used again");
     assert_ne!(gone, id);
     let (sends, amount, state, has_data, memberships) = server.ask(move |clients| {
@@ -35,12 +35,12 @@ fn the_id_of_a_disconnected_client_is_not_valid_for_another() {
 
 #[test]
 fn ids_are_never_used_again() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let (deadline, mut seen) = (Instant::now() + Duration::from_secs(2), HashSet::new());
     while Instant::now() < deadline {
         Wire::open(server.addr).reset();
-        let id = ears.open();
+        let id = calls.open();
         assert!(seen.insert(id), "{id} was used before");
         assert_eq!(ClientId::from_u64(id.to_u64()), Some(id));
     }
@@ -50,7 +50,7 @@ fn ids_are_never_used_again() {
 
 #[test]
 fn all_clients_can_be_closed_in_a_callback() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_message(|clients, _, _| {
         for id in clients.iter().collect::<Vec<_>>() {
             clients.close(id, CloseCode::Restart, "all of you").expect("it is open");
@@ -66,14 +66,14 @@ fn all_clients_can_be_closed_in_a_callback() {
         wire.expect_end();
     }
     for _ in 0..20 {
-        assert!(matches!(ears.close().1, CloseReason::Local(_)));
+        assert!(matches!(calls.close().1, CloseReason::Local(_)));
     }
 }
 
 #[test]
 fn a_client_can_be_closed_in_its_own_callbacks() {
     let (seen, at_the_end) = std::sync::mpsc::channel();
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(
         script
             .on_open(|clients, id| {
@@ -94,14 +94,14 @@ fn a_client_can_be_closed_in_its_own_callbacks() {
     wire.send(&close(1013, ""));
     wire.expect_end();
     drop(wire);
-    assert_eq!(ears.close().1.code(), CloseCode::Again);
+    assert_eq!(calls.close().1.code(), CloseCode::Again);
     assert_eq!(at_the_end.recv(), Ok((ReadyState::Closed, [Err(SendError::NotOpen); 2])));
     assert_eq!(server.ask(|clients| clients.len()), 0);
 }
 
 #[test]
 fn on_close_can_send_to_other_clients() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_close(|clients, id, reason| {
         assert_eq!(clients.data(id), Some(&()), "its data can be read for the last time");
         clients.broadcast(&format!("a client left with {}", reason.code()));
@@ -127,7 +127,7 @@ fn on_drain_tells_a_producer_when_to_continue() {
     let mut config = Config::default();
     config.limits.max_unsent = 128 << 10;
     let left = std::sync::Arc::new(std::sync::Mutex::new(TOTAL));
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve_with(config, {
         let (first, then) = (std::sync::Arc::clone(&left), left);
         script
@@ -139,13 +139,13 @@ fn on_drain_tells_a_producer_when_to_continue() {
     for _ in 0..TOTAL {
         wire.expect(0x82, &[0; 50_000]);
     }
-    let id = ears.open();
-    ears.until(&Told::Drain(id));
+    let id = calls.open();
+    calls.until(&Call::Drain(id));
 }
 
 #[test]
 fn a_panic_closes_only_the_client_of_the_callback() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(
         script
             .on_request(|_, _, request| {
@@ -167,7 +167,7 @@ fn a_panic_closes_only_the_client_of_the_callback() {
         wire.send(&text("nobody hears this"));
         wire.expect_end();
         drop(wire);
-        assert_eq!(ears.close().1, CloseReason::HandlerPanicked);
+        assert_eq!(calls.close().1, CloseReason::HandlerPanicked);
     };
 
     let mut wire = Wire::connect(server.addr);
@@ -192,36 +192,36 @@ fn a_panic_closes_only_the_client_of_the_callback() {
     expect_1011(Wire::open(server.addr));
     bystander.echo("on_open");
     drop(second);
-    ears.close();
+    calls.close();
 
     server.ask(|clients| clients.set_timer(Duration::ZERO, 9));
-    ears.until(&Told::Timer(9));
+    calls.until(&Call::Timer(9));
     bystander.echo("on_timer, and on_close before");
     assert_eq!(server.ask(|clients| clients.len()), 1);
 }
 
 #[test]
 fn the_handler_gets_pings_and_pongs() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_open(|clients, id| {
         assert_eq!(clients.ping(id, &[0; 126]), Err(SendError::TooLong));
         clients.ping(id, b"are you there?").expect("it is open");
     }));
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     wire.expect(0x89, b"are you there?");
     wire.send(&[frame(0x8a, b"yes"), ping(b"and you?")].concat());
     wire.expect(0x8a, b"and you?");
-    assert_eq!(ears.next(), Told::Pong(id, b"yes".to_vec()));
-    assert_eq!(ears.next(), Told::Ping(id, b"and you?".to_vec()));
+    assert_eq!(calls.next(), Call::Pong(id, b"yes".to_vec()));
+    assert_eq!(calls.next(), Call::Ping(id, b"and you?".to_vec()));
 }
 
 #[test]
 fn a_refused_send_changes_nothing() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     let outcomes = server.ask(move |clients| {
         [
             clients.close(id, CloseCode::Abnormal, ""),
@@ -263,7 +263,7 @@ fn each_client_has_its_own_data() {
 
 #[test]
 fn timers_fire_once_in_order_and_not_too_early() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let start = Instant::now();
     server.ask(|clients| {
@@ -275,7 +275,7 @@ fn timers_fire_once_in_order_and_not_too_early() {
         assert!(!clients.cancel_timer(cancelled));
     });
     for millis in [0, 20, 40, 60] {
-        assert_eq!(ears.next(), Told::Timer(millis));
+        assert_eq!(calls.next(), Call::Timer(millis));
         let after = start.elapsed();
         assert!(
             after >= Duration::from_millis(millis) && after < WAIT,
@@ -283,18 +283,18 @@ fn timers_fire_once_in_order_and_not_too_early() {
         );
     }
     drop(server);
-    assert_eq!(ears.rest(), []);
+    assert_eq!(calls.rest(), []);
 }
 
 #[test]
 fn a_timer_is_not_early_when_the_loop_is_busy() {
     const AFTER: Duration = Duration::from_millis(3);
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     for round in 0..30 {
         let start = Instant::now();
         server.ask(move |clients| clients.set_timer(AFTER, round));
-        while ears.so_far().is_empty() {
+        while calls.so_far().is_empty() {
             server.ask(|_| ());
         }
         assert!(start.elapsed() >= AFTER, "the timer fired after {:?}", start.elapsed());
@@ -304,7 +304,7 @@ fn a_timer_is_not_early_when_the_loop_is_busy() {
 #[test]
 fn an_interval_repeats_until_it_is_cancelled() {
     let mut ticks = 0;
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_timer(move |clients, timer, token| {
         ticks += u32::from(token == 1);
         if ticks == 5 && token == 1 {
@@ -315,12 +315,12 @@ fn an_interval_repeats_until_it_is_cancelled() {
     let start = Instant::now();
     server.ask(|clients| clients.set_interval(Duration::from_millis(5), 1));
     for _ in 0..5 {
-        assert_eq!(ears.next(), Told::Timer(1));
+        assert_eq!(calls.next(), Call::Timer(1));
     }
     assert!(start.elapsed() >= Duration::from_millis(25), "five intervals took {:?}", start.elapsed());
-    assert_eq!(ears.next(), Told::Timer(2));
+    assert_eq!(calls.next(), Call::Timer(2));
     drop(server);
-    assert_eq!(ears.rest(), []);
+    assert_eq!(calls.rest(), []);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_silent_client_gets_pings_and_is_then_closed() {
     let mut config = Config::default();
     config.limits.ping_interval = Some(Duration::from_millis(50));
     config.limits.idle_timeout = Some(Duration::from_secs(1));
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve_with(config, script);
     let mut wire = Wire::open(server.addr);
     for _ in 0..4 {
@@ -341,5 +341,5 @@ fn a_silent_client_gets_pings_and_is_then_closed() {
     assert!(!unanswered.is_empty() && unanswered.len() < 20, "{} pings", unanswered.len());
     wire.expect_end();
     drop(wire);
-    assert_eq!(ears.close().1, CloseReason::Timeout(lariat::Timeout::Idle));
+    assert_eq!(calls.close().1, CloseReason::Timeout(lariat::Timeout::Idle));
 }

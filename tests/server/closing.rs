@@ -1,6 +1,8 @@
 //! How connections end.
 
-use crate::common::{Ears, Running, Told, Wire, binary, close, echo_script, frame, ping, request, script, serve, text};
+use crate::common::{
+    Call, Calls, Running, Wire, binary, close, echo_script, frame, ping, request, script, serve, text,
+};
 use lariat::{CloseCode, CloseFrame, CloseReason};
 use std::collections::BTreeMap;
 
@@ -10,7 +12,7 @@ fn close_frame(code: u16, reason: &str) -> CloseFrame {
 
 #[test]
 fn when_the_peer_closes_messages_before_its_close_are_delivered() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     wire.send(&[text("last words"), close(4321, "bye"), text("too late")].concat());
@@ -18,26 +20,26 @@ fn when_the_peer_closes_messages_before_its_close_are_delivered() {
     assert_eq!(wire.expect_close(4321), "bye");
     wire.expect_end();
     drop(wire);
-    let id = ears.open();
-    assert_eq!(ears.next(), Told::Message(id, b"last words".to_vec()));
-    assert_eq!(ears.next(), Told::Close(id, CloseReason::Peer(Some(close_frame(4321, "bye")))));
+    let id = calls.open();
+    assert_eq!(calls.next(), Call::Message(id, b"last words".to_vec()));
+    assert_eq!(calls.next(), Call::Close(id, CloseReason::Peer(Some(close_frame(4321, "bye")))));
 }
 
 #[test]
 fn a_close_of_the_peer_without_a_code_is_echoed_empty() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     wire.send(&frame(0x88, b""));
     wire.expect(0x88, b"");
     wire.expect_end();
     drop(wire);
-    assert_eq!(ears.close().1, CloseReason::Peer(None));
+    assert_eq!(calls.close().1, CloseReason::Peer(None));
 }
 
 #[test]
 fn when_we_close_the_connection_ends_after_the_peers_close() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_message(|clients, id, _| {
         clients.send(id, "last words").expect("it is open");
         clients.close(id, CloseCode::from(4000), "enough").expect("it is open");
@@ -51,23 +53,23 @@ fn when_we_close_the_connection_ends_after_the_peers_close() {
     wire.expect(0x8a, b"?");
     wire.expect_end();
     drop(wire);
-    let id = ears.open();
-    assert_eq!(ears.next(), Told::Message(id, b"talk".to_vec()));
-    assert_eq!(ears.next(), Told::Ping(id, b"?".to_vec()));
-    assert_eq!(ears.next(), Told::Close(id, CloseReason::Local(close_frame(4000, "enough"))));
+    let id = calls.open();
+    assert_eq!(calls.next(), Call::Message(id, b"talk".to_vec()));
+    assert_eq!(calls.next(), Call::Ping(id, b"?".to_vec()));
+    assert_eq!(calls.next(), Call::Close(id, CloseReason::Local(close_frame(4000, "enough"))));
 }
 
 #[test]
 fn a_disconnect_without_a_close_ends_with_eof() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     drop(Wire::open(server.addr));
-    assert_eq!(ears.close().1, CloseReason::Eof);
+    assert_eq!(calls.close().1, CloseReason::Eof);
 }
 
 #[test]
 fn a_half_closed_client_gets_all_its_echoes() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     let large = vec![5; 300_000];
@@ -77,12 +79,12 @@ fn a_half_closed_client_gets_all_its_echoes() {
     wire.expect(0x82, &large);
     wire.expect_text("three");
     wire.expect_end();
-    assert_eq!(ears.close().1, CloseReason::Eof);
+    assert_eq!(calls.close().1, CloseReason::Eof);
 }
 
 #[test]
 fn a_half_closed_client_gets_the_page_it_requested() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script);
     let mut wire = Wire::connect(server.addr);
     wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -106,22 +108,22 @@ fn conversation() -> Vec<u8> {
 }
 
 /// Checks that `on_open` ran at least `opened` times, each time followed by one `on_close`.
-fn assert_paired(server: Running, ears: Ears, opened: usize) {
-    let mut told = Vec::new();
-    while told.iter().filter(|told| matches!(told, Told::Open(_))).count() < opened {
-        told.push(ears.next());
+fn assert_paired(server: Running, calls: Calls, opened: usize) {
+    let mut seen = Vec::new();
+    while seen.iter().filter(|call| matches!(call, Call::Open(_))).count() < opened {
+        seen.push(calls.next());
     }
     drop(server);
-    told.extend(ears.rest());
+    seen.extend(calls.rest());
     let mut balance = BTreeMap::new();
-    for told in told {
-        match told {
-            Told::Open(id) => assert_eq!(balance.insert(id, 0), None, "{id} opened twice"),
-            Told::Close(id, _) => *balance.get_mut(&id).expect("the client was open") += 1,
-            Told::Message(id, _) | Told::Ping(id, _) | Told::Pong(id, _) | Told::Drain(id) => {
+    for call in seen {
+        match call {
+            Call::Open(id) => assert_eq!(balance.insert(id, 0), None, "{id} opened twice"),
+            Call::Close(id, _) => *balance.get_mut(&id).expect("the client was open") += 1,
+            Call::Message(id, _) | Call::Ping(id, _) | Call::Pong(id, _) | Call::Drain(id) => {
                 assert_eq!(balance.get(&id), Some(&0), "{id} is not open");
             }
-            Told::Timer(_) => {}
+            Call::Timer(_) => {}
         }
     }
     assert!(balance.values().all(|closes| *closes == 1), "{balance:?}");
@@ -129,7 +131,7 @@ fn assert_paired(server: Running, ears: Ears, opened: usize) {
 
 #[test]
 fn a_reset_at_any_byte_does_not_affect_other_clients() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut bystander = Wire::open(server.addr);
     let (bytes, request) = (conversation(), request("/").len());
@@ -149,12 +151,12 @@ fn a_reset_at_any_byte_does_not_affect_other_clients() {
         }
     }
     bystander.echo("to the end");
-    assert_paired(server, ears, bytes.len() - request + 2);
+    assert_paired(server, calls, bytes.len() - request + 2);
 }
 
 #[test]
 fn a_disconnect_at_any_byte_does_not_affect_other_clients() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut bystander = Wire::open(server.addr);
     let (bytes, request) = (conversation(), request("/").len());
@@ -167,5 +169,5 @@ fn a_disconnect_at_any_byte_does_not_affect_other_clients() {
         }
     }
     bystander.echo("to the end");
-    assert_paired(server, ears, bytes.len() - request + 2);
+    assert_paired(server, calls, bytes.len() - request + 2);
 }

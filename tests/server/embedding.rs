@@ -1,7 +1,7 @@
 //! A host with its own event loop drives the server's loop.
 #![cfg(unix)]
 
-use crate::common::{Script, Told, WAIT, Wire, echo_script, request, script, text};
+use crate::common::{Call, Script, WAIT, Wire, echo_script, request, script, text};
 use lariat::{Config, Drain, EventLoop, Handler, LocalAddr, Server};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -66,7 +66,7 @@ impl Host {
 
 #[test]
 fn another_event_loop_serves_by_descriptor_and_deadline() {
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let mut host = Host::new(script);
     host.settle();
     assert_eq!(host.event_loop.next_deadline(), None, "nothing is armed");
@@ -75,13 +75,13 @@ fn another_event_loop_serves_by_descriptor_and_deadline() {
     wire.send(request("/").as_bytes());
     host.turn_until(|host| !host.event_loop.clients_mut().is_empty());
     assert_eq!(wire.response().status(), 101);
-    let id = ears.open();
+    let id = calls.open();
     host.settle();
     let deadline = host.event_loop.next_deadline().expect("a ping will be due");
     assert!(deadline > Instant::now() && deadline <= Instant::now() + Duration::from_secs(51));
 
     wire.send(&text("hello"));
-    host.turn_until(|_| ears.so_far().contains(&Told::Message(id, b"hello".to_vec())));
+    host.turn_until(|_| calls.so_far().contains(&Call::Message(id, b"hello".to_vec())));
     wire.expect_text("hello");
 
     // Between two turns, the host sends a message. It is pending until the next turn.
@@ -94,7 +94,7 @@ fn another_event_loop_serves_by_descriptor_and_deadline() {
     let start = Instant::now();
     host.event_loop.clients_mut().set_timer(Duration::from_millis(30), 5);
     assert!(host.event_loop.next_deadline().is_some_and(|at| at <= start + Duration::from_millis(80)));
-    host.turn_until(|_| ears.so_far().contains(&Told::Timer(5)));
+    host.turn_until(|_| calls.so_far().contains(&Call::Timer(5)));
     assert!(start.elapsed() >= Duration::from_millis(29));
 
     host.event_loop.remote().send(id, "from a remote").expect("the queue has room");
@@ -141,16 +141,16 @@ fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
     assert_eq!(server.local_addrs(), [LocalAddr::Unix(path.clone())]);
     let occupied = Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path));
     assert!(occupied.is_err(), "the path is taken");
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = crate::common::run(server, script);
     let mut wire = open_unix(&path);
-    let id = ears.open();
+    let id = calls.open();
     assert_eq!(server.ask(move |clients| clients.peer_addr(id)), None);
     wire.echo("hello");
     // The peer disconnects before it has read. This must not cause SIGPIPE.
     drop(wire);
     server.ask(move |clients| clients.send(id, &[0; 1 << 20]).is_ok());
-    ears.close();
+    calls.close();
     drop(server);
     assert!(!path.exists(), "the file is still there");
 }
@@ -172,7 +172,7 @@ fn tcp_and_unix_are_served_together() {
     let path = socket_path("together");
     let server = Server::new(Config::default()).and_then(|server| server.listen("127.0.0.1:0"));
     let server = server.and_then(|server| server.listen_unix(&path)).expect("both");
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = crate::common::run(
         server,
         script.on_message(|clients, _, message| {

@@ -1,7 +1,7 @@
 //! Fairness: no client is served at the cost of others. The test itself turns the loop, so that it
 //! can check every turn.
 
-use crate::common::{Ears, Script, Told, WAIT, Wire, binary, echo_script, request, script, text};
+use crate::common::{Call, Calls, Script, WAIT, Wire, binary, echo_script, request, script, text};
 use lariat::{ClientId, CloseReason, Config, EventLoop, LocalAddr, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -68,10 +68,10 @@ fn a_client_that_never_reads_needs_bounded_memory_and_does_not_delay_others() {
     const LENGTH: u16 = 50_000;
     let config = Config::default();
     let bound = config.limits.high_water + config.read_buffer + usize::from(LENGTH);
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let (mut event_loop, addr) = start(config, script);
     let deaf = open(&mut event_loop, addr);
-    let id = ears.open();
+    let id = calls.open();
     let message = binary(&[b'x'; LENGTH as usize]);
     let sent = flood(&mut event_loop, &deaf, id, &message, bound);
     // The server has stopped reading, and the loop is idle meanwhile.
@@ -95,7 +95,7 @@ fn a_client_that_never_reads_needs_bounded_memory_and_does_not_delay_others() {
         read_some(&mut deaf, &mut received) == Some(whole * frame.len())
     });
     assert!(received.chunks(frame.len()).all(|chunk| chunk == frame));
-    ears.until(&Told::Drain(id));
+    calls.until(&Call::Drain(id));
     assert_eq!(event_loop.clients_mut().buffered_amount(id), 0);
 }
 
@@ -114,10 +114,10 @@ fn a_client_that_accepts_nothing_is_closed_at_its_limit() {
     let mut config = Config::default();
     config.limits.max_unsent = 1 << 20;
     config.limits.high_water = 1 << 20;
-    let (script, ears) = script();
+    let (script, calls) = script();
     let (mut event_loop, addr) = start(config, script);
     let _deaf = open(&mut event_loop, addr);
-    let id = ears.open();
+    let id = calls.open();
     let mut accepted = 0;
     turn_until(&mut event_loop, |event_loop| {
         let clients = event_loop.clients_mut();
@@ -128,7 +128,7 @@ fn a_client_that_accepts_nothing_is_closed_at_its_limit() {
         clients.data(id).is_none()
     });
     assert!(accepted >= 17, "{accepted} messages fit into 1 MiB");
-    assert_eq!(ears.close(), (id, CloseReason::SlowConsumer));
+    assert_eq!(calls.close(), (id, CloseReason::SlowConsumer));
 }
 
 /// One client always has more data, and another one sends one message. It is answered within two
@@ -137,7 +137,7 @@ fn a_client_that_accepts_nothing_is_closed_at_its_limit() {
 fn a_busy_client_does_not_starve_a_quiet_one() {
     let config = Config::default();
     let share = config.read_buffer;
-    let (script, ears) = script();
+    let (script, calls) = script();
     let (mut event_loop, addr) = start(
         config,
         script.on_message(|clients, id, message| {
@@ -154,7 +154,7 @@ fn a_busy_client_does_not_starve_a_quiet_one() {
         while let Ok(count) = noisy.write(&noise[at % noise.len()..]) {
             at += count;
         }
-        handled += noise_handled(&ears);
+        handled += noise_handled(&calls);
         quiet.write_all(&text("hello")).expect("there is room");
         let mut echo = Vec::new();
         for turn in 1.. {
@@ -164,7 +164,7 @@ fn a_busy_client_does_not_starve_a_quiet_one() {
                 break;
             }
         }
-        let before_echo = noise_handled(&ears);
+        let before_echo = noise_handled(&calls);
         assert!(before_echo <= 3 * share, "{before_echo} bytes of noise were handled before the echo");
         handled += before_echo;
     }
@@ -172,10 +172,10 @@ fn a_busy_client_does_not_starve_a_quiet_one() {
 }
 
 /// Returns the number of bytes of noise that were handled since the last call.
-fn noise_handled(ears: &Ears) -> usize {
-    let length = |told: Told| match told {
-        Told::Message(_, payload) if payload != b"hello" => payload.len() + 6,
+fn noise_handled(calls: &Calls) -> usize {
+    let length = |call: Call| match call {
+        Call::Message(_, payload) if payload != b"hello" => payload.len() + 6,
         _ => 0,
     };
-    ears.so_far().into_iter().map(length).sum()
+    calls.so_far().into_iter().map(length).sum()
 }

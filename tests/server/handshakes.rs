@@ -1,6 +1,6 @@
 //! The opening handshake: which answers an application may give, and when.
 
-use crate::common::{Told, Wire, echo_script, request, request_with, script, serve, serve_with, text};
+use crate::common::{Call, Wire, echo_script, request, request_with, script, serve, serve_with, text};
 use lariat::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use lariat::{Answer, CloseReason, Config, Handler, SendError, Server, Upgrade};
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ fn by_default_upgrades_are_accepted_and_plain_http_gets_426() {
 
 #[test]
 fn a_chosen_subprotocol_is_sent_and_one_that_was_not_offered_becomes_500() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_request(|_, _, request| {
         let chosen = match request.query() {
             Some(forced) => forced,
@@ -37,7 +37,7 @@ fn a_chosen_subprotocol_is_sent_and_one_that_was_not_offered_becomes_500() {
     wire.send(request_with("/", offer).as_bytes());
     let response = wire.response();
     assert_eq!((response.status(), response.header("Sec-WebSocket-Protocol")), (101, Some("v2.chat")));
-    let accepted = ears.open();
+    let accepted = calls.open();
 
     for (path, headers) in [("/?v4.chat", offer), ("/", "")] {
         let mut wire = Wire::connect(server.addr);
@@ -47,12 +47,12 @@ fn a_chosen_subprotocol_is_sent_and_one_that_was_not_offered_becomes_500() {
         wire.expect_end();
     }
     drop(wire);
-    assert_eq!(ears.next(), Told::Close(accepted, CloseReason::Eof), "no other client was open");
+    assert_eq!(calls.next(), Call::Close(accepted, CloseReason::Eof), "no other client was open");
 }
 
 #[test]
 fn headers_may_be_added_but_not_those_of_the_handshake() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_request(|_, _, request| {
         let name = HeaderName::from_bytes(request.query().unwrap_or("x").as_bytes()).expect("a name");
         let upgrade = Upgrade::new().header(header::SET_COOKIE, HeaderValue::from_static("a=b"));
@@ -72,7 +72,7 @@ fn headers_may_be_added_but_not_those_of_the_handshake() {
 
 #[test]
 fn an_http_response_closes_the_connection() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_request(|_, _, request| {
         let mut response = Response::new(format!("you asked for {}", request.path()).into_bytes());
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("1"));
@@ -95,7 +95,7 @@ fn an_http_response_closes_the_connection() {
 fn bad_requests_are_refused_with_a_status_without_a_callback() {
     let mut config = Config::default();
     config.limits.max_head = 2_000;
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve_with(config, script);
     let cases = [
         (b"\x16\x03\x01\x02\x00\x01".to_vec(), 400),
@@ -113,14 +113,14 @@ fn bad_requests_are_refused_with_a_status_without_a_callback() {
         wire.expect_end();
     }
     drop(server);
-    assert_eq!(ears.rest(), []);
+    assert_eq!(calls.rest(), []);
 }
 
 #[test]
 fn beyond_max_connections_new_clients_get_503_until_one_leaves() {
     let mut config = Config::default();
     config.max_connections = Some(2);
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve_with(config, script);
     let mut first = Wire::open(server.addr);
     let second = Wire::open(server.addr);
@@ -132,7 +132,7 @@ fn beyond_max_connections_new_clients_get_503_until_one_leaves() {
     third.expect_end();
     first.echo("still here");
     drop((second, third));
-    ears.close();
+    calls.close();
     // The refused connection may take a moment longer to disappear.
     let deadline = std::time::Instant::now() + crate::common::WAIT;
     loop {
@@ -149,7 +149,7 @@ fn beyond_max_connections_new_clients_get_503_until_one_leaves() {
 #[test]
 fn a_request_can_be_answered_later_by_another_thread() {
     let (ids, asked) = mpsc::channel();
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script.on_request(move |_, id, _| {
         ids.send(id).expect("the test waits");
         Answer::Later
@@ -170,8 +170,8 @@ fn a_request_can_be_answered_later_by_another_thread() {
     assert_eq!((response.status(), response.header("Sec-WebSocket-Protocol")), (101, Some("late")));
     wire.expect_text("early");
     wire.echo("and on");
-    assert_eq!(ears.next(), Told::Open(id));
-    assert_eq!(ears.next(), Told::Message(id, b"early".to_vec()));
+    assert_eq!(calls.next(), Call::Open(id));
+    assert_eq!(calls.next(), Call::Message(id, b"early".to_vec()));
 
     let mut wire = Wire::connect(server.addr);
     wire.send(request("/").as_bytes());
@@ -184,7 +184,7 @@ fn a_request_can_be_answered_later_by_another_thread() {
 #[test]
 fn a_client_accepted_and_closed_in_one_call_still_gets_on_open() {
     let (ids, asked) = mpsc::channel();
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_request(move |_, id, _| {
         ids.send(id).expect("the test waits");
         Answer::Later
@@ -201,14 +201,14 @@ fn a_client_accepted_and_closed_in_one_call_still_gets_on_open() {
     wire.send(&crate::common::close(1008, "not today"));
     wire.expect_end();
     drop(wire);
-    assert_eq!(ears.next(), Told::Open(id));
-    assert!(matches!(ears.next(), Told::Close(closed, lariat::CloseReason::Local(_)) if closed == id));
+    assert_eq!(calls.next(), Call::Open(id));
+    assert!(matches!(calls.next(), Call::Close(closed, lariat::CloseReason::Local(_)) if closed == id));
 }
 
 #[test]
 fn a_client_that_leaves_before_the_answer_gets_no_callback_or_on_open_and_on_close() {
     let (ids, asked) = mpsc::channel();
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_request(move |_, id, _| {
         ids.send(id).expect("the test waits");
         Answer::Later
@@ -221,27 +221,27 @@ fn a_client_that_leaves_before_the_answer_gets_no_callback_or_on_open_and_on_clo
         match server.ask(move |clients| clients.answer(id, Upgrade::new())) {
             Err(error) => assert_eq!(error, SendError::Gone),
             Ok(()) => {
-                assert_eq!(ears.next(), Told::Open(id));
-                assert_eq!(ears.close().0, id);
+                assert_eq!(calls.next(), Call::Open(id));
+                assert_eq!(calls.close().0, id);
             }
         }
     }
     drop(server);
-    assert_eq!(ears.rest(), []);
+    assert_eq!(calls.rest(), []);
 }
 
 #[test]
 fn a_request_that_is_not_answered_in_time_gets_503() {
     let mut config = Config::default();
     config.limits.handshake_timeout = Duration::from_millis(50);
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve_with(config, script.on_request(|_, _, _| Answer::Later));
     let mut wire = Wire::connect(server.addr);
     wire.send(request("/").as_bytes());
     assert_eq!(wire.response().status(), 503);
     wire.expect_end();
     drop(server);
-    assert_eq!(ears.rest(), []);
+    assert_eq!(calls.rest(), []);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn an_existing_listener_can_be_used() {
 #[test]
 fn the_application_sees_the_whole_request() {
     let (seen, heard) = mpsc::channel();
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_request(move |clients, id, request| {
         let cookies: Vec<String> = request.cookies().map(|(name, value)| format!("{name}={value}")).collect();
         let addr = clients.peer_addr(id);
@@ -304,7 +304,7 @@ fn a_late_answer_that_cannot_be_sent_is_an_error() {
     ];
     for (answer, kind, status, why) in answers {
         let (ids, asked) = mpsc::channel();
-        let (script, ears) = script();
+        let (script, calls) = script();
         let server = serve(script.on_request(move |_, id, _| {
             ids.send(id).expect("the test waits");
             Answer::Later
@@ -319,7 +319,7 @@ fn a_late_answer_that_cannot_be_sent_is_an_error() {
         assert_eq!(wire.response().status(), status);
         assert_eq!(server.ask(move |clients| clients.answer(id, Upgrade::new())), Err(SendError::NotOpen));
         drop((wire, server));
-        assert_eq!(ears.rest(), []);
+        assert_eq!(calls.rest(), []);
     }
 }
 

@@ -1,16 +1,16 @@
 //! Calls from other threads reach the loop.
 
-use crate::common::{Ears, Told, Wire, echo_script, script, serve, serve_with, text};
+use crate::common::{Call, Calls, Wire, echo_script, script, serve, serve_with, text};
 use lariat::{CloseCode, CloseReason, Config, Drain, RemoteError};
 use std::sync::mpsc;
 
 #[test]
 fn messages_of_eight_threads_stay_in_order_per_thread() {
     const EACH: u32 = 1_000;
-    let (script, ears) = echo_script();
+    let (script, calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     std::thread::scope(|scope| {
         for thread in 0..8_u8 {
             let remote = server.remote.clone();
@@ -35,10 +35,10 @@ fn messages_of_eight_threads_stay_in_order_per_thread() {
 
 #[test]
 fn a_remote_publishes_and_closes() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_open(|clients, id| assert!(clients.subscribe(id, "topic"))));
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     server.remote.publish("topic", "hello").expect("the queue has room");
     server.remote.publish("another topic", "nobody").expect("the queue has room");
     server.remote.close(id, CloseCode::Policy, "go").expect("the queue has room");
@@ -46,7 +46,7 @@ fn a_remote_publishes_and_closes() {
     wire.expect_text("hello");
     assert_eq!(wire.expect_close(1008), "go");
     drop(wire);
-    ears.close();
+    calls.close();
     server.remote.send(id, "nobody").expect("the queue has room");
     server.remote.close(id, CloseCode::Normal, "").expect("the queue has room");
     assert_eq!(server.ask(|clients| clients.len()), 0);
@@ -82,7 +82,7 @@ fn a_full_queue_is_an_error_for_the_caller() {
 fn a_remote_can_be_used_in_a_callback() {
     let (remotes, given) = mpsc::channel::<lariat::Remote<()>>();
     let mut remote = None;
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script.on_message(move |_, id, message| {
         let remote = remote.get_or_insert_with(|| given.recv().expect("a remote"));
         remote.send(id, message).expect("the queue has room");
@@ -94,12 +94,12 @@ fn a_remote_can_be_used_in_a_callback() {
     wire.send(&text("hello"));
     wire.expect_text("hello");
     wire.expect_text("again");
-    ears.open();
+    calls.open();
 }
 
 #[test]
 fn a_call_that_panics_does_not_affect_clients() {
-    let (script, _ears) = echo_script();
+    let (script, _calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     server.remote.run(|_| panic!("a panic on purpose")).expect("the queue has room");
@@ -109,13 +109,13 @@ fn a_call_that_panics_does_not_affect_clients() {
 
 #[test]
 fn after_the_server_has_stopped_calls_return_an_error() {
-    let (script, ears): (_, Ears) = script();
+    let (script, calls): (_, Calls) = script();
     let server = serve(script);
     let remote = server.remote.clone();
     let wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     drop(wire);
-    assert_eq!(ears.next(), Told::Close(id, CloseReason::Eof));
+    assert_eq!(calls.next(), Call::Close(id, CloseReason::Eof));
     server.stop(Drain::default());
     assert_eq!(remote.send(id, "hello"), Err(RemoteError::Stopped));
     assert_eq!(remote.shutdown(Drain::default()), Err(RemoteError::Stopped));

@@ -1,15 +1,15 @@
 //! Several applications in one server: broadcast, topics, routes.
 
-use crate::common::{Ears, Script, Wire, echo_script, request, script, serve, serve_made, text};
+use crate::common::{Calls, Script, Wire, echo_script, request, script, serve, serve_made, text};
 use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, Router, TimerId};
 use std::time::Duration;
 
 /// Follows the orders of its clients: `+topic` subscribes, `-topic` unsubscribes, `topic=message`
 /// publishes, `topic!message` publishes to the others, `=message` broadcasts, and `?` returns the
 /// number of clients on the route and on all routes.
-fn topics() -> (Script, Ears) {
-    let (script, ears) = script();
-    (script.on_message(obey), ears)
+fn topics() -> (Script, Calls) {
+    let (script, calls) = script();
+    (script.on_message(obey), calls)
 }
 
 fn obey(clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
@@ -88,7 +88,7 @@ fn messages_published_in_one_turn_arrive_in_order_for_any_size() {
 
 #[test]
 fn topics_and_broadcasts_stay_within_their_route() {
-    let (scripts, ears): (Vec<Script>, Vec<Ears>) = (0..3).map(|_| topics()).unzip();
+    let (scripts, calls): (Vec<Script>, Vec<Calls>) = (0..3).map(|_| topics()).unzip();
     let server = serve_made(|| {
         let paths = ["/a", "/b", "/c/*"].into_iter().zip(scripts);
         paths.fold(Router::new(), |router, (path, script)| router.route(path, script))
@@ -109,7 +109,7 @@ fn topics_and_broadcasts_stay_within_their_route() {
         wire.send(request(path).as_bytes());
         assert_eq!(wire.response().status(), 404, "{path}");
     }
-    let opened: Vec<usize> = ears.iter().map(|ears| ears.so_far().len()).collect();
+    let opened: Vec<usize> = calls.iter().map(|calls| calls.so_far().len()).collect();
     // The handler of each route gets every `on_open` and every message of its clients: `on_open`
     // and `+news` for each client, then the orders above.
     assert_eq!(opened, [2 + 2 + 1 + 1, 1 + 1 + 1, 1 + 1 + 1 + 1]);
@@ -132,11 +132,11 @@ fn a_remote_reaches_any_route() {
 #[test]
 fn timers_fire_on_the_route_that_set_them() {
     let timed = || {
-        let (script, ears) = script();
+        let (script, calls) = script();
         let script = script.on_open(|clients, _| {
             clients.set_timer(Duration::ZERO, 1);
         });
-        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), ears)
+        (script.on_timer(|clients, _, _| assert_eq!(clients.broadcast("it is time"), 1)), calls)
     };
     let server = serve_made(move || Router::new().route("/a", timed().0).route("/b", timed().0));
     let (mut a, mut b) = (Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b"));
@@ -173,7 +173,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
     }
     let (ids, asked) = std::sync::mpsc::channel();
     let watchful = move || {
-        let (script, ears) = script();
+        let (script, calls) = script();
         let ids = ids.clone();
         let script = script
             .on_request(move |clients, id, request| {
@@ -205,11 +205,11 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
                 all_agree(clients);
                 assert!(clients.iter_all().all(|other| other != id), "the client is no longer open");
             });
-        (script, ears)
+        (script, calls)
     };
-    let (a, a_ears) = watchful();
-    let (b, _b_ears) = watchful();
-    let (later, later_ears) = watchful();
+    let (a, a_calls) = watchful();
+    let (b, _b_calls) = watchful();
+    let (later, later_calls) = watchful();
     let server = serve_made(|| Router::new().route("/a", a).route("/b", b).route("/later", later));
     let mut wires =
         [Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/a"), Wire::open_at(server.addr, "/b")];
@@ -227,7 +227,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
         assert_eq!(clients.iter_all().count(), 3);
     });
     assert_eq!(late.response().status(), 101);
-    later_ears.open();
+    later_calls.open();
     order(&mut late, "?", &["1 4"]);
     // Each way to disconnect.
     let [mut closes, panics, resets] = wires;
@@ -238,7 +238,7 @@ fn len_and_iter_agree_on_every_route_in_every_state() {
         assert_eq!(clients.len_all(), 3, "one is closing");
     });
     drop(closes);
-    a_ears.close();
+    a_calls.close();
     let mut panics = panics;
     panics.send(&text("panic"));
     panics.expect_close(1011);
@@ -281,7 +281,7 @@ impl<H: Handler<Data = ()>> Handler for Front<H> {
 /// when its timer fires.
 fn named(name: &'static str) -> impl Handler<Data = ()> {
     let tell = move |clients: &mut Clients<()>| clients.broadcast(name);
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     script
         .on_open(move |clients, _| {
             tell(clients);

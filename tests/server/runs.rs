@@ -58,7 +58,7 @@ fn messages_of_different_types_and_lengths_are_echoed() {
 
 #[test]
 fn a_client_closed_within_a_run_gets_no_more_messages() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_message(|clients, id, message| match message.as_text() {
         Some("stop") => clients.close(id, CloseCode::Normal, "as you like").expect("it is open"),
         Some("panic") => panic!("on purpose"),

@@ -1,6 +1,6 @@
 //! How a server stops.
 
-use crate::common::{Told, Wire, close, echo_script, request, script, serve, text};
+use crate::common::{Call, Wire, close, echo_script, request, script, serve, text};
 use lariat::{CloseCode, CloseReason, Drain, Outcome};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn parts(outcome: Outcome) -> (usize, bool) {
 
 #[test]
 fn all_clients_are_closed_with_1001_and_none_is_dropped() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
     let (addr, start) = (server.addr, Instant::now());
@@ -31,7 +31,7 @@ fn all_clients_are_closed_with_1001_and_none_is_dropped() {
     assert_eq!(parts(server.outcome()), (0, false));
     assert!(start.elapsed() < Duration::from_secs(4), "the server waited for the deadline: {:?}", start.elapsed());
     assert!(TcpStream::connect(addr).is_err(), "the listener is closed");
-    let closes = ears.rest().into_iter().filter(|told| matches!(told, Told::Close(_, CloseReason::Local(_)))).count();
+    let closes = calls.rest().into_iter().filter(|call| matches!(call, Call::Close(_, CloseReason::Local(_)))).count();
     assert_eq!(closes, 20);
 }
 
@@ -71,10 +71,10 @@ fn close_frames_are_spread_over_the_configured_time() {
 
 #[test]
 fn clients_that_never_answer_are_dropped_at_the_deadline() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let (mut stubborn, polite) = (Wire::open(server.addr), Wire::open(server.addr));
-    let (first, _) = (ears.open(), ears.open());
+    let (first, _) = (calls.open(), calls.open());
     let start = Instant::now();
     let deadline = Duration::from_millis(200);
     server.remote.shutdown(Drain { deadline, ..Drain::default() }).expect("it runs");
@@ -84,16 +84,16 @@ fn clients_that_never_answer_are_dropped_at_the_deadline() {
     assert!(took >= deadline && took < Duration::from_secs(4), "the loop counts milliseconds: {took:?}");
     stubborn.expect_close(1001);
     stubborn.expect_gone();
-    let told = ears.rest();
+    let rest = calls.rest();
     assert!(
-        matches!(told[..], [Told::Close(polite, CloseReason::Local(_)), Told::Close(last, _)] if polite != first && last == first),
-        "{told:?}"
+        matches!(rest[..], [Call::Close(polite, CloseReason::Local(_)), Call::Close(last, _)] if polite != first && last == first),
+        "{rest:?}"
     );
 }
 
 #[test]
 fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
-    let (script, _ears) = echo_script();
+    let (script, _calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
     let drain = Drain { over: Duration::from_secs(60), ..Drain::default() };
@@ -118,7 +118,7 @@ fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
 
 #[test]
 fn a_handler_can_stop_the_server() {
-    let (script, _ears) = script();
+    let (script, _calls) = script();
     let server = serve(script.on_message(|clients, id, _| {
         clients.send(id, "goodbye").expect("it is open");
         clients.shutdown(Drain::default());
@@ -132,10 +132,10 @@ fn a_handler_can_stop_the_server() {
 
 #[test]
 fn queued_messages_are_delivered_before_the_close() {
-    let (script, ears) = script();
+    let (script, calls) = script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
-    let id = ears.open();
+    let id = calls.open();
     let payload = vec![3; 3 << 20];
     let message = payload.clone();
     server.ask(move |clients| {
@@ -156,7 +156,7 @@ fn an_invalid_close_frame_is_replaced() {
         Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
         Drain { reason: "x".repeat(124), ..Drain::default() },
     ] {
-        let (script, _ears) = script();
+        let (script, _calls) = script();
         let server = serve(script);
         let (wire, start) = (Wire::open(server.addr), Instant::now());
         server.remote.shutdown(drain).expect("it runs");
