@@ -206,7 +206,7 @@ fn at_the_budget_large_holders_are_closed_and_new_connections_refused() {
     assert!(sim.clients().stats().budget_exhaustions > 1);
     let logged = logged();
     assert_eq!(logged.len(), 1, "{logged:#?}");
-    assert!(logged[0].starts_with("WARN ") && logged[0].contains("nearly the whole memory budget"), "{logged:#?}");
+    assert!(logged[0].starts_with("WARN ") && logged[0].contains("the memory budget is used up"), "{logged:#?}");
 }
 
 /// Each client hoards too little to be paused, and none of them ever frees anything.

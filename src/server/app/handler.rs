@@ -5,15 +5,42 @@ use crate::server::clients::Clients;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 
-/// An application. Every method has a default, so one says only what one cares about.
+/// An application. Every method has a default, so an application implements only what it needs.
 ///
-/// Callbacks are called one at a time, on the loop's thread, and never inside one another: whatever
-/// a callback does to clients, closing them and itself included, only queues. A callback that
-/// blocks, blocks everybody; work that takes long belongs into another thread, which answers
-/// through a [`Remote`](crate::Remote).
+/// A callback that blocks stops all clients. Work that takes long belongs on another thread, which
+/// answers through a [`Remote`](crate::Remote).
 ///
-/// A callback that panics closes its client with 1011 and is logged, if the program unwinds; with
-/// `panic = "abort"` it aborts.
+/// # What you can rely on
+///
+/// * **Callbacks run one at a time**, on the thread that turns the loop, and never inside one
+///   another. Calls of [`Clients`] only queue, so none of them causes a callback before the current
+///   one has returned.
+/// * **A client's callbacks have an order**: [`on_request`](Self::on_request) once (for a server to
+///   which we connect, [`on_connect`](Self::on_connect)), then [`on_open`](Self::on_open), then
+///   messages, pings, pongs and drains in any number, then [`on_close`](Self::on_close).
+/// * **Each `on_open` has one `on_close`**, which is the last callback for its client, whatever
+///   ends the connection: a Close frame, FIN, a reset, a timeout, a limit, a panic or a shutdown. A
+///   client of [`Clients::connect`] has an `on_close` even if it was never open. A request that is
+///   refused has neither.
+/// * **Messages are complete, checked and in order.** Text is UTF-8. No message is longer than
+///   [`max_message`](crate::Limits::max_message). After [`Clients::close`], no more messages of
+///   this client are delivered.
+/// * **The id is valid in every callback**, `on_close` included, and never again means another
+///   client.
+/// * **A panic ends one client.** It is logged, the client is closed with 1011, and the loop goes
+///   on. With `panic = "abort"`, the program ends.
+/// * **Timers are never early.**
+///
+/// Not guaranteed:
+///
+/// * The order of callbacks of different clients.
+/// * That `on_close` comes soon. A peer that vanishes without FIN is noticed by
+///   [`idle_timeout`](crate::Limits::idle_timeout), by
+///   [`write_timeout`](crate::Limits::write_timeout), or when the kernel gives up.
+/// * That a client is still open in its callback. The peer may have closed, or another client's
+///   callback may have closed it, so calls of `Clients` can fail with
+///   [`SendError`](crate::SendError).
+/// * That `on_close` is called when the [`EventLoop`](crate::EventLoop) is dropped while it runs.
 pub trait Handler {
     /// What the application knows of each client; it lies inline in the client's slab entry.
     type Data: Default + 'static;

@@ -1,13 +1,13 @@
-//! Who may come in, and how much may they say?
+//! Limits on who may connect, and on how much a client may send.
 //!
-//! Everything here is off by default and costs nothing then.
+//! All are off by default and then cost nothing.
 //!
-//! | limit | what follows beyond it |
+//! | limit | beyond it |
 //! |---|---|
 //! | [`max_connections`](crate::Config::max_connections) | upgrades get 503 |
-//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | 429 at once; beyond twice as many the connection is dropped |
+//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | connections get 429 at once; beyond twice as many, they are dropped |
 //! | [`handshakes_per_second`](crate::Config::handshakes_per_second) | upgrades get 503 |
-//! | [`rates`](crate::Config::rates) | the client is not read for a while, or closed with 1008 |
+//! | [`rates`](crate::Config::rates) | the client is not read for a while, or is closed with 1008 |
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
@@ -20,14 +20,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// With rates, between so many bytes and so many are read at a time, so that a client cannot
-/// overdraw by much.
+/// With rates, the fewest and the most bytes of one read, so that a client cannot overdraw by much.
 const LIMITED_READ: [usize; 2] = [256, 4 << 10];
 
-/// Most messages take more than so many bytes, with their header.
+/// Most messages take more bytes than this, with their header.
 const SHORT_MESSAGE: usize = 16;
 
-/// How many bytes may be read at a time from each client.
+/// Returns the most bytes of one read. `None` without rates.
 fn limited_read(rates: &Rates) -> Option<usize> {
     let messages = rates.messages_per_second.map(|rate| (rate as usize).saturating_mul(SHORT_MESSAGE));
     let bytes = rates.bytes_per_second.map(|rate| rate as usize);
@@ -35,26 +34,26 @@ fn limited_read(rates: &Rates) -> Option<usize> {
     least.map(|least| least.clamp(LIMITED_READ[0], LIMITED_READ[1]))
 }
 
-/// What counts as one address: all of IPv4, but of IPv6 the 64 bits that a customer is given.
+/// What counts as one address: an IPv4 address, or the 64-bit network of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Origin {
+enum AddressGroup {
     V4([u8; 4]),
     V6([u8; 8]),
 }
 
-impl Origin {
-    fn of(address: IpAddr) -> Origin {
+impl AddressGroup {
+    fn of(address: IpAddr) -> AddressGroup {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Origin::V4(v4.octets()),
+            IpAddr::V4(v4) => AddressGroup::V4(v4.octets()),
             IpAddr::V6(v6) => {
                 let [a, b, c, d, e, f, g, h, ..] = v6.octets();
-                Origin::V6([a, b, c, d, e, f, g, h])
+                AddressGroup::V6([a, b, c, d, e, f, g, h])
             }
         }
     }
 }
 
-/// A token bucket: fills at a rate up to a second's worth, and may be overdrawn once.
+/// A token bucket. It fills at a rate, up to one second's worth, and may be overdrawn once.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     tokens: f32,
@@ -72,13 +71,13 @@ impl Bucket {
         self.at = now;
     }
 
-    /// How long it takes until nothing is owed any more.
+    /// Returns the time until nothing is owed.
     fn debt(&self, rate: f32) -> Option<Duration> {
         (self.tokens < 0.0).then(|| Duration::from_secs_f32((-self.tokens / rate).clamp(0.001, 86_400.0)))
     }
 }
 
-/// What a client may still say.
+/// What a client may still send.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     generation: u32,
@@ -86,17 +85,17 @@ struct Allowance {
     bytes: Bucket,
 }
 
-/// Who has come in, and what they may say.
+/// The state of all limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     per_address: Option<u32>,
-    counts: HashMap<Origin, u32>,
-    /// Where each client is from, by its place.
-    origins: Vec<Option<Origin>>,
+    counts: HashMap<AddressGroup, u32>,
+    /// The group of each client, by index.
+    groups: Vec<Option<AddressGroup>>,
     handshakes_per_second: Option<u32>,
     handshakes: Bucket,
     rates: Rates,
-    /// How many bytes may be read at a time, if not all that there is room for.
+    /// The most bytes of one read, if that is limited.
     pub(super) limited_read: Option<usize>,
     allowances: Vec<Allowance>,
 }
@@ -107,7 +106,7 @@ impl Admission {
         Admission {
             per_address: config.max_connections_per_address,
             counts: HashMap::new(),
-            origins: Vec::new(),
+            groups: Vec::new(),
             handshakes_per_second: config.handshakes_per_second,
             handshakes: Bucket::full(handshakes, now),
             rates: config.rates.clone(),
@@ -120,31 +119,31 @@ impl Admission {
         self.per_address.is_some()
     }
 
-    /// A client's address has become known: how many it has now.
+    /// Counts a client whose address has become known. Returns how many its group has.
     fn enter(&mut self, index: usize, address: IpAddr) -> u32 {
         self.leave(index);
-        if self.origins.len() <= index {
-            self.origins.resize(index + 1, None);
+        if self.groups.len() <= index {
+            self.groups.resize(index + 1, None);
         }
-        let origin = Origin::of(address);
-        self.origins[index] = Some(origin);
-        let count = self.counts.entry(origin).or_default();
+        let group = AddressGroup::of(address);
+        self.groups[index] = Some(group);
+        let count = self.counts.entry(group).or_default();
         *count += 1;
         *count
     }
 
-    /// A client is gone.
+    /// Stops counting a client.
     fn leave(&mut self, index: usize) {
-        let Some(origin) = self.origins.get_mut(index).and_then(Option::take) else { return };
-        if let Some(count) = self.counts.get_mut(&origin) {
+        let Some(group) = self.groups.get_mut(index).and_then(Option::take) else { return };
+        if let Some(count) = self.counts.get_mut(&group) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&origin);
+                self.counts.remove(&group);
             }
         }
     }
 
-    /// Whether one more opening handshake fits into this second.
+    /// Returns whether one more opening handshake is allowed now, and counts it.
     fn takes_handshake(&mut self, now: Tick) -> bool {
         let Some(rate) = self.handshakes_per_second else { return true };
         self.handshakes.fill(rate as f32, now);
@@ -155,8 +154,8 @@ impl Admission {
         has_room
     }
 
-    /// A client has said so much: how long it has to be silent.
-    fn charge(&mut self, index: usize, id: ClientId, said: (u64, usize), now: Tick) -> Option<Duration> {
+    /// Charges a client for messages and bytes. Returns for how long it must not be read.
+    fn charge(&mut self, index: usize, id: ClientId, sent: (u64, usize), now: Tick) -> Option<Duration> {
         let messages_rate = self.rates.messages_per_second.map(|rate| rate as f32);
         let bytes_rate = self.rates.bytes_per_second.map(|rate| rate as f32);
         let full = |rate: Option<f32>| Bucket::full(rate.unwrap_or(0.0), now);
@@ -175,29 +174,29 @@ impl Admission {
             bucket.tokens -= count;
             bucket.debt(rate)
         };
-        let messages = draw(&mut allowance.messages, messages_rate, said.0 as f32);
-        let bytes = draw(&mut allowance.bytes, bytes_rate, said.1 as f32);
+        let messages = draw(&mut allowance.messages, messages_rate, sent.0 as f32);
+        let bytes = draw(&mut allowance.bytes, bytes_rate, sent.1 as f32);
         messages.into_iter().chain(bytes).max()
     }
 }
 
-/// What is to be done with a newcomer.
+/// What to do with a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Welcome,
-    /// It is told why not.
+    Admitted,
+    /// Refused with a response.
     Refused,
-    /// There are so many that telling them would cost too much.
+    /// Dropped. There are so many that responses would cost too much.
     Dropped,
 }
 
 impl<D> Clients<D> {
-    /// Where a client is from has become known.
-    pub(crate) fn enters_from(&mut self, index: usize, address: IpAddr) -> Verdict {
-        let Some(most) = self.admission.per_address else { return Verdict::Welcome };
+    /// Counts a client whose address has become known, and returns whether it is admitted.
+    pub(crate) fn count_address(&mut self, index: usize, address: IpAddr) -> Verdict {
+        let Some(most) = self.admission.per_address else { return Verdict::Admitted };
         let count = self.admission.enter(index, address);
         if count <= most {
-            Verdict::Welcome
+            Verdict::Admitted
         } else if count <= most.saturating_mul(2) {
             Verdict::Refused
         } else {
@@ -205,20 +204,21 @@ impl<D> Clients<D> {
         }
     }
 
-    pub(crate) fn leaves(&mut self, index: usize) {
+    /// Stops counting a client that ends.
+    pub(crate) fn uncount_address(&mut self, index: usize) {
         if self.admission.counts_addresses() {
             self.admission.leave(index);
         }
     }
 
-    /// Whether an upgrade is refused, and with what.
+    /// Returns why an upgrade is refused now, if it is. Counts the handshake.
     pub(crate) fn refuse_upgrade(&mut self) -> Option<Rejection> {
         let is_full = self.table.len() > self.max_connections || self.pressure.is_full();
         let refuses = self.shutdown.is_some() || is_full || !self.admission.takes_handshake(self.table.now());
         refuses.then_some(Rejection::Unavailable)
     }
 
-    /// How many bytes may be read at a time.
+    /// Returns `most`, or the most bytes of one read if that is less.
     pub(crate) const fn limited_read(&self, most: usize) -> usize {
         match self.admission.limited_read {
             Some(limit) if limit < most => limit,
@@ -226,8 +226,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// A client has sent so many messages and bytes: if that was too much, it is not read for a
-    /// while, or closed.
+    /// Charges a client for what it has sent. If that was too much, it is not read for a while, or
+    /// is closed.
     pub(crate) fn charge(&mut self, index: usize, messages: u64, bytes: usize) {
         if !self.admission.rates.are_off() {
             self.charge_now(index, messages, bytes);
@@ -255,7 +255,7 @@ impl<D> Clients<D> {
         }
     }
 
-    /// If a client has been silent for long enough, it may be read again.
+    /// Opens the gate of a client that has waited long enough.
     pub(super) fn end_throttling(&mut self, index: usize) {
         let until = self.table.closed_until(index, Reason::Rate);
         if until.is_some_and(|until| until.is_due(self.table.now())) {
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_of_64_bits_is_one_address_and_a_mapped_address_is_ipv4() {
-        let of = |text: &str| Origin::of(text.parse().expect("an address"));
+        let of = |text: &str| AddressGroup::of(text.parse().expect("an address"));
         assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
         assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
         assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));

@@ -1,4 +1,4 @@
-//! What there is for all clients of a loop, beside the [`Table`].
+//! [`Clients`]: the table of a loop, and what belongs to all clients.
 
 use super::admission::Admission;
 use super::pressure::Pressure;
@@ -12,12 +12,44 @@ use crate::server::net::{Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
 
-/// Records a connection's story under a label, or stops to.
-type Trace = fn(&mut Connection<Extra>, Option<u64>);
+/// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
+type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 
-/// All clients of a server, and what can be done with them.
+/// All clients of a server, and what an application can do with them.
+///
+/// Handlers get it as an argument of every callback. Other threads reach it through a
+/// [`Remote`](crate::Remote), and a host that turns the loop itself through
+/// [`EventLoop::clients_mut`](crate::EventLoop::clients_mut).
+///
+/// # What you can rely on
+///
+/// * **Every method only queues.** None writes to a socket, calls a handler or removes a client. So
+///   every method may be called in every callback, for every client, including the one that the
+///   callback is about.
+/// * **Output keeps its order.** What is queued for a client is sent in the order of the calls,
+///   control frames included. Only messages of [`send_latest`](Self::send_latest) may come later,
+///   and [may be replaced](Self::send_latest).
+/// * **Output is written at the end of the turn**, in one write per client where the kernel takes
+///   it.
+/// * **An accepted message is sent unless the connection ends first.** `Ok` means queued. It does
+///   not mean that the peer has received the message: only an answer of the peer shows that.
+/// * **Unsent bytes are bounded**: by [`max_unsent`](crate::Limits::max_unsent) for each client,
+///   and by [`memory_budget`](crate::Config::memory_budget) for all.
+/// * **Ids are not reused.** The [`ClientId`] of a client that has disconnected never means another
+///   client. Methods return `false`, `None` or [`SendError::Gone`] for it. After 2³² clients and
+///   timers, ids begin again.
+/// * **A client stays until [`on_close`](crate::Handler::on_close) has returned.** Until then its
+///   data can be read, also after it has been closed.
+///
+/// Not guaranteed:
+///
+/// * Calls may close *other* clients. When the memory budget is used up, the clients that hold most
+///   are closed at once. They are still found until the end of the turn, but are no longer open.
+/// * [`iter`](Self::iter) and [`publish`](Self::publish) visit clients in no particular order.
+/// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
+///   kernel may have more that the peer has not read.
 pub struct Clients<D> {
-    /// Its [`LoopKey`] is not here, so nothing here writes to a socket or frees a place.
+    /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
     pub(crate) shutdown: Option<Shutdown>,
     pub(crate) pressure: Pressure,
@@ -27,16 +59,16 @@ pub struct Clients<D> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
-    /// How each new client is traced, if they are: [`Connection::trace`].
-    pub(super) trace_new: Option<Trace>,
-    /// The route whose handler is being called; `iter` and topics keep to it.
+    /// Traces each new client, if set.
+    pub(super) trace_new: Option<TraceNew>,
+    /// The route whose handler is being called. `iter`, topics and timers belong to it.
     pub(crate) route: u16,
     /// The patterns of a router's routes.
     pub(crate) route_patterns: Vec<String>,
 }
 
 impl<D> Clients<D> {
-    /// No clients yet, and the key for the engine.
+    /// Returns the clients of a new loop, and the key for its engine.
     pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> (Clients<D>, LoopKey) {
         let (table, key) = Table::new(shared, now);
         let clients = Clients {
@@ -56,7 +88,7 @@ impl<D> Clients<D> {
         (clients, key)
     }
 
-    /// The place of a client that is still here.
+    /// Returns the index of a client that is connected.
     pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
         self.table.find(id)
     }
@@ -74,7 +106,7 @@ impl<D> Clients<D> {
         }
     }
 
-    /// A connection begins; returns its place.
+    /// Adds a connection and returns its index.
     pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
     where
         D: Default,
@@ -88,20 +120,20 @@ impl<D> Clients<D> {
         index
     }
 
-    /// Frees a client's place.
+    /// Removes a client.
     pub(crate) fn remove(&mut self, key: &LoopKey, index: usize) {
-        self.leaves(index);
+        self.uncount_address(index);
         self.table.remove(key, index);
     }
 
-    /// Ends a client's connection at once.
+    /// Ends a connection without a closing handshake.
     pub(crate) fn end(&mut self, index: usize, reason: CloseReason) {
         let At { client, shared, .. } = self.table.at(index);
         client.connection.end(shared, reason);
         self.table.settle(index);
     }
 
-    /// Something was queued for a client, or could not be.
+    /// Finishes a call that has queued something for a client, or has failed to.
     pub(super) fn queued(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => self.table.queue_write(index),
@@ -111,7 +143,7 @@ impl<D> Clients<D> {
         outcome
     }
 
-    /// What follows from a message not having been queued, and what its sender is told.
+    /// Handles a message that could not be queued. Returns the error for the caller.
     #[cold]
     pub(super) fn not_queued(&mut self, index: usize, error: SendError) -> SendError {
         if error != SendError::Full {

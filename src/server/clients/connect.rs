@@ -1,7 +1,7 @@
-//! How does a loop connect to other servers?
+//! Connections to other servers.
 //!
-//! A name is looked up on a thread of its own, since that can block for seconds; all else happens
-//! in the loop, and its handler is told as of any other client.
+//! Names are looked up on a thread of their own, because that can block for seconds. All else
+//! happens in the loop, and the handler gets the same callbacks as for any client.
 
 use super::clients::Clients;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
@@ -11,7 +11,7 @@ use crate::server::table::{Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
 
-/// What is asked of a server in the opening handshake, besides its URL.
+/// Options of [`Clients::connect`].
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     subprotocols: Vec<String>,
@@ -22,19 +22,19 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// Nothing besides.
+    /// Without options.
     pub fn new() -> ConnectOptions {
         ConnectOptions::default()
     }
 
-    /// Offers one more subprotocol; the first is the preferred one.
+    /// Offers a subprotocol, after those that were added before. The first is preferred.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> ConnectOptions {
         self.subprotocols.push(name.into());
         self
     }
 
-    /// Adds a header: `Authorization`, `Origin`, `Cookie`.
+    /// Adds a header, such as `Authorization`, `Origin` or `Cookie`.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> ConnectOptions {
         self.headers.append(name, value);
@@ -48,15 +48,15 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects to this address, whatever host the URL names; nothing is looked up then.
+    /// Connects to this address instead of looking up the host of the URL.
     #[must_use]
     pub const fn address(mut self, address: SocketAddr) -> ConnectOptions {
         self.address = Some(address);
         self
     }
 
-    /// Connects from this address of the host. Each has its own ports, about 28,000 on Linux: who
-    /// wants more connections to one server needs several.
+    /// Connects from this local address. Each address has its own ports, about 28,000 on Linux.
+    /// More connections to one server need several addresses.
     #[must_use]
     pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
         self.source = Some(address);
@@ -76,15 +76,16 @@ impl ConnectOptions {
 }
 
 impl<D: Default + 'static> Clients<D> {
-    /// Connects to a server, as a client in the same loop (RFC 6455 §4.1).
+    /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1).
     ///
-    /// `on_open` is called when it has accepted; `on_close` when it is gone, or could not be
-    /// reached within [`handshake_timeout`](crate::Limits::handshake_timeout). The client
-    /// belongs to the handler's route.
+    /// `on_open` is called when the server has accepted. `on_close` is called when the connection
+    /// has ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout).
+    /// The client belongs to the handler's route.
     ///
     /// # Errors
     ///
-    /// The URL or the options make no sense. That nobody answers there, `on_close` will tell.
+    /// The URL or the options are invalid. If nothing answers at the address, `on_close` reports
+    /// it.
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
         options.apply(&mut opening)?;
@@ -107,7 +108,7 @@ impl<D: Default + 'static> Clients<D> {
         Ok(id)
     }
 
-    /// Has a name looked up, off the loop.
+    /// Starts to look up a name, on another thread.
     fn resolve(&mut self, id: ClientId, name: String, port: u16) {
         let remote = self.remote.clone();
         let question = Question { id, name, port };
@@ -121,7 +122,7 @@ impl<D: Default + 'static> Clients<D> {
         }
     }
 
-    /// The addresses of a server are known.
+    /// Notes the addresses of a server and connects to the first.
     pub(crate) fn resolved(&mut self, id: ClientId, addresses: Vec<SocketAddr>) {
         let Some(index) = self.find(id) else { return };
         if let Some(outgoing) = &mut self.table[index].connection.extra_mut().outgoing {
@@ -132,7 +133,7 @@ impl<D: Default + 'static> Clients<D> {
         }
     }
 
-    /// The address to which we are connecting, as long as that has not come about.
+    /// Returns the address to which we are connecting, until the connection is established.
     pub(crate) fn connecting_to(&self, index: usize) -> Option<SocketAddr> {
         let client = &self.table[index];
         if client.connection.role() == Role::Server || client.connection.state() != State::Handshaking {
@@ -141,14 +142,15 @@ impl<D: Default + 'static> Clients<D> {
         client.connection.extra()?.outgoing.as_ref()?.trying
     }
 
-    /// The request has been written: a connection has come about. Returns whether that is news.
+    /// Notes that the connection is established: the request has been written. Returns whether that
+    /// is new.
     pub(crate) fn note_connected(&mut self, index: usize) -> bool {
         let extra = self.table[index].connection.extra_if_any();
         let outgoing = extra.and_then(|extra| extra.outgoing.as_mut());
         outgoing.is_some_and(|outgoing| outgoing.trying.take().is_some())
     }
 
-    /// Tries a server's next address. `false`: there is none.
+    /// Queues a connection to a server's next address. Returns `false` if there is none.
     pub(crate) fn connect_to_next(&mut self, index: usize) -> bool {
         let client = &mut self.table[index];
         let may_connect = client.connection.state() == State::Handshaking;
@@ -162,7 +164,7 @@ impl<D: Default + 'static> Clients<D> {
         true
     }
 
-    /// What a server to which we connected has chosen of the subprotocols that we offered.
+    /// Returns the subprotocol that a server chose from those that we offered.
     pub fn subprotocol(&self, id: ClientId) -> Option<&str> {
         let client = &self.table[self.find(id)?];
         client.connection.extra()?.outgoing.as_ref()?.subprotocol.as_deref()

@@ -1,4 +1,6 @@
-//! Fast paths of what an application does, and what the engine's fast paths ask of all clients.
+//! Fast paths of calls of the application, and the conditions for those of the engine.
+//!
+//! See `engine/fast.rs` for the test of equivalence and the unit of costs.
 
 use super::clients::Clients;
 use crate::protocol::{Message, Run};
@@ -6,9 +8,13 @@ use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 
 impl<D> Clients<D> {
-    /// [`send_message`](Self::send_message), of a short message to an open client about whom
-    /// nothing else is to be thought of. `false`: it has not been queued, though its client may
-    /// have been.
+    /// [`send_message`](Self::send_message), for a short message to an open client whose messages
+    /// are not dropped, if nothing has to be allocated. Returns `false` if the message has not been
+    /// queued. The client may then be queued for writing already, which does no harm.
+    ///
+    /// `relieve` is not needed, since no buffer has grown.
+    ///
+    /// Cost: 1,169 instructions alone, 1,210 without; 249 pipelined, 292 without.
     #[inline(always)]
     pub(super) fn send_short(&mut self, id: ClientId, message: Message<'_>) -> bool {
         let Some(At { client, shared, writable, .. }) = self.table.get_at(id.index as usize) else { return false };
@@ -22,13 +28,13 @@ impl<D> Clients<D> {
         client.connection.send_usual(shared, message)
     }
 
-    /// Whether the fast path may read: all that there is, and memory is not short.
+    /// Returns whether the fast path may read: there are no rates, and memory is not short.
     #[inline(always)]
     pub(crate) const fn may_read_fast(&self) -> bool {
         self.admission.limited_read.is_none() && !self.table.shared().is_near_budget()
     }
 
-    /// So many messages of a run have come.
+    /// Counts the messages of a run.
     pub(crate) const fn count_run(&mut self, run: &Run<'_>, messages: usize, bytes: usize) {
         self.table.shared_mut().counters.received.add_many(run.opcode(), messages, bytes);
     }

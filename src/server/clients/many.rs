@@ -1,6 +1,6 @@
-//! What can be done with many clients at once?
+//! Calls for many clients: broadcasts and topics.
 //!
-//! A message for many is framed once, and compressed once for all who can share it.
+//! A message for many clients is framed once, and compressed once for all that can share it.
 
 use super::clients::Clients;
 use crate::protocol::{Message, Prepared, SendError};
@@ -8,7 +8,7 @@ use crate::server::id::ClientId;
 use crate::server::table::{At, Client, Flags};
 
 impl<D> Clients<D> {
-    /// Returns how many open clients the handler's route has: those that [`iter`](Self::iter)
+    /// Returns the number of open clients of the handler's route: those that [`iter`](Self::iter)
     /// returns.
     ///
     /// A client is open from [`on_open`](crate::Handler::on_open) on, until either side begins to
@@ -18,7 +18,7 @@ impl<D> Clients<D> {
         self.table.open_on(self.route)
     }
 
-    /// Returns how many open clients all routes have: those that [`iter_all`](Self::iter_all)
+    /// Returns the number of open clients of all routes: those that [`iter_all`](Self::iter_all)
     /// returns.
     pub const fn len_all(&self) -> usize {
         self.table.open_len()
@@ -29,20 +29,20 @@ impl<D> Clients<D> {
         self.len() == 0
     }
 
-    /// Returns the open clients of the handler's route, as many as [`len`](Self::len).
+    /// Iterates over the open clients of the handler's route, as many as [`len`](Self::len).
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
         let route = self.route;
         self.iter_all().filter(move |id| self.table[id.index as usize].route == route)
     }
 
-    /// Returns the open clients of all routes, as many as [`len_all`](Self::len_all).
+    /// Iterates over the open clients of all routes, as many as [`len_all`](Self::len_all).
     pub fn iter_all(&self) -> impl Iterator<Item = ClientId> + '_ {
         let is_listed = |client: &Client<D>| client.flags.has(Flags::LISTED);
         self.table.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
-    /// Queues a message for every open client of the handler's route. It is framed once. Returns
-    /// how many accepted it.
+    /// Queues a message for every open client of the handler's route. The message is framed once.
+    /// Returns the number of clients for which it was queued.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
         let prepared = Prepared::new(message.into());
         let mut accepted = 0;
@@ -55,37 +55,38 @@ impl<D> Clients<D> {
         accepted
     }
 
-    /// Makes a client a member of a topic of its route. `false` if it is one already, or gone.
+    /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or
+    /// has disconnected.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
         self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
     }
 
-    /// Ends a membership. `false` if there was none.
+    /// Ends a membership. Returns `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
         self.find(id).is_some_and(|index| self.table.unsubscribe(index, topic))
     }
 
-    /// How many members a topic of the handler's route has.
+    /// Returns the number of members of a topic of the handler's route.
     pub fn subscribers(&self, topic: &str) -> usize {
         self.table.topics().members(self.route, topic).len()
     }
 
-    /// Queues a message for all members that a topic of the handler's route has now. It is framed
-    /// once, and what is published in one turn goes out in one write to each. Returns how many
-    /// accepted it.
+    /// Queues a message for all current members of a topic of the handler's route. The message is
+    /// framed once. All messages of one turn are sent to a member in one write. Returns the number
+    /// of clients for which it was queued.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, None, message.into())
     }
 
-    /// As [`publish`](Self::publish), but not to `except`: mostly the one whose message it is.
+    /// [`publish`](Self::publish), except to one client, such as the sender of the message.
     pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
         self.publish_to(topic, Some(except), message.into())
     }
 
-    /// Does something on another route of the [`Router`](crate::Router), named as it was when it
-    /// was added: publishes to its topics, sets its timers, iterates over its clients. Calls of
-    /// a [`Remote`](crate::Remote) are on the first route otherwise. `None`: there is no such
-    /// route.
+    /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern.
+    /// The call then uses the topics, timers and clients of that route. Calls of a
+    /// [`Remote`](crate::Remote) run on the first route otherwise. Returns `None` if there is no
+    /// such route.
     ///
     /// ```
     /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
@@ -108,7 +109,7 @@ impl<D> Clients<D> {
         let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);
         let (mut accepted, mut place) = (0, 0);
-        // To queue something makes nobody leave: that happens at the end of the turn.
+        // Queueing removes no member: clients are removed at the end of the turn.
         while let Some(index) = self.table.topics().member(topic, place) {
             place += 1;
             if Some(index) != except {

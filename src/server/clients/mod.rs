@@ -1,24 +1,24 @@
 //! What an application can do with its clients.
 //!
-//! Everything here only queues: bytes into outboxes, clients into the queues of the loop. The end
-//! of the turn writes and removes. That is why every method can be called from every callback.
+//! All calls only queue: bytes into outboxes, clients into the queues of the loop. The end of the
+//! turn writes and removes. So every method can be called in every callback.
 //!
 //! | file | question |
 //! |---|---|
-//! | `clients` | what is there for all clients, and how does the loop keep it up to date? |
+//! | `clients` | what belongs to all clients? |
 //! | `one` | what can be done with one client? |
 //! | `many` | what can be done with many clients at once? |
-//! | `slow` | what about clients that read more slowly than they are sent to? |
-//! | `time` | what can be done later? |
+//! | `slow` | what happens to clients that read too slowly? |
+//! | `time` | how are timers set? |
 //! | `connect` | how does a loop connect to other servers? |
-//! | `admission` | who may come in, and how much may they say? |
-//! | `pressure` | what if memory runs short? |
+//! | `admission` | who may connect, and how much may a client send? |
+//! | `pressure` | what happens when memory runs short? |
 //! | `shutdown` | how does a server stop? |
 //! | `remote` | how does another thread reach the loop? |
-//! | `trace` | who is told a client's story? |
-//! | `watch` | who is told what the loop does, and can it be slowed down? |
+//! | `trace` | how is a connection traced? |
+//! | `watch` | how is the loop watched and slowed down? |
 //! | `stats` | what has the server done so far? |
-//! | `fast` | which of these have a fast path? |
+//! | `fast` | which of these calls have a fast path? |
 
 mod admission;
 mod clients;

@@ -1,4 +1,4 @@
-//! What can be done with one client?
+//! Calls for one client.
 
 use super::clients::Clients;
 use crate::protocol::{Answer, Message, Position, ReadyState, Role, SendError};
@@ -8,17 +8,16 @@ use std::net::SocketAddr;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<D> Clients<D> {
-    // ---- one client ----------------------------------------------------------------------------
-
-    /// Queues a message: text for `&str`, binary for `&[u8]`, or what was received as it came.
+    /// Queues a message: text for `&str`, binary for `&[u8]`, or a received [`Message`] as it is.
     ///
-    /// All that is queued for a client in one turn goes out in one write, in order.
+    /// All messages of one turn are sent in one write, in order.
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`], [`SendError::NotOpen`]; [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait: the client is closed then, as a
-    /// slow consumer. [`SendError::Dropped`] if [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest) was chosen for it.
+    /// [`SendError::Gone`]; [`SendError::NotOpen`]; [`SendError::Full`] if more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent, which closes the client as
+    /// a slow consumer; [`SendError::Dropped`] instead, if the client's policy is
+    /// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest).
     #[inline]
     pub fn send<'m>(&mut self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), SendError> {
         let message = message.into();
@@ -40,14 +39,14 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Queues a piece of a message, for messages that are larger than one would like to have in
-    /// memory: one fragment (§5.4). Between the first and the last piece, no other message can
-    /// be sent to this client. [`on_drain`](crate::Handler::on_drain) tells when to go on.
+    /// Queues a piece of a message as one fragment (§5.4), for messages that are too large for
+    /// memory. Between the first and the last piece, no other message can be sent to this client.
+    /// [`on_drain`](crate::Handler::on_drain) reports when to go on.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
-    /// last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] if the position does not follow from
+    /// the last piece.
     pub fn send_piece<'m>(
         &mut self,
         id: ClientId,
@@ -61,22 +60,22 @@ impl<D> Clients<D> {
         let At { client, shared, .. } = self.table.at(index);
         let outcome = client.connection.send_piece(shared, piece.into(), position);
         if outcome == Err(SendError::Full) && !position.begins() {
-            // Half a message cannot be dropped.
+            // A part of a message cannot be dropped, so the client is closed.
             self.table[index].flags.clear(Flags::DROPS);
         }
         self.queued(index, outcome)
     }
 
-    /// From its next message on, this client's messages go to
-    /// [`on_piece`](crate::Handler::on_piece) as they arrive, whatever their size, and not to
-    /// `on_message`; to be called in `on_open`.
+    /// Passes this client's messages to [`on_piece`](crate::Handler::on_piece) as they arrive,
+    /// instead of to `on_message`, from the next message on. Messages may then have any size. Call
+    /// it in `on_open`.
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
             self.table[index].connection.receive_in_pieces(true);
         }
     }
 
-    /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2); `on_pong` tells of the answer.
+    /// Queues a ping with at most 125 bytes (RFC 6455 §5.5.2). `on_pong` reports the answer.
     ///
     /// # Errors
     ///
@@ -91,9 +90,10 @@ impl<D> Clients<D> {
         self.queued(index, outcome)
     }
 
-    /// Begins the closing handshake (§7.1.2): what is queued is sent, then the Close frame;
-    /// `on_close` is called when the peer has answered, or has not in time. Messages that come
-    /// meanwhile are dropped.
+    /// Begins the closing handshake (§7.1.2). What is queued is sent first, then the Close frame.
+    /// `on_close` is called when the peer has answered, or when
+    /// [`close_timeout`](crate::Limits::close_timeout) has passed. Messages that arrive in between
+    /// are dropped.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl<D> Clients<D> {
     /// [`SendError::TooLong`] for a reason of more than 123 bytes.
     pub fn close(&mut self, id: ClientId, code: CloseCode, reason: &str) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        if self.table[index].flags.has(Flags::LATEST) {
+        if self.table[index].flags.has(Flags::CONFLATES) {
             self.catch_up(index);
         }
         let At { client, shared, now, .. } = self.table.at(index);
@@ -111,71 +111,72 @@ impl<D> Clients<D> {
         Ok(())
     }
 
-    /// Answers a request for which [`Answer::Later`] was given.
+    /// Answers a request for which `on_request` returned [`Answer::Later`].
     ///
     /// # Errors
     ///
     /// [`SendError::Gone`] if the client's deadline has passed; [`SendError::NotOpen`] if no answer
     /// is due; [`SendError::BadAnswer`] if the answer cannot be sent: the client then gets the
-    /// response that the error names, and `on_open` is not called. A client that has hung up
-    /// meanwhile is noticed afterwards: `on_open` and `on_close` follow one another then.
+    /// response that the error names, and `on_open` is not called. If the peer has closed in the
+    /// meantime, that is noticed after the answer, so `on_close` follows `on_open` at once.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let At { client, shared, now, .. } = self.table.at(index);
         let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
         let outcome = client.connection.answer(shared, now, ticket, answer.into());
         if let Err(rejection) = outcome {
-            log::error!("{id} was answered with {}: {rejection}", rejection.status());
+            log::error!("{id}: invalid answer, sent {} instead: {rejection}", rejection.status());
         }
         self.table.settle(index);
-        // What came behind the request waits to be handled, and `on_open` to be called.
+        // The next read calls `on_open` and handles the bytes that followed the request.
         self.table.queue_read(index);
         self.relieve();
         outcome.map_err(SendError::BadAnswer)
     }
 
-    /// Bytes that wait to be written to this client; 0 if it is gone.
+    /// Returns the number of unsent bytes of this client. 0 if it has disconnected.
     pub fn buffered_amount(&self, id: ClientId) -> usize {
         self.find(id).map_or(0, |index| self.table[index].connection.buffered_amount())
     }
 
-    /// In the browser's words; [`ReadyState::Closed`] if it is gone.
+    /// Returns the state in the terms of the browser API. [`ReadyState::Closed`] if the client has
+    /// disconnected.
     pub fn ready_state(&self, id: ClientId) -> ReadyState {
         self.find(id).map_or(ReadyState::Closed, |index| self.table[index].connection.state().ready_state())
     }
 
-    /// What the application knows of this client; `None` if it is gone.
+    /// Returns the application's data of this client. `None` if it has disconnected.
     pub fn data(&self, id: ClientId) -> Option<&D> {
         self.find(id).map(|index| &self.table[index].data)
     }
 
-    /// What the application knows of this client, to be changed; `None` if it is gone.
+    /// Returns the application's data of this client, mutably. `None` if it has disconnected.
     pub fn data_mut(&mut self, id: ClientId) -> Option<&mut D> {
         self.find(id).map(|index| &mut self.table[index].data)
     }
 
-    /// Where the client is: the address that a trusted proxy gave, or the socket's. `None` for Unix
-    /// sockets, and if it is gone.
+    /// Returns the client's address: the one that a trusted proxy reported, or the socket's. `None`
+    /// for Unix sockets, and if the client has disconnected.
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
         let client = &self.table[self.find(id)?];
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.peer_addr())
     }
 
-    /// Where its connection comes from, whatever a proxy says: the client itself, or the last proxy
-    /// before us. `None` for Unix sockets, and if it is gone.
+    /// Returns the address of the socket's peer: the client, or the last proxy. `None` for Unix
+    /// sockets, and if the client has disconnected.
     pub fn direct_addr(&self, id: ClientId) -> Option<SocketAddr> {
         self.table[self.find(id)?].peer_addr()
     }
 
-    /// The pattern of the [`Router`](crate::Router)'s route that it is on; `None` before its
-    /// request, without a router, and if it is gone.
+    /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None`
+    /// before `on_open`, without a router, and if the client has disconnected.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
         let client = &self.table[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
         pattern.filter(|_| client.flags.has(Flags::OPENED))
     }
 
-    /// Whether we have connected to it, rather than it to us.
+    /// Returns whether this is a server to which we have connected.
     pub fn is_outgoing(&self, id: ClientId) -> bool {
         self.find(id).is_some_and(|index| self.table[index].connection.role() == Role::Client)
     }

@@ -1,12 +1,12 @@
-//! What happens when clients together hold nearly as much memory as the server may use?
+//! Defences when the memory budget runs short.
 //!
-//! | held, of the [`memory_budget`](crate::Config::memory_budget) | what follows |
+//! | held, of the [`memory_budget`](crate::Config::memory_budget) | what the server does |
 //! |---|---|
 //! | less than three quarters | nothing |
-//! | more | whoever holds more than is still free is not read any more: those who hold most, first. When it holds less than that, or enough is free again, it goes on; if that takes longer than [`pause_timeout`](crate::Config::pause_timeout), it is closed |
-//! | all of it | those who hold most are closed with 1013 until an eighth is free, and upgrades get 503 until a quarter is; if that takes longer than the pause timeout, more are closed |
+//! | more | pauses clients that hold more than is free: it does not read them. Such a client is resumed when it holds less than is free, or when enough is free. After [`pause_timeout`](crate::Config::pause_timeout), it is closed |
+//! | all of it | evicts the clients that hold most: closes them with 1013 until an eighth is free. Upgrades get 503 until a quarter is free. If that takes longer than the pause timeout, evicts more |
 //!
-//! A small message needs next to nothing, so those who send such ones notice nothing of it.
+//! A small message needs little memory, so clients that send small messages are not affected.
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
@@ -15,31 +15,30 @@ use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-/// That memory has run out is told so often, and not more.
+/// The least time between two warnings that memory has run out.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Spare buffers that were not needed for so long are freed.
+/// Spare buffers that were not used for this long are freed.
 const TRIM: Duration = Duration::from_secs(1);
 
-/// However short memory is, so much is read at a time.
+/// The least size of a read, in bytes, when memory is short.
 const LEAST_READ: usize = 1 << 10;
 
-/// What has come of memory running short.
+/// The state of the defences.
 #[derive(Debug)]
 pub(crate) struct Pressure {
     timeout: Duration,
-    /// Bytes that were free when it was last asked who of them may go on.
+    /// Bytes that were free when paused clients were last reviewed.
     free: usize,
-    /// Since when newcomers have to wait: the budget was used up then, and not enough has become
-    /// free.
+    /// When the budget was used up, until enough is free. Until then, upgrades are refused.
     full_since: Option<Tick>,
-    /// When spare buffers are to be freed, if there are many.
+    /// When spare buffers are to be freed.
     trim_at: Option<Tick>,
-    /// When the log was told so last.
-    told: Option<Tick>,
-    /// How often somebody was not read any more.
+    /// When the last warning was logged.
+    warned: Option<Tick>,
+    /// How often a client was paused.
     pub(crate) pauses: u64,
-    /// How many had to go because they held most.
+    /// How many clients were evicted.
     pub(crate) evictions: u64,
     /// How often the budget was used up.
     pub(crate) exhaustions: u64,
@@ -52,19 +51,19 @@ impl Pressure {
             free: 0,
             full_since: None,
             trim_at: None,
-            told: None,
+            warned: None,
             pauses: 0,
             evictions: 0,
             exhaustions: 0,
         }
     }
 
-    /// Whether newcomers have to wait.
+    /// Returns whether upgrades are refused.
     pub(crate) const fn is_full(&self) -> bool {
         self.full_since.is_some()
     }
 
-    /// When newcomers have waited for too long, or buffers have been spare for long enough.
+    /// Returns when [`review_pressure`](Clients::review_pressure) must be called at the latest.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         Tick::earliest(self.full_until(), self.trim_at)
     }
@@ -75,7 +74,7 @@ impl Pressure {
 }
 
 impl<D> Clients<D> {
-    /// How many bytes to read at a time: `most`, unless memory runs short.
+    /// Returns the size of a read: `most` bytes, or less if memory is short.
     #[inline]
     pub(crate) fn read_size(&self, most: usize) -> usize {
         if self.table.shared().is_near_budget() {
@@ -85,8 +84,8 @@ impl<D> Clients<D> {
         }
     }
 
-    /// How many bytes to read in a turn: `most`, unless memory runs short. What is read becomes
-    /// output.
+    /// Returns the most bytes to read in a turn: `most`, or less if memory is short, because what
+    /// is read becomes output.
     pub(crate) fn read_share(&self, most: usize) -> usize {
         if self.table.shared().is_near_budget() {
             (self.table.shared().free_budget() / 4).clamp(LEAST_READ, most)
@@ -95,10 +94,11 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- those who are not read -----------------------------------------------------------------
+    // ---- pausing --------------------------------------------------------------------------------
 
-    /// Closes the gate of a client that is to be read, if memory is short and it holds more than is
-    /// free. Not of one that has hung up: not much more can come, and then it holds nothing.
+    /// Pauses a client that is about to be read, if memory is short and it holds more than is free.
+    /// A client that has closed its half is not paused: it sends little more, and then it holds
+    /// nothing.
     #[inline]
     pub(crate) fn pause_if_heavy(&mut self, index: usize) {
         if self.table.shared().is_near_budget() && !self.table[index].flags.has(Flags::READ_CLOSED) {
@@ -119,36 +119,38 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Bytes that others could have if a client were gone.
+    /// Returns the bytes that would be free without this client.
     fn holds(&self, index: usize) -> usize {
-        self.table[index].connection.holds() + self.waits_apart(index)
+        self.table[index].connection.holds() + self.conflated_bytes(index)
     }
 
-    /// Contexts do not count: they do not grow with what is read.
+    /// Returns whether a client holds more than is free. Compression contexts do not count, because
+    /// they do not grow with what is read.
     fn holds_too_much(&self, index: usize) -> bool {
         self.holds(index) - self.table[index].connection.context_bytes() > self.table.shared().free_budget()
     }
 
-    /// A client holds less than before: if it was paused, it may go on.
+    /// Resumes a paused client that now holds little enough.
     pub(crate) fn resume_lighter(&mut self, index: usize) {
         if self.table[index].is_closed(Reason::Memory) && !self.holds_too_much(index) {
             self.table.open(index, Reason::Memory);
         }
     }
 
-    /// A client has hung up, or its connection is broken: if it was paused, it goes on, to its end.
+    /// Notes that FIN or an error is to be read, and resumes the client so that it is read to its
+    /// end.
     pub(crate) fn note_read_closed(&mut self, index: usize) {
         self.table[index].flags.set(Flags::READ_CLOSED);
         self.table.open(index, Reason::Memory);
     }
 
-    /// Something is due for a client that is not read: perhaps it may be again, or has to go.
+    /// Handles the deadline of a closed gate: opens it, or closes the client.
     pub(crate) fn end_waits(&mut self, index: usize) {
         self.end_throttling(index);
         self.end_pause(index);
     }
 
-    /// If a client has been paused for too long, it goes, unless it may go on.
+    /// Resumes a client whose pause has lasted too long, or evicts it if it still holds too much.
     fn end_pause(&mut self, index: usize) {
         let until = self.table.closed_until(index, Reason::Memory);
         if !until.is_some_and(|until| until.is_due(self.table.now())) {
@@ -164,7 +166,8 @@ impl<D> Clients<D> {
 
     // ---- once a turn ----------------------------------------------------------------------------
 
-    /// Lets go on who may, and newcomers in when there is room for them.
+    /// Resumes clients and allows upgrades if enough memory is free. Frees spare buffers that were
+    /// not used.
     #[inline]
     pub(crate) fn review_pressure(&mut self) {
         if self.table.shared().is_near_budget() || self.pressure.is_full() || self.table.is_any_closed_by_memory() {
@@ -195,7 +198,7 @@ impl<D> Clients<D> {
         self.table.shared_mut().review_budget();
         let (is_near, free) = (self.table.shared().is_near_budget(), self.table.shared().free_budget());
         if !is_near && self.pressure.full_since.take().is_some() {
-            log::debug!("memory is free again: newcomers are welcome");
+            log::debug!("enough memory is free again: upgrades are accepted");
         }
         if is_near && free <= self.pressure.free {
             return;
@@ -208,9 +211,9 @@ impl<D> Clients<D> {
         }
     }
 
-    // ---- those who have to go -------------------------------------------------------------------
+    // ---- eviction -------------------------------------------------------------------------------
 
-    /// If the budget is used up, those who hold most have to go.
+    /// Evicts the clients that hold most, if the budget is used up.
     #[inline]
     pub(crate) fn relieve(&mut self) {
         if self.table.shared().is_over_budget() {
@@ -228,22 +231,21 @@ impl<D> Clients<D> {
             self.pressure.full_since = Some(self.table.now());
             self.pressure.exhaustions += 1;
             let (held, clients, now) = (self.table.shared().held(), self.len_all(), self.table.now());
-            // It may come and go many times in a second.
-            let is_new = self.pressure.told.is_none_or(|told| told.after(QUIET).is_due(now));
+            // The budget may be used up many times in a second.
+            let is_new = self.pressure.warned.is_none_or(|warned| warned.after(QUIET).is_due(now));
             let level = if is_new { log::Level::Warn } else { log::Level::Debug };
-            self.pressure.told = if is_new { Some(now) } else { self.pressure.told };
+            self.pressure.warned = if is_new { Some(now) } else { self.pressure.warned };
             log::log!(
                 level,
-                "{held} bytes are held for {clients} clients, nearly the whole memory budget: newcomers get 503, those who hold most are closed with 1013"
+                "the memory budget is used up: {held} bytes for {clients} clients. Upgrades get 503, and the clients that hold most are closed with 1013"
             );
         }
         self.evict_until(Mark::Relieved);
         self.table.shared_mut().review_budget();
     }
 
-    /// Closes those who hold most. First among those who hold more than the average come those who
-    /// have had their chance: whose message does not end, or who do not take what waits for
-    /// them.
+    /// Evicts the clients that hold most, until no more is held than at this mark. Clients that
+    /// hold more than the average and are to blame come first.
     fn evict_until(&mut self, mark: Mark) {
         let mut holders: Vec<(bool, usize, usize)> = Vec::new();
         let mut sum = 0;
@@ -271,7 +273,8 @@ impl<D> Clients<D> {
     }
 }
 
-/// Whether a client has had its chance to hold less.
+/// Returns whether a client could hold less: its message does not end, or it does not take its
+/// output.
 fn is_to_blame<D>(client: &Client<D>) -> bool {
     client.flags.has(Flags::BLOCKED) || client.connection.is_receiving()
 }

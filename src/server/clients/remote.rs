@@ -1,8 +1,8 @@
-//! How does another thread reach the loop?
+//! Calls from other threads.
 //!
-//! It puts a call into a queue and wakes the loop, which runs the calls at the start of a turn.
-//! Many calls make one wake-up. The queue's lock is held for a push or a swap and never while a
-//! call runs, so using a [`Remote`] inside a callback cannot deadlock.
+//! A [`Remote`] puts a call into a queue and wakes the loop, which runs the calls at the start of a
+//! turn. Many calls cause one wake-up. The queue's lock is held for a push or a swap and never
+//! while a call runs, so a [`Remote`] cannot deadlock inside a callback.
 
 use super::clients::Clients;
 use crate::protocol::{Gathered, Message};
@@ -16,15 +16,15 @@ use tungstenite::protocol::frame::coding::CloseCode;
 
 type Call<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
 
-/// A handle to a server, for other threads.
+/// A handle to a server for other threads.
 pub struct Remote<D> {
     queue: Arc<Queue<D>>,
 }
 
-/// The calls that wait for a loop.
+/// The calls that wait for the loop.
 pub(crate) struct Queue<D> {
     calls: Mutex<Waiting<D>>,
-    /// `None` where nobody sleeps.
+    /// `None` in a simulation, which never sleeps.
     waker: Option<Waker>,
     capacity: usize,
 }
@@ -34,11 +34,11 @@ struct Waiting<D> {
     is_closed: bool,
 }
 
-/// A call was not taken.
+/// Why a call was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// [`remote_queue`](crate::Config::remote_queue) calls are waiting already.
+    /// [`remote_queue`](crate::Config::remote_queue) calls already wait.
     Full,
     /// The server has stopped.
     Stopped,
@@ -47,7 +47,7 @@ pub enum RemoteError {
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            RemoteError::Full => "too many calls are waiting for the server",
+            RemoteError::Full => "too many calls wait for the server: try again later, or raise Config::remote_queue",
             RemoteError::Stopped => "the server has stopped",
         })
     }
@@ -101,15 +101,16 @@ impl<D> Remote<D> {
         Remote { queue }
     }
 
-    /// Runs `call` on the loop's thread, soon.
+    /// Queues a call, which runs on the loop's thread at the start of a turn.
     ///
     /// # Errors
     ///
-    /// [`RemoteError::Full`]: nothing was queued, try later; [`RemoteError::Stopped`]. Either gives
-    /// the call back, and all that it holds.
+    /// [`RemoteError::Full`], [`RemoteError::Stopped`]. Nothing was queued, and the error gives the
+    /// call back, with all that it holds.
     ///
     /// ```
-    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError> {
+    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError>
+    /// {
     /// let mut call = move |clients: &mut lariat::Clients<()>| drop(clients.broadcast(&order));
     /// while let Err(refused) = remote.run(call) {
     ///     if refused.error != lariat::RemoteError::Full {
@@ -125,7 +126,7 @@ impl<D> Remote<D> {
     where
         F: FnOnce(&mut Clients<D>) + Send + 'static,
     {
-        // No lock is held any more when a call that is refused is dropped.
+        // The lock is released before a refused call is dropped.
         match self.queue.enter() {
             Ok(waiting) => {
                 self.queue.push(waiting, Box::new(call));
@@ -135,7 +136,7 @@ impl<D> Remote<D> {
         }
     }
 
-    /// Runs `call` even if the queue is full. For calls of which there are few.
+    /// Queues a call even if the queue is full. Only for calls that are rare.
     pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
         let waiting = self.queue.lock();
         if !waiting.is_closed {
@@ -143,7 +144,7 @@ impl<D> Remote<D> {
         }
     }
 
-    /// Sends a message to a client, if it is still there.
+    /// Sends a message to a client, if it is still connected.
     ///
     /// # Errors
     ///
@@ -155,7 +156,7 @@ impl<D> Remote<D> {
         })?)
     }
 
-    /// Publishes a message to a topic's members.
+    /// Publishes a message to the members of a topic of the first route.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl<D> Remote<D> {
         })?)
     }
 
-    /// Begins a client's closing handshake, if it is still there.
+    /// Begins a client's closing handshake, if it is still connected.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ impl<D> Remote<D> {
         })?)
     }
 
-    /// Begins to stop the server.
+    /// Begins a shutdown, as [`Clients::shutdown`].
     ///
     /// # Errors
     ///
@@ -221,22 +222,22 @@ impl<D> Queue<D> {
         }
     }
 
-    /// Takes everything that waits.
+    /// Takes all calls.
     pub(crate) fn take(&self) -> VecDeque<Call<D>> {
         std::mem::take(&mut self.lock().calls)
     }
 
-    /// Whether something waits, and nobody has been woken for it.
+    /// Returns whether calls wait for which the loop was not woken.
     pub(crate) fn has_silent_calls(&self) -> bool {
         self.waker.is_none() && self.has_calls()
     }
 
-    /// Whether something waits.
+    /// Returns whether calls wait.
     pub(crate) fn has_calls(&self) -> bool {
         !self.lock().calls.is_empty()
     }
 
-    /// Nobody will take anything any more.
+    /// Drops all calls, and refuses later ones.
     pub(crate) fn close(&self) {
         let mut waiting = self.lock();
         waiting.is_closed = true;

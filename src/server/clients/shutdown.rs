@@ -1,4 +1,4 @@
-//! How does a server say goodbye to everybody?
+//! The shutdown of a server: Close frames spread over time, and a deadline.
 
 use super::clients::Clients;
 use crate::protocol::check_close;
@@ -12,26 +12,25 @@ use tungstenite::protocol::frame::coding::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How many clients were dropped without a complete closing handshake, because the deadline of
-    /// [`Drain`] had come or a second signal.
+    /// The number of clients that were dropped without a complete closing handshake, because of the
+    /// deadline of [`Drain`] or a second signal.
     pub dropped: usize,
-    /// Whether a second signal cut it short.
+    /// Whether a second signal ended the shutdown early.
     pub interrupted: bool,
 }
 
-/// A shutdown under way.
+/// A shutdown in progress.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     pub(crate) drain: Drain,
     started: Tick,
-    /// Those who were open when it began.
+    /// The clients that were open when it began.
     ids: Vec<ClientId>,
-    /// How many of them have been sent their Close.
+    /// How many of them have been closed.
     closed: usize,
 }
 
-/// How many clients are closed in one turn, so that a million Close frames do not lie in memory at
-/// once.
+/// The most clients to close in one turn, so that a million Close frames are not in memory at once.
 const CLOSES_PER_TURN: usize = 1_024;
 
 /// Close frames are spread in steps of this length.
@@ -42,7 +41,7 @@ impl Shutdown {
         Shutdown { drain, started: now, ids, closed: 0 }
     }
 
-    /// Those whose turn has come: a part of them, if they are many.
+    /// Takes the clients that are to be closed now, at most as many as one turn closes.
     pub(crate) fn take_due(&mut self, now: Tick) -> Vec<ClientId> {
         let due = self.due(now).min(self.closed + CLOSES_PER_TURN);
         let ids = self.ids[self.closed..due].to_vec();
@@ -50,7 +49,7 @@ impl Shutdown {
         ids
     }
 
-    /// How many should have been sent their Close by now.
+    /// Returns how many clients should have been closed by `now`.
     fn due(&self, now: Tick) -> usize {
         let elapsed = now.since(self.started);
         if elapsed >= self.drain.over {
@@ -60,12 +59,12 @@ impl Shutdown {
         due.max(self.closed)
     }
 
-    /// Whether the last may not wait any longer.
+    /// Returns whether the deadline has passed.
     pub(crate) fn is_over(&self, now: Tick) -> bool {
         self.deadline().is_due(now)
     }
 
-    /// When there is something to do.
+    /// Returns when there is something to do.
     pub(crate) fn next_due(&self, now: Tick) -> Tick {
         if self.due(now) > self.closed {
             now
@@ -82,26 +81,24 @@ impl Shutdown {
 }
 
 impl<D> Clients<D> {
-    // ---- the end -------------------------------------------------------------------------------
-
-    /// Begins to stop the server: upgrades get 503 from now on, clients are closed as `drain` says,
-    /// and [`EventLoop::run`](crate::EventLoop::run) returns when the last is gone.
+    /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
+    /// [`EventLoop::run`](crate::EventLoop::run) returns when the last client has disconnected.
     ///
-    /// If the code or the reason cannot be sent, the clients are closed with 1001 and no reason,
-    /// and an error is logged.
+    /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
+    /// error is logged.
     pub fn shutdown(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
-                log::error!("closing with 1001, not with {} {:?}: {error}", drain.code, drain.reason);
+                log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);
                 (drain.code, drain.reason) = (CloseCode::Away, String::new());
             }
-            log::info!("stopping: {} clients are to be closed over {:?}", self.len_all(), drain.over);
+            log::info!("shutting down: {} clients to close over {:?}", self.len_all(), drain.over);
             let ids = self.iter_all().collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }
 
-    /// Whether the server is about to stop.
+    /// Returns whether a shutdown has begun.
     pub fn is_shutting_down(&self) -> bool {
         self.shutdown.is_some()
     }

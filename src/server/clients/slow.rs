@@ -1,9 +1,9 @@
-//! What about clients that read more slowly than they are sent to?
+//! Slow consumers: clients that read more slowly than they are sent to.
 //!
-//! | policy | what happens |
+//! | policy | what happens to a slow consumer |
 //! |---|---|
-//! | [`SlowConsumer::Close`], the default | it is closed when [`max_unsent`](crate::Limits::max_unsent) bytes wait for it |
-//! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), messages for it are dropped and counted |
+//! | [`SlowConsumer::Close`], the default | it is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent |
+//! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), its messages are dropped and counted |
 //! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
 
 use super::clients::Clients;
@@ -12,22 +12,22 @@ use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, St
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags, Latest};
 
-/// What happens to a client that reads more slowly than it is sent to.
+/// The policy for a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SlowConsumer {
-    /// It is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would wait for
-    /// it: whoever is here has got everything.
+    /// Closes the client when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be
+    /// unsent. So a client that is open has missed nothing.
     #[default]
     Close,
-    /// A message for it is dropped while more than [`high_water`](crate::Limits::high_water) bytes
-    /// wait for it. [`Clients::take_dropped`] tells how many were, and `on_drain` when it is up
-    /// again: the time to tell it of the gap.
+    /// Drops new messages while more than [`high_water`](crate::Limits::high_water) bytes are
+    /// unsent. `on_drain` reports that the client has caught up, and [`Clients::take_dropped`]
+    /// returns how many messages it has missed.
     DropNewest,
 }
 
 impl<D> Clients<D> {
-    /// From now on, this happens when the client does not read fast enough; to be called in
-    /// `on_open`. `false`: it is gone.
+    /// Sets the policy for a client. Call it in `on_open`. Returns `false` if the client has
+    /// disconnected.
     pub fn set_slow_consumer(&mut self, id: ClientId, policy: SlowConsumer) -> bool {
         let Some(index) = self.find(id) else { return false };
         match policy {
@@ -40,25 +40,25 @@ impl<D> Clients<D> {
         true
     }
 
-    /// How many messages have been dropped for this client since this was asked last.
+    /// Returns how many messages were dropped for this client since the last call.
     pub fn take_dropped(&mut self, id: ClientId) -> u64 {
         let behind = self.find(id).and_then(|index| self.table[index].behind_mut());
         behind.map_or(0, |behind| std::mem::take(&mut behind.dropped))
     }
 
-    /// As [`send`](Self::send), for one of those messages of which only the last one matters: a
-    /// price, a position. If the client is behind, this message waits apart from the others
-    /// until all that is queued has been written, and takes the place of the last one with the
-    /// same key, which is never sent (and counted in [`Stats`](crate::Stats)). It is
-    /// never dropped, whatever [`SlowConsumer`] says. A client is behind when the kernel takes
-    /// nothing for it, or more than [`high_water`](crate::Limits::high_water) bytes wait for
-    /// it.
+    /// Sends a message of which only the latest matters, such as a price or a position. If the
+    /// client is behind, the message waits until everything else has been written. It replaces the
+    /// last waiting message of the same key, which is never sent and counts as conflated in
+    /// [`Stats`](crate::Stats). [`SlowConsumer::DropNewest`] does not apply to it.
+    ///
+    /// A client is behind when the kernel takes no bytes for it, or when more than
+    /// [`high_water`](crate::Limits::high_water) bytes are unsent.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send); [`SendError::Full`] if those that wait apart take more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, about 100 for each key counted
-    /// with them: the client is closed.
+    /// As [`send`](Self::send). [`SendError::Full`] if the waiting messages would take more than
+    /// [`max_unsent`](crate::Limits::max_unsent) bytes of memory, which closes the client. Each key
+    /// takes about 100 bytes beside its message.
     pub fn send_latest<'m>(
         &mut self,
         id: ClientId,
@@ -74,8 +74,8 @@ impl<D> Clients<D> {
         self.replace_latest(index, key, Latest { is_text: message.as_text().is_some(), payload })
     }
 
-    /// [`send_latest`](Self::send_latest) to all members that a topic of the handler's route has
-    /// now. Returns how many accepted it.
+    /// [`send_latest`](Self::send_latest) to all current members of a topic of the handler's route.
+    /// Returns the number of clients for which it was queued.
     pub fn publish_latest<'m>(&mut self, topic: &str, key: u64, message: impl Into<Message<'m>>) -> usize {
         let message = message.into();
         let prepared = Prepared::new(message);
@@ -97,8 +97,7 @@ impl<D> Clients<D> {
         accepted
     }
 
-    /// Whether the kernel takes nothing for it now, much waits for it, or something waits apart
-    /// already.
+    /// Returns whether a client is behind, or has no room for this message.
     fn is_behind(&self, index: usize, message: Message<'_>) -> bool {
         let (client, limits) = (&self.table[index], &self.table.shared().limits);
         let buffered = client.connection.buffered_amount();
@@ -131,36 +130,35 @@ impl<D> Clients<D> {
                 behind.latest.push(latest);
             }
         }
-        client.flags.set(Flags::LATEST);
+        client.flags.set(Flags::CONFLATES);
         self.relieve();
         Ok(())
     }
 
-    /// All that was queued for a client has been written, or is to be before the end: what has
-    /// waited apart follows.
+    /// Queues the conflated messages of a client, after everything else.
     pub(crate) fn catch_up(&mut self, index: usize) {
         let client = &mut self.table[index];
         if client.connection.is_sending_pieces() {
             return;
         }
-        client.flags.clear(Flags::LATEST);
+        client.flags.clear(Flags::CONFLATES);
         let Some(behind) = client.behind_mut() else { return };
         for latest in behind.take() {
             let At { client, shared, .. } = self.table.at(index);
             let outcome = client.connection.send(shared, latest.as_message());
-            // If it is closing, nothing is sent any more, and `on_close` will say so.
+            // A client that is closing is sent nothing more, and `on_close` reports that.
             let _ = self.queued(index, outcome);
         }
     }
 
-    /// Bytes of memory of what waits apart for a client.
-    pub(crate) fn waits_apart(&self, index: usize) -> usize {
+    /// Returns the bytes of memory of a client's conflated messages.
+    pub(crate) fn conflated_bytes(&self, index: usize) -> usize {
         let behind = self.table[index].connection.extra().and_then(|extra| extra.behind.as_deref());
         behind.filter(|_| SLOW_CONSUMERS.is_used()).map_or(0, |behind| behind.bytes)
     }
 
-    /// Bytes of frames that wait for several clients, each counted once, and of messages that wait
-    /// apart.
+    /// Returns the bytes of frames that several clients share and of conflated messages. Each
+    /// counts once.
     #[cfg(feature = "sim")]
     pub(crate) fn shared_bytes(&self) -> usize {
         let mut found = std::collections::BTreeMap::new();
@@ -173,21 +171,21 @@ impl<D> Clients<D> {
         found.into_values().sum()
     }
 
-    /// Nothing of it is sent any more.
+    /// Drops a client's conflated messages.
     pub(crate) fn forget_latest(&mut self, index: usize) {
         if let Some(behind) = self.table[index].behind_mut() {
             behind.take();
         }
     }
 
-    /// Whether a message for this client is to be dropped.
+    /// Returns whether a message for this client is to be dropped.
     #[inline]
     pub(crate) fn drops(&self, index: usize) -> bool {
         let client = &self.table[index];
         client.may_drop() && client.is_dropping(self.table.shared().limits.high_water)
     }
 
-    /// A message for this client is dropped.
+    /// Drops a message for this client.
     #[cold]
     pub(crate) fn drop_newest(&mut self, index: usize) -> Result<(), SendError> {
         self.count_dropped(index);

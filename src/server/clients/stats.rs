@@ -1,4 +1,4 @@
-//! What has the server done so far?
+//! Counting, and the snapshot of all counters.
 
 use super::clients::Clients;
 use crate::protocol::{Message, Position, State};
@@ -6,18 +6,18 @@ use crate::server::observe::{Connections, Stats};
 use std::time::Duration;
 
 impl<D> Clients<D> {
-    /// A message has come.
+    /// Counts a received message.
     #[inline]
     pub(crate) const fn count_received(&mut self, message: Message<'_>) {
         self.table.shared_mut().counters.received.add(message.opcode(), message.as_bytes().len());
     }
 
-    /// A piece of a message has come; the message counts when it ends.
+    /// Counts a piece of a received message. The message counts when it ends.
     pub(crate) const fn count_piece(&mut self, piece: Message<'_>, position: Position) {
         self.table.shared_mut().counters.received.add_piece(piece.opcode(), piece.as_bytes().len(), position.ends());
     }
 
-    /// What the server has done so far, and what it holds now.
+    /// Returns what the server has done so far, and what it holds now.
     pub fn stats(&self) -> Stats {
         let (counters, counts) = (self.table.counters(), &self.table.shared().counters);
         Stats {
@@ -56,7 +56,7 @@ impl<D> Clients<D> {
         }
     }
 
-    /// The slowest turn since this was asked last, without the time that it waited.
+    /// Returns the duration of the slowest turn since the last call, without its wait.
     pub fn take_slowest_turn(&mut self) -> Duration {
         Duration::from_micros(std::mem::take(&mut self.table.counters_mut().slowest))
     }

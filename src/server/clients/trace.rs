@@ -1,15 +1,15 @@
-//! Who is told a client's story?
+//! Traces: every step of a connection, for handlers that ask for it.
 
 use super::clients::Clients;
 use crate::protocol::Connection;
 use crate::server::id::ClientId;
 
 impl<D> Clients<D> {
-    /// From now on, [`on_trace`](crate::Handler::on_trace) of the handler that asks for it is told
-    /// what happens on this client's connection, on whichever route that is; if it is asked for
-    /// in [`on_request`](crate::Handler::on_request), from the request on. Short messages that
-    /// have come in the same read as the one being handled are not told any more. `false`: it
-    /// is gone.
+    /// Traces a client: [`on_trace`](crate::Handler::on_trace) of the handler that asks gets every
+    /// step of this connection, whatever its route. If called in
+    /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages
+    /// already read in the same batch are not traced. Returns `false` if the client has
+    /// disconnected.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
         let connection = &mut self.table[index].connection;
@@ -21,7 +21,8 @@ impl<D> Clients<D> {
         true
     }
 
-    /// Ends [`trace`](Self::trace), for the handler that asks. `false`: it is gone.
+    /// Ends [`trace`](Self::trace) for the handler that asks. Returns `false` if the client has
+    /// disconnected.
     pub fn untrace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
         let connection = &mut self.table[index].connection;
@@ -33,14 +34,14 @@ impl<D> Clients<D> {
         true
     }
 
-    /// Every client that comes from now on is traced, its opening handshake included, and the
-    /// handler of its route is told.
+    /// Traces every new client, including its opening handshake. The handler of its route gets the
+    /// trace.
     pub fn trace_all(&mut self) {
         self.trace_new = Some(Connection::trace);
     }
 
-    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), for those who are here
-    /// as well.
+    /// Ends [`trace_all`](Self::trace_all) and every [`trace`](Self::trace), also of clients that
+    /// are connected.
     pub fn untrace_all(&mut self) {
         self.trace_new = None;
         for (_, client) in self.table.iter_mut().filter(|(_, client)| client.connection.is_traced()) {
@@ -49,7 +50,7 @@ impl<D> Clients<D> {
         }
     }
 
-    /// The routes whose handlers are told the story of a client.
+    /// Returns the routes whose handlers trace a client.
     pub(crate) fn listeners_to(&self, index: usize) -> Vec<u16> {
         let client = &self.table[index];
         let mut routes = client.connection.extra().map_or_else(Vec::new, |extra| extra.traced_by.clone());

@@ -1,4 +1,4 @@
-//! Who is told what the loop does, and can it be slowed down?
+//! Watching the loop turn by turn, and slowing it down.
 
 use super::clients::Clients;
 use crate::parts::WATCH;
@@ -9,9 +9,9 @@ use crate::server::table::Flags;
 use std::time::Duration;
 
 impl<D> Clients<D> {
-    /// From now on, turns are measured, and [`on_turns`](crate::Handler::on_turns) of the handler
-    /// that asks is told each `period`, even while the loop is held. One handler watches at a
-    /// time: the last that asked.
+    /// Measures turns, and calls [`on_turns`](crate::Handler::on_turns) of the handler that asks
+    /// once in each `period`, also while the loop is held. Only one handler watches: the last that
+    /// asked.
     pub fn watch_turns(&mut self, period: Duration) {
         WATCH.use_it();
         let route = self.route;
@@ -39,37 +39,37 @@ impl<D> Clients<D> {
         (watch.route, watch.period, watch.is_over) = (route, period, false);
     }
 
-    /// Whether somebody watches.
+    /// Returns whether turns are watched.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watch.is_some() && WATCH.is_used()
     }
 
-    /// Ends [`watch_turns`](Self::watch_turns), if it was the handler that asks. A loop that was
-    /// held goes on.
+    /// Ends [`watch_turns`](Self::watch_turns), if the handler that asks is watching. A loop that
+    /// was held goes on.
     pub fn unwatch_turns(&mut self) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.route == self.route) {
             watch.is_over = true;
         }
     }
 
-    /// This client is served in every turn, at whatever pace. When the last such client is gone,
-    /// the loop goes on freely. Without effect unless turns are watched.
+    /// Serves this client in every turn, at any pace. When the last such client has disconnected,
+    /// the loop goes on freely. Has no effect unless turns are watched.
     pub fn exempt(&mut self, id: ClientId) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| !watch.exempt.contains(&id)) {
             watch.exempt.push(id);
         }
     }
 
-    /// From now on, the loop goes at this pace. Without effect unless turns are watched and
-    /// somebody is [exempt](Self::exempt).
+    /// Sets the pace of the loop. Has no effect unless turns are watched and a client is
+    /// [exempt](Self::exempt).
     pub fn set_pace(&mut self, pace: Pace) {
         if let Some(watch) = &mut self.watch {
             (watch.pace, watch.steps) = (pace, 0);
         }
     }
 
-    /// How fast the loop turns.
+    /// Returns the pace of the loop.
     pub fn pace(&self) -> Pace {
         let Some(watch) = self.watch.as_ref().filter(|watch| !watch.is_over) else { return Pace::Free };
         if watch.pace == Pace::Free {
@@ -81,14 +81,14 @@ impl<D> Clients<D> {
         if may_wait { watch.pace } else { Pace::Free }
     }
 
-    /// If the loop is held: one turn for all.
+    /// Serves all clients for one turn, if the loop is held.
     pub fn step(&mut self) {
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.pace == Pace::Held) {
             watch.steps = watch.steps.saturating_add(1);
         }
     }
 
-    /// All connections, whatever their state and route, in the order of their
+    /// Iterates over all connections of any state and route, in the order of their
     /// [slots](ClientId::slot).
     pub fn glances(&self) -> impl Iterator<Item = Glance> + '_ {
         self.table.iter().map(|(index, client)| Glance {
@@ -103,26 +103,25 @@ impl<D> Clients<D> {
 
     // ---- for the loop --------------------------------------------------------------------------
 
-    /// Those who wait and are not exempt step aside; [`put_back`](Self::put_back) brings them back
-    /// to their places.
+    /// Removes all clients that are not exempt from the queues.
     pub(crate) fn set_aside(&mut self, aside: &mut Aside) {
         let exempt: Vec<u32> = self.exempt_indexes().collect();
         let is_exempt = |index: u32| exempt.contains(&index);
         self.table.set_aside(aside, is_exempt);
     }
 
-    /// Whether something is to be done for those who are exempt.
+    /// Returns whether an exempt client has work.
     pub(crate) fn has_exempt_work(&self) -> bool {
         let waits = |index: u32| self.table[index as usize].flags.has(Flags::QUEUED);
         self.table.has_ended() || self.exempt_indexes().any(waits)
     }
 
-    /// All that has been counted since the server was started.
+    /// Returns all that has been counted since the server was started.
     pub(crate) fn counted(&self) -> Turn {
         Turn::counted(self.table.counters(), self.table.len())
     }
 
-    /// Adds up what has been done since it was added up last.
+    /// Adds what has been done since the last call to the turns to report.
     pub(crate) fn settle_turns(&mut self) {
         let counted = self.counted();
         if let Some(watch) = &mut self.watch {
@@ -130,7 +129,7 @@ impl<D> Clients<D> {
         }
     }
 
-    /// Forgets those who are gone.
+    /// Forgets exempt clients that have disconnected.
     pub(crate) fn review_exempt(&mut self) {
         let Some(mut watch) = self.watch.take() else { return };
         watch.exempt.retain(|id| self.find(*id).is_some());

@@ -1,4 +1,4 @@
-//! How do a client's bytes reach the application?
+//! Delivery: a client's bytes become events, and events become calls of the application.
 
 use super::engine::Engine;
 use crate::protocol::{Event, Gathered, Input, Message};
@@ -6,7 +6,8 @@ use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
 
 impl<H: Handler> Engine<H> {
-    /// Hands bytes to the conversation, and its events to the application.
+    /// Passes bytes to the connection, and its events to the application. Charges the client for
+    /// both.
     pub(super) fn deliver(&mut self, index: usize, bytes: &mut [u8]) {
         let (length, mut input, mut events) = (bytes.len(), Input::new(bytes), 0);
         loop {
@@ -23,6 +24,7 @@ impl<H: Handler> Engine<H> {
         self.clients.charge(index, events, length);
     }
 
+    /// Passes one event to the application.
     fn event(&mut self, index: usize, event: Event<'_>) {
         match event {
             Event::Message(message) => self.message(index, message),
@@ -40,7 +42,7 @@ impl<H: Handler> Engine<H> {
                 self.clients.table.shared_mut().recycle(gathered);
             }
             Event::Request(head) => self.request(index, &head),
-            Event::Opened(subprotocol) => self.accepted(index, subprotocol),
+            Event::Opened(subprotocol) => self.server_accepted(index, subprotocol),
         }
     }
 
@@ -49,7 +51,7 @@ impl<H: Handler> Engine<H> {
         self.call(index, |handler, clients, id| handler.on_message(clients, id, message));
     }
 
-    /// A message has been put together.
+    /// Passes on a message that was put together or decompressed.
     #[inline(never)]
     fn gathered(&mut self, index: usize, gathered: Gathered) {
         match self.clients.table.shared_mut().lend(gathered) {
@@ -64,8 +66,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
-    fn accepted(&mut self, index: usize, subprotocol: Option<String>) {
+    /// Notes that a server has accepted our request, and the subprotocol that it chose.
+    fn server_accepted(&mut self, index: usize, subprotocol: Option<String>) {
         let connection = &mut self.clients.table[index].connection;
         match (&mut connection.extra_mut().outgoing, subprotocol) {
             (Some(outgoing), Some(chosen)) => outgoing.subprotocol = Some(chosen),

@@ -1,4 +1,4 @@
-//! Who has work, and how is the application called?
+//! The engine: new connections, readiness, and calls of the application.
 
 use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
@@ -15,11 +15,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// The application and its clients.
+/// The application, its clients, and the key to their sockets.
 pub(crate) struct Engine<H: Handler> {
     pub(crate) handler: H,
     pub(crate) clients: Clients<H::Data>,
-    /// Only the engine has it: only its steps read, write and free.
+    /// Only the engine has the key, so only its steps read, write and remove.
     pub(super) key: LoopKey,
     pub(super) trust: Trust,
     pub(super) read_share: usize,
@@ -31,12 +31,12 @@ impl<H: Handler> Engine<H> {
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }
-        // What is read becomes output, which is written at the end of the turn.
+        // What is read becomes output, which stays in memory until the end of the turn.
         let read_share = READ_PER_TURN.min(config.memory_budget / 16);
         Engine { handler, clients, key, trust: Trust::new(config), read_share }
     }
 
-    /// The first turn is near.
+    /// Calls `on_start`, before the first turn.
     pub(crate) fn start(&mut self) {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         if catch_unwind(AssertUnwindSafe(|| handler.on_start(clients))).is_err() {
@@ -44,9 +44,9 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    // ---- connections that begin ----------------------------------------------------------------
+    // ---- new connections -----------------------------------------------------------------------
 
-    /// A new connection, which `watch` registers with the poller.
+    /// Adds a connection that was accepted. `watch` registers its socket with the poller.
     pub(crate) fn accept(
         &mut self,
         socket: Socket,
@@ -60,22 +60,22 @@ impl<H: Handler> Engine<H> {
         }
         counters.accepted += 1;
         log::trace!("{} connected", client.id(index));
-        self.judge_newcomer(index);
+        self.limit_new_connection(index);
         if let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) {
-            log::error!("cannot watch a new connection: {error}");
+            log::error!("cannot register a new connection with the poller: {error}");
             self.abandon(index);
         }
     }
 
-    /// A new connection cannot be served after all.
+    /// Removes a connection that cannot be served.
     fn abandon(&mut self, index: usize) {
         let At { client, shared, .. } = self.clients.table.at(index);
         client.connection.end(shared, CloseReason::Eof);
         self.clients.remove(&self.key, index);
     }
 
-    /// The next of those for whom a connection is to be opened, with the address and the one that
-    /// it is to be opened from.
+    /// Takes the next client whose connection is to be opened, with the remote and the local
+    /// address.
     pub(crate) fn next_connecting(&mut self) -> Option<(usize, SocketAddr, Option<IpAddr>)> {
         loop {
             let index = self.clients.table.next_connecting()?;
@@ -88,7 +88,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A connection has been begun, or could not even be.
+    /// Notes that a connection has begun to open, or that it could not.
     pub(crate) fn connecting(&mut self, index: usize, begun: io::Result<Socket>) {
         match begun {
             Ok(socket) => *self.clients.table[index].socket.open(&self.key) = socket,
@@ -99,9 +99,9 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    // ---- what the poller tells -----------------------------------------------------------------
+    // ---- readiness -----------------------------------------------------------------------------
 
-    /// Notes that a client's socket is ready.
+    /// Notes what the poller reports of a client's socket.
     #[inline]
     pub(crate) fn ready(&mut self, readiness: Readiness) {
         #[cfg(not(lariat_plain))]
@@ -111,6 +111,7 @@ impl<H: Handler> Engine<H> {
         self.ready_for_all(readiness);
     }
 
+    /// [`ready`](Self::ready), for any readiness.
     #[cold]
     fn ready_for_all(&mut self, Readiness { client: index, readable, writable, read_closed }: Readiness) {
         let table = &mut self.clients.table;
@@ -129,7 +130,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A stream has failed: on to a server's next address, if it was not connected yet, or the end.
+    /// Handles a stream that has failed: tries a server's next address if it was not connected yet,
+    /// or ends the connection.
     pub(super) fn broke(&mut self, index: usize, kind: io::ErrorKind) {
         let reason = match self.clients.connecting_to(index) {
             Some(_) if self.clients.connect_to_next(index) => {
@@ -145,8 +147,8 @@ impl<H: Handler> Engine<H> {
 
     // ---- calls of the application --------------------------------------------------------------
 
-    /// Calls the application on behalf of a client. If it panics, that client is closed and nobody
-    /// else notices.
+    /// Calls the application on behalf of a client. If the application panics, only that client is
+    /// closed.
     #[inline(always)]
     pub(super) fn call(&mut self, index: usize, callback: impl FnOnce(&mut H, &mut Clients<H::Data>, ClientId)) {
         let client = &self.clients.table[index];
@@ -154,7 +156,7 @@ impl<H: Handler> Engine<H> {
         self.call_for(index, id, route, callback);
     }
 
-    /// The same, when it is known who that is.
+    /// [`call`](Self::call), when the id and the route are known.
     #[inline(always)]
     pub(super) fn call_for(
         &mut self,
@@ -172,7 +174,7 @@ impl<H: Handler> Engine<H> {
 
     #[cold]
     fn panicked(&mut self, index: usize, id: ClientId) {
-        log::error!("the handler panicked on behalf of {id}, which is closed with 1011");
+        log::error!("the handler panicked on behalf of client {id}, which is closed with 1011");
         let At { client, shared, now, .. } = self.clients.table.at(index);
         let connection = &mut client.connection;
         if connection.state() == State::Open {
@@ -181,12 +183,12 @@ impl<H: Handler> Engine<H> {
         self.clients.table.settle(index);
     }
 
-    /// Calls something that is not on behalf of a client.
+    /// Runs a call of a [`Remote`].
     pub(crate) fn run(&mut self, call: impl FnOnce(&mut Clients<H::Data>)) {
         let clients = &mut self.clients;
         clients.route = 0;
         if catch_unwind(AssertUnwindSafe(|| call(clients))).is_err() {
-            log::error!("a remote call panicked");
+            log::error!("a call of a Remote panicked");
         }
     }
 }

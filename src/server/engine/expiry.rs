@@ -1,4 +1,4 @@
-//! What happens when something is due?
+//! Deadlines and timers that are due.
 
 use super::engine::Engine;
 use crate::protocol::CloseReason;
@@ -7,19 +7,19 @@ use crate::server::table::{At, Expired};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many entries of the timing wheel are looked at in one turn, so that a million deadlines at
-/// once do not stop the loop.
+/// The most steps of the timing wheel in one turn, so that a million deadlines at once do not stop
+/// the loop.
 const EXPIRIES_PER_TURN: usize = 2_048;
 
 impl<H: Handler> Engine<H> {
-    /// Does what is due.
+    /// Handles what is due.
     pub(crate) fn expire(&mut self) {
         for _ in 0..EXPIRIES_PER_TURN {
             match self.clients.table.next_expired() {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
-                    self.deadline_has_come(index);
+                    self.expire_client(index);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
@@ -36,20 +36,20 @@ impl<H: Handler> Engine<H> {
         self.clients.review_pressure();
     }
 
-    /// While the server stops: closes those whose turn has come.
+    /// Closes the clients that a shutdown has reached.
     fn close_due(&mut self) {
         let now = self.clients.table.now();
         let Some(shutdown) = &mut self.clients.shutdown else { return };
         let due = shutdown.take_due(now);
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
         for id in due {
-            // Whoever is closing or gone already needs no Close.
+            // A client that is closing already, or has disconnected, needs no Close frame.
             let _ = self.clients.close(id, code, &reason);
         }
     }
 
-    /// A client's deadline has come, or the end of a time for which it was not read.
-    fn deadline_has_come(&mut self, index: usize) {
+    /// Handles the deadline of a client's connection or gate.
+    fn expire_client(&mut self, index: usize) {
         let At { client, counters, now, .. } = self.clients.table.at(index);
         counters.deadlines += 1;
         if client.is_closed_for_a_time() {

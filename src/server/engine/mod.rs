@@ -4,22 +4,22 @@
 //!  read ──► deliver ──► Handler ──► Clients (only queues)
 //!  expire ─────────────────┘           │
 //!  flush ◄─────────────────────────────┘   one write per client
-//!  reap                                    the only place that frees a slot
+//!  reap                                    the only step that removes clients
 //! ```
 //!
-//! The engine knows no poller and reads no clock: [`event_loop`](super::event_loop) tells it what
-//! is ready and what time it is.
+//! The engine knows no poller and reads no clock. [`event_loop`](super::event_loop) passes it
+//! readiness and time.
 //!
 //! | file | question |
 //! |---|---|
-//! | `engine` | who has work, and how is the application called? |
+//! | `engine` | how do connections begin, and how is the application called? |
 //! | `reading` | how is a client read? |
 //! | `delivery` | how do its bytes reach the application? |
 //! | `request` | how is a request answered? |
-//! | `proxied` | where is a client that comes through proxies? |
+//! | `proxied` | what is the address of a client behind proxies? |
 //! | `expiry` | what happens when something is due? |
 //! | `writing` | how is a client written to? |
-//! | `reap` | how are those removed who have ended? |
+//! | `reap` | how are clients removed that have ended? |
 //! | `fast` | which of these steps have a fast path? |
 
 mod delivery;

@@ -1,8 +1,9 @@
-//! Where is a client that comes through proxies?
+//! Addresses of clients behind proxies.
 //!
-//! What a proxy says counts only if the proxy is one of
+//! An address from a proxy counts only if the proxy is one of
 //! [`trusted_proxies`](crate::Config::trusted_proxies). On a listener with the PROXY protocol,
-//! every connection must begin with its header; in HTTP, `X-Forwarded-For` or `Forwarded` may tell.
+//! every connection must begin with its header. In HTTP, the address comes from `X-Forwarded-For`
+//! or `Forwarded`.
 
 use super::engine::Engine;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
@@ -15,7 +16,7 @@ use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Whom to believe.
+/// The proxies to trust, and the header to read.
 #[derive(Debug)]
 pub(crate) struct Trust {
     proxies: TrustedProxies,
@@ -28,33 +29,33 @@ impl Trust {
     }
 }
 
-/// Where a connection comes from. A Unix socket's peer is on this host, and trusted as 127.0.0.1
-/// is.
+/// Returns the address of a connection's peer. The peer of a Unix socket is on this host, so it
+/// counts as 127.0.0.1.
 fn peer_ip<D>(client: &Client<D>) -> IpAddr {
     client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
 }
 
 impl<H: Handler> Engine<H> {
-    /// A connection has been accepted: are there too many of its address? What a proxy stands
-    /// before is known later.
-    pub(crate) fn judge_newcomer(&mut self, index: usize) {
+    /// Refuses a new connection if its address has too many. Behind a proxy, the address is known
+    /// later.
+    pub(super) fn limit_new_connection(&mut self, index: usize) {
         if !self.clients.admission.counts_addresses() {
             return;
         }
         let client = &self.clients.table[index];
         let Some(peer) = client.peer_addr() else { return };
         if !client.flags.has(Flags::PROXIED) && !self.trust.proxies.contains(peer.ip()) {
-            self.judge(index, peer.ip());
+            self.limit_address(index, peer.ip());
         }
     }
 
-    /// Refuses a connection, if there are too many of its address.
-    fn judge(&mut self, index: usize, address: IpAddr) {
-        let verdict = self.clients.enters_from(index, address);
+    /// Counts a connection's address, and refuses the connection if the address has too many.
+    fn limit_address(&mut self, index: usize, address: IpAddr) {
+        let verdict = self.clients.count_address(index, address);
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         let connection = &mut client.connection;
         match verdict {
-            Verdict::Welcome => return,
+            Verdict::Admitted => return,
             Verdict::Refused => {
                 connection.reject(shared, now, &Ticket::unreadable(), Rejection::TooManyConnections);
             }
@@ -66,18 +67,18 @@ impl<H: Handler> Engine<H> {
         self.clients.table.settle(index);
     }
 
-    /// Refuses an upgrade that has come through an HTTP proxy, if there are too many of the address
-    /// for which it speaks.
-    pub(crate) fn refuses_origin(&mut self, index: usize) -> Option<Rejection> {
+    /// Refuses an upgrade through an HTTP proxy if the address that the proxy reported has too
+    /// many.
+    pub(super) fn limit_forwarded(&mut self, index: usize) -> Option<Rejection> {
         if !self.clients.admission.counts_addresses() || self.trust.proxies.is_empty() {
             return None;
         }
         let address = self.clients.table[index].connection.extra()?.proxied?.ip();
-        (self.clients.enters_from(index, address) != Verdict::Welcome).then_some(Rejection::TooManyConnections)
+        (self.clients.count_address(index, address) != Verdict::Admitted).then_some(Rejection::TooManyConnections)
     }
 
-    /// Bytes of a connection whose PROXY header has not been complete yet; what follows it is the
-    /// client's.
+    /// Receives bytes of a connection whose PROXY header is not complete. What follows the header
+    /// comes from the client.
     pub(crate) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
         let At { client, shared, .. } = self.clients.table.at(index);
         let peer = peer_ip(client);
@@ -87,26 +88,27 @@ impl<H: Handler> Engine<H> {
         let decoded = if is_trusted { proxy::decode(header) } else { Err(proxy::ProxyError::NoHeader) };
         match decoded {
             Ok(None) => {}
-            Ok(Some((said, length))) => {
+            Ok(Some((decoded, length))) => {
                 let mut received = std::mem::take(header);
                 client.flags.clear(Flags::PROXIED);
-                if let ProxyHeader::Proxied { source } = said {
+                if let ProxyHeader::Proxied { source } = decoded {
                     client.connection.extra_mut().proxied = Some(source);
-                    self.judge(index, source.ip());
+                    self.limit_address(index, source.ip());
                 }
                 if self.clients.table[index].connection.state() == State::Handshaking {
                     self.deliver(index, &mut received[length..]);
                 }
             }
             Err(error) => {
-                let why = if is_trusted { error.to_string() } else { "not one of trusted_proxies".to_owned() };
-                log::warn!("{} is dropped: {why}", client.id(index));
+                let why =
+                    if is_trusted { error.to_string() } else { "its address is not one of trusted_proxies".to_owned() };
+                log::warn!("{} is dropped, no valid PROXY header: {why}", client.id(index));
                 client.connection.end(shared, CloseReason::BadProxyHeader);
             }
         }
     }
 
-    /// Remembers whom a trusted HTTP proxy speaks for.
+    /// Remembers the address that a trusted HTTP proxy reports.
     pub(crate) fn note_forwarded(&mut self, index: usize, request: &Request<'_>) {
         if self.trust.proxies.is_empty() {
             return;

@@ -1,7 +1,7 @@
-//! How is a client read?
+//! Reading.
 //!
-//! Once in a turn, into the buffer that all share, and again while much is missing of what it has
-//! begun to say.
+//! Each client is read once in a turn, into a buffer that all share. It is read again while much is
+//! missing of a frame that has begun to arrive.
 
 use super::engine::Engine;
 use crate::protocol::State;
@@ -9,20 +9,20 @@ use crate::server::app::Handler;
 use crate::server::table::{At, Flags};
 use std::io;
 
-/// How many bytes are read in one turn, so that what they lead to is written before more is read.
+/// The most bytes to read in one turn, so that their output is written before more is read.
 pub(super) const READ_PER_TURN: usize = 4 << 20;
 
-/// What waits for a client that has just been read is written at once from this size on, in bytes:
-/// it is in the cache still, and its buffer can serve the next one.
+/// From this many bytes on, output is written right after the read that caused it: it is still in
+/// the cache, and its buffer can serve the next client.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
-/// How many times a client is read in one turn, while at least so many bytes are missing of what it
-/// has begun to say.
+/// How often a client is read in one turn while at least [`WORTH_READING`] bytes of a frame are
+/// missing.
 const READS_IN_A_ROW: usize = 4;
 const WORTH_READING: usize = 16 << 10;
 
 impl<H: Handler> Engine<H> {
-    /// Lets everybody who was queued read once, into this buffer: a fair share each.
+    /// Reads each queued client once, the longest waiting first, up to the turn's share.
     #[inline(never)]
     pub(crate) fn read(&mut self, buffer: &mut [u8]) {
         let share = self.clients.read_share(self.read_share);
@@ -41,25 +41,26 @@ impl<H: Handler> Engine<H> {
         self.clients.table.readable().served(served);
     }
 
-    /// Reads from one client, if it may be read now. Returns how many bytes.
+    /// Reads a client once, if it may be read now, and handles what was read. Returns the number of
+    /// bytes.
     #[inline(never)]
     fn read_client(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         self.clients.relieve();
         let Some(At { client, .. }) = self.clients.table.get_at(index) else { return 0 };
         if !client.flags.lower(Flags::READ_QUEUED) {
-            // Its place has been freed since, and filled again.
+            // The index was freed since it was queued, and belongs to another client now.
             return 0;
         }
         let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];
-        match self.read_if_it_may_be(index, buffer) {
+        match self.read_if_open(index, buffer) {
             0 => 0,
             count => self.received(index, buffer, count),
         }
     }
 
-    /// Reads from a client, if its gate is open.
-    fn read_if_it_may_be(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+    /// Reads from a client's socket, if its gate is open. Returns the number of bytes.
+    fn read_if_open(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         self.resume(index);
         self.pause_if_heavy(index);
         let client = &self.clients.table[index];
@@ -78,8 +79,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// So many bytes have come, whatever they are. Goes on to read while much is missing of what a
-    /// client has begun to say, and returns how many bytes there were.
+    /// Handles the bytes of a read, and reads again while much of a frame is missing. Returns the
+    /// number of all bytes.
     #[inline(never)]
     pub(super) fn received(&mut self, index: usize, buffer: &mut [u8], count: usize) -> usize {
         let (mut sum, mut may_have_more) = (count, self.handle(index, buffer, count));
@@ -89,25 +90,31 @@ impl<H: Handler> Engine<H> {
                 break;
             }
             let rest = &mut buffer[..size];
-            let count = self.read_if_it_may_be(index, rest);
+            let count = self.read_if_open(index, rest);
             may_have_more = count > 0 && self.handle(index, rest, count);
             sum += count;
         }
         if may_have_more {
             self.clients.table.queue_read(index);
         }
-        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_client(index);
-        }
-        self.tell_traces();
+        self.write_large(index);
+        self.deliver_traces();
         self.clients.relieve();
         sum
     }
 
-    /// Hands on what has come, and returns whether there may be more.
+    /// Writes a large output at once.
+    #[inline]
+    pub(super) fn write_large(&mut self, index: usize) {
+        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
+    }
+
+    /// Passes bytes on, and settles the client. Returns whether the socket may have more.
     fn handle(&mut self, index: usize, buffer: &mut [u8], count: usize) -> bool {
         let flags = self.clients.table[index].flags;
-        // A short read has emptied the socket, unless the peer's FIN or an error is behind it.
+        // A short read has emptied the socket, unless FIN or an error follows.
         let may_have_more = count == buffer.len() || flags.has(Flags::READ_CLOSED);
         if flags.has(Flags::PROXIED) {
             self.receive_proxied(index, &buffer[..count]);
@@ -118,7 +125,7 @@ impl<H: Handler> Engine<H> {
         may_have_more
     }
 
-    /// Closes the gate of a client that could be read otherwise, if it holds too much.
+    /// Pauses a client that would be read now, if it holds too much.
     fn pause_if_heavy(&mut self, index: usize) {
         let client = &self.clients.table[index];
         let may_grow = matches!(client.connection.state(), State::Handshaking | State::Open);
@@ -127,7 +134,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The stream has ended, has nothing now, or is broken; there are no bytes.
+    /// Handles a read without bytes: the end of the stream, nothing to read, or an error.
     #[cold]
     pub(super) fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
@@ -144,10 +151,11 @@ impl<H: Handler> Engine<H> {
         0
     }
 
-    /// Does what could not be done while the application had not answered the request.
+    /// Opens a client whose request was answered later, and delivers the bytes that followed the
+    /// request.
     fn resume(&mut self, index: usize) {
         let client = &self.clients.table[index];
-        // Whoever answered may have closed at once; it has been open nevertheless.
+        // The application may have closed the client right after its answer.
         let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
         if !has_opened || client.flags.has(Flags::OPENED) {
             return;

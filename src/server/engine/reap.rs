@@ -1,4 +1,4 @@
-//! How are those removed who have ended?
+//! Reaping: clients that have ended are removed.
 
 use super::engine::Engine;
 use crate::protocol::{CloseReason, Role, State};
@@ -7,11 +7,11 @@ use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 
 impl<H: Handler> Engine<H> {
-    /// Removes those who have ended: the only place that frees a slot, so that nothing of this turn
-    /// meets a stranger.
+    /// Passes on traces, and removes clients that have ended. An index is freed only here, so no
+    /// event of a turn can meet another client at the same index.
     #[inline]
     pub(crate) fn reap(&mut self) {
-        self.tell_traces();
+        self.deliver_traces();
         if self.clients.table.has_ended() {
             self.reap_all();
         }
@@ -22,7 +22,7 @@ impl<H: Handler> Engine<H> {
         while let Some(index) = self.clients.table.next_ended() {
             let At { client, counters, .. } = self.clients.table.at(index);
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
-            log::debug!("{} is gone: {reason}", client.id(index));
+            log::debug!("{} has ended: {reason}", client.id(index));
             counters.ended(&reason);
             let client = &self.clients.table[index];
             if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
@@ -32,16 +32,16 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Tells what has happened to those who are traced.
+    /// Passes the recorded steps of traced clients to their handlers.
     #[inline]
-    pub(crate) fn tell_traces(&mut self) {
+    pub(crate) fn deliver_traces(&mut self) {
         if self.clients.table.shared().has_traces() {
-            self.tell_each_trace();
+            self.deliver_each_trace();
         }
     }
 
     #[cold]
-    fn tell_each_trace(&mut self) {
+    fn deliver_each_trace(&mut self) {
         for (label, trace) in self.clients.table.shared_mut().take_traces() {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");
@@ -55,16 +55,16 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Whether a shutdown has come to its end, by itself or by its deadline.
+    /// Returns whether a shutdown is complete, or its deadline has passed.
     pub(crate) fn has_stopped(&self) -> bool {
         let Some(shutdown) = &self.clients.shutdown else { return false };
-        let still_talks =
+        let is_any_past_handshake =
             || self.clients.table.iter().any(|(_, client)| client.connection.state() != State::Handshaking);
-        shutdown.is_over(self.clients.table.now()) || (self.clients.len_all() == 0 && !still_talks())
+        shutdown.is_over(self.clients.table.now()) || (self.clients.len_all() == 0 && !is_any_past_handshake())
     }
 
-    /// Ends everybody at once and returns how many of them had opened.
-    pub(crate) fn drop_everybody(&mut self) -> usize {
+    /// Ends all clients at once. Returns how many of them had opened.
+    pub(crate) fn end_all(&mut self) -> usize {
         let dropped = self.clients.table.iter().filter(|(_, client)| client.flags.has(Flags::OPENED)).count();
         let indexes: Vec<usize> = self.clients.table.iter().map(|(index, _)| index).collect();
         for index in indexes {

@@ -1,4 +1,4 @@
-//! How is a request answered?
+//! Requests and their answers.
 
 use super::engine::Engine;
 use crate::protocol::{Answer, Rejection, Request, State, Ticket};
@@ -6,7 +6,7 @@ use crate::server::app::Handler;
 use crate::server::table::At;
 
 impl<H: Handler> Engine<H> {
-    /// A request head is complete.
+    /// Answers a request.
     #[inline(never)]
     pub(super) fn request(&mut self, index: usize, head: &[u8]) {
         let (ticket, answer) = match Request::parse(head) {
@@ -25,16 +25,16 @@ impl<H: Handler> Engine<H> {
         match outcome {
             Ok(()) if client.connection.state() == State::Open => self.open(index),
             Ok(()) => {}
-            Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id} was refused: {rejection}"),
+            Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id}: {rejection}"),
             Err(rejection) => log::trace!("{id} was refused with {}: {rejection}", rejection.status()),
         }
     }
 
-    /// Asks the application for its answer, unless the server refuses.
+    /// Decides on a request: the server refuses it, or the application answers it.
     fn decide(&mut self, index: usize, request: &Request<'_>, head: &[u8]) -> Result<Answer, Rejection> {
         self.note_forwarded(index, request);
         if request.is_upgrade() {
-            let refused = self.refuses_origin(index).or_else(|| self.clients.refuse_upgrade());
+            let refused = self.limit_forwarded(index).or_else(|| self.clients.refuse_upgrade());
             refused.map_or(Ok(()), Err)?;
         }
         let mut answer = None;
@@ -48,6 +48,7 @@ impl<H: Handler> Engine<H> {
         answer.ok_or(Rejection::BadAnswer("internal error"))
     }
 
+    /// Notes that a client is open, and calls `on_open`.
     #[inline(never)]
     pub(super) fn open(&mut self, index: usize) {
         if self.clients.table.opened(index) {

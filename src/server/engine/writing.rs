@@ -1,6 +1,6 @@
-//! How is a client written to?
+//! Writing.
 //!
-//! Once, at the end of the turn, with all that has been queued for it.
+//! Each client is written to once, at the end of the turn, with all its output.
 
 use super::engine::Engine;
 use crate::protocol::{Role, State};
@@ -8,16 +8,16 @@ use crate::server::app::Handler;
 use crate::server::table::{At, Flags, Reason};
 use std::io;
 
-/// How many clients are written to in one turn, so that a message for a million does not stop the
-/// loop.
+/// The most clients to write to in one turn, so that a message for a million clients does not stop
+/// the loop.
 const WRITES_PER_TURN: usize = 1_024;
 
-/// How many times a client is written to at once, while the kernel takes all that it is offered.
+/// The most writes to a client in a row, while the kernel takes all that it is offered.
 const WRITES_IN_A_ROW: usize = 4;
 
 impl<H: Handler> Engine<H> {
-    /// Writes what has been queued: once for each client, the longest waiting first. What is queued
-    /// meanwhile, and what is beyond the turn's share, goes out in the next turn.
+    /// Writes to each queued client, the longest waiting first, up to the turn's share. Clients
+    /// that are queued meanwhile wait for the next turn.
     #[inline(never)]
     pub(crate) fn flush(&mut self) {
         let share = self.clients.table.writable().len().min(WRITES_PER_TURN);
@@ -32,7 +32,7 @@ impl<H: Handler> Engine<H> {
         self.clients.table.writable().served(share);
     }
 
-    /// Writes to a client, if it is queued for that.
+    /// Writes to a client, if it is queued for writing.
     #[inline(never)]
     pub(super) fn write_client(&mut self, index: usize) {
         let Some(At { client, .. }) = self.clients.table.get_at(index) else { return };
@@ -41,6 +41,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    /// Writes a client's output, as much as the kernel takes, and does what follows.
     pub(super) fn write(&mut self, index: usize) {
         if self.clients.table[index].connection.buffered_amount() > self.clients.table.shared().limits.high_water {
             self.clients.table.close(index, Reason::Watermark);
@@ -61,7 +62,7 @@ impl<H: Handler> Engine<H> {
         self.wrote(index);
     }
 
-    /// Of so many bytes the kernel has taken some, or none. Returns whether the stream still works.
+    /// Notes the result of a write of `length` bytes. Returns `false` if the stream has failed.
     pub(super) fn note_written(&mut self, index: usize, length: usize, outcome: io::Result<usize>) -> bool {
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
@@ -86,12 +87,13 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// What follows from a client's output having become less.
+    /// Does what follows a write: closes our half, resumes reading, queues conflated messages, and
+    /// calls the application.
     pub(super) fn wrote(&mut self, index: usize) {
         let client = &mut self.clients.table[index];
         let (buffered, state) = (client.connection.buffered_amount(), client.connection.state());
         if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
-            // The peer may have closed already; then there is nothing to shut.
+            // If the peer has closed already, this fails, and nothing is left to close.
             let _ = client.socket.open(&self.key).shutdown_write();
         }
         let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
@@ -99,14 +101,14 @@ impl<H: Handler> Engine<H> {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         self.clients.resume_lighter(index);
-        if buffered == 0 && self.clients.table[index].flags.has(Flags::LATEST) {
+        if buffered == 0 && self.clients.table[index].flags.has(Flags::CONFLATES) {
             self.clients.catch_up(index);
         }
         self.open_watermark(index);
         self.clients.table.settle(index);
     }
 
-    /// If a client takes what is sent to it again, it is read again, and the application is told.
+    /// Opens the gate of a client that is no longer above the watermark, and calls `on_drain`.
     fn open_watermark(&mut self, index: usize) {
         let (client, limits) = (&self.clients.table[index], &self.clients.table.shared().limits);
         if client.connection.buffered_amount() > limits.high_water || !self.clients.table.open(index, Reason::Watermark)
@@ -114,7 +116,7 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let client = &self.clients.table[index];
-        // Before `on_open`, that was the response to an upgrade which was answered later.
+        // Before `on_open`, the output was the response to an upgrade.
         if client.connection.state() == State::Open && client.flags.has(Flags::OPENED) {
             self.call(index, |handler, clients, id| handler.on_drain(clients, id));
         }

@@ -1,6 +1,6 @@
-//! What is one turn, and how does a host run it?
+//! The event loop: one turn, and how a host runs it.
 //!
-//! What is ready, and what time it is, says the poller: this is the only file that asks.
+//! Only this file asks the poller what is ready and what time it is.
 
 use crate::parts::{CONNECTING, WATCH};
 use crate::protocol::Shared;
@@ -17,25 +17,51 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After descriptors have run out, accepting is tried again this much later.
+/// The pause before accepting is tried again after descriptors have run out.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 
-/// A server that is running: [`run`](Self::run) it, or [`turn`](Self::turn) it from a loop of your
-/// own.
+/// A server that is ready to run: [`run`](Self::run) it, or [`turn`](Self::turn) it from the host's
+/// own loop.
+///
+/// # What you can rely on
+///
+/// * **A turn has a fixed order**: wait, run calls of [`Remote`]s, accept, connect, read, expire,
+///   flush, reap. Callbacks are called only in a turn, on the thread that calls it.
+/// * **Readiness is enough.** A host that calls [`turn`](Self::turn) when the descriptor
+///   ([`AsFd`](std::os::fd::AsFd)) is readable, and at [`next_deadline`](Self::next_deadline) at
+///   the latest, misses nothing. A turn that has nothing to do does no harm.
+/// * **Pending work is announced.** While something is left for the next turn,
+///   [`timeout`](Self::timeout) is zero and `next_deadline` is in the past. That includes what is
+///   queued through [`clients_mut`](Self::clients_mut) between two turns, so ask for the timeout
+///   after that.
+/// * **The work of a turn is bounded** for each phase: connections accepted, bytes read, deadlines,
+///   clients written to. What is beyond waits in order for the next turn, so no client starves
+///   another.
+/// * **No client's error ends the loop.** [`turn`](Self::turn) fails only if the poller does.
+/// * **Time does not run backwards**, and each turn has one time: all its deadlines and timers are
+///   judged by it.
+/// * **Dropping the loop closes all sockets at once**, without Close frames and without `on_close`.
+///   Use [`Clients::shutdown`] to close them properly.
+///
+/// Not guaranteed:
+///
+/// * The duration of a turn: a callback that blocks stops all clients.
+/// * That deadlines and timers are exact: they come when their turn comes, never earlier.
+/// * Which clients of a turn are served first when many become ready at once.
 pub struct EventLoop<H: Handler> {
     pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
-    /// Whether any of them is ready.
-    has_newcomers: bool,
+    /// Whether any listener may have new connections.
+    has_new_connections: bool,
     pub(super) engine: Engine<H>,
-    /// What is read from any client, one after the other.
+    /// The buffer for reads from all clients.
     read_buffer: Box<[u8]>,
     pub(super) queue: Arc<Queue<H::Data>>,
     pub(super) epoch: Epoch,
     /// The time of the last turn.
     pub(super) now: Moment,
     spare: SpareDescriptor,
-    /// Descriptors have run out; until then nothing is accepted.
+    /// Nothing is accepted until then, because descriptors have run out.
     pub(super) accept_again: Option<Tick>,
     accepts_per_turn: usize,
     #[cfg(all(unix, feature = "signals"))]
@@ -43,7 +69,7 @@ pub struct EventLoop<H: Handler> {
     outcome: Option<Outcome>,
 }
 
-/// Who has something to say before a turn begins.
+/// What has woken the loop, beside clients and listeners.
 #[derive(Clone, Copy, Debug, Default)]
 struct Woken {
     by_remote: bool,
@@ -51,15 +77,16 @@ struct Woken {
     by_signal: bool,
 }
 
-/// The parts of a loop that exist before its handler does.
+/// The parts of a loop that do not depend on its handler.
 pub(crate) struct Parts<D> {
     pub(crate) poller: Poller,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
     pub(crate) config: Config,
-    /// Of masking keys and whatever else nobody must foresee. `None`: from the operating system.
+    /// The seed of masking keys and other values that must not be predictable. `None`: from the
+    /// operating system.
     pub(crate) seed: Option<u64>,
-    /// `None`: a thread will be started when a name is to be looked up.
+    /// `None`: a thread is started when a name must be looked up.
     pub(crate) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
     pub(crate) signals: Option<Signals>,
@@ -85,8 +112,8 @@ impl<H: Handler> EventLoop<H> {
         Ok(EventLoop {
             poller,
             listeners,
-            // Somebody may wait already.
-            has_newcomers: true,
+            // Connections may already wait.
+            has_new_connections: true,
             engine,
             read_buffer: vec![0; config.read_buffer].into(),
             queue,
@@ -101,11 +128,11 @@ impl<H: Handler> EventLoop<H> {
         })
     }
 
-    /// Turns until the server has been shut down, and says how that went.
+    /// Turns until the server has shut down. Returns how it stopped.
     ///
     /// # Errors
     ///
-    /// The poller has failed. No client's error ever comes here.
+    /// The poller has failed. Errors of clients are never reported here.
     pub fn run(&mut self) -> io::Result<Outcome> {
         let mut now = self.poller.now();
         loop {
@@ -116,13 +143,13 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// One turn. Waits at most `timeout` for something to do (`None`: as long as it takes), and not
-    /// at all while something is pending. Returns after the turn; [`outcome`](Self::outcome)
-    /// tells whether it was the last.
+    /// Runs one turn. Waits at most `timeout` for something to do, or without a limit if it is
+    /// `None`, and does not wait while something is pending. [`outcome`](Self::outcome) reports
+    /// whether the turn was the last.
     ///
     /// # Errors
     ///
-    /// The poller has failed. No client's error ever comes here.
+    /// The poller has failed. Errors of clients are never reported here.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         if self.outcome.is_some() {
             return Ok(());
@@ -131,7 +158,7 @@ impl<H: Handler> EventLoop<H> {
         self.turn_from(now, timeout).map(drop)
     }
 
-    /// One turn from now on, and when it ended.
+    /// Runs one turn, and returns when it ended.
     fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
         let woken = self.wait(now, timeout)?;
         if self.engine.clients.is_watched() {
@@ -158,52 +185,52 @@ impl<H: Handler> EventLoop<H> {
         Ok(end)
     }
 
-    /// When [`turn`](Self::turn) should be called at the latest, even if
-    /// [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. In the past while
-    /// something is pending; `None`: only readiness matters.
+    /// Returns when [`turn`](Self::turn) must be called at the latest, even if
+    /// [`as_fd`](std::os::fd::AsFd::as_fd) does not become readable. While something is pending,
+    /// that is in the past. `None` if only readiness matters.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.next_moment().map(|due| self.poller.to_instant(due))
     }
 
-    /// How long a host's own loop may wait before it calls [`turn`](Self::turn), as `poll(2)` wants
-    /// it: zero while something is pending, `None` when only readiness matters.
+    /// Returns how long a host's own loop may wait before it calls [`turn`](Self::turn), as a
+    /// timeout for `poll(2)`: zero while something is pending, `None` if only readiness matters.
     pub fn timeout(&self) -> Option<Duration> {
         self.next_moment().map(|due| due.since(self.poller.now()))
     }
 
-    /// When the next turn should begin at the latest.
+    /// Returns when the next turn must begin at the latest.
     pub(crate) fn next_moment(&self) -> Option<Moment> {
         let wait = if self.queue.has_calls() { Some(Duration::ZERO) } else { self.longest_wait(self.now) };
         wait.map(|wait| self.now.after(wait))
     }
 
-    /// How the server stopped, once it has.
+    /// Returns how the server stopped, once it has.
     pub const fn outcome(&self) -> Option<Outcome> {
         self.outcome
     }
 
-    /// What the server has done so far, and what it holds now.
+    /// Returns what the server has done so far, and what it holds now.
     pub fn stats(&self) -> Stats {
         self.engine.clients.stats()
     }
 
-    /// How long the loop has turned and waited.
+    /// Returns the time that the loop has turned and waited.
     pub const fn uptime(&self) -> Duration {
         self.engine.clients.table.counters().uptime()
     }
 
-    /// The application.
+    /// Returns the handler.
     pub const fn handler(&self) -> &H {
         &self.engine.handler
     }
 
-    /// The application, to be changed.
+    /// Returns the handler, mutably.
     pub const fn handler_mut(&mut self) -> &mut H {
         &mut self.engine.handler
     }
 
-    /// Both, for a host that has something to do between two turns that concerns the application,
-    /// too. The clients are on the first route of a [`Router`](crate::Router).
+    /// Returns the handler and the clients, so that a host can use both between two turns. The
+    /// clients are on the first route of a [`Router`](crate::Router).
     pub const fn parts_mut(&mut self) -> (&mut H, &mut Clients<H::Data>) {
         self.engine.clients.route = 0;
         (&mut self.engine.handler, &mut self.engine.clients)
@@ -214,26 +241,24 @@ impl<H: Handler> EventLoop<H> {
         &self.engine.clients
     }
 
-    /// The clients, for a host that turns the loop itself and has something to say between two
-    /// turns. They are on the first route of a [`Router`](crate::Router); see
-    /// [`on_route`](Clients::on_route).
+    /// Returns the clients, so that a host can use them between two turns. They are on the first
+    /// route of a [`Router`](crate::Router); see [`on_route`](Clients::on_route).
     pub const fn clients_mut(&mut self) -> &mut Clients<H::Data> {
         self.engine.clients.route = 0;
         &mut self.engine.clients
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> Remote<H::Data> {
         Remote::new(Arc::clone(&self.queue))
     }
 
-    /// Where the server listens.
+    /// Returns the addresses at which the server listens.
     pub fn local_addrs(&self) -> Vec<LocalAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// A phase of the turn has ended: nothing happens then, unless somebody watches and the turn is
-    /// timed.
+    /// Notes the end of a phase, if the turn is timed.
     #[inline(always)]
     fn ended(&mut self, phase: Phase) {
         if self.engine.clients.watch.as_ref().is_some_and(|watch| watch.is_timed) && WATCH.is_used() {
@@ -243,17 +268,17 @@ impl<H: Handler> EventLoop<H> {
 
     // ---- the steps of a turn -------------------------------------------------------------------
 
-    /// Waits for readiness, the nearest deadline or a waker; not at all while somebody has work
-    /// left.
+    /// Waits for readiness, the next deadline or a waker. Does not wait while something is pending.
     fn wait(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Woken> {
         let timeout = self.longest_wait(now).into_iter().chain(timeout).min();
-        let (engine, listeners, has_newcomers) = (&mut self.engine, &mut self.listeners, &mut self.has_newcomers);
+        let (engine, listeners, has_new_connections) =
+            (&mut self.engine, &mut self.listeners, &mut self.has_new_connections);
         let (mut woken, mut events) = (Woken::default(), 0);
         self.poller.wait(timeout, |ready| match ready {
             Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => woken.by_signal = true,
-            Ready::Listener(index) => (listeners[index].ready, *has_newcomers) = (true, true),
+            Ready::Listener(index) => (listeners[index].ready, *has_new_connections) = (true, true),
             Ready::Client(readiness) => {
                 events += 1;
                 engine.ready(readiness);
@@ -266,7 +291,7 @@ impl<H: Handler> EventLoop<H> {
         Ok(woken)
     }
 
-    /// The turn begins: what time it is, and what others want.
+    /// Begins a turn: sets its time, runs the calls of other threads, and obeys signals.
     fn begin(&mut self, woken: Woken) {
         self.engine.clients.table.set_now(self.epoch.tick(self.now));
         if woken.by_remote {
@@ -280,21 +305,21 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Accepts until there is nobody left, or the turn's share is used up.
+    /// Accepts connections until none is left, or the turn's share is used up.
     fn accept(&mut self) {
         if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.table.now())) {
             return;
         }
-        // If this one fails, too, another retry will be set.
+        // If accepting fails again, `exhausted` sets another pause.
         let is_retry = self.accept_again.take().is_some();
-        if self.has_newcomers {
-            self.accept_newcomers(is_retry);
-            self.has_newcomers = self.listeners.iter().any(|listener| listener.ready);
+        if self.has_new_connections {
+            self.accept_waiting(is_retry);
+            self.has_new_connections = self.listeners.iter().any(|listener| listener.ready);
         }
     }
 
     #[inline(never)]
-    fn accept_newcomers(&mut self, is_retry: bool) {
+    fn accept_waiting(&mut self, is_retry: bool) {
         let mut share = self.accepts_per_turn;
         for index in 0..self.listeners.len() {
             while self.listeners[index].ready && share > 0 {
@@ -310,7 +335,7 @@ impl<H: Handler> EventLoop<H> {
                         self.exhausted(index, &error, is_retry);
                         return;
                     }
-                    // The newcomer has gone again (ECONNABORTED and the like): on to the next.
+                    // The peer has already closed (such as ECONNABORTED): go on to the next.
                     Err(error) => {
                         self.engine.clients.table.counters_mut().accept_errors += 1;
                         log::debug!("accept: {error}");
@@ -320,13 +345,15 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Descriptors or memory have run out: whoever waits is turned away, and accepting is tried
-    /// again a little later.
+    /// Handles that descriptors or memory have run out: turns waiting connections away, and pauses
+    /// accepting.
     #[cold]
     fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
         if !is_retry {
             let clients = self.engine.clients.len_all();
-            log::error!("newcomers are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit.");
+            log::error!(
+                "new connections are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit."
+            );
         }
         let counters = self.engine.clients.table.counters_mut();
         counters.accept_errors += 1;
@@ -339,7 +366,7 @@ impl<H: Handler> EventLoop<H> {
         self.accept_again = Some(self.engine.clients.table.now().after(RETRY_ACCEPT));
     }
 
-    /// Opens the connections that the application has asked for.
+    /// Begins the connections that the application has asked for.
     fn connect(&mut self) {
         if !CONNECTING.is_used() {
             return;
@@ -360,14 +387,14 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn stop(&mut self, interrupted: bool) {
-        let dropped = self.engine.drop_everybody();
+        let dropped = self.engine.end_all();
         self.outcome = Some(Outcome { dropped, interrupted });
         self.queue.close();
         self.listeners.clear();
-        self.has_newcomers = false;
+        self.has_new_connections = false;
     }
 
-    /// The first signal shuts down, the second one does not wait.
+    /// Begins a shutdown at the first signal, and stops at once at the second.
     #[cfg(all(unix, feature = "signals"))]
     fn obey_signals(&mut self) {
         match self.signals.as_mut().map(Signals::take) {
@@ -377,7 +404,7 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// How long the next turn may wait; `None`: until something is ready.
+    /// Returns how long the next turn may wait. `None`: until something is ready.
     fn longest_wait(&self, now: Moment) -> Option<Duration> {
         let wait = match self.has_work() {
             true => Some(Duration::ZERO),
@@ -386,13 +413,13 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.is_watched() { self.watched_wait(now, wait) } else { wait }
     }
 
-    /// Whether something is pending that waits for no event.
+    /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
-        let may_accept = self.accept_again.is_none() && self.has_newcomers;
+        let may_accept = self.accept_again.is_none() && self.has_new_connections;
         may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
-    /// When something is due.
+    /// Returns when the next deadline is.
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
         let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.table.now()));
@@ -401,8 +428,8 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-/// Readable when [`EventLoop::turn`] has something to do: for a host's own epoll, kqueue, poll or
-/// select.
+/// The descriptor is readable when [`EventLoop::turn`] has something to do: for a host's own epoll,
+/// kqueue, poll or select.
 ///
 /// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
 /// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for

@@ -1,8 +1,8 @@
-//! A turn that is watched: timed, and perhaps for some alone. See [`watch`](super::super::watch).
+//! Watched turns: they are timed, and may serve exempt clients only.
 //!
-//! In a turn for the exempt alone, all others step aside before its phases and are put back behind
-//! them, the listeners' newcomers wait, and since time stands still nothing becomes due. So there
-//! is one turn only, watched or not.
+//! [`observe::watch`](crate::server::observe) explains why. In a turn for exempt clients only, all
+//! others are taken out of the queues before the phases and put back after them. New connections
+//! wait, and since time stands still, nothing becomes due. So the loop has only one kind of turn.
 
 use super::event_loop::EventLoop;
 use crate::protocol::time::{LONGEST, Moment};
@@ -13,12 +13,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 impl<H: Handler> EventLoop<H> {
-    /// A phase of a turn that is timed has ended.
+    /// Notes the end of a phase in a timed turn.
     #[cold]
     #[inline(never)]
     pub(super) fn note_end(&mut self, phase: Phase) {
         if phase == Phase::Expire {
-            self.step_aside();
+            self.set_others_aside();
         }
         let now = self.poller.now();
         if let Some(watch) = &mut self.engine.clients.watch {
@@ -26,13 +26,14 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// A turn begins, once it is known who is ready: for whom, and is it timed?
+    /// Begins a watched turn, once readiness is known: decides whether it is timed and whom it
+    /// serves.
     #[cold]
     #[inline(never)]
     pub(super) fn watched_turn_begins(&mut self) {
         let (now, is_for_all) = (self.now, self.keep_time());
         self.engine.clients.table.set_now(self.epoch.tick(now));
-        self.tell_turns();
+        self.report_turns();
         let clients = &mut self.engine.clients;
         let Some(watch) = &mut clients.watch else { return };
         watch.is_timed = watch.stood_since.is_some() || watch.is_sampled();
@@ -49,19 +50,19 @@ impl<H: Handler> EventLoop<H> {
             let accept_again = self.accept_again.replace(never);
             let aside = |watch: &mut Box<Watch>| watch.aside = Some(Aside { accept_again, ..Aside::default() });
             clients.watch.iter_mut().for_each(aside);
-            self.step_aside();
+            self.set_others_aside();
         }
     }
 
-    /// In a turn for the exempt alone, others wait: those who do now.
-    fn step_aside(&mut self) {
+    /// In a turn for exempt clients only, takes all others out of the queues.
+    fn set_others_aside(&mut self) {
         let clients = &mut self.engine.clients;
         let Some(mut aside) = clients.watch.as_mut().and_then(|watch| watch.aside.take()) else { return };
         clients.set_aside(&mut aside);
         clients.watch.iter_mut().for_each(|watch| watch.aside = Some(std::mem::take(&mut aside)));
     }
 
-    /// A turn has ended, now.
+    /// Ends a watched turn.
     #[cold]
     #[inline(never)]
     pub(super) fn watched_turn_ends(&mut self, end: Moment) {
@@ -75,7 +76,7 @@ impl<H: Handler> EventLoop<H> {
             watch.record(end.since(self.now));
             watch.events = events;
         } else {
-            // Whoever begins to watch in the midst of a turn sees the next one.
+            // Watching began in the middle of this turn, so the next turn is the first.
             let counted = clients.counted();
             clients.watch.iter_mut().for_each(|watch| (watch.counted, watch.events) = (counted, events));
         }
@@ -93,13 +94,13 @@ impl<H: Handler> EventLoop<H> {
             }
             return;
         };
-        // What is done for the exempt alone is not told.
+        // Work for exempt clients only is not reported.
         watch.counted = Turn { events: watch.events, ..counted };
         self.accept_again = aside.accept_again;
         clients.table.put_back(aside);
     }
 
-    /// How long a turn may wait that is watched; `free`: that is not.
+    /// Returns how long a watched turn may wait. `free` is the wait of a turn that is not watched.
     #[cold]
     pub(super) fn watched_wait(&self, now: Moment, free: Option<Duration>) -> Option<Duration> {
         let clients = &self.engine.clients;
@@ -118,7 +119,7 @@ impl<H: Handler> EventLoop<H> {
         until_work.into_iter().chain([until_told]).min()
     }
 
-    /// Lets time pass, or stand still, and says whether this is a turn for all.
+    /// Lets time pass or stand still. Returns whether this is a turn for all clients.
     fn keep_time(&mut self) -> bool {
         if self.engine.clients.watch.as_ref().is_none_or(|watch| watch.stood_since.is_none()) {
             return true;
@@ -144,7 +145,7 @@ impl<H: Handler> EventLoop<H> {
         passes.is_some()
     }
 
-    /// Time stands still from now on, if the pace has become another one in this turn.
+    /// Stops time if the pace has changed in this turn.
     fn note_pace(&mut self) {
         let (is_free, now) = (self.engine.clients.pace() == Pace::Free, self.now);
         let Some(watch) = &mut self.engine.clients.watch else { return };
@@ -156,8 +157,8 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Tells whoever watches, if it is time to.
-    fn tell_turns(&mut self) {
+    /// Calls `on_turns`, if it is time to.
+    fn report_turns(&mut self) {
         let listeners = self.listeners.iter().filter(|listener| listener.ready).count();
         let clients = &mut self.engine.clients;
         let (reads, writes) = clients.table.waiting();
@@ -172,7 +173,7 @@ impl<H: Handler> EventLoop<H> {
         let Some(mut turns) = clients.watch.as_mut().map(|watch| watch.take_turns()) else { return };
         turns.waiting = Waiting { listeners, reads, writes };
         let begin = self.poller.now();
-        self.engine.tell_turns(route, &turns);
+        self.engine.report_turns(route, &turns);
         let telling = self.poller.now().since(begin);
         if let Some(watch) = &mut self.engine.clients.watch {
             watch.turns.telling = telling;
@@ -181,7 +182,7 @@ impl<H: Handler> EventLoop<H> {
 }
 
 impl<H: Handler> Engine<H> {
-    fn tell_turns(&mut self, route: u16, turns: &Turns) {
+    fn report_turns(&mut self, route: u16, turns: &Turns) {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         clients.route = route;
         if catch_unwind(AssertUnwindSafe(|| handler.on_turns(clients, turns))).is_err() {

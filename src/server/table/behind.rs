@@ -1,22 +1,23 @@
-//! What waits apart for a client that reads slowly?
+//! What waits for a client that reads too slowly: its conflated messages.
 
 use crate::protocol::{Message, SharedBytes};
 use std::collections::HashMap;
 
-/// What is remembered of a client that was once behind.
+/// The record of a client that has been behind.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
+    /// Messages that were dropped since the application last asked.
     pub(crate) dropped: u64,
-    /// Those that wait apart, in the order in which their keys have come.
+    /// The last message of each key, in the order in which the keys came first.
     pub(crate) latest: Vec<Latest>,
-    /// Where in `latest` each key is.
+    /// The index in `latest` of each key.
     pub(crate) places: HashMap<u64, usize>,
     /// Bytes of memory that `latest` takes.
     pub(crate) bytes: usize,
 }
 
 impl Behind {
-    /// Those that wait apart, which do not any more.
+    /// Takes all conflated messages.
     pub(crate) fn take(&mut self) -> Vec<Latest> {
         self.bytes = 0;
         self.places = HashMap::new();

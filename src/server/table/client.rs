@@ -1,14 +1,14 @@
-//! What does the server know of one connection? 56 bytes.
+//! The entry of one connection: 56 bytes.
 //!
 //! | bytes | what |
 //! |--:|---|
-//! | 32 | the conversation ([`Connection`]): state, modes, last heard, three boxes that do not exist while it is idle |
+//! | 32 | the [`Connection`]: state, modes, last heard, three boxes that do not exist while it is idle |
 //! | 4 | the socket |
 //! | 12 | the deadline, with its links in the timing wheel |
 //! | 4 | the generation of its id |
 //! | 4 | its route and flags |
 //!
-//! The application's `Data` comes on top, and is nothing for `()`.
+//! The application's `Data` comes on top. `()` takes nothing.
 
 use super::behind::Behind;
 use super::flags::Flags;
@@ -26,29 +26,30 @@ use std::num::NonZeroU32;
 /// A connection's entry in the slab.
 pub(crate) struct Client<D> {
     pub(crate) connection: Connection<Extra>,
-    /// To read from it and to write to it takes the [`LoopKey`](super::LoopKey).
+    /// Reading and writing take the [`LoopKey`](super::LoopKey).
     pub(crate) socket: Locked<Socket>,
     pub(super) deadline: Node,
     pub(super) generation: NonZeroU32,
-    /// Which handler of a router it belongs to.
+    /// The route whose handler the client belongs to.
     pub(crate) route: u16,
     pub(crate) flags: Flags,
     pub(crate) data: D,
 }
 
 impl<D> Client<D> {
-    /// Whether messages for it may be dropped.
+    /// Returns whether messages for this client may be dropped.
     pub(crate) fn may_drop(&self) -> bool {
         self.flags.has(Flags::DROPS) && SLOW_CONSUMERS.is_used()
     }
 
-    /// Whether a message for it is to be dropped, if messages for it may be.
+    /// Returns whether a message is to be dropped, for a client whose messages may be.
     #[cold]
     pub(crate) fn is_dropping(&self, high_water: usize) -> bool {
         self.connection.state() == State::Open && self.is_above(high_water)
     }
 
-    /// Where it is, by its socket; `None` for Unix sockets, and if it has disconnected.
+    /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has
+    /// disconnected.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         self.socket.peek().peer_addr()
     }
@@ -57,26 +58,26 @@ impl<D> Client<D> {
         ClientId { index: index as u32, generation: self.generation }
     }
 
-    /// What waits apart, if the client was once behind.
+    /// Returns the record of a client that has been behind.
     pub(crate) fn behind_mut(&mut self) -> Option<&mut Behind> {
         let behind = self.connection.extra_if_any()?.behind.as_deref_mut();
         behind.filter(|_| SLOW_CONSUMERS.is_used())
     }
 }
 
-/// What the server remembers of the few clients that need it.
+/// What the server remembers of few clients.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
     /// The address that a trusted proxy gave.
     pub(crate) proxied: Option<SocketAddr>,
-    /// What has arrived of a proxy's header.
+    /// The part of a PROXY header that has arrived.
     pub(crate) proxy_header: Vec<u8>,
-    /// The routes whose handlers are told its story.
+    /// The routes whose handlers trace this client.
     pub(crate) traced_by: Vec<u16>,
-    /// If we connect to it.
+    /// For a server to which we connect.
     pub(crate) outgoing: Option<Outgoing>,
-    /// If it was once sent more than it could take.
+    /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
 }
 
@@ -90,20 +91,20 @@ impl Extra {
     }
 }
 
-/// What is needed of a server to which we connect.
+/// What is remembered of a server to which we connect.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    /// Where it may be; those that have been tried are gone.
+    /// The addresses that have not been tried yet.
     pub(crate) addresses: VecDeque<SocketAddr>,
-    /// Where we are connecting to, until that has come about.
+    /// The address to which we are connecting, until the connection is established.
     pub(crate) trying: Option<SocketAddr>,
-    /// From which of our addresses.
+    /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
-    /// What it has chosen.
+    /// The subprotocol that the server chose.
     pub(crate) subprotocol: Option<String>,
 }
 
-/// The slab's own `Entry` has a private layout; this has the same shape.
+/// `Entry` has the shape of the slab's own type, which is private.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
     #[allow(dead_code)]
@@ -111,7 +112,7 @@ const _: () = {
         Vacant(usize),
         Occupied(T),
     }
-    // What the server needs besides, its spare buffers among it, is little enough for 64 in all.
+    // With everything else that a server needs, an idle connection costs less than 64 bytes.
     #[cfg(not(feature = "sim"))]
     assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");
     assert!(size_of::<Entry<Client<()>>>() <= 64, "an idle connection must cost no more than 64 bytes");

@@ -1,14 +1,17 @@
-//! May a client be read, and if not, why not?
+//! The reading gate: may a client be read, and if not, for which reasons?
 //!
-//! A client's gate is closed for a [`Reason`], or for several. Whoever finds it closed notes that
-//! something is left [unread](Table::leave_unread); when the last reason goes, the client is queued
-//! again. That happens in one place, [`Table::open`].
+//! A client is read while its gate is open. [`Table::close`] closes it for a [`Reason`], and
+//! [`Table::open`] removes the reason. If a client is found ready behind a closed gate, the engine
+//! calls [`Table::leave_unread`]. When the last reason is removed, `open` queues such a client
+//! again; no other function does.
 //!
-//! | reason | closed when | opened when |
+//! | reason | the gate closes when | it opens when |
 //! |---|---|---|
 //! | [`Watermark`](Reason::Watermark) | a write begins with more than `high_water` unsent bytes | a write ends with no more than that |
-//! | [`Memory`](Reason::Memory) | it is to be read, memory is short, and it holds more than is free | it holds less, more is free, or the peer has hung up |
-//! | [`Rate`](Reason::Rate) | it has sent more than its rate allows | it has paid its debt |
+//! | [`Memory`](Reason::Memory) | a read is due, memory is short, and the client holds more than is free | the client holds less, more is free, or the peer has closed |
+//! | [`Rate`](Reason::Rate) | the client has sent more than its rate allows | enough time has passed |
+//!
+//! The questions that are asked here only ask. They change nothing.
 
 use super::client::Client;
 use super::flags::Flags;
@@ -20,11 +23,11 @@ use crate::protocol::time::Tick;
 /// Why a client is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It does not take what is sent to it.
+    /// The client takes less than it is sent.
     Watermark,
-    /// It holds much, and memory is short. For a time.
+    /// The client holds much, and memory is short. Lasts until a deadline.
     Memory,
-    /// It has sent more than it may. For a time.
+    /// The client has sent more than its rate allows. Lasts until a deadline.
     Rate,
 }
 
@@ -38,7 +41,7 @@ impl Reason {
     }
 }
 
-/// The clients that are not read for a time, by their places, and until when.
+/// The deadlines of gates that are closed for a time, by client.
 #[derive(Debug, Default)]
 pub(super) struct Timed {
     memory: Times,
@@ -62,26 +65,26 @@ impl Timed {
 }
 
 impl<D> Client<D> {
-    /// Whether its gate is closed for this reason.
+    /// Returns whether the gate is closed for this reason.
     #[inline]
     pub(crate) const fn is_closed(&self, reason: Reason) -> bool {
         self.flags.has(reason.flag())
     }
 
-    /// Whether its gate is closed for a reason that lasts for a time.
+    /// Returns whether the gate is closed for a reason that has a deadline.
     #[inline]
     pub(crate) const fn is_closed_for_a_time(&self) -> bool {
         self.flags.has(Flags::CLOSED_FOR_A_TIME)
     }
 
-    /// Whether it does not take what is sent to it: more than `high_water` bytes are unsent, or
-    /// were when it was written to last.
+    /// Returns whether the client is above the watermark: more than `high_water` bytes are unsent,
+    /// or were at the last write.
     #[inline]
     pub(crate) fn is_above(&self, high_water: usize) -> bool {
         self.connection.buffered_amount() > high_water || self.is_closed(Reason::Watermark)
     }
 
-    /// Whether it may be read now.
+    /// Returns whether the client may be read now, by its state and its gate.
     pub(crate) fn may_be_read(&self, high_water: usize) -> bool {
         match self.connection.state() {
             State::Closed | State::Deciding => false,
@@ -94,13 +97,12 @@ impl<D> Client<D> {
 }
 
 impl<D> Table<D> {
-    /// Closes a client's gate. Returns whether it was open for this reason.
+    /// Closes a client's gate for a reason. Returns whether the reason is new.
     pub(crate) fn close(&mut self, index: usize, reason: Reason) -> bool {
         self[index].flags.raise(reason.flag())
     }
 
-    /// Closes a client's gate until then, when its deadline comes. Returns whether it was open for
-    /// this reason.
+    /// Closes a client's gate for a reason that has a deadline. Returns whether the reason is new.
     pub(crate) fn close_until(&mut self, index: usize, reason: Reason, until: Tick) -> bool {
         if let Some(timed) = self.timed.of(reason) {
             timed.insert(index as u32, until);
@@ -109,8 +111,8 @@ impl<D> Table<D> {
         self.close(index, reason)
     }
 
-    /// Opens a client's gate for this reason. If that was the last one, and something is unread,
-    /// the client is queued again.
+    /// Removes a reason. If it was the last one and something is unread, queues the client for
+    /// reading. Returns whether the gate was closed for this reason.
     pub(crate) fn open(&mut self, index: usize, reason: Reason) -> bool {
         let was_closed = self[index].flags.lower(reason.flag());
         if was_closed {
@@ -122,8 +124,8 @@ impl<D> Table<D> {
         was_closed
     }
 
-    /// Opens a client's gate for good: it is read to its end, since bytes that are unread when its
-    /// socket is closed make the kernel send a reset.
+    /// Removes all reasons: the client is read to its end. If the socket were closed with unread
+    /// bytes, the kernel would send a reset.
     pub(super) fn open_to_the_end(&mut self, index: usize) {
         self.forget_times(index);
         self[index].flags.clear(Flags::CLOSED);
@@ -136,12 +138,12 @@ impl<D> Table<D> {
         }
     }
 
-    /// Something may be left to read of a client that may not be read now.
+    /// Notes that something may be left to read behind a closed gate.
     pub(crate) fn leave_unread(&mut self, index: usize) {
         self[index].flags.set(Flags::UNREAD);
     }
 
-    /// Until when a client's gate is closed for this reason.
+    /// Returns the deadline of a reason for which a client's gate is closed.
     pub(crate) fn closed_until(&self, index: usize, reason: Reason) -> Option<Tick> {
         let timed = match reason {
             Reason::Watermark => return None,
@@ -151,7 +153,7 @@ impl<D> Table<D> {
         timed.get(index as u32)
     }
 
-    /// When something is to be done about a client's gate.
+    /// Returns the next deadline of a client's gate.
     pub(super) fn gate_due(&self, index: usize) -> Option<Tick> {
         if !self[index].is_closed_for_a_time() {
             return None;
@@ -159,18 +161,18 @@ impl<D> Table<D> {
         Tick::earliest(self.closed_until(index, Reason::Memory), self.closed_until(index, Reason::Rate))
     }
 
-    /// The clients that are not read because memory is short.
+    /// Returns the clients whose gate is closed because memory is short.
     pub(crate) fn closed_by_memory(&self) -> Vec<usize> {
         self.timed.memory.clients().map(|index| index as usize).collect()
     }
 
-    /// Whether there are any.
+    /// Returns whether any gate is closed because memory is short.
     #[inline]
     pub(crate) fn is_any_closed_by_memory(&self) -> bool {
         !self.timed.memory.is_empty()
     }
 
-    /// A client is removed.
+    /// Forgets the deadlines of a client's gate.
     pub(super) fn forget_times(&mut self, index: usize) {
         if self[index].is_closed_for_a_time() {
             self.timed.forget(index as u32, Reason::Memory);

@@ -1,11 +1,11 @@
-// A map names this file; an inner doc comment would keep the examples below from including it.
+// No doc comment for the file: the examples below include it, and `include!` does not allow one.
 
-/// Permits reading from a socket, writing to it, and freeing a client's place.
+/// The permission to read from sockets, to write to them and to remove clients.
 ///
-/// [`Table::new`](super::Table::new) makes the only one, and the engine owns it. `Clients` has
-/// none, so none of its methods can write or free: handlers only queue (invariant 3).
+/// [`Table::new`](super::Table::new) makes the only key of a table, and the engine owns it.
+/// [`Clients`](crate::Clients) has none, so handlers can only queue (invariant 3).
 ///
-/// With the key:
+/// With the key, one can open what is locked:
 ///
 /// ```
 /// # mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/table/key.rs"));
@@ -14,7 +14,7 @@
 /// socket.open(&key).push(1);
 /// ```
 ///
-/// Without it, there is no way to what is locked:
+/// Without the key, one cannot:
 ///
 /// ```compile_fail,E0061
 /// # mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/table/key.rs"));
@@ -30,7 +30,7 @@
 /// socket.0.push(1);
 /// ```
 ///
-/// And nobody else can make a key, or a second one:
+/// Keys cannot be made elsewhere or copied:
 ///
 /// ```compile_fail,E0423
 /// # mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/table/key.rs")); }
@@ -38,7 +38,8 @@
 /// ```
 ///
 /// ```compile_fail,E0624
-/// # mod outer { pub mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/table/key.rs")); } }
+/// # mod outer { pub mod table { include!(concat!(env!("CARGO_MANIFEST_DIR"),
+/// "/src/server/table/key.rs")); } }
 /// let key = outer::table::LoopKey::new();
 /// ```
 ///
@@ -56,7 +57,7 @@ impl LoopKey {
     }
 }
 
-/// Something that only the holder of the [`LoopKey`] can use.
+/// A value that only the owner of the [`LoopKey`] can use.
 #[derive(Debug)]
 pub(crate) struct Locked<T>(T);
 
@@ -65,12 +66,12 @@ impl<T> Locked<T> {
         Locked(inner)
     }
 
-    /// What is locked, to be looked at by the table alone.
+    /// Returns a shared reference, for the table only.
     pub(super) const fn peek(&self) -> &T {
         &self.0
     }
 
-    /// What is locked.
+    /// Returns the value, for the owner of the key.
     #[inline(always)]
     pub(crate) const fn open(&mut self, _: &LoopKey) -> &mut T {
         &mut self.0

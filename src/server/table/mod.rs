@@ -1,19 +1,19 @@
-//! What the server knows of its clients, and the queues in which they stand.
+//! What the server knows of its clients, and the queues in which they wait.
 //!
 //! | file | question |
 //! |---|---|
-//! | `table` | who is here, who stands in which queue, and what follows from a change? |
+//! | `table` | which clients are there, in which queues, and what follows a change? |
 //! | `client` | what does the server know of one connection? |
-//! | `flags` | what does the loop remember of a client from one step to another? |
-//! | `gate` | may a client be read, and if not, why not? |
-//! | `key` | who may read, write and free? |
-//! | `behind` | what waits apart for a client that reads slowly? |
-//! | `ready_queue` | who is next? |
+//! | `flags` | what does the loop remember of a client between two steps? |
+//! | `gate` | may a client be read, and if not, for which reasons? |
+//! | `key` | who may read, write and remove? |
+//! | `behind` | what waits for a client that reads too slowly? |
+//! | `ready_queue` | which client is next? |
 //! | `times` | until when are clients not read? |
-//! | `timers` | what happens later, for clients and for the application? |
-//! | `wheel` | what is due, and when is the next thing due? |
+//! | `timers` | which deadlines and timers are armed? |
+//! | `wheel` | what is due, and when is the next deadline? |
 //! | `topics` | who gets what is published? |
-//! | `fast` | which of the table's functions have a fast path? |
+//! | `fast` | which functions of the table have a fast path? |
 
 mod behind;
 mod client;

@@ -1,7 +1,7 @@
-//! Whose turn is it? A queue of clients that is served in batches.
+//! A ready queue: clients that are served in batches, in order.
 
-/// Clients by their places, the longest waiting first. Those who come while some are served, stand
-/// behind them.
+/// Clients by their index in the table, the longest waiting first. Clients that are queued while a
+/// batch is served go to the back.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyQueue {
     pub(super) waiting: Vec<u32>,
@@ -17,14 +17,14 @@ impl ReadyQueue {
         self.waiting.push(client);
     }
 
-    /// Who stands at this place, the first at 0; nobody moves up until it is said how many have
-    /// been [`served`](Self::served).
+    /// Returns the client at this position. Positions do not change until
+    /// [`served`](Self::served) is called.
     #[inline]
     pub(crate) fn at(&self, place: usize) -> usize {
         self.waiting[place] as usize
     }
 
-    /// The first `count` have been served, and leave.
+    /// Removes the first `count` clients.
     #[inline]
     pub(crate) fn served(&mut self, count: usize) {
         if count == self.waiting.len() {
@@ -34,12 +34,13 @@ impl ReadyQueue {
         }
     }
 
-    /// How many wait.
+    /// Returns the number of clients.
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Only some stay; the others are given back later with [`put_back`](Self::put_back).
+    /// Removes and returns all clients but those that stay. [`put_back`](Self::put_back) puts them
+    /// back.
     pub(crate) fn set_aside(&mut self, stays: &impl Fn(u32) -> bool) -> Vec<u32> {
         let all = std::mem::take(&mut self.waiting);
         let (stay, others) = all.into_iter().partition(|client| stays(*client));
@@ -47,13 +48,13 @@ impl ReadyQueue {
         others
     }
 
-    /// Those who had been set aside stand before those who have come since.
+    /// Puts clients that were set aside before those that have come since.
     pub(crate) fn put_back(&mut self, mut others: Vec<u32>) {
         others.append(&mut self.waiting);
         self.waiting = others;
     }
 
-    /// How many places are kept.
+    /// Returns the number of entries that memory is allocated for.
     #[cfg(feature = "sim")]
     pub(crate) fn capacity(&self) -> usize {
         self.waiting.capacity()
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_overtaken_and_nobody_is_served_twice() {
+    fn clients_are_served_once_and_in_order() {
         let mut queue = ReadyQueue::default();
         (0..5).for_each(|client| queue.push(client));
         assert_eq!(queue.at(0), 0);
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_are_set_aside_keep_their_places() {
+    fn clients_that_are_set_aside_keep_their_order() {
         let mut queue = ReadyQueue::default();
         (0..6).for_each(|client| queue.push(client));
         let others = queue.set_aside(&|client| client == 3);

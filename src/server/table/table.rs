@@ -1,7 +1,7 @@
-//! All clients of a loop, and the queues in which they stand.
+//! The table of all clients of a loop, with its queues.
 //!
-//! The fields are private to this room. [`Clients`](crate::Clients) wraps a table and queues; what
-//! writes to sockets and frees places takes the [`LoopKey`], which only the engine has.
+//! The fields are private to this room. [`Clients`](crate::Clients) wraps a table and only queues.
+//! Reading, writing and removing take the [`LoopKey`], which only the engine has.
 
 use super::client::{Client, Extra};
 use super::flags::Flags;
@@ -22,25 +22,25 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
-/// How many clients there is room for at first. Pages that nobody has been on take no memory, but
-/// those of smaller tables would, which the allocator keeps when the table has grown out of them.
+/// The initial capacity, in clients. Pages that were never touched take no memory. A smaller table
+/// would leave its old blocks behind in the allocator as it grows.
 const PLACES: usize = 4_096;
 
-/// All clients of a loop, by their places.
+/// All clients of a loop, by index.
 pub(crate) struct Table<D> {
     pub(super) slab: Slab<Client<D>>,
-    /// Nobody has ever been at this place, nor behind it.
+    /// All clients that ever were have had an index below this one.
     places: usize,
     pub(super) shared: Shared,
     pub(super) now: Tick,
     counters: LoopCounters,
-    /// Those that may have something to read, the longest waiting first.
+    /// Clients that may have something to read, the longest waiting first.
     pub(super) readable: ReadyQueue,
-    /// Those that have something to write, or a half to close.
+    /// Clients that have output, or whose half of the stream is to be closed.
     pub(super) writable: ReadyQueue,
-    /// Those for which a connection is to be opened.
+    /// Clients for which a connection is to be opened.
     connecting: Vec<u32>,
-    /// Those that have ended.
+    /// Clients that have ended.
     ended: Vec<u32>,
     pub(super) timed: Timed,
     pub(super) wheel: Wheel,
@@ -48,13 +48,13 @@ pub(crate) struct Table<D> {
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
     /// How many clients are [listed](Flags::LISTED).
-    open: usize,
-    /// The same by route; routes that nobody has been on may be missing.
-    open_by_route: Vec<usize>,
+    listed: usize,
+    /// `listed` by route. Routes beyond its end have no clients.
+    listed_by_route: Vec<usize>,
     generation: u32,
 }
 
-/// A client, what its connection needs, and the queue for its output.
+/// Mutable borrows of a client and of what its connection needs.
 pub(crate) struct At<'t, D> {
     pub(crate) client: &'t mut Client<D>,
     pub(crate) shared: &'t mut Shared,
@@ -99,7 +99,7 @@ impl<D> Subscribers for Slab<Client<D>> {
 }
 
 impl<D> Table<D> {
-    /// An empty table, and the key to it.
+    /// Returns an empty table and its only key.
     pub(crate) fn new(shared: Shared, now: Tick) -> (Table<D>, LoopKey) {
         let table = Table {
             slab: Slab::with_capacity(PLACES),
@@ -116,27 +116,27 @@ impl<D> Table<D> {
             timers: Slab::new(),
             timer_extras: HashMap::new(),
             topics: Topics::default(),
-            open: 0,
-            open_by_route: Vec::new(),
+            listed: 0,
+            listed_by_route: Vec::new(),
             generation: 0,
         };
         (table, LoopKey::new())
     }
 
-    // ---- who is here ---------------------------------------------------------------------------
+    // ---- lookup --------------------------------------------------------------------------------
 
-    /// The place of a client that is still here.
+    /// Returns the index of a client that is connected.
     pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
         let client = self.slab.get(id.index as usize)?;
         (client.generation == id.generation).then_some(id.index as usize)
     }
 
-    /// The client at a place, if there is one.
+    /// Returns the client at an index, if there is one.
     pub(crate) fn get(&self, index: usize) -> Option<&Client<D>> {
         self.slab.get(index)
     }
 
-    /// The client at a place, and what its connection needs.
+    /// Borrows the client at an index, which must exist.
     #[inline]
     pub(crate) fn at(&mut self, index: usize) -> At<'_, D> {
         let Table { slab, shared, counters, writable, now, .. } = self;
@@ -147,14 +147,14 @@ impl<D> Table<D> {
         At { client, shared, counters, writable, now: *now }
     }
 
-    /// The same, if there is a client.
+    /// Borrows the client at an index, if there is one.
     #[inline]
     pub(crate) fn get_at(&mut self, index: usize) -> Option<At<'_, D>> {
         let Table { slab, shared, counters, writable, now, .. } = self;
         Some(At { client: slab.get_mut(index)?, shared, counters, writable, now: *now })
     }
 
-    /// All clients, in the order of their places.
+    /// Iterates over all clients, by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Client<D>)> {
         self.slab.iter()
     }
@@ -163,27 +163,27 @@ impl<D> Table<D> {
         self.slab.iter_mut()
     }
 
-    /// How many connections there are, open or not.
+    /// Returns the number of connections in any state.
     pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// A number of places beyond which nobody has ever been.
+    /// Returns an index below which all clients are.
     pub(crate) const fn places(&self) -> usize {
         self.places
     }
 
-    /// How many clients are [listed](Flags::LISTED).
+    /// Returns the number of [listed](Flags::LISTED) clients.
     pub(crate) const fn open_len(&self) -> usize {
-        self.open
+        self.listed
     }
 
-    /// How many of them are on a route.
+    /// Returns the number of such clients on a route.
     pub(crate) fn open_on(&self, route: u16) -> usize {
-        self.open_by_route.get(usize::from(route)).copied().unwrap_or_default()
+        self.listed_by_route.get(usize::from(route)).copied().unwrap_or_default()
     }
 
-    // ---- what all have in common ---------------------------------------------------------------
+    // ---- shared state -------------------------------------------------------------------------
 
     pub(crate) const fn shared(&self) -> &Shared {
         &self.shared
@@ -205,19 +205,19 @@ impl<D> Table<D> {
         self.now
     }
 
-    /// Time has passed.
+    /// Sets the time.
     pub(crate) const fn set_now(&mut self, now: Tick) {
         self.now = now;
     }
 
-    // ---- coming, opening, going ----------------------------------------------------------------
+    // ---- life of a client ----------------------------------------------------------------------
 
     pub(super) fn next_generation(&mut self) -> NonZeroU32 {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
         NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// A connection begins; returns its place.
+    /// Adds a connection and returns its index.
     pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
     where
         D: Default,
@@ -238,43 +238,43 @@ impl<D> Table<D> {
         index
     }
 
-    /// The client is open now. `false`: it was open before.
+    /// Notes that a client is open. Returns `false` if that was known.
     pub(crate) fn opened(&mut self, index: usize) -> bool {
         let opened = self[index].flags.raise(Flags::OPENED);
         if opened {
             self.counters.opened += 1;
-            // Whoever answered the request may have closed at once.
+            // The application may have closed the client right after its answer.
             if self[index].connection.state() == State::Open {
                 self.list(index);
             }
-            // The handshake's deadline means nothing any more.
+            // The deadline of the handshake no longer applies.
             self.disarm(index);
             self.arm_deadline(index);
         }
         opened
     }
 
-    /// From now on, `len` counts a client and `iter` finds it.
+    /// Lists a client: `len` counts it, and `iter` returns it.
     fn list(&mut self, index: usize) {
         self[index].flags.set(Flags::LISTED);
         let route = usize::from(self[index].route);
-        if self.open_by_route.len() <= route {
-            self.open_by_route.resize(route + 1, 0);
+        if self.listed_by_route.len() <= route {
+            self.listed_by_route.resize(route + 1, 0);
         }
-        self.open_by_route[route] += 1;
-        self.open += 1;
+        self.listed_by_route[route] += 1;
+        self.listed += 1;
     }
 
-    /// From now on, `len` does not count a client, and `iter` does not find it.
+    /// Undoes [`list`](Self::list).
     fn unlist(&mut self, index: usize) {
         if self[index].flags.lower(Flags::LISTED) {
             let route = usize::from(self[index].route);
-            self.open_by_route[route] -= 1;
-            self.open -= 1;
+            self.listed_by_route[route] -= 1;
+            self.listed -= 1;
         }
     }
 
-    /// Frees a client's place.
+    /// Removes a client and drops its socket. Only the end of a turn does that.
     pub(crate) fn remove(&mut self, _: &LoopKey, index: usize) {
         self.disarm(index);
         self.forget_times(index);
@@ -289,41 +289,41 @@ impl<D> Table<D> {
 
     // ---- topics --------------------------------------------------------------------------------
 
-    /// Makes a client a member of a topic of its route. `false` if it is one already.
+    /// Makes a client a member of a topic of its route. Returns `false` if it is one already.
     pub(crate) fn subscribe(&mut self, index: usize, topic: &str) -> bool {
         TOPICS.use_it();
         let route = self[index].route;
         self.topics.subscribe(&mut self.slab, index as u32, route, topic)
     }
 
-    /// Ends a membership. `false` if there was none.
+    /// Ends a membership. Returns `false` if there was none.
     pub(crate) fn unsubscribe(&mut self, index: usize, topic: &str) -> bool {
         let route = self[index].route;
         self.topics.unsubscribe(&mut self.slab, index as u32, route, topic)
     }
 
-    /// All topics that have members.
+    /// Returns the index of topics.
     pub(crate) const fn topics(&self) -> &Topics {
         &self.topics
     }
 
     // ---- queues --------------------------------------------------------------------------------
 
-    /// Whether somebody stands in a queue.
+    /// Returns whether any queue has a client.
     pub(crate) fn has_work(&self) -> bool {
         let is_idle =
             self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty() && self.connecting.is_empty();
         !is_idle
     }
 
-    /// Queues a client that has something to read.
+    /// Queues a client for reading.
     pub(crate) fn queue_read(&mut self, index: usize) {
         if self[index].flags.raise(Flags::READ_QUEUED) {
             self.readable.push(index as u32);
         }
     }
 
-    /// Queues a client for writing, unless the kernel takes nothing from it now.
+    /// Queues a client for writing, unless the kernel takes no bytes for it.
     #[inline]
     pub(crate) fn queue_write(&mut self, index: usize) {
         if self[index].flags.raise_to_write() {
@@ -331,44 +331,44 @@ impl<D> Table<D> {
         }
     }
 
-    /// Queues a client for which a connection is to be opened.
+    /// Queues a client whose connection is to be opened.
     pub(crate) fn queue_connect(&mut self, index: usize) {
         self.connecting.push(index as u32);
     }
 
-    /// Those that may have something to read.
+    /// Returns the queue for reading.
     pub(crate) const fn readable(&mut self) -> &mut ReadyQueue {
         &mut self.readable
     }
 
-    /// Those that have something to write, or a half to close.
+    /// Returns the queue for writing.
     pub(crate) const fn writable(&mut self) -> &mut ReadyQueue {
         &mut self.writable
     }
 
-    /// How many wait to be read, and to be written to.
+    /// Returns the lengths of both queues.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         (self.readable.len(), self.writable.len())
     }
 
-    /// The next for which a connection is to be opened.
+    /// Takes the next client whose connection is to be opened.
     pub(crate) fn next_connecting(&mut self) -> Option<usize> {
         self.connecting.pop().map(|index| index as usize)
     }
 
-    /// The next that has ended.
+    /// Takes the next client that has ended.
     pub(crate) fn next_ended(&mut self) -> Option<usize> {
         self.ended.pop().map(|index| index as usize)
     }
 
-    /// Whether anybody has ended.
+    /// Returns whether any client has ended.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }
 
-    /// Takes those out of the queues that do not stay; [`put_back`](Self::put_back) brings them
-    /// back to their places.
+    /// Removes all clients but those that stay from the queues. [`put_back`](Self::put_back) puts
+    /// them back in order.
     pub(crate) fn set_aside(&mut self, aside: &mut Aside, stays: impl Fn(u32) -> bool) {
         aside.readable.append(&mut self.readable.set_aside(&stays));
         aside.writable.append(&mut self.writable.set_aside(&stays));
@@ -382,18 +382,18 @@ impl<D> Table<D> {
         self.connecting = aside.connecting;
     }
 
-    /// Bytes that the queues take.
+    /// Returns the bytes of memory of the queues.
     #[cfg(feature = "sim")]
     pub(crate) fn queue_memory(&self) -> usize {
         let places = [self.readable.capacity(), self.writable.capacity(), self.ended.capacity()];
         places.iter().sum::<usize>() * size_of::<u32>()
     }
 
-    // ---- after a change ------------------------------------------------------------------------
+    // ---- settling ------------------------------------------------------------------------------
 
-    /// Brings the queues and the deadline of a client up to its state. To be called when something
-    /// may have changed it.
-    #[inline(always)]
+    /// Brings a client's queues and deadline up to its state. Must be called after each call that
+    /// may have changed the state, its output or what it has received.
+    #[inline(never)]
     pub(crate) fn settle(&mut self, index: usize) {
         #[cfg(not(lariat_plain))]
         if self.settle_flowing(index) {
@@ -411,7 +411,7 @@ impl<D> Table<D> {
         match state {
             State::Closed => return self.settle_closed(index),
             State::Draining => self.open_to_the_end(index),
-            // The peer's Close does not wait for a rate, nor for memory.
+            // Neither rate nor memory delays the peer's Close.
             State::Closing => {
                 self.open(index, Reason::Rate);
                 self.open(index, Reason::Memory);
@@ -426,7 +426,7 @@ impl<D> Table<D> {
         self.arm_deadline(index);
     }
 
-    /// A client has ended: the end of the turn removes it.
+    /// Queues a client that has ended. The end of the turn removes it.
     fn settle_closed(&mut self, index: usize) {
         self.forget_times(index);
         if self[index].flags.raise(Flags::REAP_QUEUED) {

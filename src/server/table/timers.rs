@@ -1,6 +1,4 @@
-//! What happens later? The protocol's deadlines, and the application's timers.
-//!
-//! Both lie in the same timing wheel.
+//! Deadlines of clients and timers of the application, in one timing wheel.
 
 use super::client::Client;
 use super::table::Table;
@@ -20,24 +18,24 @@ pub(super) struct AppTimer {
     token: u64,
 }
 
-/// What few timers need.
+/// What only few timers have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimerExtra {
     period: Option<Duration>,
     route: u16,
 }
 
-/// What [`Table::next_expired`] found.
+/// The result of [`Table::next_expired`].
 pub(crate) enum Expired {
-    /// The wheel has turned a little.
+    /// The wheel has advanced.
     Nothing,
-    /// A client's deadline.
+    /// A client's deadline has passed.
     Deadline(usize),
-    /// An application's timer.
+    /// A timer of the application has expired.
     Timer { timer: TimerId, token: u64, route: u16 },
 }
 
-/// Where the wheel finds its nodes.
+/// The nodes of the wheel lie in clients and timers.
 struct Entries<'a, D> {
     clients: &'a mut Slab<Client<D>>,
     timers: &'a mut Slab<AppTimer>,
@@ -55,7 +53,7 @@ impl<D> Nodes for Entries<'_, D> {
 impl<D> Table<D> {
     // ---- deadlines -----------------------------------------------------------------------------
 
-    /// Something is due for a client then, if nothing is due before.
+    /// Arms a client's deadline, unless an earlier one is armed.
     pub(super) fn arm(&mut self, index: usize, due: Tick) {
         if self[index].deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
@@ -63,7 +61,7 @@ impl<D> Table<D> {
         }
     }
 
-    /// Arms a client's deadline, if it comes before the one that is armed.
+    /// Arms the deadline of a client's connection and gate, unless an earlier one is armed.
     pub(super) fn arm_deadline(&mut self, index: usize) {
         let deadline = self[index].connection.deadline(&self.shared.limits, self.now);
         if let Some(due) = Tick::earliest(deadline, self.gate_due(index)) {
@@ -71,7 +69,7 @@ impl<D> Table<D> {
         }
     }
 
-    /// Nothing is due for a client.
+    /// Disarms a client's deadline.
     pub(super) fn disarm(&mut self, index: usize) {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
         self.wheel.disarm(&mut nodes, Armed::Client(index as u32));
@@ -79,7 +77,7 @@ impl<D> Table<D> {
 
     // ---- the application's timers --------------------------------------------------------------
 
-    /// Arms a timer for a handler's route: once, or each time that `period` has passed.
+    /// Sets a timer for the handler of a route. With a `period`, it repeats.
     pub(crate) fn set_timer(&mut self, after: Duration, period: Option<Duration>, token: u64, route: u16) -> TimerId {
         TIMERS.use_it();
         let generation = self.next_generation();
@@ -87,7 +85,7 @@ impl<D> Table<D> {
         if period.is_some() || route != 0 {
             self.timer_extras.insert(index, TimerExtra { period, route });
         }
-        // The present millisecond has begun already, so it does not count.
+        // The current millisecond has already begun, so it does not count.
         let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
         self.arm_timer(index, self.now.after(after.saturating_add(rest)));
         TimerId { index, generation }
@@ -98,7 +96,7 @@ impl<D> Table<D> {
         self.wheel.arm(&mut nodes, Armed::Timer(index), due, self.now);
     }
 
-    /// Disarms a timer. `false` if it has come, or was cancelled before.
+    /// Cancels a timer. Returns `false` if it has expired or was cancelled before.
     pub(crate) fn cancel_timer(&mut self, timer: TimerId) -> bool {
         let is_same = |found: &AppTimer| found.generation == timer.generation;
         if !self.timers.get(timer.index as usize).is_some_and(is_same) {
@@ -115,9 +113,9 @@ impl<D> Table<D> {
         self.timer_extras.remove(&index);
     }
 
-    // ---- what is due ---------------------------------------------------------------------------
+    // ---- expiry --------------------------------------------------------------------------------
 
-    /// The next thing that is due; `None`: nothing is.
+    /// Advances the wheel by one step. Returns `None` if nothing is due.
     pub(crate) fn next_expired(&mut self) -> Option<Expired> {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
         match self.wheel.step(&mut nodes, self.now) {
@@ -141,7 +139,7 @@ impl<D> Table<D> {
         Expired::Timer { timer: TimerId { index, generation }, token, route }
     }
 
-    /// When the wheel has something to do.
+    /// Returns when [`next_expired`](Self::next_expired) must be called at the latest.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         self.wheel.next_due()
     }

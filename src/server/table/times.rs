@@ -1,15 +1,15 @@
-//! Points in time for a few clients.
+//! A time for each of a few clients.
 
 use crate::protocol::time::Tick;
+use std::num::NonZeroU32;
 
-/// Points in time for a few clients, by their places. To look one up, to add one and to remove one
-/// take the same time however many there are.
+/// A time for each of a few clients, by index. Looking up, inserting and removing are O(1).
 #[derive(Debug, Default)]
 pub(super) struct Times {
     times: Vec<(u32, Tick)>,
-    /// For each client its place in `times`, plus one; 0 if it has none. Clients that come last may
-    /// be missing.
-    places: Vec<u32>,
+    /// The number of each client's entry in `times`, counted from 1. Clients beyond its end have
+    /// none.
+    numbers: Vec<Option<NonZeroU32>>,
 }
 
 impl Times {
@@ -17,35 +17,37 @@ impl Times {
         self.times.is_empty()
     }
 
-    /// The clients that have one, in no particular order.
+    /// Returns the clients that have a time, in no particular order.
     pub(super) fn clients(&self) -> impl Iterator<Item = u32> + '_ {
         self.times.iter().map(|(client, _)| *client)
     }
 
     pub(super) fn get(&self, client: u32) -> Option<Tick> {
-        let place = self.places.get(client as usize)?.checked_sub(1)?;
-        Some(self.times[place as usize].1)
+        let number = (*self.numbers.get(client as usize)?)?;
+        Some(self.times[entry(number)].1)
     }
 
-    /// Sets a client's time, whether it had one or not.
+    /// Sets a client's time.
     pub(super) fn insert(&mut self, client: u32, time: Tick) {
         self.remove(client);
         self.times.push((client, time));
-        if self.places.len() <= client as usize {
-            self.places.resize(client as usize + 1, 0);
+        if self.numbers.len() <= client as usize {
+            self.numbers.resize(client as usize + 1, None);
         }
-        self.places[client as usize] = self.times.len() as u32;
+        self.numbers[client as usize] = NonZeroU32::new(self.times.len() as u32);
     }
 
     pub(super) fn remove(&mut self, client: u32) {
-        let place = self.places.get_mut(client as usize).map_or(0, std::mem::take);
-        if let Some(place) = place.checked_sub(1) {
-            self.times.swap_remove(place as usize);
-            if let Some((moved, _)) = self.times.get(place as usize) {
-                self.places[*moved as usize] = place + 1;
-            }
+        let Some(number) = self.numbers.get_mut(client as usize).and_then(Option::take) else { return };
+        self.times.swap_remove(entry(number));
+        if let Some((moved, _)) = self.times.get(entry(number)) {
+            self.numbers[*moved as usize] = Some(number);
         }
     }
+}
+
+const fn entry(number: NonZeroU32) -> usize {
+    number.get() as usize - 1
 }
 
 #[cfg(test)]
@@ -56,7 +58,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn times_are_those_of_a_map() {
+    fn times_agree_with_a_map() {
         let (mut times, mut model) = (Times::default(), BTreeMap::new());
         let mut random = StdRng::seed_from_u64(1);
         for step in 0..5_000 {

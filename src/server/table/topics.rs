@@ -1,8 +1,8 @@
-//! Who gets what is published?
+//! The index of topics and their members.
 //!
-//! A topic has a list of its members, a member a list of its topics, and each entry of the one
-//! knows its place in the other: joining and leaving take the same time however many members there
-//! are. A client without topics has neither list.
+//! A topic has a list of its members, and a client has a list of its topics. Each entry of one list
+//! knows its index in the other, so joining and leaving are O(1) in the number of members. A client
+//! without topics has no list.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use std::collections::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
     topic: u32,
-    /// The place in the topic's list of members.
+    /// The index in the topic's list of members.
     place: u32,
 }
 
 /// A topic's member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
-    /// The client's place in the slab.
+    /// The client's index in the table.
     pub(crate) client: u32,
-    /// The place in the client's list of topics.
+    /// The index in the client's list of topics.
     place: u32,
 }
 
@@ -38,30 +38,30 @@ pub(crate) struct Topics {
     topics: slab::Slab<Topic>,
 }
 
-/// Where the lists of the clients lie.
+/// The owner of the clients' lists.
 pub(crate) trait Subscribers {
     fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription>;
 }
 
 impl Topics {
-    /// The members of a topic.
+    /// Returns the members of a topic.
     pub(crate) fn members(&self, route: u16, name: &str) -> &[Member] {
         self.find(route, name).map_or(&[], |topic| &self.topics[topic as usize].members)
     }
 
-    /// A topic that has members: it is the same one until a member joins or leaves.
+    /// Finds a topic that has members. The result is valid until a member joins or leaves.
     pub(crate) fn find(&self, route: u16, name: &str) -> Option<u32> {
         self.names.get(&route)?.get(name).copied()
     }
 
-    /// The client at a place in a topic's list of members.
+    /// Returns the client at an index in a topic's list of members.
     #[inline]
     pub(crate) fn member(&self, topic: u32, place: usize) -> Option<usize> {
         let member = self.topics.get(topic as usize)?.members.get(place)?;
         Some(member.client as usize)
     }
 
-    /// `false` if the client is a member already.
+    /// Adds a member. Returns `false` if the client is one already.
     pub(crate) fn subscribe(&mut self, clients: &mut impl Subscribers, client: u32, route: u16, name: &str) -> bool {
         let topic = self.find(route, name).unwrap_or_else(|| {
             let topic = self.topics.insert(Topic { route, name: name.into(), members: Vec::new() }) as u32;
@@ -78,7 +78,7 @@ impl Topics {
         true
     }
 
-    /// `false` if the client is no member.
+    /// Removes a member. Returns `false` if the client is none.
     pub(crate) fn unsubscribe(&mut self, clients: &mut impl Subscribers, client: u32, route: u16, name: &str) -> bool {
         let Some(topic) = self.find(route, name) else { return false };
         let place = clients.subscriptions(client).iter().position(|subscription| subscription.topic == topic);
@@ -87,14 +87,14 @@ impl Topics {
         true
     }
 
-    /// The client leaves all its topics.
+    /// Removes a client from all its topics.
     pub(crate) fn leave_all(&mut self, clients: &mut impl Subscribers, client: u32) {
         while let Some(last) = clients.subscriptions(client).len().checked_sub(1) {
             self.leave(clients, client, last);
         }
     }
 
-    /// Takes a client's subscription out of both lists, whose last entries move into the gaps.
+    /// Removes a subscription from both lists. Their last entries move into the gaps.
     fn leave(&mut self, clients: &mut impl Subscribers, client: u32, place: usize) {
         let subscriptions = clients.subscriptions(client);
         let left = subscriptions.swap_remove(place);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_those_of_a_model_after_any_joins_and_leaves() {
+    fn members_agree_with_a_model_after_random_joins_and_leaves() {
         let mut random = StdRng::seed_from_u64(1);
         let (mut topics, mut clients) = (Topics::default(), vec![Vec::new(); 50]);
         let mut model: BTreeSet<(u16, u32, u32)> = BTreeSet::new();
@@ -159,6 +159,6 @@ mod tests {
         for client in 0..50 {
             topics.leave_all(&mut clients, client);
         }
-        assert!(topics.topics.is_empty(), "a topic without members costs nothing");
+        assert!(topics.topics.is_empty(), "topics without members must not stay");
     }
 }

@@ -1,18 +1,18 @@
-//! What is due, and when is the next thing due?
+//! A hierarchical timing wheel.
 //!
-//! One hierarchical timing wheel holds the protocol's deadlines and the application's timers.
-//! Arming and disarming are O(1), nothing is swept, and a wheel's slots are doubly linked lists
-//! whose links lie in what is armed: twelve bytes in a client's 64, or in a timer's 24.
+//! It holds the protocol's deadlines and the application's timers. Arming and disarming are O(1),
+//! and nothing is swept. A slot is a doubly linked list. Its links lie in the entries: 12 of a
+//! client's 56 bytes, and of a timer's 24.
 //!
 //! ```text
 //!  level 0   64 slots of   1 ms   ── expire
-//!  level 1   64 slots of  64 ms   ── when its time comes, a slot's entries move down a level
+//!  level 1   64 slots of  64 ms   ── when a slot is due, its entries move down a level
 //!  level 2   64 slots of 4.1 s
 //!  ...       up to 2³² ms
 //! ```
 //!
 //! An entry lies on the level of the highest bit in which its deadline differs from now. The wheel
-//! goes one [`step`](Wheel::step) at a time, so that its driver can bound what one turn does.
+//! advances one [`step`](Wheel::step) at a time, so that its driver can bound the work of a turn.
 
 use crate::protocol::time::Tick;
 use std::cell::Cell;
@@ -21,16 +21,16 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 const LEVELS: usize = 6;
 
-/// Something that can be armed, by its place.
+/// What can be armed, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Armed {
-    /// The protocol's deadline of the client at this index.
+    /// A client's deadline.
     Client(u32),
-    /// The application's timer at this index.
+    /// A timer of the application.
     Timer(u32),
 }
 
-/// A reference to a list's neighbour: two bits say what it is, thirty where.
+/// A reference to a neighbour in a list: two bits for its kind, thirty for its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Link(u32);
 
@@ -59,40 +59,40 @@ impl Link {
     }
 }
 
-/// The highest index that an armed thing may have.
+/// The highest index that can be armed.
 pub(crate) const MAX_INDEX: usize = (1 << 30) - 1;
 
-/// The links of something that can be armed.
+/// The links of an entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
-    /// The neighbour before, or the slot; none while it is not armed.
+    /// The previous entry, or the slot. `Link::NONE` while not armed.
     previous: Link,
     next: Link,
     due: Tick,
 }
 
 impl Node {
-    /// Not armed.
+    /// A node that is not armed.
     pub(crate) const fn new() -> Node {
         Node { previous: Link::NONE, next: Link::NONE, due: Tick::from_millis(0) }
     }
 
-    /// When it is due, if it is armed.
+    /// Returns when the entry is due, if it is armed.
     pub(crate) fn due(&self) -> Option<Tick> {
         (self.previous != Link::NONE).then_some(self.due)
     }
 }
 
-/// Where the nodes lie.
+/// The owner of the nodes.
 pub(crate) trait Nodes {
-    /// The node of something that exists.
+    /// Returns a node, which must exist.
     fn node(&mut self, armed: Armed) -> &mut Node;
 }
 
-/// What one step of the wheel did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// This was due, and is not armed any more.
+    /// This was due. It is no longer armed.
     Expired(Armed),
     /// An entry moved down a level.
     Moved,
@@ -107,7 +107,8 @@ pub(crate) struct Wheel {
     /// A bit for each slot that has entries.
     occupied: [u64; LEVELS],
     now: Tick,
-    /// The slot that comes first, if that is known: every turn asks for it, and it seldom changes.
+    /// A cache of [`find_next_slot`](Self::find_next_slot): every turn asks, and the answer seldom
+    /// changes. `None` if not known.
     first: Cell<Option<Option<(usize, Tick)>>>,
 }
 
@@ -116,11 +117,10 @@ impl Wheel {
         Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now, first: Cell::new(None) }
     }
 
-    /// Arms something for `due`; a point that has passed is due at once. It may be armed already.
+    /// Arms an entry, which may be armed already. A time in the past is due at once.
     pub(crate) fn arm(&mut self, nodes: &mut impl Nodes, armed: Armed, due: Tick, now: Tick) {
         if self.occupied == [0; LEVELS] {
-            // It does not matter what time it was, and it may have been so long ago that it seems
-            // to lie ahead.
+            // The last time may be so long ago that it seems to be in the future.
             self.now = now;
         }
         self.place(nodes, armed, due);
@@ -142,7 +142,7 @@ impl Wheel {
         self.first.set(None);
     }
 
-    /// Takes something out; it may not be armed at all.
+    /// Disarms an entry, which may be disarmed already.
     pub(crate) fn disarm(&mut self, nodes: &mut impl Nodes, armed: Armed) {
         let Node { previous, next, .. } = std::mem::replace(nodes.node(armed), Node::new());
         if previous == Link::NONE {
@@ -164,7 +164,7 @@ impl Wheel {
         }
     }
 
-    /// Goes on towards `to` by one entry.
+    /// Advances towards `to` by one entry.
     pub(crate) fn step(&mut self, nodes: &mut impl Nodes, to: Tick) -> Step {
         let Some((level, at)) = self.next_slot().filter(|(_, at)| at.is_due(to)) else {
             if self.now.is_before(to) {
@@ -185,13 +185,13 @@ impl Wheel {
         Step::Moved
     }
 
-    /// No later than this, [`step`](Self::step) has something to do.
+    /// Returns when [`step`](Self::step) must be called at the latest.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         self.next_slot().map(|(_, at)| at)
     }
 
-    /// The slot that comes first, and when. As long as nothing is armed or disarmed, time that
-    /// passes does not change it.
+    /// Returns the level of the next slot, and when it is due. It changes only when an entry is
+    /// armed or disarmed.
     #[inline]
     fn next_slot(&self) -> Option<(usize, Tick)> {
         self.first.get().unwrap_or_else(|| {
@@ -201,7 +201,7 @@ impl Wheel {
         })
     }
 
-    /// Of two at the same time it is the one on the higher level.
+    /// If two slots are due at the same time, the one on the higher level comes first.
     fn find_next_slot(&self) -> Option<(usize, Tick)> {
         let mut first: Option<(usize, Tick)> = None;
         for level in (0..LEVELS).filter(|level| self.occupied[*level] != 0) {
@@ -239,8 +239,9 @@ mod tests {
         }
     }
 
-    /// Against a model: everything expires exactly at its tick, in order, whatever is armed again
-    /// or disarmed, with clocks that start just before the wrap-around.
+    /// Compares the wheel with a model: each entry expires exactly at its tick, in order. Entries
+    /// are armed again and disarmed at random. Half of the clocks start just before the
+    /// wrap-around.
     #[test]
     fn everything_expires_once_and_on_time() {
         for seed in 0..200 {
