@@ -1,7 +1,7 @@
 //! Messages that travel compressed (RFC 7692).
 
 use super::message::Gathered;
-use super::partial_message::PartialMessage;
+use super::partial_message::{Finished, PartialMessage};
 use super::rare::Rare;
 use super::shared::Shared;
 use super::{Connection, Modes};
@@ -54,7 +54,7 @@ impl<X: Default> Connection<X> {
         let contexts = contexts(&mut self.rare).filter(|_| keeps);
         let limits = &shared.limits;
         match shared.compression.inflate(contexts, compressed, |step| message.push_inflated(step, limits)) {
-            Ok(()) => message.finish(),
+            Ok(()) => message.finish().and_then(Finished::into_plain),
             Err(error) => {
                 shared.pools.buffers.give_or_free(message.into_buffer());
                 Err(error)

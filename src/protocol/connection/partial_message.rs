@@ -74,6 +74,24 @@ impl PartialPayload {
     }
 }
 
+/// A complete message.
+pub(super) enum Finished {
+    /// A message to deliver.
+    Plain(Gathered),
+    /// A message to decompress: its opcode and its payload as it arrived.
+    Compressed(Opcode, Vec<u8>),
+}
+
+impl Finished {
+    /// Returns the message of a decompressor's output, which is never compressed itself.
+    pub(super) fn into_plain(self) -> Result<Gathered, ProtocolError> {
+        match self {
+            Finished::Plain(message) => Ok(message),
+            Finished::Compressed(..) => Err(ProtocolError::InvalidDeflate),
+        }
+    }
+}
+
 impl PartialMessage {
     /// A message that begins with a frame of this opcode and is put together in `buffer`.
     pub(super) fn new(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
@@ -205,21 +223,13 @@ impl PartialMessage {
         Ok((piece, position))
     }
 
-    /// The message is complete.
-    pub(super) fn finish(self) -> Result<Gathered, ProtocolError> {
-        match self.payload {
-            PartialPayload::Text(text) => Ok(Gathered::Text(text.finish()?)),
-            PartialPayload::Binary(bytes) => Ok(Gathered::Binary(bytes)),
-            PartialPayload::Compressed(..) => Err(ProtocolError::InvalidDeflate),
-        }
-    }
-
-    /// What is to be decompressed of a message that is complete, or the message, if nothing is.
-    pub(super) fn into_compressed(self) -> Result<(Opcode, Vec<u8>), PartialMessage> {
-        match self.payload {
-            PartialPayload::Compressed(opcode, bytes) => Ok((opcode, bytes)),
-            PartialPayload::Text(_) | PartialPayload::Binary(_) => Err(self),
-        }
+    /// Returns the complete message.
+    pub(super) fn finish(self) -> Result<Finished, ProtocolError> {
+        Ok(match self.payload {
+            PartialPayload::Text(text) => Finished::Plain(Gathered::Text(text.finish()?)),
+            PartialPayload::Binary(bytes) => Finished::Plain(Gathered::Binary(bytes)),
+            PartialPayload::Compressed(opcode, bytes) => Finished::Compressed(opcode, bytes),
+        })
     }
 
     /// The buffer, for someone else to use.

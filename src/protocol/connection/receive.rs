@@ -5,7 +5,7 @@
 
 use super::inbox::PartialFrame;
 use super::message::{Gathered, Message, Position};
-use super::partial_message::{Ends, check_compressed_length, check_length};
+use super::partial_message::{Ends, Finished, check_compressed_length, check_length};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
 use super::{Connection, Event, State};
@@ -239,13 +239,13 @@ impl<X: Default> Connection<X> {
             return self.hand_out(shared, now, Ends::Here);
         };
         self.release_inbox(shared);
-        let message = match message.into_compressed() {
-            Ok((opcode, compressed)) => {
+        let message = match message.finish()? {
+            Finished::Compressed(opcode, compressed) => {
                 let message = self.inflate(shared, opcode, &compressed);
                 shared.pools.compressed.give_or_free(compressed);
                 message?
             }
-            Err(message) => message.finish()?,
+            Finished::Plain(message) => message,
         };
         Ok(self.deliver(shared, message))
     }
