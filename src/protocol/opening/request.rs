@@ -8,7 +8,6 @@
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
-use std::borrow::Cow;
 
 /// The most headers that a request may have.
 pub const MAX_HEADERS: usize = 64;
@@ -149,10 +148,8 @@ impl<'b> Request<'b> {
         let (Some(key), None) = (keys.next(), keys.next()) else {
             return Err(Rejection::BadRequest("exactly one Sec-WebSocket-Key is required"));
         };
-        let mut decoded = [0; 18];
-        match data_encoding::BASE64.decode_len(key.len()) {
-            Ok(18) if data_encoding::BASE64.decode_mut(key, &mut decoded) == Ok(16) => {}
-            _ => return Err(Rejection::BadRequest("Sec-WebSocket-Key must be 16 bytes in base64")),
+        if !is_key(key) {
+            return Err(Rejection::BadRequest("Sec-WebSocket-Key must be 16 bytes in base64"));
         }
         std::str::from_utf8(key).map_err(|_| Rejection::BadRequest("malformed Sec-WebSocket-Key"))
     }
@@ -189,7 +186,18 @@ impl<'b> Request<'b> {
 
     /// The values of all headers of this name, whatever its case.
     pub fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b [u8]> + 'r {
-        self.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut place = 0;
+        std::iter::from_fn(move || self.next_value(name, &mut place))
+    }
+
+    /// The value of the first header of this name from a place on, which moves behind it.
+    #[inline(never)]
+    fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
+        let header = self.headers().skip(*place).find(|(other, _)| {
+            *place += 1;
+            other.eq_ignore_ascii_case(name)
+        });
+        header.map(|(_, value)| value)
     }
 
     /// The value of the first header of this name, if it is UTF-8.
@@ -228,10 +236,24 @@ impl<'b> Request<'b> {
 
     /// The elements of a list-valued header, however many lines it is spread over.
     fn list<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b str> + 'r {
-        self.values(name)
-            .flat_map(|value| std::str::from_utf8(value).unwrap_or("\u{0}").split(','))
-            .map(str::trim_ascii)
-            .filter(|element| !element.is_empty())
+        let (mut place, mut rest) = (0, "");
+        std::iter::from_fn(move || self.next_element(name, &mut place, &mut rest))
+    }
+
+    /// The first element of the rest of a value, or of the next values.
+    #[inline(never)]
+    fn next_element(&self, name: &str, place: &mut usize, rest: &mut &'b str) -> Option<&'b str> {
+        loop {
+            if rest.is_empty() {
+                *rest = std::str::from_utf8(self.next_value(name, place)?).unwrap_or("\u{0}");
+            }
+            let (element, others) = rest.split_once(',').unwrap_or((rest, ""));
+            *rest = others;
+            let element = element.trim_ascii();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
     }
 
     fn has_token(&self, name: &str, token: &str) -> bool {
@@ -250,19 +272,20 @@ fn syntax_error(error: httparse::Error) -> Rejection {
     }
 }
 
+/// Whether this is 16 bytes in base64: the last character before the padding has four bits to spare,
+/// which are 0.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    match key {
+        [digits @ .., b'A' | b'Q' | b'g' | b'w', b'=', b'='] => digits.len() == 21 && digits.iter().all(is_digit),
+        _ => false,
+    }
+}
+
 /// Splits a request target into path and query (RFC 9112 §3.2: origin form, or absolute form).
 fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     let malformed = Rejection::BadRequest("malformed request target");
-    let local = match target.split_once("://") {
-        Some((scheme, rest)) if ["http", "https", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
-            match rest.find(['/', '?']) {
-                Some(at) if rest.as_bytes()[at] == b'/' => &rest[at..],
-                Some(_) => return Err(malformed),
-                None => "/",
-            }
-        }
-        _ => target,
-    };
+    let local = if target.starts_with('/') { target } else { without_host(target).ok_or(malformed)? };
     // "The fragment identifier is meaningless in the context of WebSocket URIs and MUST NOT be
     // used."
     if !local.starts_with('/') || local.contains('#') {
@@ -272,6 +295,17 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
         Some((path, query)) => (path, Some(query)),
         None => (local, None),
     })
+}
+
+/// What follows the host in a target of absolute form.
+fn without_host(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?'));
+    Some(end.map_or("/", |end| &rest[end..]))
 }
 
 /// What remains of a request when its head is gone: enough to answer it later.
@@ -290,15 +324,18 @@ impl Ticket {
     /// For the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
-        let offered = request.subprotocols().fold(Cow::Borrowed(""), |all, protocol| match all {
-            Cow::Borrowed("") => Cow::Borrowed(protocol),
-            all => Cow::Owned(format!("{all},{protocol}")),
-        });
+        let mut offered = String::new();
+        for protocol in request.subprotocols() {
+            if !offered.is_empty() {
+                offered.push(',');
+            }
+            offered.push_str(protocol);
+        }
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,
         };
-        Ticket { method: request.method(), accept, offered: offered.into_owned(), deflate }
+        Ticket { method: request.method(), accept, offered, deflate }
     }
 
     /// For the answer to a request that nobody could read.
@@ -309,5 +346,27 @@ impl Ticket {
     /// Whether this was an opening handshake.
     pub const fn is_upgrade(&self) -> bool {
         self.accept.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_what_a_decoder_takes() {
+        let decodes = |key: &[u8]| data_encoding::BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+        for place in 0..24 {
+            for byte in 0..=u8::MAX {
+                let mut key = *b"dGhlIHNhbXBsZSBub25jZQ==";
+                key[place] = byte;
+                assert_eq!(is_key(&key), decodes(&key), "{key:?}");
+            }
+        }
+        for key in
+            [&b""[..], b"==", b"dGhlIHNhbXBsZSBub25jZQ=", b"dGhlIHNhbXBsZSBub25jZQ===", b"dGhlIHNhbXBsZSBub25jZWE="]
+        {
+            assert_eq!(is_key(key), decodes(key), "{key:?}");
+        }
     }
 }

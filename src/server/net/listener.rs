@@ -68,7 +68,7 @@ impl fmt::Display for LocalAddr {
 impl Listener {
     /// Listens on a TCP address, which an error names.
     pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
-        Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(&LocalAddr::Tcp(addr), error))
+        Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(addr, error))
     }
 
     fn bind_tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
@@ -106,7 +106,7 @@ impl Listener {
     #[cfg(unix)]
     pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
         let name = || LocalAddr::Unix(path.to_owned());
-        Listener::bind_unix(path, options).map_err(|error| cannot_listen(&name(), error))
+        Listener::bind_unix(path, options).map_err(|error| cannot_listen(name(), error))
     }
 
     #[cfg(unix)]
@@ -213,24 +213,25 @@ fn backlog(options: &ListenOptions) -> i32 {
 }
 
 /// What an error of a listening socket says: where, and why. Its kind stays.
-fn cannot_listen(address: &LocalAddr, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), CannotListen { address: address.clone(), error })
+fn cannot_listen<A: fmt::Display + fmt::Debug + Send + Sync + 'static>(address: A, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), CannotListen { address, error })
 }
 
-/// A server cannot listen there.
+/// A server cannot listen there. A program without Unix sockets does not contain how paths are
+/// written.
 #[derive(Debug)]
-struct CannotListen {
-    address: LocalAddr,
+struct CannotListen<A> {
+    address: A,
     error: io::Error,
 }
 
-impl fmt::Display for CannotListen {
+impl<A: fmt::Display> fmt::Display for CannotListen<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: {}", self.address, self.error)
     }
 }
 
-impl std::error::Error for CannotListen {
+impl<A: fmt::Display + fmt::Debug> std::error::Error for CannotListen<A> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }

@@ -14,8 +14,9 @@
 //! An entry lies on the level of the highest bit in which its deadline differs from now. The wheel
 //! advances one [`step`](Wheel::step) at a time, so that its driver can bound the work of a turn.
 
+#[cfg(not(lariat_plain))]
+use super::fast::NextSlot;
 use crate::protocol::time::Tick;
-use std::cell::Cell;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -107,14 +108,19 @@ pub(crate) struct Wheel {
     /// A bit for each slot that has entries.
     occupied: [u64; LEVELS],
     now: Tick,
-    /// A cache of [`find_next_slot`](Self::find_next_slot): every turn asks, and the answer seldom
-    /// changes. `None` if not known.
-    first: Cell<Option<Option<(usize, Tick)>>>,
+    #[cfg(not(lariat_plain))]
+    next: NextSlot,
 }
 
 impl Wheel {
     pub(crate) const fn new(now: Tick) -> Wheel {
-        Wheel { heads: [Link::NONE; SLOTS * LEVELS], occupied: [0; LEVELS], now, first: Cell::new(None) }
+        Wheel {
+            heads: [Link::NONE; SLOTS * LEVELS],
+            occupied: [0; LEVELS],
+            now,
+            #[cfg(not(lariat_plain))]
+            next: NextSlot::new(),
+        }
     }
 
     /// Arms an entry, which may be armed already. A time in the past is due at once.
@@ -139,7 +145,7 @@ impl Wheel {
         }
         *nodes.node(armed) = Node { previous: Link::slot(head), next, due };
         self.occupied[level] |= 1 << slot;
-        self.first.set(None);
+        self.has_changed();
     }
 
     /// Disarms an entry, which may be disarmed already.
@@ -158,7 +164,7 @@ impl Wheel {
                 self.heads[head] = next;
                 if next == Link::NONE {
                     self.occupied[head / SLOTS] &= !(1 << (head % SLOTS));
-                    self.first.set(None);
+                    self.has_changed();
                 }
             }
         }
@@ -173,7 +179,7 @@ impl Wheel {
             return Step::Idle;
         };
         self.now = at;
-        self.first.set(None);
+        self.has_changed();
         let slot = (at.millis() >> (level as u32 * SLOT_BITS)) as usize % SLOTS;
         let Some(armed) = self.heads[level * SLOTS + slot].armed() else { return Step::Idle };
         if level == 0 {
@@ -194,11 +200,16 @@ impl Wheel {
     /// armed or disarmed.
     #[inline]
     fn next_slot(&self) -> Option<(usize, Tick)> {
-        self.first.get().unwrap_or_else(|| {
-            let first = self.find_next_slot();
-            self.first.set(Some(first));
-            first
-        })
+        #[cfg(not(lariat_plain))]
+        return self.next.get_or(|| self.find_next_slot());
+        #[cfg(lariat_plain)]
+        self.find_next_slot()
+    }
+
+    /// Notes that the next slot may be another one.
+    const fn has_changed(&mut self) {
+        #[cfg(not(lariat_plain))]
+        self.next.forget();
     }
 
     /// If two slots are due at the same time, the one on the higher level comes first.
