@@ -92,7 +92,7 @@ impl<X: Default> Connection<X> {
     /// Every state change goes through here.
     fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
-        self.modes.set(Modes::SHUT, to != State::Open);
+        self.modes.set(Modes::NOT_OPEN, to != State::Open);
         shared.counters.moves(from, to);
         self.record(shared, || Trace::State { from, to });
     }

@@ -8,7 +8,6 @@
 //! | `event` | what has a driver to tell the application? |
 //! | `receive` | how do bytes from the peer become events? |
 //! | `handshake` | and in the opening handshake? |
-//! | `run` | and many short messages at a time? |
 //! | `send` | how do messages become bytes to the peer? |
 //! | `prepared` | and a message for many? |
 //! | `deadlines` | when is something due, and what? |
@@ -21,6 +20,7 @@
 //! | `outbox` | what waits to be sent? |
 //! | `byte_queue` | how are its bytes kept? |
 //! | `rare` | what do few need, or only for a while? |
+//! | `fast` | how are short messages received and sent faster? |
 //! | `error` | who erred, and what is the answer? |
 //! | `trace` | what happened, as it happened? |
 //! | `shared` | what do all conversations of a loop share? |
@@ -30,6 +30,8 @@
 //! | `shared_bytes` | how are bytes counted that several of them hold? |
 //! | `counters` | what have they sent and received? |
 //! | `random` | what must a peer not foresee? |
+//!
+//! `fast_tests` has the unit tests of `fast`.
 
 mod budget;
 mod byte_queue;
@@ -38,6 +40,10 @@ mod counters;
 mod deadlines;
 mod error;
 mod event;
+#[cfg(not(lariat_plain))]
+mod fast;
+#[cfg(all(test, not(lariat_plain)))]
+mod fast_tests;
 mod growing;
 mod handshake;
 mod inbox;
@@ -52,7 +58,6 @@ mod prepared;
 mod random;
 mod rare;
 mod receive;
-mod run;
 mod send;
 mod shared;
 mod shared_bytes;
@@ -64,13 +69,14 @@ pub use budget::Mark;
 pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
+#[cfg(not(lariat_plain))]
+pub use fast::{LONGEST_RUN, Run};
 pub use machine::Connection;
 pub(crate) use machine::check_close;
 pub use message::{Gathered, Message, NotData, Position};
 use modes::Modes;
 pub use outbox::JOINED;
 pub use prepared::Prepared;
-pub use run::{LONGEST_RUN, Run};
 pub use shared::Shared;
 pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};

@@ -6,15 +6,13 @@ use crate::protocol::wire::Role;
 
 /// What is unusual about a conversation: one bit each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Modes(u8);
+pub(super) struct Modes(pub(super) u8);
 
 impl Modes {
     /// Its story is recorded.
     pub(super) const TRACED: Modes = Modes(1);
     /// Messages are handed out as they arrive.
     pub(super) const PIECES: Modes = Modes(1 << 1);
-    /// Messages are not just handed out whole.
-    pub(super) const WATCHED: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0);
     /// We are sending a message in pieces.
     pub(super) const SENDING: Modes = Modes(1 << 2);
     /// Messages may travel compressed: each by itself and in the largest window, unless it is
@@ -23,23 +21,16 @@ impl Modes {
     /// We are the client: our frames are masked.
     pub(super) const CLIENT: Modes = Modes(1 << 4);
     /// It is not open: no messages can be sent, and none are handed out.
-    pub(super) const SHUT: Modes = Modes(1 << 5);
-
-    /// More is to be done with a short message that arrives than to unmask it and to hand it out.
-    pub(super) const RECEIVES_UNUSUALLY: Modes = Modes(Modes::WATCHED.0 | Modes::CLIENT.0 | Modes::SHUT.0);
-    /// More is to be done with a short message that is sent than to queue it with its header, or it
-    /// cannot be; a long enough one may be compressed, too.
-    pub(super) const SENDS_UNUSUALLY: Modes =
-        Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::SHUT.0);
+    pub(super) const NOT_OPEN: Modes = Modes(1 << 5);
 
     /// Those of a conversation that begins.
     #[inline]
     pub(super) fn new(role: Role) -> Modes {
         match role {
-            Role::Server => Modes::SHUT,
+            Role::Server => Modes::NOT_OPEN,
             Role::Client => {
                 CONNECTING.use_it();
-                Modes(Modes::SHUT.0 | Modes::CLIENT.0)
+                Modes(Modes::NOT_OPEN.0 | Modes::CLIENT.0)
             }
         }
     }

@@ -156,13 +156,6 @@ impl Outbox {
         }
     }
 
-    /// All bytes, if they lie in one piece and are no more than `most`, but some.
-    #[inline]
-    pub(super) fn plain(&self, most: usize) -> Option<&[u8]> {
-        let plain = self.own.as_slice();
-        (!self.has_shared_frames() && !plain.is_empty() && plain.len() <= most).then_some(plain)
-    }
-
     #[inline(never)]
     fn join<'a>(&'a self, shared: &'a SharedFrames, joined: &'a mut Vec<u8>) -> &'a [u8] {
         let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
@@ -297,47 +290,6 @@ mod tests {
             assert_eq!(received, expected);
             assert_eq!(outbox.shared_frames().count(), 0);
         }
-    }
-
-    /// Whatever is appended in whichever way, and however writes are cut: also over what is left of
-    /// earlier frames.
-    #[test]
-    fn nothing_of_earlier_frames_goes_out_again() {
-        let rounds = if cfg!(miri) { 60 } else { 3_000_u32 };
-        let (mut outbox, mut joined) = (Outbox::default(), Vec::new());
-        let big = SharedBytes::new(Gathered::Binary(vec![0xbb; 50]), &Meter::default());
-        let (mut expected, mut received) = (Vec::new(), Vec::new());
-        let mut random = 1_u32;
-        for round in 0..rounds {
-            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let frame = vec![round as u8; (random >> 8) as usize % 40];
-            match random >> 24 & 7 {
-                0 => outbox.own().extend_from_slice(&frame),
-                1 => outbox.append_shared(&big),
-                2..=4 => match outbox.own.overwrite(frame.len()) {
-                    Some(place) => place.copy_from_slice(&frame),
-                    None => outbox.own().extend_from_slice(&frame),
-                },
-                _ if outbox.len() == 0 => {
-                    outbox.clear();
-                    match outbox.own.overwrite_cleared(frame.len()) {
-                        Some(place) => place.copy_from_slice(&frame),
-                        None => outbox.own().extend_from_slice(&frame),
-                    }
-                }
-                _ => outbox.own().extend_from_slice(&frame),
-            }
-            expected.extend_from_slice(if random >> 24 & 7 == 1 { &big } else { &frame });
-            let next = outbox.next(&mut joined);
-            if let Some(plain) = outbox.plain(usize::MAX) {
-                assert_eq!(plain, next);
-            }
-            let count = if random & 3 == 0 { next.len() } else { next.len().min((random >> 16) as usize % 60) };
-            received.extend_from_slice(&next[..count]);
-            outbox.advance(count);
-            assert_eq!((outbox.len(), &expected[..received.len()]), (expected.len() - received.len(), &received[..]));
-        }
-        assert!(outbox.memory() < 20_000, "{}", outbox.memory());
     }
 
     #[test]

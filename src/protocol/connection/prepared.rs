@@ -81,19 +81,24 @@ impl Frame {
         Frame { header, encoded }
     }
 
+    /// Appends the frame to an outbox.
     #[inline]
     pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Option<Box<Outbox>>) {
+        #[cfg(not(lariat_plain))]
+        if matches!(&self.encoded, Encoded::Small(frame, _) if super::fast::append_small(outbox, shared, frame)) {
+            return;
+        }
+        self.copy_or_share(shared, outbox);
+    }
+
+    /// Appends a copy of the frame, or shares it if that takes less memory.
+    pub(super) fn copy_or_share(&self, shared: &mut Shared, outbox: &mut Option<Box<Outbox>>) {
         match &self.encoded {
-            Encoded::Small(frame, kept) => {
-                if let Some(place) = shared.outbox(outbox).own.overwrite(frame.len()) {
-                    place.copy_from_slice(frame);
-                } else if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM {
-                    let frame = kept.get_or_init(|| shared.share(frame.clone()));
-                    shared.outbox(outbox).append_shared(frame);
-                } else {
-                    shared.outbox(outbox).own().extend_from_slice(frame);
-                }
+            Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
+                let frame = kept.get_or_init(|| shared.share(frame.clone()));
+                shared.outbox(outbox).append_shared(frame);
             }
+            Encoded::Small(frame, _) => shared.outbox(outbox).own().extend_from_slice(frame),
             Encoded::Large(frame) => shared.outbox(outbox).append_shared(frame),
         }
     }

@@ -17,37 +17,28 @@ use std::borrow::Cow;
 impl<X: Default> Connection<X> {
     /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until
     /// the application has answered.
-    #[inline]
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
-            match self.receive_run(shared, now, input, 1) {
-                Some(mut run) => match run.next() {
-                    Some(message) => return Some(Event::Message(message)),
-                    None => self.receive_bad_text(shared, now),
-                },
-                None => {
-                    if let Some(event) = self.receive_other(shared, now, input) {
-                        return Some(event);
-                    }
-                }
+            let event = self.receive_next(shared, now, input).unwrap_or_else(|error| {
+                self.fail(shared, now, error);
+                None
+            });
+            if event.is_some() {
+                return event;
             }
         }
         None
     }
 
-    /// What has been received as text is not UTF-8: behind a [run](Self::receive_run) that ends
-    /// badly.
-    #[cold]
-    pub fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
-        if matches!(self.state(), State::Open | State::Closing) {
-            self.fail(shared, now, ProtocolError::InvalidUtf8);
-        }
-    }
-
-    /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`:
-    /// something was handled that needs nobody's attention; there may be more.
-    pub fn receive_other<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        let step = match self.state() {
+    /// Handles the next bytes.
+    #[inline(always)]
+    fn receive_next<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        match self.state() {
             State::Open => {
                 self.heard(now);
                 self.receive_frame(shared, now, input)
@@ -63,11 +54,7 @@ impl<X: Default> Connection<X> {
                 input.take_all();
                 Ok(None)
             }
-        };
-        step.unwrap_or_else(|error| {
-            self.fail(shared, now, error);
-            None
-        })
+        }
     }
 
     /// The peer is alive.

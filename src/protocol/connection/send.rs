@@ -10,19 +10,6 @@ use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// Bytes of a short frame's header.
-const SHORT_HEADER: usize = 2;
-
-/// Puts a short message with its header into its place.
-#[inline(always)]
-fn fill(place: &mut [u8], shared: &mut Shared, message: Message<'_>) -> bool {
-    let payload = message.as_bytes();
-    shared.counters.sent.add(message.opcode(), payload.len());
-    [place[0], place[1]] = Header::short(message.opcode(), payload.len());
-    place[SHORT_HEADER..].copy_from_slice(payload);
-    true
-}
-
 impl<X: Default> Connection<X> {
     /// Queues a message.
     ///
@@ -30,20 +17,18 @@ impl<X: Default> Connection<X> {
     ///
     /// [`SendError::NotOpen`], or [`SendError::Full`] if more than
     /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait, counted before compression.
+    #[inline]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
-        match self.is_usual(shared, message) && self.send_usual(shared, message) {
-            true => Ok(()),
-            false => self.send_any(shared, message),
+        #[cfg(not(lariat_plain))]
+        if self.can_send_short(shared, message) && self.send_short(shared, message) {
+            return Ok(());
         }
+        self.send_whole(shared, message)
     }
 
-    /// As [`send`](Self::send), whatever it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    #[inline(never)]
-    pub(crate) fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
+    /// Queues a message in one frame.
+    #[cfg_attr(not(lariat_plain), cold)]
+    pub(super) fn send_whole(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
@@ -52,36 +37,6 @@ impl<X: Default> Connection<X> {
             self.queue_frame(shared, Header::unmasked(message.opcode(), payload.len()), payload);
         }
         Ok(())
-    }
-
-    /// Whether a message is short and nothing is unusual about it or its receiver: what most
-    /// messages are. Then it is for [`send_usual`](Self::send_usual).
-    #[inline(always)]
-    pub(crate) fn is_usual(&self, shared: &Shared, message: Message<'_>) -> bool {
-        let length = message.as_bytes().len();
-        let is_short = (length <= MAX_CONTROL_PAYLOAD) & (length <= shared.limits.max_unsent);
-        let may_be_sent = !self.modes.has(Modes::SENDS_UNUSUALLY);
-        is_short & may_be_sent && (!self.modes.is_compressed() || !shared.compression.is_worth(length))
-    }
-
-    /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`:
-    /// it is for [`send_any`](Self::send_any).
-    #[inline(always)]
-    pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
-        let length = message.as_bytes().len();
-        match &mut self.outbox {
-            Some(outbox) if outbox.len() + length > shared.limits.max_unsent => false,
-            Some(outbox) => {
-                outbox.own.overwrite(SHORT_HEADER + length).is_some_and(|place| fill(place, shared, message))
-            }
-            None => {
-                let Some(outbox) = shared.pools.outboxes.take() else { return false };
-                // There is none, so nothing is forgotten but the way to drop it.
-                std::mem::forget(self.outbox.replace(outbox));
-                let place = self.outbox.as_mut().and_then(|outbox| outbox.own.overwrite_cleared(SHORT_HEADER + length));
-                place.is_some_and(|place| fill(place, shared, message))
-            }
-        }
     }
 
     /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other
@@ -216,22 +171,6 @@ impl<X: Default> Connection<X> {
         match &self.outbox {
             Some(outbox) => outbox.next(&mut shared.joined),
             None => &[],
-        }
-    }
-
-    /// All that waits, if it lies together, is no more than `most` bytes, and nothing follows from
-    /// its being sent: then [`all_sent`](Self::all_sent) is to be called when it is.
-    #[inline]
-    pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
-        let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
-        (self.state() == State::Open && self.inbox.is_none()).then_some(output)
-    }
-
-    /// The peer has taken the whole [`plain_output`](Self::plain_output).
-    #[inline]
-    pub fn all_sent(&mut self, shared: &mut Shared) {
-        if let Some(outbox) = self.outbox.take() {
-            shared.give_outbox(outbox);
         }
     }
 
