@@ -98,13 +98,13 @@ impl Conversation {
                 continue;
             }
             let mut input = Input::new(&mut read_buffer[..count]);
-            loop {
+            while !input.is_empty() {
                 #[cfg(not(lariat_plain))]
                 if let Some(run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                     run.for_each(|message| self.message(message, is_echoed));
                     continue;
                 }
-                let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
+                let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { continue };
                 match event {
                     Event::Message(message) => self.message(message, is_echoed),
                     Event::Gathered(gathered) => {

@@ -71,5 +71,4 @@ pub use opening::{
     Answer, HttpResponse, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
-pub use wire::utf8::InvalidUtf8;
 pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

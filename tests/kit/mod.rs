@@ -250,14 +250,14 @@ impl Talk {
             }
         }
         let mut input = Input::new(&mut buffer[..bytes.len()]);
-        loop {
+        while !input.is_empty() {
             #[cfg(not(lariat_plain))]
             if let Some(mut run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                 self.seen.extend(run.by_ref().map(Seen::message));
                 self.connection.finish_run(&mut self.shared, self.now, &run);
                 continue;
             }
-            let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { break };
+            let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { continue };
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(subprotocol) => {

@@ -10,6 +10,7 @@
 //! | [`apply_mask_moving`] | [`mask::apply_bytewise`], then a copy | `bytes_are_moved_over_those_before_them` | 190 (`echo-text-20-pipelined-32`) | 180 |
 //! | [`short_text`] | [`utf8::whole`] | `short_text_equals_the_plain_one` | 419 (`echo-text-20`) | 354 |
 
+use super::input::Input;
 use super::mask::{self, Key};
 use super::utf8::{self, InvalidUtf8};
 use ascii::AsAsciiStr;
@@ -143,6 +144,13 @@ pub fn short_text(bytes: &mut [u8], length: usize) -> Result<&str, InvalidUtf8> 
         }
     }
     utf8::whole(&bytes[..length])
+}
+
+impl Input<'_> {
+    /// The bytes that are left, to be changed where they lie.
+    pub(crate) fn peek_mut(&mut self) -> &mut [u8] {
+        self.rest
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 /// from the read buffer.
 #[derive(Debug)]
 pub struct Input<'b> {
-    rest: &'b mut [u8],
+    pub(super) rest: &'b mut [u8],
 }
 
 impl<'b> Input<'b> {
@@ -25,11 +25,6 @@ impl<'b> Input<'b> {
 
     /// What is left, without taking it.
     pub(crate) fn peek(&self) -> &[u8] {
-        self.rest
-    }
-
-    /// The same, to be changed in place.
-    pub(crate) fn peek_mut(&mut self) -> &mut [u8] {
         self.rest
     }
 
