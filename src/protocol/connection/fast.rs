@@ -4,8 +4,8 @@
 //! in pieces. Each function here does for them what a plain function does for all. If it returns
 //! `None` or `false`, nothing has changed and the plain function is next.
 //!
-//! The tests are in `fast_tests`. The figures are instructions per message of `benches/baseline.py`,
-//! without the one fast path and with it.
+//! The tests are in `fast_tests`. The figures are instructions per message of
+//! `benches/baseline.py`, without the one fast path and with it.
 //!
 //! | fast path | equals | shown by | without | with |
 //! |---|---|---|---|---|
@@ -52,8 +52,8 @@ impl Modes {
 // ---- receiving ----------------------------------------------------------------------------------
 
 impl<X: Default> Connection<X> {
-    /// Receives a short message that is all that was read: whole, in one frame, in the first `count`
-    /// bytes of the read buffer, where it stays.
+    /// Receives a short message that is all that was read: whole, in one frame, in the first
+    /// `count` bytes of the read buffer, where it stays.
     ///
     /// Equals [`receive`](Self::receive). It returns `None` if there is anything else, and then
     /// nothing has changed, with one exception: a text that is not UTF-8 has failed the connection,
@@ -107,8 +107,8 @@ impl<X: Default> Connection<X> {
     /// each whole in one frame, and this frame whole in `input`. Returns `None` if something else
     /// comes next.
     ///
-    /// Equals as many calls of [`receive`](Self::receive), if the driver handles all messages of the
-    /// run and calls [`finish_run`](Self::finish_run) before it does anything else.
+    /// Equals as many calls of [`receive`](Self::receive), if the driver handles all messages of
+    /// the run and calls [`finish_run`](Self::finish_run) before it does anything else.
     ///
     /// ```text
     ///  read buffer   [hdr key abc][hdr key defg][hdr key hi]    frames, one after the other
@@ -162,8 +162,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether the driver may still hand out the messages of a run whole. If not, the connection has
-    /// closed or wants pieces since.
+    /// Whether the driver may still hand out the messages of a run whole. If not, the connection
+    /// has closed or wants pieces since.
     #[inline]
     pub fn takes_messages(&self) -> bool {
         self.state() == State::Open && !self.modes.takes_pieces()
@@ -277,12 +277,12 @@ impl<X: Default> Connection<X> {
 
     /// Queues a message for which [`can_send_short`](Self::can_send_short) has returned `true`.
     ///
-    /// Equals the rest of [`send`](Self::send). It returns `false` if memory would have to be allocated, or if
-    /// too many bytes would wait.
+    /// Equals the rest of [`send`](Self::send). It returns `false` if memory would have to be
+    /// allocated, or if too many bytes would wait.
     ///
     /// Nothing is allocated, so the budget has nothing to count. The frame is written over old
-    /// contents of the outbox's buffer: pipelined, a `send` takes 74 instructions with its copy, and
-    /// 140 with `Vec::extend_from_slice`, which checks for room three times in one short frame.
+    /// contents of the outbox's buffer: pipelined, a `send` takes 74 instructions with its copy,
+    /// and 140 with `Vec::extend_from_slice`, which checks for room three times in one short frame.
     #[inline(always)]
     pub fn send_short(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
         let length = message.as_bytes().len();
@@ -357,8 +357,8 @@ impl Outbox {
 }
 
 impl ByteQueue {
-    /// Makes room for `count` bytes at the end over old contents, if the buffer has them. The caller
-    /// has to fill it.
+    /// Makes room for `count` bytes at the end over old contents, if the buffer has them. The
+    /// caller has to fill it.
     #[inline(always)]
     pub(super) fn overwrite(&mut self, count: usize) -> Option<&mut [u8]> {
         let end = self.end.wrapping_add(count);
