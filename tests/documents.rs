@@ -647,6 +647,21 @@ fn crates_are_counted() {
     );
 }
 
+/// The sizes that the gate allows the smallest server.
+#[test]
+fn the_sizes_are_those_of_the_gate() {
+    let gate = read(".ci/run");
+    let bar = |pattern: &str| figure(&gate, pattern).expect("a bar");
+    assert_figures(
+        bar("size.py --max-3 #"),
+        &[
+            ("README.md", "and an echo server of # KiB at most"),
+            ("docs/costs.md", "at `opt-level = 3` | 486 KiB; the gate allows # KiB"),
+        ],
+    );
+    assert_figures(bar("--max-s #"), &[("docs/costs.md", "`opt-level = \"s\"` | 437 KiB; the gate allows # KiB")]);
+}
+
 #[test]
 fn cases_of_autobahn_are_counted() {
     let count = |path: &str| read(path).lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).count();

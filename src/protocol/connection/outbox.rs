@@ -115,11 +115,16 @@ impl Outbox {
     pub(super) fn own(&mut self) -> Appender<'_> {
         let moved = self.own.compact();
         if moved > 0 {
-            for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.frames) {
-                shared.at -= moved;
-            }
+            self.own_has_moved(moved);
         }
         self.own.appender()
+    }
+
+    #[inline(never)]
+    fn own_has_moved(&mut self, by: usize) {
+        for shared in self.shared.iter_mut().flat_map(|shared| &mut shared.frames) {
+            shared.at -= by;
+        }
     }
 
     /// Appends a frame.
@@ -231,7 +236,7 @@ impl Outbox {
 
     /// Takes out the frames that it shares with others.
     pub(super) fn drain_shared(&mut self) -> impl Iterator<Item = SharedBytes> {
-        self.shared.iter_mut().flat_map(|shared| shared.frames.drain(..)).map(|shared| shared.frame)
+        std::iter::from_fn(|| self.shared.as_mut()?.frames.pop_front()).map(|shared| shared.frame)
     }
 
     /// Takes out its own buffer, if that may not stay with it in the pool.

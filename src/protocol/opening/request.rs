@@ -272,8 +272,8 @@ fn syntax_error(error: httparse::Error) -> Rejection {
     }
 }
 
-/// Whether this is 16 bytes in base64: the last character before the padding has four bits to spare,
-/// which are 0.
+/// Whether this is 16 bytes in base64. Four bits of the last character before the padding are not
+/// used, and must be 0.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key {

@@ -22,7 +22,8 @@ impl PartialText {
     /// Continues in `buffer`, which is emptied but keeps its capacity.
     pub fn reusing(mut buffer: Vec<u8>) -> PartialText {
         buffer.clear();
-        let text = String::from_utf8(buffer).expect("no bytes are valid UTF-8");
+        // No bytes are valid UTF-8.
+        let text = String::from_utf8(buffer).unwrap_or_default();
         PartialText { text, ..PartialText::default() }
     }
 
