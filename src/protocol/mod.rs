@@ -2,7 +2,7 @@
 //!
 //! # The driver's contract
 //!
-//! A [`Connection`] is one conversation. Its driver
+//! A [`Connection`] is one WebSocket connection. Its driver
 //!
 //! 1. **receives**: passes what the peer has sent to [`receive`](Connection::receive) until that
 //!    returns `None`, and handles each event before the next call. When the stream ends, it calls
@@ -12,9 +12,9 @@
 //! 3. **watches the time**: calls [`handle_timeout`](Connection::handle_timeout) when the
 //!    [`deadline`](Connection::deadline) has come.
 //!
-//! A [`Draining`](State::Draining) connection without output wants its half of the stream closed.
-//! The driver goes on receiving until the peer's end, so that no reset discards our Close frame. A
-//! [`Closed`](State::Closed) connection wants to be dropped.
+//! When a [`Draining`](State::Draining) connection has no output left, the driver closes its half
+//! of the stream. It goes on receiving until the peer's end, so that no reset discards our Close
+//! frame. It drops a [`Closed`](State::Closed) connection.
 //!
 //! A connection does no I/O, reads no clock, allocates only for what is incomplete or unsent, and
 //! never panics on what a peer sends. What all connections of a loop share is in [`Shared`], an
@@ -22,8 +22,8 @@
 //!
 //! # Fast paths
 //!
-//! A driver may ask for a faster way first, and take the plain one if there is none. Nothing else
-//! changes: tests hold that both do the same.
+//! A driver may try a fast path first, and take the plain path if there is none. The result is the
+//! same, which tests show.
 //!
 //! * [`receive`](Connection::receive): `receive_single`, if a read brings one short message;
 //!   `receive_run` and `finish_run`, for several.
@@ -39,13 +39,13 @@
 //!
 //! | room | question |
 //! |---|---|
-//! | [`time`] | what time is it for a conversation? |
-//! | `limits` | what may one conversation cost, in bytes and in time? |
-//! | `wire` | what lies on the wire? Frames, masks, text, close codes |
-//! | `deflate` | how do messages travel compressed? (RFC 7692) |
-//! | `opening` | how does a conversation begin? HTTP heads, for both roles |
-//! | [`proxy`] | where is the client, when proxies stand in front of us? |
-//! | `connection` | what happens in one conversation? The state machine, and what it needs |
+//! | [`time`] | how is time counted? |
+//! | `limits` | what may one connection cost, in bytes and in time? |
+//! | `wire` | what is on the wire? Frames, masks, text, close codes |
+//! | `deflate` | how are messages compressed? (RFC 7692) |
+//! | `opening` | how does a connection begin? HTTP heads, for both roles |
+//! | [`proxy`] | which address has a client behind proxies? |
+//! | `connection` | what happens in one connection? The state machine, and what it needs |
 
 mod connection;
 mod deflate;

@@ -107,8 +107,8 @@ impl<X: Default> Connection<X> {
     /// each whole in one frame, and this frame whole in `input`. Returns `None` if something else
     /// comes next.
     ///
-    /// Equals as many calls of [`receive`](Self::receive), if the driver handles all messages of the
-    /// run and calls [`finish_run`](Self::finish_run) before it does anything else.
+    /// Equals as many calls of [`receive`](Self::receive), if the driver handles all messages of
+    /// the run and calls [`finish_run`](Self::finish_run) before it does anything else.
     ///
     /// ```text
     ///  read buffer   [hdr key abc][hdr key defg][hdr key hi]    frames, one after the other
@@ -277,8 +277,8 @@ impl<X: Default> Connection<X> {
 
     /// Queues a message for which [`can_send_short`](Self::can_send_short) has returned `true`.
     ///
-    /// Equals the rest of [`send`](Self::send). It returns `false` if memory would have to be allocated, or if
-    /// too many bytes would wait.
+    /// Equals the rest of [`send`](Self::send). It returns `false` if memory would have to be
+    /// allocated, or if too many bytes would wait.
     ///
     /// Nothing is allocated, so the budget has nothing to count. The frame is written over old
     /// contents of the outbox's buffer: pipelined, a `send` takes 74 instructions with its copy,

@@ -1,4 +1,4 @@
-//! The unsent bytes of one conversation.
+//! The unsent bytes of one connection.
 //!
 //! Frames of the peer's own lie end to end in one buffer, so that all that a turn queues goes out
 //! in one write. A large frame that many peers get is not copied for each of them. It is shared,
@@ -35,7 +35,7 @@ pub const LARGE: usize = 128 << 10;
 /// Buffers beyond this size, in bytes, have at most a quarter to spare.
 const SHRINK_FROM: usize = 256 << 10;
 
-/// Unsent bytes of one conversation.
+/// Unsent bytes of one connection.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Its own bytes.

@@ -1,7 +1,7 @@
-//! Bytes from the peer become events.
+//! Turns bytes from the peer into events.
 //!
-//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What
-//! has not arrived whole goes into the inbox, piece by piece.
+//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer.
+//! Incomplete frames and messages are collected in the inbox.
 
 use super::inbox::PartialFrame;
 use super::message::{Gathered, Message, Position};
@@ -15,8 +15,8 @@ use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, u
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until
-    /// the application has answered.
+    /// Handles bytes up to the next event. Returns `None` if all of `input` has been handled, or is
+    /// held until the application has answered.
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
             let event = self.receive_next(shared, now, input).unwrap_or_else(|error| {
@@ -57,21 +57,22 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The peer is alive.
+    /// Notes that the peer is alive.
     #[inline]
     pub(super) const fn heard(&mut self, now: Tick) {
         self.since = now;
         self.pinged = 0;
     }
 
-    /// We do not listen: the peer's silence says nothing of it.
+    /// Restarts the measurement of the peer's silence: the driver has not read, so the silence says
+    /// nothing about the peer.
     pub fn excuse_silence(&mut self, now: Tick) {
         if self.state() == State::Open {
             self.heard(now);
         }
     }
 
-    /// The next frame, or the next piece of one.
+    /// Receives the next frame, or the next piece of one.
     fn receive_frame<'b>(
         &mut self,
         shared: &mut Shared,
@@ -100,7 +101,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The header of the next frame, once all its bytes have arrived.
+    /// Receives the header of the next frame. Returns `None` until all its bytes have arrived.
     fn receive_header(
         &mut self,
         shared: &mut Shared,
@@ -145,8 +146,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// A frame that has arrived whole. A control frame and an unfragmented message are borrowed
-    /// where they lie.
+    /// Handles a frame that has arrived whole. A control frame and an unfragmented message are
+    /// borrowed where they lie.
     fn receive_whole<'b>(
         &mut self,
         shared: &mut Shared,
@@ -176,7 +177,7 @@ impl<X: Default> Connection<X> {
         Ok(self.is_wanted().then_some(Event::Message(message)))
     }
 
-    /// A piece of a frame, or a whole fragment of a message: it is kept in the inbox.
+    /// Collects a piece of a frame, or a whole fragment of a message, in the inbox.
     fn receive_piece<'b>(
         &mut self,
         shared: &mut Shared,
@@ -210,7 +211,7 @@ impl<X: Default> Connection<X> {
         self.end_data_frame(shared, now, header.fin)
     }
 
-    /// A data frame is complete. With FIN, its message is complete too.
+    /// Handles the end of a data frame. With FIN, its message is complete too.
     pub(super) fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
@@ -237,7 +238,7 @@ impl<X: Default> Connection<X> {
         Ok(self.deliver(shared, message))
     }
 
-    /// If messages are wanted in pieces: hands out what has arrived of this one.
+    /// Delivers what has arrived of a message, if the application takes it in pieces.
     pub(super) fn hand_out<'b>(
         &mut self,
         shared: &mut Shared,
@@ -256,7 +257,7 @@ impl<X: Default> Connection<X> {
         Ok(None)
     }
 
-    /// A message has been put together.
+    /// Delivers a message that has been put together.
     fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
         if self.is_wanted() {
             return Some(match self.modes.takes_pieces() {
@@ -268,12 +269,12 @@ impl<X: Default> Connection<X> {
         None
     }
 
-    /// Whether somebody waits for messages: nobody does any more once we have sent Close.
+    /// Whether messages are delivered: no longer after we have sent Close.
     fn is_wanted(&self) -> bool {
         self.state() == State::Open
     }
 
-    /// A control frame is complete (§5.5).
+    /// Handles a complete control frame (§5.5).
     fn receive_control<'b>(
         &mut self,
         shared: &mut Shared,
@@ -299,7 +300,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Gives the inbox back if nothing in it is incomplete.
+    /// Gives the inbox back to the pool if nothing in it is incomplete.
     #[inline]
     pub(super) fn release_inbox(&mut self, shared: &mut Shared) {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.is_empty()) {

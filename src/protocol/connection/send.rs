@@ -1,4 +1,4 @@
-//! Messages become bytes to the peer.
+//! Turns messages into bytes to the peer, and hands these to the driver.
 
 use super::error::{CloseReason, SendError};
 use super::message::{Message, Position};
@@ -15,8 +15,9 @@ impl<X: Default> Connection<X> {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait, counted before compression.
+    /// [`SendError::NotOpen`], or [`SendError::Full`] if there would be more unsent bytes than
+    /// [`max_unsent`](crate::Limits::max_unsent), counted before compression. And
+    /// [`SendError::Unfinished`] while another message is being sent in pieces.
     #[inline]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         #[cfg(not(lariat_plain))]
@@ -39,13 +40,12 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other
-    /// message can be sent.
+    /// Queues a piece of a message as one fragment (§5.4). No other message can be sent between the
+    /// first and the last piece.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
-    /// last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece at the wrong position.
     pub fn send_piece(&mut self, shared: &mut Shared, piece: Message<'_>, position: Position) -> Result<(), SendError> {
         self.check_room(shared, piece.as_bytes().len())?;
         if self.modes.has(Modes::SENDING) == position.begins() {
@@ -64,7 +64,7 @@ impl<X: Default> Connection<X> {
         if self.modes.has(Modes::SENDING) { Err(SendError::Unfinished) } else { Ok(()) }
     }
 
-    /// Queues a message that others get too.
+    /// Queues a message that other connections get too.
     ///
     /// # Errors
     ///
@@ -116,14 +116,14 @@ impl<X: Default> Connection<X> {
         self.queue(shared, Opcode::Close, body);
     }
 
-    /// Appends a whole frame to the outbox.
+    /// Counts and queues a whole frame.
     #[inline(never)]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
         shared.counters.sent.add(opcode, payload.len());
         self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
     }
 
-    /// Appends a frame to the outbox, masked if we are the client.
+    /// Queues a frame, masked if we are the client.
     #[inline(always)]
     pub(super) fn queue_frame(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         if self.role() == Role::Client {
@@ -136,7 +136,8 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::sent(header, payload));
     }
 
-    /// The same for a payload that is better not copied, and whose copy is better not allocated.
+    /// Queues a large frame: it is shared if the application was lent it, and otherwise copied into
+    /// a buffer from the pool.
     #[inline(never)]
     fn queue_large(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         let lent = shared.lent(payload);
@@ -165,7 +166,7 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::sent(header, payload));
     }
 
-    /// The bytes to write next: all of them where they lie together or fit into one write.
+    /// Returns the bytes to send next: all of them, if they lie in one piece or fit into one write.
     #[inline]
     pub fn output<'a>(&'a self, shared: &'a mut Shared) -> &'a [u8] {
         match &self.outbox {
@@ -174,8 +175,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes
-    /// nothing now.
+    /// Reports that the peer has taken `count` bytes of the [`output`](Self::output). 0 means that
+    /// it takes nothing now.
     #[inline]
     pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.len() == count) {
