@@ -21,21 +21,21 @@ const COMPRESSORS: usize = 2 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The limits and timeouts of each conversation.
+    /// The limits and timeouts of each connection.
     pub limits: Limits,
-    /// How messages are compressed for those clients that can do it; `None`: not at all. Default:
-    /// without context takeover, which costs no memory per connection; `None` in a build
+    /// How messages are compressed for clients that support it. `None` turns compression off.
+    /// Default: without context takeover, which costs no memory per connection; `None` in a build
     /// without the feature `deflate`.
     pub deflate: Option<Deflate>,
-    /// The most bytes that all clients together may hold: messages that have not arrived whole,
-    /// what waits to be written, request heads, compression contexts, and the spare buffers of
-    /// all. Near it, those who hold most are not read any more; at it, upgrades get 503 and
-    /// those who hold most are closed with 1013. Default 64 MiB, at least
-    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A message for
-    /// everybody takes about 150 bytes for each client until it is written, its own copy
-    /// included if it is short: with more than 300,000 clients, the budget should be
-    /// larger. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the
-    /// queue of [`Remote`](crate::Remote)s, and the kernel's own buffers.
+    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes,
+    /// request heads, compression contexts and spare buffers. Near the budget, the server stops
+    /// reading from the clients that hold the most memory. At the budget, it refuses upgrades with
+    /// 503 and closes the clients that hold the most memory with 1013. Default 64 MiB, at least
+    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A broadcast takes
+    /// about 150 bytes for each client until it is written, with the copy of a short message
+    /// included, so a server with more than 300,000 clients needs a larger budget. The budget does
+    /// not cover the slab's entries (56 bytes each), topics, the read buffer, the queue of
+    /// [`Remote`](crate::Remote)s and the kernel's buffers.
     pub memory_budget: usize,
     /// A client that is not read because memory runs short is closed with 1013 when that has lasted
     /// so long. Default 10 s.
@@ -43,21 +43,21 @@ pub struct Config {
     /// Bytes read from a socket at a time, and so the share of one client in one turn (four times
     /// as much, while one large frame is under way). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there
-    /// are descriptors.
+    /// The most connections at a time. Further connections get 503. Default `None`: as many as
+    /// there are descriptors.
     pub max_connections: Option<usize>,
-    /// The most connections of one address at a time (of IPv6: of one network of 64 bits; behind
-    /// [`trusted_proxies`](Self::trusted_proxies), of the client that they name). Those beyond it
-    /// get 429, or are dropped if they are twice as many. Default `None`: no limit. Costs about
-    /// 10 bytes per connection and 50 per address.
+    /// The most connections of one address at a time. For IPv6, a network of 64 bits counts as one
+    /// address. Behind [`trusted_proxies`](Self::trusted_proxies), the client that they name
+    /// counts. Further connections get 429; beyond twice the limit, they are dropped without a
+    /// response. Default `None`: no limit. Costs about 10 bytes per connection and 50 per address.
     pub max_connections_per_address: Option<u32>,
-    /// The most opening handshakes in a second, up to a second's worth at once; upgrades beyond it
-    /// get 503. Default `None`: no limit.
+    /// The most opening handshakes in a second. A burst may use a second's worth at once. Further
+    /// upgrades get 503. Default `None`: no limit.
     pub handshakes_per_second: Option<u32>,
     /// How fast each client may send. Default: as fast as it likes.
     pub rates: Rates,
-    /// The most connections that are accepted in one turn, so that a storm of them does not stop
-    /// those that are open. Default 256.
+    /// The most connections that are accepted in one turn, so that a storm of new connections does
+    /// not delay the open ones. Default 256.
     pub accepts_per_turn: usize,
     /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12
     /// to 32 bytes each.
@@ -99,11 +99,11 @@ impl Default for Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rates {
-    /// Messages, and pings and pongs, in a second. Default `None`: no limit.
+    /// Messages, pings and pongs per second. Default `None`: no limit.
     pub messages_per_second: Option<u32>,
-    /// Bytes in a second, as they come from the socket. Default `None`: no limit.
+    /// Bytes per second, as read from the socket. Default `None`: no limit.
     pub bytes_per_second: Option<u32>,
-    /// What happens to those who send more. Default: they are delayed.
+    /// What happens to a client that sends more. Default: it is delayed.
     pub excess: Excess,
 }
 
@@ -123,7 +123,7 @@ pub enum Excess {
     Close,
 }
 
-/// Where an HTTP proxy says whom it speaks for.
+/// The header in which an HTTP proxy names the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`, which most proxies use.
@@ -149,8 +149,8 @@ pub struct ListenOptions {
     /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default
     /// `false`.
     pub reuse_port: bool,
-    /// An IPv6 address takes IPv4 connections, too, if it is the unspecified one (`IPV6_V6ONLY` is
-    /// off). Default `false`.
+    /// The unspecified IPv6 address also accepts IPv4 connections (`IPV6_V6ONLY` is off). Default
+    /// `false`.
     pub dual_stack: bool,
     /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket
     /// protocol do the same and more.
@@ -196,7 +196,8 @@ pub struct Drain {
     pub code: CloseCode,
     /// The reason in the Close frames, at most 123 bytes. Default: none.
     pub reason: String,
-    /// Those who have not left this long after the last Close frame are dropped. Default 5 s.
+    /// Clients that have not disconnected this long after the last Close frame are dropped. Default
+    /// 5 s.
     pub deadline: Duration,
 }
 

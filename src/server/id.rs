@@ -1,4 +1,4 @@
-//! Which client, which timer?
+//! The ids of clients and timers.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,7 +12,8 @@ pub struct ClientId {
 }
 
 impl ClientId {
-    /// Its place in the slab, from 0 on. Another client has it when this one is gone.
+    /// Returns the client's place in the slab, from 0 on. After it has disconnected, another client
+    /// may have this place.
     pub const fn slot(self) -> usize {
         self.index as usize
     }

@@ -1,4 +1,4 @@
-//! How is a server put together?
+//! The builder of a server.
 
 use crate::protocol::{Answer, CloseReason, Message, Request};
 use crate::server::app::{Closures, Handler};
@@ -27,13 +27,13 @@ pub struct Server<D = ()> {
 }
 
 impl<D> Server<D> {
-    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses
-    /// is listened to on all of them; port 0 means any free one
-    /// ([`local_addrs`](Self::local_addrs) tells which).
+    /// Listens on an address, with the default [`Config`]. If a name has several addresses, the
+    /// server listens on all of them. Port 0 means any free port;
+    /// [`local_addrs`](Self::local_addrs) returns it.
     ///
     /// # Errors
     ///
-    /// The address is malformed, in use, or not this host's.
+    /// The address is malformed, in use, or does not belong to this host.
     pub fn bind(addrs: impl ToSocketAddrs) -> io::Result<Server<D>> {
         Server::new(Config::default())?.listen(addrs)
     }
@@ -65,7 +65,7 @@ impl<D> Server<D> {
         self
     }
 
-    /// Listens on an address, too.
+    /// Listens on one more address.
     ///
     /// # Errors
     ///
@@ -86,16 +86,15 @@ impl<D> Server<D> {
         Ok(())
     }
 
-    /// Listens on a Unix socket, too. Its file is made here and removed in the end. The mode and
-    /// the group of the file are those of the [`options`](Self::options).
+    /// Also listens on a Unix socket. Creates its file now and removes it at the end. The mode and
+    /// the group of the file come from the [`options`](Self::options).
     ///
-    /// A socket on which nobody listens any more, left behind by a server that was killed, is
-    /// replaced, and that is logged. Servers that start at the same time on the same path must be
-    /// kept apart by whoever starts them.
+    /// Replaces a socket file that a killed server left behind, and logs that. Two servers must not
+    /// start at the same time on the same path.
     ///
     /// # Errors
     ///
-    /// There is something else at `path` already, or the file cannot be made. The error names the
+    /// Another file or server is at `path`, or the file cannot be created. The error names the
     /// path.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
@@ -103,7 +102,7 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// Takes over a socket that listens already, too: one that systemd has passed, say.
+    /// Also accepts from a socket that is already listening, for example one from systemd.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// Takes over a Unix socket that listens already, too. Its file is not removed in the end.
+    /// Also accepts from a Unix socket that is already listening. Does not remove its file.
     ///
     /// # Errors
     ///

@@ -1,9 +1,8 @@
-//! What does the peer ask for, and is its request well formed? (RFC 6455 §4.2.1, RFC 9112)
+//! A peer's request, parsed and checked (RFC 6455 §4.2.1, RFC 9112).
 //!
 //! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is
-//! complete, `httparse` takes it apart and [`Request::parse`] judges it, so that the application
-//! sees only requests that are in order: a plain GET or HEAD, or an upgrade to version 13 with a
-//! valid key.
+//! complete, `httparse` parses it and [`Request::parse`] checks it. The application sees only valid
+//! requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
@@ -15,11 +14,11 @@ pub const MAX_HEADERS: usize = 64;
 /// A body that is announced with more bytes than this gets 413 instead of 400.
 const LARGE_BODY: u64 = 64 << 10;
 
-/// Looks for the end of a head in `bytes`, of which the first `scanned` have been looked at before.
+/// Finds the end of a head in `bytes`, whose first `scanned` bytes have been searched before.
 ///
 /// # Errors
 ///
-/// Bytes that cannot begin a request, and a bare LF, as soon as they are seen.
+/// Bytes that cannot begin a request, or a bare LF. Each is returned at once.
 pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
@@ -58,7 +57,7 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Takes a complete head apart and judges it.
+    /// Parses and checks a complete head.
     ///
     /// # Errors
     ///
@@ -87,7 +86,7 @@ impl<'b> Request<'b> {
         Ok(request)
     }
 
-    /// What RFC 9112 asks of every request.
+    /// Checks what RFC 9112 requires of every request.
     fn judge_message(&self, http_1_1: bool) -> Result<(), Rejection> {
         let hosts = self.values("host").count();
         if hosts > 1 || (hosts == 0 && http_1_1) {
@@ -116,7 +115,7 @@ impl<'b> Request<'b> {
         self.method == Method::Get && self.has_token("upgrade", "websocket")
     }
 
-    /// What RFC 6455 §4.2.1 asks of an opening handshake.
+    /// Checks what RFC 6455 §4.2.1 requires of an opening handshake.
     fn judge_upgrade(&mut self, http_1_1: bool) -> Result<(), Rejection> {
         if !http_1_1 {
             return Err(Rejection::BadRequest("an upgrade needs HTTP/1.1"));
@@ -159,7 +158,7 @@ impl<'b> Request<'b> {
         self.method
     }
 
-    /// Whether this is an opening handshake, and a valid one. Plain HTTP otherwise.
+    /// Returns whether this is an opening handshake. Otherwise it is plain HTTP.
     pub const fn is_upgrade(&self) -> bool {
         self.key.is_some()
     }
@@ -179,12 +178,12 @@ impl<'b> Request<'b> {
         self.query
     }
 
-    /// All headers in the order in which they came.
+    /// Returns all headers in their order of arrival.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + '_ {
         self.headers[..self.header_count].iter().map(|header| (header.name, header.value))
     }
 
-    /// The values of all headers of this name, whatever its case.
+    /// Returns the values of all headers of this name. The letter case does not matter.
     pub fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b [u8]> + 'r {
         let mut place = 0;
         std::iter::from_fn(move || self.next_value(name, &mut place))
@@ -205,7 +204,8 @@ impl<'b> Request<'b> {
         self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The page that opened the connection, as browsers say it (§10.2). Other clients leave it out.
+    /// Returns the origin of the page that opened the connection (§10.2). Clients other than
+    /// browsers may leave it out.
     pub fn origin(&self) -> Option<&'b str> {
         self.header("origin")
     }
@@ -215,7 +215,7 @@ impl<'b> Request<'b> {
         self.header("host")
     }
 
-    /// The cookies, as name and value, unescaped as they came.
+    /// Returns the cookies as name and value, not decoded.
     pub fn cookies(&self) -> impl Iterator<Item = (&'b str, &'b str)> + '_ {
         self.values("cookie")
             .filter_map(|value| std::str::from_utf8(value).ok())
@@ -234,7 +234,7 @@ impl<'b> Request<'b> {
         known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
     }
 
-    /// The elements of a list-valued header, however many lines it is spread over.
+    /// Returns the elements of a list-valued header, from all of its lines.
     fn list<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b str> + 'r {
         let (mut place, mut rest) = (0, "");
         std::iter::from_fn(move || self.next_element(name, &mut place, &mut rest))
@@ -308,7 +308,7 @@ fn without_host(target: &str) -> Option<&str> {
     Some(end.map_or("/", |end| &rest[end..]))
 }
 
-/// What remains of a request when its head is gone: enough to answer it later.
+/// What is kept of a request to answer it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) method: Method,
@@ -338,7 +338,7 @@ impl Ticket {
         Ticket { method: request.method(), accept, offered, deflate }
     }
 
-    /// For the answer to a request that nobody could read.
+    /// For the answer to a malformed request.
     pub const fn unreadable() -> Ticket {
         Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
     }

@@ -1,4 +1,4 @@
-//! What lies on the wire: frames, masks, text, close codes. No state of a conversation.
+//! What is on the wire: frames, masks, text, close codes. No state of a connection.
 //!
 //! | file | question |
 //! |---|---|

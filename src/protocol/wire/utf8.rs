@@ -1,12 +1,12 @@
-//! How is text checked that arrives in pieces? (RFC 6455 §8.1)
+//! Checks text, whole or in pieces (RFC 6455 §8.1).
 //!
 //! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the
-//! rest; an invalid byte is found the moment it arrives, not when the message is complete. What has
-//! been checked is kept as a `String`, so nothing is checked twice.
+//! rest. An invalid byte is found when it arrives, not when the message is complete. Checked bytes
+//! are kept as a `String`, so nothing is checked twice.
 
 use simdutf8::basic;
 
-/// Text that is still arriving: checked so far, the last character perhaps incomplete.
+/// Text that is still arriving. It is checked so far, and its last character may be incomplete.
 #[derive(Debug, Default)]
 pub struct PartialText {
     text: String,
@@ -14,12 +14,12 @@ pub struct PartialText {
     tail_len: u8,
 }
 
-/// The bytes are not UTF-8, whatever may follow.
+/// The bytes are not UTF-8, and no further bytes can make them so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8;
 
 impl PartialText {
-    /// Continues in `buffer`, which is emptied but keeps its capacity.
+    /// Begins in `buffer`, which is cleared and keeps its capacity.
     pub fn reusing(mut buffer: Vec<u8>) -> PartialText {
         buffer.clear();
         // No bytes are valid UTF-8.
@@ -27,17 +27,17 @@ impl PartialText {
         PartialText { text, ..PartialText::default() }
     }
 
-    /// Bytes received so far.
+    /// Returns how many bytes have been received.
     pub fn len(&self) -> usize {
         self.text.len() + usize::from(self.tail_len)
     }
 
-    /// Bytes of memory taken.
+    /// Returns how many bytes of memory it takes.
     pub fn capacity(&self) -> usize {
         self.text.capacity()
     }
 
-    /// Makes room for `additional` bytes without the usual doubling.
+    /// Makes room for `additional` bytes without doubling the buffer.
     pub fn reserve_exact(&mut self, additional: usize) {
         self.text.reserve_exact(additional);
     }
@@ -58,7 +58,7 @@ impl PartialText {
         tail.iter().try_for_each(|byte| self.push_to_tail(*byte))
     }
 
-    /// Appends one byte of a character that the end of a piece has cut.
+    /// Appends one byte of a character that was cut by the end of a piece.
     fn push_to_tail(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
         self.tail[usize::from(self.tail_len)] = byte;
         self.tail_len += 1;
@@ -71,23 +71,23 @@ impl PartialText {
         Ok(())
     }
 
-    /// Whether a character has arrived whole.
+    /// Returns whether a character is complete.
     pub fn has_checked(&self) -> bool {
         !self.text.is_empty()
     }
 
-    /// Takes out the characters that have arrived whole, and goes on in `buffer`.
+    /// Takes the complete characters and continues in `buffer`.
     pub fn take_checked(&mut self, buffer: Vec<u8>) -> String {
         let next = PartialText::reusing(buffer);
         std::mem::replace(&mut self.text, next.text)
     }
 
-    /// Whether it does not end inside a character.
+    /// Returns whether it ends between two characters.
     pub fn is_whole(&self) -> bool {
         self.tail_len == 0
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl PartialText {
         if self.is_whole() { Ok(self.text) } else { Err(InvalidUtf8) }
     }
 
-    /// The buffer, for someone else to use.
+    /// Returns the buffer for reuse.
     pub fn into_buffer(self) -> Vec<u8> {
         self.text.into_bytes()
     }
@@ -109,12 +109,12 @@ fn cut_character(piece: &[u8]) -> usize {
     if is_incomplete(&piece[piece.len() - length..]) { length } else { 0 }
 }
 
-/// Whether the first character of these bytes lacks only its last bytes.
+/// Returns whether the first character is only incomplete.
 fn is_incomplete(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// Checks a text that has arrived whole.
+/// Checks a complete text.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What does an application tell the server to do?
+//! The trait that an application implements.
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
 use crate::server::clients::Clients;
@@ -51,10 +51,10 @@ pub trait Handler {
         let _ = clients;
     }
 
-    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol,
+    /// A client requests a resource. By default, every upgrade is accepted without a subprotocol,
     /// and plain HTTP gets 426.
     ///
-    /// Here is the place to check [`Request::origin`] (RFC 6455 §10.2) and to choose a subprotocol.
+    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
         let _ = (clients, id, request);
         Answer::Upgrade(Upgrade::new())
@@ -104,20 +104,20 @@ pub trait Handler {
         let _ = (clients, timer, token);
     }
 
-    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for,
-    /// soon after it happened. What is sent here to a client that is traced itself will be told
-    /// here, too.
+    /// One step of a connection that [`Clients::trace`] or [`Clients::trace_all`] records, soon
+    /// after it happened. If this callback sends to a traced client, that is traced as well.
     fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
         let _ = (clients, id, trace);
     }
 
-    /// What the loop has done since this was told last; [`Clients::watch_turns`] asks for it.
+    /// What the loop has done since the last call. [`Clients::watch_turns`] turns this on.
     fn on_turns(&mut self, clients: &mut Clients<Self::Data>, turns: &Turns) {
         let _ = (clients, turns);
     }
 
-    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for
-    /// each that [`Clients::connect`] has made; its data can be read for the last time.
+    /// The client has disconnected. Called once for each client that had
+    /// [`on_open`](Self::on_open), and for each client of [`Clients::connect`]. This is the last
+    /// time that its data can be read.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

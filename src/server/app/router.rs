@@ -1,4 +1,4 @@
-//! How is an application composed of small ones?
+//! A handler that is composed of several.
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
@@ -11,7 +11,7 @@ use std::any::Any;
 /// A handler that gives each path to a handler of its own.
 ///
 /// The handlers share one [`Data`](Handler::Data) type. Topics, timers and [`Clients::iter`] are
-/// each route's own. A path that nobody has gets 404.
+/// each route's own. A path without a route gets 404.
 ///
 /// ```no_run
 /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
@@ -21,9 +21,9 @@ use std::any::Any;
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A router can stand inside a router, by itself or behind a handler that passes every callback on
-/// (`on_start` included). Patterns are whole paths in both. The outer router decides first; a path
-/// that it gives to the inner one, and that the inner one does not have, gets 404.
+/// A router can contain a router, directly or behind a handler that forwards every callback
+/// (`on_start` included). Patterns are whole paths in both. The outer router decides first. A path
+/// that it gives to the inner router, and for which that one has no route, gets 404.
 ///
 /// ```
 /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
@@ -83,11 +83,12 @@ impl<D: Default + 'static> Router<D> {
         self
     }
 
-    /// The handler that was added last gets this path, too. The route is named by its first one.
+    /// Gives this path to the handler that was added last, in addition. The route keeps the name of
+    /// its first path.
     ///
     /// # Panics
     ///
-    /// If there is no route yet, or no request can have the path.
+    /// If there is no route yet, or if no request can have the path.
     #[must_use]
     pub fn also(mut self, path: impl Into<String>) -> Router<D> {
         let path = checked(path.into());

@@ -1,4 +1,4 @@
-//! Where do connections come from?
+//! Listening sockets.
 
 use super::socket::Socket;
 #[cfg(unix)]
@@ -188,7 +188,7 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 #[cfg(not(target_os = "linux"))]
                 stream.set_nodelay(true)?;
-                // Where there is no MSG_NOSIGNAL, the socket itself says that it raises no SIGPIPE.
+                // Without MSG_NOSIGNAL, an option of the socket prevents SIGPIPE.
                 #[cfg(target_vendor = "apple")]
                 socket2::SockRef::from(&stream).set_nosigpipe(true)?;
                 Ok(Socket::Stream(stream))
@@ -212,7 +212,7 @@ fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog.max(1)).unwrap_or(i32::MAX)
 }
 
-/// What an error of a listening socket says: where, and why. Its kind stays.
+/// Adds the address to an error of a listening socket and keeps its kind.
 fn cannot_listen<A: fmt::Display + fmt::Debug + Send + Sync + 'static>(address: A, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), CannotListen { address, error })
 }
@@ -237,8 +237,7 @@ impl<A: fmt::Display + fmt::Debug> std::error::Error for CannotListen<A> {
     }
 }
 
-/// Removes the file of a socket on which nobody listens any more: its server ended without removing
-/// it. Returns whether it did.
+/// Removes the file of a socket on which no server listens. Returns whether it did.
 #[cfg(unix)]
 fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -323,8 +322,8 @@ impl Drop for UnixPath {
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// A descriptor that is kept for the day when there are none left: it is given up to accept a
-/// newcomer and turn it away, who would otherwise wait in the backlog without an answer.
+/// A spare descriptor. When descriptors run out, it is closed to accept a new connection and turn
+/// it away. That connection would otherwise wait in the backlog without an answer.
 #[derive(Debug)]
 pub(crate) struct SpareDescriptor(Option<File>);
 
@@ -343,7 +342,8 @@ impl SpareDescriptor {
         None
     }
 
-    /// Turns one newcomer away, with a word. `false`: there was none, or nothing to spare.
+    /// Turns one new connection away with a response. Returns `false` if there was none, or no
+    /// spare descriptor.
     pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
         if self.0.take().is_none() {
             self.0 = SpareDescriptor::open();
@@ -362,7 +362,7 @@ impl SpareDescriptor {
     }
 }
 
-/// Whether an error of `accept` says that descriptors or memory have run out.
+/// Returns whether an error of `accept` means that descriptors or memory have run out.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_exhaustion =
@@ -372,7 +372,7 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     is_exhaustion
 }
 
-/// The error of `accept` that says so.
+/// Returns such an error of `accept`.
 #[cfg(feature = "sim")]
 pub(crate) fn exhaustion() -> io::Error {
     #[cfg(unix)]

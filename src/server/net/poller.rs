@@ -1,7 +1,7 @@
-//! Who says what is ready, and what time it is?
+//! Readiness and the clock.
 //!
-//! The kernel, by way of mio; or, in a simulation, a network that exists in memory only. The loop
-//! sees neither: it is told of [`Ready`] things.
+//! They come from the kernel through mio, or in a simulation from a network in memory. The loop
+//! sees neither; it gets [`Ready`] events.
 
 use super::listener::Listener;
 use super::socket::{Readiness, Socket};
@@ -37,14 +37,14 @@ pub(crate) struct Kernel {
     start: Instant,
 }
 
-/// What a poller says.
+/// An event of a poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
     /// Another thread may have left a call.
     Remote,
     #[cfg(all(unix, feature = "signals"))]
     Signal,
-    /// This listener has newcomers.
+    /// This listener has new connections.
     Listener(usize),
     Client(Readiness),
 }
@@ -101,7 +101,7 @@ fn clock() -> Instant {
 }
 
 impl Poller {
-    /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells
+    /// Waits until something is ready, at most for `timeout` (`None`: without a limit), and reports
     /// what is.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
         match self {
@@ -114,8 +114,8 @@ impl Poller {
         }
     }
 
-    /// Whether the last [`wait`](Self::wait) may have left something: a host's loop that is
-    /// edge-triggered is not told of it again.
+    /// Returns whether the last [`wait`](Self::wait) may have left events. An edge-triggered host
+    /// loop is not notified of them again.
     #[inline]
     pub(crate) fn has_more(&self) -> bool {
         match self {
@@ -135,7 +135,7 @@ impl Poller {
         }
     }
 
-    /// What a host's clock says then.
+    /// Returns that moment on the host's clock.
     pub(crate) fn to_instant(&self, moment: Moment) -> Instant {
         match self {
             Poller::Kernel(kernel) => kernel.start + moment.elapsed(),
@@ -165,7 +165,7 @@ impl Poller {
         }
     }
 
-    /// Begins to connect; readiness tells how it went.
+    /// Begins to connect. A readiness event reports the result.
     pub(crate) fn connect(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         match self {
             Poller::Kernel(_) => Socket::connect(address, source),

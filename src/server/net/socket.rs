@@ -1,11 +1,10 @@
-//! Which stream carries a conversation?
+//! The stream of a connection.
 //!
-//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that
-//! is neither TCP nor a kernel.
+//! The loop knows only this enum and [`Readiness`], so that the same loop runs in a simulation.
 //!
-//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same
-//! calls for both: so both are kept as mio's `TcpStream`. An enum of the two would take four bytes
-//! more for each connection.
+//! A connected Unix socket behaves like a TCP socket, and std and mio make the same calls for both.
+//! So both are kept as mio's `TcpStream`. An enum of the two would take four more bytes for each
+//! connection.
 
 #[cfg(feature = "sim")]
 use crate::server::net::memory::Wire;
@@ -31,7 +30,7 @@ impl Socket {
         Socket::Stream(std::os::fd::OwnedFd::from(stream).into())
     }
 
-    /// Begins to connect, perhaps from a certain address of ours; readiness tells how it went.
+    /// Begins to connect, from `source` if it is given. A readiness event reports the result.
     pub(crate) fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         let stream = match source {
             None => mio::net::TcpStream::connect(addr)?,
@@ -53,7 +52,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes. Never raises SIGPIPE, whatever the host's disposition.
+    /// Writes as many bytes as the kernel takes. Never raises SIGPIPE, whatever the host does with
+    /// that signal.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
@@ -74,7 +74,7 @@ impl Socket {
         }
     }
 
-    /// The peer's address; `None` for Unix sockets, and for a peer that has gone.
+    /// Returns the peer's address, or `None` for a Unix socket or a peer that has disconnected.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Stream(stream) => stream.peer_addr().ok(),

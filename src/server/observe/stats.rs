@@ -1,6 +1,6 @@
-//! What has the server done so far, and how is it?
+//! Counters, and the snapshot that users see.
 //!
-//! Counted where it happens, with plain additions; put together when somebody asks.
+//! Events are counted where they happen. The snapshot is made on request.
 
 use crate::protocol::{CloseReason, ProtocolError, Timeout, Traffic};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections that we began, to other servers.
     pub connected: u64,
-    /// Opening handshakes that led to a conversation.
+    /// Opening handshakes that succeeded.
     pub opened: u64,
     /// Opening handshakes and plain HTTP requests that did not, by the status of our response.
     pub refused: BTreeMap<u16, u64>,
@@ -238,7 +238,7 @@ pub(crate) struct LoopCounters {
     pub(crate) turn_events: Histogram,
     /// Nanoseconds.
     pub(crate) waited: u64,
-    /// Microseconds of the slowest turn since somebody asked last.
+    /// Microseconds of the slowest turn since the last snapshot.
     pub(crate) slowest: u64,
 }
 
@@ -256,7 +256,7 @@ impl LoopCounters {
         }
     }
 
-    /// A turn has ended that took so many nanoseconds.
+    /// Records a turn that took `nanoseconds`.
     #[inline]
     pub(crate) fn turned(&mut self, nanos: u64) {
         let micros = nanos / 1_000;

@@ -1,4 +1,4 @@
-//! What is a simulated connection made of?
+//! A simulated connection.
 
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
@@ -7,8 +7,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use tungstenite::Message as OwnedMessage;
 
-/// Bytes in one direction: those that have arrived come first, those that are under way behind
-/// them.
+/// Bytes in one direction: first those that have arrived, then those that are still under way.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     bytes: VecDeque<u8>,
@@ -115,9 +114,9 @@ pub(crate) struct Marks(u16);
 impl Marks {
     /// In the queue of those on which something is to happen.
     pub(crate) const ACTIVE: Marks = Marks(1);
-    /// The server is to be told that its end is ready.
+    /// The server shall get an event for its end.
     pub(crate) const EDGE: Marks = Marks(1 << 1);
-    /// The server's last write was short: it is to be told when there is room.
+    /// The server's last write was short, so it gets an event when there is room.
     pub(crate) const WANTS_ROOM: Marks = Marks(1 << 2);
     /// It was reset, by either end.
     pub(crate) const RESET: Marks = Marks(1 << 3);
@@ -125,7 +124,7 @@ impl Marks {
     pub(crate) const SERVER_GONE: Marks = Marks(1 << 4);
     /// The peer has closed its end.
     pub(crate) const PEER_GONE: Marks = Marks(1 << 5);
-    /// Nobody has a handle to the peer.
+    /// No handle to the peer is left.
     pub(crate) const UNWATCHED: Marks = Marks(1 << 6);
     /// The peer closes its half when it has sent everything.
     pub(crate) const FINISHES: Marks = Marks(1 << 7);
@@ -168,9 +167,9 @@ pub(crate) struct Line {
     pub(crate) connection: Connection,
     /// What the peer has said and there is no room for yet.
     pub(crate) unsent: VecDeque<u8>,
-    /// What the peer says as soon as it is open.
+    /// What the peer sends as soon as it is open.
     pub(crate) early: Vec<Gathered>,
-    /// What the peer has received and nobody has looked at yet.
+    /// What the peer has received and the test has not read yet.
     pub(crate) messages: Vec<OwnedMessage>,
     pub(crate) pongs: Vec<Vec<u8>>,
     pub(crate) raw: Vec<u8>,
@@ -204,7 +203,7 @@ impl Line {
         self.collect(shared, now);
     }
 
-    /// Takes over what the peer's conversation has to say.
+    /// Takes the output of the peer's connection.
     pub(crate) fn collect(&mut self, shared: &mut Shared, now: Tick) {
         loop {
             let output = self.connection.output(shared);
@@ -247,7 +246,7 @@ impl Line {
         }
     }
 
-    /// Whether nobody will ever ask for it again.
+    /// Returns whether it can be removed.
     pub(crate) fn is_over(&self) -> bool {
         let marks = self.marks;
         let is_left = marks.has(Marks::SERVER_GONE) && marks.has(Marks::PEER_GONE) && marks.has(Marks::UNWATCHED);

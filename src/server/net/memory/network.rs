@@ -1,12 +1,13 @@
-//! What lies between a simulated server and its peers?
+//! The network between a simulated server and its peers.
 //!
-//! [`Line`]s: two streams of bytes each, which arrive when [`Network::advance`] lets them; a
-//! backlog of newcomers; and a clock that goes on only while the loop waits. It behaves as a kernel
-//! does to a poller that is edge-triggered: readiness is told when bytes arrive, when room comes
-//! back after a write that was short, and at FIN or a reset; never again for what has been told.
+//! It consists of [`Line`]s, a backlog of new connections and a clock that runs only while the loop
+//! waits. A line is two streams of bytes, which arrive when [`Network::advance`] lets them. The
+//! network behaves like a kernel with an edge-triggered poller: it reports readiness when bytes
+//! arrive, when room returns after a short write, and at FIN or a reset. It reports each of them
+//! once.
 //!
-//! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its
-//! table of descriptors: so that a simulated socket is a number, and as small as a real one.
+//! The networks of a thread are in a table of that thread, as the sockets of a process are in its
+//! table of descriptors. So a simulated socket is a number, as small as a real one.
 
 use super::faults::Faults;
 use super::line::{Line, Marks};
@@ -51,7 +52,7 @@ pub(crate) struct NetworkRef {
     serial: u64,
 }
 
-/// Whoever has this stays in its thread: another thread has another table.
+/// A value of this type stays in its thread, because another thread has another table.
 pub(crate) type Stays = PhantomData<Rc<()>>;
 
 /// The server's end of a line: eight bits say in which network, twenty-four where.
@@ -84,7 +85,7 @@ pub(crate) struct Network {
     /// Peers to which the server has connected.
     pub(crate) dialled: VecDeque<u32>,
     newcomers: u32,
-    /// What the conversations of all peers share.
+    /// What the connections of all peers share.
     pub(crate) shared: Shared,
     /// Of every byte that the server has read and written, and when.
     fingerprint: DefaultHasher,
@@ -108,7 +109,7 @@ impl NetworkRef {
         })
     }
 
-    /// `None`: the simulation is over.
+    /// `None` after the simulation.
     pub(crate) fn find<T>(self, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
         find(self.place, |network| (network.serial == self.serial).then(|| call(network))).flatten()
     }
@@ -246,7 +247,7 @@ impl Network {
             names: BTreeMap::new(),
             dialled: VecDeque::new(),
             newcomers: 0,
-            // Peers can do whatever the server can.
+            // Peers support everything that the server supports.
             shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
             fingerprint: DefaultHasher::new(),
             story: None,
@@ -484,7 +485,7 @@ impl Network {
         let line = self.line(index);
         let has_come = line.outward.arrive(part);
         if part > 0 && line.marks.has(Marks::PEER_GONE) {
-            // Nobody is there who could read it.
+            // There is no reader.
             self.reset_by_peer(index);
         } else if has_come {
             self.hear(index);
@@ -502,7 +503,7 @@ impl Network {
         }
     }
 
-    /// The server's end will be told that it is ready.
+    /// The server's end will get a readiness event.
     fn tell_edge(&mut self, index: u32) {
         self.line(index).marks.set(Marks::EDGE);
         self.activate(index);
@@ -547,7 +548,7 @@ impl Network {
     }
 }
 
-// ---- where lines come from, and what is told of them --------------------------------------------
+// ---- how lines begin, and how they are recorded --------------------------------------------
 
 impl Network {
     pub(crate) fn insert(&mut self, line: Line) -> u32 {
@@ -557,7 +558,7 @@ impl Network {
         index
     }
 
-    /// Somebody connects to the server.
+    /// A peer connects to the server.
     pub(crate) fn dial(&mut self, opening: Option<&Opening>, ip: Option<IpAddr>) -> u32 {
         self.newcomers += 1;
         let [_, a, b, c] = self.newcomers.to_be_bytes();
@@ -589,7 +590,7 @@ impl Network {
         self.hosts.insert(SocketAddr::new(ip, port));
     }
 
-    /// The server does not listen any more: those who wait are refused.
+    /// The server no longer listens. Waiting connections are refused.
     pub(crate) fn stop_listening(&mut self) {
         self.is_listening = false;
         for index in std::mem::take(&mut self.backlog) {
@@ -633,7 +634,7 @@ impl Network {
         }
     }
 
-    /// Adds a line to the story, if it is told.
+    /// Adds a line to the story, if it is recorded.
     pub(crate) fn remark(&mut self, what: &str) {
         let elapsed = self.now.elapsed().as_secs_f64() * 1e3;
         if let Some(story) = &mut self.story {
@@ -642,7 +643,7 @@ impl Network {
     }
 }
 
-/// An address for a host that has only a name: one of those that are reserved for documentation.
+/// Returns an address for a host name, from the range that is reserved for documentation.
 fn numbered(count: usize) -> IpAddr {
     Ipv4Addr::new(198, 51, 100, count as u8).into()
 }
