@@ -9,11 +9,11 @@
 //!
 //! | fast path | equals | shown by | without | with |
 //! |---|---|---|---|---|
-//! | [`receive_single`](Connection::receive_single) | [`receive`](Connection::receive) | `receiving_*` | 634 (`echo-text-20`) | 354 |
-//! | [`receive_run`](Connection::receive_run) | [`receive`](Connection::receive), repeatedly | `receiving_*` | 431 (`echo-text-20-pipelined-32`) | 180 |
-//! | [`send_short`](Connection::send_short) | `send_whole` in `send` | `sending_*` | 300 (`echo-text-20-pipelined-32`) | 180 |
-//! | [`append_small`] | `Frame::copy_or_share` in `prepared` | `sending_*` | 226 (`prepared-20-to-100`) | 195 |
-//! | [`simple_output`](Connection::simple_output) | [`output`](Connection::output) | `sending_*` | 1,356 (`loop-echo-text-20`) | 1,182 |
+//! | [`receive_single`](Connection::receive_single) | [`receive`](Connection::receive) | `receiving_*` | 600 (`echo-text-20`) | 356 |
+//! | [`receive_run`](Connection::receive_run) | [`receive`](Connection::receive), repeatedly | `receiving_*` | 418 (`echo-text-20-pipelined-32`) | 176 |
+//! | [`send_short`](Connection::send_short) | `send_whole` in `send` | `sending_*` | 288 (`echo-text-20-pipelined-32`) | 176 |
+//! | [`append_small`] | `Frame::copy_or_share` in `prepared` | `sending_*` | 228 (`prepared-20-to-100`) | 195 |
+//! | [`simple_output`](Connection::simple_output) | [`output`](Connection::output) | `sending_*` | 1,477 (`loop-echo-text-20`) | 1,195 |
 //! | [`simple_output_sent`](Connection::simple_output_sent) | [`sent`](Connection::sent) | `sending_*` | as above | |
 
 use super::byte_queue::ByteQueue;
@@ -313,7 +313,7 @@ impl<X: Default> Connection<X> {
     /// The peer has taken the whole [`simple_output`](Self::simple_output).
     ///
     /// Equals [`sent`](Self::sent) with its length: the connection is open, so no state follows.
-    #[inline]
+    #[inline(always)]
     pub fn simple_output_sent(&mut self, shared: &mut Shared) {
         if let Some(outbox) = self.outbox.take() {
             shared.give_outbox(outbox);

@@ -5,10 +5,10 @@
 //!
 //! | fast path | equals | shown by | without | with |
 //! |---|---|---|---|---|
-//! | [`apply_mask`] | [`mask::apply_bytewise`] | `masks_equal_the_plain_one` | 7,602 (`echo-binary-1k`) | 1,252 |
-//! | [`apply_mask_in_blocks`] | [`mask::apply_bytewise`] | `blocks_are_unmasked_up_to_the_end_of_the_last_one` | 378 (`echo-text-20`) | 354 |
-//! | [`apply_mask_moving`] | [`mask::apply_bytewise`], then a copy | `bytes_are_moved_over_those_before_them` | 190 (`echo-text-20-pipelined-32`) | 180 |
-//! | [`short_text`] | [`utf8::whole`] | `short_text_equals_the_plain_one` | 419 (`echo-text-20`) | 354 |
+//! | [`apply_mask`] | [`mask::apply_bytewise`] | `masks_equal_the_plain_one` | 7,558 (`echo-binary-1k`) | 1,211 |
+//! | [`apply_mask_in_blocks`] | [`mask::apply_bytewise`] | `blocks_are_unmasked_up_to_the_end_of_the_last_one` | 367 (`echo-text-20`) | 356 |
+//! | [`apply_mask_moving`] | [`mask::apply_bytewise`], then a copy | `bytes_are_moved_over_those_before_them` | 188 (`echo-text-20-pipelined-32`) | 176 |
+//! | [`short_text`] | [`utf8::whole`] | `short_text_equals_the_plain_one` | 415 (`echo-text-20`) | 356 |
 
 use super::input::Input;
 use super::mask::{self, Key};
