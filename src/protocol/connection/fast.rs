@@ -313,7 +313,7 @@ impl<X: Default> Connection<X> {
     /// The peer has taken the whole [`simple_output`](Self::simple_output).
     ///
     /// Equals [`sent`](Self::sent) with its length: the connection is open, so no state follows.
-    #[inline]
+    #[inline(always)]
     pub fn simple_output_sent(&mut self, shared: &mut Shared) {
         if let Some(outbox) = self.outbox.take() {
             shared.give_outbox(outbox);

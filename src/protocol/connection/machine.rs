@@ -121,11 +121,14 @@ impl<X: Default> Connection<X> {
 
     /// Handshaking -> Open, or Closed: the response of the server to which we connect has arrived.
     pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
-        let expected = self.rare().expected.take();
-        let judged = match expected {
-            Some(expected) => expected.judge(&shared.compression, head),
+        let judged = match &mut self.rare().expected {
+            Some(expected) => match expected.judge(&shared.compression, head) {
+                Err(refusal) if expected.skips(refusal) => return None,
+                judged => judged,
+            },
             None => Err(Unaccepted::BadResponse("nothing was asked")),
         };
+        self.rare().expected = None;
         match judged {
             Ok(accepted) => {
                 self.agree(shared, accepted.agreed);

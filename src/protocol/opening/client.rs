@@ -141,9 +141,17 @@ impl Opening {
         }
         super::response::encode_headers(&self.headers, out);
         out.extend_from_slice(b"\r\n");
-        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone(), deflate }
+        Expected {
+            accept: derive_accept_key(key.as_bytes()),
+            subprotocols: self.subprotocols.clone(),
+            deflate,
+            interim: 0,
+        }
     }
 }
+
+/// The most interim responses (1xx) that are skipped before the final one.
+const MAX_INTERIM: u8 = 4;
 
 /// What the server's answer must contain.
 #[derive(Debug)]
@@ -151,6 +159,8 @@ pub(crate) struct Expected {
     accept: String,
     subprotocols: Vec<String>,
     deflate: Option<(Parameters, Takeover)>,
+    /// How many interim responses have been skipped.
+    interim: u8,
 }
 
 /// What the server has chosen.
@@ -164,7 +174,7 @@ pub(crate) struct Accepted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unaccepted {
-    /// An HTTP status other than 101.
+    /// An HTTP status other than 101. Up to four interim responses (1xx) are skipped before it.
     Status(StatusCode),
     /// The answer breaks a rule, which the text names (§4.1).
     BadResponse(&'static str),
@@ -182,6 +192,14 @@ impl fmt::Display for Unaccepted {
 impl std::error::Error for Unaccepted {}
 
 impl Expected {
+    /// Returns whether a refusal was only an interim response, so that the final one is still to
+    /// come (RFC 9110 §15.2). A server that sends too many of them is refused.
+    pub(crate) fn skips(&mut self, refusal: Unaccepted) -> bool {
+        let is_interim = matches!(refusal, Unaccepted::Status(status) if status.is_informational());
+        self.interim += u8::from(is_interim);
+        is_interim && self.interim <= MAX_INTERIM
+    }
+
     /// Checks a complete response head (§4.1) and returns what the server has chosen.
     pub(crate) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
         let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
