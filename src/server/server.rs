@@ -38,7 +38,7 @@ impl<D> Server<D> {
         Server::new(Config::default())?.listen(addrs)
     }
 
-    /// A server that does not listen anywhere yet.
+    /// Creates a server that does not listen anywhere yet.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl<D> Server<D> {
         })
     }
 
-    /// Options for the listening sockets that are added from now on.
+    /// Sets the options of the listening sockets that are added from now on.
     #[must_use]
     pub fn options(mut self, options: ListenOptions) -> Server<D> {
         self.options = options;
@@ -75,11 +75,11 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// As [`listen`](Self::listen), for addresses that the server can do without.
+    /// Listens on one more address, and keeps the server if that fails.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind); the server is as before then.
+    /// As [`bind`](Self::bind). The server is then unchanged.
     pub fn listen_also(&mut self, addrs: impl ToSocketAddrs) -> io::Result<()> {
         let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.options));
         self.listeners.append(&mut listeners.collect::<io::Result<Vec<Listener>>>()?);
@@ -123,9 +123,9 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// The first SIGINT, SIGTERM, SIGQUIT or SIGHUP shuts the server down as `drain` says. A second
-    /// SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP stays
-    /// ignored if it was ignored when the program started (`nohup`).
+    /// Shuts the server down as `drain` says at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP. A
+    /// second SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP
+    /// stays ignored if it was ignored when the program started (`nohup`).
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl<D> Server<D> {
         Remote::new(Arc::clone(&self.queue))
     }
 
-    /// The loop, for hosts that turn it themselves, or that want to know how it ended.
+    /// Returns the loop, for hosts that turn it themselves or need to know how it ended.
     ///
     /// # Errors
     ///
@@ -170,21 +170,20 @@ impl<D> Server<D> {
     ///
     /// # Errors
     ///
-    /// The poller has failed. No client's error ever comes here.
+    /// The poller has failed. Errors of clients are never returned here.
     pub fn run<H: Handler<Data = D>>(self, handler: H) -> io::Result<()> {
         self.start(handler)?.run().map(|_| ())
     }
 }
 
-/// A server and the closures that are its handler.
+/// A server whose handler consists of closures.
 pub struct ClosureServer {
     server: Server<()>,
     closures: Closures<()>,
 }
 
 impl Server<()> {
-    /// The first closure of a handler that is put together from closures; [`ClosureServer`] takes
-    /// more.
+    /// Sets the closure for [`Handler::on_message`]. [`ClosureServer`] takes more closures.
     pub fn on_message<F>(self, call: F) -> ClosureServer
     where
         F: FnMut(&mut Clients<()>, ClientId, Message<'_>) + 'static,

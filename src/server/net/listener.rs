@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Listener {
     socket: ListeningSocket,
     pub(crate) arrival: Arrival,
-    /// There may be connections to accept; no new edge comes for them.
+    /// Whether there may be connections to accept. No new edge reports them.
     pub(crate) ready: bool,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for LocalAddr {
 }
 
 impl Listener {
-    /// Listens on a TCP address, which an error names.
+    /// Listens on a TCP address. An error names the address.
     pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
         Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(addr, error))
     }
@@ -88,7 +88,7 @@ impl Listener {
         Listener::from_tcp(socket.into(), options)
     }
 
-    /// Takes over a socket that listens already.
+    /// Takes over a socket that is already listening.
     pub(crate) fn from_tcp(listener: TcpListener, options: &ListenOptions) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
         let socket = socket2::SockRef::from(&listener);
@@ -102,7 +102,7 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener)), options))
     }
 
-    /// Listens on a Unix socket, whose file is made, and removed in the end. An error names it.
+    /// Listens on a Unix socket. Creates its file, and removes it at the end. An error names it.
     #[cfg(unix)]
     pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
         let name = || LocalAddr::Unix(path.to_owned());
@@ -133,7 +133,7 @@ impl Listener {
         Listener::from_unix(listener, Some(path), options)
     }
 
-    /// Takes over a Unix socket that listens already; its file stays whose it is.
+    /// Takes over a Unix socket that is already listening. Does not remove its file.
     #[cfg(unix)]
     pub(crate) fn from_unix(
         listener: UnixListener,
@@ -146,7 +146,7 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
     }
 
-    /// Listens where there is no kernel.
+    /// Listens on a simulated network.
     #[cfg(feature = "sim")]
     pub(crate) fn simulated(backlog: Backlog) -> Listener {
         Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
@@ -318,7 +318,7 @@ impl Drop for UnixPath {
     }
 }
 
-/// What those hear for whom there is no descriptor.
+/// The response to connections for which there is no descriptor.
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -349,9 +349,9 @@ impl SpareDescriptor {
             self.0 = SpareDescriptor::open();
             return false;
         }
-        let newcomer = listener.accept();
-        let turned_away = newcomer.is_ok();
-        if let Ok(mut socket) = newcomer {
+        let new_connection = listener.accept();
+        let turned_away = new_connection.is_ok();
+        if let Ok(mut socket) = new_connection {
             // Bytes left unread would make the kernel send a reset, which can eat the response. It
             // is a new socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);

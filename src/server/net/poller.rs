@@ -101,8 +101,8 @@ fn clock() -> Instant {
 }
 
 impl Poller {
-    /// Waits until something is ready, at most for `timeout` (`None`: without a limit), and reports
-    /// what is.
+    /// Waits until something is ready, and reports it. Waits at most for `timeout`, or without a
+    /// limit if that is `None`.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),
@@ -125,7 +125,7 @@ impl Poller {
         }
     }
 
-    /// What time is it? It is an argument everywhere else.
+    /// Returns the time. Everywhere else, the time is an argument.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match self {
@@ -144,7 +144,7 @@ impl Poller {
         }
     }
 
-    /// Watches a listener, once and for ever.
+    /// Watches a listener, for as long as it exists.
     pub(crate) fn watch_listener(&self, listener: &mut Listener, index: usize) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => listener.register(kernel.registry(), Token(FIRST_LISTENER + index)),
@@ -153,7 +153,7 @@ impl Poller {
         }
     }
 
-    /// Watches a client's socket, once and for ever.
+    /// Watches a client's socket, for as long as it exists.
     pub(crate) fn watch(&self, socket: &mut Socket, client: usize) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => socket.register(kernel.registry(), Token(client)),

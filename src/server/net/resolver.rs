@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::Sender;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A thread that looks up names. It ends with the last sender of questions.
+/// A thread that looks up names. It ends when the last sender of requests is dropped.
 ///
 /// What is behind `ask` is only in programs that [start](Self::start) one.
 pub(crate) struct Resolver {

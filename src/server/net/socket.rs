@@ -19,7 +19,7 @@ pub(crate) enum Socket {
     Stream(mio::net::TcpStream),
     #[cfg(feature = "sim")]
     Simulated(Wire),
-    /// None yet: the address is still to be found, or connected to.
+    /// No socket yet: the address is being looked up, or is not connected to.
     Unconnected,
 }
 
@@ -52,8 +52,8 @@ impl Socket {
         }
     }
 
-    /// Writes as many bytes as the kernel takes. Never raises SIGPIPE, whatever the host does with
-    /// that signal.
+    /// Writes as many bytes as the kernel takes. Never raises SIGPIPE, even if the host
+    /// changes how that signal is handled.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
@@ -84,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// Registers for everything, once and for ever.
+    /// Registers for all events, for as long as the socket exists.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
@@ -112,15 +112,15 @@ fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStr
     Ok(mio::net::TcpStream::from_std(socket.into()))
 }
 
-/// What a poller said of a socket.
+/// What a poller reports about a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Readiness {
-    /// Which client, by its place in the slab.
+    /// The client's place in the slab.
     pub(crate) client: usize,
     /// Bytes, FIN or an error can be read.
     pub(crate) readable: bool,
     /// There is room for bytes.
     pub(crate) writable: bool,
-    /// FIN or an error has come: read on to it, no other edge will.
+    /// FIN or an error has come. Read up to it, because no other edge follows.
     pub(crate) read_closed: bool,
 }

@@ -60,7 +60,7 @@ impl Peer {
         });
     }
 
-    /// Sends raw bytes, in between whatever else it sends.
+    /// Sends raw bytes, between its other output.
     pub fn send_raw(&self, bytes: &[u8]) {
         self.act(|network, index| {
             let now = network.tick();
@@ -99,7 +99,7 @@ impl Peer {
         self.act(Network::hang_up);
     }
 
-    /// Reads nothing any more.
+    /// Stops reading.
     pub fn stop_reading(&self) {
         self.act(|network, index| network.line(index).marks.set(Marks::STOPPED));
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// So many turns without time passing are no work any more.
+/// After this many turns without time passing, the loop is considered stuck.
 const TOO_MANY_TURNS: u64 = 1_000_000;
 
 /// A server whose network and clock exist in memory only.

@@ -49,24 +49,24 @@ impl Pipe {
         self.end != End::Open
     }
 
-    /// Whether the end has arrived, even if there are bytes before it.
+    /// Returns whether the end has arrived, even if there are bytes before it.
     pub(crate) fn end_has_arrived(&self) -> bool {
         self.end == End::Arrived
     }
 
-    /// Whether the end is what is to be read next.
+    /// Returns whether the end is to be read next.
     pub(crate) fn is_over(&self) -> bool {
         self.end_has_arrived() && self.bytes.is_empty()
     }
 
-    /// No bytes will follow.
+    /// Ends the stream: no bytes will follow.
     pub(crate) fn end(&mut self) {
         if self.end == End::Open {
             self.end = End::UnderWay;
         }
     }
 
-    /// So many bytes arrive, and the end with the last. Whether anything did.
+    /// Lets this many bytes arrive, and the end with the last. Returns whether anything arrived.
     pub(crate) fn arrive(&mut self, count: usize) -> bool {
         self.arrived += count;
         let ends = self.end == End::UnderWay && self.arrived == self.bytes.len();
@@ -99,7 +99,7 @@ impl Pipe {
         self.lose_under_way();
     }
 
-    /// A million idle lines shall not keep two million buffers.
+    /// Otherwise, a million idle lines would keep two million buffers.
     fn trim(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = VecDeque::new();
@@ -197,7 +197,7 @@ impl Line {
         }
     }
 
-    /// The peer begins the opening handshake.
+    /// Begins the peer's opening handshake.
     pub(crate) fn connect(&mut self, shared: &mut Shared, now: Tick, opening: &Opening) {
         self.connection = Connection::connect(shared, now, opening);
         self.collect(shared, now);
@@ -216,7 +216,7 @@ impl Line {
         }
     }
 
-    /// Whether the peer has something to send, and room for it.
+    /// Returns whether the peer has something to send, and room for it.
     pub(crate) fn can_send(&self, window: usize) -> bool {
         if self.unsent.is_empty() {
             self.marks.has(Marks::FINISHES) && !self.inward.has_ended()
@@ -225,7 +225,7 @@ impl Line {
         }
     }
 
-    /// The peer sends what there is room for.
+    /// Sends as much from the peer as there is room for.
     pub(crate) fn send_unsent(&mut self, window: usize) {
         if !self.can_send(window) {
             return;
@@ -253,7 +253,7 @@ impl Line {
         is_left && !marks.has(Marks::ACTIVE)
     }
 
-    /// Bytes of memory, messages not counted.
+    /// Returns the bytes of memory, without messages.
     pub(crate) fn memory(&self) -> usize {
         let buffers = [&self.inward.bytes, &self.outward.bytes, &self.unsent].map(VecDeque::capacity);
         size_of::<Line>()

@@ -75,7 +75,7 @@ pub(crate) struct Network {
     active: VecDeque<u32>,
     ready: Vec<Ready>,
     events_per_turn: usize,
-    /// Newcomers that the server has not accepted.
+    /// New connections that the server has not accepted.
     backlog: VecDeque<u32>,
     listener_edge: bool,
     is_listening: bool,
@@ -84,7 +84,7 @@ pub(crate) struct Network {
     pub(crate) names: BTreeMap<String, IpAddr>,
     /// Peers to which the server has connected.
     pub(crate) dialled: VecDeque<u32>,
-    newcomers: u32,
+    connected_so_far: u32,
     /// What the connections of all peers share.
     pub(crate) shared: Shared,
     /// Of every byte that the server has read and written, and when.
@@ -246,7 +246,7 @@ impl Network {
             hosts: BTreeSet::new(),
             names: BTreeMap::new(),
             dialled: VecDeque::new(),
-            newcomers: 0,
+            connected_so_far: 0,
             // Peers support everything that the server supports.
             shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
             fingerprint: DefaultHasher::new(),
@@ -258,12 +258,12 @@ impl Network {
         &mut self.lines[index as usize]
     }
 
-    /// Whether a fault of this probability is committed now.
+    /// Returns whether a fault of this probability is committed now.
     fn commits(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.random.random_bool(probability)
     }
 
-    /// All of `count`, or less if a fault of this probability is committed.
+    /// Returns `count`, or less if a fault of this probability is committed.
     fn part_of(&mut self, count: usize, probability: f64) -> usize {
         if count > 1 && self.commits(probability) { self.random.random_range(1..count) } else { count }
     }
@@ -366,7 +366,7 @@ impl Network {
         Ok(Socket::Simulated(Wire::new(self.place, index)))
     }
 
-    /// The server connects: to one of the hosts, or in vain.
+    /// Connects the server to a host. The connection is refused if there is no such host.
     fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
         let mut line = Line::new(Role::Server, self.tick(), address);
         let is_host = self.hosts.contains(&address);
@@ -394,7 +394,7 @@ impl Network {
             let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
             self.now = self.now.after(Duration::from_micros(self.random.random_range(0..most)));
         }
-        // Whether another thread has left a call, the loop can see for itself.
+        // The loop checks itself whether another thread has left a call.
         self.ready.push(Ready::Remote);
         loop {
             self.advance();
@@ -446,7 +446,7 @@ impl Network {
         }
     }
 
-    /// What is under way on one line arrives.
+    /// Lets what is under way on one line arrive.
     fn carry(&mut self, index: u32) {
         let window = self.faults.window;
         let line = self.line(index);
@@ -558,12 +558,12 @@ impl Network {
         index
     }
 
-    /// A peer connects to the server.
+    /// Connects a peer to the server.
     pub(crate) fn dial(&mut self, opening: Option<&Opening>, ip: Option<IpAddr>) -> u32 {
-        self.newcomers += 1;
-        let [_, a, b, c] = self.newcomers.to_be_bytes();
+        self.connected_so_far += 1;
+        let [_, a, b, c] = self.connected_so_far.to_be_bytes();
         let address = match ip {
-            Some(ip) => SocketAddr::new(ip, 50_000 + (self.newcomers % 15_000) as u16),
+            Some(ip) => SocketAddr::new(ip, 50_000 + (self.connected_so_far % 15_000) as u16),
             None => SocketAddr::new(Ipv4Addr::new(10, a, b, c).into(), 50_000),
         };
         let mut line = Line::new(Role::Client, self.tick(), address);
@@ -583,7 +583,7 @@ impl Network {
         index
     }
 
-    /// From now on, the server can connect there.
+    /// Lets the server connect there from now on.
     pub(crate) fn add_host(&mut self, name: &str, port: u16) {
         let known = self.names.len();
         let ip = name.parse().unwrap_or_else(|_| *self.names.entry(name.to_owned()).or_insert_with(|| numbered(known)));
@@ -606,7 +606,7 @@ impl Network {
         self.fingerprint.finish()
     }
 
-    /// Bytes of memory that the network and the peers take, roughly.
+    /// Returns roughly how many bytes of memory the network and the peers take.
     pub(crate) fn memory(&self) -> usize {
         let lines: usize = self.lines.iter().map(|(_, line)| line.memory()).sum();
         let queues = (self.active.capacity() + self.backlog.capacity() + self.dialled.capacity()) * size_of::<u32>();
@@ -622,7 +622,7 @@ impl Network {
         self.story.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Something has happened on a line.
+    /// Notes that something has happened on a line.
     pub(crate) fn note(&mut self, index: u32, what: &str, bytes: &[u8]) {
         self.fingerprint.write_u128(self.now.elapsed().as_nanos() << 32 | u128::from(index));
         self.fingerprint.write(what.as_bytes());
