@@ -214,6 +214,26 @@ fn a_signal_ends_it_early_with_a_full_report() {
 }
 
 #[test]
+fn a_run_is_interrupted_while_it_connects() {
+    for processes in ["1", "2"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = url(listener.local_addr().expect("an address"));
+        let arguments = ["load", &address, "-c", "10", "--echo", "--processes", processes, "--json", "-"];
+        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        // Nobody answers the upgrades.
+        let streams: Vec<_> = listener.incoming().take(10).collect();
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill(1)").success());
+        let run = finished(&child.wait_with_output().expect("it ends"));
+        drop(streams);
+        assert_eq!(run.report["ended"], "interrupted by a signal", "{processes} processes");
+        assert_eq!((run.limits(), run.code), (vec!["interrupted"], Some(1)), "{}", run.stderr);
+        assert_eq!((run.number("connections opened_per_second"), run.number("messages per_second")), (0.0, 0.0));
+        assert!(run.number("connections opening_s") > 0.0, "{processes} processes");
+    }
+}
+
+#[test]
 fn expectations_decide_the_exit_code() {
     let (server, _) = Counting::new(echo);
     let running = serve(server);
