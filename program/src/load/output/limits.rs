@@ -178,9 +178,14 @@ fn backlog(report: &Report) -> Option<Limit> {
     limit("server-backlog", evidence, advice)
 }
 
+/// Returns the largest share that is known, or else 0.
+fn busiest(shares: [Option<f64>; 2]) -> f64 {
+    shares.into_iter().flatten().fold(0.0, f64::max)
+}
+
 fn client_cpu(report: &Report) -> Option<Limit> {
     let processes = f64::from(report.asked.processes.max(1));
-    let share = report.client.cpu_share_opening.max(report.client.cpu_share_holding) / processes;
+    let share = busiest([report.client.cpu_share_opening, report.client.cpu_share_holding]) / processes;
     if share < BUSY {
         return None;
     }
@@ -206,7 +211,7 @@ fn client_late(report: &Report) -> Option<Limit> {
 
 fn server_cpu(report: &Report) -> Option<Limit> {
     let server = report.server.as_ref()?;
-    let share = server.cpu_share_opening.max(server.cpu_share_holding);
+    let share = busiest([server.cpu_share_opening, server.cpu_share_holding]);
     if share < BUSY {
         return None;
     }
@@ -296,10 +301,10 @@ mod tests {
     fn a_busy_process_is_named() {
         let mut report = Report::default();
         report.asked.processes = 2;
-        report.client.cpu_share_holding = 1.7;
+        report.client.cpu_share_holding = Some(1.7);
         assert!(names(&report).is_empty());
-        report.client.cpu_share_holding = 1.9;
-        report.server = Some(Server { cpu_share_holding: 0.95, ..Server::default() });
+        report.client.cpu_share_holding = Some(1.9);
+        report.server = Some(Server { cpu_share_holding: Some(0.95), ..Server::default() });
         assert_eq!(names(&report), ["client-cpu", "server-cpu"]);
     }
 

@@ -171,7 +171,7 @@ fn used(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     for (name, share, handshake, message, memory) in rows {
         let cpu = |nanos: Option<f64>| nanos.map_or_else(|| "-".to_owned(), time);
         let memory = memory.map_or_else(|| "-".to_owned(), bytes);
-        let share = format!("{:.1} %", share * 100.0);
+        let share = share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
         writeln!(f, "{name:24}{share:>16}{:>16}{:>16}{memory:>18}", cpu(handshake), cpu(message))?;
     }
     writeln!(f)
