@@ -294,3 +294,22 @@ fn a_connection_costs_at_most_128_bytes() {
     println!("{count} connections, {bytes} bytes each");
     assert!(bytes <= each + fixed / count as f64, "{bytes} bytes for each of {count}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_is_a_failure() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let address = url(running.addr);
+    for option in ["--json", "--csv", "--html"] {
+        let output =
+            command(&["load", &address, "-c", "1", "--hold", "10ms", option, "/no/such/folder/report"]).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/folder/report"), "{output:?}");
+    }
+    assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let status = command(&["load", &address, "-c", "1", "--hold", "10ms"]).stdout(full).status();
+    assert_eq!(status.expect("the program runs").code(), Some(1));
+}
