@@ -313,3 +313,11 @@ fn a_report_that_cannot_be_written_is_a_failure() {
     let status = command(&["load", &address, "-c", "1", "--hold", "10ms"]).stdout(full).status();
     assert_eq!(status.expect("the program runs").code(), Some(1));
 }
+
+#[test]
+fn a_message_that_is_too_large_is_wrong_usage() {
+    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--size", "100GiB"]).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
+}
