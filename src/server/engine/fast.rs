@@ -102,18 +102,9 @@ impl<H: Handler> Engine<H> {
             }
         });
         self.clients.count_run(&run, messages, bytes);
-        if run.ends_badly() {
-            self.bad_text(index, &run);
-        }
-        messages as u64
-    }
-
-    /// Handles a text message that is not UTF-8, behind the last message of a run.
-    #[cold]
-    fn bad_text(&mut self, index: usize, run: &Run<'_>) {
         let At { client, shared, now, .. } = self.clients.table.at(index);
-        client.connection.finish_run(shared, now, run);
-        self.clients.table.settle(index);
+        client.connection.finish_run(shared, now, &run);
+        messages as u64
     }
 
     /// [`write_client`](Self::write_client), for an open client with all its output in one buffer
