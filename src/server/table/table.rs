@@ -63,11 +63,11 @@ pub(crate) struct At<'t, D> {
     pub(crate) now: Tick,
 }
 
-/// One panic for all places where a client is looked up.
+/// The one panic of all lookups.
 #[cold]
 #[inline(never)]
-fn nobody_at(index: usize) -> ! {
-    panic!("there is no client at place {index}")
+fn no_client_at(index: usize) -> ! {
+    panic!("there is no client at index {index}")
 }
 
 impl<D> Index<usize> for Table<D> {
@@ -77,7 +77,7 @@ impl<D> Index<usize> for Table<D> {
     fn index(&self, index: usize) -> &Client<D> {
         match self.slab.get(index) {
             Some(client) => client,
-            None => nobody_at(index),
+            None => no_client_at(index),
         }
     }
 }
@@ -87,7 +87,7 @@ impl<D> IndexMut<usize> for Table<D> {
     fn index_mut(&mut self, index: usize) -> &mut Client<D> {
         match self.slab.get_mut(index) {
             Some(client) => client,
-            None => nobody_at(index),
+            None => no_client_at(index),
         }
     }
 }
@@ -142,7 +142,7 @@ impl<D> Table<D> {
         let Table { slab, shared, counters, writable, now, .. } = self;
         let client = match slab.get_mut(index) {
             Some(client) => client,
-            None => nobody_at(index),
+            None => no_client_at(index),
         };
         At { client, shared, counters, writable, now: *now }
     }
