@@ -10,7 +10,7 @@ await suite(async () => {
   await waitForLink(page);
 
   const socketUrl = (path) => new URL(path, server.url).href.replace(/^http/, "ws");
-  /** The sum of some kinds of the legend, read at one moment, since connections change their kind. */
+  /** The sum of some kinds of the legend at one moment, since connections change their kind. */
   const legend = (page, ...kinds) => page.evaluate((kinds) => {
     const number = (kind) => Number(document.querySelector(`#legend [data-kind="${kind}"] b`).textContent.replaceAll(",", ""));
     return kinds.map(number).reduce((sum, number) => sum + number, 0);
