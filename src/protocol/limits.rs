@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// The limits and timeouts of one conversation. Safe by default; each says what it costs.
+///
+/// Timeouts count the time in which the loop runs. They stand still while it is absent for more
+/// than 100 ms: its process is stopped, a handler takes long, or the host does not call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -32,9 +35,11 @@ pub struct Limits {
     /// s, a little less than the minute after which proxies and NATs drop silent connections.
     pub ping_interval: Option<Duration>,
     /// A client is closed after this much silence, any byte counting as life; `None`: never.
-    /// Default 120 s: two pings without an answer.
+    /// Default 120 s: two pings without an answer. If a ping could not be sent in time, it is sent
+    /// first. Silence does not count while the server does not read the client.
     pub idle_timeout: Option<Duration>,
-    /// From a message's first byte to its last; `None`: no limit. Default 120 s.
+    /// From a message's first byte to its last; `None`: no limit. Default 120 s. Time in which the
+    /// server does not read the client does not count.
     pub message_timeout: Option<Duration>,
     /// A client is closed that takes nothing of what waits for it for this long; `None`: never.
     /// Default 30 s.

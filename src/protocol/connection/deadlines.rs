@@ -90,6 +90,42 @@ impl<X: Default> Connection<X> {
         limits.write_timeout.map(|timeout| stalled.after(timeout))
     }
 
+    /// Whether [`handle_timeout`](Self::handle_timeout) would end the conversation at `now` for
+    /// something that the peer has not done. Its driver should look once more whether it has.
+    pub fn is_overdue(&self, limits: &Limits, now: Tick) -> bool {
+        let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));
+        match self.state() {
+            State::Open => {
+                is_due(self.write_deadline(limits))
+                    || is_due(self.message_deadline(limits))
+                    || is_due(self.idle_deadline(limits))
+            }
+            State::Handshaking | State::Closing | State::Draining | State::Flushing => {
+                is_due(self.deadline(limits, now))
+            }
+            // The application has not answered.
+            State::Deciding | State::Closed => false,
+        }
+    }
+
+    /// The driver does not read: neither silence nor an unfinished message is the peer's fault.
+    pub fn excuse(&mut self, now: Tick) {
+        if self.state() == State::Open {
+            self.heard(now);
+            if let Some(inbox) = &mut self.inbox {
+                inbox.since = now;
+            }
+        }
+    }
+
+    /// The driver will not read for this long: a message that has begun to arrive may take that
+    /// much longer.
+    pub fn excuse_message(&mut self, pause: Duration) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.since = inbox.since.after(pause);
+        }
+    }
+
     /// Does what is due at `now`: a ping, or the end that a deadline brings. Does nothing if
     /// nothing is due.
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Tick) {

@@ -77,13 +77,6 @@ impl<X: Default> Connection<X> {
         self.pinged = 0;
     }
 
-    /// We do not listen: the peer's silence says nothing of it.
-    pub fn excuse_silence(&mut self, now: Tick) {
-        if self.state() == State::Open {
-            self.heard(now);
-        }
-    }
-
     /// The next frame, or the next piece of one.
     fn receive_frame<'b>(
         &mut self,

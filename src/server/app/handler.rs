@@ -77,7 +77,7 @@ pub trait Handler {
     }
 
     /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them,
-    /// as it arrives. A text's pieces end between characters.
+    /// as it arrives, decompressed. A text's pieces end between characters.
     fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
         let _ = (clients, id, piece, position);
     }

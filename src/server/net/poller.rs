@@ -37,6 +37,26 @@ pub(crate) struct Kernel {
     start: Instant,
 }
 
+/// The clock of a poller, for those who need the time in the middle of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    Kernel(Instant),
+    #[cfg(feature = "sim")]
+    Simulated(NetworkRef),
+}
+
+impl Clock {
+    /// Reads it.
+    #[inline]
+    pub(crate) fn now(self) -> Moment {
+        match self {
+            Clock::Kernel(start) => Moment::new(clock().saturating_duration_since(start)),
+            #[cfg(feature = "sim")]
+            Clock::Simulated(network) => network.now(),
+        }
+    }
+}
+
 /// What a poller says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
@@ -67,7 +87,7 @@ impl Kernel {
         Waker::new(self.registry(), WAKER)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<bool> {
         let mut count = 0;
         let was_interrupted = match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => false,
@@ -91,7 +111,7 @@ impl Kernel {
             });
         }
         self.has_more = was_interrupted || count >= self.events.capacity();
-        Ok(())
+        Ok(was_interrupted)
     }
 }
 
@@ -103,14 +123,21 @@ fn clock() -> Instant {
 impl Poller {
     /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells
     /// what is.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
+    /// Returns whether a signal has interrupted it; one that stops and continues the process does.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<bool> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),
             #[cfg(feature = "sim")]
-            Poller::Simulated(network) => {
-                network.wait(timeout, tell);
-                Ok(())
-            }
+            Poller::Simulated(network) => Ok(network.wait(timeout, tell)),
+        }
+    }
+
+    /// Whether a simulated process has been stopped since the last wait. A real one is not told.
+    pub(crate) fn was_stopped(&self) -> bool {
+        match self {
+            Poller::Kernel(_) => false,
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => network.was_interrupted(),
         }
     }
 
@@ -128,10 +155,16 @@ impl Poller {
     /// What time is it? It is an argument everywhere else.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
+        self.clock().now()
+    }
+
+    /// What reads the clock.
+    #[inline]
+    pub(crate) fn clock(&self) -> Clock {
         match self {
-            Poller::Kernel(kernel) => Moment::new(clock().saturating_duration_since(kernel.start)),
+            Poller::Kernel(kernel) => Clock::Kernel(kernel.start),
             #[cfg(feature = "sim")]
-            Poller::Simulated(network) => network.now(),
+            Poller::Simulated(network) => Clock::Simulated(*network),
         }
     }
 

@@ -117,6 +117,8 @@ impl Marks {
     pub(crate) const ACTIVE: Marks = Marks(1);
     /// The server is to be told that its end is ready.
     pub(crate) const EDGE: Marks = Marks(1 << 1);
+    /// In the queue of those whose edge is to be told.
+    pub(crate) const TO_TELL: Marks = Marks(1 << 12);
     /// The server's last write was short: it is to be told when there is room.
     pub(crate) const WANTS_ROOM: Marks = Marks(1 << 2);
     /// It was reset, by either end.
