@@ -13,10 +13,10 @@
 
 #![allow(missing_docs)]
 
+#[cfg(not(lariat_plain))]
+use lariat::protocol::LONGEST_RUN;
 use lariat::protocol::time::Tick;
-use lariat::protocol::{
-    Connection, Event, Header, Input, LONGEST_RUN, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
-};
+use lariat::protocol::{Connection, Event, Header, Input, Prepared, Request, Role, Shared, State, Ticket, Upgrade};
 use lariat::{ClientId, Clients, EventLoop, Handler, Limits, LocalAddr, Message, Server};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -89,8 +89,8 @@ impl Conversation {
                 to.copy_from_slice(from);
             }
             let count = buffer.len();
-            if let Some(message) = self.connection.receive_only(&self.shared, self.now, &mut read_buffer, count) {
-                let message = message.expect("it is text");
+            #[cfg(not(lariat_plain))]
+            if let Some(message) = self.connection.receive_single(&mut self.shared, self.now, &mut read_buffer, count) {
                 match is_echoed {
                     true => self.connection.send(&mut self.shared, message).expect("there is room"),
                     false => drop(black_box(message)),
@@ -99,13 +99,12 @@ impl Conversation {
             }
             let mut input = Input::new(&mut read_buffer[..count]);
             while !input.is_empty() {
+                #[cfg(not(lariat_plain))]
                 if let Some(run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                     run.for_each(|message| self.message(message, is_echoed));
                     continue;
                 }
-                let Some(event) = self.connection.receive_other(&mut self.shared, self.now, &mut input) else {
-                    continue;
-                };
+                let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { continue };
                 match event {
                     Event::Message(message) => self.message(message, is_echoed),
                     Event::Gathered(gathered) => {

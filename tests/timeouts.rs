@@ -344,7 +344,7 @@ fn a_message_must_end_in_time_even_if_control_frames_arrive() {
         clock.talk.flush();
         clock.talk.output.clear();
         let talk = clock.expire_at(31_000);
-        assert_eq!(talk.flushed(), [Sent::close(1008, "message did not end in time")]);
+        assert_eq!(talk.flushed(), [Sent::close(1008, "message not completed in time")]);
         drains(clock, 31_000, CloseReason::Timeout(Timeout::Message));
     }
 }
@@ -519,7 +519,7 @@ fn a_connection_ends_at_its_maximum_lifetime() {
             clock.is_due_at(60_000);
         }
         let talk = clock.expire_at(60_000);
-        assert_eq!(talk.flushed(), [Sent::close(1001, "lifetime is over")]);
+        assert_eq!(talk.flushed(), [Sent::close(1001, "maximum lifetime reached")]);
         drains(clock, 60_000, CloseReason::Lifetime);
     }
 }

@@ -1,24 +1,37 @@
-//! Part I: RFC 6455 as pure state. Bytes and time go in, events and bytes come out.
+//! RFC 6455 as pure state: bytes and time go in, events and bytes come out.
 //!
-//! # The contract
+//! # The driver's contract
 //!
-//! A [`Connection`] is one conversation. Whoever drives it
+//! A [`Connection`] is one WebSocket connection. Its driver
 //!
-//! 1. hands it what the peer sent: [`receive`](Connection::receive) until it returns `None`, each
-//!    event handled before the next call (or, for speed, [`receive_run`](Connection::receive_run),
-//!    and when there is none [`receive_other`](Connection::receive_other), until all is handled);
-//!    [`receive_eof`](Connection::receive_eof) and [`end`](Connection::end) when the stream ends;
-//! 2. carries away what it has to say: [`output`](Connection::output), then
-//!    [`sent`](Connection::sent);
-//! 3. tells it the time: [`handle_timeout`](Connection::handle_timeout) when the
-//!    [`deadline`](Connection::deadline) has come;
-//! 4. when it is [`Draining`](State::Draining) and has no output left, closes its half of the
-//!    stream, and goes on receiving until the peer's end, so that no reset eats our Close frame;
-//!    when it is [`Closed`](State::Closed), drops it.
+//! 1. **receives**: passes what the peer has sent to [`receive`](Connection::receive) until that
+//!    returns `None`, and handles each event before the next call. When the stream ends, it calls
+//!    [`receive_eof`](Connection::receive_eof) or [`end`](Connection::end).
+//! 2. **sends output**: writes [`output`](Connection::output), and reports with
+//!    [`sent`](Connection::sent) how much the peer has taken.
+//! 3. **watches the time**: calls [`handle_timeout`](Connection::handle_timeout) when the
+//!    [`deadline`](Connection::deadline) has come.
 //!
-//! It does no I/O, reads no clock, allocates only for what is incomplete or unsent, and never
-//! panics on what a peer sends. What all conversations of a loop have in common is in [`Shared`],
-//! an argument of every call.
+//! When a [`Draining`](State::Draining) connection has no output left, the driver closes its half
+//! of the stream. It goes on receiving until the peer's end, so that no reset discards our Close
+//! frame. It drops a [`Closed`](State::Closed) connection.
+//!
+//! A connection does no I/O, reads no clock, allocates only for what is incomplete or unsent, and
+//! never panics on what a peer sends. What all connections of a loop share is in [`Shared`], an
+//! argument of every call.
+//!
+//! # Fast paths
+//!
+//! A driver may try a fast path first, and take the plain path if there is none. The result is the
+//! same, which tests show.
+//!
+//! * [`receive`](Connection::receive): `receive_single`, if a read brings one short message;
+//!   `receive_run` and `finish_run`, for several.
+//! * [`send`](Connection::send) is fast by itself; `can_send_short` and `send_short` are its parts.
+//! * [`output`](Connection::output) and [`sent`](Connection::sent): `simple_output` and
+//!   `simple_output_sent`.
+//!
+//! They are in files named `fast.rs`, which `--cfg lariat_plain` leaves out.
 //!
 //! # Rooms
 //!
@@ -26,13 +39,13 @@
 //!
 //! | room | question |
 //! |---|---|
-//! | [`time`] | what time is it for a conversation? |
-//! | `limits` | what may one conversation cost, in bytes and in time? |
-//! | `wire` | what lies on the wire? Frames, masks, text, close codes |
-//! | `deflate` | how do messages travel compressed? (RFC 7692) |
-//! | `opening` | how does a conversation begin? HTTP heads, for both roles |
-//! | [`proxy`] | where is the client, when proxies stand in front of us? |
-//! | `connection` | what happens in one conversation? The state machine, and what it needs |
+//! | [`time`] | how is time counted? |
+//! | `limits` | what may one connection cost, in bytes and in time? |
+//! | `wire` | what is on the wire? Frames, masks, text, close codes |
+//! | `deflate` | how are messages compressed? (RFC 7692) |
+//! | `opening` | how does a connection begin? HTTP heads, for both roles |
+//! | [`proxy`] | which address has a client behind proxies? |
+//! | `connection` | what happens in one connection? The state machine, and what it needs |
 
 mod connection;
 mod deflate;
@@ -44,9 +57,11 @@ mod wire;
 
 pub(crate) use connection::check_close;
 pub use connection::{
-    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, LONGEST_RUN, Mark, Message, NotData, Position,
-    Prepared, ReadyState, Run, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
+    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, Mark, Message, NotData, Position, Prepared,
+    ReadyState, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
+#[cfg(not(lariat_plain))]
+pub use connection::{LONGEST_RUN, Run};
 pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
     Takeover, judge_response,
@@ -56,5 +71,4 @@ pub use opening::{
     Answer, HttpResponse, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
-pub use wire::utf8::InvalidUtf8;
 pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

@@ -1,12 +1,12 @@
-//! What time is it for a conversation? A count of milliseconds in four bytes.
+//! Time for connections: a count of milliseconds in four bytes.
 //!
-//! A clock's reading takes 8 or 16 bytes and a connection keeps several points in time, so the
-//! protocol counts in [`Tick`]s. They wrap around after 49.7 days; two of them can be compared as
-//! long as they lie less than [`LONGEST`] apart, and every deadline is looked at long before that.
+//! A reading of a clock takes 8 or 16 bytes, and a connection keeps several points in time, so the
+//! protocol counts in [`Tick`]s. They wrap around after 49.7 days. Two of them can be compared if
+//! they lie less than [`LONGEST`] apart, and every deadline is checked long before that.
 
 use std::time::Duration;
 
-/// The longest timeout that can be expressed: 12 days, well inside half of the wrap-around.
+/// The longest timeout that can be expressed: 12 days, less than half of the wrap-around.
 pub const LONGEST: Duration = Duration::from_secs(12 * 24 * 60 * 60);
 
 /// A point in time: milliseconds since the loop's [`Epoch`], modulo 2³².
@@ -14,7 +14,7 @@ pub const LONGEST: Duration = Duration::from_secs(12 * 24 * 60 * 60);
 pub struct Tick(u32);
 
 impl Tick {
-    /// The tick with this count of milliseconds.
+    /// The tick with this number of milliseconds.
     pub const fn from_millis(millis: u32) -> Tick {
         Tick(millis)
     }
@@ -29,7 +29,8 @@ impl Tick {
         self.0
     }
 
-    /// The point `timeout` later, rounded up to a whole millisecond and capped at [`LONGEST`].
+    /// Returns the point `timeout` later, rounded up to a whole millisecond and capped at
+    /// [`LONGEST`].
     #[must_use]
     pub fn after(self, timeout: Duration) -> Tick {
         let timeout = timeout.min(LONGEST);
@@ -37,14 +38,14 @@ impl Tick {
         Tick(self.0.wrapping_add(millis))
     }
 
-    /// The point that was so long ago, rounded to an earlier whole millisecond and capped at
+    /// Returns the point `ago` earlier, rounded to an earlier whole millisecond and capped at
     /// [`LONGEST`].
     #[must_use]
     pub fn before(self, ago: Duration) -> Tick {
         Tick(self.0.wrapping_sub(Tick(0).after(ago).0))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Returns the time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Tick) -> Duration {
         let millis = self.0.wrapping_sub(earlier.0) as i32;
         Duration::from_millis(millis.max(0) as u64)
@@ -60,13 +61,13 @@ impl Tick {
         !now.is_before(self)
     }
 
-    /// The earlier of the two.
+    /// Returns the earlier of the two.
     #[must_use]
     pub const fn earlier(self, other: Tick) -> Tick {
         if other.is_before(self) { other } else { self }
     }
 
-    /// The earlier of two, if there are any.
+    /// Returns the earlier of two points that may be missing.
     pub const fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
         match (one, other) {
             (Some(one), Some(other)) => Some(one.earlier(other)),
@@ -76,32 +77,32 @@ impl Tick {
     }
 }
 
-/// A reading of the loop's clock: nanoseconds since it began. They last for 584 years.
+/// A reading of the loop's clock: nanoseconds since its start. They suffice for 584 years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
 impl Moment {
-    /// So long after the beginning.
+    /// The moment `elapsed` after the start.
     pub const fn new(elapsed: Duration) -> Moment {
         Moment(elapsed.as_secs() * 1_000_000_000 + elapsed.subsec_nanos() as u64)
     }
 
-    /// How long after the beginning.
+    /// The time since the start.
     pub const fn elapsed(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 
-    /// How long ago `earlier` was, in nanoseconds; zero if it lies ahead.
+    /// Returns the nanoseconds since `earlier`; zero if that is later.
     pub const fn nanos_since(self, earlier: Moment) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Returns the time since `earlier`; zero if that is later.
     pub const fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.nanos_since(earlier))
     }
 
-    /// So much later.
+    /// Returns the moment `by` later.
     #[must_use]
     pub const fn after(self, by: Duration) -> Moment {
         Moment(self.0.saturating_add(Moment::new(by).0))
@@ -113,29 +114,29 @@ impl Moment {
 pub struct Epoch(Moment);
 
 impl Epoch {
-    /// Ticks count from so much later: time has stood still.
+    /// Moves the epoch `by` later: time has stood still.
     #[must_use]
     pub const fn later(self, by: Duration) -> Epoch {
         Epoch(self.0.after(by))
     }
 
-    /// Ticks count from so much sooner: time has passed after all.
+    /// Moves the epoch `by` earlier: time has passed after all.
     #[must_use]
     pub const fn sooner(self, by: Duration) -> Epoch {
         Epoch(Moment(self.0.nanos_since(Moment::new(by))))
     }
 
-    /// The nanoseconds that have passed at `now`.
+    /// Returns the nanoseconds that have passed at `now`.
     pub const fn nanos(self, now: Moment) -> u64 {
         now.nanos_since(self.0)
     }
 
-    /// The tick at `now`: whole milliseconds that have passed.
+    /// Returns the tick at `now`: the whole milliseconds that have passed.
     pub const fn tick(self, now: Moment) -> Tick {
         Tick((now.nanos_since(self.0) / NANOS) as u32)
     }
 
-    /// How long it is from `now` until the tick `due` begins; nothing if it has begun.
+    /// Returns the time from `now` until the tick `due` begins; zero if it has begun.
     pub const fn until(self, due: Tick, now: Moment) -> Duration {
         let elapsed = now.nanos_since(self.0);
         let millis = due.0.wrapping_sub((elapsed / NANOS) as u32) as i32;

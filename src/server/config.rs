@@ -7,10 +7,10 @@ use std::fmt;
 use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// What compressors and a decompressor can take that all use: one compressor for each window.
+/// The most bytes that the shared compressors (one for each window) and decompressor can take.
 const COMPRESSORS: usize = 2 << 20;
 
-/// What a server may cost and how it behaves. Safe by default.
+/// The limits, timeouts and options of a server. The defaults are safe.
 ///
 /// ```
 /// let mut config = lariat::Config::default();
@@ -21,51 +21,51 @@ const COMPRESSORS: usize = 2 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The limits and timeouts of each conversation.
+    /// The limits and timeouts of each connection.
     pub limits: Limits,
-    /// How messages are compressed for those clients that can do it; `None`: not at all. Default:
-    /// without context takeover, which costs no memory per connection; `None` in a build
+    /// How messages are compressed for clients that support it. `None` turns compression off.
+    /// Default: without context takeover, which costs no memory per connection; `None` in a build
     /// without the feature `deflate`.
     pub deflate: Option<Deflate>,
-    /// The most bytes that all clients together may hold: messages that have not arrived whole,
-    /// what waits to be written, request heads, compression contexts, and the spare buffers of
-    /// all. Near it, those who hold most are not read any more; at it, upgrades get 503 and
-    /// those who hold most are closed with 1013. Default 64 MiB, at least
-    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A message for
-    /// everybody takes about 150 bytes for each client until it is written, its own copy
-    /// included if it is short: with more than 300,000 clients, the budget should be
-    /// larger. Outside of it: the entries of the slab (64 bytes each), topics, the read buffer, the
-    /// queue of [`Remote`](crate::Remote)s, and the kernel's own buffers.
+    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes,
+    /// request heads, compression contexts and spare buffers. Near the budget, the server stops
+    /// reading from the clients that hold the most memory. At the budget, it refuses upgrades with
+    /// 503 and closes the clients that hold the most memory with 1013. Default 64 MiB, at least
+    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A broadcast takes
+    /// about 150 bytes for each client until it is written, with the copy of a short message
+    /// included, so a server with more than 300,000 clients needs a larger budget. The budget does
+    /// not cover the slab's entries (56 bytes each), topics, the read buffer, the queue of
+    /// [`Remote`](crate::Remote)s and the kernel's buffers.
     pub memory_budget: usize,
-    /// A client that is not read because memory runs short is closed with 1013 when that has lasted
-    /// so long. Default 10 s.
+    /// How long a client may be left unread because memory is short. Then it is closed with 1013.
+    /// Default 10 s.
     pub pause_timeout: Duration,
-    /// Bytes read from a socket at a time, and so the share of one client in one turn (four times
-    /// as much, while one large frame is under way). Default 64 KiB, once for the whole server.
+    /// The most bytes of one read from a socket, and so the share of one client in one turn (four
+    /// times as much while a large frame is incomplete). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time; those beyond it get 503. Default `None`: as many as there
-    /// are descriptors.
+    /// The most connections at a time. Further connections get 503. Default `None`: limited only by
+    /// the number of descriptors.
     pub max_connections: Option<usize>,
-    /// The most connections of one address at a time (of IPv6: of one network of 64 bits; behind
-    /// [`trusted_proxies`](Self::trusted_proxies), of the client that they name). Those beyond it
-    /// get 429, or are dropped if they are twice as many. Default `None`: no limit. Costs about
-    /// 10 bytes per connection and 50 per address.
+    /// The most connections of one address at a time. For IPv6, a network of 64 bits counts as one
+    /// address. Behind [`trusted_proxies`](Self::trusted_proxies), the client that they name
+    /// counts. Further connections get 429; beyond twice the limit, they are dropped without a
+    /// response. Default `None`: no limit. Costs about 10 bytes per connection and 50 per address.
     pub max_connections_per_address: Option<u32>,
-    /// The most opening handshakes in a second, up to a second's worth at once; upgrades beyond it
-    /// get 503. Default `None`: no limit.
+    /// The most opening handshakes in a second. A burst may use a second's worth at once. Further
+    /// upgrades get 503. Default `None`: no limit.
     pub handshakes_per_second: Option<u32>,
-    /// How fast each client may send. Default: as fast as it likes.
+    /// How fast each client may send. Default: no limit.
     pub rates: Rates,
-    /// The most connections that are accepted in one turn, so that a storm of them does not stop
-    /// those that are open. Default 256.
+    /// The most connections that are accepted in one turn, so that a storm of new connections does
+    /// not delay the open ones. Default 256.
     pub accepts_per_turn: usize,
     /// The most readiness events that are taken from the kernel in one turn. Default 1,024, at 12
     /// to 32 bytes each.
     pub events_per_turn: usize,
-    /// Proxies that are believed when they say where a client is. Default: none.
+    /// The proxies whose statements about a client's address are trusted. Default: none.
     pub trusted_proxies: TrustedProxies,
-    /// The header in which trusted HTTP proxies say it. Only one counts: a proxy hands the other
-    /// one on as the client wrote it. Default `X-Forwarded-For`.
+    /// The header in which trusted HTTP proxies name the client. Only one counts: a proxy forwards
+    /// the other one as the client wrote it. Default `X-Forwarded-For`.
     pub forwarded_header: ForwardedHeader,
     /// How many calls of [`Remote`](crate::Remote)s may wait for the loop. Default 65,536.
     pub remote_queue: usize,
@@ -99,11 +99,11 @@ impl Default for Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rates {
-    /// Messages, and pings and pongs, in a second. Default `None`: no limit.
+    /// Messages, pings and pongs per second. Default `None`: no limit.
     pub messages_per_second: Option<u32>,
-    /// Bytes in a second, as they come from the socket. Default `None`: no limit.
+    /// Bytes per second, as read from the socket. Default `None`: no limit.
     pub bytes_per_second: Option<u32>,
-    /// What happens to those who send more. Default: they are delayed.
+    /// What happens to a client that sends more. Default: it is delayed.
     pub excess: Excess,
 }
 
@@ -116,14 +116,14 @@ impl Rates {
 /// What happens to a client that sends more than its [`Rates`] allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Excess {
-    /// It is not read for a while: TCP makes it wait. Nothing is lost.
+    /// The client is not read for a while, so TCP makes it wait. Nothing is lost.
     #[default]
     Delay,
-    /// It is closed with 1008.
+    /// The client is closed with 1008.
     Close,
 }
 
-/// Where an HTTP proxy says whom it speaks for.
+/// The header in which an HTTP proxy names the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`, which most proxies use.
@@ -149,8 +149,8 @@ pub struct ListenOptions {
     /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default
     /// `false`.
     pub reuse_port: bool,
-    /// An IPv6 address takes IPv4 connections, too, if it is the unspecified one (`IPV6_V6ONLY` is
-    /// off). Default `false`.
+    /// The unspecified IPv6 address also accepts IPv4 connections (`IPV6_V6ONLY` is off). Default
+    /// `false`.
     pub dual_stack: bool,
     /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket
     /// protocol do the same and more.
@@ -162,9 +162,8 @@ pub struct ListenOptions {
     /// Every connection must begin with a header of the PROXY protocol, version 1 or 2, from one of
     /// [`trusted_proxies`](Config::trusted_proxies). Default `false`.
     pub proxy_protocol: bool,
-    /// The permission bits of a Unix socket's file, at most `0o777`: whoever may write to it may
-    /// connect. `0o660` lets in the owner and the group. Default `None`: as the process's umask
-    /// says.
+    /// The permission bits of a Unix socket's file, at most `0o777`. Who may write to the file may
+    /// connect. `0o660` admits the owner and the group. Default `None`: from the process's umask.
     pub unix_mode: Option<u32>,
     /// The group of a Unix socket's file, by its number. Default `None`: the process's own, or the
     /// folder's.
@@ -189,14 +188,15 @@ impl Default for ListenOptions {
 /// How clients are closed when the server stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// The Close frames are spread evenly over this long, so that the clients do not all come back
-    /// elsewhere at once. Default: zero, all at once.
+    /// The time over which the Close frames are spread evenly, so that the clients do not all
+    /// reconnect at once. Default: zero, all at once.
     pub over: Duration,
     /// The code of the Close frames. Default 1001, going away.
     pub code: CloseCode,
     /// The reason in the Close frames, at most 123 bytes. Default: none.
     pub reason: String,
-    /// Those who have not left this long after the last Close frame are dropped. Default 5 s.
+    /// Clients that have not disconnected this long after the last Close frame are dropped. Default
+    /// 5 s.
     pub deadline: Duration,
 }
 
@@ -206,7 +206,7 @@ impl Default for Drain {
     }
 }
 
-/// A [`Config`] contradicts itself.
+/// The error of a [`Config`] whose fields do not make sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     field: &'static str,
@@ -228,16 +228,16 @@ impl From<ConfigError> for std::io::Error {
 }
 
 impl Config {
-    /// What one step can add to what is held: a message in the application's hands, and what a read
-    /// becomes.
+    /// Returns how many bytes one step can add: a message that the application holds, and what one
+    /// read becomes.
     pub(crate) const fn reserve(&self) -> usize {
         self.limits.max_message.saturating_add(2 * self.read_buffer)
     }
 
-    /// The smallest [`memory_budget`](Self::memory_budget) that makes sense with the other fields,
-    /// in bytes: it has room for what one step can add (a message in the application's hands,
-    /// and what a read becomes), for one client that uses its limits, and for what all share to
-    /// write and to compress.
+    /// Returns the smallest [`memory_budget`](Self::memory_budget) that makes sense with the other
+    /// fields, in bytes. It has room for what one step can add (a message that the application
+    /// holds, and what one read becomes), for one client that uses its limits, and for the shared
+    /// buffers and compressors.
     pub const fn least_memory_budget(&self) -> usize {
         let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
         let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };
@@ -246,11 +246,11 @@ impl Config {
         all.saturating_add(all / 15 + 1)
     }
 
-    /// Whether the fields make sense together.
+    /// Checks whether the fields make sense together.
     ///
     /// # Errors
     ///
-    /// The first field that does not, and why.
+    /// Names the first field that does not, and the reason.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let limits = &self.limits;
         let timeouts = [

@@ -1,9 +1,9 @@
-//! Which client, which timer?
+//! The ids of clients and timers.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// Which client. Never used again for another one: a slot that is filled again gets a new
+/// The id of a client. It is never reused for another client: a reused slot gets a new
 /// generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId {
@@ -12,17 +12,19 @@ pub struct ClientId {
 }
 
 impl ClientId {
-    /// Its place in the slab, from 0 on. Another client has it when this one is gone.
+    /// Returns the client's place in the slab, from 0 on. After it has disconnected, another client
+    /// may have this place.
     pub const fn slot(self) -> usize {
         self.index as usize
     }
 
-    /// The id as a number, for tokens and foreign code.
+    /// Returns the id as a number, for tokens and foreign code.
     pub const fn to_u64(self) -> u64 {
         (self.index as u64) << 32 | self.generation.get() as u64
     }
 
-    /// The id that [`to_u64`](Self::to_u64) gave; `None` for a number that is none.
+    /// Returns the id of a number from [`to_u64`](Self::to_u64), or `None` if the number is not a
+    /// valid id.
     pub const fn from_u64(number: u64) -> Option<ClientId> {
         match NonZeroU32::new(number as u32) {
             Some(generation) => Some(ClientId { index: (number >> 32) as u32, generation }),
@@ -44,7 +46,7 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// Which timer. Never used again for another one.
+/// The id of a timer. It is never reused for another timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
     pub(crate) index: u32,

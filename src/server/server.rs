@@ -1,4 +1,4 @@
-//! How is a server put together?
+//! The builder of a server.
 
 use crate::protocol::{Answer, CloseReason, Message, Request};
 use crate::server::app::{Closures, Handler};
@@ -27,18 +27,18 @@ pub struct Server<D = ()> {
 }
 
 impl<D> Server<D> {
-    /// Listens on an address, with the default [`Config`]. A name that stands for several addresses
-    /// is listened to on all of them; port 0 means any free one
-    /// ([`local_addrs`](Self::local_addrs) tells which).
+    /// Listens on an address, with the default [`Config`]. If a name has several addresses, the
+    /// server listens on all of them. Port 0 means any free port;
+    /// [`local_addrs`](Self::local_addrs) returns it.
     ///
     /// # Errors
     ///
-    /// The address is malformed, in use, or not this host's.
+    /// The address is malformed, in use, or does not belong to this host.
     pub fn bind(addrs: impl ToSocketAddrs) -> io::Result<Server<D>> {
         Server::new(Config::default())?.listen(addrs)
     }
 
-    /// A server that does not listen anywhere yet.
+    /// Creates a server that does not listen anywhere yet.
     ///
     /// # Errors
     ///
@@ -58,14 +58,14 @@ impl<D> Server<D> {
         })
     }
 
-    /// Options for the listening sockets that are added from now on.
+    /// Sets the options of the listening sockets that are added from now on.
     #[must_use]
     pub fn options(mut self, options: ListenOptions) -> Server<D> {
         self.options = options;
         self
     }
 
-    /// Listens on an address, too.
+    /// Listens on one more address.
     ///
     /// # Errors
     ///
@@ -75,27 +75,26 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// As [`listen`](Self::listen), for addresses that the server can do without.
+    /// Listens on one more address, and keeps the server if that fails.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind); the server is as before then.
+    /// As [`bind`](Self::bind). The server is then unchanged.
     pub fn listen_also(&mut self, addrs: impl ToSocketAddrs) -> io::Result<()> {
         let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.options));
         self.listeners.append(&mut listeners.collect::<io::Result<Vec<Listener>>>()?);
         Ok(())
     }
 
-    /// Listens on a Unix socket, too. Its file is made here and removed in the end. The mode and
-    /// the group of the file are those of the [`options`](Self::options).
+    /// Also listens on a Unix socket. Creates its file now and removes it at the end. The mode and
+    /// the group of the file come from the [`options`](Self::options).
     ///
-    /// A socket on which nobody listens any more, left behind by a server that was killed, is
-    /// replaced, and that is logged. Servers that start at the same time on the same path must be
-    /// kept apart by whoever starts them.
+    /// Replaces a socket file that a killed server left behind, and logs that. Two servers must not
+    /// start at the same time on the same path.
     ///
     /// # Errors
     ///
-    /// There is something else at `path` already, or the file cannot be made. The error names the
+    /// Another file or server is at `path`, or the file cannot be created. The error names the
     /// path.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
@@ -103,7 +102,7 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// Takes over a socket that listens already, too: one that systemd has passed, say.
+    /// Also accepts from a socket that is already listening, for example one from systemd.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// Takes over a Unix socket that listens already, too. Its file is not removed in the end.
+    /// Also accepts from a Unix socket that is already listening. Does not remove its file.
     ///
     /// # Errors
     ///
@@ -124,9 +123,9 @@ impl<D> Server<D> {
         Ok(self)
     }
 
-    /// The first SIGINT, SIGTERM, SIGQUIT or SIGHUP shuts the server down as `drain` says. A second
-    /// SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP stays
-    /// ignored if it was ignored when the program started (`nohup`).
+    /// Shuts the server down as `drain` says at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP. A
+    /// second SIGINT, SIGTERM or SIGQUIT makes [`EventLoop::run`] return at once. On Linux, SIGHUP
+    /// stays ignored if it was ignored when the program started (`nohup`).
     ///
     /// # Errors
     ///
@@ -147,7 +146,7 @@ impl<D> Server<D> {
         Remote::new(Arc::clone(&self.queue))
     }
 
-    /// The loop, for hosts that turn it themselves, or that want to know how it ended.
+    /// Returns the loop, for hosts that turn it themselves or need to know how it ended.
     ///
     /// # Errors
     ///
@@ -171,21 +170,20 @@ impl<D> Server<D> {
     ///
     /// # Errors
     ///
-    /// The poller has failed. No client's error ever comes here.
+    /// The poller has failed. Errors of clients are never returned here.
     pub fn run<H: Handler<Data = D>>(self, handler: H) -> io::Result<()> {
         self.start(handler)?.run().map(|_| ())
     }
 }
 
-/// A server and the closures that are its handler.
+/// A server whose handler consists of closures.
 pub struct ClosureServer {
     server: Server<()>,
     closures: Closures<()>,
 }
 
 impl Server<()> {
-    /// The first closure of a handler that is put together from closures; [`ClosureServer`] takes
-    /// more.
+    /// Sets the closure for [`Handler::on_message`]. [`ClosureServer`] takes more closures.
     pub fn on_message<F>(self, call: F) -> ClosureServer
     where
         F: FnMut(&mut Clients<()>, ClientId, Message<'_>) + 'static,

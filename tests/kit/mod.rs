@@ -4,10 +4,12 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+#[cfg(not(lariat_plain))]
+use lariat::protocol::LONGEST_RUN;
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Answer, Connection, Event, Input, LONGEST_RUN, Limits, Message, Opening, Position, Rejection, Request, Role,
-    Shared, State, Ticket, Upgrade,
+    Answer, Connection, Event, Input, Limits, Message, Opening, Position, Rejection, Request, Role, Shared, State,
+    Ticket, Upgrade,
 };
 use lariat::{CloseCode, CloseReason};
 use tungstenite::handshake::derive_accept_key;
@@ -238,21 +240,24 @@ impl Talk {
     pub fn receive(&mut self, bytes: &[u8]) {
         // A read buffer mostly has room after the bytes that were read.
         let mut buffer = [bytes, &[0xa5; 150][..]].concat();
-        match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
-            Some(Ok(message)) => return self.seen.push(Seen::message(message)),
-            Some(Err(_)) => return self.connection.receive_bad_text(&mut self.shared, self.now),
-            None => assert_eq!(buffer[..bytes.len()], *bytes, "the bytes behind the input are unchanged"),
+        #[cfg(not(lariat_plain))]
+        {
+            let was_open = self.state() == State::Open;
+            match self.connection.receive_single(&mut self.shared, self.now, &mut buffer, bytes.len()) {
+                Some(message) => return self.seen.push(Seen::message(message)),
+                None if was_open && self.state() != State::Open => {}
+                None => assert_eq!(buffer[..bytes.len()], *bytes, "the input is unchanged"),
+            }
         }
         let mut input = Input::new(&mut buffer[..bytes.len()]);
         while !input.is_empty() {
+            #[cfg(not(lariat_plain))]
             if let Some(mut run) = self.connection.receive_run(&self.shared, self.now, &mut input, LONGEST_RUN) {
                 self.seen.extend(run.by_ref().map(Seen::message));
-                if run.ends_badly() {
-                    self.connection.receive_bad_text(&mut self.shared, self.now);
-                }
+                self.connection.finish_run(&mut self.shared, self.now, &run);
                 continue;
             }
-            let Some(event) = self.connection.receive_other(&mut self.shared, self.now, &mut input) else { continue };
+            let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { continue };
             match event {
                 Event::Request(head) => self.request(&head),
                 Event::Opened(subprotocol) => {

@@ -184,7 +184,7 @@ impl Answer {
             Flaw::Nothing | Flaw::BareLineFeed => {}
             Flaw::CutShort => (ours, theirs) = (Verdict::HungUp, Verdict::HungUp),
             Flaw::OtherStatus => {
-                let code = pick(random, &[100, 103, 200, 204, 301, 400, 401, 404, 426, 500, 503, 599, 999]);
+                let code = pick(random, &[200, 204, 301, 400, 401, 404, 426, 500, 503, 599, 999]);
                 status = format!("HTTP/1.1 {code} Whatever").into_bytes();
                 (ours, theirs) = (Verdict::Status(code), Verdict::Status(code));
             }

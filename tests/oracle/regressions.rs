@@ -37,6 +37,19 @@ fn a_response_in_http_1_0_is_refused() {
     assert_eq!(judged(&["HTTP/1.0 404 Not Found"]), Verdict::Status(404));
 }
 
+/// tungstenite takes the first response as the final one, so the random answers have no 1xx.
+#[test]
+fn interim_responses_before_the_final_one_are_skipped() {
+    let interim = ["HTTP/1.1 103 Early Hints", "Link: </style.css>", ""];
+    let last = [SWITCHING, UPGRADE, CONNECTION, "ACCEPT"];
+    for (count, expected) in [(1, Verdict::Open(None)), (4, Verdict::Open(None)), (5, Verdict::Status(103))] {
+        let lines: Vec<&str> = [interim.repeat(count), last.to_vec()].concat();
+        assert_eq!(judged(&lines), expected, "{count} interim responses");
+    }
+    let refused = judged(&["HTTP/1.1 100 Continue", "", "HTTP/1.1 404 Not Found"]);
+    assert_eq!(refused, Verdict::Status(404));
+}
+
 /// The bug: Unicode whitespace around values was ignored, such as no-break spaces, ideographic
 /// spaces and line separators.
 #[test]

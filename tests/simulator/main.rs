@@ -56,9 +56,9 @@ fn every_run_agrees_with_the_model() {
     assert!(opened as u64 > seeds && messages as u64 > 10 * seeds, "the runs have become too short to show anything");
 }
 
-/// Writes the fingerprint of each run to the file that `LARIAT_FINGERPRINTS` names. A build with the
-/// fast paths and one without them (`--cfg lariat_plain`) must write the same file: the server then
-/// read and wrote the same bytes at the same times.
+/// Writes the fingerprint of each run to the file that `LARIAT_FINGERPRINTS` names. A build with
+/// the fast paths and one without them (`--cfg lariat_plain`) must write the same file: the server
+/// then read and wrote the same bytes at the same times.
 #[test]
 fn fingerprints() {
     let Ok(path) = env::var("LARIAT_FINGERPRINTS") else { return };

@@ -103,3 +103,14 @@ pub(super) const APPS: &[App] = &[
 
 /// The files of all pages.
 pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];
+
+/// Returns the paths of all pages, the index first.
+pub fn page_paths() -> impl Iterator<Item = &'static str> {
+    [&INDEX].into_iter().chain(APPS).map(|app| app.path)
+}
+
+/// Returns the names of all files below `/assets`.
+pub fn file_names() -> impl Iterator<Item = &'static str> {
+    let files = [&INDEX].into_iter().chain(APPS).flat_map(|app| app.files);
+    SHARED.iter().chain(files).map(|file| file.name)
+}

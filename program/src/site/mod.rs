@@ -45,6 +45,7 @@ mod shell;
 mod ticker;
 mod watch;
 
+pub use apps::{file_names, page_paths};
 pub use arena::Arena;
 pub use broadcast::Broadcast;
 pub use chat::Chat;

@@ -464,6 +464,17 @@ fn there_are_64_rooms_with_names_of_32_characters() {
     sim.run_for(SECOND);
     refused.listen();
     assert_eq!((refused.refused.len(), refused.is_in), (1, false));
+    // A page that is refused stays in its room.
+    let elsewhere = json!({"join": {"room": "one more", "name": "a", "key": "key", "server": "", "after": 0}});
+    let guest = join(&mut sim, &names[1], "guest");
+    guest.send(&elsewhere.to_string());
+    sim.run_for(SECOND);
+    guest.send(&json!({"say": {"id": "1", "text": "still here", "age": 0}}).to_string());
+    sim.run_for(SECOND);
+    let texts = guest.received_text();
+    assert!(texts.iter().any(|text| text.contains("too many rooms")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("still here")), "{texts:?}");
+    drop(guest);
     // An empty room makes place for a new one.
     drop(peers.swap_remove(0));
     sim.run_for(SECOND);
@@ -473,4 +484,19 @@ fn there_are_64_rooms_with_names_of_32_characters() {
     assert!(refused.is_in && !refused.rooms.iter().any(|(name, _)| *name == short));
     let rude = join(&mut sim, "hall", &"k".repeat(65));
     assert!(!rude.is_open(), "a key has at most 64 bytes");
+}
+
+#[test]
+fn a_page_that_returns_twice_in_one_period_is_announced_once() {
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let join = json!({"join": {"room": "r", "name": "anna", "key": "k", "server": "", "after": 0}}).to_string();
+    let watcher = sim.connect("/chat");
+    watcher.send(&json!({"join": {"room": "r", "name": "bert", "key": "b", "server": "", "after": 0}}).to_string());
+    sim.run_for(SECOND);
+    let peers: Vec<Peer> = (0..3).map(|_| sim.connect("/chat")).collect();
+    peers.iter().for_each(|peer| peer.send(&join));
+    sim.run_for(SECOND);
+    let texts = watcher.received_text();
+    let announced: usize = texts.iter().filter(|text| text.contains("came")).map(|t| t.matches("anna").count()).sum();
+    assert_eq!(announced, 1, "{texts:?}");
 }

@@ -1,7 +1,7 @@
 //! The pages over plain HTTP, and who may open a socket. Over real sockets.
 
 use crate::common::{Wire, serve_made};
-use lariat_cli::site::{Options, Site};
+use lariat_cli::site::{Options, Site, file_names, page_paths};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -13,22 +13,24 @@ fn get(wire: &mut Wire, head: &str) -> (u16, String) {
     (response.status(), headers.map(|name| response.header(name).unwrap_or("none").to_owned()).join(" | "))
 }
 
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "js")) => "text/javascript",
+        Some((_, "css")) => "text/css",
+        Some((_, "svg")) => "image/svg+xml",
+        other => panic!("{name} has an ending without a media type: {other:?}"),
+    }
+}
+
 #[test]
 fn every_page_and_file_is_served_under_a_strict_policy() {
     let server = serve_made(|| Site::new(&Options::default()));
-    for (path, content_type) in [
-        ("/", "text/html; charset=utf-8"),
-        ("/console", "text/html; charset=utf-8"),
-        ("/chat?anything", "text/html; charset=utf-8"),
-        ("/editor", "text/html; charset=utf-8"),
-        ("/arena", "text/html; charset=utf-8"),
-        ("/ticker", "text/html; charset=utf-8"),
-        ("/loop", "text/html; charset=utf-8"),
-        ("/assets/slow-reader.js", "text/javascript; charset=utf-8"),
-        ("/assets/style.css", "text/css; charset=utf-8"),
-        ("/assets/chat.js", "text/javascript; charset=utf-8"),
-        ("/assets/icon.svg", "image/svg+xml"),
-    ] {
+    let pages = page_paths().map(|path| (path.to_owned(), "text/html"));
+    let files = file_names().map(|name| (format!("/assets/{name}"), media_type(name)));
+    let with_query = [("/chat?anything".to_owned(), "text/html")];
+    for (path, media_type) in pages.chain(files).chain(with_query) {
+        let content_type =
+            if media_type == "image/svg+xml" { media_type.to_owned() } else { format!("{media_type}; charset=utf-8") };
         let (status, headers) = get(&mut Wire::connect(server.addr), &format!("GET {path} HTTP/1.1\r\nHost: a"));
         assert_eq!(status, 200, "{path}");
         assert!(headers.starts_with(&format!("{content_type} | default-src 'none'; script-src 'self';")), "{headers}");
@@ -48,7 +50,7 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
 #[test]
 fn pages_have_no_inline_script_or_style_and_no_placeholder() {
     let server = serve_made(|| Site::new(&Options::default()));
-    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop"] {
+    for path in page_paths() {
         let mut wire = Wire::connect(server.addr);
         wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         let page = String::from_utf8(wire.response().body).expect("text");
@@ -77,7 +79,7 @@ fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
         );
         get(&mut Wire::connect(server.addr), &head).0
     };
-    for path in ["/", "/console", "/chat", "/editor", "/arena", "/ticker", "/loop", "/echo", "/broadcast"] {
+    for path in page_paths().chain(["/echo", "/broadcast"]) {
         let for_all = matches!(path, "/echo" | "/broadcast");
         assert_eq!(status(path, "http://here.test:9998"), 101, "{path} from here");
         assert_eq!(status(path, "https://friend.test"), 101, "{path} from a friend");

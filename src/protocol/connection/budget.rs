@@ -1,4 +1,4 @@
-//! How much memory may all conversations of a loop hold together?
+//! The memory budget of all connections of a loop.
 //!
 //! Capacity counts, not length, and only memory that exists: a length that a peer announces
 //! reserves nothing. Inboxes and outboxes are counted when they grow and when they are freed. A

@@ -6,11 +6,11 @@ use std::ops::{Deref, DerefMut};
 /// their old contents until something is written over them.
 #[derive(Debug, Default)]
 pub(super) struct ByteQueue {
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Where the first byte lies.
     start: usize,
     /// Where the last byte ends.
-    end: usize,
+    pub(super) end: usize,
 }
 
 impl ByteQueue {
@@ -58,24 +58,6 @@ impl ByteQueue {
             self.bytes.truncate(self.end);
         }
         Appender { queue: self }
-    }
-
-    /// Makes room for `count` bytes at the end over old contents, if the buffer has them. The
-    /// caller has to fill it.
-    #[inline(always)]
-    pub(super) fn overwrite(&mut self, count: usize) -> Option<&mut [u8]> {
-        let end = self.end.wrapping_add(count);
-        let place = self.bytes.get_mut(self.end..end)?;
-        self.end = end;
-        Some(place)
-    }
-
-    /// As [`overwrite`](Self::overwrite), for a queue that has been [cleared](Self::clear).
-    #[inline(always)]
-    pub(super) fn overwrite_cleared(&mut self, count: usize) -> Option<&mut [u8]> {
-        let place = self.bytes.get_mut(..count)?;
-        self.end = count;
-        Some(place)
     }
 
     /// Removes the first `count` bytes.

@@ -1,4 +1,4 @@
-//! Messages that travel compressed (RFC 7692).
+//! Compressed messages (RFC 7692).
 
 use super::message::Gathered;
 use super::partial_message::{Finished, PartialMessage};
@@ -9,7 +9,7 @@ use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::wire::{Header, Opcode, ProtocolError};
 
 impl<X: Default> Connection<X> {
-    /// What has been agreed on with the peer.
+    /// The compression that was agreed with the peer.
     pub fn agreed(&self) -> Agreed {
         if !self.modes.is_compressed() {
             return Agreed::NOTHING;
@@ -17,7 +17,7 @@ impl<X: Default> Connection<X> {
         self.rare.as_ref().and_then(|rare| rare.agreed).unwrap_or(Agreed::USUAL)
     }
 
-    /// From now on, messages may travel compressed.
+    /// Allows messages to be compressed from now on.
     pub(super) fn agree(&mut self, shared: &mut Shared, agreed: Agreed) {
         self.modes.set(Modes::COMPRESSED, agreed.is_compressed());
         if agreed.is_compressed() && agreed != Agreed::USUAL {
@@ -29,19 +29,20 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// No further message will be compressed, or decompressed.
+    /// Gives the contexts back. No further message will be compressed or decompressed.
     pub(super) fn release_contexts(&mut self, shared: &mut Shared) {
         if let Some(contexts) = self.rare.as_mut().and_then(|rare| rare.contexts.take()) {
             shared.compression.give_contexts(*contexts);
         }
     }
 
-    /// Whether RSV1 has a meaning in a frame: "this message is compressed", in its first (§6).
+    /// Whether RSV1 has a meaning in a frame: in the first frame of a message, it means that the
+    /// message is compressed (§6).
     pub(super) fn may_have_rsv1(&self, header: &Header) -> bool {
         self.modes.is_compressed() && matches!(header.opcode, Opcode::Text | Opcode::Binary)
     }
 
-    /// Decompresses a message that has arrived.
+    /// Decompresses a complete message.
     #[inline(never)]
     pub(super) fn inflate(
         &mut self,
@@ -62,8 +63,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Queues a message compressed, if the peer understands that and it is worth it. `false`: it is
-    /// to be queued as it is.
+    /// Queues a message compressed, if the peer can decompress it and it becomes smaller. Returns
+    /// `false` if it has to be queued as it is.
     #[inline]
     pub(super) fn queue_compressed(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) -> bool {
         if !self.modes.is_compressed() || !shared.compression.is_worth(payload.len()) {
@@ -89,7 +90,7 @@ impl<X: Default> Connection<X> {
     }
 }
 
-/// What the conversation uses to compress, if messages refer to earlier ones.
+/// The compression contexts of a connection, if messages refer to earlier ones.
 pub(super) fn contexts<X>(rare: &mut Option<Box<Rare<X>>>) -> Option<&mut Contexts> {
     rare.as_mut()?.contexts.as_deref_mut()
 }

@@ -1,4 +1,4 @@
-//! What all conversations of a loop have sent and received, and their states.
+//! What all connections of a loop have sent and received, and their states.
 
 use super::State;
 use crate::protocol::wire::Opcode;
@@ -6,7 +6,7 @@ use crate::protocol::wire::Opcode;
 /// Messages, and the bytes of their payloads before compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// How many.
+    /// Number of messages.
     pub messages: u64,
     /// Bytes of payload.
     pub bytes: u64,
@@ -40,7 +40,7 @@ impl Traffic {
     }
 }
 
-/// Counters of a loop. [`Traffic`] is what they add up to.
+/// The counters of a loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     pub(crate) received: ByOpcode,
@@ -90,33 +90,33 @@ impl ByOpcode {
 }
 
 impl Counters {
-    /// What peers have sent us.
+    /// What has been received from peers.
     pub const fn received(&self) -> Traffic {
         self.received.traffic()
     }
 
-    /// What was queued for peers.
+    /// What has been queued for peers.
     pub const fn sent(&self) -> Traffic {
         self.sent.traffic()
     }
 
-    /// How many conversations are in this state.
+    /// Number of connections in this state.
     pub const fn in_state(&self, state: State) -> usize {
         self.states[state as usize]
     }
 
-    /// A conversation begins.
+    /// A connection begins.
     pub(crate) const fn begins(&mut self) {
         self.states[State::Handshaking as usize] += 1;
     }
 
-    /// A conversation changes its state.
+    /// A connection changes its state.
     pub(super) const fn moves(&mut self, from: State, to: State) {
         self.states[from as usize] = self.states[from as usize].wrapping_sub(1);
         self.states[to as usize] = self.states[to as usize].wrapping_add(1);
     }
 
-    /// A conversation is dropped.
+    /// A connection is dropped.
     pub(crate) const fn ends(&mut self, state: State) {
         self.states[state as usize] = self.states[state as usize].wrapping_sub(1);
     }

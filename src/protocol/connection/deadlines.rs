@@ -1,4 +1,4 @@
-//! When does a conversation have to do something, and what?
+//! The deadlines of a connection, and what happens when they come.
 
 use super::error::{CloseReason, Timeout};
 use super::shared::Shared;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<X: Default> Connection<X> {
-    /// The next point in time at which [`handle_timeout`](Self::handle_timeout) has something to
-    /// do. It can move further away with each byte, so a driver may look lazily: when the time
-    /// that it knew has come.
+    /// Returns the next time at which [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// Each byte can move it further away, so a driver may ask again only when the time that it
+    /// knows has come.
     pub fn deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         match self.state() {
             State::Handshaking | State::Deciding => Some(self.since.after(limits.handshake_timeout)),
@@ -28,15 +28,16 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether it is open, nothing is incomplete and the peer takes what is sent: no deadline can
-    /// come before the one that was known when it was so last.
+    /// Whether the connection is open, nothing is incomplete, and the peer takes what is sent. No
+    /// deadline can then come before the one that was known when this was last true.
     #[inline]
     pub fn is_flowing(&self) -> bool {
         let is_stalled = self.outbox.as_ref().is_some_and(|outbox| outbox.stalled.is_some());
         self.state() == State::Open && self.inbox.is_none() && !is_stalled
     }
 
-    /// At each whole interval of the peer's silence, once: `now` if a ping is overdue.
+    /// Returns when the next ping is due: once at each whole interval of the peer's silence; `now`
+    /// if it is overdue.
     fn ping_deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         let interval = limits.ping_interval?;
         if now.since(self.since) < interval {
@@ -46,8 +47,8 @@ impl<X: Default> Connection<X> {
         Some(if intervals == self.pinged { now.after(next) } else { now })
     }
 
-    /// For how many whole intervals the peer has been silent, modulo 256, and how long until the
-    /// next one is over.
+    /// Returns the number of whole intervals that the peer has been silent, modulo 256, and the
+    /// time until the next one ends.
     fn silence(&self, interval: Duration, now: Tick) -> (u8, Duration) {
         let (silent, interval) = (now.since(self.since).as_nanos(), interval.as_nanos().max(1));
         ((silent / interval) as u8, Duration::from_nanos((interval - silent % interval) as u64))
@@ -57,14 +58,13 @@ impl<X: Default> Connection<X> {
         limits.idle_timeout.map(|timeout| self.since.after(timeout))
     }
 
-    /// Sends the last ping that should have gone out before the idle timeout, if the driver came
-    /// too late to send it. Returns whether it did: the peer then has as much time to answer as it
-    /// would have had.
+    /// Sends the last ping that was due before the idle timeout, if the driver called too late for
+    /// it. Returns whether it did. The peer then has as much time to answer as it would have had.
     fn ping_late(&mut self, shared: &mut Shared, now: Tick) -> bool {
         let (Some(interval), Some(timeout)) = (shared.limits.ping_interval, shared.limits.idle_timeout) else {
             return false;
         };
-        // No ping is due at the very end of the timeout, nor behind it.
+        // No ping is due at the end of the timeout or later.
         let pings = timeout.as_nanos().saturating_sub(1) / interval.as_nanos().max(1);
         if self.pinged == pings as u8 {
             return false;
@@ -90,8 +90,8 @@ impl<X: Default> Connection<X> {
         limits.write_timeout.map(|timeout| stalled.after(timeout))
     }
 
-    /// Whether [`handle_timeout`](Self::handle_timeout) would end the conversation at `now` for
-    /// something that the peer has not done. Its driver should look once more whether it has.
+    /// Returns whether [`handle_timeout`](Self::handle_timeout) would end the connection at `now`
+    /// because the peer has not done something. The driver should read and write once more first.
     pub fn is_overdue(&self, limits: &Limits, now: Tick) -> bool {
         let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));
         match self.state() {
@@ -108,7 +108,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The driver does not read: neither silence nor an unfinished message is the peer's fault.
+    /// Restarts the timeouts for silence and for an unfinished message: the driver has not read, so
+    /// they say nothing about the peer.
     pub fn excuse(&mut self, now: Tick) {
         if self.state() == State::Open {
             self.heard(now);
@@ -118,16 +119,16 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The driver will not read for this long: a message that has begun to arrive may take that
-    /// much longer.
+    /// Gives a message that has begun to arrive this much more time: the driver does not read for
+    /// so long.
     pub fn excuse_message(&mut self, pause: Duration) {
         if let Some(inbox) = &mut self.inbox {
             inbox.since = inbox.since.after(pause);
         }
     }
 
-    /// Does what is due at `now`: a ping, or the end that a deadline brings. Does nothing if
-    /// nothing is due.
+    /// Does what is due at `now`: sends a ping, or ends the connection. Does nothing if nothing is
+    /// due.
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Tick) {
         let limits = &shared.limits;
         let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));
@@ -137,7 +138,7 @@ impl<X: Default> Connection<X> {
                     self.end(shared, CloseReason::Timeout(Timeout::Write));
                 } else if is_due(self.message_deadline(limits)) {
                     let reason = CloseReason::Timeout(Timeout::Message);
-                    self.close_and_drain(shared, now, CloseCode::Policy, "message did not end in time", reason);
+                    self.close_and_drain(shared, now, CloseCode::Policy, "message not completed in time", reason);
                 } else if is_due(self.idle_deadline(limits)) {
                     if self.ping_late(shared, now) {
                         return;
@@ -145,7 +146,13 @@ impl<X: Default> Connection<X> {
                     let reason = CloseReason::Timeout(Timeout::Idle);
                     self.close_and_drain(shared, now, CloseCode::Away, "silent for too long", reason);
                 } else if is_due(self.lifetime_deadline(limits)) {
-                    self.close_and_drain(shared, now, CloseCode::Away, "lifetime is over", CloseReason::Lifetime);
+                    self.close_and_drain(
+                        shared,
+                        now,
+                        CloseCode::Away,
+                        "maximum lifetime reached",
+                        CloseReason::Lifetime,
+                    );
                 } else if let Some(interval) = limits.ping_interval.filter(|_| is_due(self.ping_deadline(limits, now)))
                 {
                     self.pinged = self.silence(interval, now).0;

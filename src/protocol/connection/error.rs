@@ -1,11 +1,11 @@
-//! Who erred, and what is the answer?
+//! Errors of the application, and the reasons why connections end.
 //!
-//! | type | who | what follows |
+//! | type | who made the error | consequence |
 //! |---|---|---|
 //! | [`Rejection`] | the peer, in its opening handshake | an HTTP response with a 4xx status |
-//! | [`ProtocolError`] | the peer, in an open conversation | Close with the error's code (§7.1.7) |
-//! | [`SendError`] | the application | nothing has changed, unless it says so |
-//! | [`CloseReason`] | | what `on_close` is told |
+//! | [`ProtocolError`] | the peer, in an open connection | Close with the error's code (§7.1.7) |
+//! | [`SendError`] | the application | nothing has changed, unless a variant says so |
+//! | [`CloseReason`] | | the argument of `on_close` |
 
 use crate::protocol::opening::{Rejection, Unaccepted};
 use crate::protocol::wire::ProtocolError;
@@ -21,24 +21,24 @@ use tungstenite::protocol::frame::coding::CloseCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// Nobody has this id, or not any more.
+    /// No client has this id, or it has disconnected.
     Gone,
     /// The opening handshake has not ended, or the closing handshake has begun.
     NotOpen,
-    /// A message is being sent in pieces; another one cannot begin inside it (RFC 6455 §5.4). Or a
-    /// piece that goes on has come without one that begins.
+    /// Another message is being sent in pieces (RFC 6455 §5.4). Or the piece continues a message,
+    /// but none has begun.
     Unfinished,
-    /// More bytes would wait for this client than [`max_unsent`](crate::Limits::max_unsent) allows.
+    /// There would be more unsent bytes than [`max_unsent`](crate::Limits::max_unsent) allows.
     Full,
-    /// Many bytes wait for this client, and messages for it are dropped meanwhile
+    /// The client has many unsent bytes, and its messages are dropped until it has read them
     /// ([`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest)).
     Dropped,
     /// A control frame's payload of more than 125 bytes, or a close reason of more than 123 (RFC
     /// 6455 §5.5).
     TooLong,
-    /// A close code that must not travel (RFC 6455 §7.4).
+    /// A close code that must not be sent (RFC 6455 §7.4).
     InvalidCloseCode,
-    /// The answer to a request cannot be sent. The client got the response of this [`Rejection`]
+    /// The answer to a request cannot be sent. The client gets the response of this [`Rejection`]
     /// instead, and the connection closes.
     BadAnswer(Rejection),
 }
@@ -49,47 +49,47 @@ impl fmt::Display for SendError {
             SendError::BadAnswer(rejection) => {
                 return write!(f, "the answer cannot be sent ({rejection}): the client got {}", rejection.status());
             }
-            SendError::Gone => "the client has gone",
+            SendError::Gone => "the client has disconnected",
             SendError::NotOpen => "the connection is not open",
-            SendError::Unfinished => "a message is under way in pieces, or none is",
+            SendError::Unfinished => "another message is being sent in pieces, or the piece continues none",
             SendError::Dropped => "dropped: the client does not read fast enough",
-            SendError::Full => "too many unsent bytes wait for this client",
+            SendError::Full => "the client has too many unsent bytes",
             SendError::TooLong => "a control frame carries at most 125 bytes",
-            SendError::InvalidCloseCode => "this close code must not travel",
+            SendError::InvalidCloseCode => "this close code must not be sent",
         })
     }
 }
 
 impl std::error::Error for SendError {}
 
-/// Which deadline ended a conversation.
+/// The deadline that ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
     /// The opening handshake took too long.
     Handshake,
-    /// Not a byte came for too long, not even in answer to pings.
+    /// The peer was silent for too long, and did not answer pings.
     Idle,
-    /// A message began and did not end.
+    /// A message began, but was not completed in time.
     Message,
-    /// The peer took nothing of what waited for it.
+    /// The peer did not read.
     Write,
     /// The peer did not answer our Close.
     Close,
-    /// It was not read for too long, because it held much and the memory budget was nearly used up;
-    /// the peer was sent 1013 unless a frame was under way to it.
+    /// The connection was paused for too long, because it held much memory and little of the memory
+    /// budget was left. The peer was sent 1013, unless a frame to it had been sent in part.
     Pause,
 }
 
-/// Who ended a conversation, and why.
+/// Why a connection has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer sent a Close frame and was answered; `None`: it had no code (1005).
+    /// The peer closed with this frame, and was answered. `None`: its frame had no code (1005).
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),
-    /// The peer broke a rule; it was sent a Close frame with the error's code.
+    /// The peer broke a rule. It was sent a Close frame with the error's code.
     Protocol(ProtocolError),
     /// A deadline passed.
     Timeout(Timeout),
@@ -99,36 +99,36 @@ pub enum CloseReason {
     Io(io::ErrorKind),
     /// The server to which we wanted to connect could not be reached.
     Unreachable {
-        /// The address that was tried last, of those that its name has.
+        /// The last address that was tried.
         address: SocketAddr,
-        /// Why: [`TimedOut`](io::ErrorKind::TimedOut) if nothing had come of it within
+        /// The error. [`TimedOut`](io::ErrorKind::TimedOut) if there was no result within
         /// [`handshake_timeout`](crate::Limits::handshake_timeout).
         kind: io::ErrorKind,
     },
-    /// The client did not read, and what waits for it reached its limit.
+    /// The client read too slowly, and its unsent bytes reached their limit.
     SlowConsumer,
-    /// The server's [`memory_budget`](crate::Config::memory_budget) was used up, and this client
-    /// held most; the peer was sent 1013 unless a frame was under way to it.
+    /// The server reached its [`memory_budget`](crate::Config::memory_budget), and this client held
+    /// most. It was sent 1013, unless a frame to it had been sent in part.
     Evicted,
-    /// The client sent more than [`Rates`](crate::Rates) allow; the peer was sent 1008.
+    /// The client sent more than the [`Rates`](crate::Rates) allow. It was sent 1008.
     TooFast,
-    /// The handler panicked; the peer was sent 1011.
+    /// The handler panicked. The client was sent 1011.
     HandlerPanicked,
-    /// The opening handshake did not lead to a conversation: we answered it with this HTTP status.
+    /// The request was answered with this HTTP status, and no connection was opened.
     Refused(StatusCode),
     /// The server to which we connected did not accept.
     Unaccepted(Unaccepted),
-    /// On a listener with the PROXY protocol: no such header, or not from a trusted proxy.
+    /// The listener expects the PROXY protocol, but there was no header from a trusted proxy.
     BadProxyHeader,
     /// The name of the server to which we wanted to connect has no address.
     NameNotFound,
-    /// The connection had lasted as long as it may; the peer was sent 1001.
+    /// The connection reached its maximum lifetime. The client was sent 1001.
     Lifetime,
 }
 
 impl CloseReason {
-    /// The code that a browser's `CloseEvent` would show: the one that travelled, 1005 for a Close
-    /// without a code, 1006 where there was no closing handshake.
+    /// Returns the code that a browser's `CloseEvent` would show: the one that was sent, 1005 for a
+    /// Close without a code, 1006 if there was no closing handshake.
     pub fn code(&self) -> CloseCode {
         match self {
             CloseReason::Peer(Some(frame)) | CloseReason::Local(frame) => frame.code,
@@ -165,22 +165,22 @@ impl fmt::Display for CloseReason {
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),
             CloseReason::Timeout(Timeout::Idle) => f.write_str("silent for too long"),
-            CloseReason::Timeout(Timeout::Message) => f.write_str("a message did not end in time"),
+            CloseReason::Timeout(Timeout::Message) => f.write_str("a message was not completed in time"),
             CloseReason::Timeout(Timeout::Write) => f.write_str("the peer did not read"),
             CloseReason::Timeout(Timeout::Close) => f.write_str("the peer did not answer our Close"),
-            CloseReason::Timeout(Timeout::Pause) => f.write_str("the memory that it needed did not become free"),
-            CloseReason::Eof => f.write_str("the peer hung up without a Close frame"),
+            CloseReason::Timeout(Timeout::Pause) => f.write_str("paused for too long: the server is short of memory"),
+            CloseReason::Eof => f.write_str("the peer disconnected without a Close frame"),
             CloseReason::Io(kind) => write!(f, "the connection broke: {kind}"),
             CloseReason::Unreachable { address, kind } => write!(f, "cannot connect to {address}: {kind}"),
             CloseReason::SlowConsumer => f.write_str("too many unsent bytes"),
-            CloseReason::Evicted => f.write_str("the memory that it held was needed"),
-            CloseReason::TooFast => f.write_str("it sent too much"),
+            CloseReason::Evicted => f.write_str("closed to free memory: the server reached its memory budget"),
+            CloseReason::TooFast => f.write_str("it sent more than the rate limits allow"),
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
-            CloseReason::BadProxyHeader => f.write_str("no PROXY header of a trusted proxy"),
+            CloseReason::BadProxyHeader => f.write_str("there was no PROXY header from a trusted proxy"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),
-            CloseReason::Lifetime => f.write_str("the connection had lasted as long as it may"),
+            CloseReason::Lifetime => f.write_str("the connection reached its maximum lifetime"),
         }
     }
 }

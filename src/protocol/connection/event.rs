@@ -1,26 +1,26 @@
-//! What has a driver to tell the application?
+//! Events of a connection.
 
 use super::message::{Gathered, Message, Position};
 use std::borrow::Cow;
 
-/// What the driver has to tell the application.
+/// Something that a connection has received, for the application.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// A request head is complete: to be parsed and answered with
+    /// A complete request head, to be parsed and answered with
     /// [`Connection::answer`](super::Connection::answer).
     Request(Cow<'b, [u8]>),
-    /// The server to which we connected has accepted, and perhaps chosen a subprotocol.
+    /// The server to which we connected has accepted, with the subprotocol that it has chosen.
     Opened(Option<String>),
-    /// A message that lies whole in the bytes that were given.
+    /// A message that lies whole in the input.
     Message(Message<'b>),
-    /// A message that has been put together, or decompressed; to be given back with
+    /// A message that has been put together or decompressed, to be returned with
     /// [`Shared::recycle`](super::Shared::recycle).
     Gathered(Gathered),
     /// A piece of a message, if
-    /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for them; to
-    /// be given back as well.
+    /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for pieces. It
+    /// is to be returned in the same way.
     Piece(Gathered, Position),
-    /// A ping; its pong is queued already.
+    /// A ping. Its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.
     Pong(Cow<'b, [u8]>),

@@ -1,4 +1,4 @@
-//! Inboxes and outboxes that may grow, which the budget has to count again.
+//! A guard for inboxes and outboxes that may grow: the budget counts them again.
 
 use super::inbox::Inbox;
 use super::message::{Gathered, Position};
@@ -15,7 +15,7 @@ pub(super) struct Growing<'a, T: Counted> {
     inner: &'a mut T,
 }
 
-/// What the budget counts.
+/// Something whose memory counts against the budget.
 pub(super) trait Counted {
     /// Bytes of memory.
     fn memory(&self) -> usize;

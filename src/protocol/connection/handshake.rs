@@ -1,4 +1,4 @@
-//! How does a conversation receive the opening handshake?
+//! Receives the opening handshake.
 
 use super::error::CloseReason;
 use super::shared::Shared;
@@ -10,7 +10,7 @@ use crate::protocol::wire::{Input, Role};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Bytes that were held while the application had not answered; to be received now.
+    /// Takes out the bytes that were held until the application had answered, to be received now.
     pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
         if self.state() == State::Deciding {
             return Vec::new();
@@ -20,7 +20,7 @@ impl<X: Default> Connection<X> {
         held.unwrap_or_default()
     }
 
-    /// The opening handshake: a request, or the answer to ours.
+    /// Receives the opening handshake: a request, or the response to ours.
     pub(super) fn receive_handshake<'b>(
         &mut self,
         shared: &mut Shared,
@@ -50,7 +50,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Bytes up to the empty line.
+    /// Receives a head, up to its empty line.
     fn receive_head<'b>(
         &mut self,
         shared: &mut Shared,

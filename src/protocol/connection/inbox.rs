@@ -1,8 +1,8 @@
-//! How do fragments become messages? (RFC 6455 §5.4)
+//! The inbox: what has arrived of something incomplete.
 //!
 //! A message that arrives whole in one read is never copied: the application borrows it from the
 //! read buffer. Everything else (half a header, half a payload, a fragmented message, half a
-//! request head) is kept in the conversation's [`Inbox`], a box that exists only while something is
+//! request head) is kept in the connection's [`Inbox`], which exists only while something is
 //! incomplete.
 
 use super::message::{Gathered, Position};
@@ -16,7 +16,7 @@ use crate::protocol::wire::{Header, MAX_HEADER, ProtocolError, mask};
 pub struct Inbox {
     /// A request or response head.
     pub(super) head: Vec<u8>,
-    /// Bytes that were read but may not be handled yet.
+    /// Bytes that wait until the application has answered.
     pub(super) held: Vec<u8>,
     /// A frame's header.
     header: [u8; MAX_HEADER],
@@ -25,18 +25,18 @@ pub struct Inbox {
     pub(super) frame: Option<PartialFrame>,
     /// The payload of a control frame.
     pub(super) control: Vec<u8>,
-    /// A message of which fragments are still to come.
+    /// A message that is still arriving.
     pub(super) message: Option<PartialMessage>,
     /// When the incomplete message began.
     pub(super) since: Tick,
-    /// Bytes of memory that the budget knows of.
+    /// Bytes of memory that the budget has counted.
     pub(super) counted: usize,
 }
 
 /// A frame whose payload is still arriving.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialFrame {
-    /// Its masking key is turned to the next byte.
+    /// Its masking key is rotated to the next byte.
     pub(super) header: Header,
     remaining: u64,
 }
@@ -47,7 +47,7 @@ impl PartialFrame {
         PartialFrame { header, remaining: header.length }
     }
 
-    /// Bytes of payload that are still to come.
+    /// Bytes of payload that are missing.
     pub(super) fn remaining(&self) -> usize {
         usize::try_from(self.remaining).unwrap_or(usize::MAX)
     }
@@ -71,7 +71,7 @@ impl Inbox {
             && self.message.is_none()
     }
 
-    /// Whether a frame or message has begun and not ended.
+    /// Whether a frame or message is incomplete.
     pub(super) fn has_partial_message(&self) -> bool {
         self.header_len > 0 || self.frame.is_some() || self.message.is_some()
     }
@@ -85,7 +85,7 @@ impl Inbox {
             + self.message.as_ref().map_or(0, PartialMessage::memory)
     }
 
-    /// Forgets everything but keeps its buffers; that of a message is handed out.
+    /// Drops everything but keeps the buffers. Returns the buffer of a message.
     pub(super) fn reset(&mut self) -> Option<Vec<u8>> {
         self.head.clear();
         self.held.clear();
@@ -95,7 +95,8 @@ impl Inbox {
         self.message.take().map(PartialMessage::into_buffer)
     }
 
-    /// The message to which a data frame with this header belongs. Begins one if there is none.
+    /// Returns the message to which a data frame with this header belongs. Begins one if there is
+    /// none.
     pub(super) fn message(&mut self, pools: &mut Pools, header: &Header, wants_pieces: bool) -> &mut PartialMessage {
         self.message.get_or_insert_with(|| match (header.rsv1, wants_pieces) {
             (true, _) => PartialMessage::compressed(header.opcode, pools.compressed.take_or_new()),
@@ -104,8 +105,8 @@ impl Inbox {
         })
     }
 
-    /// Takes out what has arrived of a message that is handed out in pieces since the last piece,
-    /// if anything has or the message ends.
+    /// Takes out the next piece of a message that is delivered in pieces, if something has arrived
+    /// or the message ends.
     pub(super) fn take_piece(
         &mut self,
         pools: &mut Pools,
@@ -124,8 +125,8 @@ impl Inbox {
         Ok(Some(piece))
     }
 
-    /// Decodes a header of which earlier bytes may have been kept, and says how many of `bytes` it
-    /// took. `None`: they have been kept too.
+    /// Decodes a header, whose earlier bytes may have been kept. Returns it with the number of
+    /// `bytes` that belong to it, or `None` if these have been kept too.
     pub(super) fn decode_header(&mut self, bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let kept = usize::from(self.header_len);
         let end = (kept + bytes.len()).min(MAX_HEADER);

@@ -1,8 +1,8 @@
-//! How is a compressed message handed out as it arrives?
+//! Decompresses a message as it arrives, for applications that take messages in pieces.
 //!
-//! In pieces of at most 64 KiB, whatever its size, and however much comes out of how little. While
-//! it is under way it has a decompressor (47 KiB), which counts against the memory budget: its own,
-//! or with context takeover that of the conversation.
+//! A piece has at most 64 KiB, for all sizes and compression ratios of a message. While the message
+//! is arriving it has a decompressor (47 KiB), which counts against the memory budget: its own, or
+//! with context takeover that of the connection.
 
 use super::compress::contexts;
 use super::inbox::PartialFrame;
@@ -15,17 +15,18 @@ use crate::parts::PIECES;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, Input, Opcode, ProtocolError};
 
-/// A piece is handed out when so many bytes have come out.
+/// A piece is delivered when it has this many bytes.
 const LARGE_PIECE: usize = 16 << 10;
 
-/// How many bytes are decompressed at a time. Each becomes 1,032 at most: two bits can mean 258.
+/// The number of bytes that are decompressed at a time. Each becomes at most 1,032 bytes: two bits
+/// can mean 258.
 const STEP: usize = 40;
 
-/// A few bytes of the step before, and the end of the message, can come out with them.
+/// A few bytes of the previous step, and the end of the message, can be added to them.
 const _: () = assert!(LARGE_PIECE + (STEP + 5) * 1_032 < 64 << 10);
 
 impl<X: Default> Connection<X> {
-    /// Whether a frame is one of a message that is decompressed as it arrives.
+    /// Whether a frame belongs to a message that is decompressed as it arrives.
     pub(super) fn inflates(&self, header: &Header) -> bool {
         if !PIECES.is_used() || header.opcode.is_control() {
             return false;
@@ -99,7 +100,7 @@ impl<X: Default> Connection<X> {
     }
 }
 
-/// Decompresses the next bytes of a message; `keep`: the next message may refer to it.
+/// Decompresses the next bytes of a message. `keep`: the next message may refer to it.
 fn inflate<X>(
     message: &mut PartialMessage,
     rare: &mut Option<Box<Rare<X>>>,
@@ -123,7 +124,7 @@ fn inflate<X>(
 }
 
 impl PartialMessage {
-    /// Appends bytes that have come out. There is room for more of them than for a large piece.
+    /// Appends decompressed bytes. The buffer may grow beyond a large piece.
     fn push_inflated_piece(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         self.push(bytes, LARGE_PIECE as u64)
     }

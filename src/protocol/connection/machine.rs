@@ -1,4 +1,4 @@
-//! Every transition of one conversation.
+//! The state machine of one connection: all its transitions.
 //!
 //! ```text
 //!                      accept
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Each edge is one method here, and there is no other way from state to state. A [`Connection`]
-//! never sees a socket or a clock: its driver hands it bytes ([`receive`](Connection::receive)) and
-//! time, and carries its [`output`](Connection::output) to the peer.
+//! never sees a socket or a clock. Its driver passes bytes ([`receive`](Connection::receive)) and
+//! time to it, and sends its [`output`](Connection::output) to the peer.
 
 use super::error::{CloseReason, SendError};
 use super::inbox::Inbox;
@@ -31,29 +31,30 @@ use http::StatusCode;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// One conversation. `X` is what its driver wants to remember of the few that need it.
+/// One WebSocket connection. `X` is data of its driver, for the few connections that need any.
 ///
-/// 32 bytes: what an idle conversation does not need lies in boxes that exist only while they are
-/// needed.
+/// It takes 32 bytes. What an idle connection does not need lies in boxes that exist only while
+/// they are needed.
 #[derive(Debug)]
 pub struct Connection<X = ()> {
     state: State,
     pub(super) modes: Modes,
-    /// Open: how many whole ping intervals the peer had been silent at our last ping, modulo 256.
+    /// Open: the number of whole ping intervals, modulo 256, that the peer had been silent at our
+    /// last ping.
     pub(super) pinged: u8,
-    /// From when the state's timeout counts: Handshaking and Deciding: the start; Open: the last
-    /// byte heard; Closing: our Close; Draining and Flushing: the last progress.
+    /// The start of the state's timeout. Handshaking and Deciding: the start of the connection.
+    /// Open: the last byte received. Closing: our Close. Draining and Flushing: the last progress.
     pub(super) since: Tick,
     pub(super) outbox: Option<Box<Outbox>>,
     pub(super) inbox: Option<Box<Inbox>>,
     pub(super) rare: Option<Box<Rare<X>>>,
 }
 
-/// Bytes of memory that a last word to a peer can take.
-const FAREWELL: usize = 1 << 10;
+/// Bytes of memory that the notice to an evicted peer can take.
+const EVICTION_NOTICE: usize = 1 << 10;
 
 impl<X: Default> Connection<X> {
-    /// A conversation that begins now.
+    /// Creates a connection whose stream has just been accepted or is being connected.
     pub fn new(role: Role, now: Tick) -> Connection<X> {
         Connection {
             state: State::Handshaking,
@@ -66,7 +67,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// A conversation that we begin: its request is queued, to be written when the stream is
+    /// Creates a connection to a server, and queues its request for the time when the stream is
     /// connected.
     pub fn connect(shared: &mut Shared, now: Tick, opening: &Opening) -> Connection<X> {
         let mut connection = Connection::new(Role::Client, now);
@@ -77,27 +78,27 @@ impl<X: Default> Connection<X> {
         connection
     }
 
-    /// Messages are handed out as they arrive, from the next one on; the limit of a message's size
-    /// does not apply to them, nor that of its fragments.
+    /// Delivers messages in pieces as they arrive, from the next message on. The limits of a
+    /// message's size and fragments do not apply to them.
     pub fn receive_in_pieces(&mut self, on: bool) {
         self.modes.set_takes_pieces(on);
     }
 
-    /// Where it stands.
+    /// The state.
     #[inline]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Every state change goes through here.
+    /// Changes the state. Every state change goes through here.
     fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
-        self.modes.set(Modes::SHUT, to != State::Open);
+        self.modes.set(Modes::NOT_OPEN, to != State::Open);
         shared.counters.moves(from, to);
         self.record(shared, || Trace::State { from, to });
     }
 
-    /// Why it ended, once the state is [`State::Closed`]. Given once.
+    /// Takes out the reason for the end, once the state is [`State::Closed`]. Returned once.
     pub fn take_close_reason(&mut self) -> Option<CloseReason> {
         self.rare.as_mut().and_then(|rare| rare.reason.take())
     }
@@ -118,13 +119,16 @@ impl<X: Default> Connection<X> {
         self.enter(shared, State::Open);
     }
 
-    /// Handshaking -> Open, or Closed: the answer of a server to which we connect.
+    /// Handshaking -> Open, or Closed: the response of the server to which we connect has arrived.
     pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
-        let expected = self.rare().expected.take();
-        let judged = match expected {
-            Some(expected) => expected.judge(&shared.compression, head),
+        let judged = match &mut self.rare().expected {
+            Some(expected) => match expected.judge(&shared.compression, head) {
+                Err(refusal) if expected.skips(refusal) => return None,
+                judged => judged,
+            },
             None => Err(Unaccepted::BadResponse("nothing was asked")),
         };
+        self.rare().expected = None;
         match judged {
             Ok(accepted) => {
                 self.agree(shared, accepted.agreed);
@@ -138,11 +142,11 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Deciding -> Open, or Draining after an HTTP response; Later leaves it Deciding.
+    /// Deciding -> Open, or Draining after an HTTP response. `Later` leaves it Deciding.
     ///
     /// # Errors
     ///
-    /// The answer cannot be sent: the [`Rejection`] that was sent in its place.
+    /// The [`Rejection`] that was sent instead, if the answer cannot be sent.
     pub fn answer(&mut self, shared: &mut Shared, now: Tick, ticket: Ticket, answer: Answer) -> Result<(), Rejection> {
         if self.state != State::Deciding {
             return Ok(());
@@ -182,7 +186,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// What is needed to answer a request for which [`Answer::Later`] was given.
+    /// Takes out what is needed to answer a request that was answered with [`Answer::Later`].
     pub fn take_ticket(&mut self) -> Option<Ticket> {
         self.rare.as_mut().and_then(|rare| rare.ticket.take())
     }
@@ -218,7 +222,7 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Open -> Draining, with an echo; Closing -> Draining: the peer's Close (§5.5.1).
+    /// Open -> Draining, with an echo; Closing -> Draining: the peer's Close has arrived (§5.5.1).
     pub(super) fn receive_close(&mut self, shared: &mut Shared, now: Tick, frame: Option<CloseFrame>, body: &[u8]) {
         if self.state == State::Closing {
             let reason = self.take_close_reason().unwrap_or(CloseReason::Peer(frame));
@@ -228,16 +232,16 @@ impl<X: Default> Connection<X> {
         self.drain(shared, now, CloseReason::Peer(frame));
     }
 
-    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). The only road for a
-    /// peer's violation.
+    /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). Every violation by a
+    /// peer ends here.
     #[cold]
     pub(super) fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
         self.record(shared, || Trace::Violation(error));
         self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
     }
 
-    /// Open, Closing -> Draining: a Close frame, unless one has been sent, and no wait for the
-    /// peer's.
+    /// Open, Closing -> Draining: sends a Close frame, unless one has been sent, and does not wait
+    /// for the peer's.
     pub fn close_and_drain(
         &mut self,
         shared: &mut Shared,
@@ -252,21 +256,21 @@ impl<X: Default> Connection<X> {
         self.drain(shared, now, reason);
     }
 
-    /// -> Draining, or -> Closed: what it holds is needed by others. The peer is told (503, or
-    /// 1013: "try again later"), unless a frame that it has not taken is under way, or to tell
-    /// it would take as much as it holds.
+    /// -> Draining, or -> Closed: closes the connection to free its memory. The peer gets 503, or
+    /// 1013 ("try again later"), unless a frame to it has been sent in part, or the notice would
+    /// take as much memory as the connection holds.
     pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
-        let is_worth_it = self.holds() > FAREWELL;
+        let is_worth_it = self.holds() > EVICTION_NOTICE;
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
             shared.give_outbox(outbox);
         }
-        let may_tell = self.outbox.is_none() && is_worth_it;
+        let may_notify = self.outbox.is_none() && is_worth_it;
         match self.state {
-            State::Handshaking | State::Deciding if may_tell && self.role() == Role::Server => {
+            State::Handshaking | State::Deciding if may_notify && self.role() == Role::Server => {
                 let ticket = self.take_ticket().unwrap_or(Ticket::unreadable());
                 self.reject(shared, now, &ticket, Rejection::Unavailable);
             }
-            State::Open if may_tell => {
+            State::Open if may_notify => {
                 self.close_and_drain(shared, now, CloseCode::Again, "out of memory", reason);
             }
             State::Handshaking
@@ -290,7 +294,7 @@ impl<X: Default> Connection<X> {
         self.enter(shared, State::Draining);
     }
 
-    /// -> Flushing if bytes of ours are unsent, else -> Closed: the peer has sent FIN.
+    /// -> Flushing if there are unsent bytes, else -> Closed: the peer has sent FIN.
     pub fn receive_eof(&mut self, shared: &mut Shared, now: Tick) {
         match self.state {
             State::Open | State::Closing | State::Draining if self.buffered_amount() > 0 => {
@@ -306,8 +310,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// -> Closed, at once: the connection broke, or must not cost anything any more. Once Draining,
-    /// the reason for that stays.
+    /// -> Closed at once: the stream is broken, or the connection must not cost anything any more.
+    /// If it was Draining already, the earlier reason stays.
     pub fn end(&mut self, shared: &mut Shared, reason: CloseReason) {
         let known = matches!(self.state, State::Draining | State::Flushing | State::Closed);
         if !known {
@@ -324,7 +328,7 @@ impl<X: Default> Connection<X> {
     }
 }
 
-/// Checks what a Close frame is to carry.
+/// Checks the contents of a Close frame that is to be sent.
 ///
 /// # Errors
 ///

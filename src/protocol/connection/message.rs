@@ -1,4 +1,4 @@
-//! What is a message?
+//! Messages, borrowed and owned.
 
 use crate::protocol::wire::Opcode;
 use std::fmt;
@@ -21,7 +21,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The text, if it is one.
+    /// The text, if it is a text message.
     pub const fn as_text(self) -> Option<&'a str> {
         match self {
             Message::Text(text) => Some(text),
@@ -37,7 +37,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The message with an owner, for a queue or another thread.
+    /// Returns an owned copy, for a queue or another thread.
     pub fn into_owned(self) -> tungstenite::Message {
         match self {
             Message::Text(text) => tungstenite::Message::text(text),
@@ -46,15 +46,15 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A message with an owner.
+/// Makes an owned copy.
 impl From<Message<'_>> for tungstenite::Message {
     fn from(message: Message<'_>) -> tungstenite::Message {
         message.into_owned()
     }
 }
 
-/// An [`OwnedMessage`](crate::OwnedMessage) that is no message of the application: a ping, a pong, a
-/// Close, or a raw frame. Use [`Clients::ping`](crate::Clients::ping) and
+/// Error for an [`OwnedMessage`](crate::OwnedMessage) that carries no data of the application: a
+/// ping, a pong, a Close, or a raw frame. Use [`Clients::ping`](crate::Clients::ping) and
 /// [`Clients::close`](crate::Clients::close) for those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotData;
@@ -130,7 +130,7 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
     }
 }
 
-/// A message that has been put together, with its buffer.
+/// A message that has been put together, in a buffer of its own.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Gathered {
     /// Text.
@@ -156,7 +156,7 @@ impl Gathered {
         }
     }
 
-    /// The buffer, for someone else to use.
+    /// Returns the buffer, for reuse.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         match self {
             Gathered::Text(text) => text.into_bytes(),
@@ -165,14 +165,14 @@ impl Gathered {
     }
 }
 
-/// A message with an owner, borrowed.
+/// Borrows the message.
 impl<'a> From<&'a Gathered> for Message<'a> {
     fn from(gathered: &'a Gathered) -> Message<'a> {
         gathered.as_message()
     }
 }
 
-/// A copy of a message, with an owner.
+/// Makes an owned copy.
 impl From<Message<'_>> for Gathered {
     fn from(message: Message<'_>) -> Gathered {
         match message {
@@ -182,26 +182,26 @@ impl From<Message<'_>> for Gathered {
     }
 }
 
-/// Where a piece stands in its message.
+/// The position of a piece in its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Position {
-    /// The message is in one piece.
+    /// The only piece.
     Whole,
-    /// It begins, and goes on.
+    /// The first piece of several.
     First,
-    /// It goes on.
+    /// A piece between the first and the last.
     Middle,
-    /// It ends.
+    /// The last piece of several.
     Last,
 }
 
 impl Position {
-    /// Whether the message begins with it.
+    /// Whether the message begins with this piece.
     pub const fn begins(self) -> bool {
         matches!(self, Position::Whole | Position::First)
     }
 
-    /// Whether the message ends with it.
+    /// Whether the message ends with this piece.
     pub const fn ends(self) -> bool {
         matches!(self, Position::Whole | Position::Last)
     }

@@ -1,35 +1,37 @@
-//! One conversation: the state machine, and what it needs.
+//! One connection: the state machine, and what it needs.
 //!
 //! | file | question |
 //! |---|---|
-//! | `machine` | which way leads from state to state? |
-//! | `state` | where can a conversation stand? |
-//! | `modes` | what is unusual about it? |
-//! | `event` | what has a driver to tell the application? |
+//! | `machine` | which transitions lead from state to state? |
+//! | `state` | which states are there? |
+//! | `modes` | which flags change how messages are received and sent? |
+//! | `rare` | which state do only few connections need? |
+//! | `status` | what can a driver ask about a connection? |
+//! | `event` | what has been received, for the application? |
 //! | `receive` | how do bytes from the peer become events? |
-//! | `handshake` | and in the opening handshake? |
-//! | `run` | and many short messages at a time? |
-//! | `send` | how do messages become bytes to the peer? |
-//! | `prepared` | and a message for many? |
-//! | `deadlines` | when is something due, and what? |
-//! | `compress` | which messages travel compressed? |
-//! | `inflate` | and how is one handed out as it arrives? |
-//! | `status` | where does it stand, and what does it hold? |
-//! | `message` | what is a message? |
+//! | `handshake` | how is the opening handshake received? |
 //! | `inbox` | what has arrived of something incomplete? |
-//! | `partial_message` | how do fragments become messages? |
-//! | `outbox` | what waits to be sent? |
-//! | `byte_queue` | how are its bytes kept? |
-//! | `rare` | what do few need, or only for a while? |
-//! | `error` | who erred, and what is the answer? |
-//! | `trace` | what happened, as it happened? |
-//! | `shared` | what do all conversations of a loop share? |
+//! | `partial_message` | how do fragments become a message? |
+//! | `inflate` | how is a compressed message delivered in pieces? |
+//! | `send` | how do messages become bytes to the peer? |
+//! | `compress` | which messages are compressed? |
+//! | `prepared` | how is a message for many receivers encoded once? |
+//! | `outbox` | which bytes are unsent? |
+//! | `byte_queue` | how are the bytes of an outbox stored? |
+//! | `deadlines` | when is something due, and what happens then? |
+//! | `message` | what is a message? |
+//! | `error` | why is a send refused, and why does a connection end? |
+//! | `trace` | how is recorded what happens in a connection? |
+//! | `fast` | how are short messages received and sent faster? |
+//! | `shared` | what do all connections of a loop share? |
 //! | `pools` | which buffers are kept for reuse? |
-//! | `budget` | how much memory may they hold together? |
-//! | `growing` | when are inboxes and outboxes counted again? |
-//! | `shared_bytes` | how are bytes counted that several of them hold? |
-//! | `counters` | what have they sent and received? |
-//! | `random` | what must a peer not foresee? |
+//! | `budget` | how much memory may all connections hold together? |
+//! | `growing` | when does the budget count an inbox or outbox again? |
+//! | `shared_bytes` | how are bytes counted that several outboxes hold? |
+//! | `counters` | how much has been sent and received? |
+//! | `random` | where do random numbers come from? |
+//!
+//! `fast_tests` has the unit tests of `fast`.
 
 mod budget;
 mod byte_queue;
@@ -38,6 +40,10 @@ mod counters;
 mod deadlines;
 mod error;
 mod event;
+#[cfg(not(lariat_plain))]
+mod fast;
+#[cfg(all(test, not(lariat_plain)))]
+mod fast_tests;
 mod growing;
 mod handshake;
 mod inbox;
@@ -52,7 +58,6 @@ mod prepared;
 mod random;
 mod rare;
 mod receive;
-mod run;
 mod send;
 mod shared;
 mod shared_bytes;
@@ -64,13 +69,14 @@ pub use budget::Mark;
 pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;
+#[cfg(not(lariat_plain))]
+pub use fast::{LONGEST_RUN, Run};
 pub use machine::Connection;
 pub(crate) use machine::check_close;
 pub use message::{Gathered, Message, NotData, Position};
 use modes::Modes;
 pub use outbox::JOINED;
 pub use prepared::Prepared;
-pub use run::{LONGEST_RUN, Run};
 pub use shared::Shared;
 pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};

@@ -1,58 +1,51 @@
-//! What is unusual about a conversation?
+//! Flags of a connection that change how messages are received and sent.
 
 use crate::parts::{CONNECTING, PIECES, TRACES};
 use crate::protocol::deflate::AVAILABLE;
 use crate::protocol::wire::Role;
 
-/// What is unusual about a conversation: one bit each.
+/// Flags that few connections have: one bit each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Modes(u8);
+pub(super) struct Modes(pub(super) u8);
 
 impl Modes {
-    /// Its story is recorded.
+    /// The connection is traced.
     pub(super) const TRACED: Modes = Modes(1);
-    /// Messages are handed out as they arrive.
+    /// Messages are delivered in pieces as they arrive.
     pub(super) const PIECES: Modes = Modes(1 << 1);
-    /// Messages are not just handed out whole.
-    pub(super) const WATCHED: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0);
     /// We are sending a message in pieces.
     pub(super) const SENDING: Modes = Modes(1 << 2);
-    /// Messages may travel compressed: each by itself and in the largest window, unless it is
-    /// agreed otherwise.
+    /// Messages may be compressed: each by itself and in the largest window, unless something else
+    /// has been agreed.
     pub(super) const COMPRESSED: Modes = Modes(1 << 3);
     /// We are the client: our frames are masked.
     pub(super) const CLIENT: Modes = Modes(1 << 4);
-    /// It is not open: no messages can be sent, and none are handed out.
-    pub(super) const SHUT: Modes = Modes(1 << 5);
+    /// The connection is not open: no messages can be sent, and none are delivered.
+    pub(super) const NOT_OPEN: Modes = Modes(1 << 5);
 
-    /// More is to be done with a short message that arrives than to unmask it and to hand it out.
-    pub(super) const RECEIVES_UNUSUALLY: Modes = Modes(Modes::WATCHED.0 | Modes::CLIENT.0 | Modes::SHUT.0);
-    /// More is to be done with a short message that is sent than to queue it with its header, or it
-    /// cannot be; a long enough one may be compressed, too.
-    pub(super) const SENDS_UNUSUALLY: Modes =
-        Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::SHUT.0);
-
-    /// Those of a conversation that begins.
+    /// The flags of a new connection.
     #[inline]
     pub(super) fn new(role: Role) -> Modes {
         match role {
-            Role::Server => Modes::SHUT,
+            Role::Server => Modes::NOT_OPEN,
             Role::Client => {
                 CONNECTING.use_it();
-                Modes(Modes::SHUT.0 | Modes::CLIENT.0)
+                Modes(Modes::NOT_OPEN.0 | Modes::CLIENT.0)
             }
         }
     }
 
+    /// Our side.
     pub(super) fn role(self) -> Role {
         if self.has(Modes::CLIENT) && CONNECTING.is_used() { Role::Client } else { Role::Server }
     }
 
-    /// Whether its story is recorded.
+    /// Whether the connection is traced.
     pub(super) fn is_traced(self) -> bool {
         self.has(Modes::TRACED) && TRACES.is_used()
     }
 
+    /// Turns tracing on or off.
     pub(super) fn set_traced(&mut self, on: bool) {
         if on {
             TRACES.use_it();
@@ -60,11 +53,12 @@ impl Modes {
         self.set(Modes::TRACED, on);
     }
 
-    /// Whether messages are handed out as they arrive.
+    /// Whether messages are delivered in pieces.
     pub(super) fn takes_pieces(self) -> bool {
         self.has(Modes::PIECES) && PIECES.is_used()
     }
 
+    /// Turns pieces on or off.
     pub(super) fn set_takes_pieces(&mut self, on: bool) {
         if on {
             PIECES.use_it();
@@ -72,15 +66,17 @@ impl Modes {
         self.set(Modes::PIECES, on);
     }
 
-    /// Whether messages may travel compressed.
+    /// Whether messages may be compressed.
     pub(super) const fn is_compressed(self) -> bool {
         AVAILABLE && self.has(Modes::COMPRESSED)
     }
 
+    /// Whether one of these flags is set.
     pub(super) const fn has(self, mode: Modes) -> bool {
         self.0 & mode.0 != 0
     }
 
+    /// Sets or clears flags.
     pub(super) const fn set(&mut self, mode: Modes, on: bool) {
         if on {
             self.0 |= mode.0;

@@ -1,4 +1,4 @@
-//! A message that is still arriving.
+//! A message that is still arriving (RFC 6455 §5.4).
 
 use super::message::{Gathered, Position};
 use crate::protocol::deflate::Inflater;
@@ -13,31 +13,31 @@ pub(super) enum Ends {
     Later,
 }
 
-/// A message of which something is still to come.
+/// A message that is still arriving.
 #[derive(Debug)]
 pub struct PartialMessage {
     pub(super) payload: PartialPayload,
     /// Frames that have begun.
     pub(super) fragments: u32,
-    /// It is handed out as it arrives; decided when it began.
+    /// It is delivered in pieces. Decided when it began.
     pub(super) in_pieces: bool,
-    /// Something of it has been handed out as a piece.
+    /// A piece of it has been delivered.
     is_handed_out: bool,
-    /// What decompresses it as it arrives.
+    /// The decompressor, if it is decompressed as it arrives.
     pub(super) decoder: Decoder,
 }
 
-/// What decompresses a message that is handed out as it arrives.
+/// The decompressor of a message that is delivered in pieces.
 #[derive(Debug, Default)]
 pub(super) enum Decoder {
-    /// Nothing does.
+    /// The message is not decompressed as it arrives.
     #[default]
     None,
-    /// Something will, when the first bytes come.
+    /// It will be chosen when the first bytes arrive.
     Later,
     /// A decompressor for this message alone.
     Own(Inflater),
-    /// That of the conversation, which remembers earlier messages.
+    /// The decompressor of the connection, which remembers earlier messages.
     Context,
 }
 
@@ -54,7 +54,7 @@ impl Decoder {
 pub(super) enum PartialPayload {
     Text(PartialText),
     Binary(Vec<u8>),
-    /// Still compressed; the opcode says what it will be.
+    /// A compressed message, with the opcode of its first frame.
     Compressed(Opcode, Vec<u8>),
 }
 
@@ -93,7 +93,7 @@ impl Finished {
 }
 
 impl PartialMessage {
-    /// A message that begins with a frame of this opcode and is put together in `buffer`.
+    /// A message that begins with a frame of this opcode. It is collected in `buffer`.
     pub(super) fn new(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         let payload = if opcode == Opcode::Text {
             PartialPayload::Text(PartialText::reusing(buffer))
@@ -104,7 +104,7 @@ impl PartialMessage {
         PartialMessage::of(payload)
     }
 
-    /// A compressed message that begins with a frame of this opcode and is collected in `buffer`.
+    /// A compressed message that begins with a frame of this opcode. It is collected in `buffer`.
     pub(super) fn compressed(opcode: Opcode, mut buffer: Vec<u8>) -> PartialMessage {
         buffer.clear();
         PartialMessage::of(PartialPayload::Compressed(opcode, buffer))
@@ -114,12 +114,12 @@ impl PartialMessage {
         PartialMessage { payload, fragments: 0, in_pieces: false, is_handed_out: false, decoder: Decoder::None }
     }
 
-    /// A message that is handed out as it arrives.
+    /// A message that is delivered in pieces.
     pub(super) fn in_pieces(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
         PartialMessage { in_pieces: true, ..PartialMessage::new(opcode, buffer) }
     }
 
-    /// A compressed message that is decompressed and handed out as it arrives.
+    /// A compressed message that is decompressed and delivered in pieces.
     pub(super) fn inflating(opcode: Opcode, buffer: Vec<u8>) -> PartialMessage {
         PartialMessage { decoder: Decoder::Later, ..PartialMessage::in_pieces(opcode, buffer) }
     }
@@ -129,12 +129,12 @@ impl PartialMessage {
         !matches!(self.decoder, Decoder::None)
     }
 
-    /// Bytes that have arrived, or come out of the decompressor, since the last piece.
+    /// Bytes since the last piece, after decompression.
     pub(super) fn len(&self) -> usize {
         self.payload.len()
     }
 
-    /// Bytes of memory that its buffer and its decompressor take.
+    /// Bytes of memory of its buffer and its decompressor.
     pub(super) fn memory(&self) -> usize {
         self.payload.capacity() + self.decoder.memory()
     }
@@ -153,16 +153,19 @@ impl PartialMessage {
         }
     }
 
-    /// Appends bytes that have come out of a decompressor, as long as the message is not too large
-    /// with them.
+    /// Appends decompressed bytes.
+    ///
+    /// # Errors
+    ///
+    /// The message would be too large, or is not UTF-8.
     pub(super) fn push_inflated(&mut self, step: &[u8], limits: &Limits) -> Result<(), ProtocolError> {
         check_length(self.payload.len(), step.len() as u64, limits)?;
         self.push(step, (limits.max_message - self.payload.len() - step.len()) as u64)
     }
 
-    /// Appends unmasked payload, after which `remaining` bytes of the same frame are still to come.
+    /// Appends unmasked payload, after which `remaining` bytes of the same frame are missing.
     ///
-    /// The buffer doubles as it fills, but never beyond what has been announced.
+    /// The buffer doubles as it fills, but never grows beyond the announced length.
     pub(super) fn push(&mut self, piece: &[u8], remaining: u64) -> Result<(), ProtocolError> {
         let (length, capacity) = (self.payload.len(), self.payload.capacity());
         let needed = length + piece.len();
@@ -194,11 +197,11 @@ impl PartialMessage {
         }
     }
 
-    /// Hands out what has arrived since the last piece, and goes on in `buffer`.
+    /// Takes out what has arrived since the last piece, and continues in `buffer`.
     ///
     /// # Errors
     ///
-    /// The message ends, but inside a character.
+    /// The message ends inside a character.
     pub(super) fn take_piece(
         &mut self,
         ends: Ends,
@@ -232,7 +235,7 @@ impl PartialMessage {
         })
     }
 
-    /// The buffer, for someone else to use.
+    /// Returns the buffer, for reuse.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         match self.payload {
             PartialPayload::Text(text) => text.into_buffer(),
@@ -241,9 +244,9 @@ impl PartialMessage {
     }
 }
 
-/// Whether `more` bytes may follow `length` bytes of a compressed message. What counts is how many
-/// bytes come out; but deflate makes nothing larger by more than a few bytes in each block, so
-/// nobody needs more of them than this.
+/// Checks that `more` bytes may follow `length` bytes of a compressed message. The limit is for the
+/// decompressed message. But deflate makes data larger by at most a few bytes in each block, so no
+/// message within the limit needs more compressed bytes than this.
 pub(super) fn check_compressed_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
     let limit = limits.max_message;
     let most = limit.saturating_add(limit / 8).saturating_add(1 << 10);
@@ -253,7 +256,7 @@ pub(super) fn check_compressed_length(length: usize, more: u64, limits: &Limits)
     Ok(())
 }
 
-/// Whether `more` bytes may follow `length` bytes of a message.
+/// Checks that `more` bytes may follow `length` bytes of a message.
 pub(super) fn check_length(length: usize, more: u64, limits: &Limits) -> Result<(), ProtocolError> {
     let limit = limits.max_message;
     if (length as u64).saturating_add(more) > limit as u64 {

@@ -1,6 +1,6 @@
 //! Buffers that are kept for reuse.
 //!
-//! A conversation takes a buffer when it needs one and gives it back when it is idle. Thousands of
+//! A connection takes a buffer when it needs one and gives it back when it is idle. Thousands of
 //! connections that speak in turn then need the memory of the few that speak now.
 
 use super::inbox::Inbox;

@@ -1,4 +1,4 @@
-//! A message for many: encoded once, and compressed once for all who can share it.
+//! A message for many receivers: encoded once, and compressed once for all that can share it.
 
 use super::message::Message;
 use super::outbox::{Outbox, SHARE_FROM};
@@ -9,14 +9,14 @@ use crate::protocol::deflate::{Agreed, MIN_WINDOW_BITS, WINDOWS};
 use crate::protocol::wire::Header;
 use std::cell::OnceCell;
 
-/// A message that is encoded once for many receivers, when the first of them needs it.
+/// A message for many receivers. It is encoded when the first of them needs it.
 ///
-/// Those without context takeover share what is compressed in the same window.
+/// Receivers without context takeover share the frame that is compressed in the same window.
 #[derive(Debug)]
 pub struct Prepared<'m> {
     pub(super) message: Message<'m>,
     plain: OnceCell<Frame>,
-    /// For each window; `None`: it does not become smaller.
+    /// One for each window. `None`: the message does not become smaller.
     compressed: [OnceCell<Option<Frame>>; WINDOWS],
 }
 
@@ -26,20 +26,21 @@ pub(super) struct Frame {
     encoded: Encoded,
 }
 
-/// When memory runs short, frames are shared from this size on, in bytes: a place in a list of
+/// When memory is short, frames are shared from this size on, in bytes: a place in the list of
 /// shared frames takes as much.
 const SHARE_SHORT_FROM: usize = 128;
 
 #[derive(Debug)]
 enum Encoded {
-    /// Copied into each outbox, unless memory runs short.
+    /// Copied into each outbox, unless memory is short.
     Small(Vec<u8>, OnceCell<SharedBytes>),
-    /// Lies once in memory for all.
+    /// Exists once in memory for all receivers.
     Large(SharedBytes),
 }
 
 impl<'m> Prepared<'m> {
-    /// To be sent with [`Connection::send_prepared`](super::Connection::send_prepared).
+    /// Prepares a message to be sent with
+    /// [`Connection::send_prepared`](super::Connection::send_prepared).
     pub fn new(message: Message<'m>) -> Prepared<'m> {
         Prepared { message, plain: OnceCell::new(), compressed: Default::default() }
     }
@@ -81,19 +82,24 @@ impl Frame {
         Frame { header, encoded }
     }
 
+    /// Appends the frame to an outbox.
     #[inline]
     pub(super) fn append_to(&self, shared: &mut Shared, outbox: &mut Option<Box<Outbox>>) {
+        #[cfg(not(lariat_plain))]
+        if matches!(&self.encoded, Encoded::Small(frame, _) if super::fast::append_small(outbox, shared, frame)) {
+            return;
+        }
+        self.copy_or_share(shared, outbox);
+    }
+
+    /// Appends a copy of the frame, or shares it if that takes less memory.
+    pub(super) fn copy_or_share(&self, shared: &mut Shared, outbox: &mut Option<Box<Outbox>>) {
         match &self.encoded {
-            Encoded::Small(frame, kept) => {
-                if let Some(place) = shared.outbox(outbox).own.overwrite(frame.len()) {
-                    place.copy_from_slice(frame);
-                } else if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM {
-                    let frame = kept.get_or_init(|| shared.share(frame.clone()));
-                    shared.outbox(outbox).append_shared(frame);
-                } else {
-                    shared.outbox(outbox).own().extend_from_slice(frame);
-                }
+            Encoded::Small(frame, kept) if shared.is_near_budget() && frame.len() >= SHARE_SHORT_FROM => {
+                let frame = kept.get_or_init(|| shared.share(frame.clone()));
+                shared.outbox(outbox).append_shared(frame);
             }
+            Encoded::Small(frame, _) => shared.outbox(outbox).own().extend_from_slice(frame),
             Encoded::Large(frame) => shared.outbox(outbox).append_shared(frame),
         }
     }

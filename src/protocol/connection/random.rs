@@ -1,10 +1,10 @@
-//! Randomness: what a peer must not foresee.
+//! Random numbers, which a peer must not be able to predict.
 
 use crate::protocol::wire::mask;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// The random numbers of a loop. The generator is made when the first number is needed: only a
+/// The random numbers of a loop. The generator is created when the first number is needed: only a
 /// loop that connects to other servers needs any.
 #[derive(Debug)]
 pub(super) struct Random {
@@ -14,7 +14,7 @@ pub(super) struct Random {
 }
 
 impl Random {
-    /// Numbers that depend on the seed alone, or that nobody can foresee.
+    /// Numbers that depend on the seed alone, or that nobody can predict.
     pub(super) const fn new(seed: Option<u64>) -> Random {
         Random { seed, generator: None }
     }

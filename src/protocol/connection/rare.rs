@@ -1,4 +1,4 @@
-//! What do few conversations need, or only for a while?
+//! State that few connections need, or only for a while.
 
 use super::Connection;
 use super::error::CloseReason;
@@ -6,26 +6,29 @@ use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::opening::{Expected, Ticket};
 use crate::protocol::time::Tick;
 
-/// What few conversations need, or only for a while.
+/// State that few connections need, or only for a while.
 #[derive(Debug, Default)]
 pub(super) struct Rare<X> {
+    /// Why the connection ends.
     pub(super) reason: Option<CloseReason>,
+    /// The request that has not been answered yet.
     pub(super) ticket: Option<Ticket>,
-    /// What a server to which we connect must answer.
+    /// The response that a server to which we connect must send.
     pub(super) expected: Option<Expected>,
-    /// When it opened, if it may last only so long.
+    /// When the connection opened, if its lifetime is limited.
     pub(super) opened: Option<Tick>,
-    /// What its traces are labelled with.
+    /// The label of its traces.
     pub(super) label: u64,
-    /// What has been agreed on with the peer, if it is not the usual.
+    /// The compression that was agreed with the peer, if it is not [`Agreed::USUAL`].
     pub(super) agreed: Option<Agreed>,
-    /// What it needs to compress, if messages refer to earlier ones.
+    /// The compression contexts, if messages refer to earlier ones.
     pub(super) contexts: Option<Box<Contexts>>,
+    /// Data of the driver.
     pub(super) extra: X,
 }
 
 impl<X> Rare<X> {
-    /// Whether anything but the label and what the driver remembers is there.
+    /// Whether there is anything but the label and the data of the driver.
     pub(super) const fn is_needed(&self) -> bool {
         self.reason.is_some()
             || self.ticket.is_some()
@@ -37,26 +40,27 @@ impl<X> Rare<X> {
 }
 
 impl<X: Default> Connection<X> {
+    /// The rare state. It is allocated if there is none.
     pub(super) fn rare(&mut self) -> &mut Rare<X> {
         self.rare.get_or_insert_default()
     }
 
-    /// What the driver remembers of this conversation, if anything.
+    /// The data of the driver, if there is any.
     pub fn extra(&self) -> Option<&X> {
         self.rare.as_ref().map(|rare| &rare.extra)
     }
 
-    /// What the driver remembers of this conversation, to be changed, if anything.
+    /// The data of the driver, if there is any, to be changed.
     pub fn extra_if_any(&mut self) -> Option<&mut X> {
         self.rare.as_mut().map(|rare| &mut rare.extra)
     }
 
-    /// What the driver remembers of this conversation; allocated when it is not there.
+    /// The data of the driver. It is allocated if there is none.
     pub fn extra_mut(&mut self) -> &mut X {
         &mut self.rare().extra
     }
 
-    /// Frees what [`extra_mut`](Self::extra_mut) has allocated, unless some of it is needed.
+    /// Frees what [`extra_mut`](Self::extra_mut) has allocated, unless it is needed.
     pub fn release_extra(&mut self, is_needed: impl FnOnce(&X) -> bool) {
         let is_traced = self.modes.is_traced();
         self.rare.take_if(|rare| !is_traced && !rare.is_needed() && !is_needed(&rare.extra));

@@ -1,7 +1,7 @@
-//! Bytes from the peer become events.
+//! Turns bytes from the peer into events.
 //!
-//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer. What
-//! has not arrived whole goes into the inbox, piece by piece.
+//! A frame that has arrived whole is unmasked and borrowed where it lies, in the read buffer.
+//! Incomplete frames and messages are collected in the inbox.
 
 use super::inbox::PartialFrame;
 use super::message::{Gathered, Message, Position};
@@ -15,39 +15,30 @@ use crate::protocol::wire::{Header, Input, Opcode, ProtocolError, Role, close, u
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Handles bytes up to the next event. `None`: all of `input` has been handled, or held until
-    /// the application has answered.
-    #[inline]
+    /// Handles bytes up to the next event. Returns `None` if all of `input` has been handled, or is
+    /// held until the application has answered.
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
-            match self.receive_run(shared, now, input, 1) {
-                Some(mut run) => match run.next() {
-                    Some(message) => return Some(Event::Message(message)),
-                    None => self.receive_bad_text(shared, now),
-                },
-                None => {
-                    if let Some(event) = self.receive_other(shared, now, input) {
-                        return Some(event);
-                    }
-                }
+            let event = self.receive_next(shared, now, input).unwrap_or_else(|error| {
+                self.fail(shared, now, error);
+                None
+            });
+            if event.is_some() {
+                return event;
             }
         }
         None
     }
 
-    /// What has been received as text is not UTF-8: behind a [run](Self::receive_run) that ends
-    /// badly.
-    #[cold]
-    pub fn receive_bad_text(&mut self, shared: &mut Shared, now: Tick) {
-        if matches!(self.state(), State::Open | State::Closing) {
-            self.fail(shared, now, ProtocolError::InvalidUtf8);
-        }
-    }
-
-    /// Whatever comes next, when it is no [run](Self::receive_run) of short messages. `None`:
-    /// something was handled that needs nobody's attention; there may be more.
-    pub fn receive_other<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
-        let step = match self.state() {
+    /// Handles the next bytes.
+    #[inline(always)]
+    fn receive_next<'b>(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        input: &mut Input<'b>,
+    ) -> Result<Option<Event<'b>>, ProtocolError> {
+        match self.state() {
             State::Open => {
                 self.heard(now);
                 self.receive_frame(shared, now, input)
@@ -63,21 +54,17 @@ impl<X: Default> Connection<X> {
                 input.take_all();
                 Ok(None)
             }
-        };
-        step.unwrap_or_else(|error| {
-            self.fail(shared, now, error);
-            None
-        })
+        }
     }
 
-    /// The peer is alive.
+    /// Notes that the peer is alive.
     #[inline]
     pub(super) const fn heard(&mut self, now: Tick) {
         self.since = now;
         self.pinged = 0;
     }
 
-    /// The next frame, or the next piece of one.
+    /// Receives the next frame, or the next piece of one.
     fn receive_frame<'b>(
         &mut self,
         shared: &mut Shared,
@@ -106,7 +93,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// The header of the next frame, once all its bytes have arrived.
+    /// Receives the header of the next frame. Returns `None` until all its bytes have arrived.
     fn receive_header(
         &mut self,
         shared: &mut Shared,
@@ -151,8 +138,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// A frame that has arrived whole. A control frame and an unfragmented message are borrowed
-    /// where they lie.
+    /// Handles a frame that has arrived whole. A control frame and an unfragmented message are
+    /// borrowed where they lie.
     fn receive_whole<'b>(
         &mut self,
         shared: &mut Shared,
@@ -182,7 +169,7 @@ impl<X: Default> Connection<X> {
         Ok(self.is_wanted().then_some(Event::Message(message)))
     }
 
-    /// A piece of a frame, or a whole fragment of a message: it is kept in the inbox.
+    /// Collects a piece of a frame, or a whole fragment of a message, in the inbox.
     fn receive_piece<'b>(
         &mut self,
         shared: &mut Shared,
@@ -216,7 +203,7 @@ impl<X: Default> Connection<X> {
         self.end_data_frame(shared, now, header.fin)
     }
 
-    /// A data frame is complete. With FIN, its message is complete too.
+    /// Handles the end of a data frame. With FIN, its message is complete too.
     pub(super) fn end_data_frame<'b>(
         &mut self,
         shared: &mut Shared,
@@ -243,7 +230,7 @@ impl<X: Default> Connection<X> {
         Ok(self.deliver(shared, message))
     }
 
-    /// If messages are wanted in pieces: hands out what has arrived of this one.
+    /// Delivers what has arrived of a message, if the application takes it in pieces.
     pub(super) fn hand_out<'b>(
         &mut self,
         shared: &mut Shared,
@@ -262,7 +249,7 @@ impl<X: Default> Connection<X> {
         Ok(None)
     }
 
-    /// A message has been put together.
+    /// Delivers a message that has been put together.
     fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
         if self.is_wanted() {
             return Some(match self.modes.takes_pieces() {
@@ -274,12 +261,12 @@ impl<X: Default> Connection<X> {
         None
     }
 
-    /// Whether somebody waits for messages: nobody does any more once we have sent Close.
+    /// Whether messages are delivered: no longer after we have sent Close.
     fn is_wanted(&self) -> bool {
         self.state() == State::Open
     }
 
-    /// A control frame is complete (§5.5).
+    /// Handles a complete control frame (§5.5).
     fn receive_control<'b>(
         &mut self,
         shared: &mut Shared,
@@ -305,7 +292,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Gives the inbox back if nothing in it is incomplete.
+    /// Gives the inbox back to the pool if nothing in it is incomplete.
     #[inline]
     pub(super) fn release_inbox(&mut self, shared: &mut Shared) {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.is_empty()) {

@@ -1,4 +1,4 @@
-//! Messages become bytes to the peer.
+//! Turns messages into bytes to the peer, and hands these to the driver.
 
 use super::error::{CloseReason, SendError};
 use super::message::{Message, Position};
@@ -10,40 +10,26 @@ use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// Bytes of a short frame's header.
-const SHORT_HEADER: usize = 2;
-
-/// Puts a short message with its header into its place.
-#[inline(always)]
-fn fill(place: &mut [u8], shared: &mut Shared, message: Message<'_>) -> bool {
-    let payload = message.as_bytes();
-    shared.counters.sent.add(message.opcode(), payload.len());
-    [place[0], place[1]] = Header::short(message.opcode(), payload.len());
-    place[SHORT_HEADER..].copy_from_slice(payload);
-    true
-}
-
 impl<X: Default> Connection<X> {
     /// Queues a message.
     ///
     /// # Errors
     ///
-    /// [`SendError::NotOpen`], or [`SendError::Full`] if more than
-    /// [`max_unsent`](crate::Limits::max_unsent) bytes would wait, counted before compression.
+    /// [`SendError::NotOpen`], or [`SendError::Full`] if there would be more unsent bytes than
+    /// [`max_unsent`](crate::Limits::max_unsent), counted before compression. And
+    /// [`SendError::Unfinished`] while another message is being sent in pieces.
+    #[inline]
     pub fn send(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
-        match self.is_usual(shared, message) && self.send_usual(shared, message) {
-            true => Ok(()),
-            false => self.send_any(shared, message),
+        #[cfg(not(lariat_plain))]
+        if self.can_send_short(shared, message) && self.send_short(shared, message) {
+            return Ok(());
         }
+        self.send_whole(shared, message)
     }
 
-    /// As [`send`](Self::send), whatever it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Self::send).
-    #[inline(never)]
-    pub(crate) fn send_any(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
+    /// Queues a message in one frame.
+    #[cfg_attr(not(lariat_plain), cold)]
+    pub(super) fn send_whole(&mut self, shared: &mut Shared, message: Message<'_>) -> Result<(), SendError> {
         let payload = message.as_bytes();
         self.check_room(shared, payload.len())?;
         self.check_no_pieces()?;
@@ -54,43 +40,12 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Whether a message is short and nothing is unusual about it or its receiver: what most
-    /// messages are. Then it is for [`send_usual`](Self::send_usual).
-    #[inline(always)]
-    pub(crate) fn is_usual(&self, shared: &Shared, message: Message<'_>) -> bool {
-        let length = message.as_bytes().len();
-        let is_short = (length <= MAX_CONTROL_PAYLOAD) & (length <= shared.limits.max_unsent);
-        let may_be_sent = !self.modes.has(Modes::SENDS_UNUSUALLY);
-        is_short & may_be_sent && (!self.modes.is_compressed() || !shared.compression.is_worth(length))
-    }
-
-    /// Queues a message that [is usual](Self::is_usual), if nothing has to be allocated. `false`:
-    /// it is for [`send_any`](Self::send_any).
-    #[inline(always)]
-    pub(crate) fn send_usual(&mut self, shared: &mut Shared, message: Message<'_>) -> bool {
-        let length = message.as_bytes().len();
-        match &mut self.outbox {
-            Some(outbox) if outbox.len() + length > shared.limits.max_unsent => false,
-            Some(outbox) => {
-                outbox.own.overwrite(SHORT_HEADER + length).is_some_and(|place| fill(place, shared, message))
-            }
-            None => {
-                let Some(outbox) = shared.pools.outboxes.take() else { return false };
-                // There is none, so nothing is forgotten but the way to drop it.
-                std::mem::forget(self.outbox.replace(outbox));
-                let place = self.outbox.as_mut().and_then(|outbox| outbox.own.overwrite_cleared(SHORT_HEADER + length));
-                place.is_some_and(|place| fill(place, shared, message))
-            }
-        }
-    }
-
-    /// Queues a piece of a message: one fragment (§5.4). Between the first and the last, no other
-    /// message can be sent.
+    /// Queues a piece of a message as one fragment (§5.4). No other message can be sent between the
+    /// first and the last piece.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece that does not fit to the
-    /// last.
+    /// As [`send`](Self::send), and [`SendError::Unfinished`] for a piece at the wrong position.
     pub fn send_piece(&mut self, shared: &mut Shared, piece: Message<'_>, position: Position) -> Result<(), SendError> {
         self.check_room(shared, piece.as_bytes().len())?;
         if self.modes.has(Modes::SENDING) == position.begins() {
@@ -109,7 +64,7 @@ impl<X: Default> Connection<X> {
         if self.modes.has(Modes::SENDING) { Err(SendError::Unfinished) } else { Ok(()) }
     }
 
-    /// Queues a message that others get too.
+    /// Queues a message that other connections get too.
     ///
     /// # Errors
     ///
@@ -161,14 +116,14 @@ impl<X: Default> Connection<X> {
         self.queue(shared, Opcode::Close, body);
     }
 
-    /// Appends a whole frame to the outbox.
+    /// Counts and queues a whole frame.
     #[inline(never)]
     pub(super) fn queue(&mut self, shared: &mut Shared, opcode: Opcode, payload: &[u8]) {
         shared.counters.sent.add(opcode, payload.len());
         self.queue_frame(shared, Header::unmasked(opcode, payload.len()), payload);
     }
 
-    /// Appends a frame to the outbox, masked if we are the client.
+    /// Queues a frame, masked if we are the client.
     #[inline(always)]
     pub(super) fn queue_frame(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         if self.role() == Role::Client {
@@ -181,7 +136,8 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::sent(header, payload));
     }
 
-    /// The same for a payload that is better not copied, and whose copy is better not allocated.
+    /// Queues a large frame: it is shared if the application was lent it, and otherwise copied into
+    /// a buffer from the pool.
     #[inline(never)]
     fn queue_large(&mut self, shared: &mut Shared, header: Header, payload: &[u8]) {
         let lent = shared.lent(payload);
@@ -210,7 +166,7 @@ impl<X: Default> Connection<X> {
         self.record(shared, || Trace::sent(header, payload));
     }
 
-    /// The bytes to write next: all of them where they lie together or fit into one write.
+    /// Returns the bytes to send next: all of them, if they lie in one piece or fit into one write.
     #[inline]
     pub fn output<'a>(&'a self, shared: &'a mut Shared) -> &'a [u8] {
         match &self.outbox {
@@ -219,24 +175,8 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// All that waits, if it lies together, is no more than `most` bytes, and nothing follows from
-    /// its being sent: then [`all_sent`](Self::all_sent) is to be called when it is.
-    #[inline]
-    pub fn plain_output(&self, most: usize) -> Option<&[u8]> {
-        let output = self.outbox.as_ref().and_then(|outbox| outbox.plain(most))?;
-        (self.state() == State::Open && self.inbox.is_none()).then_some(output)
-    }
-
-    /// The peer has taken the whole [`plain_output`](Self::plain_output).
-    #[inline]
-    pub fn all_sent(&mut self, shared: &mut Shared) {
-        if let Some(outbox) = self.outbox.take() {
-            shared.give_outbox(outbox);
-        }
-    }
-
-    /// `count` bytes of the [`output`](Self::output) have been taken by the peer; 0: it takes
-    /// nothing now.
+    /// Reports that the peer has taken `count` bytes of the [`output`](Self::output). 0 means that
+    /// it takes nothing now.
     #[inline]
     pub fn sent(&mut self, shared: &mut Shared, now: Tick, count: usize) {
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.len() == count) {

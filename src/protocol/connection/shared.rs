@@ -1,4 +1,4 @@
-//! What all conversations of a loop share.
+//! What all connections of a loop share.
 //!
 //! [`Shared`] only composes: each part is in a file of its own.
 
@@ -20,9 +20,9 @@ use crate::protocol::time::Tick;
 /// that needs them.
 #[derive(Debug)]
 pub struct Shared {
-    /// The limits of each conversation.
+    /// The limits of each connection.
     pub limits: Limits,
-    /// What all conversations have sent and received, and their states.
+    /// What all connections have sent and received, and their states.
     pub counters: Counters,
     pub(super) pools: Pools,
     pub(super) budget: Budget,
@@ -68,7 +68,7 @@ impl Shared {
         self
     }
 
-    /// Limits what all conversations hold together to `limit` bytes. `reserve` of them are for what
+    /// Limits what all connections hold together to `limit` bytes. `reserve` of them are for what
     /// one step can add. There is no limit by default.
     #[must_use]
     pub fn with_budget(mut self, limit: usize, reserve: usize) -> Shared {
@@ -79,7 +79,7 @@ impl Shared {
 
     // ---- the memory budget ---------------------------------------------------------------------
 
-    /// Bytes that count against the budget: conversations, pools and compressors.
+    /// Bytes that count against the budget: connections, pools and compressors.
     pub fn held(&self) -> usize {
         self.budget.bytes()
             + self.pools.buffer_bytes()
@@ -88,12 +88,12 @@ impl Shared {
             + self.compression.context_bytes()
     }
 
-    /// Bytes of pools and of the compressors that all conversations share.
+    /// Bytes of pools and of the compressors that all connections share.
     pub fn memory(&self) -> usize {
         self.pools.box_bytes() + self.pools.buffer_bytes() + self.joined.capacity() + self.compression.memory()
     }
 
-    /// Bytes that conversations with context takeover can take to compress, beyond
+    /// Bytes that connections with context takeover can take to compress, beyond
     /// [`memory`](Self::memory).
     pub const fn context_bytes(&self) -> usize {
         self.compression.context_bytes()
@@ -222,7 +222,7 @@ impl Shared {
 
     // ---- messages ------------------------------------------------------------------------------
 
-    /// Bytes that several conversations will hold.
+    /// Bytes that several connections will hold.
     pub(crate) fn share(&mut self, bytes: Vec<u8>) -> SharedBytes {
         self.share_gathered(Gathered::Binary(bytes))
     }
@@ -233,7 +233,7 @@ impl Shared {
         shared
     }
 
-    /// Lends a message to the application. Conversations that are sent it unchanged share it if it
+    /// Lends a message to the application. Connections that are sent it unchanged share it if it
     /// is large, and need no copy. To be given back with [`take_back`](Self::take_back).
     ///
     /// # Errors
@@ -273,13 +273,13 @@ impl Shared {
 
     // ---- traces --------------------------------------------------------------------------------
 
-    /// Whether something has happened in traced conversations.
+    /// Whether something has happened in traced connections.
     #[inline]
     pub fn has_traces(&self) -> bool {
         !self.traces.is_empty()
     }
 
-    /// Returns what has happened in traced conversations since the last call, with the labels that
+    /// Returns what has happened in traced connections since the last call, with the labels that
     /// they were given.
     pub fn take_traces(&mut self) -> Vec<(u64, Trace)> {
         self.traces.take()

@@ -1,26 +1,26 @@
-//! Where does a conversation stand?
+//! The states of a connection.
 
-/// Where a conversation stands; the picture is at the head of this module.
+/// The state of a connection. The picture is at the head of `machine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The opening handshake's head is still arriving.
     Handshaking,
     /// The application has the request and has not answered yet.
     Deciding,
-    /// Messages flow.
+    /// Messages are exchanged.
     Open,
     /// We have sent Close and wait for the peer's.
     Closing,
-    /// All is said: what we still have to send is sent, then our half is closed, then we wait for
-    /// the peer's FIN.
+    /// The connection is ending: the unsent bytes are sent, then our half of the stream is closed,
+    /// then we wait for the peer's FIN.
     Draining,
-    /// The peer's FIN has come; what we still have to send is sent.
+    /// The peer's FIN has arrived. The unsent bytes are sent.
     Flushing,
-    /// The end.
+    /// The connection has ended.
     Closed,
 }
 
-/// The `readyState` that a browser would show for this side (the WebSocket API's words).
+/// The `readyState` of the WebSocket API, for our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReadyState {
     /// 0: the opening handshake has not ended.
@@ -29,12 +29,12 @@ pub enum ReadyState {
     Open = 1,
     /// 2: the closing handshake has begun.
     Closing = 2,
-    /// 3: the conversation is over.
+    /// 3: the connection has ended.
     Closed = 3,
 }
 
 impl State {
-    /// In the WebSocket API's words.
+    /// Returns the state in the terms of the WebSocket API.
     pub const fn ready_state(self) -> ReadyState {
         match self {
             State::Handshaking | State::Deciding => ReadyState::Connecting,

@@ -1,4 +1,4 @@
-//! Where does a conversation stand, and what does it hold?
+//! What a driver can ask about a connection.
 
 use super::inbox::PartialFrame;
 use super::rare::Rare;
@@ -7,37 +7,37 @@ use crate::protocol::time::Tick;
 use crate::protocol::wire::Role;
 
 impl<X: Default> Connection<X> {
-    /// Which side we are.
+    /// Our side.
     pub fn role(&self) -> Role {
         self.modes.role()
     }
 
-    /// From when its state's timeout counts: while it is open, when the last byte was heard.
+    /// The start of the state's timeout. For an open connection, when the last byte was received.
     pub const fn since(&self) -> Tick {
         self.since
     }
 
-    /// Bytes that wait to be written to the peer.
+    /// Unsent bytes.
     pub fn buffered_amount(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())
     }
 
-    /// Bytes of buffers that this conversation holds now; none when it is idle.
+    /// Bytes of buffers that the connection holds now: none if it is idle.
     pub fn memory(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory()) + self.outbox.as_ref().map_or(0, |outbox| outbox.memory())
     }
 
-    /// Whether a message is being sent in pieces, so that no other can be.
+    /// Whether a message is being sent in pieces. No other message can be sent then.
     pub const fn is_sending_pieces(&self) -> bool {
         self.modes.has(Modes::SENDING)
     }
 
-    /// Frames that wait here and that others may have too.
+    /// Unsent frames that other connections may have too.
     pub fn shared_frames(&self) -> impl Iterator<Item = &SharedBytes> {
         self.outbox.iter().flat_map(|outbox| outbox.shared_frames())
     }
 
-    /// Bytes that are set aside for its contexts.
+    /// Bytes that are reserved for its compression contexts.
     pub fn context_bytes(&self) -> usize {
         let contexts = self.rare.as_ref().and_then(|rare| rare.contexts.as_ref());
         contexts.map_or(0, |contexts| contexts.bytes())
@@ -48,21 +48,21 @@ impl<X: Default> Connection<X> {
         self.inbox.is_some()
     }
 
-    /// Bytes of a frame that are still to come, if one has begun to arrive.
+    /// Bytes that are missing of a frame that has begun to arrive.
     pub fn missing(&self) -> usize {
         let frame = self.inbox.as_ref().and_then(|inbox| inbox.frame.as_ref());
         frame.map_or(0, PartialFrame::remaining)
     }
 
-    /// Bytes that others could have if this conversation ended now.
+    /// Bytes that would be free if the connection ended now.
     pub fn holds(&self) -> usize {
         self.inbox.as_ref().map_or(0, |inbox| inbox.memory())
             + self.outbox.as_ref().map_or(0, |outbox| outbox.holds())
             + self.context_bytes()
     }
 
-    /// Bytes that it takes beyond [`memory`](Self::memory) because there is something unusual about
-    /// it, what that holds itself not counted; 0 for most.
+    /// Bytes of the state that few connections need, without what that holds itself. They are not
+    /// part of [`memory`](Self::memory).
     pub fn rare_memory(&self) -> usize {
         self.rare.as_ref().map_or(0, |_| size_of::<Rare<X>>())
     }

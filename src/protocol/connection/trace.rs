@@ -1,8 +1,8 @@
-//! What happened in a conversation, as it happened?
+//! Traces: a record of what happens in a connection.
 //!
-//! A traced conversation records its story in the loop's [`Shared`]: the handshake's text, each
-//! frame's header and payload as they were on the wire, the state changes. One that is not traced
-//! pays a branch for each frame.
+//! A traced connection records its steps in the loop's [`Shared`]: the text of the handshake, the
+//! header and payload of each frame as they are on the wire, and the state changes. A connection
+//! that is not traced costs a branch for each frame.
 
 use super::shared::Shared;
 use super::{Connection, State};
@@ -10,16 +10,16 @@ use crate::parts::TRACES;
 use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
-/// Who said it.
+/// The side that has sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The peer; it has been received.
+    /// The peer: it has been received.
     Peer,
-    /// We; it has been queued.
+    /// We: it has been queued.
     Us,
 }
 
-/// What has happened in the traced conversations of a loop, with their labels.
+/// What has happened in the traced connections of a loop, with their labels.
 #[derive(Debug, Default)]
 pub(super) struct Traces(Vec<(u64, Trace)>);
 
@@ -37,20 +37,20 @@ impl Traces {
     }
 }
 
-/// One step of a conversation's story.
+/// One step of a traced connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trace {
     /// A request or response head, or a whole HTTP response.
     Handshake {
-        /// Whose it is.
+        /// The side that has sent it.
         side: Side,
         /// Its text.
         text: Vec<u8>,
     },
     /// A frame's header, and as much of its payload as came with it.
     Frame {
-        /// Whose it is.
+        /// The side that has sent it.
         side: Side,
         /// The header; [`Header::to_bytes`] gives its bytes as they were on the wire.
         header: Header,
@@ -74,7 +74,7 @@ pub enum Trace {
 }
 
 impl Trace {
-    /// A frame of ours with this payload, as it is before it is masked.
+    /// A frame of ours with this unmasked payload.
     #[cold]
     pub(super) fn sent(header: Header, payload: &[u8]) -> Trace {
         let mut payload = payload.to_vec();
@@ -82,7 +82,7 @@ impl Trace {
         Trace::Frame { side: Side::Us, header, payload }
     }
 
-    /// A frame's payload as it was meant: unmasked.
+    /// Returns a frame's payload unmasked.
     pub fn unmasked(&self) -> Option<Vec<u8>> {
         match self {
             Trace::Frame { header, payload, .. } => {
@@ -98,7 +98,7 @@ impl Trace {
 }
 
 impl<X: Default> Connection<X> {
-    /// Records what happens from now on under this label in [`Shared`], or stops to.
+    /// Records what happens from now on under this label in [`Shared`]. `None` stops that.
     pub fn trace(&mut self, label: Option<u64>) {
         self.modes.set_traced(label.is_some());
         if let Some(label) = label {
@@ -106,12 +106,12 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether what happens is recorded.
+    /// Whether the connection is traced.
     pub fn is_traced(&self) -> bool {
         self.modes.is_traced()
     }
 
-    /// Records the request head, for those who begin to trace when they have read it.
+    /// Records the request head, for a driver that begins to trace after reading it.
     pub fn record_request(&self, shared: &mut Shared, head: &[u8]) {
         self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
     }
@@ -123,7 +123,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Records a step, if this conversation is traced.
+    /// Records a step, if this connection is traced.
     #[inline(always)]
     pub(super) fn record(&self, shared: &mut Shared, trace: impl FnOnce() -> Trace) {
         if self.modes.is_traced() {
@@ -138,7 +138,7 @@ impl<X: Default> Connection<X> {
     }
 }
 
-/// So much of a text is shown.
+/// The number of characters of a text that are shown.
 const SHOWN: usize = 60;
 
 /// `< TEXT "hi" [2 bytes, masked]`, `> PONG [0 bytes]`, `= OPEN -> CLOSING`.

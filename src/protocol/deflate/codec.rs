@@ -1,15 +1,14 @@
-//! How are messages compressed, and decompressed without being drowned? (RFC 7692 §7.2)
+//! Compresses messages, and decompresses them in bounded steps (RFC 7692 §7.2).
 //!
 //! A message is compressed with deflate and flushed to a byte boundary, which leaves `00 00 ff ff`
-//! at its end; these four bytes do not travel, and the receiver appends them again.
+//! at its end. These four bytes are not sent, and the receiver appends them again.
 //!
-//! A few bytes can become a gigabyte. So an [`Inflater`] hands out what it makes in steps of at
-//! most [`STEP`] bytes, and whoever takes them says when it is enough: nothing is made that nobody
-//! wants.
+//! A few bytes can become a gigabyte. So an [`Inflater`] returns its output in steps of at most
+//! [`STEP`] bytes, and its caller decides when to stop.
 //!
-//! Both know nothing of frames and connections. Used for one message after another with
-//! [`forget`](Inflater::forget) between them, one of each serves everybody; used by one
-//! conversation alone, they keep its context from message to message.
+//! Both know nothing of frames and connections. With [`forget`](Inflater::forget) between two
+//! messages, one of each serves all connections. Used by one connection alone, they keep its
+//! context from message to message.
 
 use crate::protocol::wire::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -24,7 +23,7 @@ pub const STEP: usize = 16 << 10;
 /// What a sender removes from a message's end, and a receiver appends.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// A block without content, and the last one of its stream: does a stream stand between two blocks?
+/// An empty final block. It shows whether a stream ends between two blocks.
 const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
 /// A stored block without content, which changes nothing.
@@ -58,7 +57,7 @@ impl Inflater {
 
     /// Reads what was compressed in any window.
     pub fn new() -> Inflater {
-        // zlib-rs has a window of 32 KiB whatever it is told, so a smaller one would save nothing.
+        // zlib-rs always allocates a window of 32 KiB, so a smaller one would save nothing.
         Inflater { stream: Decompress::new(false), saw_final_block: false }
     }
 
@@ -224,7 +223,7 @@ impl Deflater {
         outcome
     }
 
-    /// Appends a message, compressed, to `out`, whatever its size.
+    /// Appends a compressed message to `out`, even if it is not smaller.
     pub fn compress(&mut self, message: &[u8], out: &mut Vec<u8>) {
         // Nothing becomes larger by more than an eighth and a few bytes.
         let limit = message.len() + message.len() / 4 + 64;

@@ -1,5 +1,5 @@
-//! What stands in for `deflate` in a build without the feature of that name: nothing is ever agreed
-//! on, so nothing here is ever used.
+//! Replaces `codec` in a build without the feature `deflate`. Compression is never agreed on there,
+//! so nothing here is used.
 
 use crate::protocol::wire::ProtocolError;
 

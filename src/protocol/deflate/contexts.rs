@@ -1,12 +1,12 @@
-//! Who has a compressor and a decompressor, and what may they cost?
+//! Who owns a compressor and a decompressor, and what they may cost.
 //!
-//! A message that is compressed by itself needs them for as long as it takes to compress or
-//! decompress it, so all conversations of a loop use the same: [`Compression`], made when it is
-//! first needed. That is why a compressed message is collected as it came and decompressed when it
-//! is complete: in between, others have their turn.
+//! A message without context needs them only while it is compressed or decompressed. So all
+//! connections of a loop share one [`Compression`], which is made when it is first needed. A
+//! compressed message is therefore collected first and decompressed when it is complete, so that
+//! other connections can use it in between.
 //!
-//! A conversation with context takeover has [`Contexts`] of its own, which are counted against a
-//! budget when it is agreed on, and made when they are first needed.
+//! A connection with context takeover has its own [`Contexts`]. They count against a budget from
+//! the agreement on, and are made when they are first needed.
 
 use super::codec::{AVAILABLE, Deflater, Inflater, STEP};
 use super::extension::{Agreed, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response};
@@ -15,10 +15,10 @@ use crate::protocol::wire::{ProtocolError, Role};
 /// How many different windows we can compress in.
 pub(crate) const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
-/// What all conversations of a loop use to compress.
+/// The compressor and decompressor that all connections of a loop share.
 #[derive(Debug, Default)]
 pub(crate) struct Compression {
-    /// `None`: nothing is compressed.
+    /// `None` turns compression off.
     deflate: Option<Deflate>,
     inflater: Option<Inflater>,
     /// One for each window; mostly the last alone.
@@ -29,7 +29,7 @@ pub(crate) struct Compression {
     context_bytes: usize,
 }
 
-/// What a conversation with context takeover uses to compress.
+/// The compressor and decompressor of one connection with context takeover.
 #[derive(Debug)]
 pub(crate) struct Contexts {
     inflater: Option<Inflater>,
@@ -125,7 +125,7 @@ impl Compression {
         (bytes > 0).then_some(Contexts { inflater: None, deflater: None, bytes })
     }
 
-    /// A conversation does not need its contexts any more.
+    /// Frees the contexts of a connection.
     pub(crate) fn give_contexts(&mut self, contexts: Contexts) {
         self.context_bytes -= contexts.bytes;
     }
@@ -137,7 +137,7 @@ impl Compression {
         self.deflate.as_ref().is_some_and(|deflate| length >= deflate.threshold)
     }
 
-    /// Decompresses a whole message. `out` gets its bytes in steps, and says when it is enough.
+    /// Decompresses a whole message. `out` gets its bytes in steps and may stop it.
     pub(crate) fn inflate(
         &mut self,
         contexts: Option<&mut Contexts>,
@@ -145,7 +145,8 @@ impl Compression {
         mut out: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
         if compressed.is_empty() {
-            // An empty message is a byte 0x00 (§7.2.3.6), but nobody can misunderstand this one.
+            // An empty message is a byte 0x00 (§7.2.3.6), but this one is unambiguous, too, and
+            // accepted.
             return Ok(());
         }
         self.scratch.resize(STEP, 0);
@@ -203,7 +204,7 @@ impl Compression {
         }
     }
 
-    /// Appends a message, compressed, to `out`. `false`: it should go out as it is.
+    /// Appends a compressed message to `out`. Returns `false` if it should be sent uncompressed.
     pub(crate) fn deflate(
         &mut self,
         contexts: Option<&mut Contexts>,

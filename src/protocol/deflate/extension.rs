@@ -1,17 +1,16 @@
-//! On what compression do both sides agree? (RFC 6455 §9.1, RFC 7692 §5 and §7.1)
+//! Negotiates compression (RFC 6455 §9.1, RFC 7692 §5 and §7.1).
 //!
 //! ```text
 //!  client: Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, permessage-deflate
 //!  server: Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover
 //! ```
 //!
-//! A client's header lists offers, the preferred one first. The server takes the first that is in
-//! order and names the parameters that hold for both; whatever is malformed, doubled or unknown
-//! makes it decline that offer and look at the next. A client takes nothing that it has not
-//! offered: a response that is not in order fails the handshake.
+//! A client's header lists offers, the preferred one first. The server accepts the first valid
+//! offer and names the parameters for both sides. It declines an offer with a malformed, repeated
+//! or unknown parameter and looks at the next. A client accepts only what it has offered; any other
+//! response fails the handshake.
 //!
-//! What has been agreed on fits in a byte, so that a conversation which keeps no context costs
-//! nothing more.
+//! The agreement fits into one byte, so a connection without context costs no more memory.
 
 use super::grammar::{Elements, Value};
 use crate::protocol::wire::Role;
@@ -20,7 +19,7 @@ use std::fmt;
 /// The window of RFC 1951, in bits: the largest that deflate knows.
 pub const MAX_WINDOW_BITS: u8 = 15;
 
-/// The smallest window in which zlib can compress; it can decompress with 8, too.
+/// The smallest window in which zlib can compress. It can decompress with 8.
 pub const MIN_WINDOW_BITS: u8 = 9;
 
 /// How messages are compressed for those peers that can do it (permessage-deflate, RFC 7692). Needs
@@ -40,10 +39,9 @@ pub struct Deflate {
     /// as a power of two from 9 to 15. Default 15, which is 32 KiB. A smaller one takes less
     /// memory of a compressor (246 KiB at 9, 252 at 11, 276 at 13), the same of a decompressor.
     pub max_window_bits: u8,
-    /// Whose compression may refer to earlier messages, which makes short messages that resemble
-    /// each other far smaller and costs memory for each connection: 372 KiB for what we send
-    /// and 47 KiB for what we receive, from the first message that is compressed. Default:
-    /// nobody's.
+    /// Which side's messages may refer to earlier ones. That makes short, similar messages far
+    /// smaller. It costs memory for each connection from the first compressed message on: 372 KiB
+    /// for sending and 47 KiB for receiving. Default: neither side.
     pub context_takeover: Takeover,
     /// The most bytes of contexts in the whole server; connections beyond it are agreed on without
     /// context takeover. Default 64 MiB.
@@ -65,7 +63,7 @@ impl Default for Deflate {
 /// Whose compression may refer to earlier messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Takeover {
-    /// Nobody's: each message is compressed by itself.
+    /// Neither side: each message is compressed by itself.
     #[default]
     Never,
     /// Ours.
@@ -141,8 +139,7 @@ impl Parameters {
         values.flat_map(Elements::new).filter_map(Result::ok).find(is_possible)
     }
 
-    /// Adds a parameter that has been read. `false`: it is unknown, doubled, or has not the value
-    /// that it must have.
+    /// Adds a parameter. Returns `false` if it is unknown or repeated, or if its value is invalid.
     pub(super) fn set(&mut self, name: &[u8], value: Option<Value>) -> bool {
         match name {
             b"server_no_context_takeover" => {
@@ -169,7 +166,7 @@ impl Parameters {
 }
 
 impl Deflate {
-    /// As a server: the response to an offer. `takeover` says for whom there is room.
+    /// Returns a server's response to an offer. `takeover` is what the budget allows.
     pub fn respond(&self, offer: Parameters, takeover: Takeover) -> Parameters {
         let server_bits = offer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS).min(self.max_window_bits);
         Parameters {
@@ -189,7 +186,7 @@ impl Deflate {
         }
     }
 
-    /// As a client: what to offer. `takeover` says for whom there is room.
+    /// Returns a client's offer. `takeover` is what the budget allows.
     pub fn offer(&self, takeover: Takeover) -> Parameters {
         let is_smaller = self.max_window_bits < MAX_WINDOW_BITS;
         Parameters {
@@ -204,13 +201,13 @@ impl Deflate {
     }
 }
 
-/// As a client: reads the `Sec-WebSocket-Extensions` headers of a response to `offer`. `None`: the
-/// server does not compress.
+/// Reads the `Sec-WebSocket-Extensions` headers of a response to a client's `offer`. Returns `None`
+/// if the server does not compress.
 ///
 /// # Errors
 ///
-/// The response has what was not offered, or must not be; the handshake fails (RFC 7692 §5.1 and
-/// §7.1).
+/// The response has a parameter that was not offered or is invalid. The handshake fails (RFC 7692
+/// §5.1 and §7.1).
 pub fn judge_response<'v>(
     offer: Option<Parameters>,
     values: impl Iterator<Item = &'v [u8]>,
@@ -234,8 +231,7 @@ pub fn judge_response<'v>(
     }
 }
 
-/// What has been agreed on, as one side of the conversation sees it; the default is: no
-/// compression.
+/// The agreement, as one side sees it. Default: no compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed(u8);
 
@@ -252,8 +248,8 @@ impl Agreed {
     /// Each message is compressed by itself, in the largest window.
     pub const USUAL: Agreed = Agreed(Agreed::COMPRESSED | Agreed::WINDOW);
 
-    /// What a response means for a side that compresses as `deflate` says. `takeover` is what it
-    /// has offered, or responded with.
+    /// Returns the agreement that follows from a response, for a side configured with `deflate`.
+    /// `takeover` is what it offered or responded with.
     pub fn new(role: Role, response: Parameters, deflate: &Deflate, takeover: Takeover) -> Agreed {
         let client_bits = match response.client_max_window_bits {
             ClientWindow::Bits(bits) => bits,

@@ -1,4 +1,4 @@
-//! What does a line of `Sec-WebSocket-Extensions` look like? (RFC 6455 §9.1)
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
 
 use super::extension::{NAME, Parameters};
 use crate::protocol::wire::token::is_tchar;

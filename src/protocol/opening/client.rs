@@ -1,5 +1,4 @@
-//! The client's side of the opening handshake: what does it ask, and may it believe the answer?
-//! (RFC 6455 §4.1)
+//! The client's side of the opening handshake (RFC 6455 §4.1).
 
 use crate::protocol::deflate::{Agreed, Compression, Parameters, Takeover};
 use crate::protocol::wire::token::is_token;
@@ -9,7 +8,7 @@ use std::io::Write;
 use std::net::Ipv6Addr;
 use tungstenite::handshake::derive_accept_key;
 
-/// What a client asks for.
+/// A client's opening handshake.
 #[derive(Clone, Debug)]
 pub struct Opening {
     host: String,
@@ -19,7 +18,7 @@ pub struct Opening {
     is_plain: bool,
 }
 
-/// An opening handshake cannot be asked for.
+/// A client's opening handshake is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpeningError {
@@ -47,7 +46,7 @@ impl fmt::Display for OpeningError {
 impl std::error::Error for OpeningError {}
 
 impl Opening {
-    /// Takes a URL apart, and says which host and port to connect to.
+    /// Parses a URL. Returns the opening and the host and port to connect to.
     ///
     /// # Errors
     ///
@@ -117,13 +116,13 @@ impl Opening {
         Ok(())
     }
 
-    /// Does not offer compression.
+    /// Turns the offer of compression off.
     pub const fn uncompressed(&mut self) {
         self.is_plain = true;
     }
 
-    /// Appends the request, and says what the answer must have. The key is the base64 of 16 random
-    /// bytes.
+    /// Appends the request and returns what the answer must contain. The key is 16 random bytes in
+    /// base64.
     pub(crate) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
         let deflate = deflate.filter(|_| !self.is_plain);
         write!(
@@ -142,30 +141,40 @@ impl Opening {
         }
         super::response::encode_headers(&self.headers, out);
         out.extend_from_slice(b"\r\n");
-        Expected { accept: derive_accept_key(key.as_bytes()), subprotocols: self.subprotocols.clone(), deflate }
+        Expected {
+            accept: derive_accept_key(key.as_bytes()),
+            subprotocols: self.subprotocols.clone(),
+            deflate,
+            interim: 0,
+        }
     }
 }
 
-/// What the server's answer must have.
+/// The most interim responses (1xx) that are skipped before the final one.
+const MAX_INTERIM: u8 = 4;
+
+/// What the server's answer must contain.
 #[derive(Debug)]
 pub(crate) struct Expected {
     accept: String,
     subprotocols: Vec<String>,
     deflate: Option<(Parameters, Takeover)>,
+    /// How many interim responses have been skipped.
+    interim: u8,
 }
 
-/// What the server's answer has.
+/// What the server has chosen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) subprotocol: Option<String>,
     pub(crate) agreed: Agreed,
 }
 
-/// The server's answer does not open the conversation.
+/// The server's answer does not open the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unaccepted {
-    /// An HTTP status other than 101.
+    /// An HTTP status other than 101. Up to four interim responses (1xx) are skipped before it.
     Status(StatusCode),
     /// The answer breaks a rule, which the text names (§4.1).
     BadResponse(&'static str),
@@ -183,7 +192,15 @@ impl fmt::Display for Unaccepted {
 impl std::error::Error for Unaccepted {}
 
 impl Expected {
-    /// Judges a complete response head (§4.1), and says what the server has chosen.
+    /// Returns whether a refusal was only an interim response, so that the final one is still to
+    /// come (RFC 9110 §15.2). A server that sends too many of them is refused.
+    pub(crate) fn skips(&mut self, refusal: Unaccepted) -> bool {
+        let is_interim = matches!(refusal, Unaccepted::Status(status) if status.is_informational());
+        self.interim += u8::from(is_interim);
+        is_interim && self.interim <= MAX_INTERIM
+    }
+
+    /// Checks a complete response head (§4.1) and returns what the server has chosen.
     pub(crate) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
         let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);

@@ -1,9 +1,9 @@
-//! Why is an opening handshake refused, and with which status?
+//! Why a request is refused, and with which status.
 
 use http::StatusCode;
 use std::fmt;
 
-/// A peer's opening handshake, or plain HTTP request, is refused (RFC 6455 §4.2.1, RFC 9112).
+/// A peer's opening handshake or plain HTTP request is refused (RFC 6455 §4.2.1, RFC 9112).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -13,7 +13,7 @@ pub enum Rejection {
     MethodNotAllowed,
     /// 408: the request did not finish in time.
     Timeout,
-    /// 413: a body was announced, and a large one.
+    /// 413: a large body was announced.
     BodyTooLarge,
     /// 426: this resource speaks WebSocket only.
     UpgradeRequired,
@@ -30,7 +30,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The HTTP status that answers it.
+    /// Returns the HTTP status of the refusal.
     pub const fn status(self) -> StatusCode {
         match self {
             Rejection::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -47,7 +47,7 @@ impl Rejection {
 }
 
 impl Rejection {
-    /// The status as the response's first line has it: the number and its name.
+    /// Returns the status as in the response's first line: the number and its name.
     pub(super) const fn status_line(self) -> &'static str {
         match self {
             Rejection::BadRequest(_) => "400 Bad Request",
@@ -62,7 +62,7 @@ impl Rejection {
         }
     }
 
-    /// What is wrong.
+    /// Returns a sentence for the peer.
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,

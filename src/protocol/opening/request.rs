@@ -1,14 +1,12 @@
-//! What does the peer ask for, and is its request well formed? (RFC 6455 §4.2.1, RFC 9112)
+//! A peer's request, parsed and checked (RFC 6455 §4.2.1, RFC 9112).
 //!
 //! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is
-//! complete, `httparse` takes it apart and [`Request::parse`] judges it, so that the application
-//! sees only requests that are in order: a plain GET or HEAD, or an upgrade to version 13 with a
-//! valid key.
+//! complete, `httparse` parses it and [`Request::parse`] checks it. The application sees only valid
+//! requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
-use std::borrow::Cow;
 
 /// The most headers that a request may have.
 pub const MAX_HEADERS: usize = 64;
@@ -16,11 +14,11 @@ pub const MAX_HEADERS: usize = 64;
 /// A body that is announced with more bytes than this gets 413 instead of 400.
 const LARGE_BODY: u64 = 64 << 10;
 
-/// Looks for the end of a head in `bytes`, of which the first `scanned` have been looked at before.
+/// Finds the end of a head in `bytes`, whose first `scanned` bytes have been searched before.
 ///
 /// # Errors
 ///
-/// Bytes that cannot begin a request, and a bare LF, as soon as they are seen.
+/// Bytes that cannot begin a request, or a bare LF. Each is returned at once.
 pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
@@ -59,7 +57,7 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Takes a complete head apart and judges it.
+    /// Parses and checks a complete head.
     ///
     /// # Errors
     ///
@@ -88,7 +86,7 @@ impl<'b> Request<'b> {
         Ok(request)
     }
 
-    /// What RFC 9112 asks of every request.
+    /// Checks what RFC 9112 requires of every request.
     fn judge_message(&self, http_1_1: bool) -> Result<(), Rejection> {
         let hosts = self.values("host").count();
         if hosts > 1 || (hosts == 0 && http_1_1) {
@@ -117,7 +115,7 @@ impl<'b> Request<'b> {
         self.method == Method::Get && self.has_token("upgrade", "websocket")
     }
 
-    /// What RFC 6455 §4.2.1 asks of an opening handshake.
+    /// Checks what RFC 6455 §4.2.1 requires of an opening handshake.
     fn judge_upgrade(&mut self, http_1_1: bool) -> Result<(), Rejection> {
         if !http_1_1 {
             return Err(Rejection::BadRequest("an upgrade needs HTTP/1.1"));
@@ -149,10 +147,8 @@ impl<'b> Request<'b> {
         let (Some(key), None) = (keys.next(), keys.next()) else {
             return Err(Rejection::BadRequest("exactly one Sec-WebSocket-Key is required"));
         };
-        let mut decoded = [0; 18];
-        match data_encoding::BASE64.decode_len(key.len()) {
-            Ok(18) if data_encoding::BASE64.decode_mut(key, &mut decoded) == Ok(16) => {}
-            _ => return Err(Rejection::BadRequest("Sec-WebSocket-Key must be 16 bytes in base64")),
+        if !is_key(key) {
+            return Err(Rejection::BadRequest("Sec-WebSocket-Key must be 16 bytes in base64"));
         }
         std::str::from_utf8(key).map_err(|_| Rejection::BadRequest("malformed Sec-WebSocket-Key"))
     }
@@ -162,7 +158,7 @@ impl<'b> Request<'b> {
         self.method
     }
 
-    /// Whether this is an opening handshake, and a valid one. Plain HTTP otherwise.
+    /// Returns whether this is an opening handshake. Otherwise it is plain HTTP.
     pub const fn is_upgrade(&self) -> bool {
         self.key.is_some()
     }
@@ -182,14 +178,25 @@ impl<'b> Request<'b> {
         self.query
     }
 
-    /// All headers in the order in which they came.
+    /// Returns all headers in their order of arrival.
     pub fn headers(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + '_ {
         self.headers[..self.header_count].iter().map(|header| (header.name, header.value))
     }
 
-    /// The values of all headers of this name, whatever its case.
+    /// Returns the values of all headers of this name. The letter case does not matter.
     pub fn values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b [u8]> + 'r {
-        self.headers().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut place = 0;
+        std::iter::from_fn(move || self.next_value(name, &mut place))
+    }
+
+    /// The value of the first header of this name from a place on, which moves behind it.
+    #[inline(never)]
+    fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
+        let header = self.headers().skip(*place).find(|(other, _)| {
+            *place += 1;
+            other.eq_ignore_ascii_case(name)
+        });
+        header.map(|(_, value)| value)
     }
 
     /// The value of the first header of this name, if it is UTF-8.
@@ -197,7 +204,8 @@ impl<'b> Request<'b> {
         self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// The page that opened the connection, as browsers say it (§10.2). Other clients leave it out.
+    /// Returns the origin of the page that opened the connection (§10.2). Clients other than
+    /// browsers may leave it out.
     pub fn origin(&self) -> Option<&'b str> {
         self.header("origin")
     }
@@ -207,7 +215,7 @@ impl<'b> Request<'b> {
         self.header("host")
     }
 
-    /// The cookies, as name and value, unescaped as they came.
+    /// Returns the cookies as name and value, not decoded.
     pub fn cookies(&self) -> impl Iterator<Item = (&'b str, &'b str)> + '_ {
         self.values("cookie")
             .filter_map(|value| std::str::from_utf8(value).ok())
@@ -226,12 +234,26 @@ impl<'b> Request<'b> {
         known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
     }
 
-    /// The elements of a list-valued header, however many lines it is spread over.
+    /// Returns the elements of a list-valued header, from all of its lines.
     fn list<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'b str> + 'r {
-        self.values(name)
-            .flat_map(|value| std::str::from_utf8(value).unwrap_or("\u{0}").split(','))
-            .map(str::trim_ascii)
-            .filter(|element| !element.is_empty())
+        let (mut place, mut rest) = (0, "");
+        std::iter::from_fn(move || self.next_element(name, &mut place, &mut rest))
+    }
+
+    /// The first element of the rest of a value, or of the next values.
+    #[inline(never)]
+    fn next_element(&self, name: &str, place: &mut usize, rest: &mut &'b str) -> Option<&'b str> {
+        loop {
+            if rest.is_empty() {
+                *rest = std::str::from_utf8(self.next_value(name, place)?).unwrap_or("\u{0}");
+            }
+            let (element, others) = rest.split_once(',').unwrap_or((rest, ""));
+            *rest = others;
+            let element = element.trim_ascii();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
     }
 
     fn has_token(&self, name: &str, token: &str) -> bool {
@@ -250,19 +272,20 @@ fn syntax_error(error: httparse::Error) -> Rejection {
     }
 }
 
+/// Whether this is 16 bytes in base64. Four bits of the last character before the padding are not
+/// used, and must be 0.
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    match key {
+        [digits @ .., b'A' | b'Q' | b'g' | b'w', b'=', b'='] => digits.len() == 21 && digits.iter().all(is_digit),
+        _ => false,
+    }
+}
+
 /// Splits a request target into path and query (RFC 9112 §3.2: origin form, or absolute form).
 fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     let malformed = Rejection::BadRequest("malformed request target");
-    let local = match target.split_once("://") {
-        Some((scheme, rest)) if ["http", "https", "ws", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => {
-            match rest.find(['/', '?']) {
-                Some(at) if rest.as_bytes()[at] == b'/' => &rest[at..],
-                Some(_) => return Err(malformed),
-                None => "/",
-            }
-        }
-        _ => target,
-    };
+    let local = if target.starts_with('/') { target } else { without_host(target).ok_or(malformed)? };
     // "The fragment identifier is meaningless in the context of WebSocket URIs and MUST NOT be
     // used."
     if !local.starts_with('/') || local.contains('#') {
@@ -274,7 +297,18 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     })
 }
 
-/// What remains of a request when its head is gone: enough to answer it later.
+/// What follows the host in a target of absolute form.
+fn without_host(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
+    if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?'));
+    Some(end.map_or("/", |end| &rest[end..]))
+}
+
+/// What is kept of a request to answer it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) method: Method,
@@ -290,18 +324,21 @@ impl Ticket {
     /// For the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
-        let offered = request.subprotocols().fold(Cow::Borrowed(""), |all, protocol| match all {
-            Cow::Borrowed("") => Cow::Borrowed(protocol),
-            all => Cow::Owned(format!("{all},{protocol}")),
-        });
+        let mut offered = String::new();
+        for protocol in request.subprotocols() {
+            if !offered.is_empty() {
+                offered.push(',');
+            }
+            offered.push_str(protocol);
+        }
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,
         };
-        Ticket { method: request.method(), accept, offered: offered.into_owned(), deflate }
+        Ticket { method: request.method(), accept, offered, deflate }
     }
 
-    /// For the answer to a request that nobody could read.
+    /// For the answer to a malformed request.
     pub const fn unreadable() -> Ticket {
         Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
     }
@@ -309,5 +346,27 @@ impl Ticket {
     /// Whether this was an opening handshake.
     pub const fn is_upgrade(&self) -> bool {
         self.accept.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_what_a_decoder_takes() {
+        let decodes = |key: &[u8]| data_encoding::BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+        for place in 0..24 {
+            for byte in 0..=u8::MAX {
+                let mut key = *b"dGhlIHNhbXBsZSBub25jZQ==";
+                key[place] = byte;
+                assert_eq!(is_key(&key), decodes(&key), "{key:?}");
+            }
+        }
+        for key in
+            [&b""[..], b"==", b"dGhlIHNhbXBsZSBub25jZQ=", b"dGhlIHNhbXBsZSBub25jZQ===", b"dGhlIHNhbXBsZSBub25jZWE="]
+        {
+            assert_eq!(is_key(key), decodes(key), "{key:?}");
+        }
     }
 }

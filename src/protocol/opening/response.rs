@@ -1,6 +1,6 @@
-//! What does the server answer to a request? (RFC 6455 §4.2.2, RFC 9110)
+//! The server's answer to a request (RFC 6455 §4.2.2, RFC 9110).
 //!
-//! 101 and a conversation, or an HTTP response after which the connection closes.
+//! It is a 101 response that opens the connection, or an HTTP response after which it closes.
 
 use super::rejection::Rejection;
 use super::request::{Method, Ticket};
@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 /// An application's answer to a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// The conversation begins.
+    /// The connection becomes a WebSocket.
     Upgrade(Upgrade),
     /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
     /// `X-Content-Type-Options` are added. Its status is a final one: 1xx is answered with 500.
@@ -35,7 +35,7 @@ impl From<http::Response<Vec<u8>>> for Answer {
     }
 }
 
-/// An [`http::Response`], as which it can be used.
+/// A wrapped [`http::Response`].
 #[derive(Debug)]
 pub struct HttpResponse {
     response: http::Response<Vec<u8>>,
@@ -124,16 +124,15 @@ impl Upgrade {
         self
     }
 
-    /// Messages of this client are not compressed, whatever it offers. Compression tells by its
-    /// length whether what an attacker can put into a message resembles a secret that is in the
-    /// same message (CRIME, BREACH).
+    /// Turns compression off for this client. The length of a compressed message can reveal a
+    /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
     #[must_use]
     pub const fn uncompressed(mut self) -> Upgrade {
         self.is_plain = true;
         self
     }
 
-    /// What is offered to this client, as far as the application wants it.
+    /// Returns the offer that may be accepted, unless the application has refused compression.
     pub(crate) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
         ticket.deflate.filter(|_| !self.is_plain)
     }
@@ -155,8 +154,7 @@ impl Upgrade {
 ///
 /// # Errors
 ///
-/// The request was no upgrade, or the upgrade has what the client could not accept; nothing is
-/// appended then.
+/// The request was no upgrade, or the client could not accept the answer. Nothing is appended then.
 pub(crate) fn encode_upgrade(
     ticket: &Ticket,
     upgrade: &Upgrade,
@@ -244,7 +242,7 @@ pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec
     let (status, sentence) = (rejection.status_line(), rejection.sentence());
     let (headers, connection) = match rejection {
         Rejection::MethodNotAllowed => ("Allow: GET, HEAD\r\n", "close"),
-        // RFC 9110 §7.8: whoever sends Upgrade lists it in Connection.
+        // RFC 9110 §7.8: a sender of Upgrade lists it in Connection.
         Rejection::UpgradeRequired | Rejection::UnsupportedVersion => {
             ("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", "close, Upgrade")
         }

@@ -1,8 +1,7 @@
-//! Which address is the client's, when HTTP proxies stand in front of us? (RFC 7239)
+//! The address of a client behind HTTP proxies (RFC 7239).
 //!
-//! Each proxy appends whom it speaks for to `Forwarded` or to `X-Forwarded-For`, so the elements
-//! stand like this, and whatever was there before the first proxy of ours is only what somebody
-//! claims:
+//! Each proxy appends the address of its client to `Forwarded` or to `X-Forwarded-For`. What stood
+//! there before our outermost proxy is only a claim of the client:
 //!
 //! ```text
 //!                 claimed by the client      by our outer proxy      by our inner proxy     the socket's peer
@@ -10,9 +9,9 @@
 //!                                            the client              ◄── trusted            ◄── trusted
 //! ```
 //!
-//! [`client_address`] walks from the right: an element counts only if the one to its right is a
-//! proxy that we trust. The lines are taken apart from the right, too, so that nothing that a
-//! client writes (an open quotation mark, say) reaches what a proxy has appended.
+//! [`client_address`] reads from the right. An element counts only if a trusted proxy is to its
+//! right. The lines are also split from the right, so that nothing that a client writes, such as an
+//! open quotation mark, can change what a proxy has appended.
 //!
 //! Left out: `by`, `host` and `proto`.
 
@@ -21,16 +20,16 @@ use crate::protocol::wire::token::is_token;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The client's address, as far as trusted proxies tell; `None`: they tell nothing, and the
-/// socket's peer is all that is known.
+/// Returns the client's address as reported by trusted proxies, or `None` if they report none and
+/// only the socket's peer is known.
 ///
 /// The arguments are the values of all lines of each header, in their order, such as
 /// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if
-/// there is no `Forwarded`. A proxy that knows only one of the two hands the other one on as the
-/// client wrote it: pass [`std::iter::empty`] for a header that the proxies do not set.
+/// there is no `Forwarded`. A proxy that knows only one of the two passes the other on as the
+/// client wrote it, so pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
-/// Where an element is malformed, `unknown`, or hides its address (`_secret`), the walk ends: the
-/// answer is the last proxy before it, who is as near to the client as one can see.
+/// An element that is malformed, `unknown` or hides its address (`_secret`) ends the search. The
+/// result is then the last proxy before it, the nearest known address to the client.
 pub fn client_address<'a>(
     peer: IpAddr,
     trusted: &TrustedProxies,
@@ -50,8 +49,8 @@ pub fn client_address<'a>(
 
 /// What a header's elements look like.
 trait Elements {
-    /// Splits the last element off; the rest is `None` if it was the only one. `Err`: the line
-    /// cannot be split here.
+    /// Splits off the last element. The rest is `None` if it was the only one. Returns an error if
+    /// the line cannot be split here.
     fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed>;
 
     /// The address in an element, if there is one.
@@ -135,7 +134,7 @@ impl Elements for Forwarded {
     }
 }
 
-/// `203.0.113.7, 2001:db8::1, 10.0.0.2:51234`: what proxies write, since nobody has specified it.
+/// `203.0.113.7, 2001:db8::1, 10.0.0.2:51234`: what proxies write. No specification exists.
 struct XForwardedFor;
 
 impl Elements for XForwardedFor {
@@ -151,10 +150,10 @@ impl Elements for XForwardedFor {
     }
 }
 
-/// Splits at the last delimiter outside quotation marks, looking at nothing to the left of it.
+/// Splits at the last delimiter outside quotation marks, without a look at what is left of it.
 ///
-/// From the right, too, every quotation mark says what it is: one inside a quoted string has an odd
-/// number of backslashes before it, and the one that opens the string has `=` before it.
+/// Quotation marks are unambiguous from the right as well: one inside a quoted string has an odd
+/// number of backslashes before it, and one that opens a string has `=` before it.
 fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
     let is_escaped = |at: usize| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
     let mut end = text.len();
@@ -194,8 +193,8 @@ fn unquote(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(unquoted))
 }
 
-/// An address, with or without port, and whether it stood in brackets. `None` for names that hide
-/// it, too: `unknown`, `_secret`.
+/// Returns an address, with or without port, and whether it was in brackets. Returns `None` for
+/// names that hide it: `unknown`, `_secret`.
 fn read_node(node: &str) -> Option<(IpAddr, bool)> {
     if let Some(rest) = node.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;

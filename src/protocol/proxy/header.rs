@@ -1,8 +1,7 @@
-//! Whom does the proxy in front of us speak for? (The PROXY protocol, versions 1 and 2, receiving
-//! side)
+//! The receiving side of the PROXY protocol, versions 1 and 2.
 //!
-//! A TCP proxy hides its clients' addresses. One that speaks the [PROXY protocol] says, before the
-//! first byte of the client, where the client is:
+//! A TCP proxy hides its clients' addresses. One that speaks the [PROXY protocol] sends the address
+//! of the client before the client's first byte:
 //!
 //! ```text
 //! version 1:  PROXY TCP4 203.0.113.7 192.0.2.1 51234 443 CR LF
@@ -15,9 +14,9 @@
 //!             type, length (2), value ...            further values ("TLV"), any number of them
 //! ```
 //!
-//! There is no way to tell a header from a forged one: [`decode`] is for connections of proxies
-//! that are known and always send one, as the specification demands. What follows the header is the
-//! client's.
+//! A forged header cannot be recognised. So [`decode`] is only for connections of known proxies
+//! that always send one, as the specification demands. What follows the header comes from the
+//! client.
 //!
 //! Left out: the destination, and the values (the checksum among them), which are skipped once
 //! their lengths fit.
@@ -36,7 +35,7 @@ pub const MAX_LINE: usize = 107;
 /// bound.
 pub const MAX_BLOCK: usize = 4_096;
 
-/// What the proxy says.
+/// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
     /// The connection is a client's.
@@ -49,8 +48,7 @@ pub enum ProxyHeader {
     Local,
 }
 
-/// These bytes are not a header of the PROXY protocol. The connection must be dropped, whatever
-/// else they may be (§2).
+/// The bytes are not a header of the PROXY protocol. The connection must be dropped (§2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyError {
@@ -101,12 +99,12 @@ impl fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
-/// Reads the header at the start of `bytes` and says how many bytes it took. `Ok(None)`: more bytes
-/// are needed, [`MAX_BLOCK`] in all at the most.
+/// Reads the header at the start of `bytes` and returns it with its length. Returns `Ok(None)` if
+/// more bytes are needed, at most [`MAX_BLOCK`] in all.
 ///
 /// # Errors
 ///
-/// What no later byte can mend is an error as soon as it can be seen.
+/// An error that no later byte can correct is returned at the first byte that shows it.
 pub fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
     match bytes.first() {
         None => Ok(None),

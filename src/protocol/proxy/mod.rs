@@ -1,4 +1,4 @@
-//! Where is the client, when proxies stand in front of us?
+//! The address of a client behind proxies.
 //!
 //! | file | question |
 //! |---|---|

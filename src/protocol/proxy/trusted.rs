@@ -1,4 +1,4 @@
-//! Which proxies are trusted?
+//! The proxies that are trusted.
 
 use crate::parts::PROXIES;
 use std::fmt;
@@ -121,7 +121,7 @@ impl TrustedProxies {
         TrustedProxies(Vec::new())
     }
 
-    /// Whether nobody is trusted.
+    /// Returns whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         !PROXIES.is_used() || self.0.is_empty()
     }

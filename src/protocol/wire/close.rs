@@ -1,5 +1,4 @@
-//! Which close codes and reasons may travel, and what does a Close frame's body say? (RFC 6455
-//! §5.5.1, §7.4)
+//! Close codes, close reasons and the body of a Close frame (RFC 6455 §5.5.1, §7.4).
 
 use super::error::ProtocolError;
 use super::frame::MAX_CONTROL_PAYLOAD;
@@ -7,15 +6,15 @@ use super::utf8;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// The most that a close reason may have: a control frame's payload less the code.
+/// The largest close reason, in bytes: a control frame's payload without the code.
 pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// Reads a Close frame's body; an empty one has neither code nor reason.
+/// Reads a Close frame's body. An empty body has neither code nor reason.
 ///
 /// # Errors
 ///
-/// A body of one byte, a code that must not travel (1004, 1005, 1006, 1015, and what nobody has
-/// registered), a reason that is not UTF-8.
+/// A body of one byte, a code that must not be sent (1004, 1005, 1006, 1015 and unregistered
+/// codes), a reason that is not UTF-8.
 pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     match body {
         [] => Ok(None),
@@ -32,15 +31,15 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     }
 }
 
-/// Whether a Close frame may carry this code: one that is registered for it, or the application's
-/// own (§7.4.2).
+/// Returns whether a Close frame may carry this code: a registered one, or one of the application's
+/// range (§7.4.2).
 pub fn may_travel(code: &CloseCode) -> bool {
     // tungstenite does not know 1014 (bad gateway), which IANA registered later.
     code.is_allowed() || u16::from(code) == 1014
 }
 
-/// Writes a Close frame's body into `body` and returns the part of it that counts. A reason that is
-/// too long is cut at the end of a character.
+/// Writes a Close frame's body into `body` and returns the written part. Cuts a reason that is too
+/// long at the end of a character.
 pub fn encode_body<'b>(code: CloseCode, reason: &str, body: &'b mut [u8; MAX_CONTROL_PAYLOAD]) -> &'b [u8] {
     let mut end = reason.len().min(MAX_REASON);
     while !reason.is_char_boundary(end) {

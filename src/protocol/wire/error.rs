@@ -1,10 +1,10 @@
-//! Which rule of an open conversation has the peer broken?
+//! Violations of the protocol by the peer of an open connection.
 
 use super::utf8::InvalidUtf8;
 use std::fmt;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// A peer has broken a rule of an open conversation; the connection fails (RFC 6455 §7.1.7).
+/// The peer of an open connection has broken a rule, so the connection fails (RFC 6455 §7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -14,7 +14,7 @@ pub enum ProtocolError {
     MaskedFrame,
     /// An RSV bit is set and no negotiated extension gives it a meaning.
     ReservedBits,
-    /// An opcode that nobody has defined.
+    /// An opcode that is not defined.
     ReservedOpcode(u8),
     /// A control frame without FIN.
     FragmentedControl,
@@ -24,13 +24,13 @@ pub enum ProtocolError {
     UnexpectedContinuation,
     /// A new message, but the last one has not ended.
     UnfinishedMessage,
-    /// A length in more bytes than it needs.
+    /// A length that is encoded in more bytes than necessary.
     NonMinimalLength,
     /// A 64-bit length with its top bit set.
     LengthTopBit,
-    /// A close code that must not travel.
+    /// A close code that must not be sent.
     InvalidCloseCode(u16),
-    /// A Close frame's body with half a code.
+    /// A Close frame with a body of one byte.
     CloseBodyOfOneByte,
     /// Text, or a close reason, that is not UTF-8.
     InvalidUtf8,
@@ -49,7 +49,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code of the Close frame that answers it (§7.4.1).
+    /// Returns the code of the Close frame that is sent for it (§7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
             ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::Invalid,
@@ -70,8 +70,8 @@ impl ProtocolError {
         }
     }
 
-    /// The section of RFC 6455 that has the rule; for [`InvalidDeflate`](Self::InvalidDeflate), of
-    /// RFC 7692.
+    /// Returns the section of RFC 6455 that has the rule; for
+    /// [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
     pub const fn section(self) -> &'static str {
         match self {
             ProtocolError::InvalidDeflate => "7.2.2",

@@ -1,4 +1,4 @@
-//! What does a frame's header say, and is it allowed to? (RFC 6455 §5.2)
+//! The header of a frame (RFC 6455 §5.2).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -17,8 +17,8 @@
 //! +-------------------------------- - - - - - - - - - - - - - - - +
 //! ```
 //!
-//! This module knows one header at a time. Whether its mask, its RSV1 bit and its place in the
-//! conversation are right, [`connection`](crate::protocol::Connection) judges.
+//! This module knows one header at a time. [`Connection`](crate::protocol::Connection) checks its
+//! mask, its RSV1 bit and its place among other frames.
 
 use super::error::ProtocolError;
 use super::mask;
@@ -35,9 +35,9 @@ pub enum Opcode {
     Binary = 0x2,
     /// The closing handshake (§5.5.1).
     Close = 0x8,
-    /// "Are you there?" (§5.5.2).
+    /// A ping, which the peer answers with a pong (§5.5.2).
     Ping = 0x9,
-    /// "I am" (§5.5.3).
+    /// A pong (§5.5.3).
     Pong = 0xa,
 }
 
@@ -60,7 +60,7 @@ impl Opcode {
     }
 }
 
-/// The most that a control frame may carry (§5.5).
+/// The largest payload of a control frame, in bytes (§5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// The longest header: two bytes, a 64-bit length and a masking key.
@@ -75,31 +75,31 @@ pub struct Header {
     pub rsv1: bool,
     /// What the frame is for.
     pub opcode: Opcode,
-    /// The key with which the payload is masked, if it is.
+    /// The masking key, if the payload is masked.
     pub mask: Option<mask::Key>,
     /// Payload bytes that follow the header.
     pub length: u64,
 }
 
 impl Header {
-    /// The header of a whole, unmasked message or control frame.
+    /// Returns the header of a whole, unmasked message or control frame.
     pub const fn unmasked(opcode: Opcode, length: usize) -> Header {
         Header { fin: true, rsv1: false, opcode, mask: None, length: length as u64 }
     }
 
-    /// The header of a whole, unmasked message that is compressed (RFC 7692 §6).
+    /// Returns the header of a whole, unmasked, compressed message (RFC 7692 §6).
     pub const fn compressed(opcode: Opcode, length: usize) -> Header {
         Header { rsv1: true, ..Header::unmasked(opcode, length) }
     }
 
-    /// Reads the header at the start of `bytes` and says how many bytes it took. `Ok(None)`: more
-    /// bytes are needed.
+    /// Reads the header at the start of `bytes` and returns it with its length in bytes. Returns
+    /// `Ok(None)` if more bytes are needed.
     ///
     /// # Errors
     ///
-    /// What no later byte can mend is an error as soon as it can be seen: RSV2 or RSV3, a reserved
-    /// opcode, a control frame that is fragmented or too long, a length that is not minimal or
-    /// has its top bit set.
+    /// RSV2 or RSV3, a reserved opcode, a control frame that is fragmented or too long, a length
+    /// that is not minimal or has its top bit set. Each is returned at the first byte that shows
+    /// it.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
@@ -146,7 +146,7 @@ impl Header {
         Ok(Some((Header { fin, rsv1: first & 0x40 != 0, opcode, mask, length }, end)))
     }
 
-    /// The header of a whole message of at most 125 bytes, without a masking key.
+    /// Returns the header of a whole message of at most 125 bytes, without a masking key.
     #[inline]
     pub const fn short(opcode: Opcode, length: usize) -> [u8; 2] {
         [0x80 | opcode as u8, length as u8]

@@ -1,10 +1,10 @@
 //! The bytes of one read, taken from the front piece by piece.
 
-/// Bytes that a peer has sent and that are still to be handled. The pieces outlive it: they borrow
+/// Bytes from a peer that are not handled yet. The pieces outlive this value, because they borrow
 /// from the read buffer.
 #[derive(Debug)]
 pub struct Input<'b> {
-    rest: &'b mut [u8],
+    pub(super) rest: &'b mut [u8],
 }
 
 impl<'b> Input<'b> {
@@ -13,23 +13,18 @@ impl<'b> Input<'b> {
         Input { rest: bytes }
     }
 
-    /// How many bytes are left.
+    /// Returns how many bytes are left.
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether all has been handled.
+    /// Returns whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// What is left, without taking it.
+    /// Returns the rest without taking it.
     pub(crate) fn peek(&self) -> &[u8] {
-        self.rest
-    }
-
-    /// The same, to be changed in place.
-    pub(crate) fn peek_mut(&mut self) -> &mut [u8] {
         self.rest
     }
 

@@ -1,4 +1,4 @@
-//! What lies on the wire: frames, masks, text, close codes. No state of a conversation.
+//! What is on the wire: frames, masks, text, close codes. No state of a connection.
 //!
 //! | file | question |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | `mask` | what does a masking key do to a payload? |
 //! | `utf8` | how is text checked, whole or in pieces? |
 //! | `close` | which close codes and reasons may travel? |
+//! | `fast` | how are masks and short text handled faster? |
 //! | `input` | which bytes of a read are still to be handled? |
 //! | `token` | what is a token of HTTP? |
 //! | `role` | which side are we? |
@@ -13,6 +14,8 @@
 
 pub mod close;
 mod error;
+#[cfg(not(lariat_plain))]
+pub mod fast;
 mod frame;
 mod input;
 pub mod mask;

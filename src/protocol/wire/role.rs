@@ -1,10 +1,10 @@
-//! Which side are we?
+//! The two roles of a connection.
 
-/// Which side of the conversation we are (RFC 6455 §1.2).
+/// Our side of a connection (RFC 6455 §1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// We accept connections; our frames are not masked, the peer's are.
+    /// We accept connections. The peer's frames are masked, ours are not.
     Server,
-    /// We open connections; our frames are masked, the peer's are not.
+    /// We open connections. Our frames are masked, the peer's are not.
     Client,
 }

@@ -1,13 +1,12 @@
-//! How is text checked that arrives in pieces? (RFC 6455 §8.1)
+//! Checks text, whole or in pieces (RFC 6455 §8.1).
 //!
 //! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the
-//! rest; an invalid byte is found the moment it arrives, not when the message is complete. What has
-//! been checked is kept as a `String`, so nothing is checked twice.
+//! rest. An invalid byte is found when it arrives, not when the message is complete. Checked bytes
+//! are kept as a `String`, so nothing is checked twice.
 
-use ascii::AsAsciiStr;
-use std::str;
+use simdutf8::basic;
 
-/// Text that is still arriving: checked so far, the last character perhaps incomplete.
+/// Text that is still arriving. It is checked so far, and its last character may be incomplete.
 #[derive(Debug, Default)]
 pub struct PartialText {
     text: String,
@@ -15,29 +14,30 @@ pub struct PartialText {
     tail_len: u8,
 }
 
-/// The bytes are not UTF-8, whatever may follow.
+/// The bytes are not UTF-8, and no further bytes can make them so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8;
 
 impl PartialText {
-    /// Continues in `buffer`, which is emptied but keeps its capacity.
+    /// Begins in `buffer`, which is cleared and keeps its capacity.
     pub fn reusing(mut buffer: Vec<u8>) -> PartialText {
         buffer.clear();
-        let text = String::from_utf8(buffer).expect("no bytes are valid UTF-8");
+        // No bytes are valid UTF-8.
+        let text = String::from_utf8(buffer).unwrap_or_default();
         PartialText { text, ..PartialText::default() }
     }
 
-    /// Bytes received so far.
+    /// Returns how many bytes have been received.
     pub fn len(&self) -> usize {
         self.text.len() + usize::from(self.tail_len)
     }
 
-    /// Bytes of memory taken.
+    /// Returns how many bytes of memory it takes.
     pub fn capacity(&self) -> usize {
         self.text.capacity()
     }
 
-    /// Makes room for `additional` bytes without the usual doubling.
+    /// Makes room for `additional` bytes without doubling the buffer.
     pub fn reserve_exact(&mut self, additional: usize) {
         self.text.reserve_exact(additional);
     }
@@ -58,38 +58,36 @@ impl PartialText {
         tail.iter().try_for_each(|byte| self.push_to_tail(*byte))
     }
 
-    /// One more byte of the character that a piece's end has cut.
+    /// Appends one byte of a character that was cut by the end of a piece.
     fn push_to_tail(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
         self.tail[usize::from(self.tail_len)] = byte;
         self.tail_len += 1;
-        match str::from_utf8(&self.tail[..usize::from(self.tail_len)]) {
-            Ok(character) => {
-                self.text.push_str(character);
-                self.tail_len = 0;
-                Ok(())
-            }
-            Err(error) if error.error_len().is_none() => Ok(()),
-            Err(_) => Err(InvalidUtf8),
+        let tail = &self.tail[..usize::from(self.tail_len)];
+        if is_incomplete(tail) {
+            return Ok(());
         }
+        self.text.push_str(whole(tail)?);
+        self.tail_len = 0;
+        Ok(())
     }
 
-    /// Whether a character has arrived whole.
+    /// Returns whether a character is complete.
     pub fn has_checked(&self) -> bool {
         !self.text.is_empty()
     }
 
-    /// Takes out the characters that have arrived whole, and goes on in `buffer`.
+    /// Takes the complete characters and continues in `buffer`.
     pub fn take_checked(&mut self, buffer: Vec<u8>) -> String {
         let next = PartialText::reusing(buffer);
         std::mem::replace(&mut self.text, next.text)
     }
 
-    /// Whether it does not end inside a character.
+    /// Returns whether it ends between two characters.
     pub fn is_whole(&self) -> bool {
         self.tail_len == 0
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     ///
     /// # Errors
     ///
@@ -98,65 +96,32 @@ impl PartialText {
         if self.is_whole() { Ok(self.text) } else { Err(InvalidUtf8) }
     }
 
-    /// The buffer, for someone else to use.
+    /// Returns the buffer for reuse.
     pub fn into_buffer(self) -> Vec<u8> {
         self.text.into_bytes()
     }
 }
 
-/// How many bytes at the end of `piece` begin a character that it does not finish.
+/// Returns how many bytes at the end of `piece` begin a character that it does not finish.
 fn cut_character(piece: &[u8]) -> usize {
     let from_end = piece.iter().rev().take(3).position(|byte| !(0x80..0xc0).contains(byte));
     let Some(length) = from_end.map(|position| position + 1) else { return 0 };
-    match piece[piece.len() - length] {
-        0xc0.. if str::from_utf8(&piece[piece.len() - length..]).is_err_and(|e| e.error_len().is_none()) => length,
-        _ => 0,
-    }
+    if is_incomplete(&piece[piece.len() - length..]) { length } else { 0 }
 }
 
-/// Text of fewer bytes than this is validated by words rather than by vectors.
-const SHORT: usize = 64;
+/// Returns whether the first character is only incomplete.
+fn is_incomplete(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
 
-/// Bytes of a word.
-pub const WORD: usize = size_of::<u64>();
-
-/// A text that has arrived whole.
+/// Checks a complete text.
 ///
 /// # Errors
 ///
 /// [`InvalidUtf8`] if it is not UTF-8.
 #[inline(always)]
 pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
-    simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
-}
-
-/// A text that has arrived whole, in the first `length` bytes of a buffer with room for a word
-/// more, which is overwritten.
-///
-/// # Errors
-///
-/// [`InvalidUtf8`] if it is not UTF-8.
-///
-/// # Panics
-///
-/// If there is no such room.
-#[inline(always)]
-pub fn whole_with_room(bytes: &mut [u8], length: usize) -> Result<&str, InvalidUtf8> {
-    if length < SHORT {
-        // Whole words are looked at in a third of the steps; the last one is perhaps all zeros.
-        bytes[length..length + WORD].fill(0);
-        if let Ok(text) = bytes[..(length | (WORD - 1)) + 1].as_ascii_str() {
-            return Ok(text[..length].as_str());
-        }
-    }
-    simdutf8::basic::from_utf8(&bytes[..length]).map_err(|_| InvalidUtf8)
-}
-
-/// The text at the beginning of bytes that are not all UTF-8.
-#[cold]
-pub fn valid_part(bytes: &[u8]) -> &str {
-    let valid = str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-    whole(&bytes[..valid]).unwrap_or_default()
+    basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
 }
 
 #[cfg(test)]
@@ -202,21 +167,6 @@ mod tests {
             let failed_at = bytes.iter().position(|byte| text.push(&[*byte]).is_err());
             assert_eq!(failed_at.unwrap_or(bytes.len()), good, "{bytes:x?}");
             assert_eq!(whole(bytes).is_ok(), failed_at.is_none());
-        }
-    }
-
-    #[test]
-    fn whatever_lies_behind_a_text_says_nothing_of_it() {
-        let texts = ["", "a", "seven..", "eight...", "nine.....", "é", "1234567é", "12345678é", "\u{7f}"];
-        let long = "x".repeat(200);
-        let lengths = (0..long.len()).map(|length| long.as_bytes()[..length].to_vec());
-        let bad = [&b"\xff"[..], b"12345678\xc3", b"1234567\x80", b"\xe2\x82"].map(<[u8]>::to_vec);
-        for bytes in texts.iter().map(|text| text.as_bytes().to_vec()).chain(lengths).chain(bad) {
-            for behind in [0, b'x', 0x80, 0xff] {
-                let mut buffer = [&bytes[..], &[behind; WORD]].concat();
-                let found = whole_with_room(&mut buffer, bytes.len());
-                assert_eq!(found, whole(&bytes), "{bytes:x?}");
-            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! How small can an application be?
+//! A handler made of closures.
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
@@ -52,7 +52,7 @@ impl<D: Default + 'static> Default for Closures<D> {
 }
 
 impl<D: Default + 'static> Closures<D> {
-    /// Without closures: accepts everybody and says nothing.
+    /// Creates a handler without closures. It accepts every client and sends nothing.
     pub const fn new() -> Closures<D> {
         Closures { on_request: None, on_open: None, on_message: None, on_drain: None, on_timer: None, on_close: None }
     }

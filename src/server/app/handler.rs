@@ -1,4 +1,4 @@
-//! What does an application tell the server to do?
+//! The trait that an application implements.
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
 use crate::server::clients::Clients;
@@ -42,82 +42,84 @@ use crate::server::observe::Turns;
 ///   [`SendError`](crate::SendError).
 /// * That `on_close` is called when the [`EventLoop`](crate::EventLoop) is dropped while it runs.
 pub trait Handler {
-    /// What the application knows of each client; it lies inline in the client's slab entry.
+    /// The application's data of each client, stored inline in the client's slab entry.
     type Data: Default + 'static;
 
-    /// The loop is about to turn for the first time: the place to set timers and to connect to
-    /// others.
+    /// Called before the first turn of the loop. Set timers and connect to other servers here.
     fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
         let _ = clients;
     }
 
-    /// Somebody asks for a resource. By default, every upgrade is accepted, without a subprotocol,
-    /// and plain HTTP gets 426.
+    /// Called when a client requests a resource. By default, every upgrade is accepted without a
+    /// subprotocol, and plain HTTP gets 426.
     ///
-    /// Here is the place to check [`Request::origin`] (RFC 6455 §10.2) and to choose a subprotocol.
+    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
         let _ = (clients, id, request);
         Answer::Upgrade(Upgrade::new())
     }
 
-    /// The stream to a server that [`Clients::connect`] asked for is there, and the request has
-    /// been written to it.
+    /// Called when a connection of [`Clients::connect`] is established and the request has been
+    /// written to it.
     fn on_connect(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
 
-    /// The opening handshake has succeeded.
+    /// Called when the opening handshake has succeeded.
     fn on_open(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
 
-    /// A message, complete and checked.
+    /// Called for each message, complete and checked.
     fn on_message(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, message: Message<'_>) {
         let _ = (clients, id, message);
     }
 
-    /// A piece of a message, from a client of which [`Clients::receive_in_pieces`] asked for them,
-    /// as it arrives, decompressed. A text's pieces end between characters.
+    /// Called for each piece of a message as it arrives, if
+    /// [`Clients::receive_in_pieces`] was called for the client. A compressed message is
+    /// decompressed. Pieces of a text end between characters.
     fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
         let _ = (clients, id, piece, position);
     }
 
-    /// A ping; it has been answered.
+    /// Called for each ping. It has already been answered.
     fn on_ping(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
         let _ = (clients, id, payload);
     }
 
-    /// A pong.
+    /// Called for each pong.
     fn on_pong(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
         let _ = (clients, id, payload);
     }
 
-    /// The client's unsent bytes were above [`high_water`](crate::Limits::high_water) and are not
-    /// any more.
+    /// Called when a client's unsent bytes, which were above
+    /// [`high_water`](crate::Limits::high_water), no longer are.
     fn on_drain(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
 
-    /// A timer that [`Clients::set_timer`] or [`Clients::set_interval`] armed has come; `token` is
-    /// the application's own.
+    /// Called when a timer of [`Clients::set_timer`] or [`Clients::set_interval`] has expired.
+    /// `token` is the application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
         let _ = (clients, timer, token);
     }
 
-    /// A step in the story of a client that [`Clients::trace`] or [`Clients::trace_all`] asked for,
-    /// soon after it happened. What is sent here to a client that is traced itself will be told
-    /// here, too.
+    /// Called for each step of a connection that [`Clients::trace`] or [`Clients::trace_all`]
+    /// records, soon after it happened. If this callback sends to a traced client, that is traced
+    /// as well.
     fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
         let _ = (clients, id, trace);
     }
 
-    /// What the loop has done since this was told last; [`Clients::watch_turns`] asks for it.
+    /// Called with what the loop has done since the last call. [`Clients::watch_turns`] turns this
+    /// on.
     fn on_turns(&mut self, clients: &mut Clients<Self::Data>, turns: &Turns) {
         let _ = (clients, turns);
     }
 
-    /// The client is gone. Called once for each client that had [`on_open`](Self::on_open), and for
-    /// each that [`Clients::connect`] has made; its data can be read for the last time.
+    /// Called when a client has disconnected, once for each client that had
+    /// [`on_open`](Self::on_open), and for each client of [`Clients::connect`]. This is the last
+    /// time that its data can be read.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

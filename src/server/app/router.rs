@@ -1,4 +1,4 @@
-//! How is an application composed of small ones?
+//! A handler that consists of several.
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
@@ -8,10 +8,10 @@ use crate::server::observe::Turns;
 use http::StatusCode;
 use std::any::Any;
 
-/// A handler that gives each path to a handler of its own.
+/// A handler that passes each path to its own handler.
 ///
-/// The handlers share one [`Data`](Handler::Data) type. Topics, timers and [`Clients::iter`] are
-/// each route's own. A path that nobody has gets 404.
+/// The handlers share one [`Data`](Handler::Data) type. Each route has its own topics and timers,
+/// and [`Clients::iter`] returns only its clients. A path without a route gets 404.
 ///
 /// ```no_run
 /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
@@ -21,9 +21,9 @@ use std::any::Any;
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A router can stand inside a router, by itself or behind a handler that passes every callback on
-/// (`on_start` included). Patterns are whole paths in both. The outer router decides first; a path
-/// that it gives to the inner one, and that the inner one does not have, gets 404.
+/// A router can contain a router, directly or behind a handler that forwards every callback
+/// (`on_start` included). Patterns are whole paths in both. The outer router decides first. A path
+/// that it gives to the inner router, and for which that one has no route, gets 404.
 ///
 /// ```
 /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
@@ -55,13 +55,13 @@ impl<D: Default + 'static> Default for Router<D> {
 }
 
 impl<D: Default + 'static> Router<D> {
-    /// Without routes.
+    /// Creates a router without routes.
     pub const fn new() -> Router<D> {
         Router { routes: Vec::new(), by_number: Vec::new(), first: 0 }
     }
 
-    /// Gives a path to a handler: exactly this one, or, if it ends in `/*`, all that begin with
-    /// what stands before the asterisk. The first route that fits gets it.
+    /// Adds a handler for a path. A pattern that ends in `/*` matches all paths that begin with the
+    /// part before the asterisk. The first route that matches is used.
     ///
     /// # Panics
     ///
@@ -83,11 +83,12 @@ impl<D: Default + 'static> Router<D> {
         self
     }
 
-    /// The handler that was added last gets this path, too. The route is named by its first one.
+    /// Adds another path to the handler that was added last. The route keeps the name of its first
+    /// path.
     ///
     /// # Panics
     ///
-    /// If there is no route yet, or no request can have the path.
+    /// If there is no route yet, or if no request can have the path.
     #[must_use]
     pub fn also(mut self, path: impl Into<String>) -> Router<D> {
         let path = checked(path.into());
@@ -107,7 +108,7 @@ impl<D: Default + 'static> Router<D> {
         found.map(|route| route.number)
     }
 
-    /// The handler of the route with this number, or of one inside it.
+    /// Returns the handler of the route with this number, or of a route inside it.
     fn handler(&mut self, number: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
         let place = match self.by_number.is_empty() {
             true => number,
@@ -117,7 +118,7 @@ impl<D: Default + 'static> Router<D> {
     }
 }
 
-/// A pattern that some request can fit.
+/// Checks that some request can match a pattern.
 fn checked(pattern: String) -> String {
     assert!(pattern.starts_with('/'), "{pattern:?} is no path: it must begin with a slash");
     assert!(!pattern.contains(['?', '#']), "{pattern:?} is no path: it must not have a query or a fragment");
@@ -126,7 +127,7 @@ fn checked(pattern: String) -> String {
     pattern
 }
 
-/// What a pattern for many paths has before its asterisk.
+/// Returns the part of a pattern before its asterisk, if it has one.
 fn prefix(pattern: &str) -> Option<&str> {
     pattern.strip_suffix('*').filter(|prefix| prefix.ends_with('/'))
 }
@@ -138,7 +139,7 @@ fn fits(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Whether some path fits both patterns.
+/// Returns whether some path matches both patterns.
 fn overlap(one: &str, other: &str) -> bool {
     match (prefix(one), prefix(other)) {
         (Some(a), Some(b)) => a.starts_with(b) || b.starts_with(a),
@@ -158,7 +159,7 @@ impl<D: Default + 'static> Handler for Router<D> {
             route.number = clients.add_route(&route.paths[0]);
             clients.route = route.number;
             route.handler.on_start(clients);
-            // Those of a router inside it are this route's, too.
+            // The routes of a router inside it belong to this route as well.
             self.by_number.resize(clients.route_patterns.len() - first, place);
         }
     }

@@ -18,14 +18,14 @@ impl<D> Clients<D> {
     #[inline(always)]
     pub(super) fn send_short(&mut self, id: ClientId, message: Message<'_>) -> bool {
         let Some(At { client, shared, writable, .. }) = self.table.get_at(id.index as usize) else { return false };
-        if !client.may_be_sent_fast(id) || !client.connection.is_usual(shared, message) {
+        if !client.may_be_sent_fast(id) || !client.connection.can_send_short(shared, message) {
             return false;
         }
         if !(client.flags.has(Flags::WRITE_QUEUED) || writable.push_if_there_is_room(id.index)) {
             return false;
         }
         client.flags.set(Flags::WRITE_QUEUED);
-        client.connection.send_usual(shared, message)
+        client.connection.send_short(shared, message)
     }
 
     /// Returns whether the fast path may read: there are no rates, and memory is not short.

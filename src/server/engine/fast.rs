@@ -55,15 +55,14 @@ impl<H: Handler> Engine<H> {
         };
         counters.bytes_read += count as u64;
         let (id, route) = (client.id(index), client.route);
-        match client.connection.receive_only(shared, now, buffer, count) {
-            Some(Ok(message)) => {
+        match client.connection.receive_single(shared, now, buffer, count) {
+            Some(message) => {
                 self.call_for(index, id, route, |handler, clients, id| {
                     clients.count_received(message);
                     handler.on_message(clients, id, message);
                 });
                 self.write_large(index);
             }
-            Some(Err(_)) => self.bad_text(index),
             None => return Some(self.received(index, buffer, count)),
         }
         Some(count)
@@ -104,16 +103,16 @@ impl<H: Handler> Engine<H> {
         });
         self.clients.count_run(&run, messages, bytes);
         if run.ends_badly() {
-            self.bad_text(index);
+            self.bad_text(index, &run);
         }
         messages as u64
     }
 
-    /// Handles a text message that is not UTF-8.
+    /// Handles a text message that is not UTF-8, behind the last message of a run.
     #[cold]
-    fn bad_text(&mut self, index: usize) {
+    fn bad_text(&mut self, index: usize, run: &Run<'_>) {
         let At { client, shared, now, .. } = self.clients.table.at(index);
-        client.connection.receive_bad_text(shared, now);
+        client.connection.finish_run(shared, now, run);
         self.clients.table.settle(index);
     }
 
@@ -131,14 +130,14 @@ impl<H: Handler> Engine<H> {
         if !client.may_be_written_fast() {
             return false;
         }
-        let Some(output) = client.connection.plain_output(shared.limits.high_water) else { return false };
+        let Some(output) = client.connection.simple_output(shared.limits.high_water) else { return false };
         client.flags.clear(Flags::WRITE_QUEUED);
         let length = output.len();
         counters.writes += 1;
         match client.socket.open(&self.key).write(output) {
             Ok(count) if count == length => {
                 counters.bytes_written += count as u64;
-                client.connection.all_sent(shared);
+                client.connection.simple_output_sent(shared);
             }
             outcome => match self.note_written(index, length, outcome) {
                 true => self.write(index),

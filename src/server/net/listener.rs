@@ -1,4 +1,4 @@
-//! Where do connections come from?
+//! Listening sockets.
 
 use super::socket::Socket;
 #[cfg(unix)]
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Listener {
     socket: ListeningSocket,
     pub(crate) arrival: Arrival,
-    /// There may be connections to accept; no new edge comes for them.
+    /// Whether there may be connections to accept. No new edge reports them.
     pub(crate) ready: bool,
 }
 
@@ -66,9 +66,9 @@ impl fmt::Display for LocalAddr {
 }
 
 impl Listener {
-    /// Listens on a TCP address, which an error names.
+    /// Listens on a TCP address. An error names the address.
     pub(crate) fn tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
-        Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(&LocalAddr::Tcp(addr), error))
+        Listener::bind_tcp(addr, options).map_err(|error| cannot_listen(addr, error))
     }
 
     fn bind_tcp(addr: SocketAddr, options: &ListenOptions) -> io::Result<Listener> {
@@ -88,7 +88,7 @@ impl Listener {
         Listener::from_tcp(socket.into(), options)
     }
 
-    /// Takes over a socket that listens already.
+    /// Takes over a socket that is already listening.
     pub(crate) fn from_tcp(listener: TcpListener, options: &ListenOptions) -> io::Result<Listener> {
         listener.set_nonblocking(true)?;
         let socket = socket2::SockRef::from(&listener);
@@ -102,11 +102,11 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Tcp(mio::net::TcpListener::from_std(listener)), options))
     }
 
-    /// Listens on a Unix socket, whose file is made, and removed in the end. An error names it.
+    /// Listens on a Unix socket. Creates its file, and removes it at the end. An error names it.
     #[cfg(unix)]
     pub(crate) fn unix(path: &Path, options: &ListenOptions) -> io::Result<Listener> {
         let name = || LocalAddr::Unix(path.to_owned());
-        Listener::bind_unix(path, options).map_err(|error| cannot_listen(&name(), error))
+        Listener::bind_unix(path, options).map_err(|error| cannot_listen(name(), error))
     }
 
     #[cfg(unix)]
@@ -133,7 +133,7 @@ impl Listener {
         Listener::from_unix(listener, Some(path), options)
     }
 
-    /// Takes over a Unix socket that listens already; its file stays whose it is.
+    /// Takes over a Unix socket that is already listening. Does not remove its file.
     #[cfg(unix)]
     pub(crate) fn from_unix(
         listener: UnixListener,
@@ -146,7 +146,7 @@ impl Listener {
         Ok(Listener::new(ListeningSocket::Unix(listener, path), options))
     }
 
-    /// Listens where there is no kernel.
+    /// Listens on a simulated network.
     #[cfg(feature = "sim")]
     pub(crate) fn simulated(backlog: Backlog) -> Listener {
         Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
@@ -188,7 +188,7 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 #[cfg(not(target_os = "linux"))]
                 stream.set_nodelay(true)?;
-                // Where there is no MSG_NOSIGNAL, the socket itself says that it raises no SIGPIPE.
+                // Without MSG_NOSIGNAL, an option of the socket prevents SIGPIPE.
                 #[cfg(target_vendor = "apple")]
                 socket2::SockRef::from(&stream).set_nosigpipe(true)?;
                 Ok(Socket::Stream(stream))
@@ -212,32 +212,32 @@ fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog.max(1)).unwrap_or(i32::MAX)
 }
 
-/// What an error of a listening socket says: where, and why. Its kind stays.
-fn cannot_listen(address: &LocalAddr, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), CannotListen { address: address.clone(), error })
+/// Adds the address to an error of a listening socket and keeps its kind.
+fn cannot_listen<A: fmt::Display + fmt::Debug + Send + Sync + 'static>(address: A, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), CannotListen { address, error })
 }
 
-/// A server cannot listen there.
+/// A server cannot listen there. A program without Unix sockets does not contain how paths are
+/// written.
 #[derive(Debug)]
-struct CannotListen {
-    address: LocalAddr,
+struct CannotListen<A> {
+    address: A,
     error: io::Error,
 }
 
-impl fmt::Display for CannotListen {
+impl<A: fmt::Display> fmt::Display for CannotListen<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: {}", self.address, self.error)
     }
 }
 
-impl std::error::Error for CannotListen {
+impl<A: fmt::Display + fmt::Debug> std::error::Error for CannotListen<A> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
 }
 
-/// Removes the file of a socket on which nobody listens any more: its server ended without removing
-/// it. Returns whether it did.
+/// Removes the file of a socket on which no server listens. Returns whether it did.
 #[cfg(unix)]
 fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -318,12 +318,12 @@ impl Drop for UnixPath {
     }
 }
 
-/// What those hear for whom there is no descriptor.
+/// The response to connections for which there is no descriptor.
 const TURNED_AWAY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// A descriptor that is kept for the day when there are none left: it is given up to accept a
-/// newcomer and turn it away, who would otherwise wait in the backlog without an answer.
+/// A spare descriptor. When descriptors run out, it is closed to accept a new connection and turn
+/// it away. That connection would otherwise wait in the backlog without an answer.
 #[derive(Debug)]
 pub(crate) struct SpareDescriptor(Option<File>);
 
@@ -342,15 +342,16 @@ impl SpareDescriptor {
         None
     }
 
-    /// Turns one newcomer away, with a word. `false`: there was none, or nothing to spare.
+    /// Turns one new connection away with a response. Returns `false` if there was none, or no
+    /// spare descriptor.
     pub(crate) fn turn_away(&mut self, listener: &Listener) -> bool {
         if self.0.take().is_none() {
             self.0 = SpareDescriptor::open();
             return false;
         }
-        let newcomer = listener.accept();
-        let turned_away = newcomer.is_ok();
-        if let Ok(mut socket) = newcomer {
+        let new_connection = listener.accept();
+        let turned_away = new_connection.is_ok();
+        if let Ok(mut socket) = new_connection {
             // Bytes left unread would make the kernel send a reset, which can eat the response. It
             // is a new socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);
@@ -361,7 +362,7 @@ impl SpareDescriptor {
     }
 }
 
-/// Whether an error of `accept` says that descriptors or memory have run out.
+/// Returns whether an error of `accept` means that descriptors or memory have run out.
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_exhaustion =
@@ -371,7 +372,7 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     is_exhaustion
 }
 
-/// The error of `accept` that says so.
+/// Returns such an error of `accept`.
 #[cfg(feature = "sim")]
 pub(crate) fn exhaustion() -> io::Error {
     #[cfg(unix)]

@@ -1,7 +1,7 @@
-//! Who says what is ready, and what time it is?
+//! Readiness and the clock.
 //!
-//! The kernel, by way of mio; or, in a simulation, a network that exists in memory only. The loop
-//! sees neither: it is told of [`Ready`] things.
+//! They come from the kernel through mio, or in a simulation from a network in memory. The loop
+//! sees neither; it gets [`Ready`] events.
 
 use super::listener::Listener;
 use super::socket::{Readiness, Socket};
@@ -46,7 +46,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// Reads it.
+    /// Reads the clock.
     #[inline]
     pub(crate) fn now(self) -> Moment {
         match self {
@@ -57,14 +57,14 @@ impl Clock {
     }
 }
 
-/// What a poller says.
+/// An event of a poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
     /// Another thread may have left a call.
     Remote,
     #[cfg(all(unix, feature = "signals"))]
     Signal,
-    /// This listener has newcomers.
+    /// This listener has new connections.
     Listener(usize),
     Client(Readiness),
 }
@@ -121,9 +121,9 @@ fn clock() -> Instant {
 }
 
 impl Poller {
-    /// Waits for something to be ready, at most `timeout` (`None`: as long as it takes), and tells
-    /// what is.
-    /// Returns whether a signal has interrupted it; one that stops and continues the process does.
+    /// Waits until something is ready, and reports it. Waits at most for `timeout`, or without a
+    /// limit if that is `None`. Returns whether a signal has interrupted the wait, as it does when
+    /// the process is stopped and continued.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<bool> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),
@@ -132,7 +132,8 @@ impl Poller {
         }
     }
 
-    /// Whether a simulated process has been stopped since the last wait. A real one is not told.
+    /// Returns whether a simulated process has been stopped since the last wait. A real process
+    /// does not know.
     pub(crate) fn was_stopped(&self) -> bool {
         match self {
             Poller::Kernel(_) => false,
@@ -141,8 +142,8 @@ impl Poller {
         }
     }
 
-    /// Whether the last [`wait`](Self::wait) may have left something: a host's loop that is
-    /// edge-triggered is not told of it again.
+    /// Returns whether the last [`wait`](Self::wait) may have left events. An edge-triggered host
+    /// loop is not notified of them again.
     #[inline]
     pub(crate) fn has_more(&self) -> bool {
         match self {
@@ -152,13 +153,13 @@ impl Poller {
         }
     }
 
-    /// What time is it? It is an argument everywhere else.
+    /// Returns the time. Everywhere else, the time is an argument.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.clock().now()
     }
 
-    /// What reads the clock.
+    /// Returns the clock.
     #[inline]
     pub(crate) fn clock(&self) -> Clock {
         match self {
@@ -168,7 +169,7 @@ impl Poller {
         }
     }
 
-    /// What a host's clock says then.
+    /// Returns that moment on the host's clock.
     pub(crate) fn to_instant(&self, moment: Moment) -> Instant {
         match self {
             Poller::Kernel(kernel) => kernel.start + moment.elapsed(),
@@ -177,7 +178,7 @@ impl Poller {
         }
     }
 
-    /// Watches a listener, once and for ever.
+    /// Watches a listener, for as long as it exists.
     pub(crate) fn watch_listener(&self, listener: &mut Listener, index: usize) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => listener.register(kernel.registry(), Token(FIRST_LISTENER + index)),
@@ -186,7 +187,7 @@ impl Poller {
         }
     }
 
-    /// Watches a client's socket, once and for ever.
+    /// Watches a client's socket, for as long as it exists.
     pub(crate) fn watch(&self, socket: &mut Socket, client: usize) -> io::Result<()> {
         match self {
             Poller::Kernel(kernel) => socket.register(kernel.registry(), Token(client)),
@@ -198,7 +199,7 @@ impl Poller {
         }
     }
 
-    /// Begins to connect; readiness tells how it went.
+    /// Begins to connect. A readiness event reports the result.
     pub(crate) fn connect(&self, address: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         match self {
             Poller::Kernel(_) => Socket::connect(address, source),

@@ -1,6 +1,6 @@
-//! At which addresses is a host?
+//! Looks up the addresses of a host.
 //!
-//! A name is looked up on a thread of its own, since that can block for seconds.
+//! A lookup can block for seconds, so it runs on a separate thread.
 
 use crate::server::id::ClientId;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::Sender;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A thread that looks up names. It ends with the last sender of questions.
+/// A thread that looks up names. It ends when the last sender of requests is dropped.
 ///
 /// What is behind `ask` is only in programs that [start](Self::start) one.
 pub(crate) struct Resolver {
@@ -23,14 +23,14 @@ pub(crate) struct Question {
 }
 
 impl Resolver {
-    /// Somebody else answers.
+    /// Another answers, in a simulation.
     #[cfg(feature = "sim")]
     pub(crate) fn by_hand(questions: Sender<Question>) -> Resolver {
         Resolver { ask: Box::new(move |question| questions.send(question).is_ok()) }
     }
 
-    /// `tell` is told the addresses of each name, on that thread; there are none if it was not
-    /// found.
+    /// Calls `tell` with the addresses of each name, on that thread. There are none if the name was
+    /// not found.
     pub(crate) fn start(tell: impl FnMut(ClientId, Vec<SocketAddr>) + Send + 'static) -> Resolver {
         let (questions, receiver) = channel();
         let name = "lariat-resolver".to_owned();
@@ -40,7 +40,7 @@ impl Resolver {
         Resolver { ask: Box::new(move |question| questions.send(question).is_ok()) }
     }
 
-    /// Has a name looked up. `false`: there is nobody to do it.
+    /// Asks for a lookup. Returns `false` if the thread has ended.
     pub(crate) fn ask(&self, question: Question) -> bool {
         (self.ask)(question)
     }

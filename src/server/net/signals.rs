@@ -1,4 +1,4 @@
-//! Which signals stop a server?
+//! Signals that stop a server.
 //!
 //! | signal | who sends it | the first | a further one |
 //! |---|---|---|---|
@@ -51,7 +51,7 @@ impl Signals {
     }
 }
 
-/// Whether the process ignores a signal, as it was told by the one that started it.
+/// Returns whether the process has ignored a signal since its start.
 fn is_ignored(signal: i32) -> bool {
     // Only Linux can be asked without `unsafe`.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,11 +1,10 @@
-//! Which stream carries a conversation?
+//! The stream of a connection.
 //!
-//! The loop knows this enum and [`Readiness`] only, so that the same loop runs over something that
-//! is neither TCP nor a kernel.
+//! The loop knows only this enum and [`Readiness`], so that the same loop runs in a simulation.
 //!
-//! Once it is connected, a Unix socket does what a TCP socket does, and std and mio make the same
-//! calls for both: so both are kept as mio's `TcpStream`. An enum of the two would take four bytes
-//! more for each connection.
+//! A connected Unix socket behaves like a TCP socket, and std and mio make the same calls for both.
+//! So both are kept as mio's `TcpStream`. An enum of the two would take four more bytes for each
+//! connection.
 
 #[cfg(feature = "sim")]
 use crate::server::net::memory::Wire;
@@ -20,7 +19,7 @@ pub(crate) enum Socket {
     Stream(mio::net::TcpStream),
     #[cfg(feature = "sim")]
     Simulated(Wire),
-    /// None yet: the address is still to be found, or connected to.
+    /// No socket yet: the address is being looked up, or is not connected to.
     Unconnected,
 }
 
@@ -31,7 +30,7 @@ impl Socket {
         Socket::Stream(std::os::fd::OwnedFd::from(stream).into())
     }
 
-    /// Begins to connect, perhaps from a certain address of ours; readiness tells how it went.
+    /// Begins to connect, from `source` if it is given. A readiness event reports the result.
     pub(crate) fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
         let stream = match source {
             None => mio::net::TcpStream::connect(addr)?,
@@ -53,7 +52,8 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes. Never raises SIGPIPE, whatever the host's disposition.
+    /// Writes as many bytes as the kernel takes. Never raises SIGPIPE, even if the host
+    /// changes how that signal is handled.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             // std passes MSG_NOSIGNAL (or has set SO_NOSIGPIPE); vectored writes would not.
@@ -74,7 +74,7 @@ impl Socket {
         }
     }
 
-    /// The peer's address; `None` for Unix sockets, and for a peer that has gone.
+    /// Returns the peer's address, or `None` for a Unix socket or a peer that has disconnected.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Stream(stream) => stream.peer_addr().ok(),
@@ -84,7 +84,7 @@ impl Socket {
         }
     }
 
-    /// Registers for everything, once and for ever.
+    /// Registers for all events, for as long as the socket exists.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
@@ -112,15 +112,15 @@ fn connect_from(source: IpAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStr
     Ok(mio::net::TcpStream::from_std(socket.into()))
 }
 
-/// What a poller said of a socket.
+/// What a poller reports about a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Readiness {
-    /// Which client, by its place in the slab.
+    /// The client's place in the slab.
     pub(crate) client: usize,
     /// Bytes, FIN or an error can be read.
     pub(crate) readable: bool,
     /// There is room for bytes.
     pub(crate) writable: bool,
-    /// FIN or an error has come: read on to it, no other edge will.
+    /// FIN or an error has come. Read up to it, because no other edge follows.
     pub(crate) read_closed: bool,
 }

@@ -1,5 +1,4 @@
-//! How does a monitoring system read the [`Stats`]? In the text format of Prometheus, version
-//! 0.0.4.
+//! The [`Stats`] in the text format of Prometheus, version 0.0.4.
 
 use super::stats::{Histogram, Stats};
 use crate::protocol::Traffic;
@@ -57,7 +56,7 @@ fn by_opcode(direction: &str, traffic: &Traffic) -> [(String, u64, u64); 5] {
 }
 
 impl Stats {
-    /// In the text format of Prometheus: for a `/metrics` of one's own, with the content type
+    /// Returns the text format of Prometheus, for your own `/metrics`, with the content type
     /// `text/plain; version=0.0.4`.
     pub fn to_prometheus(&self) -> String {
         let mut text = Text(String::with_capacity(8 << 10));

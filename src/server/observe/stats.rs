@@ -1,6 +1,6 @@
-//! What has the server done so far, and how is it?
+//! Counters, and the snapshot that users see.
 //!
-//! Counted where it happens, with plain additions; put together when somebody asks.
+//! Events are counted where they happen. The snapshot is made on request.
 
 use crate::protocol::{CloseReason, ProtocolError, Timeout, Traffic};
 use std::collections::BTreeMap;
@@ -15,15 +15,15 @@ use tungstenite::protocol::frame::coding::CloseCode;
 pub struct Stats {
     /// Connections now.
     pub connections: Connections,
-    /// Connections that came in.
+    /// Connections that were accepted.
     pub accepted: u64,
-    /// Connections that we began, to other servers.
+    /// Connections that we opened to other servers.
     pub connected: u64,
-    /// Opening handshakes that led to a conversation.
+    /// Opening handshakes that succeeded.
     pub opened: u64,
-    /// Opening handshakes and plain HTTP requests that did not, by the status of our response.
+    /// Opening handshakes and plain HTTP requests that were refused, by the status of our response.
     pub refused: BTreeMap<u16, u64>,
-    /// Connections that ended otherwise, by the reason.
+    /// Connections that ended in any other way, by the reason.
     pub closed: BTreeMap<Cause, u64>,
     /// What peers have sent. Bytes of payload, decompressed.
     pub received: Traffic,
@@ -34,9 +34,9 @@ pub struct Stats {
     pub bytes_read: u64,
     /// Bytes written to sockets.
     pub bytes_written: u64,
-    /// Calls that read.
+    /// Calls that read from sockets.
     pub reads: u64,
-    /// Calls that wrote.
+    /// Calls that wrote to sockets.
     pub writes: u64,
     /// Bytes that count against the [`memory_budget`](crate::Config::memory_budget) now.
     pub buffered: usize,
@@ -44,9 +44,9 @@ pub struct Stats {
     pub memory_budget: usize,
     /// How often the budget was used up.
     pub budget_exhaustions: u64,
-    /// How often a client was not read any more, because it held much and memory ran short.
+    /// How often reading from a client stopped because it held much and memory ran short.
     pub pauses: u64,
-    /// Clients that were closed because they held most when the budget was used up.
+    /// Clients that were closed because they held the most memory when the budget was used up.
     pub evictions: u64,
     /// Messages that were dropped for slow consumers.
     pub dropped: u64,
@@ -67,7 +67,7 @@ pub struct Stats {
     pub waited: Duration,
 }
 
-/// How many connections stand where (see [`protocol`](crate::protocol)).
+/// How many connections are in which state (see [`protocol`](crate::protocol)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connections {
@@ -79,13 +79,13 @@ pub struct Connections {
     pub open: usize,
     /// We have sent Close.
     pub closing: usize,
-    /// All is said; their end is near.
+    /// The connection is ending: unsent bytes are written, then we wait for the peer's FIN.
     pub draining: usize,
-    /// They have hung up; what waits for them is still written.
+    /// The peer's FIN has arrived; unsent bytes are still written.
     pub flushing: usize,
 }
 
-/// Why a connection ended, as a monitoring system wants it: a few words out of a small set.
+/// Why a connection ended, in a few words from a small set, for monitoring systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Cause {
@@ -178,7 +178,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// How many buckets there are.
+    /// The number of buckets.
     pub const BUCKETS: usize = 25;
 
     #[inline]
@@ -191,22 +191,22 @@ impl Histogram {
         }
     }
 
-    /// The counts, from the smallest magnitude on.
+    /// Returns the counts, from the smallest magnitude on.
     pub const fn buckets(&self) -> &[u64; Histogram::BUCKETS] {
         &self.buckets
     }
 
-    /// How many values have come.
+    /// Returns the number of values.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// What they add up to.
+    /// Returns the sum of the values.
     pub const fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// The largest.
+    /// Returns the largest value.
     pub const fn max(&self) -> u64 {
         self.max
     }
@@ -238,7 +238,7 @@ pub(crate) struct LoopCounters {
     pub(crate) turn_events: Histogram,
     /// Nanoseconds.
     pub(crate) waited: u64,
-    /// Microseconds of the slowest turn since somebody asked last.
+    /// Microseconds of the slowest turn since the last snapshot.
     pub(crate) slowest: u64,
 }
 
@@ -248,7 +248,7 @@ impl LoopCounters {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
     }
 
-    /// A connection has ended.
+    /// Counts a connection that has ended.
     pub(crate) fn ended(&mut self, reason: &CloseReason) {
         match reason {
             CloseReason::Refused(status) => count(&mut self.refused, status.as_u16()),
@@ -256,7 +256,7 @@ impl LoopCounters {
         }
     }
 
-    /// A turn has ended that took so many nanoseconds.
+    /// Records a turn that took `nanoseconds`.
     #[inline]
     pub(crate) fn turned(&mut self, nanos: u64) {
         let micros = nanos / 1_000;

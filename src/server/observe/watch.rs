@@ -1,17 +1,16 @@
-//! What does the loop do, turn by turn, and can it go slowly enough to be watched?
+//! What the loop does, turn by turn, and how it is slowed down to be watched.
 //!
-//! Nobody watches, mostly, and that costs nothing. While somebody does, the phases of a turn are
-//! timed and what it did is counted; a few times a second [`on_turns`](crate::Handler::on_turns) is
-//! told. Reading the clock after each phase takes as long as a tenth of a small turn, so of many
-//! turns only a sample is timed, about [`TIMED`] from one telling to the next: each so many-th, as
-//! many turns as there were lately.
+//! Watching is usually off and costs nothing then. While it is on, the phases of a turn are timed
+//! and its events are counted. A few times a second, [`on_turns`](crate::Handler::on_turns) gets
+//! the result. Reading the clock after each phase takes a tenth of a small turn, so only a sample
+//! is timed: about [`TIMED`] turns per report, at regular distances that follow the recent number
+//! of turns.
 //!
-//! A loop that is watched can be slowed down or held: then only those who are exempt are served,
-//! mostly the page from which it is watched. All others wait where they wait in a busy turn, in the
-//! loop's queues: who is ready has been noted, since no second edge comes, and nothing is read,
-//! written, accepted or expired. Time stands still for them, so that nobody is timed out by it: a
-//! step lets at most [`STEP`] pass, a slow turn its own length. When nobody is left who is exempt,
-//! or the server is to stop, the loop goes on by itself.
+//! A watched loop can be slowed down or held. Then it serves only exempt clients, usually the page
+//! that watches it. All others wait in the loop's queues as in a busy turn. Their readiness is
+//! noted, because no second edge comes, but nothing is read, written, accepted or expired. Their
+//! time stands still, so no timeout ends them: a step lets at most [`STEP`] pass, a slow turn its
+//! own length. When no exempt client is left, or the server shall stop, the loop continues.
 
 use super::stats::LoopCounters;
 use crate::protocol::State;
@@ -40,7 +39,7 @@ pub enum Phase {
     Expire,
     /// One write for each for whom something waits.
     Flush,
-    /// Those who are gone give their slot back.
+    /// Slots of ended clients are freed.
     Reap,
 }
 
@@ -50,7 +49,7 @@ pub enum Phase {
 pub struct Turn {
     /// How long each of [`PHASES`](Self::PHASES) took.
     pub phases: [Duration; 7],
-    /// Readiness events; also those that came while only the exempt were served.
+    /// Readiness events, including those of turns that served only exempt clients.
     pub events: u64,
     /// Connections that came in.
     pub accepted: u64,
@@ -139,7 +138,7 @@ impl Turn {
     }
 }
 
-/// What the loop has done since this was told last.
+/// What the loop has done since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turns {
@@ -151,11 +150,11 @@ pub struct Turns {
     pub busiest: Duration,
     /// How many of them had their phases timed: each, if there were few.
     pub timed: u64,
-    /// What all of them did; the phases of those that were timed.
+    /// The sum of all turns, with the phases of the timed ones.
     pub sum: Turn,
     /// The last that was timed.
     pub last: Turn,
-    /// Of those that were timed, the one that was busy longest.
+    /// The longest of the timed turns.
     pub slowest: Turn,
     /// How long telling this took the last time.
     pub telling: Duration,
@@ -167,7 +166,7 @@ pub struct Turns {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// Listeners that may have newcomers.
+    /// Listeners that may have new connections.
     pub listeners: usize,
     /// Connections that may have something to read.
     pub reads: usize,
@@ -175,7 +174,7 @@ pub struct Waiting {
     pub writes: usize,
 }
 
-/// How fast the loop turns, for all but those who are exempt.
+/// How fast the loop turns, for all clients that are not exempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// As there is work.
@@ -183,7 +182,7 @@ pub enum Pace {
     Free,
     /// Once in so long.
     Every(Duration),
-    /// When [`Clients::step`](crate::Clients::step) says so.
+    /// One turn for each call of [`Clients::step`](crate::Clients::step).
     Held,
 }
 
@@ -193,7 +192,7 @@ pub enum Pace {
 pub struct Glance {
     /// Which one.
     pub id: ClientId,
-    /// Where its conversation stands.
+    /// The state of its connection.
     pub state: State,
     /// While it is open: since it was heard last; otherwise mostly since it has stood there.
     pub quiet: Duration,
@@ -205,18 +204,18 @@ pub struct Glance {
     pub is_blocked: bool,
 }
 
-/// Somebody watches.
+/// The state of watching.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// Whose handler is told, and how often.
+    /// The route whose handler gets reports, and how often.
     pub(crate) route: u16,
     pub(crate) period: Duration,
-    /// When; `None`: at once.
+    /// When the next report is due, or `None` for at once.
     pub(crate) tell_at: Option<Moment>,
     pub(crate) turns: Turns,
     /// Whether this turn is timed.
     pub(crate) is_timed: bool,
-    /// One of so many turns is.
+    /// One of this many turns is timed.
     pub(crate) every: u64,
     /// This turn so far.
     pub(crate) turn: Turn,
@@ -224,22 +223,22 @@ pub(crate) struct Watch {
     pub(crate) counted: Turn,
     /// Readiness events up to the last turn for all.
     pub(crate) events: u64,
-    /// When the last turn ended, or the last phase of a turn that is timed; `None`: nobody has
-    /// watched a turn yet.
+    /// When the last turn ended, or the last phase of a timed turn. `None` before the first watched
+    /// turn.
     pub(crate) ended_at: Option<Moment>,
     pub(crate) pace: Pace,
     pub(crate) steps: u32,
     pub(crate) exempt: Vec<ClientId>,
-    /// In a turn for the exempt alone: those who wait for the next turn for all.
+    /// In a turn that serves only exempt clients: the clients that wait for the next full turn.
     pub(crate) aside: Option<Aside>,
-    /// Nobody watches any more: for the loop to forget.
+    /// Watching has ended, and the loop may drop this.
     pub(crate) is_over: bool,
     /// While the pace is not free: from when on time has not passed, and when all were served last.
     pub(crate) stood_since: Option<Moment>,
     pub(crate) served_at: Option<Moment>,
 }
 
-/// Those who wait for the next turn for all, each in the order of their queue.
+/// The clients that wait for the next full turn, in the order of their queues.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     pub(crate) readable: Vec<u32>,
@@ -289,7 +288,7 @@ impl Watch {
         }
     }
 
-    /// What is to be told; the next sample is taken from as many turns as there were.
+    /// Returns the report that is due. The next sample follows the number of turns in it.
     pub(crate) fn take_turns(&mut self) -> Turns {
         self.every = self.turns.count / TIMED + 1;
         std::mem::take(&mut self.turns)

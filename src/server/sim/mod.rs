@@ -1,18 +1,16 @@
-//! Does an application work, whatever its clients and the network do? Without sockets, without
-//! sleeping, and twice the same way.
+//! Runs a handler against simulated clients and a simulated network, from a seed. It uses no
+//! sockets and never sleeps, and the same seed gives the same run.
 //!
-//! A [`Simulation`] is a server like any other: the same loop, the same turns, the same limits and
-//! timeouts. But its sockets lie in memory, its clock goes on only when nothing else is left to do,
-//! and whatever is left to chance comes from one seed: the same seed gives the same run, byte for
-//! byte.
+//! A [`Simulation`] is a complete server: the same loop, turns, limits and timeouts. But its
+//! sockets are in memory, its clock advances only when nothing else is left to do, and all
+//! randomness comes from one seed. The same seed gives the same run, byte for byte.
 //!
 //! ```
 //! use lariat::sim::Simulation;
 //! use lariat::{ClientId, Clients, Config, Handler, Message};
 //! use std::time::Duration;
 //!
-//! /// Greets, and says goodbye to those who have been silent for a minute.
-//! struct Greeter;
+//! /// Greets clients. The config closes clients that are silent for a minute. struct Greeter;
 //!
 //! impl Handler for Greeter {
 //!     type Data = ();
@@ -36,12 +34,13 @@
 //! assert_eq!(anna.close_reason().unwrap().code(), lariat::CloseCode::Away);
 //! ```
 //!
-//! [`Faults`] make the network and the kernel as bad as they can be. With them, run an application
-//! many times with different seeds; a seed that fails is a bug report that can be replayed, with
-//! [`Simulation::record_story`] to read what happened.
+//! [`Faults`] make the network and the kernel unreliable. Run an application with them many times,
+//! with different seeds. A seed that fails can be replayed, with [`Simulation::record_story`] to
+//! read what happened.
 //!
-//! What is not simulated: other threads (a [`Remote`](crate::Remote) works, but when its calls come is theirs to
-//! say), signals, and how long a handler takes, unless it says so itself ([`Clock::advance`]).
+//! Not simulated: other threads (a [`Remote`](crate::Remote) works, but its calls come when the
+//! other thread makes them), signals, and the time that a handler takes, unless the handler
+//! advances the clock ([`Clock::advance`]).
 //!
 //! | file | question |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Who is at the other end of a simulated connection?
+//! The other end of a simulated connection.
 
 use crate::protocol::{CloseReason, Gathered, Message, ReadyState, State};
 use crate::server::net::memory::{Marks, Network, NetworkRef, Stays};
@@ -39,7 +39,7 @@ impl Peer {
 
     // ---- what it does --------------------------------------------------------------------------
 
-    /// Sends a message: as soon as the conversation is open, and not at all when it is over.
+    /// Sends a message as soon as the connection is open. Does nothing after its end.
     pub fn send<'m>(&self, message: impl Into<Message<'m>>) {
         let message = message.into();
         self.act(|network, index| {
@@ -53,14 +53,14 @@ impl Peer {
         });
     }
 
-    /// Sends a ping, if the conversation is open.
+    /// Sends a ping, if the connection is open.
     pub fn ping(&self, payload: &[u8]) {
         self.act(|network, index| {
             let _ = network.lines[index as usize].connection.ping(&mut network.shared, payload);
         });
     }
 
-    /// Sends bytes as they are, in the midst of whatever else it says.
+    /// Sends raw bytes, between its other output.
     pub fn send_raw(&self, bytes: &[u8]) {
         self.act(|network, index| {
             let now = network.tick();
@@ -72,7 +72,7 @@ impl Peer {
         });
     }
 
-    /// Begins the closing handshake; hangs up if the conversation has not opened yet.
+    /// Begins the closing handshake. Disconnects if the connection is not open yet.
     pub fn close(&self, code: CloseCode, reason: &str) {
         if self.ready_state() == ReadyState::Connecting {
             return self.hang_up();
@@ -99,7 +99,7 @@ impl Peer {
         self.act(Network::hang_up);
     }
 
-    /// Reads nothing any more.
+    /// Stops reading.
     pub fn stop_reading(&self) {
         self.act(|network, index| network.line(index).marks.set(Marks::STOPPED));
     }
@@ -168,7 +168,7 @@ impl Peer {
         self.ready_state() == ReadyState::Open
     }
 
-    /// How the conversation ended for the peer, once it has.
+    /// Returns how the connection ended for the peer, or `None` before its end.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.ask(|network, index| network.line(index).reason.clone())
     }

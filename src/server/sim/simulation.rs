@@ -1,4 +1,4 @@
-//! What is a simulated server, and how does its time pass?
+//! A simulated server, and how its time passes.
 
 use super::peer::Peer;
 use crate::protocol::{Opening, OpeningError};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// So many turns without time passing are no work any more.
+/// After this many turns without time passing, the loop is considered stuck.
 const TOO_MANY_TURNS: u64 = 1_000_000;
 
 /// A server whose network and clock exist in memory only.
@@ -75,15 +75,14 @@ pub struct Footprint {
     pub entry: usize,
     /// Bytes of buffers that connections hold: of what is incomplete or unsent.
     pub buffers: usize,
-    /// Bytes that connections take because there is something unusual about them: a topic, a reason
-    /// for their end.
+    /// Bytes for what few connections need: topics, a close reason.
     pub rare: usize,
-    /// Bytes of messages that several connections hold, each counted once, and of those that wait
-    /// apart ([`Clients::send_latest`]).
+    /// Bytes of messages that several connections share, each counted once, and of conflated
+    /// messages ([`Clients::send_latest`]).
     pub shared: usize,
     /// Bytes that are set aside for compression contexts.
     pub contexts: usize,
-    /// Bytes of spare buffers, and of those that all use.
+    /// Bytes of spare buffers and of shared buffers.
     pub spares: usize,
     /// Bytes that the server itself counts against its [`memory_budget`](Config::memory_budget):
     /// those of `buffers`, `shared`, `contexts` and `spares`.
@@ -95,11 +94,11 @@ pub struct Footprint {
 }
 
 impl<H: Handler> Simulation<H> {
-    /// A server at [`address`](Self::address), with nobody connected and without [`Faults`].
+    /// Creates a server at [`address`](Self::address), without clients and without [`Faults`].
     ///
     /// # Panics
     ///
-    /// If the config contradicts itself; with more than 256 simulations in one thread.
+    /// If the config is invalid, or with more than 256 simulations in one thread.
     pub fn new(seed: u64, config: Config, handler: H) -> Simulation<H> {
         if let Err(error) = config.validate() {
             panic!("{error}");
@@ -128,11 +127,11 @@ impl<H: Handler> Simulation<H> {
 
     // ---- peers ---------------------------------------------------------------------------------
 
-    /// Somebody connects and asks for a path.
+    /// A peer connects and requests a path.
     ///
     /// # Panics
     ///
-    /// If the path is none.
+    /// If the path is invalid.
     pub fn connect(&mut self, path: &str) -> Peer {
         self.connect_with(path, &ConnectOptions::new()).expect("a path")
     }
@@ -170,7 +169,7 @@ impl<H: Handler> Simulation<H> {
         Ok(self.dial(Some(&opening), Some(ip)))
     }
 
-    /// Somebody connects and says nothing but what [`Peer::send_raw`] says.
+    /// A peer connects and sends only what [`Peer::send_raw`] gives it.
     pub fn connect_raw(&mut self) -> Peer {
         self.dial(None, None)
     }

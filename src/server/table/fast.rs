@@ -36,9 +36,9 @@ impl ReadyQueue {
     }
 }
 
-/// The result of [`Wheel::find_next_slot`](super::wheel::Wheel), kept until the wheel changes: every
-/// turn asks for it, and it seldom changes. The model in the wheel's unit test shows that both are the
-/// same.
+/// The result of [`Wheel::find_next_slot`](super::wheel::Wheel), kept until the wheel changes:
+/// every turn asks for it, and it seldom changes. The model in the wheel's unit test shows that
+/// both are the same.
 ///
 /// Cost: 1,192 instructions alone, 1,313 without.
 #[derive(Debug)]

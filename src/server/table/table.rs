@@ -69,19 +69,32 @@ pub(crate) struct At<'t, D> {
     pub(crate) now: Tick,
 }
 
+/// One panic for all places where a client is looked up.
+#[cold]
+#[inline(never)]
+fn nobody_at(index: usize) -> ! {
+    panic!("there is no client at place {index}")
+}
+
 impl<D> Index<usize> for Table<D> {
     type Output = Client<D>;
 
     #[inline]
     fn index(&self, index: usize) -> &Client<D> {
-        &self.slab[index]
+        match self.slab.get(index) {
+            Some(client) => client,
+            None => nobody_at(index),
+        }
     }
 }
 
 impl<D> IndexMut<usize> for Table<D> {
     #[inline]
     fn index_mut(&mut self, index: usize) -> &mut Client<D> {
-        &mut self.slab[index]
+        match self.slab.get_mut(index) {
+            Some(client) => client,
+            None => nobody_at(index),
+        }
     }
 }
 
@@ -136,7 +149,11 @@ impl<D> Table<D> {
     #[inline]
     pub(crate) fn at(&mut self, index: usize) -> At<'_, D> {
         let Table { slab, shared, counters, writable, now, .. } = self;
-        At { client: &mut slab[index], shared, counters, writable, now: *now }
+        let client = match slab.get_mut(index) {
+            Some(client) => client,
+            None => nobody_at(index),
+        };
+        At { client, shared, counters, writable, now: *now }
     }
 
     /// Borrows the client at an index, if there is one.

@@ -204,16 +204,10 @@ impl<'d> Side<'d> {
         self.cause += bytes.len();
         // A read buffer mostly has room after the bytes that were read.
         let mut buffer = [bytes, &[0xa5; 150][..]].concat();
-        match self.connection.receive_only(&self.shared, self.now, &mut buffer, bytes.len()) {
-            Some(Ok(message)) => {
-                self.handle(Event::Message(message));
-                return self.check();
-            }
-            Some(Err(_)) => {
-                self.connection.receive_bad_text(&mut self.shared, self.now);
-                return self.check();
-            }
-            None => {}
+        #[cfg(not(lariat_plain))]
+        if let Some(message) = self.connection.receive_single(&mut self.shared, self.now, &mut buffer, bytes.len()) {
+            self.handle(Event::Message(message));
+            return self.check();
         }
         let mut input = Input::new(&mut buffer[..bytes.len()]);
         while let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) {

@@ -73,11 +73,15 @@ impl Chat {
     }
 
     fn join(&mut self, clients: &mut Clients<()>, id: ClientId, asked: &Join) {
-        self.leave(clients, id);
         let (name, room_name) = (tidy(&asked.name, "Guest"), tidy(&asked.room, "lobby"));
-        if !self.rooms.contains_key(&room_name) && !self.make_place() {
+        if !self.rooms.contains_key(&room_name) && !self.has_place(id) {
+            // The page stays where it is.
             ToPage::Refused { id: None, why: "There are too many rooms already." }.send(clients, id);
             return;
+        }
+        self.leave(clients, id);
+        if !self.rooms.contains_key(&room_name) {
+            self.make_place();
         }
         let room = self.rooms.entry(room_name.clone()).or_default();
         self.people += 1;
@@ -102,15 +106,24 @@ impl Chat {
         self.send_rooms(clients, Some(id));
     }
 
+    /// Returns whether one more room fits when this client has left its own: there are fewer than
+    /// the most, or one of them is empty.
+    fn has_place(&self, id: ClientId) -> bool {
+        let is_alone_in =
+            |name: &str, room: &Room| room.len() == 1 && self.places.get(&id).is_some_and(|place| place.room == name);
+        self.rooms.len() < MAX_ROOMS
+            || self.rooms.iter().any(|(name, room)| room.empty_since.is_some() || is_alone_in(name, room))
+    }
+
     /// Makes place for one more room, if need be by removing the one that has been empty longest.
-    /// Returns `false` if there is none to remove.
-    fn make_place(&mut self) -> bool {
+    fn make_place(&mut self) {
         if self.rooms.len() < MAX_ROOMS {
-            return true;
+            return;
         }
         let empty = self.rooms.iter().filter_map(|(name, room)| Some((room.empty_since?, name)));
-        let Some(longest) = empty.min().map(|(_, name)| name.clone()) else { return false };
-        self.rooms.remove(&longest).is_some()
+        if let Some(longest) = empty.min().map(|(_, name)| name.clone()) {
+            self.rooms.remove(&longest);
+        }
     }
 
     fn leave(&mut self, clients: &mut Clients<()>, id: ClientId) {

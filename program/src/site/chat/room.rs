@@ -113,7 +113,9 @@ impl Room {
         self.names.insert(name.clone(), number);
         self.people.insert(number, Person { name, key: key.to_owned(), client });
         self.left.retain(|left| *left != number);
-        self.came.push(number);
+        if !self.came.contains(&number) {
+            self.came.push(number);
+        }
         (number, replaced)
     }
 

@@ -1,10 +1,10 @@
-//! What may go wrong, and how often?
+//! Faults of a simulated network and kernel.
 
 /// Faults that the simulated network and kernel commit, each with a probability from 0 to 1. None
 /// by default.
 ///
-/// All of them are such that a real kernel or network commits them, too: whatever a server does
-/// wrong because of them is the server's fault.
+/// A real kernel or network has the same faults, so an error that they cause is an error of the
+/// server.
 ///
 /// ```
 /// let mut faults = lariat::sim::Faults::rough();
@@ -17,7 +17,7 @@ pub struct Faults {
     pub short_read: f64,
     /// A write takes less than there is room for.
     pub short_write: f64,
-    /// A read or a write says `WouldBlock`, although it would not.
+    /// A read or a write returns `WouldBlock` although it would not block.
     pub would_block: f64,
     /// A read or a write is interrupted by a signal.
     pub interrupted: f64,
@@ -31,9 +31,9 @@ pub struct Faults {
     pub half_close: f64,
     /// The loop wakes up to a second later than it wanted to.
     pub late: f64,
-    /// There is no descriptor left for a newcomer.
+    /// No descriptor is left for a new connection.
     pub exhaustion: f64,
-    /// A newcomer has gone when it is accepted.
+    /// A new connection has ended before it is accepted.
     pub aborted: f64,
     /// Bytes that fit into a connection in each direction before the other side must read. No
     /// probability; 256 KiB by default.

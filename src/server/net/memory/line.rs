@@ -1,4 +1,4 @@
-//! What is a simulated connection made of?
+//! A simulated connection.
 
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
@@ -7,8 +7,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use tungstenite::Message as OwnedMessage;
 
-/// Bytes in one direction: those that have arrived come first, those that are under way behind
-/// them.
+/// Bytes in one direction: first those that have arrived, then those that are still under way.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     bytes: VecDeque<u8>,
@@ -50,24 +49,24 @@ impl Pipe {
         self.end != End::Open
     }
 
-    /// Whether the end has arrived, even if there are bytes before it.
+    /// Returns whether the end has arrived, even if there are bytes before it.
     pub(crate) fn end_has_arrived(&self) -> bool {
         self.end == End::Arrived
     }
 
-    /// Whether the end is what is to be read next.
+    /// Returns whether the end is to be read next.
     pub(crate) fn is_over(&self) -> bool {
         self.end_has_arrived() && self.bytes.is_empty()
     }
 
-    /// No bytes will follow.
+    /// Ends the stream: no bytes will follow.
     pub(crate) fn end(&mut self) {
         if self.end == End::Open {
             self.end = End::UnderWay;
         }
     }
 
-    /// So many bytes arrive, and the end with the last. Whether anything did.
+    /// Lets this many bytes arrive, and the end with the last. Returns whether anything arrived.
     pub(crate) fn arrive(&mut self, count: usize) -> bool {
         self.arrived += count;
         let ends = self.end == End::UnderWay && self.arrived == self.bytes.len();
@@ -100,7 +99,7 @@ impl Pipe {
         self.lose_under_way();
     }
 
-    /// A million idle lines shall not keep two million buffers.
+    /// Otherwise, a million idle lines would keep two million buffers.
     fn trim(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = VecDeque::new();
@@ -115,11 +114,11 @@ pub(crate) struct Marks(u16);
 impl Marks {
     /// In the queue of those on which something is to happen.
     pub(crate) const ACTIVE: Marks = Marks(1);
-    /// The server is to be told that its end is ready.
+    /// The server shall get an event for its end.
     pub(crate) const EDGE: Marks = Marks(1 << 1);
-    /// In the queue of those whose edge is to be told.
+    /// In the queue of those whose event is to be reported.
     pub(crate) const TO_TELL: Marks = Marks(1 << 12);
-    /// The server's last write was short: it is to be told when there is room.
+    /// The server's last write was short, so it gets an event when there is room.
     pub(crate) const WANTS_ROOM: Marks = Marks(1 << 2);
     /// It was reset, by either end.
     pub(crate) const RESET: Marks = Marks(1 << 3);
@@ -127,7 +126,7 @@ impl Marks {
     pub(crate) const SERVER_GONE: Marks = Marks(1 << 4);
     /// The peer has closed its end.
     pub(crate) const PEER_GONE: Marks = Marks(1 << 5);
-    /// Nobody has a handle to the peer.
+    /// No handle to the peer is left.
     pub(crate) const UNWATCHED: Marks = Marks(1 << 6);
     /// The peer closes its half when it has sent everything.
     pub(crate) const FINISHES: Marks = Marks(1 << 7);
@@ -170,9 +169,9 @@ pub(crate) struct Line {
     pub(crate) connection: Connection,
     /// What the peer has said and there is no room for yet.
     pub(crate) unsent: VecDeque<u8>,
-    /// What the peer says as soon as it is open.
+    /// What the peer sends as soon as it is open.
     pub(crate) early: Vec<Gathered>,
-    /// What the peer has received and nobody has looked at yet.
+    /// What the peer has received and the test has not read yet.
     pub(crate) messages: Vec<OwnedMessage>,
     pub(crate) pongs: Vec<Vec<u8>>,
     pub(crate) raw: Vec<u8>,
@@ -200,13 +199,13 @@ impl Line {
         }
     }
 
-    /// The peer begins the opening handshake.
+    /// Begins the peer's opening handshake.
     pub(crate) fn connect(&mut self, shared: &mut Shared, now: Tick, opening: &Opening) {
         self.connection = Connection::connect(shared, now, opening);
         self.collect(shared, now);
     }
 
-    /// Takes over what the peer's conversation has to say.
+    /// Takes the output of the peer's connection.
     pub(crate) fn collect(&mut self, shared: &mut Shared, now: Tick) {
         loop {
             let output = self.connection.output(shared);
@@ -219,7 +218,7 @@ impl Line {
         }
     }
 
-    /// Whether the peer has something to send, and room for it.
+    /// Returns whether the peer has something to send, and room for it.
     pub(crate) fn can_send(&self, window: usize) -> bool {
         if self.unsent.is_empty() {
             self.marks.has(Marks::FINISHES) && !self.inward.has_ended()
@@ -228,7 +227,7 @@ impl Line {
         }
     }
 
-    /// The peer sends what there is room for.
+    /// Sends as much from the peer as there is room for.
     pub(crate) fn send_unsent(&mut self, window: usize) {
         if !self.can_send(window) {
             return;
@@ -249,14 +248,14 @@ impl Line {
         }
     }
 
-    /// Whether nobody will ever ask for it again.
+    /// Returns whether it can be removed.
     pub(crate) fn is_over(&self) -> bool {
         let marks = self.marks;
         let is_left = marks.has(Marks::SERVER_GONE) && marks.has(Marks::PEER_GONE) && marks.has(Marks::UNWATCHED);
         is_left && !marks.has(Marks::ACTIVE)
     }
 
-    /// Bytes of memory, messages not counted.
+    /// Returns the bytes of memory, without messages.
     pub(crate) fn memory(&self) -> usize {
         let buffers = [&self.inward.bytes, &self.outward.bytes, &self.unsent].map(VecDeque::capacity);
         size_of::<Line>()

@@ -1,12 +1,13 @@
-//! What lies between a simulated server and its peers?
+//! The network between a simulated server and its peers.
 //!
-//! [`Line`]s: two streams of bytes each, which arrive when [`Network::advance`] lets them; a
-//! backlog of newcomers; and a clock that goes on only while the loop waits. It behaves as a kernel
-//! does to a poller that is edge-triggered: readiness is told when bytes arrive, when room comes
-//! back after a write that was short, and at FIN or a reset; never again for what has been told.
+//! It consists of [`Line`]s, a backlog of new connections and a clock that runs only while the loop
+//! waits. A line is two streams of bytes, which arrive when [`Network::advance`] lets them. The
+//! network behaves like a kernel with an edge-triggered poller: it reports readiness when bytes
+//! arrive, when room returns after a short write, and at FIN or a reset. It reports each of them
+//! once.
 //!
-//! The networks of a thread lie in a table of that thread, as the sockets of a process lie in its
-//! table of descriptors: so that a simulated socket is a number, and as small as a real one.
+//! The networks of a thread are in a table of that thread, as the sockets of a process are in its
+//! table of descriptors. So a simulated socket is a number, as small as a real one.
 
 use super::faults::Faults;
 use super::line::{Line, Marks};
@@ -51,7 +52,7 @@ pub(crate) struct NetworkRef {
     serial: u64,
 }
 
-/// Whoever has this stays in its thread: another thread has another table.
+/// A value of this type stays in its thread, because another thread has another table.
 pub(crate) type Stays = PhantomData<Rc<()>>;
 
 /// The server's end of a line: eight bits say in which network, twenty-four where.
@@ -78,7 +79,7 @@ pub(crate) struct Network {
     to_tell: VecDeque<u32>,
     ready: Vec<Ready>,
     events_per_turn: usize,
-    /// Newcomers that the server has not accepted.
+    /// New connections that the server has not accepted.
     backlog: VecDeque<u32>,
     listener_edge: bool,
     is_listening: bool,
@@ -87,8 +88,8 @@ pub(crate) struct Network {
     pub(crate) names: BTreeMap<String, IpAddr>,
     /// Peers to which the server has connected.
     pub(crate) dialled: VecDeque<u32>,
-    newcomers: u32,
-    /// What the conversations of all peers share.
+    connected_so_far: u32,
+    /// What the connections of all peers share.
     pub(crate) shared: Shared,
     /// Of every byte that the server has read and written, and when.
     fingerprint: DefaultHasher,
@@ -112,7 +113,7 @@ impl NetworkRef {
         })
     }
 
-    /// `None`: the simulation is over.
+    /// `None` after the simulation.
     pub(crate) fn find<T>(self, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
         find(self.place, |network| (network.serial == self.serial).then(|| call(network))).flatten()
     }
@@ -264,8 +265,8 @@ impl Network {
             hosts: BTreeSet::new(),
             names: BTreeMap::new(),
             dialled: VecDeque::new(),
-            newcomers: 0,
-            // Peers can do whatever the server can.
+            connected_so_far: 0,
+            // Peers support everything that the server supports.
             shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
             fingerprint: DefaultHasher::new(),
             story: None,
@@ -276,12 +277,12 @@ impl Network {
         &mut self.lines[index as usize]
     }
 
-    /// Whether a fault of this probability is committed now.
+    /// Returns whether a fault of this probability is committed now.
     fn commits(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.random.random_bool(probability)
     }
 
-    /// All of `count`, or less if a fault of this probability is committed.
+    /// Returns `count`, or less if a fault of this probability is committed.
     fn part_of(&mut self, count: usize, probability: f64) -> usize {
         if count > 1 && self.commits(probability) { self.random.random_range(1..count) } else { count }
     }
@@ -384,7 +385,7 @@ impl Network {
         Ok(Socket::Simulated(Wire::new(self.place, index)))
     }
 
-    /// The server connects: to one of the hosts, or in vain.
+    /// Connects the server to a host. The connection is refused if there is no such host.
     fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
         let mut line = Line::new(Role::Server, self.tick(), address);
         let is_host = self.hosts.contains(&address);
@@ -412,7 +413,7 @@ impl Network {
             let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
             self.now = self.now.after(Duration::from_micros(self.random.random_range(0..most)));
         }
-        // Whether another thread has left a call, the loop can see for itself.
+        // The loop checks itself whether another thread has left a call.
         self.ready.push(Ready::Remote);
         loop {
             self.advance();
@@ -459,10 +460,10 @@ impl Network {
         }
     }
 
-    /// The loop is told of the edge on one line.
+    /// Reports the event of one line to the loop.
     fn tell(&mut self, index: u32) {
         let window = self.faults.window;
-        // It may be over, and another one in its place.
+        // The line may be over, and another one may have its place.
         let Some(line) = self.lines.get_mut(index as usize).filter(|line| line.marks.has(Marks::TO_TELL)) else {
             return;
         };
@@ -479,7 +480,7 @@ impl Network {
         }));
     }
 
-    /// What is under way on one line arrives.
+    /// Lets what is under way on one line arrive.
     fn carry(&mut self, index: u32) {
         let window = self.faults.window;
         let line = self.line(index);
@@ -518,7 +519,7 @@ impl Network {
         let line = self.line(index);
         let has_come = line.outward.arrive(part);
         if part > 0 && line.marks.has(Marks::PEER_GONE) {
-            // Nobody is there who could read it.
+            // There is no reader.
             self.reset_by_peer(index);
         } else if has_come {
             self.hear(index);
@@ -536,7 +537,7 @@ impl Network {
         }
     }
 
-    /// The server's end will be told that it is ready.
+    /// The server's end will get a readiness event.
     fn tell_edge(&mut self, index: u32) {
         self.line(index).marks.set(Marks::EDGE);
         self.activate(index);
@@ -581,7 +582,7 @@ impl Network {
     }
 }
 
-// ---- where lines come from, and what is told of them --------------------------------------------
+// ---- how lines begin, and how they are recorded --------------------------------------------
 
 impl Network {
     pub(crate) fn insert(&mut self, line: Line) -> u32 {
@@ -591,12 +592,12 @@ impl Network {
         index
     }
 
-    /// Somebody connects to the server.
+    /// Connects a peer to the server.
     pub(crate) fn dial(&mut self, opening: Option<&Opening>, ip: Option<IpAddr>) -> u32 {
-        self.newcomers += 1;
-        let [_, a, b, c] = self.newcomers.to_be_bytes();
+        self.connected_so_far += 1;
+        let [_, a, b, c] = self.connected_so_far.to_be_bytes();
         let address = match ip {
-            Some(ip) => SocketAddr::new(ip, 50_000 + (self.newcomers % 15_000) as u16),
+            Some(ip) => SocketAddr::new(ip, 50_000 + (self.connected_so_far % 15_000) as u16),
             None => SocketAddr::new(Ipv4Addr::new(10, a, b, c).into(), 50_000),
         };
         let mut line = Line::new(Role::Client, self.tick(), address);
@@ -616,14 +617,14 @@ impl Network {
         index
     }
 
-    /// From now on, the server can connect there.
+    /// Lets the server connect there from now on.
     pub(crate) fn add_host(&mut self, name: &str, port: u16) {
         let known = self.names.len();
         let ip = name.parse().unwrap_or_else(|_| *self.names.entry(name.to_owned()).or_insert_with(|| numbered(known)));
         self.hosts.insert(SocketAddr::new(ip, port));
     }
 
-    /// The server does not listen any more: those who wait are refused.
+    /// The server no longer listens. Waiting connections are refused.
     pub(crate) fn stop_listening(&mut self) {
         self.is_listening = false;
         for index in std::mem::take(&mut self.backlog) {
@@ -639,7 +640,7 @@ impl Network {
         self.fingerprint.finish()
     }
 
-    /// Bytes of memory that the network and the peers take, roughly.
+    /// Returns roughly how many bytes of memory the network and the peers take.
     pub(crate) fn memory(&self) -> usize {
         let lines: usize = self.lines.iter().map(|(_, line)| line.memory()).sum();
         let queues =
@@ -657,7 +658,7 @@ impl Network {
         self.story.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Something has happened on a line.
+    /// Notes that something has happened on a line.
     pub(crate) fn note(&mut self, index: u32, what: &str, bytes: &[u8]) {
         self.fingerprint.write_u128(self.now.elapsed().as_nanos() << 32 | u128::from(index));
         self.fingerprint.write(what.as_bytes());
@@ -669,7 +670,7 @@ impl Network {
         }
     }
 
-    /// Adds a line to the story, if it is told.
+    /// Adds a line to the story, if it is recorded.
     pub(crate) fn remark(&mut self, what: &str) {
         let elapsed = self.now.elapsed().as_secs_f64() * 1e3;
         if let Some(story) = &mut self.story {
@@ -678,7 +679,7 @@ impl Network {
     }
 }
 
-/// An address for a host that has only a name: one of those that are reserved for documentation.
+/// Returns an address for a host name, from the range that is reserved for documentation.
 fn numbered(count: usize) -> IpAddr {
     Ipv4Addr::new(198, 51, 100, count as u8).into()
 }

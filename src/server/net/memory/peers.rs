@@ -1,4 +1,4 @@
-//! What do peers do with what they receive?
+//! What peers do with what they receive.
 
 use super::line::{Line, Marks};
 use super::network::Network;
@@ -50,7 +50,7 @@ impl Network {
         self.activate(index);
     }
 
-    /// The peer says what its conversation wants to say.
+    /// Sends the output of the peer's connection.
     pub(crate) fn speak(&mut self, index: u32) {
         let now = self.tick();
         let line = &mut *self.lines[index as usize];
@@ -74,7 +74,7 @@ impl Network {
         }
     }
 
-    /// The peer is gone at once.
+    /// The peer disconnects at once.
     pub(crate) fn end_peer(&mut self, index: u32, reason: CloseReason) {
         let line = &mut *self.lines[index as usize];
         line.connection.end(&mut self.shared, reason);
