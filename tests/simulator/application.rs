@@ -448,10 +448,10 @@ impl Handler for Application {
         let due = timer.due;
         let is_right = timer.id == id && now >= due && now - due <= self.patience;
         match timer.period {
-            // A loop that is late by more than 5 ms skips calls.
+            // A loop that is late by more than 20 ms skips calls.
             Some(period) => {
                 let late = now.saturating_sub(due);
-                let is_late = late > Duration::from_millis(5);
+                let is_late = late > Duration::from_millis(20);
                 let periods = if is_late { late.as_nanos() / period.as_nanos() + 1 } else { 1 };
                 timer.due = due + period * u32::try_from(periods).expect("a few");
             }

@@ -16,7 +16,7 @@ impl<D> Clients<D> {
     /// `period` apart, which is at least a millisecond: the first is a period after this call, and
     /// a call that comes late does not delay the others. None comes early.
     ///
-    /// If the loop is late by no more than 5 ms, it makes all calls. If it is later, because a
+    /// If the loop is late by no more than 20 ms, it makes all calls. If it is later, because a
     /// handler took long or the process was stopped, it makes one call for all times that have
     /// passed, and the next at its own time.
     pub fn set_interval(&mut self, period: Duration, token: u64) -> TimerId {

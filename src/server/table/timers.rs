@@ -30,7 +30,7 @@ pub(super) struct TimerExtra {
 
 /// Calls of an interval that are late by no more than this are all made, in nanoseconds: waits and
 /// turns take a little longer than planned, and the rate stays exact nevertheless.
-const LATE: u64 = 5_000_000;
+const LATE: u64 = 20_000_000;
 
 /// An interval is due at `due`, and was found to be at `now`. Returns when it is due next. All
 /// times lie a whole number of periods apart; those that a late loop has missed are left out.
