@@ -1,9 +1,10 @@
 //! The commands, and the exit code of each.
 
 use super::serve;
-use crate::terminal::Failure;
+use crate::terminal::{Failure, Log};
 use crate::{doctor, load};
 use clap::{Parser, Subcommand};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A WebSocket server: one thread, one event loop, 56 bytes for an idle connection.
@@ -31,15 +32,24 @@ enum Command {
 pub fn run() -> ExitCode {
     // clap exits with 2 for wrong usage, and with 0 after --help and --version.
     let arguments = Arguments::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let mut log = match Log::start() {
+        Ok(log) => log,
+        Err(Failure(sentence)) => {
+            eprintln!("lariat: {sentence}");
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = match arguments.command {
         Some(Command::Serve(options)) => serve::run(&options),
         Some(Command::Load(options)) => load::run(&options),
         Some(Command::Doctor(options)) => doctor::run(&options),
         None => serve::run(&arguments.serve),
     };
-    outcome.unwrap_or_else(|Failure(sentence)| {
-        eprintln!("lariat: {sentence}");
+    let code = outcome.unwrap_or_else(|Failure(sentence)| {
+        // Nothing may hold up the end, even if standard error is not read.
+        let _ = log.write_all(format!("lariat: {sentence}\n").as_bytes());
         ExitCode::FAILURE
-    })
+    });
+    Log::flush(&log);
+    code
 }

@@ -4,11 +4,14 @@
 //! |---|---|
 //! | `units` | how do people write sizes, times and rates? |
 //! | `failure` | what went wrong, and what should the user do? |
+//! | `logging` | how does text get to standard error without holding up the loop? |
 //! | `stdout` | how does text get to standard output? |
 
 mod failure;
+mod logging;
 mod stdout;
 pub(crate) mod units;
 
 pub(crate) use failure::Failure;
+pub(crate) use logging::Log;
 pub(crate) use stdout::print;

@@ -8,6 +8,7 @@
 use super::engine::Engine;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
 use crate::protocol::proxy::{self, ProxyHeader};
+use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::clients::Verdict;
@@ -15,17 +16,47 @@ use crate::server::config::{Config, ForwardedHeader};
 use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// The proxies to trust, and the header to read.
 #[derive(Debug)]
 pub(crate) struct Trust {
     proxies: TrustedProxies,
     header: ForwardedHeader,
+    bad_headers: BadHeaders,
 }
 
 impl Trust {
     pub(crate) fn new(config: &Config) -> Trust {
-        Trust { proxies: config.trusted_proxies.clone(), header: config.forwarded_header }
+        Trust {
+            proxies: config.trusted_proxies.clone(),
+            header: config.forwarded_header,
+            bad_headers: BadHeaders::default(),
+        }
+    }
+}
+
+/// How often connections without a valid PROXY header are reported.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections without a valid PROXY header. Anybody can open them, so they are reported once per
+/// interval.
+#[derive(Debug, Default)]
+struct BadHeaders {
+    /// When the next report may come.
+    next: Option<Tick>,
+    unreported: u64,
+}
+
+impl BadHeaders {
+    /// Counts a connection. Returns how many are to be reported, if a report may come now.
+    fn count(&mut self, now: Tick) -> Option<u64> {
+        self.unreported += 1;
+        if self.next.is_some_and(|next| !next.is_due(now)) {
+            return None;
+        }
+        self.next = Some(now.after(INTERVAL));
+        Some(std::mem::take(&mut self.unreported))
     }
 }
 
@@ -80,7 +111,7 @@ impl<H: Handler> Engine<H> {
     /// Receives bytes of a connection whose PROXY header is not complete. What follows the header
     /// comes from the client.
     pub(crate) fn receive_proxied(&mut self, index: usize, bytes: &[u8]) {
-        let At { client, shared, .. } = self.clients.table.at(index);
+        let At { client, shared, now, .. } = self.clients.table.at(index);
         let peer = peer_ip(client);
         let header = &mut client.connection.extra_mut().proxy_header;
         header.extend_from_slice(bytes);
@@ -102,7 +133,12 @@ impl<H: Handler> Engine<H> {
             Err(error) => {
                 let why =
                     if is_trusted { error.to_string() } else { "its address is not one of trusted_proxies".to_owned() };
-                log::warn!("{} is dropped, no valid PROXY header: {why}", client.id(index));
+                log::debug!("{} is dropped, no valid PROXY header: {why}", client.id(index));
+                if let Some(count) = self.trust.bad_headers.count(now) {
+                    log::warn!(
+                        "connections dropped without a valid PROXY header: {count}; the last from {peer}: {why}"
+                    );
+                }
                 client.connection.end(shared, CloseReason::BadProxyHeader);
             }
         }

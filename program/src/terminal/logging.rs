@@ -1,0 +1,159 @@
+//! The log on standard error. A thread writes it, so a reader that has stopped never holds up the
+//! event loop.
+
+use crate::terminal::Failure;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+/// The lines and bytes that may wait for the reader. Further lines are dropped and counted.
+const LINES: usize = 1_024;
+const BYTES: usize = 1 << 20;
+
+/// How long the program waits at its end for the reader.
+const FLUSH: Duration = Duration::from_millis(500);
+
+enum Entry {
+    Line(Vec<u8>),
+    /// Everything before this has been written.
+    Flush(Sender<()>),
+}
+
+/// What waits, and what was dropped.
+#[derive(Debug, Default)]
+struct Counts {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// The end of the log that takes lines. It never blocks.
+#[derive(Clone)]
+pub(crate) struct Log {
+    queue: SyncSender<Entry>,
+    counts: Arc<Counts>,
+}
+
+impl Log {
+    /// Sends the records of the facade `log` to standard error, from the level `warn` on.
+    pub(crate) fn start() -> Result<Log, Failure> {
+        let log = Log::to(io::stderr())
+            .map_err(|error| Failure(format!("cannot start the thread that writes the log: {error}")))?;
+        let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
+        builder.target(env_logger::Target::Pipe(Box::new(log.clone())));
+        let is_automatic = std::env::var_os("RUST_LOG_STYLE").is_none_or(|style| style == "auto");
+        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if is_automatic && !is_plain && io::stderr().is_terminal() {
+            builder.write_style(env_logger::WriteStyle::Always);
+        }
+        builder.init();
+        Ok(log)
+    }
+
+    fn to(sink: impl Write + Send + 'static) -> io::Result<Log> {
+        let (queue, entries) = sync_channel(LINES);
+        let counts = Arc::new(Counts::default());
+        let of_thread = Arc::clone(&counts);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(sink, &entries, &of_thread))?;
+        Ok(Log { queue, counts })
+    }
+
+    /// Waits until everything has been written, for half a second at most.
+    pub(crate) fn flush(&self) {
+        let (done, written) = channel();
+        // A full queue is not being read.
+        if self.queue.try_send(Entry::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Counts { bytes, dropped } = &*self.counts;
+        let waiting = bytes.fetch_add(line.len(), Ordering::Relaxed);
+        if waiting + line.len() > BYTES || self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
+            bytes.fetch_sub(line.len(), Ordering::Relaxed);
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes entries until no `Log` is left. Errors are ignored: the reader may have gone.
+fn write(mut sink: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
+    for entry in entries {
+        if let Entry::Line(line) = &entry {
+            let _ = sink.write_all(line);
+            counts.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+        }
+        let dropped = counts.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let _ = writeln!(sink, "lariat: dropped from the log because standard error was not read: {dropped}");
+        }
+        if let Entry::Flush(done) = entry {
+            let _ = sink.flush();
+            let _ = done.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// A reader that begins to read once it gets a permit.
+    struct Slow(Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().expect("nobody panics").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log() -> (Log, Sender<()>, Arc<Mutex<Vec<u8>>>) {
+        let ((permit, permits), written) = (channel(), Arc::default());
+        (Log::to(Slow(permits, Arc::clone(&written))).expect("a thread"), permit, written)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        for (line, kept) in [(&b"a line\n"[..], LINES), (&[b'x'; 8_192], BYTES / 8_192)] {
+            let (mut log, permit, written) = log();
+            for _ in 0..3 * LINES {
+                log.write_all(line).expect("it takes everything");
+            }
+            drop(permit);
+            // There is room again once the first lines have been written.
+            while log.counts.dropped.load(Ordering::Relaxed) > 0 {
+                std::thread::yield_now();
+            }
+            log.flush();
+            let written = String::from_utf8(written.lock().expect("nobody panics").clone()).expect("text");
+            let (_, count) = written.split_once("not read: ").expect("a count");
+            let count: usize = count.split('\n').next().and_then(|count| count.parse().ok()).expect("a number");
+            assert!((3 * LINES - kept - 1..=3 * LINES - kept).contains(&count), "{count} of {line:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_for_long() {
+        let (mut log, permit, _) = log();
+        log.write_all(b"a line\n").expect("it takes everything");
+        log.flush();
+        drop(permit);
+    }
+}

@@ -1,0 +1,61 @@
+//! Nobody reads standard error, and strangers cannot fill the log.
+#![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests have deadlines of their own")]
+
+mod common;
+
+use common::Wire;
+use common::program::Program;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+/// Starts the program with its standard error in a pipe that nobody reads.
+fn start(arguments: &[&str], log: &str) -> (Program, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+    command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("RUST_LOG", log).env_remove("LISTEN_FDS");
+    command.stderr(Stdio::piped());
+    let mut program = Program::spawn(command);
+    let addr = program.ready();
+    (program, addr)
+}
+
+/// Stops the program, and returns its standard error.
+fn stopped(mut program: Program) -> String {
+    program.signal("TERM");
+    assert!(program.wait().success());
+    let mut text = String::new();
+    program.child.stderr.take().expect("it is piped").read_to_string(&mut text).expect("text");
+    text
+}
+
+/// A pipe takes 64 KiB. The lines of 3,000 connections are several times as long.
+#[test]
+fn an_unread_standard_error_does_not_stop_the_server() {
+    let (program, addr) = start(&[], "lariat=trace");
+    let mut early = Wire::open_at(addr, "/echo");
+    for _ in 0..3_000 {
+        let mut wire = Wire::connect(addr);
+        wire.send(b"EHLO localhost\r\n\r\n");
+        assert_eq!(wire.response().status(), 400);
+    }
+    early.echo("still here");
+    Wire::open_at(addr, "/echo").echo("and here");
+    let log = stopped(program);
+    assert!(log.len() >= 60_000, "the pipe was never full: {} bytes", log.len());
+}
+
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let (program, addr) = start(&["--proxy-protocol", "--trust-proxy", "192.0.2.1"], "warn");
+    for _ in 0..200 {
+        let mut stream = std::net::TcpStream::connect(addr).expect("it listens");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").expect("room in the kernel");
+        // It ends, perhaps with a reset.
+        let _ = stream.read(&mut [0]);
+    }
+    let log = stopped(program);
+    let warnings = log.lines().filter(|line| line.contains("PROXY header")).count();
+    assert!((1..=3).contains(&warnings), "{warnings} warnings:\n{log}");
+    assert!(log.contains("PROXY header: 1; the last from 127.0.0.1"), "{log}");
+}
