@@ -2,7 +2,7 @@
 
 use super::measure::Record;
 use super::observer::Observer;
-use super::output::write;
+use super::output::{check, write};
 use super::plan::{Options, Plan, Usage};
 use super::run::{Watcher, Worker, run_part, run_workers};
 use crate::doctor::{self, Verdict};
@@ -25,6 +25,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         Worker::finish(measure(plan, &mut Worker));
         return Ok(ExitCode::SUCCESS);
     }
+    check(options)?;
     for finding in plan.findings(options, &host).iter().filter(|finding| finding.verdict == Verdict::Stops) {
         let most = finding.connections.map_or_else(String::new, |most| format!(" at {}", units::grouped(most)));
         eprintln!("lariat: this run will reach a limit{most}: {} ({})", finding.what, finding.value);

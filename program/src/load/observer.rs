@@ -55,9 +55,8 @@ impl Observer {
         let curve = shown.curve().into_iter().map(|(share, nanos)| (share, nanos as f64 / 1e3)).collect();
         let server = self.server(&record);
         let mut client = record.client;
-        let share = |cpu: f64, seconds: f64| if seconds > 0.0 { cpu / seconds } else { 0.0 };
-        client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s);
-        client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s);
+        client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s, OWN_RESOLUTION);
+        client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s, OWN_RESOLUTION);
         let opened = record.connections.opened - record.connections.churned;
         client.cpu_ns_per_handshake = each(record.cpu_opening_s * 1e9, opened);
         client.cpu_ns_per_message = each(record.cpu_holding_s * 1e9, record.counted);
@@ -103,15 +102,14 @@ impl Observer {
         let opened = self.opened.unwrap_or(self.began);
         let held = self.held.unwrap_or(opened);
         let (opening, holding) = (opened.cpu_since(&self.began) as f64, held.cpu_since(&opened) as f64);
-        let share = |nanos: f64, seconds: f64| if seconds > 0.0 { nanos / 1e9 / seconds } else { 0.0 };
         let memory = |usage: process::Usage| usage.memory.saturating_sub(self.began.memory) as f64;
         let has_memory = self.began.memory > 0;
         let connections = &record.connections;
         Some(Server {
             pids: self.pids.clone(),
             name: process::name(first).unwrap_or_else(|| "ended".to_owned()),
-            cpu_share_opening: share(opening, connections.opening_s),
-            cpu_share_holding: share(holding, record.holding_s),
+            cpu_share_opening: share(opening / 1e9, connections.opening_s, RESOLUTION),
+            cpu_share_holding: share(holding / 1e9, record.holding_s, RESOLUTION),
             cpu_ns_per_handshake: each(opening, connections.opened - connections.churned),
             cpu_ns_per_message: each(holding, record.counted),
             memory_bytes_per_connection: each(memory(opened), connections.most).filter(|_| has_memory),
@@ -122,7 +120,32 @@ impl Observer {
     }
 }
 
+/// The clock of another process's CPU time counts hundredths of a second. Over 20 of them, a share
+/// is right within 5 %.
+const RESOLUTION: f64 = 0.2;
+
+/// Over so many seconds, this process's own clock gives a share.
+const OWN_RESOLUTION: f64 = 0.01;
+
+/// Returns the share of one processor, or `None` over an interval that the clock does not resolve.
+fn share(cpu_s: f64, seconds: f64, resolution: f64) -> Option<f64> {
+    (seconds >= resolution).then(|| cpu_s / seconds)
+}
+
 /// Returns `sum / count`, or `None` if `count` is 0.
 fn each(sum: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| (sum / count as f64 * 10.0).round() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_needs_an_interval_that_the_clock_resolves() {
+        // One tick of 10 ms in a phase of 2 ms is not 500 %.
+        assert_eq!(share(0.01, 0.002, RESOLUTION), None);
+        assert_eq!((share(0.0, 0.0, RESOLUTION), share(0.0, 0.0, OWN_RESOLUTION)), (None, None));
+        assert_eq!((share(0.5, 1.0, RESOLUTION), share(0.01, 0.02, OWN_RESOLUTION)), (Some(0.5), Some(0.5)));
+    }
 }

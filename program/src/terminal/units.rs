@@ -17,6 +17,11 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(factor).ok_or_else(|| "this is too large".to_owned())
 }
 
+/// Parses the size of a message that this program holds in memory: 1 GiB at most.
+pub(crate) fn message_size(text: &str) -> Result<usize, String> {
+    size(text).and_then(|size| if size <= 1 << 30 { Ok(size) } else { Err("write at most 1GiB".to_owned()) })
+}
+
 /// Shows bytes in the largest unit that fits.
 pub(crate) struct Size(pub(crate) usize);
 

@@ -78,7 +78,10 @@ fn upgrades_get_wrong_answers() {
         let head = "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
         stream.get_mut().write_all(head.as_bytes()).and_then(|()| listen(stream))
     });
-    assert_eq!(load(&lying, "-c 5 --hold 1h").only_error("bad-handshake"), 5);
+    let run = load(&lying, "-c 5 --hold 1h");
+    assert_eq!((run.only_error("bad-handshake"), run.limits()), (5, vec!["bad-handshake"]));
+    // The library knows the reason.
+    assert!(run.stderr.contains("section 4.1: "), "{}", run.stderr);
     let leaving = literal(|stream| stream.fill_buf().map(|_| ()));
     assert_eq!(load(&leaving, "-c 5 --hold 1h").only_error("handshake-broken"), 5);
 }

@@ -214,6 +214,26 @@ fn a_signal_ends_it_early_with_a_full_report() {
 }
 
 #[test]
+fn a_run_is_interrupted_while_it_connects() {
+    for processes in ["1", "2"] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = url(listener.local_addr().expect("an address"));
+        let arguments = ["load", &address, "-c", "10", "--echo", "--processes", processes, "--json", "-"];
+        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        // Nobody answers the upgrades.
+        let streams: Vec<_> = listener.incoming().take(10).collect();
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill(1)").success());
+        let run = finished(&child.wait_with_output().expect("it ends"));
+        drop(streams);
+        assert_eq!(run.report["ended"], "interrupted by a signal", "{processes} processes");
+        assert_eq!((run.limits(), run.code), (vec!["interrupted"], Some(1)), "{}", run.stderr);
+        assert_eq!((run.number("connections opened_per_second"), run.number("messages per_second")), (0.0, 0.0));
+        assert!(run.number("connections opening_s") > 0.0, "{processes} processes");
+    }
+}
+
+#[test]
 fn expectations_decide_the_exit_code() {
     let (server, _) = Counting::new(echo);
     let running = serve(server);
@@ -273,4 +293,31 @@ fn a_connection_costs_at_most_128_bytes() {
     let bytes = run.number("client memory_bytes_per_connection");
     println!("{count} connections, {bytes} bytes each");
     assert!(bytes <= each + fixed / count as f64, "{bytes} bytes for each of {count}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_is_a_failure() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let address = url(running.addr);
+    for option in ["--json", "--csv", "--html"] {
+        let output =
+            command(&["load", &address, "-c", "1", "--hold", "10ms", option, "/no/such/folder/report"]).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/folder/report"), "{output:?}");
+    }
+    assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let status = command(&["load", &address, "-c", "1", "--hold", "10ms"]).stdout(full).status();
+    assert_eq!(status.expect("the program runs").code(), Some(1));
+}
+
+#[test]
+fn a_message_that_is_too_large_is_wrong_usage() {
+    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--size", "100GiB"]).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
 }

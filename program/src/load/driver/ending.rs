@@ -30,10 +30,12 @@ impl Driver {
         self.again.clear();
         let connections = &mut self.measured.connections;
         connections.at_end = self.open.len() as u64;
-        let (seconds, opening) = (self.measured.messages.sending_s.max(1e-9), connections.opening_s.max(1e-9));
+        if self.state == RunState::Opening {
+            connections.opening_s = now as f64 / 1e9;
+        }
         connections.opened_per_second = match self.plan.churn {
-            Some(_) => connections.churned as f64 / seconds,
-            None => connections.opened as f64 / opening,
+            Some(_) => per_second(connections.churned, self.measured.messages.sending_s),
+            None => per_second(connections.opened, connections.opening_s),
         };
     }
 
@@ -44,13 +46,26 @@ impl Driver {
         self.state_ends = now + nanos(self.plan.timeout);
     }
 
+    /// Notes that the loop has stopped. If no connection was open when a signal came, it stops
+    /// before the next [`step`](Driver::step).
+    pub(crate) fn stopped(&mut self) {
+        if self.state != RunState::Closing {
+            let now = self.clock.nanos();
+            self.ended = Ended::Interrupted;
+            self.stop_sending(now);
+            self.measured.messages.unanswered += self.pending.len() as u64 + self.publications.missing();
+            self.measured.end_second(now, self.open.len());
+            self.state = RunState::Closing;
+        }
+    }
+
     /// Closes all open connections.
     pub(crate) fn close(&mut self, clients: &mut Clients<Conn>) {
         let unanswered = self.pending.len() as u64 + self.publications.missing();
         let messages = &mut self.measured.messages;
         messages.unanswered += unanswered;
         let counted = if self.plan.mode == Mode::Send { messages.sent } else { self.in_time };
-        messages.per_second = counted as f64 / messages.sending_s.max(1e-9);
+        messages.per_second = per_second(counted, messages.sending_s);
         // An interrupted run does not wait for answers.
         if self.ended != Ended::Interrupted {
             self.measured.problem(Problem::Unanswered, unanswered);
@@ -62,4 +77,9 @@ impl Driver {
         let deadline = self.plan.timeout;
         clients.shutdown(Drain { code: CloseCode::Normal, deadline, ..Drain::default() });
     }
+}
+
+/// Returns a rate. It is 0 if no time has passed.
+fn per_second(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }

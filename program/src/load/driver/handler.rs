@@ -65,7 +65,7 @@ impl Handler for Driver {
             Stage::Connecting | Stage::Handshaking => {
                 self.underway -= 1;
                 // A run that is cut short does not wait for handshakes.
-                if self.state != RunState::Closing {
+                if self.state != RunState::Closing && !clients.is_shutting_down() {
                     self.measured.connections.failed += 1;
                     let is_connected = stage == Stage::Handshaking;
                     self.measured.problem(Problem::of_opening(reason, is_connected), 1);

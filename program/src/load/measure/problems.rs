@@ -16,7 +16,8 @@ pub(crate) enum Problem {
     ConnectFailed(ErrorKind),
     /// The server answered the request with an HTTP status.
     Status(u16),
-    BadHandshake,
+    /// The server's handshake breaks the rule that the text names.
+    BadHandshake(&'static str),
     HandshakeTimeout,
     /// The connection broke before the server had answered the request.
     HandshakeBroken,
@@ -45,7 +46,8 @@ impl Problem {
         match reason {
             CloseReason::NameNotFound => Problem::NameNotFound,
             CloseReason::Unaccepted(Unaccepted::Status(status)) => Problem::Status(status.as_u16()),
-            CloseReason::Unaccepted(_) => Problem::BadHandshake,
+            CloseReason::Unaccepted(Unaccepted::BadResponse(why)) => Problem::BadHandshake(why),
+            CloseReason::Unaccepted(_) => Problem::BadHandshake("unknown"),
             CloseReason::Timeout(_) if is_connected => Problem::HandshakeTimeout,
             CloseReason::Timeout(_) => Problem::ConnectTimeout,
             CloseReason::Unreachable { kind, .. } => match *kind {
@@ -89,7 +91,7 @@ impl Problem {
             Problem::NoDescriptors => "no-descriptors".to_owned(),
             Problem::ConnectFailed(kind) => format!("connect-{}", kind.to_string().replace(' ', "-")),
             Problem::Status(status) => format!("status-{status}"),
-            Problem::BadHandshake => "bad-handshake".to_owned(),
+            Problem::BadHandshake(_) => "bad-handshake".to_owned(),
             Problem::HandshakeTimeout => "handshake-timeout".to_owned(),
             Problem::HandshakeBroken => "handshake-broken".to_owned(),
             Problem::Closed(code) => format!("closed-{code}"),
@@ -120,7 +122,9 @@ impl Problem {
             Problem::NoDescriptors => "this process may not open more files".to_owned(),
             Problem::ConnectFailed(kind) => format!("connecting failed: {kind}"),
             Problem::Status(status) => format!("the server answered the upgrade with HTTP status {status}"),
-            Problem::BadHandshake => "the answer of the server to the upgrade violates RFC 6455, section 4.1".to_owned(),
+            Problem::BadHandshake(why) => {
+                format!("the answer of the server to the upgrade violates RFC 6455, section 4.1: {why}")
+            }
             Problem::HandshakeTimeout => {
                 "TCP connected, but the server did not answer the upgrade in time: it does not accept, or it is too busy"
                     .to_owned()

@@ -45,7 +45,11 @@ impl Record {
         add_connections(&mut self.connections, &other.connections);
         add_messages(&mut self.messages, &other.messages);
         for error in other.errors {
-            match self.errors.iter_mut().find(|known| known.kind == error.kind) {
+            match self
+                .errors
+                .iter_mut()
+                .find(|known| known.kind == error.kind && known.explanation == error.explanation)
+            {
                 Some(known) => known.count += error.count,
                 None => self.errors.push(error),
             }

@@ -162,10 +162,10 @@ pub(crate) struct Limit {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Client {
     pub(crate) cpu_s: f64,
-    /// Share of one processor while opening.
-    pub(crate) cpu_share_opening: f64,
-    /// Share of one processor while holding and sending.
-    pub(crate) cpu_share_holding: f64,
+    /// Share of one processor while opening, unless that was too short for the clock.
+    pub(crate) cpu_share_opening: Option<f64>,
+    /// Share of one processor while holding and sending, as above.
+    pub(crate) cpu_share_holding: Option<f64>,
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     /// Per message that came back, or that was sent if none is expected back.
     pub(crate) cpu_ns_per_message: Option<f64>,
@@ -178,8 +178,8 @@ pub(crate) struct Client {
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     pub(crate) name: String,
-    pub(crate) cpu_share_opening: f64,
-    pub(crate) cpu_share_holding: f64,
+    pub(crate) cpu_share_opening: Option<f64>,
+    pub(crate) cpu_share_holding: Option<f64>,
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     pub(crate) cpu_ns_per_message: Option<f64>,
     /// The increase of private memory, as above, once all connections were open.

@@ -5,6 +5,7 @@
 
 use crate::load::measure::{ErrorCount, Limit, Report};
 use crate::terminal::units::{decimal, grouped, time};
+
 /// A process that uses more of one processor than this is limited by it.
 const BUSY: f64 = 0.9;
 
@@ -17,12 +18,14 @@ const RETRANSMISSION_US: f64 = 950_000.0;
 /// Returns what limited a run, the most likely cause first. The list is empty if the run reached
 /// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
-    let checks: [fn(&Report) -> Option<Limit>; 13] = [
+    let checks: [fn(&Report) -> Option<Limit>; 16] = [
         client_descriptors,
         client_ports,
         server_descriptors,
         no_program_listens,
         server_refuses,
+        bad_handshake,
+        no_way,
         server_closes,
         server_silent,
         backlog,
@@ -30,6 +33,7 @@ pub(crate) fn limits(report: &Report) -> Vec<Limit> {
         client_late,
         server_cpu,
         server_stalls,
+        cut_short,
         latency,
     ];
     checks.iter().filter_map(|check| check(report)).collect()
@@ -107,6 +111,37 @@ fn server_refuses(report: &Report) -> Option<Limit> {
     limit("server-refuses", evidence, advice)
 }
 
+fn bad_handshake(report: &Report) -> Option<Limit> {
+    let count = count(report, "bad-handshake");
+    let worst = report.errors.iter().filter(|error| error.kind == "bad-handshake").max_by_key(|error| error.count)?;
+    let evidence = format!("{} upgrades: {}", grouped(count), worst.explanation);
+    limit("bad-handshake", evidence, "check the URL and its port: this may be no WebSocket server, or one with TLS")
+}
+
+/// Connections that failed below the handshake, for a reason without a limit of its own.
+fn no_way(report: &Report) -> Option<Limit> {
+    let named = ["connect-refused", "connect-timeout"];
+    let failed = report.errors.iter().filter(|error| {
+        let kind = error.kind.as_str();
+        matches!(kind, "name-not-found" | "unreachable") || kind.starts_with("connect-") && !named.contains(&kind)
+    });
+    let worst = failed.max_by_key(|error| error.count)?;
+    let evidence = format!("{} connections failed: {}", grouped(worst.count), worst.explanation);
+    limit("cannot-connect", evidence, "check the host's name, its address, and the routes and firewalls on the way")
+}
+
+/// A run that ended before it had opened what was planned, or that a signal ended.
+fn cut_short(report: &Report) -> Option<Limit> {
+    let connections = &report.connections;
+    let (opened, asked) = (connections.most, report.asked.connections);
+    let evidence = format!("{}: {} of {} connections were open", report.ended, grouped(opened), grouped(asked));
+    match report.ended.as_str() {
+        "interrupted by a signal" => limit("interrupted", evidence, "let the run end by itself"),
+        "cut short by --duration" if opened < asked => limit("duration", evidence, "raise --duration"),
+        _ => None,
+    }
+}
+
 fn server_closes(report: &Report) -> Option<Limit> {
     let lost = report.connections.lost;
     if lost == 0 {
@@ -143,9 +178,14 @@ fn backlog(report: &Report) -> Option<Limit> {
     limit("server-backlog", evidence, advice)
 }
 
+/// Returns the largest share that is known, or else 0.
+fn busiest(shares: [Option<f64>; 2]) -> f64 {
+    shares.into_iter().flatten().fold(0.0, f64::max)
+}
+
 fn client_cpu(report: &Report) -> Option<Limit> {
     let processes = f64::from(report.asked.processes.max(1));
-    let share = report.client.cpu_share_opening.max(report.client.cpu_share_holding) / processes;
+    let share = busiest([report.client.cpu_share_opening, report.client.cpu_share_holding]) / processes;
     if share < BUSY {
         return None;
     }
@@ -171,7 +211,7 @@ fn client_late(report: &Report) -> Option<Limit> {
 
 fn server_cpu(report: &Report) -> Option<Limit> {
     let server = report.server.as_ref()?;
-    let share = server.cpu_share_opening.max(server.cpu_share_holding);
+    let share = busiest([server.cpu_share_opening, server.cpu_share_holding]);
     if share < BUSY {
         return None;
     }
@@ -232,6 +272,10 @@ mod tests {
             ("connect-refused", 50, "refused", "stopped listening"),
             ("status-503", 50, "server-refuses", "its own limit"),
             ("status-404", 0, "server-refuses", "check the URL"),
+            ("bad-handshake", 0, "bad-handshake", "check the URL"),
+            ("name-not-found", 0, "cannot-connect", "name"),
+            ("unreachable", 0, "cannot-connect", "routes"),
+            ("connect-permission-denied", 0, "cannot-connect", "firewalls"),
             ("handshake-timeout", 50, "server-does-not-accept", "descriptor"),
             ("connect-timeout", 50, "server-backlog", "somaxconn"),
             ("stalled", 100, "server-stalls", "answer"),
@@ -257,10 +301,10 @@ mod tests {
     fn a_busy_process_is_named() {
         let mut report = Report::default();
         report.asked.processes = 2;
-        report.client.cpu_share_holding = 1.7;
+        report.client.cpu_share_holding = Some(1.7);
         assert!(names(&report).is_empty());
-        report.client.cpu_share_holding = 1.9;
-        report.server = Some(Server { cpu_share_holding: 0.95, ..Server::default() });
+        report.client.cpu_share_holding = Some(1.9);
+        report.server = Some(Server { cpu_share_holding: Some(0.95), ..Server::default() });
         assert_eq!(names(&report), ["client-cpu", "server-cpu"]);
     }
 

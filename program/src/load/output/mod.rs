@@ -15,4 +15,4 @@ mod text;
 mod write;
 
 pub(crate) use limits::limits;
-pub(crate) use write::write;
+pub(crate) use write::{check, write};

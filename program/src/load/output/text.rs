@@ -171,7 +171,7 @@ fn used(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     for (name, share, handshake, message, memory) in rows {
         let cpu = |nanos: Option<f64>| nanos.map_or_else(|| "-".to_owned(), time);
         let memory = memory.map_or_else(|| "-".to_owned(), bytes);
-        let share = format!("{:.1} %", share * 100.0);
+        let share = share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
         writeln!(f, "{name:24}{share:>16}{:>16}{:>16}{memory:>18}", cpu(handshake), cpu(message))?;
     }
     writeln!(f)
@@ -190,7 +190,10 @@ fn errors(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
 fn limits(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     if report.limits.is_empty() {
         let is_closed_loop = report.asked.depth.is_some() || report.asked.churn.as_deref() == Some("max");
-        let sentence = if is_closed_loop {
+        let connections = &report.connections;
+        let sentence = if connections.opened == 0 || connections.failed > 0 || report.ended != "complete" {
+            "not known: the plan was not reached"
+        } else if is_closed_loop {
             "the round trip: each message or connection waited for the one before it"
         } else {
             "nothing: the plan was reached"

@@ -5,38 +5,60 @@ use super::html::html;
 use super::text::Text;
 use crate::load::measure::Report;
 use crate::load::plan::Options;
-use crate::terminal::{Failure, print};
+use crate::terminal::Failure;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Writes the report to the files of the options, and as text to standard output. If another form
-/// is written to standard output, the text goes to standard error.
-pub(crate) fn write(options: &Options, report: &Report) -> Result<(), Failure> {
-    let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
-    let text = Text(report).to_string();
-    if is_taken {
-        eprint!("{text}");
-    } else {
-        print(&text);
-    }
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(report);
-        save(path, &(json.map_err(|error| Failure(format!("cannot write JSON: {error}")))? + "\n"))?;
-    }
-    if let Some(path) = &options.html {
-        save(path, &html(report))?;
-    }
-    if let Some(path) = &options.csv {
-        save(path, &csv(report))?;
+/// Checks before a run that the files of the report can be written. Files that exist keep their
+/// content.
+pub(crate) fn check(options: &Options) -> Result<(), Failure> {
+    let paths = [&options.json, &options.csv, &options.html].into_iter().flatten();
+    for path in paths.filter(|path| path.as_path() != Path::new("-")) {
+        OpenOptions::new().append(true).create(true).open(path).map_err(|error| unwritten(path, &error))?;
     }
     Ok(())
 }
 
-fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        print(text);
-        return Ok(());
+/// Writes the report to the files of the options, and as text to standard output. If another form
+/// is written to standard output, the text goes to standard error. If one cannot be written, the
+/// others are written nevertheless.
+pub(crate) fn write(options: &Options, report: &Report) -> Result<(), Failure> {
+    let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
+    let text = Text(report).to_string();
+    let mut outcomes = Vec::new();
+    if is_taken {
+        // Standard error is where a failure would be reported.
+        let _ = io::stderr().write_all(text.as_bytes());
+    } else {
+        outcomes.push(save(Path::new("-"), &text));
     }
-    std::fs::write(path, text).map_err(|error| {
-        Failure(format!("cannot write {}: {error}. Choose another file, or \"-\" for standard output", path.display()))
-    })
+    if let Some(path) = &options.json {
+        let json = serde_json::to_string_pretty(report);
+        let json = json.map_err(|error| Failure(format!("cannot write JSON: {error}")));
+        outcomes.push(json.and_then(|json| save(path, &(json + "\n"))));
+    }
+    if let Some(path) = &options.html {
+        outcomes.push(save(path, &html(report)));
+    }
+    if let Some(path) = &options.csv {
+        outcomes.push(save(path, &csv(report)));
+    }
+    outcomes.into_iter().collect()
+}
+
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    if path != Path::new("-") {
+        return std::fs::write(path, text).map_err(|error| unwritten(path, &error));
+    }
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // The reader has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Failure(format!("cannot write to standard output: {error}"))),
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure(format!("cannot write {}: {error}. Choose another file, or \"-\" for standard output", path.display()))
 }

@@ -74,7 +74,7 @@ pub(crate) struct Options {
     #[arg(long, visible_alias = "pipeline", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "messages_per_second", help_heading = "Messages")]
     pub(crate) depth: u32,
     /// The size of a message in bytes
-    #[arg(long, value_name = "SIZE", default_value = "20", value_parser = units::size, help_heading = "Messages")]
+    #[arg(long, value_name = "SIZE", default_value = "20", value_parser = units::message_size, help_heading = "Messages")]
     pub(crate) size: usize,
     /// Send text (the default)
     #[arg(long, conflicts_with = "binary", help_heading = "Messages")]

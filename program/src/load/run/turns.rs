@@ -84,6 +84,7 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
         let due = driver.next_due().min(next_progress);
         turn(&mut event_loop, due.saturating_sub(clock.nanos()))?;
     }
+    event_loop.parts_mut().0.stopped();
     let held = held.unwrap_or_else(|| Used::now(clock));
     let used = [began, opened.unwrap_or(held), held];
     Ok(record(event_loop.handler(), used, clock))
