@@ -181,6 +181,21 @@ fn a_unix_socket_is_served_and_removed() {
 }
 
 #[test]
+fn a_unix_socket_has_the_mode_and_the_group_of_the_options() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let path = Path::new("mode");
+    let group = std::fs::metadata("/proc/self").map_or(0, |metadata| metadata.gid());
+    let mut program =
+        Program::start(&["--listen", &path.address(), "--socket-mode", "640", "--socket-group", &group.to_string()]);
+    program.ready_line();
+    let metadata = std::fs::symlink_metadata(&path.0).expect("it listens");
+    assert_eq!((metadata.permissions().mode() & 0o777, metadata.gid()), (0o640, group));
+    assert_fails(&["--listen", &path.address(), "--socket-mode", "999"], 2, &["--socket-mode", "660"]);
+    assert_fails(&["--listen", &path.address(), "--socket-group", "no such group"], 2, &["getent group"]);
+    assert_fails(&["--listen", "127.0.0.1:0", "--socket-mode", "660"], 1, &["--listen unix:PATH"]);
+}
+
+#[test]
 fn signals_close_everybody_with_1001_and_end_with_0() {
     for signal in ["INT", "TERM", "HUP", "QUIT"] {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"]);

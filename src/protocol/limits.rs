@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// The limits and timeouts of one connection. The defaults are safe. Each field says what it costs.
+///
+/// Timeouts count the time in which the loop runs. They stand still while it is absent for more
+/// than 100 ms: its process is stopped, a handler takes long, or the host does not call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -34,9 +37,11 @@ pub struct Limits {
     /// connections.
     pub ping_interval: Option<Duration>,
     /// The silence after which a client is closed. Any byte ends the silence. `None`: never.
-    /// Default 120 s: two pings without an answer.
+    /// Default 120 s: two pings without an answer. A ping that could not be sent in time is sent
+    /// first. The silence of a client that the server does not read does not count.
     pub idle_timeout: Option<Duration>,
-    /// The time from a message's first byte to its last. `None`: no limit. Default 120 s.
+    /// The time from a message's first byte to its last. `None`: no limit. Default 120 s. Time in
+    /// which the server does not read the client does not count.
     pub message_timeout: Option<Duration>,
     /// The time after which a client is closed that takes none of its unsent bytes. `None`: never.
     /// Default 30 s.

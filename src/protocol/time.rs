@@ -19,6 +19,11 @@ impl Tick {
         Tick(millis)
     }
 
+    /// The first tick that does not begin before so many nanoseconds have passed.
+    pub const fn not_before(nanos: u64) -> Tick {
+        Tick(nanos.div_ceil(NANOS) as u32)
+    }
+
     /// Milliseconds since the epoch, modulo 2³².
     pub const fn millis(self) -> u32 {
         self.0
@@ -119,6 +124,11 @@ impl Epoch {
     #[must_use]
     pub const fn sooner(self, by: Duration) -> Epoch {
         Epoch(Moment(self.0.nanos_since(Moment::new(by))))
+    }
+
+    /// Returns the nanoseconds that have passed at `now`.
+    pub const fn nanos(self, now: Moment) -> u64 {
+        now.nanos_since(self.0)
     }
 
     /// Returns the tick at `now`: the whole milliseconds that have passed.

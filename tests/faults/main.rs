@@ -14,6 +14,7 @@ mod kernel;
 mod kit;
 mod memory;
 mod metrics;
+mod pause;
 mod pressure;
 mod rates;
 mod slow;

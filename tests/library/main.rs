@@ -10,5 +10,6 @@ mod listening;
 mod outgoing;
 mod pieces;
 mod proxies;
+mod timers;
 mod topics;
 mod traces;

@@ -14,3 +14,4 @@ mod remote;
 mod routes;
 mod runs;
 mod shutdown;
+mod stopped;

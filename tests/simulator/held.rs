@@ -174,7 +174,7 @@ fn time_stands_still_while_held() {
     for step in 1..=10 {
         teacher.send("step");
         sim.run_for(SECOND);
-        assert_eq!(sim.handler().timers, u32::from(step >= 6), "step {step}");
+        assert_eq!(sim.handler().timers, u32::from(step >= 5), "step {step}");
     }
     free(&mut sim, &teacher);
     teacher.send("?");

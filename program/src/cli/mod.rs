@@ -11,11 +11,13 @@
 //! | `arguments` | which command, and which exit code? |
 //! | `serve` | what are the options of `lariat serve`, and how does it run? |
 //! | `listen` | where does the server listen, and what if it cannot? |
+//! | `socket_file` | which mode and group does a Unix socket get? |
 //! | `status` | what does the status line on the terminal show? |
 
 mod arguments;
 mod listen;
 mod serve;
+mod socket_file;
 mod status;
 
 pub use arguments::run;

@@ -1,7 +1,7 @@
 //! `lariat serve`: serves the site until a signal comes.
 
-use super::listen;
 use super::status::StatusLine;
+use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
 use crate::site;
 use crate::terminal::{Failure, units};
@@ -16,6 +16,13 @@ pub(crate) struct Options {
     /// 127.0.0.1:9998 and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
+    /// The mode of the Unix sockets of --listen, in octal digits like 660: who may write to one may
+    /// connect [default: as the umask says]
+    #[arg(long, value_name = "MODE", value_parser = socket_file::mode)]
+    socket_mode: Option<u32>,
+    /// The group of the Unix sockets of --listen, a name or a number [default: the process's own]
+    #[arg(long, value_name = "GROUP", value_parser = socket_file::group)]
+    socket_group: Option<u32>,
     /// The largest message that is accepted, like 65536 or 64KiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     max_message: usize,
@@ -96,6 +103,11 @@ impl Options {
 
     /// Checks the options against each other, and names them as the command line does.
     fn check(&self, config: &Config) -> Result<(), Failure> {
+        let has_file = self.socket_mode.is_some() || self.socket_group.is_some();
+        if has_file && !self.listen.iter().any(|address| address.starts_with("unix:")) {
+            let problem = "--socket-mode and --socket-group are for the file of a Unix socket: add --listen unix:PATH";
+            return Err(Failure(problem.to_owned()));
+        }
         let mut roomy = config.clone();
         roomy.memory_budget = usize::MAX;
         match (config.validate(), roomy.validate()) {
@@ -117,6 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     options.check(&config)?;
     let mut listen_options = ListenOptions::default();
     listen_options.proxy_protocol = options.proxy_protocol;
+    (listen_options.unix_mode, listen_options.unix_group) = (options.socket_mode, options.socket_group);
     let failed = |error| Failure(format!("cannot start: {error}"));
     let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
     #[cfg(unix)]

@@ -90,6 +90,43 @@ impl<X: Default> Connection<X> {
         limits.write_timeout.map(|timeout| stalled.after(timeout))
     }
 
+    /// Returns whether [`handle_timeout`](Self::handle_timeout) would end the connection at `now`
+    /// because the peer has not done something. The driver should read and write once more first.
+    pub fn is_overdue(&self, limits: &Limits, now: Tick) -> bool {
+        let is_due = |deadline: Option<Tick>| deadline.is_some_and(|deadline| deadline.is_due(now));
+        match self.state() {
+            State::Open => {
+                is_due(self.write_deadline(limits))
+                    || is_due(self.message_deadline(limits))
+                    || is_due(self.idle_deadline(limits))
+            }
+            State::Handshaking | State::Closing | State::Draining | State::Flushing => {
+                is_due(self.deadline(limits, now))
+            }
+            // The application has not answered.
+            State::Deciding | State::Closed => false,
+        }
+    }
+
+    /// Restarts the timeouts for silence and for an unfinished message: the driver has not read, so
+    /// they say nothing about the peer.
+    pub fn excuse(&mut self, now: Tick) {
+        if self.state() == State::Open {
+            self.heard(now);
+            if let Some(inbox) = &mut self.inbox {
+                inbox.since = now;
+            }
+        }
+    }
+
+    /// Gives a message that has begun to arrive this much more time: the driver does not read for
+    /// so long.
+    pub fn excuse_message(&mut self, pause: Duration) {
+        if let Some(inbox) = &mut self.inbox {
+            inbox.since = inbox.since.after(pause);
+        }
+    }
+
     /// Does what is due at `now`: sends a ping, or ends the connection. Does nothing if nothing is
     /// due.
     pub fn handle_timeout(&mut self, shared: &mut Shared, now: Tick) {

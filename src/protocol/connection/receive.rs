@@ -64,14 +64,6 @@ impl<X: Default> Connection<X> {
         self.pinged = 0;
     }
 
-    /// Restarts the measurement of the peer's silence: the driver has not read, so the silence says
-    /// nothing about the peer.
-    pub fn excuse_silence(&mut self, now: Tick) {
-        if self.state() == State::Open {
-            self.heard(now);
-        }
-    }
-
     /// Receives the next frame, or the next piece of one.
     fn receive_frame<'b>(
         &mut self,

@@ -76,8 +76,8 @@ pub trait Handler {
     }
 
     /// Called for each piece of a message as it arrives, if
-    /// [`Clients::receive_in_pieces`] was called for the client. Pieces of a text end between
-    /// characters.
+    /// [`Clients::receive_in_pieces`] was called for the client. A compressed message is
+    /// decompressed. Pieces of a text end between characters.
     fn on_piece(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, piece: Message<'_>, position: Position) {
         let _ = (clients, id, piece, position);
     }

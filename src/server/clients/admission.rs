@@ -65,9 +65,14 @@ impl Bucket {
         Bucket { tokens: rate, at: now }
     }
 
-    fn fill(&mut self, rate: f32, now: Tick) {
-        let passed = now.since(self.at).as_secs_f32();
-        self.tokens = (self.tokens + passed * rate).min(rate.max(1.0));
+    /// Adds the tokens of the time that has passed, up to a second's worth. While the loop was
+    /// absent for `lost` seconds, data has piled up, so their tokens are added without a limit.
+    fn fill(&mut self, rate: f32, now: Tick, lost: f32) {
+        let (passed, most) = (now.since(self.at).as_secs_f32(), rate.max(1.0));
+        if self.tokens < most {
+            self.tokens = (self.tokens + passed * rate).min(most);
+        }
+        self.tokens += lost * rate;
         self.at = now;
     }
 
@@ -83,6 +88,8 @@ struct Allowance {
     generation: u32,
     messages: Bucket,
     bytes: Bucket,
+    /// [`Admission::lost`] as of the last charge.
+    lost: f32,
 }
 
 /// The state of all limits.
@@ -98,6 +105,8 @@ pub(crate) struct Admission {
     /// The most bytes of one read, if that is limited.
     pub(super) limited_read: Option<usize>,
     allowances: Vec<Allowance>,
+    /// Seconds for which the loop was absent.
+    lost: f32,
 }
 
 impl Admission {
@@ -112,7 +121,13 @@ impl Admission {
             rates: config.rates.clone(),
             limited_read: limited_read(&config.rates),
             allowances: Vec::new(),
+            lost: 0.0,
         }
+    }
+
+    /// The loop was absent.
+    pub(super) fn lose_time(&mut self, absent: Duration) {
+        self.lost += absent.as_secs_f32();
     }
 
     pub(crate) const fn counts_addresses(&self) -> bool {
@@ -146,7 +161,7 @@ impl Admission {
     /// Returns whether one more opening handshake is allowed now, and counts it.
     fn takes_handshake(&mut self, now: Tick) -> bool {
         let Some(rate) = self.handshakes_per_second else { return true };
-        self.handshakes.fill(rate as f32, now);
+        self.handshakes.fill(rate as f32, now, 0.0);
         let has_room = self.handshakes.tokens >= 1.0;
         if has_room {
             self.handshakes.tokens -= 1.0;
@@ -160,7 +175,7 @@ impl Admission {
         let bytes_rate = self.rates.bytes_per_second.map(|rate| rate as f32);
         let full = |rate: Option<f32>| Bucket::full(rate.unwrap_or(0.0), now);
         let (messages, bytes) = (full(messages_rate), full(bytes_rate));
-        let fresh = Allowance { generation: id.generation.get(), messages, bytes };
+        let fresh = Allowance { generation: id.generation.get(), messages, bytes, lost: self.lost };
         if self.allowances.len() <= index {
             self.allowances.resize(index + 1, fresh);
         }
@@ -168,9 +183,10 @@ impl Admission {
         if allowance.generation != id.generation.get() {
             *allowance = fresh;
         }
+        let lost = self.lost - std::mem::replace(&mut allowance.lost, self.lost);
         let draw = |bucket: &mut Bucket, rate: Option<f32>, count: f32| {
             let rate = rate?;
-            bucket.fill(rate, now);
+            bucket.fill(rate, now, lost);
             bucket.tokens -= count;
             bucket.debt(rate)
         };
@@ -244,6 +260,7 @@ impl<D> Clients<D> {
         let Some(wait) = self.admission.charge(index, id, (messages, bytes), now) else { return };
         match self.admission.rates.excess {
             Excess::Delay => {
+                client.connection.excuse_message(wait);
                 let was_open = self.table.close_until(index, Reason::Rate, now.after(wait));
                 self.table.counters_mut().throttled += u64::from(was_open);
             }

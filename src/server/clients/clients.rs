@@ -4,13 +4,13 @@ use super::admission::Admission;
 use super::pressure::Pressure;
 use super::remote::Remote;
 use super::shutdown::Shutdown;
-use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Connection, SendError, Shared};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
-use crate::server::net::{Resolver, Socket};
+use crate::server::net::{Clock, Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
+use std::time::Duration;
 
 /// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
 type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
@@ -69,8 +69,9 @@ pub struct Clients<D> {
 
 impl<D> Clients<D> {
     /// Returns the clients of a new loop, and the key for its engine.
-    pub(crate) fn new(config: &Config, shared: Shared, now: Tick, remote: Remote<D>) -> (Clients<D>, LoopKey) {
-        let (table, key) = Table::new(shared, now);
+    pub(crate) fn new(config: &Config, shared: Shared, clock: Clock, remote: Remote<D>) -> (Clients<D>, LoopKey) {
+        let (table, key) = Table::new(shared, clock);
+        let now = table.now();
         let clients = Clients {
             table,
             shutdown: None,
@@ -86,6 +87,13 @@ impl<D> Clients<D> {
             route_patterns: Vec::new(),
         };
         (clients, key)
+    }
+
+    /// The loop was absent, at least for `absent` and at most for `gap`. For the deadlines of
+    /// clients, `absent` has not passed. What has arrived in `gap` did not arrive at once.
+    pub(crate) fn lose_time(&mut self, absent: Duration, gap: Duration) {
+        self.table.lose_time(absent);
+        self.admission.lose_time(gap);
     }
 
     /// Returns the index of a client that is connected.

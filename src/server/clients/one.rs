@@ -69,6 +69,11 @@ impl<D> Clients<D> {
     /// Passes this client's messages to [`on_piece`](crate::Handler::on_piece) as they arrive,
     /// instead of to `on_message`, from the next message on. Messages may then have any size. Call
     /// it in `on_open`.
+    ///
+    /// A piece has at most [`read_buffer`](crate::Config::read_buffer) bytes. A compressed message
+    /// is decompressed as it arrives, and its pieces have at most 64 KiB, however small it is while
+    /// compressed. While one is arriving, the client holds at most that and a decompressor, 47 KiB,
+    /// both of which count against the [`memory_budget`](crate::Config::memory_budget).
     pub fn receive_in_pieces(&mut self, id: ClientId) {
         if let Some(index) = self.find(id) {
             self.table[index].connection.receive_in_pieces(true);

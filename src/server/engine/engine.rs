@@ -2,13 +2,12 @@
 
 use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
-use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Connection, Role, Shared, State};
 use crate::server::app::Handler;
 use crate::server::clients::{Clients, Remote};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
-use crate::server::net::{Arrival, Readiness, Socket};
+use crate::server::net::{Arrival, Clock, Readiness, Socket};
 use crate::server::table::{At, Flags, LoopKey};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,8 +25,8 @@ pub(crate) struct Engine<H: Handler> {
 }
 
 impl<H: Handler> Engine<H> {
-    pub(crate) fn new(handler: H, config: &Config, shared: Shared, now: Tick, remote: Remote<H::Data>) -> Engine<H> {
-        let (mut clients, key) = Clients::new(config, shared, now, remote);
+    pub(crate) fn new(handler: H, config: &Config, shared: Shared, clock: Clock, remote: Remote<H::Data>) -> Engine<H> {
+        let (mut clients, key) = Clients::new(config, shared, clock, remote);
         if log::log_enabled!(log::Level::Trace) {
             clients.trace_all();
         }

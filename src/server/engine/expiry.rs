@@ -14,12 +14,16 @@ const EXPIRIES_PER_TURN: usize = 2_048;
 impl<H: Handler> Engine<H> {
     /// Handles what is due.
     pub(crate) fn expire(&mut self) {
+        for index in self.clients.table.take_looked_at() {
+            self.expire_client(index, true);
+        }
         for _ in 0..EXPIRIES_PER_TURN {
             match self.clients.table.next_expired() {
                 None => break,
                 Some(Expired::Nothing) => {}
                 Some(Expired::Deadline(index)) => {
-                    self.expire_client(index);
+                    self.clients.table.counters_mut().deadlines += 1;
+                    self.expire_client(index, false);
                 }
                 Some(Expired::Timer { timer, token, route }) => {
                     let (handler, clients) = (&mut self.handler, &mut self.clients);
@@ -48,13 +52,19 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Handles the deadline of a client's connection or gate.
-    fn expire_client(&mut self, index: usize) {
-        let At { client, counters, now, .. } = self.clients.table.at(index);
-        counters.deadlines += 1;
+    /// Handles the deadline of a client's connection or gate. With `is_last`, the last look at the
+    /// client is over.
+    fn expire_client(&mut self, index: usize, is_last: bool) {
+        let At { client, now, .. } = self.clients.table.at(index);
+        if client.is_closed_for_a_time() || client.is_left_unread() {
+            client.connection.excuse(now);
+        }
         if client.is_closed_for_a_time() {
-            client.connection.excuse_silence(now);
             self.clients.end_waits(index);
+        }
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        if !is_last && client.connection.is_overdue(&shared.limits, now) {
+            return self.clients.table.look_once_more(index);
         }
         let connecting_to = self.clients.connecting_to(index);
         let At { client, shared, now, .. } = self.clients.table.at(index);

@@ -16,9 +16,9 @@ pub(super) const READ_PER_TURN: usize = 4 << 20;
 /// the cache, and its buffer can serve the next client.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
-/// Output after a read of no more bytes than this always waits for the end of the turn, so that the
-/// fast path for one short message need not look: 6 bytes of a header and 125 of a payload.
-const SMALL_READ: usize = 131;
+/// A read of no more bytes leaves that to the end of the turn. It may be a single short message,
+/// and asking for the output of each of these would cost more than it gains.
+const SHORT_READ: usize = 256;
 
 /// How often a client is read in one turn while at least [`WORTH_READING`] bytes of a frame are
 /// missing.
@@ -101,7 +101,7 @@ impl<H: Handler> Engine<H> {
         if may_have_more {
             self.clients.table.queue_read(index);
         }
-        if sum > SMALL_READ && self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+        if sum > SHORT_READ && self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
             self.write_client(index);
         }
         self.deliver_traces();

@@ -4,7 +4,7 @@
 
 use crate::parts::{CONNECTING, WATCH};
 use crate::protocol::Shared;
-use crate::protocol::time::{Epoch, Moment, Tick};
+use crate::protocol::time::{Moment, Tick};
 use crate::server::app::Handler;
 use crate::server::clients::{Clients, Outcome, Queue, Remote};
 use crate::server::config::Config;
@@ -16,6 +16,13 @@ use crate::server::observe::{Phase, Stats};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A loop that takes no longer than this for a turn, and comes no later, is not absent, in
+/// nanoseconds.
+const SHORT: u64 = 100_000_000;
+
+/// After an absence of which the beginning is not known, clients have this much more time.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The pause before accepting is tried again after descriptors have run out.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);
@@ -40,6 +47,9 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 /// * **No client's error ends the loop.** [`turn`](Self::turn) fails only if the poller does.
 /// * **Time does not run backwards**, and each turn has one time: all its deadlines and timers are
 ///   judged by it.
+/// * **The loop's own absence closes no client.** If its process is stopped, a callback takes long
+///   or the host does not call it, the deadlines of clients stand still. Before a deadline ends a
+///   connection, the loop reads it and writes to it once more. Timers keep the real time.
 /// * **Dropping the loop closes all sockets at once**, without Close frames and without `on_close`.
 ///   Use [`Clients::shutdown`] to close them properly.
 ///
@@ -57,9 +67,10 @@ pub struct EventLoop<H: Handler> {
     /// The buffer for reads from all clients.
     read_buffer: Box<[u8]>,
     pub(super) queue: Arc<Queue<H::Data>>,
-    pub(super) epoch: Epoch,
     /// The time of the last turn.
     pub(super) now: Moment,
+    /// When the last turn ended.
+    ended_at: Moment,
     spare: SpareDescriptor,
     /// Nothing is accepted until then, because descriptors have run out.
     pub(super) accept_again: Option<Tick>,
@@ -99,14 +110,13 @@ impl<H: Handler> EventLoop<H> {
             poller.watch_listener(listener, index)?;
         }
         let now = poller.now();
-        let epoch = Epoch::default();
         let limits = config.limits.clone();
         let shared = match seed {
             Some(seed) => Shared::with_seed(limits, seed),
             None => Shared::new(limits),
         };
         let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
-        let mut engine = Engine::new(handler, &config, shared, epoch.tick(now), Remote::new(Arc::clone(&queue)));
+        let mut engine = Engine::new(handler, &config, shared, poller.clock(), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         engine.start();
         Ok(EventLoop {
@@ -117,8 +127,8 @@ impl<H: Handler> EventLoop<H> {
             engine,
             read_buffer: vec![0; config.read_buffer].into(),
             queue,
-            epoch,
             now,
+            ended_at: now,
             spare: SpareDescriptor::new(),
             accept_again: None,
             accepts_per_turn: config.accepts_per_turn,
@@ -160,6 +170,10 @@ impl<H: Handler> EventLoop<H> {
 
     /// Runs one turn, and returns when it ended.
     fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
+        if now.nanos_since(self.ended_at) > SHORT {
+            let was_stopped = self.poller.was_stopped();
+            self.note_absence(self.ended_at, now, was_stopped);
+        }
         let woken = self.wait(now, timeout)?;
         if self.engine.clients.is_watched() {
             self.watched_turn_begins();
@@ -181,7 +195,12 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.is_watched() {
             self.watched_turn_ends(end);
         }
-        self.engine.clients.table.counters_mut().turned(end.nanos_since(self.now));
+        let took = end.nanos_since(self.now);
+        self.engine.clients.table.counters_mut().turned(took);
+        self.ended_at = end;
+        if took > SHORT {
+            self.turn_was_long(took);
+        }
         Ok(end)
     }
 
@@ -274,7 +293,7 @@ impl<H: Handler> EventLoop<H> {
         let (engine, listeners, has_new_connections) =
             (&mut self.engine, &mut self.listeners, &mut self.has_new_connections);
         let (mut woken, mut events) = (Woken::default(), 0);
-        self.poller.wait(timeout, |ready| match ready {
+        let was_interrupted = self.poller.wait(timeout, |ready| match ready {
             Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => woken.by_signal = true,
@@ -288,13 +307,40 @@ impl<H: Handler> EventLoop<H> {
         let counters = engine.clients.table.counters_mut();
         counters.waited += self.now.nanos_since(now);
         counters.turn_events.record(events);
+        if self.now.nanos_since(now) > SHORT {
+            self.note_absence(now, self.now, was_interrupted);
+        }
         Ok(woken)
+    }
+
+    /// A turn has taken this long, in nanoseconds. The loop was absent for most of it.
+    #[cold]
+    fn turn_was_long(&mut self, took: u64) {
+        let absent = Duration::from_nanos(took - SHORT);
+        if self.is_time_passing() {
+            self.engine.clients.lose_time(absent, absent);
+        }
+    }
+
+    /// The loop has not turned from one moment to another. If a deadline passed between them, it
+    /// came too late: its process was stopped, or its host was busy. The moment at which that began
+    /// is unknown. So the absence counts as twice the delay and a little more.
+    #[cold]
+    fn note_absence(&mut self, from: Moment, to: Moment, was_interrupted: bool) {
+        let Some(due) = self.next_due().filter(|_| self.is_time_passing()) else { return };
+        let (gap, short) = (to.since(from), Duration::from_nanos(SHORT));
+        let late = gap.saturating_sub(self.engine.clients.table.clock().until(due, from));
+        if late > short || was_interrupted {
+            let absent = (2 * late + GRACE).min(gap);
+            self.engine.clients.lose_time(absent - short, gap);
+        }
     }
 
     /// Begins a turn: sets its time, runs the calls of other threads, and obeys signals.
     fn begin(&mut self, woken: Woken) {
-        self.engine.clients.table.set_now(self.epoch.tick(self.now));
-        if woken.by_remote {
+        self.engine.clients.table.begin_turn(self.now);
+        // With more events pending, that of the waker may be among them.
+        if woken.by_remote || self.poller.has_more() {
             for call in self.queue.take() {
                 self.engine.run(call);
             }
@@ -408,7 +454,7 @@ impl<H: Handler> EventLoop<H> {
     fn longest_wait(&self, now: Moment) -> Option<Duration> {
         let wait = match self.has_work() {
             true => Some(Duration::ZERO),
-            false => self.next_due().map(|due| self.epoch.until(due, now)),
+            false => self.next_due().map(|due| self.engine.clients.table.clock().until(due, now)),
         };
         if self.engine.clients.is_watched() { self.watched_wait(now, wait) } else { wait }
     }
@@ -419,11 +465,12 @@ impl<H: Handler> EventLoop<H> {
         may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
     }
 
-    /// Returns when the next deadline is.
+    /// Returns when the next deadline is, in the loop's time.
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
         let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.table.now()));
         let others = Tick::earliest(Tick::earliest(self.accept_again, shutdown), clients.pressure.next_due());
+        let others = others.map(|due| clients.table.clock().of_client(due));
         Tick::earliest(clients.table.next_due(), others)
     }
 }

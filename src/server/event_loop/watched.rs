@@ -32,7 +32,7 @@ impl<H: Handler> EventLoop<H> {
     #[inline(never)]
     pub(super) fn watched_turn_begins(&mut self) {
         let (now, is_for_all) = (self.now, self.keep_time());
-        self.engine.clients.table.set_now(self.epoch.tick(now));
+        self.engine.clients.table.begin_turn(now);
         self.report_turns();
         let clients = &mut self.engine.clients;
         let Some(watch) = &mut clients.watch else { return };
@@ -139,10 +139,16 @@ impl<H: Handler> EventLoop<H> {
             Pace::Held => None,
         };
         let stood = self.now.since(stood_since);
-        self.epoch = self.epoch.later(stood).sooner(passes.unwrap_or_default());
+        self.engine.clients.table.clock_mut().stood_still(stood, passes.unwrap_or_default());
         watch.stood_since = (pace != Pace::Free).then_some(self.now);
         watch.served_at = if passes.is_some() { watch.stood_since } else { watch.served_at };
         passes.is_some()
+    }
+
+    /// Returns whether time passes, because the loop is not held.
+    pub(super) fn is_time_passing(&self) -> bool {
+        !self.engine.clients.is_watched()
+            || self.engine.clients.watch.as_ref().is_none_or(|watch| watch.stood_since.is_none())
     }
 
     /// Stops time if the pace has changed in this turn.

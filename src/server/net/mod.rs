@@ -22,7 +22,7 @@ pub use listener::LocalAddr;
 #[cfg(feature = "sim")]
 pub(crate) use listener::exhaustion;
 pub(crate) use listener::{Arrival, Listener, SpareDescriptor, is_exhaustion};
-pub(crate) use poller::{Kernel, Poller, Ready};
+pub(crate) use poller::{Clock, Kernel, Poller, Ready};
 pub(crate) use resolver::{Question, Resolver};
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) use signals::{Signalled, Signals};

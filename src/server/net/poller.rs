@@ -37,6 +37,26 @@ pub(crate) struct Kernel {
     start: Instant,
 }
 
+/// The clock of a poller, for those who need the time in the middle of a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    Kernel(Instant),
+    #[cfg(feature = "sim")]
+    Simulated(NetworkRef),
+}
+
+impl Clock {
+    /// Reads the clock.
+    #[inline]
+    pub(crate) fn now(self) -> Moment {
+        match self {
+            Clock::Kernel(start) => Moment::new(clock().saturating_duration_since(start)),
+            #[cfg(feature = "sim")]
+            Clock::Simulated(network) => network.now(),
+        }
+    }
+}
+
 /// An event of a poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
@@ -67,7 +87,7 @@ impl Kernel {
         Waker::new(self.registry(), WAKER)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<bool> {
         let mut count = 0;
         let was_interrupted = match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => false,
@@ -91,7 +111,7 @@ impl Kernel {
             });
         }
         self.has_more = was_interrupted || count >= self.events.capacity();
-        Ok(())
+        Ok(was_interrupted)
     }
 }
 
@@ -102,15 +122,23 @@ fn clock() -> Instant {
 
 impl Poller {
     /// Waits until something is ready, and reports it. Waits at most for `timeout`, or without a
-    /// limit if that is `None`.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<()> {
+    /// limit if that is `None`. Returns whether a signal has interrupted the wait, as it does when
+    /// the process is stopped and continued.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<bool> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),
             #[cfg(feature = "sim")]
-            Poller::Simulated(network) => {
-                network.wait(timeout, tell);
-                Ok(())
-            }
+            Poller::Simulated(network) => Ok(network.wait(timeout, tell)),
+        }
+    }
+
+    /// Returns whether a simulated process has been stopped since the last wait. A real process
+    /// does not know.
+    pub(crate) fn was_stopped(&self) -> bool {
+        match self {
+            Poller::Kernel(_) => false,
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => network.was_interrupted(),
         }
     }
 
@@ -128,10 +156,16 @@ impl Poller {
     /// Returns the time. Everywhere else, the time is an argument.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
+        self.clock().now()
+    }
+
+    /// Returns the clock.
+    #[inline]
+    pub(crate) fn clock(&self) -> Clock {
         match self {
-            Poller::Kernel(kernel) => Moment::new(clock().saturating_duration_since(kernel.start)),
+            Poller::Kernel(kernel) => Clock::Kernel(kernel.start),
             #[cfg(feature = "sim")]
-            Poller::Simulated(network) => network.now(),
+            Poller::Simulated(network) => Clock::Simulated(*network),
         }
     }
 

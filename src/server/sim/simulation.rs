@@ -61,7 +61,7 @@ impl Clock {
     ///
     /// If the simulation is over.
     pub fn advance(self, by: Duration) {
-        self.0.with(|network| network.now = network.now.after(by));
+        self.0.pass_time(by);
     }
 }
 

@@ -37,6 +37,8 @@ impl Flags {
     pub(crate) const LISTED: Flags = Flags(1 << 14);
     /// The client takes less than it is sent.
     pub(crate) const BEHIND: Flags = Flags(Flags::BLOCKED.0 | Flags::CONFLATES.0);
+    /// The client is queued for its [last look](super::last_look).
+    pub(super) const LOOKED_AT: Flags = Flags(1 << 15);
     /// The client is in a queue for reading or writing.
     pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
 

@@ -71,6 +71,11 @@ impl<D> Client<D> {
         self.flags.has(reason.flag())
     }
 
+    /// Returns whether the gate is closed and the peer has sent something.
+    pub(crate) const fn is_left_unread(&self) -> bool {
+        self.flags.has(Flags::CLOSED) && self.flags.has(Flags::UNREAD)
+    }
+
     /// Returns whether the gate is closed for a reason that has a deadline.
     #[inline]
     pub(crate) const fn is_closed_for_a_time(&self) -> bool {

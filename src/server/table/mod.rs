@@ -9,7 +9,9 @@
 //! | `key` | who may read, write and remove? |
 //! | `behind` | what waits for a client that reads too slowly? |
 //! | `ready_queue` | which client is next? |
+//! | `clock` | what time is it for clients, and for timers? |
 //! | `times` | until when are clients not read? |
+//! | `last_look` | has a client done what it was waited for, before a deadline ends it? |
 //! | `timers` | which deadlines and timers are armed? |
 //! | `wheel` | what is due, and when is the next deadline? |
 //! | `topics` | who gets what is published? |
@@ -17,11 +19,13 @@
 
 mod behind;
 mod client;
+mod clock;
 #[cfg(not(lariat_plain))]
 mod fast;
 mod flags;
 mod gate;
 mod key;
+mod last_look;
 mod ready_queue;
 mod table;
 mod timers;

@@ -4,6 +4,7 @@
 //! Reading, writing and removing take the [`LoopKey`], which only the engine has.
 
 use super::client::{Client, Extra};
+use super::clock::LoopClock;
 use super::flags::Flags;
 use super::gate::{Reason, Timed};
 use super::key::{Locked, LoopKey};
@@ -12,15 +13,16 @@ use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
 use crate::parts::TOPICS;
-use crate::protocol::time::Tick;
+use crate::protocol::time::{Moment, Tick};
 use crate::protocol::{Connection, Shared, State};
 use crate::server::id::ClientId;
-use crate::server::net::Socket;
+use crate::server::net::{Clock, Socket};
 use crate::server::observe::{Aside, LoopCounters};
 use slab::Slab;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
+use std::time::Duration;
 
 /// The initial capacity, in clients. Pages that were never touched take no memory. A smaller table
 /// would leave its old blocks behind in the allocator as it grows.
@@ -32,7 +34,9 @@ pub(crate) struct Table<D> {
     /// All clients that ever were have had an index below this one.
     places: usize,
     pub(super) shared: Shared,
+    /// The [clients' time](LoopClock) at the beginning of the turn.
     pub(super) now: Tick,
+    pub(super) clock: LoopClock,
     counters: LoopCounters,
     /// Clients that may have something to read, the longest waiting first.
     pub(super) readable: ReadyQueue,
@@ -42,6 +46,8 @@ pub(crate) struct Table<D> {
     connecting: Vec<u32>,
     /// Clients that have ended.
     ended: Vec<u32>,
+    /// Clients that are [looked at](super::last_look) for the last time.
+    pub(super) looked_at: Vec<ClientId>,
     pub(super) timed: Timed,
     pub(super) wheel: Wheel,
     pub(super) timers: Slab<AppTimer>,
@@ -100,19 +106,22 @@ impl<D> Subscribers for Slab<Client<D>> {
 
 impl<D> Table<D> {
     /// Returns an empty table and its only key.
-    pub(crate) fn new(shared: Shared, now: Tick) -> (Table<D>, LoopKey) {
+    pub(crate) fn new(shared: Shared, clock: Clock) -> (Table<D>, LoopKey) {
+        let clock = LoopClock::new(clock);
         let table = Table {
             slab: Slab::with_capacity(PLACES),
             places: 0,
             shared,
-            now,
+            now: clock.client_now(),
             counters: LoopCounters::default(),
             readable: ReadyQueue::default(),
             writable: ReadyQueue::default(),
             connecting: Vec::new(),
             ended: Vec::new(),
+            looked_at: Vec::new(),
             timed: Timed::default(),
-            wheel: Wheel::new(now),
+            wheel: Wheel::new(clock.now()),
+            clock,
             timers: Slab::new(),
             timer_extras: HashMap::new(),
             topics: Topics::default(),
@@ -201,13 +210,29 @@ impl<D> Table<D> {
         &mut self.counters
     }
 
+    /// Returns the [clients' time](LoopClock) at the beginning of the turn.
     pub(crate) const fn now(&self) -> Tick {
         self.now
     }
 
-    /// Sets the time.
-    pub(crate) const fn set_now(&mut self, now: Tick) {
-        self.now = now;
+    pub(crate) const fn clock(&self) -> &LoopClock {
+        &self.clock
+    }
+
+    pub(crate) const fn clock_mut(&mut self) -> &mut LoopClock {
+        &mut self.clock
+    }
+
+    /// Begins a turn.
+    pub(crate) const fn begin_turn(&mut self, turn: Moment) {
+        self.clock.begin_turn(turn);
+        self.now = self.clock.client_now();
+    }
+
+    /// The loop was absent. For clients, that time has not passed.
+    pub(crate) fn lose_time(&mut self, absent: Duration) {
+        self.clock.lose(absent);
+        self.now = self.clock.client_now();
     }
 
     // ---- life of a client ----------------------------------------------------------------------
@@ -311,8 +336,11 @@ impl<D> Table<D> {
 
     /// Returns whether any queue has a client.
     pub(crate) fn has_work(&self) -> bool {
-        let is_idle =
-            self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty() && self.connecting.is_empty();
+        let is_idle = self.readable.is_empty()
+            && self.writable.is_empty()
+            && self.ended.is_empty()
+            && self.connecting.is_empty()
+            && self.looked_at.is_empty();
         !is_idle
     }
 

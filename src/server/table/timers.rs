@@ -4,10 +4,10 @@ use super::client::Client;
 use super::table::Table;
 use super::wheel::{Armed, Node, Nodes, Step};
 use crate::parts::TIMERS;
-use crate::protocol::time::Tick;
+use crate::protocol::time::{LONGEST, Tick};
 use crate::server::id::TimerId;
 use slab::Slab;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// An application's timer: 24 bytes.
@@ -21,8 +21,23 @@ pub(super) struct AppTimer {
 /// What only few timers have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimerExtra {
-    period: Option<Duration>,
+    /// When an interval is due, or a timer that is further away than ticks can express.
+    due: Option<u64>,
+    /// The period of an interval.
+    period: Option<NonZeroU64>,
     route: u16,
+}
+
+/// Calls of an interval that are late by no more than this are all made, in nanoseconds: waits and
+/// turns take a little longer than planned, and the rate stays exact nevertheless.
+const LATE: u64 = 20_000_000;
+
+/// An interval is due at `due`, and was found to be at `now`. Returns when it is due next. All
+/// times lie a whole number of periods apart; those that a late loop has missed are left out.
+fn next_of_interval(due: u64, period: NonZeroU64, now: u64) -> u64 {
+    let late = now.saturating_sub(due);
+    let periods = if late <= LATE { 1 } else { late / period + 1 };
+    due.saturating_add(periods.saturating_mul(period.get()))
 }
 
 /// The result of [`Table::next_expired`].
@@ -53,11 +68,12 @@ impl<D> Nodes for Entries<'_, D> {
 impl<D> Table<D> {
     // ---- deadlines -----------------------------------------------------------------------------
 
-    /// Arms a client's deadline, unless an earlier one is armed.
+    /// Arms a client's deadline, in the clients' time, unless an earlier one is armed.
     pub(super) fn arm(&mut self, index: usize, due: Tick) {
+        let due = self.clock.of_client(due);
         if self[index].deadline.due().is_none_or(|armed| due.is_before(armed)) {
             let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-            self.wheel.arm(&mut nodes, Armed::Client(index as u32), due, self.now);
+            self.wheel.arm(&mut nodes, Armed::Client(index as u32), due, self.clock.now());
         }
     }
 
@@ -82,18 +98,26 @@ impl<D> Table<D> {
         TIMERS.use_it();
         let generation = self.next_generation();
         let index = self.timers.insert(AppTimer { node: Node::new(), generation, token }) as u32;
-        if period.is_some() || route != 0 {
-            self.timer_extras.insert(index, TimerExtra { period, route });
+        let due = match after.is_zero() {
+            true => self.clock.now_nanos(),
+            // The turn may have taken long until now.
+            false => self.clock.read_nanos().saturating_add(nanos(after)),
+        };
+        let period = period.and_then(|period| NonZeroU64::new(nanos(period)));
+        let exact = (period.is_some() || after > LONGEST).then_some(due);
+        if exact.is_some() || route != 0 {
+            self.timer_extras.insert(index, TimerExtra { due: exact, period, route });
         }
-        // The current millisecond has already begun, so it does not count.
-        let rest = if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) };
-        self.arm_timer(index, self.now.after(after.saturating_add(rest)));
+        self.arm_timer(index, due);
         TimerId { index, generation }
     }
 
-    fn arm_timer(&mut self, index: u32, due: Tick) {
+    /// Arms a timer, for as far away as ticks can express.
+    fn arm_timer(&mut self, index: u32, due: u64) {
+        let furthest = self.clock.now_nanos().saturating_add(nanos(LONGEST));
+        let due = if due > furthest { Tick::not_before(furthest) } else { Tick::not_before(due) };
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        self.wheel.arm(&mut nodes, Armed::Timer(index), due, self.now);
+        self.wheel.arm(&mut nodes, Armed::Timer(index), due, self.clock.now());
     }
 
     /// Cancels a timer. Returns `false` if it has expired or was cancelled before.
@@ -118,7 +142,7 @@ impl<D> Table<D> {
     /// Advances the wheel by one step. Returns `None` if nothing is due.
     pub(crate) fn next_expired(&mut self) -> Option<Expired> {
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        match self.wheel.step(&mut nodes, self.now) {
+        match self.wheel.step(&mut nodes, self.clock.now()) {
             Step::Idle => None,
             Step::Moved => Some(Expired::Nothing),
             Step::Expired(Armed::Client(index)) => Some(Expired::Deadline(index as usize)),
@@ -131,16 +155,31 @@ impl<D> Table<D> {
             return Expired::Nothing;
         }
         let AppTimer { generation, token, .. } = self.timers[index as usize];
-        let TimerExtra { period, route } = self.timer_extras.get(&index).copied().unwrap_or_default();
-        match period {
-            Some(period) => self.arm_timer(index, self.now.after(period)),
-            None => self.remove_timer(index),
+        let TimerExtra { due, period, route } = self.timer_extras.get(&index).copied().unwrap_or_default();
+        let now = self.clock.now_nanos();
+        match (due, period) {
+            (Some(due), _) if due > now => {
+                self.arm_timer(index, due);
+                return Expired::Nothing;
+            }
+            (Some(due), Some(period)) => {
+                let next = next_of_interval(due, period, now);
+                self.timer_extras.insert(index, TimerExtra { due: Some(next), period: Some(period), route });
+                self.arm_timer(index, next);
+            }
+            _ => self.remove_timer(index),
         }
         Expired::Timer { timer: TimerId { index, generation }, token, route }
     }
 
-    /// Returns when [`next_expired`](Self::next_expired) must be called at the latest.
+    /// Returns when [`next_expired`](Self::next_expired) must be called at the latest, in the loop's
+    /// time.
     pub(crate) fn next_due(&self) -> Option<Tick> {
         self.wheel.next_due()
     }
+}
+
+/// Nanoseconds of a duration; 584 years at most.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -116,6 +116,8 @@ impl Marks {
     pub(crate) const ACTIVE: Marks = Marks(1);
     /// The server shall get an event for its end.
     pub(crate) const EDGE: Marks = Marks(1 << 1);
+    /// In the queue of those whose event is to be reported.
+    pub(crate) const TO_TELL: Marks = Marks(1 << 12);
     /// The server's last write was short, so it gets an event when there is room.
     pub(crate) const WANTS_ROOM: Marks = Marks(1 << 2);
     /// It was reset, by either end.

@@ -69,10 +69,14 @@ pub(crate) struct Network {
     pub(crate) faults: Faults,
     random: StdRng,
     pub(crate) now: Moment,
+    /// Time has passed that the loop has not waited for.
+    was_interrupted: bool,
     epoch: Epoch,
     pub(crate) lines: Slab<Box<Line>>,
     /// Those on which something is to happen, the longest waiting first.
     active: VecDeque<u32>,
+    /// Those whose edge is to be told, the longest waiting first: one turn takes only so many.
+    to_tell: VecDeque<u32>,
     ready: Vec<Ready>,
     events_per_turn: usize,
     /// New connections that the server has not accepted.
@@ -130,14 +134,27 @@ impl NetworkRef {
         self.with(|network| network.now)
     }
 
-    pub(crate) fn wait(self, timeout: Option<Duration>, tell: impl FnMut(Ready)) {
+    /// Returns whether time has passed since the last wait although the loop did not wait.
+    pub(crate) fn wait(self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> bool {
         let mut ready = self.with(|network| {
             network.wait(timeout);
             std::mem::take(&mut network.ready)
         });
         ready.iter().copied().for_each(tell);
         ready.clear();
-        self.with(|network| network.ready = ready);
+        self.with(|network| {
+            network.ready = ready;
+            std::mem::take(&mut network.was_interrupted)
+        })
+    }
+
+    pub(crate) fn was_interrupted(self) -> bool {
+        self.with(|network| std::mem::take(&mut network.was_interrupted))
+    }
+
+    /// Lets time pass while the loop does not wait.
+    pub(crate) fn pass_time(self, by: Duration) {
+        self.with(|network| (network.now, network.was_interrupted) = (network.now.after(by), true));
     }
 
     pub(crate) fn watch(self, socket: &Socket, client: usize) {
@@ -235,9 +252,11 @@ impl Network {
             faults: Faults::none(),
             random: StdRng::seed_from_u64(seed),
             now: Moment::default(),
+            was_interrupted: false,
             epoch: Epoch::default(),
             lines: Slab::new(),
             active: VecDeque::new(),
+            to_tell: VecDeque::new(),
             ready: Vec::new(),
             events_per_turn: config.events_per_turn,
             backlog: VecDeque::new(),
@@ -415,9 +434,6 @@ impl Network {
     /// Lets everything that is under way arrive, or some of it.
     pub(crate) fn advance(&mut self) {
         for _ in 0..self.active.len() {
-            if self.ready.len() > self.events_per_turn {
-                break;
-            }
             let Some(index) = self.active.pop_front() else { break };
             if self.commits(self.faults.delay) {
                 self.active.push_back(index);
@@ -425,25 +441,43 @@ impl Network {
             }
             self.line(index).marks.clear(Marks::ACTIVE);
             self.carry(index);
-            let window = self.faults.window;
             let line = &mut *self.lines[index as usize];
-            if let Some(client) = line.client.filter(|_| line.marks.has(Marks::EDGE)) {
-                line.marks.clear(Marks::EDGE);
-                let is_reset = line.marks.has(Marks::RESET);
-                let read_closed = line.inward.end_has_arrived() || is_reset;
-                self.ready.push(Ready::Client(Readiness {
-                    client: client as usize,
-                    readable: line.inward.arrived() > 0 || read_closed,
-                    writable: line.outward.room(window) > 0 || is_reset,
-                    read_closed,
-                }));
+            if line.client.is_some() && line.marks.has(Marks::EDGE) {
+                if !line.marks.has(Marks::TO_TELL) {
+                    line.marks.set(Marks::TO_TELL);
+                    self.to_tell.push_back(index);
+                }
             } else if line.is_over() {
                 self.lines.remove(index as usize);
             }
         }
+        while self.ready.len() <= self.events_per_turn {
+            let Some(index) = self.to_tell.pop_front() else { break };
+            self.tell(index);
+        }
         if std::mem::take(&mut self.listener_edge) {
             self.ready.push(Ready::Listener(0));
         }
+    }
+
+    /// Reports the event of one line to the loop.
+    fn tell(&mut self, index: u32) {
+        let window = self.faults.window;
+        // The line may be over, and another one may have its place.
+        let Some(line) = self.lines.get_mut(index as usize).filter(|line| line.marks.has(Marks::TO_TELL)) else {
+            return;
+        };
+        line.marks.clear(Marks::TO_TELL);
+        let Some(client) = line.client.filter(|_| line.marks.has(Marks::EDGE)) else { return };
+        line.marks.clear(Marks::EDGE);
+        let is_reset = line.marks.has(Marks::RESET);
+        let read_closed = line.inward.end_has_arrived() || is_reset;
+        self.ready.push(Ready::Client(Readiness {
+            client: client as usize,
+            readable: line.inward.arrived() > 0 || read_closed,
+            writable: line.outward.room(window) > 0 || is_reset,
+            read_closed,
+        }));
     }
 
     /// Lets what is under way on one line arrive.
@@ -544,7 +578,7 @@ impl Network {
 
     /// Whether something happens without time passing.
     pub(crate) fn is_busy(&self) -> bool {
-        self.listener_edge || !self.active.is_empty() || !self.ready.is_empty()
+        self.listener_edge || !self.active.is_empty() || !self.to_tell.is_empty() || !self.ready.is_empty()
     }
 }
 
@@ -609,7 +643,9 @@ impl Network {
     /// Returns roughly how many bytes of memory the network and the peers take.
     pub(crate) fn memory(&self) -> usize {
         let lines: usize = self.lines.iter().map(|(_, line)| line.memory()).sum();
-        let queues = (self.active.capacity() + self.backlog.capacity() + self.dialled.capacity()) * size_of::<u32>();
+        let queues =
+            (self.active.capacity() + self.to_tell.capacity() + self.backlog.capacity() + self.dialled.capacity())
+                * size_of::<u32>();
         let tables = self.lines.capacity() * (size_of::<usize>() * 2) + self.ready.capacity() * size_of::<Ready>();
         lines + queues + tables + self.shared.memory()
     }
