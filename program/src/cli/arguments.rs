@@ -32,13 +32,7 @@ enum Command {
 pub fn run() -> ExitCode {
     // clap exits with 2 for wrong usage, and with 0 after --help and --version.
     let arguments = Arguments::parse();
-    let mut log = match Log::start() {
-        Ok(log) => log,
-        Err(Failure(sentence)) => {
-            eprintln!("lariat: {sentence}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let mut log = Log::start();
     let outcome = match arguments.command {
         Some(Command::Serve(options)) => serve::run(&options),
         Some(Command::Load(options)) => load::run(&options),

@@ -110,9 +110,10 @@ impl<D: Default + 'static> Router<D> {
 
     /// Returns the handler of the route with this number, or of a route inside it.
     fn handler(&mut self, number: u16) -> Option<&mut Box<dyn Handler<Data = D>>> {
+        let place = number.checked_sub(self.first)?;
         let place = match self.by_number.is_empty() {
-            true => number,
-            false => *self.by_number.get(usize::from(number.checked_sub(self.first)?))?,
+            true => place,
+            false => *self.by_number.get(usize::from(place))?,
         };
         self.routes.get_mut(usize::from(place)).map(|route| &mut route.handler)
     }
@@ -161,6 +162,10 @@ impl<D: Default + 'static> Handler for Router<D> {
             route.handler.on_start(clients);
             // The routes of a router inside it belong to this route as well.
             self.by_number.resize(clients.route_patterns.len() - first, place);
+        }
+        if self.by_number.len() == self.routes.len() {
+            // Without routers inside, the numbers follow the places.
+            self.by_number.clear();
         }
     }
 

@@ -16,6 +16,10 @@ pub(super) const READ_PER_TURN: usize = 4 << 20;
 /// the cache, and its buffer can serve the next client.
 const WRITE_AT_ONCE: usize = 16 << 10;
 
+/// A read of no more bytes leaves that to the end of the turn. It may be a single short message,
+/// and asking for the output of each of these would cost more than it gains.
+const SHORT_READ: usize = 256;
+
 /// How often a client is read in one turn while at least [`WORTH_READING`] bytes of a frame are
 /// missing.
 const READS_IN_A_ROW: usize = 4;
@@ -97,18 +101,12 @@ impl<H: Handler> Engine<H> {
         if may_have_more {
             self.clients.table.queue_read(index);
         }
-        self.write_large(index);
+        if sum > SHORT_READ && self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
         self.deliver_traces();
         self.clients.relieve();
         sum
-    }
-
-    /// Writes a large output at once.
-    #[inline]
-    pub(super) fn write_large(&mut self, index: usize) {
-        if self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_client(index);
-        }
     }
 
     /// Passes bytes on, and settles the client. Returns whether the socket may have more.
