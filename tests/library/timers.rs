@@ -72,7 +72,8 @@ fn an_interval_keeps_its_rate_exactly_and_is_never_early() {
     }
 }
 
-/// In real time. Calls are missing only where the machine did not run the loop, and the rate does not drift.
+/// In real time. Calls are missing only where the machine did not run the loop, and the rate does
+/// not drift.
 #[test]
 fn an_interval_keeps_its_rate_in_real_time() {
     struct Ticks(Sender<Instant>);
