@@ -146,7 +146,7 @@ export function silent(page, ...expected) {
 }
 
 /** What Chromium says when a server is not there. */
-export const SERVER_IS_AWAY = /WebSocket connection to .* failed/;
+export const SERVER_IS_AWAY = /WebSocket connection to .* failed|net::ERR_CONNECTION_(RESET|REFUSED)/;
 
 /**
  * Two widths in two colour schemes: nothing overflows, and there is a picture. `prepare` brings the

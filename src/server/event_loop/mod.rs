@@ -1,4 +1,4 @@
-//! One turn of the loop: wait, accept, read, expire, flush, reap.
+//! One turn of the loop: wait, accept, connect, read, expire, flush, reap.
 //!
 //! ```text
 //!  kernel -> readiness -> shared read buffer -> frame -> message -> Handler::on_message

@@ -10,7 +10,8 @@
 //! use lariat::{ClientId, Clients, Config, Handler, Message};
 //! use std::time::Duration;
 //!
-//! /// Greets clients. The config closes clients that are silent for a minute. struct Greeter;
+//! /// Greets clients. The config closes clients that are silent for a minute.
+//! struct Greeter;
 //!
 //! impl Handler for Greeter {
 //!     type Data = ();
