@@ -6,7 +6,7 @@ mod common;
 
 use common::program::Program;
 use common::{WAIT, Wire, close};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -100,12 +100,14 @@ fn a_socket_that_was_left_behind_is_replaced_and_that_is_logged() {
         let mut program = Program::spawn(command);
         assert!(program.ready_line().contains(&path.address()));
         assert!(UnixStream::connect(&path.0).is_ok());
+        // A thread writes the log, perhaps after the line that the program is ready.
+        let stderr = BufReader::new(program.child.stderr.take().expect("it is piped"));
+        let mut lines = stderr.lines().map(|line| line.expect("text"));
+        let told = lines.find(|line| line.contains("left behind")).expect("a line about it");
+        assert!(told.contains(&path.0.display().to_string()), "{told}");
         program.signal("KILL");
         program.wait();
         assert!(path.0.exists(), "it is left behind");
-        let mut stderr = String::new();
-        program.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
-        assert!(stderr.contains(&path.0.display().to_string()) && stderr.contains("left behind"), "{stderr}");
     }
 }
 

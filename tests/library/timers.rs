@@ -72,7 +72,8 @@ fn an_interval_keeps_its_rate_exactly_and_is_never_early() {
     }
 }
 
-/// In real time. On a busy machine some calls are missing, but the rate does not drift.
+/// In real time. Calls are missing only where the machine did not run the loop, and the rate does
+/// not drift.
 #[test]
 fn an_interval_keeps_its_rate_in_real_time() {
     struct Ticks(Sender<Instant>);
@@ -98,11 +99,15 @@ fn an_interval_keeps_its_rate_in_real_time() {
         for (number, at) in (1..).zip(&came) {
             assert!(*at >= start + period * number, "{rate} Hz: number {number} is early");
         }
-        let expected = elapsed.as_secs_f64() * f64::from(rate);
         let found = came.len() as f64;
-        // A machine that does not run the loop for more than 20 ms costs calls.
-        let least = if rate < 200 { 0.9 } else { 0.8 };
-        assert!(found <= expected + 1.0 && found >= expected * least - 2.0, "{rate} Hz: {found} of {expected:.1}");
+        let most = elapsed.as_secs_f64() * f64::from(rate);
+        // A machine that does not run the loop for about 20 ms costs calls.
+        let ends = came.iter().copied().chain([start + elapsed]);
+        let begins = [start].into_iter().chain(came.iter().copied());
+        let gaps = ends.zip(begins).map(|(end, begin)| end.saturating_duration_since(begin));
+        let lost: Duration = gaps.filter(|gap| *gap > period + Duration::from_millis(15)).sum();
+        let least = (elapsed - lost).as_secs_f64() * f64::from(rate) - 2.0;
+        assert!(found <= most + 1.0 && found >= least, "{rate} Hz: {found} of {least:.1} to {most:.1}");
     }
 }
 

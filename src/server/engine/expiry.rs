@@ -3,7 +3,8 @@
 use super::engine::Engine;
 use crate::protocol::CloseReason;
 use crate::server::app::Handler;
-use crate::server::table::{At, Expired};
+use crate::server::id::TimerId;
+use crate::server::table::{At, Expired, LastLook};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,30 +15,50 @@ const EXPIRIES_PER_TURN: usize = 2_048;
 impl<H: Handler> Engine<H> {
     /// Handles what is due.
     pub(crate) fn expire(&mut self) {
-        for index in self.clients.table.take_looked_at() {
-            self.expire_client(index, true);
-        }
-        for _ in 0..EXPIRIES_PER_TURN {
-            match self.clients.table.next_expired() {
-                None => break,
-                Some(Expired::Nothing) => {}
-                Some(Expired::Deadline(index)) => {
-                    self.clients.table.counters_mut().deadlines += 1;
-                    self.expire_client(index, false);
-                }
-                Some(Expired::Timer { timer, token, route }) => {
-                    let (handler, clients) = (&mut self.handler, &mut self.clients);
-                    clients.table.counters_mut().timers += 1;
-                    clients.route = route;
-                    if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
-                        log::error!("the handler panicked in on_timer");
-                    }
-                }
-            }
+        if let Some(first) = self.clients.table.next_expired() {
+            self.expire_all(first);
         }
         self.close_due();
         self.clients.relieve();
         self.clients.review_pressure();
+    }
+
+    /// Handles the first thing that is due, and what follows, up to the limit of a turn.
+    #[inline(never)]
+    fn expire_all(&mut self, first: Expired) {
+        // Clients that get a last look.
+        let mut looked_at = Vec::new();
+        let (mut expired, mut steps) = (first, 1);
+        loop {
+            match expired {
+                Expired::Nothing => {}
+                Expired::Deadline(index) => {
+                    self.clients.table.counters_mut().deadlines += 1;
+                    if !self.expire_client(index) {
+                        looked_at.push(index);
+                    }
+                }
+                Expired::Timer { timer, token, route } => self.call_timer(timer, token, route),
+            }
+            if steps == EXPIRIES_PER_TURN {
+                break;
+            }
+            steps += 1;
+            expired = match self.clients.table.next_expired() {
+                Some(next) => next,
+                None => break,
+            };
+        }
+        looked_at.into_iter().for_each(|index| self.clients.table.make_due(index));
+    }
+
+    fn call_timer(&mut self, timer: TimerId, token: u64, route: u16) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        clients.table.counters_mut().timers += 1;
+        clients.route = route;
+        if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
+            log::error!("the handler panicked in on_timer");
+        }
     }
 
     /// Closes the clients that a shutdown has reached.
@@ -52,9 +73,9 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Handles the deadline of a client's connection or gate. With `is_last`, the last look at the
-    /// client is over.
-    fn expire_client(&mut self, index: usize, is_last: bool) {
+    /// Handles the deadline of a client's connection or gate. Returns `false` if the client first
+    /// gets its [last look](LastLook). Then its deadline must be made due again.
+    fn expire_client(&mut self, index: usize) -> bool {
         let At { client, now, .. } = self.clients.table.at(index);
         if client.is_closed_for_a_time() || client.is_left_unread() {
             client.connection.excuse(now);
@@ -62,12 +83,17 @@ impl<H: Handler> Engine<H> {
         if client.is_closed_for_a_time() {
             self.clients.end_waits(index);
         }
-        let At { client, shared, now, .. } = self.clients.table.at(index);
-        if !is_last && client.connection.is_overdue(&shared.limits, now) {
-            return self.clients.table.look_once_more(index);
-        }
+        let last_look = self.clients.table.last_look(index);
         let connecting_to = self.clients.connecting_to(index);
         let At { client, shared, now, .. } = self.clients.table.at(index);
+        match last_look {
+            LastLook::NotBegun if client.connection.is_overdue(&shared.limits, now) => {
+                self.clients.table.look_once_more(index);
+                return false;
+            }
+            LastLook::UnderWay => return false,
+            LastLook::NotBegun | LastLook::Over => {}
+        }
         match connecting_to {
             Some(address) if client.connection.deadline(&shared.limits, now).is_some_and(|due| due.is_due(now)) => {
                 client.connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
@@ -75,5 +101,6 @@ impl<H: Handler> Engine<H> {
             _ => client.connection.handle_timeout(shared, now),
         }
         self.clients.table.settle(index);
+        true
     }
 }

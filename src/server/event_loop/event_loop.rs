@@ -71,6 +71,8 @@ pub struct EventLoop<H: Handler> {
     pub(super) now: Moment,
     /// When the last turn ended.
     ended_at: Moment,
+    /// The poller may have left events.
+    pub(super) has_more: bool,
     spare: SpareDescriptor,
     /// Nothing is accepted until then, because descriptors have run out.
     pub(super) accept_again: Option<Tick>,
@@ -129,6 +131,7 @@ impl<H: Handler> EventLoop<H> {
             queue,
             now,
             ended_at: now,
+            has_more: false,
             spare: SpareDescriptor::new(),
             accept_again: None,
             accepts_per_turn: config.accepts_per_turn,
@@ -165,15 +168,15 @@ impl<H: Handler> EventLoop<H> {
             return Ok(());
         }
         let now = self.poller.now();
+        if now.nanos_since(self.ended_at) > SHORT {
+            let was_stopped = self.poller.was_stopped();
+            self.note_absence(self.ended_at, now, was_stopped);
+        }
         self.turn_from(now, timeout).map(drop)
     }
 
     /// Runs one turn, and returns when it ended.
     fn turn_from(&mut self, now: Moment, timeout: Option<Duration>) -> io::Result<Moment> {
-        if now.nanos_since(self.ended_at) > SHORT {
-            let was_stopped = self.poller.was_stopped();
-            self.note_absence(self.ended_at, now, was_stopped);
-        }
         let woken = self.wait(now, timeout)?;
         if self.engine.clients.is_watched() {
             self.watched_turn_begins();
@@ -293,7 +296,7 @@ impl<H: Handler> EventLoop<H> {
         let (engine, listeners, has_new_connections) =
             (&mut self.engine, &mut self.listeners, &mut self.has_new_connections);
         let (mut woken, mut events) = (Woken::default(), 0);
-        let was_interrupted = self.poller.wait(timeout, |ready| match ready {
+        let waited = self.poller.wait(timeout, |ready| match ready {
             Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => woken.by_signal = true,
@@ -305,10 +308,12 @@ impl<H: Handler> EventLoop<H> {
         })?;
         self.now = self.poller.now();
         let counters = engine.clients.table.counters_mut();
-        counters.waited += self.now.nanos_since(now);
+        let gap = self.now.nanos_since(now);
+        counters.waited += gap;
         counters.turn_events.record(events);
-        if self.now.nanos_since(now) > SHORT {
-            self.note_absence(now, self.now, was_interrupted);
+        self.has_more = waited.has_more;
+        if gap > SHORT {
+            self.note_absence(now, self.now, waited.was_interrupted);
         }
         Ok(woken)
     }
@@ -340,7 +345,7 @@ impl<H: Handler> EventLoop<H> {
     fn begin(&mut self, woken: Woken) {
         self.engine.clients.table.begin_turn(self.now);
         // With more events pending, that of the waker may be among them.
-        if woken.by_remote || self.poller.has_more() {
+        if woken.by_remote || self.has_more {
             for call in self.queue.take() {
                 self.engine.run(call);
             }
@@ -462,10 +467,11 @@ impl<H: Handler> EventLoop<H> {
     /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_new_connections;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.poller.has_more()
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more
     }
 
     /// Returns when the next deadline is, in the loop's time.
+    #[inline(always)]
     fn next_due(&self) -> Option<Tick> {
         let clients = &self.engine.clients;
         let shutdown = clients.shutdown.as_ref().map(|shutdown| shutdown.next_due(clients.table.now()));

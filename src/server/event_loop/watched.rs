@@ -110,7 +110,7 @@ impl<H: Handler> EventLoop<H> {
         let until_work = match clients.pace() {
             Pace::Free if watch.stood_since.is_some() || watch.is_over => Some(Duration::ZERO),
             Pace::Free => free,
-            _ if watch.steps > 0 || clients.has_exempt_work() || self.queue.has_calls() || self.poller.has_more() => {
+            _ if watch.steps > 0 || clients.has_exempt_work() || self.queue.has_calls() || self.has_more => {
                 Some(Duration::ZERO)
             }
             Pace::Every(period) => watch.served_at.map(|at| until(at.after(period))),

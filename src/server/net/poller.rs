@@ -31,8 +31,6 @@ pub(crate) enum Poller {
 pub(crate) struct Kernel {
     poll: Poll,
     events: Events,
-    /// The last wait has not taken all that was ready.
-    has_more: bool,
     /// When its clock began.
     start: Instant,
 }
@@ -69,14 +67,18 @@ pub(crate) enum Ready {
     Client(Readiness),
 }
 
+/// How a wait ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waited {
+    /// A signal has interrupted it, as happens when the process is stopped and continued.
+    pub(crate) was_interrupted: bool,
+    /// It may have left events. An edge-triggered host loop is not notified of them again.
+    pub(crate) has_more: bool,
+}
+
 impl Kernel {
     pub(crate) fn new(events_per_turn: usize) -> io::Result<Kernel> {
-        Ok(Kernel {
-            poll: Poll::new()?,
-            events: Events::with_capacity(events_per_turn),
-            has_more: false,
-            start: clock(),
-        })
+        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: clock() })
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -87,7 +89,7 @@ impl Kernel {
         Waker::new(self.registry(), WAKER)
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<bool> {
+    fn wait(&mut self, timeout: Option<Duration>, mut tell: impl FnMut(Ready)) -> io::Result<Waited> {
         let mut count = 0;
         let was_interrupted = match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => false,
@@ -110,8 +112,7 @@ impl Kernel {
                 Token(token) => Ready::Listener(token.saturating_sub(FIRST_LISTENER)),
             });
         }
-        self.has_more = was_interrupted || count >= self.events.capacity();
-        Ok(was_interrupted)
+        Ok(Waited { was_interrupted, has_more: was_interrupted || count >= self.events.capacity() })
     }
 }
 
@@ -122,13 +123,12 @@ fn clock() -> Instant {
 
 impl Poller {
     /// Waits until something is ready, and reports it. Waits at most for `timeout`, or without a
-    /// limit if that is `None`. Returns whether a signal has interrupted the wait, as it does when
-    /// the process is stopped and continued.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<bool> {
+    /// limit if that is `None`.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> io::Result<Waited> {
         match self {
             Poller::Kernel(kernel) => kernel.wait(timeout, tell),
             #[cfg(feature = "sim")]
-            Poller::Simulated(network) => Ok(network.wait(timeout, tell)),
+            Poller::Simulated(network) => Ok(Waited { was_interrupted: network.wait(timeout, tell), has_more: false }),
         }
     }
 
@@ -142,21 +142,14 @@ impl Poller {
         }
     }
 
-    /// Returns whether the last [`wait`](Self::wait) may have left events. An edge-triggered host
-    /// loop is not notified of them again.
-    #[inline]
-    pub(crate) fn has_more(&self) -> bool {
-        match self {
-            Poller::Kernel(kernel) => kernel.has_more,
-            #[cfg(feature = "sim")]
-            Poller::Simulated(_) => false,
-        }
-    }
-
     /// Returns the time. Everywhere else, the time is an argument.
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        self.clock().now()
+        match self {
+            Poller::Kernel(kernel) => Clock::Kernel(kernel.start).now(),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => network.now(),
+        }
     }
 
     /// Returns the clock.

@@ -21,23 +21,28 @@ pub(crate) struct LoopClock {
     epoch: Epoch,
     /// The beginning of the turn.
     turn: Moment,
+    /// The loop's time at the beginning of the turn.
+    now: Tick,
     /// Milliseconds of the loop's time that the clients' time has lost, modulo 2³².
     lost: u32,
 }
 
 impl LoopClock {
     pub(super) fn new(clock: Clock) -> LoopClock {
-        LoopClock { clock, epoch: Epoch::default(), turn: clock.now(), lost: 0 }
+        let (epoch, turn) = (Epoch::default(), clock.now());
+        LoopClock { clock, epoch, turn, now: epoch.tick(turn), lost: 0 }
     }
 
     /// Begins a turn.
+    #[inline]
     pub(super) const fn begin_turn(&mut self, turn: Moment) {
-        self.turn = turn;
+        (self.turn, self.now) = (turn, self.epoch.tick(turn));
     }
 
     /// Returns the loop's time at the beginning of the turn.
+    #[inline]
     pub(super) const fn now(&self) -> Tick {
-        self.epoch.tick(self.turn)
+        self.now
     }
 
     /// Returns the same in nanoseconds.
@@ -76,6 +81,7 @@ impl LoopClock {
     pub(super) fn lose(&mut self, absent: Duration) {
         let lost = absent.min(LONGEST);
         self.epoch = self.epoch.later(absent - lost);
+        self.now = self.epoch.tick(self.turn);
         self.lost = self.lost.wrapping_add(lost.as_millis() as u32);
     }
 }

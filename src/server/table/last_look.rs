@@ -1,21 +1,40 @@
 //! The last look at a client before a deadline ends it.
 //!
-//! When a deadline passes, the peer may long have done what it was waited for: its bytes are in the
-//! socket, or it has made room for ours, and the loop has not got to that yet. It was stopped, or
-//! more events were ready than one turn takes. So the client is queued once more for reading and
-//! writing, and the deadline only counts if that has changed nothing.
+//! When a deadline passes, the peer may already have done what the deadline waits for: its bytes
+//! are in the socket, or it has made room for ours, but the loop has not got to it yet. The process
+//! was stopped, or more events are ready than one turn takes. So the client is queued once more for
+//! reading and writing, and the deadline ends it only if that changes nothing.
 
 use super::flags::Flags;
 use super::table::Table;
 
+/// How far the last look at a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastLook {
+    NotBegun,
+    /// It is still queued.
+    UnderWay,
+    Over,
+}
+
 impl<D> Table<D> {
-    /// Queues a client for its last look, unless it is queued for that already.
+    /// Returns how far the last look at a client has come. If it is over, another one can begin.
+    pub(crate) fn last_look(&mut self, index: usize) -> LastLook {
+        let flags = &mut self[index].flags;
+        match (flags.has(Flags::LOOKED_AT), flags.has(Flags::QUEUED)) {
+            (false, _) => LastLook::NotBegun,
+            (true, true) => LastLook::UnderWay,
+            (true, false) => {
+                flags.clear(Flags::LOOKED_AT);
+                LastLook::Over
+            }
+        }
+    }
+
+    /// Queues a client for its last look.
     pub(crate) fn look_once_more(&mut self, index: usize) {
         let (high_water, client) = (self.shared.limits.high_water, &mut self.slab[index]);
-        if !client.flags.raise(Flags::LOOKED_AT) {
-            return;
-        }
-        self.looked_at.push(client.id(index));
+        client.flags.set(Flags::LOOKED_AT);
         let (may_be_read, has_output) = (client.may_be_read(high_water), client.connection.buffered_amount() > 0);
         if may_be_read {
             self.queue_read(index);
@@ -26,19 +45,9 @@ impl<D> Table<D> {
         }
     }
 
-    /// Takes out the clients whose last look is over.
-    pub(crate) fn take_looked_at(&mut self) -> Vec<usize> {
-        let mut over = Vec::new();
-        for id in std::mem::take(&mut self.looked_at) {
-            match self.find(id) {
-                Some(index) if self[index].flags.has(Flags::QUEUED) => self.looked_at.push(id),
-                Some(index) => {
-                    self[index].flags.clear(Flags::LOOKED_AT);
-                    over.push(index);
-                }
-                None => {}
-            }
-        }
-        over
+    /// Makes a client's deadline due at once: in the next turn, if it is called after those of this
+    /// turn.
+    pub(crate) fn make_due(&mut self, index: usize) {
+        self.arm(index, self.now);
     }
 }

@@ -38,6 +38,7 @@ pub(crate) use client::{Client, Extra, Outgoing};
 pub(crate) use flags::Flags;
 pub(crate) use gate::Reason;
 pub(crate) use key::LoopKey;
+pub(crate) use last_look::LastLook;
 pub(crate) use table::{At, Table};
 pub(crate) use timers::Expired;
 pub(crate) use wheel::MAX_INDEX;

@@ -46,8 +46,6 @@ pub(crate) struct Table<D> {
     connecting: Vec<u32>,
     /// Clients that have ended.
     ended: Vec<u32>,
-    /// Clients that are [looked at](super::last_look) for the last time.
-    pub(super) looked_at: Vec<ClientId>,
     pub(super) timed: Timed,
     pub(super) wheel: Wheel,
     pub(super) timers: Slab<AppTimer>,
@@ -118,7 +116,6 @@ impl<D> Table<D> {
             writable: ReadyQueue::default(),
             connecting: Vec::new(),
             ended: Vec::new(),
-            looked_at: Vec::new(),
             timed: Timed::default(),
             wheel: Wheel::new(clock.now()),
             clock,
@@ -336,11 +333,8 @@ impl<D> Table<D> {
 
     /// Returns whether any queue has a client.
     pub(crate) fn has_work(&self) -> bool {
-        let is_idle = self.readable.is_empty()
-            && self.writable.is_empty()
-            && self.ended.is_empty()
-            && self.connecting.is_empty()
-            && self.looked_at.is_empty();
+        let is_idle =
+            self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty() && self.connecting.is_empty();
         !is_idle
     }
 
