@@ -15,7 +15,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 const KEY: mask::Key = [0x37, 0xfa, 0x21, 0x3d];
 
 /// Rounds of a property test.
-const ROUNDS: u64 = if cfg!(miri) { 3 } else { 300 };
+const ROUNDS: u64 = 300;
 
 /// What an application does when it has handled so many events.
 #[derive(Clone, Copy, Debug)]
@@ -468,7 +468,7 @@ fn sending_is_the_same_however_writes_are_cut() {
 /// nothing of earlier frames is sent again.
 #[test]
 fn sending_never_repeats_old_contents() {
-    let rounds = if cfg!(miri) { 60 } else { 3_000_u32 };
+    let rounds = 3_000_u32;
     let (mut outbox, mut joined) = (outbox::Outbox::default(), Vec::new());
     let shared_frame = SharedBytes::new(Gathered::Binary(vec![0xbb; 50]), &shared_bytes::Meter::default());
     let (mut expected, mut received) = (Vec::new(), Vec::new());

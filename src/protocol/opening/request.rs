@@ -358,8 +358,9 @@ mod tests {
     #[test]
     fn a_key_is_valid_if_a_decoder_accepts_it() {
         let decodes = |key: &[u8]| data_encoding::BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+        let step = if cfg!(miri) { 37 } else { 1 };
         for place in 0..24 {
-            for byte in 0..=u8::MAX {
+            for byte in (0..=u8::MAX).step_by(step) {
                 let mut key = *b"dGhlIHNhbXBsZSBub25jZQ==";
                 key[place] = byte;
                 assert_eq!(is_key(&key), decodes(&key), "{key:?}");
