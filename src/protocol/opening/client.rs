@@ -36,7 +36,7 @@ impl fmt::Display for OpeningError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
-            OpeningError::BadScheme => "only ws:// is supported; wss:// (TLS) is not supported yet",
+            OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
             OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
             OpeningError::BadHeader => "a header of the handshake itself cannot be set",
         })

@@ -67,14 +67,14 @@ impl Rejection {
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
-            Rejection::MethodNotAllowed => "only GET and HEAD are answered here",
+            Rejection::MethodNotAllowed => "only GET and HEAD are supported",
             Rejection::Timeout => "the request did not arrive in time",
-            Rejection::BodyTooLarge => "a request with a body is not answered here",
+            Rejection::BodyTooLarge => "a request with a body is not supported",
             Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
-            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is spoken here",
+            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
             Rejection::TooManyConnections => "there are too many connections from this address",
             Rejection::HeadTooLarge => "the request head is too large",
-            Rejection::Unavailable => "the server takes no new connections now",
+            Rejection::Unavailable => "the server accepts no new connections now",
         }
     }
 }

@@ -22,7 +22,7 @@ const LARGE_BODY: u64 = 64 << 10;
 /// byte has arrived.
 pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
-        return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
+        return Err(Rejection::BadRequest("this is not HTTP; is the client using TLS (wss://) on a plain port?"));
     }
     for (index, byte) in bytes.iter().enumerate().skip(scanned) {
         if *byte == b'\n' {
@@ -94,7 +94,7 @@ impl<'b> Request<'b> {
             return Err(Rejection::BadRequest("exactly one Host header is required"));
         }
         if self.values("transfer-encoding").next().is_some() {
-            return Err(Rejection::BadRequest("a request with a body is not answered here"));
+            return Err(Rejection::BadRequest("a request with a body is not supported"));
         }
         for value in self.values("content-length") {
             match std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())) {
@@ -102,7 +102,7 @@ impl<'b> Request<'b> {
                 Some(digits) => match digits.parse::<u64>() {
                     Ok(0) => {}
                     Ok(1..=LARGE_BODY) => {
-                        return Err(Rejection::BadRequest("a request with a body is not answered here"));
+                        return Err(Rejection::BadRequest("a request with a body is not supported"));
                     }
                     Ok(_) | Err(_) => return Err(Rejection::BodyTooLarge),
                 },
