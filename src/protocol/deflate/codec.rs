@@ -3,12 +3,12 @@
 //! A message is compressed with deflate and flushed to a byte boundary, which leaves `00 00 ff ff`
 //! at its end. These four bytes are not sent, and the receiver appends them again.
 //!
-//! A few bytes can become a gigabyte. So an [`Inflater`] returns its output in steps of at most
+//! A few bytes can expand to a gigabyte. So an [`Inflater`] returns its output in steps of at most
 //! [`STEP`] bytes, and its caller decides when to stop.
 //!
-//! Both know nothing of frames and connections. With [`forget`](Inflater::forget) between two
-//! messages, one of each serves all connections. Used by one connection alone, they keep its
-//! context from message to message.
+//! [`Inflater`] and [`Deflater`] do not depend on frames or connections. All connections can share
+//! one of each, if [`forget`](Inflater::forget) is called between two messages. If they belong to
+//! one connection, they can keep its context from message to message.
 
 use crate::protocol::wire::ProtocolError;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
@@ -17,22 +17,22 @@ use std::fmt;
 /// Whether messages can be compressed in this build.
 pub(crate) const AVAILABLE: bool = true;
 
-/// The most bytes that come out of an [`Inflater`] at a time.
+/// The size of the largest step of an [`Inflater`]'s output, in bytes.
 pub const STEP: usize = 16 << 10;
 
-/// What a sender removes from a message's end, and a receiver appends.
+/// The bytes that a sender removes from the end of a message and that a receiver appends.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// An empty final block. It shows whether a stream ends between two blocks.
 const FINAL_BLOCK: [u8; 2] = [0x03, 0x00];
 
-/// A stored block without content, which changes nothing.
+/// A stored block without content. It adds no output.
 const EMPTY_BLOCK: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
 /// Decompresses messages.
 pub struct Inflater {
     stream: Decompress,
-    /// A block of this message was marked as its stream's last.
+    /// Whether a block of this message was marked as the last of its stream.
     saw_final_block: bool,
 }
 
@@ -42,32 +42,32 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// Where a piece of compressed bytes has ended.
+/// The position in the stream where a piece of compressed bytes ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// More may follow.
+    /// Inside a stream: more may follow.
     Open,
-    /// Right behind the last block of a stream.
+    /// Directly after the last block of a stream.
     OfStream,
 }
 
 impl Inflater {
-    /// Bytes of memory that one takes.
+    /// The memory that an inflater takes, in bytes.
     pub const MEMORY: usize = 47 << 10;
 
-    /// Reads what was compressed in any window.
+    /// Creates an inflater that reads messages compressed in any window.
     pub fn new() -> Inflater {
         // zlib-rs always allocates a window of 32 KiB, so a smaller one would save nothing.
         Inflater { stream: Decompress::new(false), saw_final_block: false }
     }
 
-    /// Decompresses the next piece of a message. `out` gets the bytes, in steps as large as
-    /// `scratch`, which must not be empty.
+    /// Decompresses the next piece of a message. `out` receives the bytes in steps of at most the
+    /// size of `scratch`, which must not be empty.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InvalidDeflate`], or what `out` returned: then nothing more is made. The
-    /// inflater is of use again after [`forget`](Self::forget).
+    /// [`ProtocolError::InvalidDeflate`], or the error that `out` returned. Decompression stops.
+    /// [`forget`](Self::forget) makes the inflater usable again.
     pub fn push(
         &mut self,
         piece: &[u8],
@@ -77,11 +77,11 @@ impl Inflater {
         self.inflate(piece, scratch, out).map(|_| ())
     }
 
-    /// The message is complete, and the next one does not refer to it.
+    /// Completes the message. The next one does not refer to it.
     ///
     /// # Errors
     ///
-    /// As [`push`](Self::push); in particular if the message has lost its end.
+    /// The errors of [`push`](Self::push), in particular if the end of the message is missing.
     pub fn finish_and_forget(
         &mut self,
         scratch: &mut [u8],
@@ -98,11 +98,11 @@ impl Inflater {
         outcome
     }
 
-    /// The message is complete, and the next one may refer to it.
+    /// Completes the message. The next one may refer to it.
     ///
     /// # Errors
     ///
-    /// As [`push`](Self::push).
+    /// The errors of [`push`](Self::push).
     pub fn finish_and_keep(
         &mut self,
         scratch: &mut [u8],
@@ -119,15 +119,16 @@ impl Inflater {
         Ok(())
     }
 
-    /// Begins anew, as if nothing had been received.
+    /// Resets the inflater to its initial state.
     pub fn forget(&mut self) {
         self.stream.reset(false);
         self.saw_final_block = false;
     }
 
-    /// Behind a final block, an empty one must follow before the tail is removed (RFC 7692 §7.2.1).
-    /// Peers that end their stream with each message may forget it; a zlib whose stream has
-    /// ended does not look at what follows, and takes their messages.
+    /// Ignores invalid data after a final block. A sender must append an empty block after a final
+    /// block before it removes the tail (RFC 7692 §7.2.1). Peers that end their stream with each
+    /// message may omit it. zlib accepts their messages, because it does not read past the end of
+    /// a stream.
     fn forgive(&self, outcome: Result<(), ProtocolError>) -> Result<(), ProtocolError> {
         match outcome {
             Err(ProtocolError::InvalidDeflate) if self.saw_final_block => Ok(()),
@@ -152,14 +153,14 @@ impl Inflater {
             piece = &piece[taken..];
             match status.map_err(|_| ProtocolError::InvalidDeflate)? {
                 Status::StreamEnd => {
-                    // What follows a final block is a stream of its own.
+                    // The bytes after a final block begin a new stream.
                     self.stream.reset(false);
                     self.saw_final_block = true;
                     if piece.is_empty() {
                         return Ok(End::OfStream);
                     }
                 }
-                // All has come out only when there was room for more.
+                // The output is complete only if there was room for more.
                 Status::Ok | Status::BufError if piece.is_empty() && made < scratch.len() => return Ok(End::Open),
                 Status::Ok | Status::BufError if taken == 0 && made == 0 => return Err(ProtocolError::InvalidDeflate),
                 Status::Ok | Status::BufError => {}
@@ -185,34 +186,35 @@ impl fmt::Debug for Deflater {
     }
 }
 
-/// A message would not have become smaller by compression.
+/// An error: compression would not make the message smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotSmaller;
 
 impl Deflater {
-    /// Bytes of memory that one takes.
+    /// Returns the memory that a deflater takes, in bytes.
     pub const fn memory(window_bits: u8) -> usize {
         // Twice the window, its chains, the hash heads, the pending bytes and symbols.
         (4 << window_bits) + (128 << 10) + (64 << 10) + (48 << 10) + (8 << 10)
     }
 
-    /// Compresses with a level from 0 (not at all) over 1 (fast) to 9 (small), referring back at
-    /// most `window_bits`.
+    /// Creates a deflater. The level is 0 (no compression) or lies between 1 (fast) and 9 (small).
+    /// The window has 2^`window_bits` bytes.
     ///
     /// # Panics
     ///
-    /// If `window_bits` does not lie between 9 and 15.
+    /// Panics if `window_bits` does not lie between 9 and 15.
     pub fn new(level: u8, window_bits: u8) -> Deflater {
         let level = Compression::new(u32::from(level.min(9)));
         Deflater { stream: Compress::new_with_window_bits(level, false, window_bits) }
     }
 
-    /// Appends a message, compressed, to `out`, if that makes it smaller.
+    /// Appends a compressed message to `out` if it is smaller than the original.
     ///
     /// # Errors
     ///
-    /// [`NotSmaller`]: `out` is as before, the message should go out as it is, and the context is
-    /// forgotten, so that what follows does not refer to what the peer does not have.
+    /// [`NotSmaller`] if it is not. `out` is then unchanged, and the message should be sent
+    /// uncompressed. The context is forgotten, so that later messages do not refer to bytes that
+    /// the peer never received.
     pub fn compress_smaller(&mut self, message: &[u8], out: &mut Vec<u8>) -> Result<(), NotSmaller> {
         let start = out.len();
         let outcome = self.compress_within(message, out, message.len().saturating_sub(1));
@@ -225,12 +227,12 @@ impl Deflater {
 
     /// Appends a compressed message to `out`, even if it is not smaller.
     pub fn compress(&mut self, message: &[u8], out: &mut Vec<u8>) {
-        // Nothing becomes larger by more than an eighth and a few bytes.
+        // No message grows by more than an eighth and a few bytes.
         let limit = message.len() + message.len() / 4 + 64;
         self.compress_within(message, out, limit).expect("there is room for everything");
     }
 
-    /// Begins anew: what follows does not refer to what came before.
+    /// Forgets the context. Later messages do not refer to earlier ones.
     pub fn forget(&mut self) {
         self.stream.reset();
     }
@@ -243,7 +245,7 @@ impl Deflater {
             out.push(0);
             return if limit == 0 { Err(NotSmaller) } else { Ok(()) };
         }
-        // All comes out at once: who calls zlib again because nothing was left of the room gets
+        // One call must return all output. If zlib fills the buffer and is called again, it adds
         // another empty block.
         let most = limit + TAIL.len();
         out.resize(start + most + 1, 0);

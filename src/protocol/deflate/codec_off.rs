@@ -1,28 +1,28 @@
-//! Replaces `codec` in a build without the feature `deflate`. Compression is never agreed on there,
-//! so nothing here is used.
+//! Replaces `codec` in a build without the feature `deflate`. Such a build never agrees on
+//! compression, so this code is never called.
 
 use crate::protocol::wire::ProtocolError;
 
 /// Whether messages can be compressed in this build.
 pub(crate) const AVAILABLE: bool = false;
 
-/// The most bytes that come out of an [`Inflater`] at a time.
+/// The size of the largest step of an [`Inflater`]'s output, in bytes.
 pub const STEP: usize = 0;
 
-/// Decompresses nothing.
+/// A placeholder that decompresses nothing.
 #[derive(Debug, Default)]
 pub struct Inflater;
 
 impl Inflater {
-    /// Bytes of memory that one takes.
+    /// The memory that an inflater takes, in bytes.
     pub const MEMORY: usize = 0;
 
-    /// One that is of no use.
+    /// Creates an inflater that fails on every call.
     pub const fn new() -> Inflater {
         Inflater
     }
 
-    /// Never succeeds.
+    /// Returns an error.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Inflater {
         Err(ProtocolError::InvalidDeflate)
     }
 
-    /// Never succeeds.
+    /// Returns an error.
     ///
     /// # Errors
     ///
@@ -49,7 +49,7 @@ impl Inflater {
         Err(ProtocolError::InvalidDeflate)
     }
 
-    /// Never succeeds.
+    /// Returns an error.
     ///
     /// # Errors
     ///
@@ -66,26 +66,26 @@ impl Inflater {
     pub const fn forget(&mut self) {}
 }
 
-/// A message would not have become smaller by compression.
+/// An error: compression would not make the message smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotSmaller;
 
-/// Compresses nothing.
+/// A placeholder that compresses nothing.
 #[derive(Debug)]
 pub struct Deflater;
 
 impl Deflater {
-    /// Bytes of memory that one takes.
+    /// Returns the memory that a deflater takes, in bytes.
     pub const fn memory(_: u8) -> usize {
         0
     }
 
-    /// One that is of no use.
+    /// Creates a deflater that fails on every call.
     pub const fn new(_: u8, _: u8) -> Deflater {
         Deflater
     }
 
-    /// Never succeeds.
+    /// Returns an error.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@ use super::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-/// Inflates a message that comes in pieces of `size` bytes.
+/// Inflates a message that arrives in pieces of `size` bytes.
 fn inflate_in_pieces(
     inflater: &mut Inflater,
     message: &[u8],
@@ -38,7 +38,7 @@ fn deflate(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Bytes between all alike and all different, with repetitions near and far.
+/// Returns test bytes that range from all equal to all different, with near and far repetitions.
 fn sample(random: &mut StdRng, length: usize) -> Vec<u8> {
     let letters = random.random_range(1..=256);
     let mut bytes = Vec::with_capacity(length);
@@ -166,7 +166,7 @@ fn a_small_window_is_kept_to() {
             Deflater::new(9, window_bits).compress(message, &mut out);
             out.len()
         };
-        // How many bytes are saved by repeating 200 of them, this far back?
+        // The number of bytes that are saved by a repetition of 200 bytes at this distance.
         let saved = |distance: usize| {
             size(&noise[..distance + 200]).saturating_sub(size(&[&noise[..distance], &noise[..200]].concat()))
         };
@@ -185,8 +185,8 @@ fn a_message_without_its_end_is_invalid_wherever_it_is_cut() {
             Deflater::new(level, 15).compress(&message, &mut whole);
             for cut in 1..whole.len() {
                 let inflated = inflate(&whole[..cut]);
-                // Two cuts nobody can see: before a block, and where the tail is just what a stored
-                // block lacks.
+                // Two cuts cannot be detected: before a block, and where the tail completes a
+                // stored block.
                 if whole[..cut] == [0] || inflated.as_ref().is_ok_and(|bytes| bytes.ends_with(&TAIL)) {
                     continue;
                 }
@@ -252,7 +252,7 @@ fn a_bomb_costs_no_more_than_the_limit_and_the_limit_is_exact() {
     }
 }
 
-/// zlib that is called again because the room was used up adds an empty block.
+/// If zlib fills the buffer and is called again, it adds an empty block.
 #[test]
 fn what_comes_out_does_not_depend_on_the_room() {
     let message = sample(&mut StdRng::seed_from_u64(5), 300);
@@ -275,7 +275,7 @@ fn what_does_not_shrink_is_left_as_it_is_and_forgotten() {
         assert_eq!(deflater.compress_smaller(&noise[..length], &mut out), Err(NotSmaller));
         assert_eq!(out, b"before");
     }
-    // The peer never saw the noise, so nothing may refer to it.
+    // The peer never received the noise, so no message may refer to it.
     assert_eq!(deflater.compress_smaller(&noise[..1_000], &mut out), Err(NotSmaller));
     assert_eq!(deflater.compress_smaller(&[b'a'; 1_000], &mut out), Ok(()));
     assert_eq!(inflate(&out[6..]), Ok(vec![b'a'; 1_000]));

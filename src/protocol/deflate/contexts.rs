@@ -1,18 +1,18 @@
-//! Who owns a compressor and a decompressor, and what they may cost.
+//! Owns compressors and decompressors and counts their memory.
 //!
-//! A message without context needs them only while it is compressed or decompressed. So all
-//! connections of a loop share one [`Compression`], which is made when it is first needed. A
-//! compressed message is therefore collected first and decompressed when it is complete, so that
-//! other connections can use it in between.
+//! A message without context needs them only while it is compressed or decompressed. All
+//! connections of a loop therefore share one [`Compression`], which creates them at first use. A
+//! compressed message is first collected and then decompressed when it is complete. Other
+//! connections can use the decompressor in the meantime.
 //!
-//! A connection with context takeover has its own [`Contexts`]. They count against a budget from
-//! the agreement on, and are made when they are first needed.
+//! A connection with context takeover has its own [`Contexts`]. They are created at first use, but
+//! they count against a budget as soon as both sides agree on them.
 
 use super::codec::{AVAILABLE, Deflater, Inflater, STEP};
 use super::extension::{Agreed, Deflate, MAX_WINDOW_BITS, MIN_WINDOW_BITS, Parameters, Takeover, judge_response};
 use crate::protocol::wire::{ProtocolError, Role};
 
-/// How many different windows we can compress in.
+/// The number of window sizes in which we can compress.
 pub(crate) const WINDOWS: usize = (MAX_WINDOW_BITS - MIN_WINDOW_BITS + 1) as usize;
 
 /// The compressor and decompressor that all connections of a loop share.
@@ -21,11 +21,11 @@ pub(crate) struct Compression {
     /// `None` turns compression off.
     deflate: Option<Deflate>,
     inflater: Option<Inflater>,
-    /// One for each window; mostly the last alone.
+    /// One for each window size. Usually only the last is used.
     deflaters: [Option<Deflater>; WINDOWS],
-    /// Where decompressed bytes come out, step by step.
+    /// The buffer that receives decompressed bytes, step by step.
     scratch: Vec<u8>,
-    /// Bytes of contexts that have been agreed on.
+    /// The size of all agreed contexts, in bytes.
     context_bytes: usize,
 }
 
@@ -34,23 +34,23 @@ pub(crate) struct Compression {
 pub(crate) struct Contexts {
     inflater: Option<Inflater>,
     deflater: Option<Deflater>,
-    /// Bytes that have been counted for it.
+    /// The bytes that are counted against the budget.
     bytes: usize,
 }
 
 impl Contexts {
-    /// Bytes that have been counted for it.
+    /// Returns the bytes that are counted against the budget.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What decompresses its messages.
+    /// Returns the connection's decompressor. Creates it at first use.
     pub(crate) fn inflater(&mut self) -> &mut Inflater {
         self.inflater.get_or_insert_with(Inflater::new)
     }
 }
 
-/// The bytes of contexts that an agreement can cost.
+/// Returns the most bytes that the contexts of an agreement can take.
 fn cost(agreed: Agreed) -> usize {
     let sent = if agreed.keeps_sent() { agreed.window_bits().map_or(0, Deflater::memory) } else { 0 };
     let received = if agreed.keeps_received() { Inflater::MEMORY } else { 0 };
@@ -62,22 +62,22 @@ impl Compression {
         Compression { deflate: deflate.filter(|_| AVAILABLE), ..Compression::default() }
     }
 
-    /// Bytes of memory taken by what all share.
+    /// Returns the memory of the shared compressors, decompressor and buffer, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let deflaters = self.deflaters.iter().zip(MIN_WINDOW_BITS..).filter(|(deflater, _)| deflater.is_some());
         let inflater = self.inflater.as_ref().map_or(0, |_| Inflater::MEMORY);
         deflaters.map(|(_, bits)| Deflater::memory(bits)).sum::<usize>() + inflater + self.scratch.capacity()
     }
 
-    /// Bytes of contexts that have been agreed on.
+    /// Returns the size of all agreed contexts, in bytes.
     pub(crate) const fn context_bytes(&self) -> usize {
         self.context_bytes
     }
 
     // ---- the opening handshake -----------------------------------------------------------------
 
-    /// As a server: the response to an offer, with context takeover if the budget has room for it,
-    /// and `ample` bytes are free.
+    /// Returns a server's response to an offer. It allows context takeover if the contexts fit into
+    /// the budget and into the `ample` bytes that are free.
     pub(crate) fn respond(&self, offer: Option<Parameters>, ample: usize) -> Option<(Parameters, Agreed)> {
         let (deflate, offer) = (self.deflate.as_ref().filter(|_| AVAILABLE)?, offer?);
         let respond = |takeover| {
@@ -93,8 +93,8 @@ impl Compression {
         cost <= ample && self.context_bytes + cost <= deflate.max_context_bytes
     }
 
-    /// As a client: what to offer, with context takeover if the budget has room for it, and `ample`
-    /// bytes are free.
+    /// Returns a client's offer. It allows context takeover if the contexts fit into the budget and
+    /// into the `ample` bytes that are free.
     pub(crate) fn offer(&self, ample: usize) -> Option<(Parameters, Takeover)> {
         let deflate = self.deflate.as_ref().filter(|_| AVAILABLE)?;
         let most = cost(Agreed::new(Role::Client, Parameters::default(), deflate, deflate.context_takeover));
@@ -103,7 +103,7 @@ impl Compression {
         Some((deflate.offer(takeover), takeover))
     }
 
-    /// As a client: what the server's response to an offer means.
+    /// Returns the agreement that a server's response to a client's offer makes.
     pub(crate) fn judge<'v>(
         &self,
         offer: Option<(Parameters, Takeover)>,
@@ -118,7 +118,8 @@ impl Compression {
         })
     }
 
-    /// The contexts for what has been agreed on, if it needs some. To be given back.
+    /// Returns the contexts for an agreement, if it needs any. Pass them to
+    /// [`give_contexts`](Self::give_contexts) at the end.
     pub(crate) fn take_contexts(&mut self, agreed: Agreed) -> Option<Contexts> {
         let bytes = cost(agreed);
         self.context_bytes += bytes;
@@ -132,12 +133,13 @@ impl Compression {
 
     // ---- messages ------------------------------------------------------------------------------
 
-    /// Whether a message of this length is to be compressed.
+    /// Returns whether a message of this length should be compressed.
     pub(crate) fn is_worth(&self, length: usize) -> bool {
         self.deflate.as_ref().is_some_and(|deflate| length >= deflate.threshold)
     }
 
-    /// Decompresses a whole message. `out` gets its bytes in steps and may stop it.
+    /// Decompresses a whole message. `out` receives its bytes in steps. An error from `out` stops
+    /// it.
     pub(crate) fn inflate(
         &mut self,
         contexts: Option<&mut Contexts>,
@@ -145,8 +147,8 @@ impl Compression {
         mut out: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
         if compressed.is_empty() {
-            // An empty message is a byte 0x00 (§7.2.3.6), but this one is unambiguous, too, and
-            // accepted.
+            // An empty message should be a byte 0x00 (§7.2.3.6). No bytes at all are unambiguous as
+            // well, and are accepted.
             return Ok(());
         }
         self.scratch.resize(STEP, 0);
@@ -168,13 +170,13 @@ impl Compression {
         }
     }
 
-    /// A decompressor for a message that is decompressed as it arrives, while others use their own.
-    /// To be given back.
+    /// Returns a decompressor for one message that is decompressed as it arrives. Pass it to
+    /// [`give_inflater`](Self::give_inflater) at the end.
     pub(crate) fn take_inflater(&mut self) -> Inflater {
         self.inflater.take().unwrap_or_default()
     }
 
-    /// A message has been decompressed: others may use its decompressor.
+    /// Takes back the decompressor of a message, so that other messages can use it.
     pub(crate) fn give_inflater(&mut self, inflater: Inflater) {
         self.inflater.get_or_insert(inflater);
     }
@@ -190,7 +192,8 @@ impl Compression {
         inflater.push(compressed, &mut self.scratch, out)
     }
 
-    /// Decompresses the end of such a message. With `keep`, the next one may refer to it.
+    /// Completes a message that is decompressed as it arrives. If `keep` is set, the next message
+    /// may refer to it.
     pub(crate) fn inflate_end(
         &mut self,
         inflater: &mut Inflater,

@@ -16,34 +16,35 @@ use super::grammar::{Elements, Value};
 use crate::protocol::wire::Role;
 use std::fmt;
 
-/// The window of RFC 1951, in bits: the largest that deflate knows.
+/// The largest window of deflate (RFC 1951), in bits.
 pub const MAX_WINDOW_BITS: u8 = 15;
 
-/// The smallest window in which zlib can compress. It can decompress with 8.
+/// The smallest window in which zlib can compress, in bits. It can decompress with 8.
 pub const MIN_WINDOW_BITS: u8 = 9;
 
-/// How messages are compressed for those peers that can do it (permessage-deflate, RFC 7692). Needs
-/// the feature `deflate`.
+/// Settings of compression for peers that support permessage-deflate (RFC 7692). Needs the feature
+/// `deflate`.
 ///
-/// Without context takeover, which is the default, compression costs no memory per connection: one
-/// compressor (372 KiB) and one decompressor (47 KiB) serve all of a loop's.
+/// Without context takeover, which is the default, compression costs no memory per connection. All
+/// connections of a loop share one compressor (372 KiB) and one decompressor (47 KiB).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// How hard to compress, from 0 (not at all) over 1 (fast) to 9 (small). Default 6.
+    /// The compression level: 0 (no compression), or from 1 (fast) to 9 (small). Default 6.
     pub level: u8,
-    /// Messages of fewer bytes are not compressed. Default 1 KiB; with context takeover, a few
-    /// bytes can be worth it.
+    /// The size of the smallest message that is compressed, in bytes. Default 1 KiB. With context
+    /// takeover, compression can pay off from a few bytes on.
     pub threshold: usize,
-    /// The largest window in which we compress, and the largest that we ask of a peer's compressor,
-    /// as a power of two from 9 to 15. Default 15, which is 32 KiB. A smaller one takes less
-    /// memory of a compressor (246 KiB at 9, 252 at 11, 276 at 13), the same of a decompressor.
+    /// The largest window of our compressor, and the largest that we request from a peer's
+    /// compressor, as a power of two from 9 to 15. Default 15, which is 32 KiB. With a smaller
+    /// window, a compressor takes less memory (246 KiB at 9, 252 at 11, 276 at 13). A
+    /// decompressor always takes the same.
     pub max_window_bits: u8,
-    /// Which side's messages may refer to earlier ones. That makes short, similar messages far
-    /// smaller. It costs memory for each connection from the first compressed message on: 372 KiB
+    /// The sides whose messages may refer to earlier ones. This makes short, similar messages far
+    /// smaller. From the first compressed message on, each connection takes more memory: 372 KiB
     /// for sending and 47 KiB for receiving. Default: neither side.
     pub context_takeover: Takeover,
-    /// The most bytes of contexts in the whole server; connections beyond it are agreed on without
+    /// The limit on the contexts of the whole server, in bytes. Connections beyond it get no
     /// context takeover. Default 64 MiB.
     pub max_context_bytes: usize,
 }
@@ -60,17 +61,17 @@ impl Default for Deflate {
     }
 }
 
-/// Whose compression may refer to earlier messages.
+/// The sides whose messages may refer to earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Takeover {
     /// Neither side: each message is compressed by itself.
     #[default]
     Never,
-    /// Ours.
+    /// Our messages.
     Sent,
-    /// The peer's.
+    /// The peer's messages.
     Received,
-    /// Both.
+    /// The messages of both sides.
     Both,
 }
 
@@ -84,28 +85,28 @@ impl Takeover {
     }
 }
 
-/// The parameters of an offer or a response (RFC 7692 §7.1). Shown as the header's value.
+/// The parameters of an offer or a response (RFC 7692 §7.1). `Display` writes the header's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
-    /// The server's messages do not refer to earlier ones.
+    /// Whether the server's messages must not refer to earlier ones.
     pub server_no_context_takeover: bool,
-    /// The client's messages do not refer to earlier ones.
+    /// Whether the client's messages must not refer to earlier ones.
     pub client_no_context_takeover: bool,
-    /// The server's window.
+    /// The largest window of the server's compressor, in bits.
     pub server_max_window_bits: Option<u8>,
-    /// The client's window.
+    /// The largest window of the client's compressor.
     pub client_max_window_bits: ClientWindow,
 }
 
-/// What is said about the client's window.
+/// The value of `client_max_window_bits`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientWindow {
-    /// Nothing: in an offer, that the client cannot make it smaller.
+    /// The parameter is absent. In an offer, it means that the client cannot use a smaller window.
     #[default]
     Unsaid,
-    /// In an offer: the client can make it as small as the server asks for.
+    /// In an offer: the client can use any window that the server requests.
     Any,
-    /// It is at most this large, in bits.
+    /// The window has at most this many bits.
     Bits(u8),
 }
 
@@ -132,7 +133,8 @@ impl fmt::Display for Parameters {
 }
 
 impl Parameters {
-    /// The first offer in a client's `Sec-WebSocket-Extensions` headers that a server can accept.
+    /// Returns the first offer in a client's `Sec-WebSocket-Extensions` headers that a server can
+    /// accept.
     pub fn acceptable_offer<'v>(values: impl Iterator<Item = &'v [u8]>) -> Option<Parameters> {
         // zlib cannot compress in a window of 256 bytes.
         let is_possible = |offer: &Parameters| offer.server_max_window_bits.is_none_or(|bits| bits >= MIN_WINDOW_BITS);
@@ -166,7 +168,8 @@ impl Parameters {
 }
 
 impl Deflate {
-    /// Returns a server's response to an offer. `takeover` is what the budget allows.
+    /// Returns a server's response to an offer. `takeover` names the sides for which the budget
+    /// allows context takeover.
     pub fn respond(&self, offer: Parameters, takeover: Takeover) -> Parameters {
         let server_bits = offer.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS).min(self.max_window_bits);
         Parameters {
@@ -186,7 +189,8 @@ impl Deflate {
         }
     }
 
-    /// Returns a client's offer. `takeover` is what the budget allows.
+    /// Returns a client's offer. `takeover` names the sides for which the budget allows context
+    /// takeover.
     pub fn offer(&self, takeover: Takeover) -> Parameters {
         let is_smaller = self.max_window_bits < MAX_WINDOW_BITS;
         Parameters {
@@ -218,7 +222,7 @@ pub fn judge_response<'v>(
         return Err("the server chose an extension or parameters that were not offered");
     };
     if offer.server_no_context_takeover && !response.server_no_context_takeover {
-        return Err("the server does not promise server_no_context_takeover");
+        return Err("the response lacks server_no_context_takeover, which the offer requires");
     }
     let within = |bits: Option<u8>, limit: u8| bits.is_some_and(|bits| bits <= limit);
     if offer.server_max_window_bits.is_some_and(|limit| !within(response.server_max_window_bits, limit)) {
@@ -231,25 +235,25 @@ pub fn judge_response<'v>(
     }
 }
 
-/// The agreement, as one side sees it. Default: no compression.
+/// The agreed compression, from the view of one side. Default: no compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed(u8);
 
 impl Agreed {
-    /// The window in which we may compress, less 8.
+    /// The bits that hold our compressor's window, in bits, minus 8.
     const WINDOW: u8 = 0b111;
     const COMPRESSED: u8 = 1 << 3;
     const KEEPS_SENT: u8 = 1 << 4;
     const KEEPS_RECEIVED: u8 = 1 << 5;
 
-    /// No compression.
+    /// The agreement on no compression.
     pub const NOTHING: Agreed = Agreed(0);
 
-    /// Each message is compressed by itself, in the largest window.
+    /// The agreement without context takeover and with the largest window.
     pub const USUAL: Agreed = Agreed(Agreed::COMPRESSED | Agreed::WINDOW);
 
     /// Returns the agreement that follows from a response, for a side configured with `deflate`.
-    /// `takeover` is what it offered or responded with.
+    /// `takeover` is the value that the side used in its offer or response.
     pub fn new(role: Role, response: Parameters, deflate: &Deflate, takeover: Takeover) -> Agreed {
         let client_bits = match response.client_max_window_bits {
             ClientWindow::Bits(bits) => bits,
@@ -270,23 +274,23 @@ impl Agreed {
         Agreed(agreed)
     }
 
-    /// Whether messages may come compressed.
+    /// Returns whether messages may be compressed.
     pub const fn is_compressed(self) -> bool {
         self.0 & Agreed::COMPRESSED != 0
     }
 
-    /// The window in which we may compress, in bits; `None` if we may not, or cannot.
+    /// Returns our compressor's window, in bits. Returns `None` if we must not or cannot compress.
     pub const fn window_bits(self) -> Option<u8> {
         let bits = 8 + (self.0 & Agreed::WINDOW);
         if self.is_compressed() && bits >= MIN_WINDOW_BITS { Some(bits) } else { None }
     }
 
-    /// Whether what we send may refer to what we have sent before.
+    /// Returns whether messages that we send may refer to earlier ones.
     pub const fn keeps_sent(self) -> bool {
         self.0 & Agreed::KEEPS_SENT != 0
     }
 
-    /// Whether what the peer sends may refer to what it has sent before.
+    /// Returns whether messages that the peer sends may refer to earlier ones.
     pub const fn keeps_received(self) -> bool {
         self.0 & Agreed::KEEPS_RECEIVED != 0
     }

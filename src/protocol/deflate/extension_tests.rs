@@ -89,7 +89,7 @@ fn what_is_malformed_doubled_or_unknown_is_declined_and_the_next_offer_is_looked
         assert_eq!(acceptable(&[line]), None, "{line}");
         assert!(judge_response(Some(Deflate::default().offer(Takeover::Both)), [line.as_bytes()].into_iter()).is_err());
     }
-    // A quote that does not end takes the rest of its line with it.
+    // An unclosed quotation mark invalidates the rest of its line.
     assert_eq!(elements("permessage-deflate; a=\"b, permessage-deflate"), [Err(Malformed)]);
     assert_eq!(
         acceptable(&["permessage-deflate; a=\"b, permessage-deflate", "permessage-deflate"]).as_deref(),
@@ -108,7 +108,7 @@ fn a_window_in_which_zlib_cannot_compress_is_declined() {
 
 #[test]
 fn a_long_header_takes_no_longer_than_its_length() {
-    // Anything quadratic would take minutes here.
+    // A quadratic algorithm would take minutes here.
     let length = if cfg!(miri) { 256 } else { 8 << 20 };
     for piece in ["permessage-deflate; server_max_window_bits=8,", "a;b=\"\\\"", "\"", "a;", ",", "a=\"b\" \"", "\\\""]
     {
@@ -170,7 +170,7 @@ fn a_client_takes_nothing_that_it_has_not_offered() {
     );
     assert_eq!(open.to_string(), "permessage-deflate; client_max_window_bits");
     let plain = Parameters { client_max_window_bits: ClientWindow::Unsaid, ..open };
-    // (offer, response's headers, whether it may be)
+    // (offer, response's headers, whether the response is valid)
     let promise = "permessage-deflate; server_no_context_takeover; server_max_window_bits=";
     let table = [
         (open, vec![], true),

@@ -1,23 +1,23 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
+//! Parses the `Sec-WebSocket-Extensions` header (RFC 6455 §9.1).
 
 use super::extension::{NAME, Parameters};
 use crate::protocol::wire::token::is_tchar;
 
-/// Why an element of the header is of no use.
+/// The reason why an element of the header is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Useless {
     /// It breaks the grammar.
     Malformed,
-    /// Another extension, or a parameter that is unknown, doubled, or has a wrong value.
+    /// It names another extension, or a parameter is unknown, repeated, or has an invalid value.
     Unknown,
 }
 
-/// The elements of one header line. Each byte is looked at once.
+/// Iterates over the elements of one header line. Each byte is read once.
 pub(super) struct Elements<'v> {
     rest: &'v [u8],
 }
 
-/// A parameter's value; none that is of use has more than two characters.
+/// A parameter's value. No valid value has more than two characters, so only these are kept.
 #[derive(Clone, Copy)]
 pub(super) struct Value {
     start: [u8; 2],
@@ -36,7 +36,8 @@ impl Value {
         self.length += 1;
     }
 
-    /// "A decimal integer value without leading zeroes between 8 to 15, inclusive."
+    /// Returns the value as a window size: "a decimal integer value without leading zeroes between
+    /// 8 to 15, inclusive."
     pub(super) const fn window_bits(self) -> Option<u8> {
         match (self.length, self.start) {
             (1, [digit @ (b'8' | b'9'), _]) => Some(digit - b'0'),
@@ -66,7 +67,7 @@ impl<'v> Elements<'v> {
         Elements { rest: line }
     }
 
-    /// `extension-token *( ";" extension-param )`
+    /// Parses an element: `extension-token *( ";" extension-param )`.
     fn extension(&mut self) -> Result<Parameters, Useless> {
         let mut is_known = self.token()? == NAME.as_bytes();
         let mut parameters = Parameters::default();
@@ -85,7 +86,7 @@ impl<'v> Elements<'v> {
         if is_known { Ok(parameters) } else { Err(Useless::Unknown) }
     }
 
-    /// `[ "=" (token | quoted-string) ]`
+    /// Parses a parameter's value: `[ "=" (token | quoted-string) ]`.
     fn value(&mut self) -> Result<Option<Value>, Useless> {
         let Some(rest) = self.rest.strip_prefix(b"=") else { return Ok(None) };
         self.rest = rest;
@@ -97,8 +98,9 @@ impl<'v> Elements<'v> {
         Ok(Some(value))
     }
 
-    /// "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST
-    /// conform to the 'token' ABNF." It is read to its end even if it does not.
+    /// Parses a quoted string. "When using the quoted-string syntax variant, the value after
+    /// quoted-string unescaping MUST conform to the 'token' ABNF." An invalid string is still read
+    /// to its end.
     fn quoted(&mut self) -> Result<Value, Useless> {
         let (mut value, mut is_token, mut is_escaped) = (Value::empty(), true, false);
         for (index, byte) in self.rest.iter().enumerate().skip(1) {
@@ -135,7 +137,7 @@ impl<'v> Elements<'v> {
         self.skip_while(|byte| matches!(byte, b' ' | b'\t'));
     }
 
-    /// To the next comma that is not part of a quoted string.
+    /// Skips to the next comma outside a quoted string.
     fn skip_to_comma(&mut self) {
         while let Some(byte) = self.rest.first() {
             match byte {

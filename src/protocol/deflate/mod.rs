@@ -1,14 +1,14 @@
-//! permessage-deflate (RFC 7692).
+//! Message compression: permessage-deflate (RFC 7692).
 //!
 //! | file | question |
 //! |---|---|
-//! | `extension` | on what compression do both sides agree? |
-//! | `grammar` | what does a line of the header look like? |
+//! | `extension` | which compression do both sides agree on? |
+//! | `grammar` | how is a line of the header parsed? |
 //! | `codec` | how is a message compressed and decompressed? |
-//! | `codec_off` | what stands in for `codec` without the feature `deflate`? |
-//! | `contexts` | who has a compressor, and what may it cost? |
+//! | `codec_off` | what replaces `codec` without the feature `deflate`? |
+//! | `contexts` | who owns a compressor, and what may it cost? |
 //!
-//! `codec_tests` and `extension_tests` have the unit tests of `codec` and `extension`.
+//! `codec_tests` and `extension_tests` contain the unit tests of `codec` and `extension`.
 
 #[cfg_attr(not(feature = "deflate"), path = "codec_off.rs")]
 mod codec;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::Ipv6Addr;
 use tungstenite::handshake::derive_accept_key;
 
-/// A client's opening handshake.
+/// The request of a client's opening handshake.
 #[derive(Clone, Debug)]
 pub struct Opening {
     host: String,
@@ -18,17 +18,17 @@ pub struct Opening {
     is_plain: bool,
 }
 
-/// A client's opening handshake is invalid.
+/// An error in the configuration of a client's opening handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OpeningError {
-    /// Not a URL with a scheme, a host and perhaps a port and a path.
+    /// The URL is invalid. It must have a scheme and a host, and can have a port and a path.
     BadUrl,
-    /// A scheme other than `ws`. `wss` needs TLS, which is not there yet.
+    /// The scheme is not `ws`. `wss` needs TLS, which is not supported yet.
     BadScheme,
-    /// A subprotocol that is not a token, or is named twice.
+    /// A subprotocol is not a token, or is listed twice.
     BadSubprotocol,
-    /// A header of the handshake itself.
+    /// The header is part of the handshake itself.
     BadHeader,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for OpeningError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
-            OpeningError::BadScheme => "only ws:// is spoken; wss:// (TLS) is not there yet",
+            OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
             OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
             OpeningError::BadHeader => "a header of the handshake itself cannot be set",
         })
@@ -46,7 +46,7 @@ impl fmt::Display for OpeningError {
 impl std::error::Error for OpeningError {}
 
 impl Opening {
-    /// Parses a URL. Returns the opening and the host and port to connect to.
+    /// Parses a URL. Returns the opening, and the host and port to connect to.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Opening {
         };
         let name = match authority.host().strip_prefix('[') {
             None => authority.host(),
-            // Only an IPv6 address stands in brackets (RFC 3986 §3.2.2).
+            // Only an IPv6 address may be in brackets (RFC 3986 §3.2.2).
             Some(rest) => rest
                 .strip_suffix(']')
                 .filter(|address| address.parse::<Ipv6Addr>().is_ok())
@@ -91,7 +91,7 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`OpeningError::BadSubprotocol`].
+    /// [`OpeningError::BadSubprotocol`] if one is not a token or is listed twice.
     pub fn offer(&mut self, subprotocols: &[String]) -> Result<(), OpeningError> {
         let is_bad = |(index, name): (usize, &String)| !is_token(name) || subprotocols[..index].contains(name);
         if subprotocols.iter().enumerate().any(is_bad) {
@@ -105,7 +105,7 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`OpeningError::BadHeader`] for those of the handshake itself.
+    /// [`OpeningError::BadHeader`] if the header is part of the handshake itself.
     pub fn header(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), OpeningError> {
         let own =
             [header::HOST, header::UPGRADE, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
@@ -116,13 +116,13 @@ impl Opening {
         Ok(())
     }
 
-    /// Turns the offer of compression off.
+    /// Turns off the offer of compression.
     pub const fn uncompressed(&mut self) {
         self.is_plain = true;
     }
 
-    /// Appends the request and returns what the answer must contain. The key is 16 random bytes in
-    /// base64.
+    /// Appends the request to `out` and returns what the response must contain. `key` is 16 random
+    /// bytes in base64.
     pub(crate) fn encode(&self, key: &str, deflate: Option<(Parameters, Takeover)>, out: &mut Vec<u8>) -> Expected {
         let deflate = deflate.filter(|_| !self.is_plain);
         write!(
@@ -150,41 +150,42 @@ impl Opening {
     }
 }
 
-/// The most interim responses (1xx) that are skipped before the final one.
+/// The number of interim responses (1xx) that may precede the final one.
 const MAX_INTERIM: u8 = 4;
 
-/// What the server's answer must contain.
+/// The contents that the server's response must have.
 #[derive(Debug)]
 pub(crate) struct Expected {
     accept: String,
     subprotocols: Vec<String>,
     deflate: Option<(Parameters, Takeover)>,
-    /// How many interim responses have been skipped.
+    /// The number of interim responses skipped so far.
     interim: u8,
 }
 
-/// What the server has chosen.
+/// The options that the server chose.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) subprotocol: Option<String>,
     pub(crate) agreed: Agreed,
 }
 
-/// The server's answer does not open the connection.
+/// The reason why the server's response does not open the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unaccepted {
-    /// An HTTP status other than 101. Up to four interim responses (1xx) are skipped before it.
+    /// The server responded with a status other than 101. Up to four interim responses (1xx) are
+    /// skipped before it.
     Status(StatusCode),
-    /// The answer breaks a rule, which the text names (§4.1).
+    /// The response breaks the rule that the text names (§4.1).
     BadResponse(&'static str),
 }
 
 impl fmt::Display for Unaccepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unaccepted::Status(status) => write!(f, "the server answered with {status}"),
-            Unaccepted::BadResponse(why) => write!(f, "the server's handshake is wrong: {why}"),
+            Unaccepted::Status(status) => write!(f, "the server responded with {status}"),
+            Unaccepted::BadResponse(why) => write!(f, "the server's handshake is invalid: {why}"),
         }
     }
 }
@@ -192,15 +193,15 @@ impl fmt::Display for Unaccepted {
 impl std::error::Error for Unaccepted {}
 
 impl Expected {
-    /// Returns whether a refusal was only an interim response, so that the final one is still to
-    /// come (RFC 9110 §15.2). A server that sends too many of them is refused.
+    /// Returns whether a refusal was only an interim response, after which the final one follows
+    /// (RFC 9110 §15.2). Returns `false` if the server has sent too many of them.
     pub(crate) fn skips(&mut self, refusal: Unaccepted) -> bool {
         let is_interim = matches!(refusal, Unaccepted::Status(status) if status.is_informational());
         self.interim += u8::from(is_interim);
         is_interim && self.interim <= MAX_INTERIM
     }
 
-    /// Checks a complete response head (§4.1) and returns what the server has chosen.
+    /// Checks a complete response head (§4.1) and returns the options that the server chose.
     pub(crate) fn judge(&self, compression: &Compression, head: &[u8]) -> Result<Accepted, Unaccepted> {
         let mut headers = [httparse::EMPTY_HEADER; super::request::MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
@@ -231,7 +232,7 @@ impl Expected {
             return Err(Unaccepted::BadResponse("Connection does not list Upgrade"));
         }
         if !values("sec-websocket-accept").eq([self.accept.as_bytes()]) {
-            return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not fit the key"));
+            return Err(Unaccepted::BadResponse("Sec-WebSocket-Accept does not match the key"));
         }
         let agreed =
             compression.judge(self.deflate, values("sec-websocket-extensions")).map_err(Unaccepted::BadResponse)?;
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn urls_are_parsed() {
         let parsed = |url| Opening::parse(url).map(|(opening, name, port)| (opening.host, name, port, opening.target));
         let expect = |a: &str, b: &str, port, d: &str| Ok((a.to_owned(), b.to_owned(), port, d.to_owned()));
         assert_eq!(parsed("ws://localhost:9998/echo?a=b"), expect("localhost:9998", "localhost", 9998, "/echo?a=b"));
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_complete_and_fitting_answer_is_believed() {
+    fn only_a_complete_and_matching_response_is_accepted() {
         let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
         opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
         let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());

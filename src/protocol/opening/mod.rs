@@ -2,9 +2,9 @@
 //!
 //! | file | question |
 //! |---|---|
-//! | `request` | what does a client ask for, and is its request well formed? |
-//! | `response` | what do we answer? |
-//! | `client` | what do we ask a server for, and does it accept? |
+//! | `request` | what does a client request, and is the request valid? |
+//! | `response` | what does our response look like? |
+//! | `client` | what do we request from a server, and does it accept? |
 //! | `rejection` | why is a request refused, and with which status? |
 
 mod client;

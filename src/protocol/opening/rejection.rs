@@ -1,31 +1,32 @@
-//! Why a request is refused, and with which status.
+//! The reasons to refuse a request, and their HTTP statuses.
 
 use http::StatusCode;
 use std::fmt;
 
-/// A peer's opening handshake or plain HTTP request is refused (RFC 6455 §4.2.1, RFC 9112).
+/// The reason why a peer's opening handshake or plain HTTP request is refused (RFC 6455 §4.2.1,
+/// RFC 9112).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// 400: the request breaks a rule, which the text names.
+    /// 400: the request breaks the rule that the text names.
     BadRequest(&'static str),
-    /// 405: neither GET nor HEAD.
+    /// 405: the method is neither GET nor HEAD.
     MethodNotAllowed,
-    /// 408: the request did not finish in time.
+    /// 408: the request was not complete in time.
     Timeout,
-    /// 413: a large body was announced.
+    /// 413: the request announced a large body.
     BodyTooLarge,
-    /// 426: this resource speaks WebSocket only.
+    /// 426: this resource supports WebSocket only.
     UpgradeRequired,
-    /// 426: a version of the WebSocket protocol other than 13 (§4.4).
+    /// 426: the version of the WebSocket protocol is not 13 (§4.4).
     UnsupportedVersion,
-    /// 429: this address has as many connections as it may.
+    /// 429: this address has reached its limit of connections.
     TooManyConnections,
-    /// 431: more bytes or headers than the limits allow.
+    /// 431: the head has more bytes or headers than the limits allow.
     HeadTooLarge,
     /// 500: the application's answer could not be sent.
     BadAnswer(&'static str),
-    /// 503: the server is full, out of memory, or about to stop.
+    /// 503: the server has reached its connection or memory limit, or is about to stop.
     Unavailable,
 }
 
@@ -47,7 +48,7 @@ impl Rejection {
 }
 
 impl Rejection {
-    /// Returns the status as in the response's first line: the number and its name.
+    /// Returns the status as in the response's first line: its number and its name.
     pub(super) const fn status_line(self) -> &'static str {
         match self {
             Rejection::BadRequest(_) => "400 Bad Request",
@@ -62,18 +63,18 @@ impl Rejection {
         }
     }
 
-    /// Returns a sentence for the peer.
+    /// Returns a sentence that tells the peer the reason.
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
-            Rejection::MethodNotAllowed => "only GET and HEAD are answered here",
+            Rejection::MethodNotAllowed => "only GET and HEAD are supported",
             Rejection::Timeout => "the request did not arrive in time",
-            Rejection::BodyTooLarge => "a request with a body is not answered here",
+            Rejection::BodyTooLarge => "a request with a body is not supported",
             Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
-            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is spoken here",
+            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
             Rejection::TooManyConnections => "there are too many connections from this address",
             Rejection::HeadTooLarge => "the request head is too large",
-            Rejection::Unavailable => "the server takes no new connections now",
+            Rejection::Unavailable => "the server accepts no new connections now",
         }
     }
 }

@@ -1,27 +1,28 @@
-//! A peer's request, parsed and checked (RFC 6455 §4.2.1, RFC 9112).
+//! Parses and checks a peer's request (RFC 6455 §4.2.1, RFC 9112).
 //!
-//! A head is scanned for its end while it arrives ([`head_end`]), each byte once. When it is
-//! complete, `httparse` parses it and [`Request::parse`] checks it. The application sees only valid
-//! requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
+//! [`head_end`] searches for the end of a head while it arrives, and scans each byte once. When the
+//! head is complete, `httparse` parses it and [`Request::parse`] checks it. The application sees
+//! only valid requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
 
-/// The most headers that a request may have.
+/// The limit on the number of headers in a request.
 pub const MAX_HEADERS: usize = 64;
 
-/// A body that is announced with more bytes than this gets 413 instead of 400.
+/// The size, in bytes, above which an announced body is refused with 413 instead of 400.
 const LARGE_BODY: u64 = 64 << 10;
 
-/// Finds the end of a head in `bytes`, whose first `scanned` bytes have been searched before.
+/// Finds the end of a head in `bytes`. The first `scanned` bytes were searched before.
 ///
 /// # Errors
 ///
-/// Bytes that cannot begin a request, or a bare LF. Each is returned at once.
+/// The bytes cannot begin a request, or contain a bare LF. Both errors are returned as soon as the
+/// byte has arrived.
 pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Rejection> {
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
-        return Err(Rejection::BadRequest("this is not HTTP; is the client speaking TLS (wss://) to a plain port?"));
+        return Err(Rejection::BadRequest("this is not HTTP; is the client using TLS (wss://) on a plain port?"));
     }
     for (index, byte) in bytes.iter().enumerate().skip(scanned) {
         if *byte == b'\n' {
@@ -36,16 +37,16 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
     Ok(None)
 }
 
-/// How a resource is asked for.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// The resource.
+    /// GET: requests the resource.
     Get,
-    /// Its headers alone.
+    /// HEAD: requests only the headers of the response.
     Head,
 }
 
-/// A well-formed request: an opening handshake, or plain HTTP.
+/// A valid request: an opening handshake, or plain HTTP.
 #[derive(Debug)]
 pub struct Request<'b> {
     method: Method,
@@ -61,7 +62,7 @@ impl<'b> Request<'b> {
     ///
     /// # Errors
     ///
-    /// The [`Rejection`] that RFC 6455 §4.2 or RFC 9112 asks for.
+    /// The [`Rejection`] that RFC 6455 §4.2 or RFC 9112 requires.
     pub fn parse(head: &'b [u8]) -> Result<Request<'b>, Rejection> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -86,14 +87,14 @@ impl<'b> Request<'b> {
         Ok(request)
     }
 
-    /// Checks what RFC 9112 requires of every request.
+    /// Checks the rules of RFC 9112 for every request.
     fn judge_message(&self, http_1_1: bool) -> Result<(), Rejection> {
         let hosts = self.values("host").count();
         if hosts > 1 || (hosts == 0 && http_1_1) {
             return Err(Rejection::BadRequest("exactly one Host header is required"));
         }
         if self.values("transfer-encoding").next().is_some() {
-            return Err(Rejection::BadRequest("a request with a body is not answered here"));
+            return Err(Rejection::BadRequest("a request with a body is not supported"));
         }
         for value in self.values("content-length") {
             match std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())) {
@@ -101,7 +102,7 @@ impl<'b> Request<'b> {
                 Some(digits) => match digits.parse::<u64>() {
                     Ok(0) => {}
                     Ok(1..=LARGE_BODY) => {
-                        return Err(Rejection::BadRequest("a request with a body is not answered here"));
+                        return Err(Rejection::BadRequest("a request with a body is not supported"));
                     }
                     Ok(_) | Err(_) => return Err(Rejection::BodyTooLarge),
                 },
@@ -110,12 +111,12 @@ impl<'b> Request<'b> {
         Ok(())
     }
 
-    /// Whether the client asks for the WebSocket protocol.
+    /// Returns whether the client requests the WebSocket protocol.
     fn wants_upgrade(&self) -> bool {
         self.method == Method::Get && self.has_token("upgrade", "websocket")
     }
 
-    /// Checks what RFC 6455 §4.2.1 requires of an opening handshake.
+    /// Checks the rules of RFC 6455 §4.2.1 for an opening handshake.
     fn judge_upgrade(&mut self, http_1_1: bool) -> Result<(), Rejection> {
         if !http_1_1 {
             return Err(Rejection::BadRequest("an upgrade needs HTTP/1.1"));
@@ -134,14 +135,14 @@ impl<'b> Request<'b> {
         let mut seen: Vec<&str> = Vec::new();
         for protocol in self.subprotocols() {
             if !is_token(protocol) || seen.contains(&protocol) {
-                return Err(Rejection::BadRequest("malformed or doubled Sec-WebSocket-Protocol"));
+                return Err(Rejection::BadRequest("malformed or repeated Sec-WebSocket-Protocol"));
             }
             seen.push(protocol);
         }
         Ok(())
     }
 
-    /// The key: exactly one, 16 bytes in base64.
+    /// Returns the key. There must be exactly one, of 16 bytes in base64.
     fn single_key(&self) -> Result<&'b str, Rejection> {
         let mut keys = self.values("sec-websocket-key");
         let (Some(key), None) = (keys.next(), keys.next()) else {
@@ -153,7 +154,7 @@ impl<'b> Request<'b> {
         std::str::from_utf8(key).map_err(|_| Rejection::BadRequest("malformed Sec-WebSocket-Key"))
     }
 
-    /// GET or HEAD.
+    /// Returns the method: GET or HEAD.
     pub const fn method(&self) -> Method {
         self.method
     }
@@ -163,17 +164,17 @@ impl<'b> Request<'b> {
         self.key.is_some()
     }
 
-    /// The `Sec-WebSocket-Key` of an opening handshake.
+    /// Returns the `Sec-WebSocket-Key` of an opening handshake.
     pub(crate) const fn key(&self) -> Option<&'b str> {
         self.key
     }
 
-    /// The target's path, still percent-encoded: `/chat` of `/chat?room=1`.
+    /// Returns the target's path, still percent-encoded: `/chat` of `/chat?room=1`.
     pub const fn path(&self) -> &'b str {
         self.path
     }
 
-    /// The target's query, still percent-encoded: `room=1` of `/chat?room=1`.
+    /// Returns the target's query, still percent-encoded: `room=1` of `/chat?room=1`.
     pub const fn query(&self) -> Option<&'b str> {
         self.query
     }
@@ -189,7 +190,8 @@ impl<'b> Request<'b> {
         std::iter::from_fn(move || self.next_value(name, &mut place))
     }
 
-    /// The value of the first header of this name from a place on, which moves behind it.
+    /// Returns the value of the first header of this name at or after `place`. Moves `place` behind
+    /// it.
     #[inline(never)]
     fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
         let header = self.headers().skip(*place).find(|(other, _)| {
@@ -199,7 +201,7 @@ impl<'b> Request<'b> {
         header.map(|(_, value)| value)
     }
 
-    /// The value of the first header of this name, if it is UTF-8.
+    /// Returns the value of the first header of this name, if it is UTF-8.
     pub fn header(&self, name: &str) -> Option<&'b str> {
         self.values(name).next().and_then(|value| std::str::from_utf8(value).ok())
     }
@@ -210,12 +212,12 @@ impl<'b> Request<'b> {
         self.header("origin")
     }
 
-    /// The host and port that the client meant to reach.
+    /// Returns the `Host` header: the host and port that the client addressed.
     pub fn host(&self) -> Option<&'b str> {
         self.header("host")
     }
 
-    /// Returns the cookies as name and value, not decoded.
+    /// Returns the names and values of the cookies, not decoded.
     pub fn cookies(&self) -> impl Iterator<Item = (&'b str, &'b str)> + '_ {
         self.values("cookie")
             .filter_map(|value| std::str::from_utf8(value).ok())
@@ -223,13 +225,13 @@ impl<'b> Request<'b> {
             .filter_map(|pair| pair.trim_ascii().split_once('='))
     }
 
-    /// The subprotocols that the client offers, the preferred one first (§1.9).
+    /// Returns the subprotocols that the client offers, the preferred one first (§1.9).
     pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
         self.list("sec-websocket-protocol")
     }
 
-    /// The first of `known` subprotocols, in the order of the server's preference, that the client
-    /// offers.
+    /// Returns the first of the `known` subprotocols that the client offers. List them in the
+    /// server's order of preference.
     pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
         known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
     }
@@ -240,7 +242,7 @@ impl<'b> Request<'b> {
         std::iter::from_fn(move || self.next_element(name, &mut place, &mut rest))
     }
 
-    /// The first element of the rest of a value, or of the next values.
+    /// Returns the next element of a value, or the first of the next value that has one.
     #[inline(never)]
     fn next_element(&self, name: &str, place: &mut usize, rest: &mut &'b str) -> Option<&'b str> {
         loop {
@@ -272,8 +274,8 @@ fn syntax_error(error: httparse::Error) -> Rejection {
     }
 }
 
-/// Whether this is 16 bytes in base64. Four bits of the last character before the padding are not
-/// used, and must be 0.
+/// Returns whether the key is 16 bytes in base64. Four bits of the last character before the
+/// padding are not used and must be 0.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     match key {
@@ -282,7 +284,7 @@ fn is_key(key: &[u8]) -> bool {
     }
 }
 
-/// Splits a request target into path and query (RFC 9112 §3.2: origin form, or absolute form).
+/// Splits a request target into path and query (RFC 9112 §3.2: origin form or absolute form).
 fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     let malformed = Rejection::BadRequest("malformed request target");
     let local = if target.starts_with('/') { target } else { without_host(target).ok_or(malformed)? };
@@ -297,7 +299,7 @@ fn split_target(target: &str) -> Result<(&str, Option<&str>), Rejection> {
     })
 }
 
-/// What follows the host in a target of absolute form.
+/// Returns the part of an absolute-form target after the host.
 fn without_host(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once(':')?;
     let rest = rest.strip_prefix("//")?;
@@ -308,7 +310,7 @@ fn without_host(target: &str) -> Option<&str> {
     Some(end.map_or("/", |end| &rest[end..]))
 }
 
-/// What is kept of a request to answer it later.
+/// The parts of a request that are kept until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) method: Method,
@@ -316,12 +318,12 @@ pub struct Ticket {
     pub(crate) accept: Option<String>,
     /// The offered subprotocols, separated by commas.
     pub(crate) offered: String,
-    /// The offer of permessage-deflate that can be accepted.
+    /// The first acceptable offer of permessage-deflate.
     pub(crate) deflate: Option<Parameters>,
 }
 
 impl Ticket {
-    /// For the answer to `request`.
+    /// Creates the ticket for the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
         let mut offered = String::new();
@@ -338,12 +340,12 @@ impl Ticket {
         Ticket { method: request.method(), accept, offered, deflate }
     }
 
-    /// For the answer to a malformed request.
+    /// Creates the ticket for the answer to a malformed request.
     pub const fn unreadable() -> Ticket {
         Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
     }
 
-    /// Whether this was an opening handshake.
+    /// Returns whether this was an opening handshake.
     pub const fn is_upgrade(&self) -> bool {
         self.accept.is_some()
     }
@@ -354,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_what_a_decoder_takes() {
+    fn a_key_is_valid_if_a_decoder_accepts_it() {
         let decodes = |key: &[u8]| data_encoding::BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16);
         let step = if cfg!(miri) { 37 } else { 1 };
         for place in 0..24 {

@@ -1,6 +1,7 @@
 //! The server's answer to a request (RFC 6455 §4.2.2, RFC 9110).
 //!
-//! It is a 101 response that opens the connection, or an HTTP response after which it closes.
+//! The answer is a 101 response, which opens the connection, or an HTTP response, after which the
+//! connection closes.
 
 use super::rejection::Rejection;
 use super::request::{Method, Ticket};
@@ -13,13 +14,14 @@ use std::ops::{Deref, DerefMut};
 /// An application's answer to a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// The connection becomes a WebSocket.
+    /// Accepts the opening handshake: the connection becomes a WebSocket.
     Upgrade(Upgrade),
-    /// An HTTP response, after which the connection closes. `Content-Length`, `Connection` and
-    /// `X-Content-Type-Options` are added. Its status is a final one: 1xx is answered with 500.
+    /// Sends an HTTP response and closes the connection. `Content-Length`, `Connection` and
+    /// `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced by
+    /// 500.
     Respond(HttpResponse),
-    /// The answer comes later, by [`Clients::answer`](crate::Clients::answer), within the
-    /// handshake's deadline.
+    /// Answers later. Call [`Clients::answer`](crate::Clients::answer) within the handshake's
+    /// deadline.
     Later,
 }
 
@@ -39,12 +41,13 @@ impl From<http::Response<Vec<u8>>> for Answer {
 #[derive(Debug)]
 pub struct HttpResponse {
     response: http::Response<Vec<u8>>,
-    /// How it is written. A program that answers with no such response does not contain that.
+    /// The function that writes the response. As it is a pointer, a program that never creates such
+    /// a response does not contain the function.
     encode: fn(&http::Response<Vec<u8>>, Method, &mut Vec<u8>),
 }
 
 impl HttpResponse {
-    /// Appends the response, after which the connection closes; to HEAD, without its body.
+    /// Appends the response to `out`, for HEAD without the body. The connection closes after it.
     pub(crate) fn encode(&self, method: Method, out: &mut Vec<u8>) {
         (self.encode)(&self.response, method, out);
     }
@@ -76,7 +79,7 @@ impl DerefMut for HttpResponse {
     }
 }
 
-/// A status alone becomes a response with the status as its text.
+/// Creates a response with the status as its text.
 impl From<StatusCode> for Answer {
     fn from(status: StatusCode) -> Answer {
         let mut response = http::Response::new(format!("{status}\n").into_bytes());
@@ -86,33 +89,33 @@ impl From<StatusCode> for Answer {
     }
 }
 
-/// A 101 response: what the application may add to it.
+/// The parts of a 101 response that the application can set.
 #[derive(Clone, Debug, Default)]
 pub struct Upgrade {
     subprotocol: Option<String>,
-    /// As they go out.
+    /// The header lines, as they are sent.
     headers: Vec<u8>,
-    /// One of the headers cannot be set.
+    /// Whether the application set a header that belongs to the handshake itself.
     is_wrong: bool,
     is_plain: bool,
 }
 
 impl Upgrade {
-    /// Without subprotocol and further headers.
+    /// Creates a response without a subprotocol and without further headers.
     pub fn new() -> Upgrade {
         Upgrade::default()
     }
 
-    /// Chooses a subprotocol (§1.9). It must be one of those that the client offered; the handshake
-    /// is answered with 500 otherwise, since the client would have to fail it.
+    /// Chooses a subprotocol (§1.9). It must be one that the client offered. Otherwise the
+    /// handshake is answered with 500, because the client would have to fail it.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header. Those of the handshake itself cannot be set; the handshake is answered with
-    /// 500 then.
+    /// Adds a header. Headers of the handshake itself cannot be set: the handshake is then answered
+    /// with 500.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
         self.is_wrong |= name == header::UPGRADE
@@ -124,7 +127,7 @@ impl Upgrade {
         self
     }
 
-    /// Turns compression off for this client. The length of a compressed message can reveal a
+    /// Turns off compression for this client. The length of a compressed message can reveal a
     /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
     #[must_use]
     pub const fn uncompressed(mut self) -> Upgrade {
@@ -132,7 +135,7 @@ impl Upgrade {
         self
     }
 
-    /// Returns the offer that may be accepted, unless the application has refused compression.
+    /// Returns the offer that can be accepted, unless the application turned off compression.
     pub(crate) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
         ticket.deflate.filter(|_| !self.is_plain)
     }
@@ -154,7 +157,7 @@ impl Upgrade {
 ///
 /// # Errors
 ///
-/// The request was no upgrade, or the client could not accept the answer. Nothing is appended then.
+/// The request is not an upgrade, or the client could not accept the answer. Nothing is appended.
 pub(crate) fn encode_upgrade(
     ticket: &Ticket,
     upgrade: &Upgrade,
@@ -192,7 +195,7 @@ fn encode_response(response: &http::Response<Vec<u8>>, method: Method, out: &mut
     if !response.headers().contains_key(header::CONNECTION) {
         out.extend_from_slice(b"Connection: close\r\n");
     }
-    // RFC 9110 §8.6: no Content-Length with 1xx and 204.
+    // RFC 9110 §8.6: 1xx and 204 have no Content-Length.
     let has_body =
         !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
     if has_body {
@@ -219,7 +222,8 @@ fn encode_header(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Names may be written in any case (RFC 9110 §5.1); the usual one is easier on the eyes.
+/// Appends a header name with capital initials. Any case is valid (RFC 9110 §5.1), but this one is
+/// usual and easier to read.
 fn encode_name(name: &str, out: &mut Vec<u8>) {
     let rest = match name.strip_prefix("sec-websocket-") {
         Some(rest) => {
@@ -236,8 +240,8 @@ fn encode_name(name: &str, out: &mut Vec<u8>) {
     }));
 }
 
-/// Appends the response to a request that is refused: its status, the headers that the status asks
-/// for, and a sentence. After it, the connection closes.
+/// Appends the response to a refused request: the status, the headers that the status requires, and
+/// a sentence. The connection closes after it.
 pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec<u8>) {
     let (status, sentence) = (rejection.status_line(), rejection.sentence());
     let (headers, connection) = match rejection {

@@ -1,12 +1,12 @@
-//! A header of version 2, which is binary.
+//! Parses the PROXY header of version 2, which is binary.
 
 use super::header::{MAX_BLOCK, ProxyError, ProxyHeader};
 use std::net::{IpAddr, SocketAddr};
 
-/// How every header of version 2 begins (§2.2): bytes that neither HTTP nor TLS begin with.
+/// The first bytes of every header of version 2 (§2.2). Neither HTTP nor TLS begins with them.
 pub(super) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Signature, version and command, family, length.
+/// The length of the fixed part: signature, version and command, family, length.
 pub(super) const FIXED: usize = 16;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
@@ -63,7 +63,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, Proxy
     Ok(Some((header, FIXED + length)))
 }
 
-/// Source and destination address of `N` bytes each, then their ports.
+/// Reads the source. The block has the source and destination address of `N` bytes each, then their
+/// ports.
 fn read_source<const N: usize>(block: &[u8]) -> Option<SocketAddr>
 where
     IpAddr: From<[u8; N]>,
@@ -73,11 +74,11 @@ where
     Some(SocketAddr::new(IpAddr::from(*address), u16::from_be_bytes([port[0], port[1]])))
 }
 
-/// Whether values of which `bytes` have come can fill `length` bytes exactly.
+/// Checks that the values can fill `length` bytes exactly. `bytes` is the part that has arrived.
 fn check_values(bytes: &[u8], length: usize) -> Result<(), ProxyError> {
     let mut at = 0;
     while at < length {
-        // A type and a length.
+        // A value begins with a type and a length.
         let Some(room) = (length - at).checked_sub(3) else { return Err(ProxyError::MalformedValue) };
         let Some(&high) = bytes.get(at + 1) else { return Ok(()) };
         let low = bytes.get(at + 2).copied();

@@ -1,7 +1,7 @@
-//! The address of a client behind HTTP proxies (RFC 7239).
+//! Finds the address of a client behind HTTP proxies (RFC 7239).
 //!
-//! Each proxy appends the address of its client to `Forwarded` or to `X-Forwarded-For`. What stood
-//! there before our outermost proxy is only a claim of the client:
+//! Each proxy appends the address of its client to `Forwarded` or to `X-Forwarded-For`. Elements to
+//! the left of the one from our outermost proxy are only claims of the client:
 //!
 //! ```text
 //!                 claimed by the client      by our outer proxy      by our inner proxy     the socket's peer
@@ -10,10 +10,10 @@
 //! ```
 //!
 //! [`client_address`] reads from the right. An element counts only if a trusted proxy is to its
-//! right. The lines are also split from the right, so that nothing that a client writes, such as an
-//! open quotation mark, can change what a proxy has appended.
+//! right. The lines are also split from the right. So a client's bytes, such as an unclosed
+//! quotation mark, cannot change the elements that a proxy has appended.
 //!
-//! Left out: `by`, `host` and `proto`.
+//! Not supported: `by`, `host` and `proto`.
 
 pub use super::trusted::{Block, BlockError, TrustedProxies};
 use crate::protocol::wire::token::is_token;
@@ -23,13 +23,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Returns the client's address as reported by trusted proxies, or `None` if they report none and
 /// only the socket's peer is known.
 ///
-/// The arguments are the values of all lines of each header, in their order, such as
-/// [`Request::values`](crate::protocol::Request::values) gives. `X-Forwarded-For` counts only if
-/// there is no `Forwarded`. A proxy that knows only one of the two passes the other on as the
-/// client wrote it, so pass [`std::iter::empty`] for a header that the proxies do not set.
+/// The arguments are the values of all lines of each header, in their order, as
+/// [`Request::values`](crate::protocol::Request::values) returns them. `X-Forwarded-For` counts
+/// only if there is no `Forwarded`. A proxy that sets only one of the two passes the other on as
+/// the client wrote it. So pass [`std::iter::empty`] for a header that the proxies do not set.
 ///
-/// An element that is malformed, `unknown` or hides its address (`_secret`) ends the search. The
-/// result is then the last proxy before it, the nearest known address to the client.
+/// An element that is malformed, is `unknown` or hides its address (`_secret`) ends the search. The
+/// result is then the proxy to its right, which is the known address nearest to the client.
 pub fn client_address<'a>(
     peer: IpAddr,
     trusted: &TrustedProxies,
@@ -47,20 +47,20 @@ pub fn client_address<'a>(
     }
 }
 
-/// What a header's elements look like.
+/// The syntax of a header's elements.
 trait Elements {
     /// Splits off the last element. The rest is `None` if it was the only one. Returns an error if
     /// the line cannot be split here.
     fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed>;
 
-    /// The address in an element, if there is one.
+    /// Returns the address in an element, if there is one.
     fn address(element: &[u8]) -> Option<IpAddr>;
 }
 
 struct Malformed;
 
-/// The lines come from the left, the walk from the right. So each line's end is worked out as if
-/// the walk came to it: the lines to its right decide whether it did.
+/// Searches all lines. The lines arrive from the left, but the search runs from the right. So each
+/// line is searched as if the search reached it. The lines to its right then decide whether it did.
 fn walk_lines<'a, E: Elements>(
     trusted: &TrustedProxies,
     lines: impl IntoIterator<Item = &'a [u8]>,
@@ -72,7 +72,8 @@ fn walk_lines<'a, E: Elements>(
     })
 }
 
-/// How the walk through one line went. An address is the last that was reached in it, if one was.
+/// The result of the search in one line. The address is the last that was reached in the line, if
+/// any.
 enum Walk {
     Ended(Option<IpAddr>),
     AllTrusted(Option<IpAddr>),
@@ -100,7 +101,7 @@ fn walk_line<E: Elements>(trusted: &TrustedProxies, line: &[u8]) -> Walk {
     Walk::AllTrusted(reached)
 }
 
-/// `for=192.0.2.43;proto=https, for="[2001:db8::1]:4711"`
+/// The syntax of `Forwarded`: `for=192.0.2.43;proto=https, for="[2001:db8::1]:4711"`.
 struct Forwarded;
 
 impl Elements for Forwarded {
@@ -129,12 +130,13 @@ impl Elements for Forwarded {
                 return None;
             }
         }
-        // An IPv6 address stands in brackets here, always (§6).
+        // An IPv6 address must be in brackets here (§6).
         read_node(&node?).filter(|(address, in_brackets)| address.is_ipv4() || *in_brackets).map(|(address, _)| address)
     }
 }
 
-/// `203.0.113.7, 2001:db8::1, 10.0.0.2:51234`: what proxies write. No specification exists.
+/// The syntax of `X-Forwarded-For` as proxies write it. No specification exists. An example:
+/// `203.0.113.7, 2001:db8::1, 10.0.0.2:51234`.
 struct XForwardedFor;
 
 impl Elements for XForwardedFor {
@@ -150,10 +152,10 @@ impl Elements for XForwardedFor {
     }
 }
 
-/// Splits at the last delimiter outside quotation marks, without a look at what is left of it.
+/// Splits at the last delimiter outside quotation marks. Does not read the bytes to its left.
 ///
-/// Quotation marks are unambiguous from the right as well: one inside a quoted string has an odd
-/// number of backslashes before it, and one that opens a string has `=` before it.
+/// Quotation marks are unambiguous from the right as well. One inside a quoted string has an odd
+/// number of backslashes before it. One that opens a string has `=` before it.
 fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
     let is_escaped = |at: usize| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
     let mut end = text.len();
@@ -174,8 +176,8 @@ fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u
     Ok((None, text))
 }
 
-/// A parameter's value: a token, or a quoted string. Many forget that an address with a port needs
-/// the quotation marks.
+/// Returns a parameter's value, which is a token or a quoted string. An address with a port is
+/// accepted without quotation marks, because many proxies omit them.
 fn unquote(value: &str) -> Option<Cow<'_, str>> {
     let Some(rest) = value.strip_prefix('"') else {
         let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '=');
@@ -193,8 +195,8 @@ fn unquote(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(unquoted))
 }
 
-/// Returns an address, with or without port, and whether it was in brackets. Returns `None` for
-/// names that hide it: `unknown`, `_secret`.
+/// Returns the address of a node, with or without a port, and whether it was in brackets. Returns
+/// `None` for names that hide the address: `unknown`, `_secret`.
 fn read_node(node: &str) -> Option<(IpAddr, bool)> {
     if let Some(rest) = node.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
@@ -209,7 +211,7 @@ fn read_node(node: &str) -> Option<(IpAddr, bool)> {
     is_port(port).then_some((address.into(), false))
 }
 
-/// A number, or one that is hidden: `_x1` (RFC 7239 §6.2).
+/// Returns whether the text is a port number or a hidden port, such as `_x1` (RFC 7239 §6.2).
 fn is_port(port: &str) -> bool {
     match port.strip_prefix('_') {
         Some(hidden) => !hidden.is_empty() && hidden.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
@@ -231,7 +233,7 @@ mod tests {
         "10.0.0.0/8 127.0.0.1, ::1 fd00::/8".parse().unwrap()
     }
 
-    /// Behind the proxy 10.0.0.1.
+    /// Returns the client's address behind the proxy 10.0.0.1.
     fn by_forwarded(lines: &[&str]) -> Option<IpAddr> {
         client_address(ip("10.0.0.1"), &ours(), lines.iter().map(|line| line.as_bytes()), [])
     }
@@ -240,9 +242,9 @@ mod tests {
         client_address(ip("10.0.0.1"), &ours(), [], lines.iter().map(|line| line.as_bytes()))
     }
 
-    /// The left column is a line; `None`: nothing that counts is in it.
+    /// The left column is a line. `None` means that it contains no valid address.
     #[test]
-    fn forwarded_is_read_as_rfc_7239_has_it() {
+    fn forwarded_is_read_as_rfc_7239_defines_it() {
         let table = [
             ("for=203.0.113.7", Some("203.0.113.7")),
             ("For=203.0.113.7;proto=https;by=10.0.0.1", Some("203.0.113.7")),
@@ -412,10 +414,10 @@ mod tests {
         }
     }
 
-    /// Whatever stands to the left of what the outer proxy has appended, in the same line or before
-    /// it.
+    /// The client's bytes are to the left of the outer proxy's element, in the same line or in an
+    /// earlier one.
     #[test]
-    fn whatever_a_client_writes_the_proxies_are_believed() {
+    fn a_client_cannot_change_what_the_proxies_report() {
         let mut random = StdRng::seed_from_u64(7239);
         let palette = b"for=\"\"\\\\,; []:1.0x_\xff\t";
         let proxies = [&b"for=\"203.0.113.7\";host=\"a\\\"b\", for=10.0.0.2"[..], b"203.0.113.7, 10.0.0.2"];
@@ -431,7 +433,7 @@ mod tests {
                 let found = client_address(ip("10.0.0.1"), &ours(), forwarded.iter().copied(), x.iter().copied());
                 assert_eq!(found, Some(ip("203.0.113.7")), "{}", one_line.escape_ascii());
             }
-            // With nothing appended there is no promise but an answer.
+            // Without an appended element, only the absence of a panic is guaranteed.
             let _ = client_address(ip("10.0.0.1"), &ours(), [&written[..]], []);
         }
     }

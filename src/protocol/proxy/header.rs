@@ -1,7 +1,7 @@
-//! The receiving side of the PROXY protocol, versions 1 and 2.
+//! Implements the receiving side of the PROXY protocol, versions 1 and 2.
 //!
-//! A TCP proxy hides its clients' addresses. One that speaks the [PROXY protocol] sends the address
-//! of the client before the client's first byte:
+//! A TCP proxy hides its clients' addresses. With the [PROXY protocol], it sends the address of the
+//! client before the client's first byte:
 //!
 //! ```text
 //! version 1:  PROXY TCP4 203.0.113.7 192.0.2.1 51234 443 CR LF
@@ -14,12 +14,12 @@
 //!             type, length (2), value ...            further values ("TLV"), any number of them
 //! ```
 //!
-//! A forged header cannot be recognised. So [`decode`] is only for connections of known proxies
-//! that always send one, as the specification demands. What follows the header comes from the
-//! client.
+//! A forged header cannot be recognised. Use [`decode`] only for connections from known proxies
+//! that always send a header, as the specification requires. The bytes after the header come from
+//! the client.
 //!
-//! Left out: the destination, and the values (the checksum among them), which are skipped once
-//! their lengths fit.
+//! The destination and the values (with the checksum) are not read. The lengths of the values are
+//! checked.
 //!
 //! [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 
@@ -27,52 +27,52 @@ use super::{binary, text};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The longest header of version 1, its CR LF included (§2.1).
+/// The length of the longest header of version 1, with its CR LF, in bytes (§2.1).
 pub const MAX_LINE: usize = 107;
 
-/// The longest header of version 2 that is taken. Addresses need 52 bytes at most, or 232 for Unix
-/// sockets; the rest leaves room for a client's certificate among the values. nginx has the same
-/// bound.
+/// The length of the longest header of version 2 that is accepted, in bytes. Addresses need at most
+/// 52 bytes, or 232 for Unix sockets. The rest leaves room for a client's certificate among the
+/// values. nginx has the same limit.
 pub const MAX_BLOCK: usize = 4_096;
 
 /// The content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// The connection is a client's.
+    /// The proxy forwards the connection of a client.
     Proxied {
-        /// Where the client is.
+        /// The client's address.
         source: SocketAddr,
     },
-    /// The connection is the proxy's own (a health check), or the client has no address that counts
-    /// here: the socket's own address stands.
+    /// The connection is the proxy's own (a health check), or the header has no IPv4 or IPv6
+    /// stream address. The socket's peer address applies.
     Local,
 }
 
-/// The bytes are not a header of the PROXY protocol. The connection must be dropped (§2).
+/// The reason why bytes are not a valid PROXY header. The connection must be dropped (§2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// Neither version begins like this.
+    /// The bytes begin like neither version.
     NoHeader,
-    /// Version 1: neither TCP4 nor TCP6 nor UNKNOWN.
+    /// Version 1: the protocol is neither TCP4 nor TCP6 nor UNKNOWN.
     UnknownProtocol,
-    /// Version 1: not an address of the family that was announced, in its usual form.
+    /// Version 1: an address is not of the announced family, or not in its usual form.
     MalformedAddress,
-    /// Version 1: not a decimal number from 0 to 65535 without leading zeros.
+    /// Version 1: a port is not a decimal number from 0 to 65535 without leading zeros.
     MalformedPort,
-    /// Version 1: too few fields, or too many, or no CR LF where the line ends.
+    /// Version 1: the line has too few or too many fields, or does not end with CR LF.
     MalformedLine,
-    /// Version 1: no CR LF within [`MAX_LINE`] bytes.
+    /// Version 1: there is no CR LF within [`MAX_LINE`] bytes.
     LineTooLong,
-    /// Version 2's signature, with another version.
+    /// The signature of version 2 is followed by another version.
     UnknownVersion(u8),
-    /// Version 2: neither LOCAL nor PROXY.
+    /// Version 2: the command is neither LOCAL nor PROXY.
     UnknownCommand(u8),
-    /// Version 2: a family or transport that does not exist.
+    /// Version 2: the family or transport does not exist.
     UnknownFamily(u8),
-    /// Version 2: the length has no room for the addresses.
+    /// Version 2: the length is too small for the addresses.
     BlockTooShort,
-    /// Version 2: more than [`MAX_BLOCK`] bytes.
+    /// Version 2: the header has more than [`MAX_BLOCK`] bytes.
     BlockTooLong,
     /// Version 2: a value does not end where the header ends.
     MalformedValue,
@@ -100,11 +100,11 @@ impl fmt::Display for ProxyError {
 impl std::error::Error for ProxyError {}
 
 /// Reads the header at the start of `bytes` and returns it with its length. Returns `Ok(None)` if
-/// more bytes are needed, at most [`MAX_BLOCK`] in all.
+/// more bytes are needed. A header has at most [`MAX_BLOCK`] bytes.
 ///
 /// # Errors
 ///
-/// An error that no later byte can correct is returned at the first byte that shows it.
+/// A [`ProxyError`], at the first byte after which no further bytes can make the header valid.
 pub fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
     match bytes.first() {
         None => Ok(None),
@@ -126,7 +126,7 @@ mod tests {
         ProxyHeader::Proxied { source: source.parse().unwrap() }
     }
 
-    /// A header of version 2.
+    /// Returns a header of version 2.
     fn block(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = SIGNATURE.to_vec();
         bytes.extend_from_slice(&[command, family]);
@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Each is refused at its last byte, and not before.
+    /// Each entry is refused at its last byte, and not before.
     #[test]
     fn a_line_is_refused_at_the_first_byte_that_does_not_fit() {
         use ProxyError::*;
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(decode(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n"), Err(MalformedLine));
         assert_eq!(decode(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n\n"), Err(MalformedLine));
         assert_eq!(decode(b"PROXY TCP4 \xff"), Err(MalformedAddress));
-        // The dotted form makes lines possible that are longer than any line may be.
+        // With the dotted form, a line can exceed the limit.
         let long = "0000:0000:0000:0000:0000:ffff:255.255.255.255";
         assert_eq!(decode(format!("PROXY TCP6 {long} {long} 65535 65535\r\n").as_bytes()), Err(LineTooLong));
     }
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(decode(&ended_in_time), Ok(Some((ProxyHeader::Local, MAX_LINE))));
     }
 
-    /// Each is refused at its last byte, and not before.
+    /// Each entry is refused at its last byte, and not before.
     #[test]
     fn a_block_is_refused_at_the_first_byte_that_does_not_fit() {
         use ProxyError::*;
@@ -328,8 +328,8 @@ mod tests {
         assert_eq!(decode(&announced(4, b"\x04\0\x01x")), Ok(Some((proxied("203.0.113.7:51234"), 32))));
     }
 
-    /// Good headers, damaged at random: nothing panics, a verdict once reached stays whatever
-    /// follows, and one is reached before `MAX_BLOCK` bytes.
+    /// Damages good headers at random. Nothing panics, further bytes do not change a verdict, and
+    /// there is a verdict before `MAX_BLOCK` bytes.
     #[test]
     fn any_bytes_have_a_verdict_that_no_later_byte_changes() {
         let mut random = StdRng::seed_from_u64(7);

@@ -1,12 +1,12 @@
-//! The address of a client behind proxies.
+//! Finds the address of a client behind proxies.
 //!
 //! | file | question |
 //! |---|---|
-//! | `header` | what does a PROXY header say? |
-//! | `text` | what does one of version 1 look like? |
-//! | `binary` | what does one of version 2 look like? |
+//! | `header` | what does a PROXY header contain? |
+//! | `text` | how is a header of version 1 parsed? |
+//! | `binary` | how is a header of version 2 parsed? |
 //! | `trusted` | which proxies are trusted? |
-//! | `forwarded` | what do `Forwarded` and `X-Forwarded-For` say? |
+//! | `forwarded` | which address do `Forwarded` and `X-Forwarded-For` report? |
 
 mod binary;
 pub mod forwarded;

@@ -1,10 +1,10 @@
-//! A header of version 1, which is a line of text.
+//! Parses the PROXY header of version 1, which is a line of text.
 
 use super::header::{MAX_LINE, ProxyError, ProxyHeader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
-    // The last place where a CR leaves room for its LF.
+    // The last position of a CR that leaves room for its LF.
     let last_end = MAX_LINE - 2;
     let scanned = &bytes[..bytes.len().min(last_end + 1)];
     let Some(end) = scanned.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
@@ -19,8 +19,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, Proxy
     }
 }
 
-/// Reads a line without its end, or, if it is not complete, as much of it as has come. `Ok(None)`:
-/// it could still become one.
+/// Reads a line without its CR LF. If it is not complete, reads the part that has arrived. Returns
+/// `Ok(None)` if the part can still become a valid line.
 fn read_fields(line: &[u8], is_complete: bool) -> Result<Option<ProxyHeader>, ProxyError> {
     let mut rest = line.split(|byte| *byte == b' ').peekable();
     let mut next = || {
@@ -47,7 +47,7 @@ fn read_fields(line: &[u8], is_complete: bool) -> Result<Option<ProxyHeader>, Pr
     }
 }
 
-/// What stands between two spaces, or before the next one, which has not come.
+/// The text between two spaces. The second space may not have arrived yet.
 #[derive(Clone, Copy)]
 struct Field<'a> {
     text: &'a [u8],
@@ -55,7 +55,7 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// The text once it has ended; before that, only whether it may go on like this.
+    /// Parses the text if it has ended. Otherwise only checks that it can become valid.
     fn read<T>(
         self,
         error: ProxyError,
@@ -77,16 +77,16 @@ impl Field<'_> {
         self.read(error, whole, |text| words.iter().any(|word| word.starts_with(text)))
     }
 
-    /// "A series of 4 decimal integers separated by dots, heading zeroes not permitted" (§2.1), as
-    /// the standard library has it.
+    /// Reads an IPv4 address: "a series of 4 decimal integers separated by dots, heading zeroes not
+    /// permitted" (§2.1). The standard library parses the same form.
     fn ipv4(self) -> Result<Option<IpAddr>, ProxyError> {
         let parse = |text: &str| text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
         let may_begin = |text: &str| IPV4_ENDS.iter().any(|end| parse(&format!("{text}{end}")).is_some());
         self.read(ProxyError::MalformedAddress, parse, may_begin)
     }
 
-    /// Groups of hexadecimal digits with at most one `::`. Senders write an IPv4-mapped address
-    /// with dots, as `inet_ntop` does.
+    /// Reads an IPv6 address: groups of hexadecimal digits with at most one `::`. Senders write an
+    /// IPv4-mapped address with dots, as `inet_ntop` does.
     fn ipv6(self) -> Result<Option<IpAddr>, ProxyError> {
         let parse = |text: &str| text.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
         let may_begin =
@@ -103,10 +103,11 @@ impl Field<'_> {
     }
 }
 
-/// The beginning of an IPv4 address becomes one with one of these ends, or it is none.
+/// Endings that complete IPv4 addresses. A text is the beginning of an address exactly if one of
+/// them makes it a valid address.
 const IPV4_ENDS: [&str; 8] = ["", "0", ".0", "0.0", ".0.0", "0.0.0", ".0.0.0", "0.0.0.0"];
 
-/// Likewise for IPv6, without those that end as IPv4.
+/// Endings that complete IPv6 addresses, without those in [`IPV4_ENDS`].
 const IPV6_ENDS: [&str; 15] = [
     ":",
     ":0",

@@ -1,14 +1,15 @@
-//! The proxies that are trusted.
+//! The addresses of trusted proxies.
 
 use crate::parts::PROXIES;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// A block of addresses: `10.0.0.0/8`, `2001:db8::/32`, or a single one, `127.0.0.1`.
+/// A block of addresses, such as `10.0.0.0/8` or `2001:db8::/32`, or a single address, such as
+/// `127.0.0.1`.
 ///
-/// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is the IPv4 address that it maps, here and in
-/// [`contains`](Self::contains).
+/// An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) is treated as the IPv4 address that it maps,
+/// here and in [`contains`](Self::contains).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
     first: IpAddr,
@@ -16,17 +17,17 @@ pub struct Block {
 }
 
 impl Block {
-    /// Whether the address lies in the block.
+    /// Returns whether the address lies in the block.
     pub fn contains(&self, address: IpAddr) -> bool {
         network(address.to_canonical(), self.prefix) == Some(self.first)
     }
 }
 
-/// The first address of the block of this size that `address` lies in; `None` if there are no
-/// blocks of this size.
+/// Returns the first address of the block with this prefix that contains `address`. Returns `None`
+/// if the prefix is too long for the address.
 fn network(address: IpAddr, prefix: u8) -> Option<IpAddr> {
     let prefix = u32::from(prefix);
-    // Shifting by all the bits there are gives `None`: the mask of `/0`.
+    // A shift by all bits returns `None`. The mask of `/0` is 0.
     match address {
         IpAddr::V4(address) => {
             let mask = u32::MAX.checked_shl(32_u32.checked_sub(prefix)?).unwrap_or(0);
@@ -71,14 +72,14 @@ impl FromStr for Block {
         }
         let first = written.to_canonical();
         if first.is_ipv4() && written.is_ipv6() {
-            // The bits of `::ffff:` are set, so the prefix reaches beyond them.
+            // The first address begins with `::ffff:`, so the prefix has at least 96 bits.
             prefix -= 96;
         }
         Ok(Block { first, prefix })
     }
 }
 
-/// A text is not a [`Block`].
+/// The reason why a text is not a [`Block`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockError {
     text: String,
@@ -111,12 +112,12 @@ impl fmt::Display for BlockError {
 
 impl std::error::Error for BlockError {}
 
-/// The proxies that are believed. By default, none.
+/// The proxies that are trusted. By default, there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Block>);
 
 impl TrustedProxies {
-    /// None.
+    /// Creates an empty list.
     pub const fn new() -> TrustedProxies {
         TrustedProxies(Vec::new())
     }
@@ -126,7 +127,7 @@ impl TrustedProxies {
         !PROXIES.is_used() || self.0.is_empty()
     }
 
-    /// Whether this is a proxy that is believed.
+    /// Returns whether the address belongs to a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         !self.is_empty() && self.0.iter().any(|block| block.contains(address))
     }
@@ -146,7 +147,8 @@ impl Extend<Block> for TrustedProxies {
     }
 }
 
-/// Blocks, separated by commas or spaces: `127.0.0.1, ::1, 10.0.0.0/8`. An empty text means none.
+/// Parses blocks separated by commas or spaces: `127.0.0.1, ::1, 10.0.0.0/8`. An empty text means
+/// no proxies.
 impl FromStr for TrustedProxies {
     type Err = BlockError;
 
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_contain_what_they_say() {
+    fn blocks_contain_their_addresses() {
         let table = [
             ("10.0.0.0/8", &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"][..], &["9.255.255.255", "11.0.0.0"][..]),
             ("127.0.0.1", &["127.0.0.1", "::ffff:127.0.0.1"], &["127.0.0.2", "::1", "::127.0.0.1"]),
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_is_refused_with_advice() {
+    fn a_text_that_is_not_a_block_is_refused_with_advice() {
         for text in [
             "",
             "10.0.0.0/",

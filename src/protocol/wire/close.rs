@@ -13,8 +13,8 @@ pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 ///
 /// # Errors
 ///
-/// A body of one byte, a code that must not be sent (1004, 1005, 1006, 1015 and unregistered
-/// codes), a reason that is not UTF-8.
+/// The body is one byte long, the code must not be sent (1004, 1005, 1006, 1015 and unregistered
+/// codes), or the reason is not UTF-8.
 pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     match body {
         [] => Ok(None),
@@ -31,15 +31,15 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
     }
 }
 
-/// Returns whether a Close frame may carry this code: a registered one, or one of the application's
-/// range (§7.4.2).
+/// Returns whether a Close frame may carry this code. Registered codes and the range for
+/// applications are allowed (§7.4.2).
 pub fn may_travel(code: &CloseCode) -> bool {
     // tungstenite does not know 1014 (bad gateway), which IANA registered later.
     code.is_allowed() || u16::from(code) == 1014
 }
 
-/// Writes a Close frame's body into `body` and returns the written part. Cuts a reason that is too
-/// long at the end of a character.
+/// Writes a Close frame's body into `body` and returns the written part. A reason that is too long
+/// is cut between two characters.
 pub fn encode_body<'b>(code: CloseCode, reason: &str, body: &'b mut [u8; MAX_CONTROL_PAYLOAD]) -> &'b [u8] {
     let mut end = reason.len().min(MAX_REASON);
     while !reason.is_char_boundary(end) {

@@ -4,7 +4,7 @@ use super::utf8::InvalidUtf8;
 use std::fmt;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// The peer of an open connection has broken a rule, so the connection fails (RFC 6455 §7.1.7).
+/// A rule that the peer of an open connection broke. The connection fails (RFC 6455 §7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -12,36 +12,36 @@ pub enum ProtocolError {
     UnmaskedFrame,
     /// A server's frame was masked.
     MaskedFrame,
-    /// An RSV bit is set and no negotiated extension gives it a meaning.
+    /// An RSV bit was set, and no negotiated extension gives it a meaning.
     ReservedBits,
-    /// An opcode that is not defined.
+    /// The opcode is not defined.
     ReservedOpcode(u8),
     /// A control frame without FIN.
     FragmentedControl,
     /// A control frame of more than 125 bytes.
     ControlTooLong,
-    /// A continuation frame, but no message is under way.
+    /// A continuation frame arrived outside a message.
     UnexpectedContinuation,
-    /// A new message, but the last one has not ended.
+    /// A new message began before the previous one ended.
     UnfinishedMessage,
-    /// A length that is encoded in more bytes than necessary.
+    /// A length was encoded in more bytes than necessary.
     NonMinimalLength,
-    /// A 64-bit length with its top bit set.
+    /// A 64-bit length had its top bit set.
     LengthTopBit,
-    /// A close code that must not be sent.
+    /// The close code must not be sent.
     InvalidCloseCode(u16),
     /// A Close frame with a body of one byte.
     CloseBodyOfOneByte,
-    /// Text, or a close reason, that is not UTF-8.
+    /// A text or a close reason was not UTF-8.
     InvalidUtf8,
-    /// A compressed message that cannot be decompressed.
+    /// A compressed message could not be decompressed.
     InvalidDeflate,
-    /// A message of more bytes than `limit`, announced or real.
+    /// A message has more than `limit` bytes, as announced or as received.
     MessageTooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// A message in more frames than `limit`.
+    /// A message has more than `limit` frames.
     TooManyFragments {
         /// The limit, in frames.
         limit: u32,
@@ -49,7 +49,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// Returns the code of the Close frame that is sent for it (§7.4.1).
+    /// Returns the code of the Close frame that reports this error (§7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
             ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::Invalid,
@@ -70,8 +70,8 @@ impl ProtocolError {
         }
     }
 
-    /// Returns the section of RFC 6455 that has the rule; for
-    /// [`InvalidDeflate`](Self::InvalidDeflate), of RFC 7692.
+    /// Returns the section of RFC 6455 that contains the rule. For
+    /// [`InvalidDeflate`](Self::InvalidDeflate), it is a section of RFC 7692.
     pub const fn section(self) -> &'static str {
         match self {
             ProtocolError::InvalidDeflate => "7.2.2",
@@ -101,7 +101,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::ControlTooLong => f.write_str("control frame of more than 125 bytes")?,
             ProtocolError::UnexpectedContinuation => f.write_str("continuation without a message")?,
             ProtocolError::UnfinishedMessage => f.write_str("new message inside a message")?,
-            ProtocolError::NonMinimalLength => f.write_str("length not minimal")?,
+            ProtocolError::NonMinimalLength => f.write_str("length not encoded minimally")?,
             ProtocolError::LengthTopBit => f.write_str("length with its top bit set")?,
             ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}")?,
             ProtocolError::CloseBodyOfOneByte => f.write_str("close body of one byte")?,
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_says_its_code_and_its_section() {
+    fn every_error_has_its_close_code_and_its_section() {
         assert_eq!(u16::from(ProtocolError::ReservedBits.close_code()), 1002);
         assert_eq!(u16::from(ProtocolError::InvalidUtf8.close_code()), 1007);
         assert_eq!(u16::from(ProtocolError::MessageTooLarge { limit: 1 }.close_code()), 1009);

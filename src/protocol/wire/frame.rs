@@ -17,23 +17,23 @@
 //! +-------------------------------- - - - - - - - - - - - - - - - +
 //! ```
 //!
-//! This module knows one header at a time. [`Connection`](crate::protocol::Connection) checks its
-//! mask, its RSV1 bit and its place among other frames.
+//! This module handles single headers. [`Connection`](crate::protocol::Connection) checks the mask,
+//! the RSV1 bit and the order of frames.
 
 use super::error::ProtocolError;
 use super::mask;
 
-/// What a frame is for (§5.2, §11.8).
+/// The type of a frame (§5.2, §11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
-    /// A further fragment of the message that an earlier frame began.
+    /// A further fragment of a message.
     Continuation = 0x0,
     /// The first or only frame of a text message.
     Text = 0x1,
     /// The first or only frame of a binary message.
     Binary = 0x2,
-    /// The closing handshake (§5.5.1).
+    /// A frame of the closing handshake (§5.5.1).
     Close = 0x8,
     /// A ping, which the peer answers with a pong (§5.5.2).
     Ping = 0x9,
@@ -42,7 +42,8 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// Close, Ping and Pong: never fragmented, at most [`MAX_CONTROL_PAYLOAD`] bytes (§5.5).
+    /// Returns whether this is Close, Ping or Pong. Control frames are never fragmented and have at
+    /// most [`MAX_CONTROL_PAYLOAD`] bytes (§5.5).
     pub const fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
@@ -63,21 +64,21 @@ impl Opcode {
 /// The largest payload of a control frame, in bytes (§5.5).
 pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
-/// The longest header: two bytes, a 64-bit length and a masking key.
+/// The size of the longest header, in bytes: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER: usize = 14;
 
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The last frame of its message.
+    /// Whether this is the last frame of its message.
     pub fin: bool,
-    /// The bit that permessage-deflate uses (RFC 7692 §6).
+    /// The RSV1 bit, which marks a compressed message (RFC 7692 §6).
     pub rsv1: bool,
-    /// What the frame is for.
+    /// The type of the frame.
     pub opcode: Opcode,
     /// The masking key, if the payload is masked.
     pub mask: Option<mask::Key>,
-    /// Payload bytes that follow the header.
+    /// The payload's length, in bytes.
     pub length: u64,
 }
 
@@ -97,9 +98,9 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// RSV2 or RSV3, a reserved opcode, a control frame that is fragmented or too long, a length
-    /// that is not minimal or has its top bit set. Each is returned at the first byte that shows
-    /// it.
+    /// RSV2 or RSV3 is set, the opcode is reserved, a control frame is fragmented or too long, or
+    /// the length is not minimal or has its top bit set. Each error is returned at the first byte
+    /// that shows it.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
@@ -146,7 +147,7 @@ impl Header {
         Ok(Some((Header { fin, rsv1: first & 0x40 != 0, opcode, mask, length }, end)))
     }
 
-    /// Returns the header of a whole message of at most 125 bytes, without a masking key.
+    /// Returns the bytes of the header of a whole, unmasked message of at most 125 bytes.
     #[inline]
     pub const fn short(opcode: Opcode, length: usize) -> [u8; 2] {
         [0x80 | opcode as u8, length as u8]
@@ -173,7 +174,7 @@ impl Header {
         }
     }
 
-    /// The header's bytes.
+    /// Returns the header's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAX_HEADER);
         self.encode(&mut bytes);
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rfc_6455_5_2_forbids_is_refused() {
+    fn headers_that_rfc_6455_5_2_forbids_are_refused() {
         use ProtocolError::*;
         let table: [(&[u8], ProtocolError); 14] = [
             (b"\x91", ReservedBits),

@@ -1,14 +1,14 @@
-//! The bytes of one read, taken from the front piece by piece.
+//! The bytes of one read, which are taken from the front.
 
-/// Bytes from a peer that are not handled yet. The pieces outlive this value, because they borrow
-/// from the read buffer.
+/// The bytes of a read that are not handled yet. Taken pieces borrow from the read buffer, so they
+/// can outlive this value.
 #[derive(Debug)]
 pub struct Input<'b> {
     pub(super) rest: &'b mut [u8],
 }
 
 impl<'b> Input<'b> {
-    /// All of `bytes`.
+    /// Creates an input with all of `bytes`.
     pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
         Input { rest: bytes }
     }
@@ -23,12 +23,12 @@ impl<'b> Input<'b> {
         self.rest.is_empty()
     }
 
-    /// Returns the rest without taking it.
+    /// Returns the remaining bytes without taking them.
     pub(crate) fn peek(&self) -> &[u8] {
         self.rest
     }
 
-    /// Takes the next `count` bytes, or as many as there are.
+    /// Takes the next `count` bytes, or all remaining bytes if there are fewer.
     pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let rest = std::mem::take(&mut self.rest);
         let (piece, rest) = rest.split_at_mut(count.min(rest.len()));
@@ -36,7 +36,7 @@ impl<'b> Input<'b> {
         piece
     }
 
-    /// Takes everything.
+    /// Takes all remaining bytes.
     pub(crate) fn take_all(&mut self) -> &'b mut [u8] {
         std::mem::take(&mut self.rest)
     }

@@ -1,8 +1,8 @@
-//! The masking of a client's payloads (RFC 6455 §5.3).
+//! Masks and unmasks payloads (RFC 6455 §5.3).
 //!
-//! Each payload byte is XORed with one of the key's four, in turn. Doing it twice restores the
-//! bytes, so one function masks and unmasks. A frame can arrive in pieces, so the function takes
-//! the key as it stands at the piece's first byte and returns it as it stands after its last.
+//! Each payload byte is XORed with one of the key's four bytes, in turn. A second XOR restores the
+//! bytes, so one function masks and unmasks. A frame can arrive in pieces. The function therefore
+//! takes the key rotated for the piece's first byte and returns it rotated for the next piece.
 
 /// A frame's masking key, rotated so that its first byte belongs to the next payload byte.
 pub type Key = [u8; 4];
@@ -16,7 +16,7 @@ pub fn apply(key: Key, payload: &mut [u8]) -> Key {
     return apply_bytewise(key, payload);
 }
 
-/// As [`apply`], byte by byte.
+/// Does the same as [`apply`], byte by byte.
 #[inline]
 pub fn apply_bytewise(mut key: Key, payload: &mut [u8]) -> Key {
     for (byte, key) in payload.iter_mut().zip(key.into_iter().cycle()) {

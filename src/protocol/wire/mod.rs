@@ -1,16 +1,17 @@
-//! What is on the wire: frames, masks, text, close codes. No state of a connection.
+//! The parts of the wire format: frames, masks, text and close codes. This room holds no state of a
+//! connection.
 //!
 //! | file | question |
 //! |---|---|
-//! | `frame` | what does a frame's header say, and is it allowed to? |
-//! | `mask` | what does a masking key do to a payload? |
+//! | `frame` | what does a frame's header contain, and is it valid? |
+//! | `mask` | how is a payload masked and unmasked? |
 //! | `utf8` | how is text checked, whole or in pieces? |
-//! | `close` | which close codes and reasons may travel? |
+//! | `close` | which close codes and reasons may be sent? |
 //! | `fast` | how are masks and short text handled faster? |
-//! | `input` | which bytes of a read are still to be handled? |
+//! | `input` | which bytes of a read are not handled yet? |
 //! | `token` | what is a token of HTTP? |
 //! | `role` | which side are we? |
-//! | `error` | which rule has the peer broken? |
+//! | `error` | which rule did the peer break? |
 
 pub mod close;
 mod error;

@@ -1,6 +1,6 @@
 //! Tokens of HTTP (RFC 9110 §5.6.2).
 
-/// RFC 9110 §5.6.2.
+/// Returns whether the text is a token.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_tchar)
 }

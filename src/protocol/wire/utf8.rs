@@ -1,12 +1,13 @@
-//! Checks text, whole or in pieces (RFC 6455 §8.1).
+//! Checks whole texts, and texts that arrive in pieces (RFC 6455 §8.1).
 //!
-//! A piece may end inside a character. Its last one to three bytes then wait in `tail` for the
-//! rest. An invalid byte is found when it arrives, not when the message is complete. Checked bytes
-//! are kept as a `String`, so nothing is checked twice.
+//! A piece may end inside a character. Its last one to three bytes are then kept in `tail` until
+//! the rest arrives. An invalid byte is found when it arrives, not when the message is complete.
+//! Checked bytes are kept as a `String`, so no byte is checked twice.
 
 use simdutf8::basic;
 
-/// Text that is still arriving. It is checked so far, and its last character may be incomplete.
+/// A text that is still arriving. The received bytes are checked. The last character may be
+/// incomplete.
 #[derive(Debug, Default)]
 pub struct PartialText {
     text: String,
@@ -14,15 +15,15 @@ pub struct PartialText {
     tail_len: u8,
 }
 
-/// The bytes are not UTF-8, and no further bytes can make them so.
+/// An error: the bytes are not UTF-8, and further bytes cannot make them valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidUtf8;
 
 impl PartialText {
-    /// Begins in `buffer`, which is cleared and keeps its capacity.
+    /// Creates an empty text in `buffer`. The buffer is cleared and keeps its capacity.
     pub fn reusing(mut buffer: Vec<u8>) -> PartialText {
         buffer.clear();
-        // No bytes are valid UTF-8.
+        // An empty buffer is valid UTF-8.
         let text = String::from_utf8(buffer).unwrap_or_default();
         PartialText { text, ..PartialText::default() }
     }
@@ -32,7 +33,7 @@ impl PartialText {
         self.text.len() + usize::from(self.tail_len)
     }
 
-    /// Returns how many bytes of memory it takes.
+    /// Returns the capacity of the buffer, in bytes.
     pub fn capacity(&self) -> usize {
         self.text.capacity()
     }
@@ -58,7 +59,7 @@ impl PartialText {
         tail.iter().try_for_each(|byte| self.push_to_tail(*byte))
     }
 
-    /// Appends one byte of a character that was cut by the end of a piece.
+    /// Appends one byte to the incomplete last character.
     fn push_to_tail(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
         self.tail[usize::from(self.tail_len)] = byte;
         self.tail_len += 1;
@@ -71,7 +72,7 @@ impl PartialText {
         Ok(())
     }
 
-    /// Returns whether a character is complete.
+    /// Returns whether there is at least one complete character.
     pub fn has_checked(&self) -> bool {
         !self.text.is_empty()
     }
@@ -82,7 +83,7 @@ impl PartialText {
         std::mem::replace(&mut self.text, next.text)
     }
 
-    /// Returns whether it ends between two characters.
+    /// Returns whether the last character is complete.
     pub fn is_whole(&self) -> bool {
         self.tail_len == 0
     }
@@ -91,7 +92,7 @@ impl PartialText {
     ///
     /// # Errors
     ///
-    /// [`InvalidUtf8`] if it ends inside a character.
+    /// [`InvalidUtf8`] if the last character is incomplete.
     pub fn finish(self) -> Result<String, InvalidUtf8> {
         if self.is_whole() { Ok(self.text) } else { Err(InvalidUtf8) }
     }
@@ -102,23 +103,23 @@ impl PartialText {
     }
 }
 
-/// Returns how many bytes at the end of `piece` begin a character that it does not finish.
+/// Returns the number of bytes of an incomplete character at the end of `piece`.
 fn cut_character(piece: &[u8]) -> usize {
     let from_end = piece.iter().rev().take(3).position(|byte| !(0x80..0xc0).contains(byte));
     let Some(length) = from_end.map(|position| position + 1) else { return 0 };
     if is_incomplete(&piece[piece.len() - length..]) { length } else { 0 }
 }
 
-/// Returns whether the first character is only incomplete.
+/// Returns whether the first invalid sequence is only an incomplete character at the end.
 fn is_incomplete(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// Checks a complete text.
+/// Checks a complete text and returns it.
 ///
 /// # Errors
 ///
-/// [`InvalidUtf8`] if it is not UTF-8.
+/// [`InvalidUtf8`] if the bytes are not UTF-8.
 #[inline(always)]
 pub fn whole(bytes: &[u8]) -> Result<&str, InvalidUtf8> {
     basic::from_utf8(bytes).map_err(|_| InvalidUtf8)
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_text_fails_at_the_first_hopeless_byte() {
+    fn invalid_text_fails_at_the_first_invalid_byte() {
         // (bytes, how many of them can still become valid)
         let table: [(&[u8], usize); 12] = [
             (b"\x80", 0),
