@@ -104,14 +104,10 @@ pub(crate) struct Outgoing {
     pub(crate) subprotocol: Option<String>,
 }
 
-/// `Entry` has the shape of the slab's own type, which is private.
+/// `Entry` has the shape of the slab's own type, which is private: occupied, or the next vacant one.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
-    #[allow(dead_code)]
-    enum Entry<T> {
-        Vacant(usize),
-        Occupied(T),
-    }
+    type Entry<T> = Result<T, usize>;
     // With everything else that a server needs, an idle connection costs less than 64 bytes.
     #[cfg(not(feature = "sim"))]
     assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");
