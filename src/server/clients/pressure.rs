@@ -184,7 +184,7 @@ impl<D> Clients<D> {
             return;
         }
         if self.pressure.trim_at.is_some() {
-            self.table.shared_mut().trim_spares(false);
+            self.table.shared_mut().trim_unused_spares();
         }
         self.pressure.trim_at = self.table.shared().has_ample_spares().then(|| self.table.now().after(TRIM));
     }

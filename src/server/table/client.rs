@@ -104,7 +104,8 @@ pub(crate) struct Outgoing {
     pub(crate) subprotocol: Option<String>,
 }
 
-/// `Entry` has the shape of the slab's own type, which is private: occupied, or the next vacant one.
+/// `Entry` has the shape of the slab's own type, which is private: a client, or the next vacant
+/// entry.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
     type Entry<T> = Result<T, usize>;
