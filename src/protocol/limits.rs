@@ -37,8 +37,8 @@ pub struct Limits {
     /// connections.
     pub ping_interval: Option<Duration>,
     /// The silence after which a client is closed. Any byte ends the silence. `None` means
-    /// never. Default 120 s: two pings without an answer. A ping that could not be sent in time is sent
-    /// first. The silence of a client that the server does not read does not count.
+    /// never. Default 120 s: two pings without an answer. A ping that could not be sent in time is
+    /// sent first. The silence of a client that the server does not read does not count.
     pub idle_timeout: Option<Duration>,
     /// The time from a message's first byte to its last. `None` means no limit. Default 120 s. Time
     /// in which the server does not read the client does not count.
@@ -47,8 +47,8 @@ pub struct Limits {
     /// never. Default 30 s.
     pub write_timeout: Option<Duration>,
     /// The maximum lifetime of a connection, after which it is closed with 1001. Default
-    /// `None`, no limit. It costs an allocation for each connection, so that an idle one takes about
-    /// 250 bytes instead of 64.
+    /// `None`, no limit. It costs an allocation for each connection, so that an idle one takes
+    /// about 250 bytes instead of 64.
     pub max_lifetime: Option<Duration>,
 }
 

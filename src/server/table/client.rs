@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! |--:|---|
-//! | 32 | the [`Connection`]: state, modes, last heard, three boxes that do not exist while it is idle |
+//! | 32 | the [`Connection`]: state, modes, last heard, three boxes (none while it is idle) |
 //! | 4 | the socket |
 //! | 12 | the deadline, with its links in the timing wheel |
 //! | 4 | the generation of its id |
