@@ -597,6 +597,7 @@ fn the_bytes_of_an_entry_are_those_of_the_code() {
     assert_figures(
         entry,
         &[
+            ("README.md", "# for its entry in the table of clients"),
             ("ARCHITECTURE.md", "It costs its slab entry, # bytes"),
             ("Cargo.toml", "no runtime, # bytes for an idle connection"),
             ("SECURITY.md", "the slab (# bytes per connection)"),
@@ -621,6 +622,7 @@ fn the_bytes_of_a_connection_agree() {
         measured,
         &[
             ("README.md", "**Small.** # bytes per idle connection"),
+            ("ARCHITECTURE.md", "The # bytes that README.md gives"),
             ("docs/costs.md", "fixed costs included; 56 of the bytes are its slab entry | 56 to # bytes"),
             ("benches/results/README.md", "| idle | # |"),
         ],
