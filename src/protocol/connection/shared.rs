@@ -140,6 +140,11 @@ impl Shared {
         self.budget.free(self.held())
     }
 
+    /// The most bytes that may be held, whatever is held now.
+    pub(crate) fn whole_budget(&self) -> usize {
+        self.budget.ceiling()
+    }
+
     /// Whether no more is held than at this mark.
     pub fn is_below(&self, mark: Mark) -> bool {
         self.held() <= self.budget.at(mark)
