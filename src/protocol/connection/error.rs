@@ -85,7 +85,8 @@ pub enum Timeout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer closed with this frame, and was answered. `None`: its frame had no code (1005).
+    /// The peer closed with this frame, and was answered. It is `None` if the frame had no code
+    /// (1005).
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),

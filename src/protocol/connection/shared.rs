@@ -8,7 +8,7 @@ use super::growing::Growing;
 use super::inbox::Inbox;
 use super::message::Gathered;
 use super::outbox::{LARGE, Outbox};
-use super::pools::Pools;
+use super::pools::{Pools, Spares};
 use super::random::Random;
 use super::shared_bytes::SharedBytes;
 use super::trace::{Trace, Traces};
@@ -116,7 +116,7 @@ impl Shared {
     pub fn review_budget(&mut self) {
         self.budget.review(self.held());
         if self.budget.is_near() && self.pools.are_ample() {
-            self.trim_spares(true);
+            self.trim(Spares::All);
             self.budget.review(self.held());
         }
     }
@@ -127,11 +127,15 @@ impl Shared {
         self.pools.are_ample()
     }
 
-    /// Frees the spare buffers that were not needed since the last call, or all, down to what is
-    /// kept at rest.
+    /// Frees the spare buffers that were not needed since the last call, down to what is kept at
+    /// rest.
+    pub fn trim_unused_spares(&mut self) {
+        self.trim(Spares::Unused);
+    }
+
     #[cold]
-    pub fn trim_spares(&mut self, all: bool) {
-        let freed = self.pools.trim(all);
+    fn trim(&mut self, spares: Spares) {
+        let freed = self.pools.trim(spares);
         self.budget.recount(freed, 0);
     }
 
@@ -323,13 +327,13 @@ mod tests {
         );
         // Each second, two of them are needed at a time.
         for _ in 0..3 {
-            shared.trim_spares(false);
+            shared.trim_unused_spares();
             let two = [shared.pools.buffers.take_or_new(), shared.pools.buffers.take_or_new()];
             two.into_iter().for_each(|buffer| shared.pools.buffers.give_or_free(buffer));
         }
         assert_eq!(shared.pools.buffer_bytes(), 2 << 20);
-        shared.trim_spares(false);
-        shared.trim_spares(false);
+        shared.trim_unused_spares();
+        shared.trim_unused_spares();
         assert_eq!((shared.pools.buffer_bytes(), shared.has_ample_spares()), (0, false));
     }
 

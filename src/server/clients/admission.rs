@@ -5,9 +5,11 @@
 //! | limit | beyond it |
 //! |---|---|
 //! | [`max_connections`](crate::Config::max_connections) | upgrades get 503 |
-//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | connections get 429 at once; beyond twice as many, they are dropped |
+//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | connections get 429 at once |
 //! | [`handshakes_per_second`](crate::Config::handshakes_per_second) | upgrades get 503 |
 //! | [`rates`](crate::Config::rates) | the client is not read for a while, or is closed with 1008 |
+//!
+//! Beyond twice as many of one address, connections are dropped without an answer.
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;

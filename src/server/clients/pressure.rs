@@ -3,8 +3,13 @@
 //! | held, of the [`memory_budget`](crate::Config::memory_budget) | what the server does |
 //! |---|---|
 //! | less than three quarters | nothing |
-//! | more | pauses clients that hold more than is free: it does not read them. Such a client is resumed when it holds less than is free, or when enough is free. After [`pause_timeout`](crate::Config::pause_timeout), it is closed |
-//! | all of it | evicts the clients that hold most: closes them with 1013 until an eighth is free. Upgrades get 503 until a quarter is free. If that takes longer than the pause timeout, evicts more |
+//! | more | pauses clients that hold more than is free: it does not read them |
+//! | all of it | evicts the clients that hold most, until an eighth is free |
+//!
+//! A paused client is resumed when it holds less than is free, or when enough is free. If neither
+//! comes within the [`pause_timeout`](crate::Config::pause_timeout), it is closed. An evicted client
+//! is closed with 1013. From the first eviction on, upgrades get 503 until a quarter is free. If
+//! freeing the eighth takes longer than the pause timeout, more clients are evicted.
 //!
 //! An HTTP response must fit into what is free before it is queued. If it does not, clients are
 //! evicted as above. If it still does not fit, its client gets 503.
@@ -187,7 +192,7 @@ impl<D> Clients<D> {
             return;
         }
         if self.pressure.trim_at.is_some() {
-            self.table.shared_mut().trim_spares(false);
+            self.table.shared_mut().trim_unused_spares();
         }
         self.pressure.trim_at = self.table.shared().has_ample_spares().then(|| self.table.now().after(TRIM));
     }
