@@ -133,6 +133,11 @@ impl Shared {
         self.trim(Spares::Unused);
     }
 
+    /// Frees all spare buffers, down to what is kept at rest.
+    pub(crate) fn trim_all_spares(&mut self) {
+        self.trim(Spares::All);
+    }
+
     #[cold]
     fn trim(&mut self, spares: Spares) {
         let freed = self.pools.trim(spares);

@@ -280,7 +280,7 @@ impl<D> Clients<D> {
         if length > self.table.shared().whole_budget() {
             return Some(Rejection::BadAnswer("the response is larger than the memory budget"));
         }
-        self.table.shared_mut().trim_spares(true);
+        self.table.shared_mut().trim_all_spares();
         if length > self.table.shared().free_budget() && !self.table.shared().is_below(Mark::Relieved) {
             self.used_up();
         }
