@@ -4,11 +4,13 @@ use super::measure::process;
 use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Server};
 use super::output::limits;
 use super::plan::{Options, Plan};
-use super::run::{Line, Progress, Watcher};
+use super::run::{Progress, Watcher};
+use crate::terminal::Log;
 
 /// Watches the process of the server, and shows the progress.
 pub(crate) struct Observer {
-    line: Option<Line>,
+    /// Where the progress is shown.
+    log: Option<Log>,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -17,13 +19,14 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(options: &Options, plan: &Plan) -> Observer {
+    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Observer {
         let pids = match (&options.pid[..], plan.is_local) {
             ([], true) => process::listeners(&plan.addresses),
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);
-        Observer { line: Some(Line::new(options.quiet)), pids, began, opened: None, held: None, files: None }
+        let log = (!options.quiet).then(|| log.clone());
+        Observer { log, pids, began, opened: None, held: None, files: None }
     }
 }
 
@@ -35,18 +38,21 @@ impl Watcher for Observer {
 
     fn held(&mut self) {
         self.held = Some(process::usage(&self.pids));
-        self.line = None;
     }
 
     fn progress(&mut self, progress: &Progress) {
-        if let Some(line) = &mut self.line {
-            line.show(progress);
+        if let Some(log) = &self.log {
+            log.show(progress.at(), progress.line());
         }
     }
 }
 
 impl Observer {
+    /// Ends the progress, and makes the report.
     pub(crate) fn report(self, options: &Options, asked: Asked, record: Record) -> Report {
+        if let Some(log) = &self.log {
+            log.end_status(false);
+        }
         let [connect, handshake, trips, last, delay] =
             [&record.connect, &record.handshake, &record.trips, &record.last, &record.delay]
                 .map(|pairs| Latency::from_pairs(pairs));

@@ -8,6 +8,8 @@ mod common;
 mod bad_servers;
 mod doctor;
 mod runs;
+#[cfg(unix)]
+mod terminal;
 
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message};
 use serde_json::Value;

@@ -5,7 +5,7 @@ use super::html::html;
 use super::text::Text;
 use crate::load::measure::Report;
 use crate::load::plan::Options;
-use crate::terminal::Failure;
+use crate::terminal::{Failure, Log};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -23,13 +23,12 @@ pub(crate) fn check(options: &Options) -> Result<(), Failure> {
 /// Writes the report to the files of the options, and as text to standard output. If another form
 /// is written to standard output, the text goes to standard error. If one cannot be written, the
 /// others are written nevertheless.
-pub(crate) fn write(options: &Options, report: &Report) -> Result<(), Failure> {
+pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
     let text = Text(report).to_string();
     let mut outcomes = Vec::new();
     if is_taken {
-        // Standard error is where a failure would be reported.
-        let _ = io::stderr().write_all(text.as_bytes());
+        log.say(&text);
     } else {
         outcomes.push(save(Path::new("-"), &text));
     }

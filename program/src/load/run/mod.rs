@@ -10,6 +10,6 @@ mod progress;
 mod turns;
 mod workers;
 
-pub(crate) use progress::{Line, Progress};
+pub(crate) use progress::Progress;
 pub(crate) use turns::{Watcher, run_part};
 pub(crate) use workers::{Worker, run_workers};
