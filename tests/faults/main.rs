@@ -17,4 +17,5 @@ mod metrics;
 mod pause;
 mod pressure;
 mod rates;
+mod responses;
 mod slow;
