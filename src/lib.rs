@@ -58,7 +58,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
-//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT, SIGTERM, SIGQUIT and SIGHUP close all clients properly |
+//! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.

@@ -18,4 +18,5 @@ mod metrics;
 mod pause;
 mod pressure;
 mod rates;
+mod responses;
 mod slow;

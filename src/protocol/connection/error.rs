@@ -85,7 +85,8 @@ pub enum Timeout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer closed with this frame, and was answered. `None`: its frame had no code (1005).
+    /// The peer closed with this frame, and was answered. It is `None` if the frame had no code
+    /// (1005).
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),
@@ -118,6 +119,18 @@ pub enum CloseReason {
     HandlerPanicked,
     /// The request was answered with this HTTP status, and no connection was opened.
     Refused(StatusCode),
+    /// The request was answered, but the connection ended before the whole response was sent. The
+    /// peer was sent a reset, so that it does not take the beginning for the whole.
+    CutOff {
+        /// The status of the response.
+        status: StatusCode,
+        /// Bytes that were sent, the head included.
+        sent: usize,
+        /// Bytes of the whole response, the head included.
+        total: usize,
+        /// What ended the connection.
+        why: Box<CloseReason>,
+    },
     /// The server to which we connected did not accept.
     Unaccepted(Unaccepted),
     /// The listener expects the PROXY protocol, but there was no header from a trusted proxy.
@@ -146,6 +159,7 @@ impl CloseReason {
             | CloseReason::Unreachable { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
+            | CloseReason::CutOff { .. }
             | CloseReason::Unaccepted(_)
             | CloseReason::BadProxyHeader
             | CloseReason::NameNotFound => CloseCode::Abnormal,
@@ -181,6 +195,9 @@ impl fmt::Display for CloseReason {
             CloseReason::TooFast => f.write_str("it sent more than the rate limits allow"),
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
+            CloseReason::CutOff { status, sent, total, why } => {
+                write!(f, "the response with {status} was cut off after {sent} of {total} bytes: {why}")
+            }
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
             CloseReason::BadProxyHeader => f.write_str("there was no PROXY header from a trusted proxy"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),

@@ -5,16 +5,21 @@
 //! `None` or `false`, nothing has changed and the plain function is next.
 //!
 //! The tests are in `fast_tests`. The figures are instructions per message of
-//! `benches/baseline.py`, without the one fast path and with it.
+//! `benches/baseline.py`, without the one fast path and with it, in these cases:
 //!
-//! | fast path | equals | shown by | without | with |
-//! |---|---|---|---|---|
-//! | [`receive_single`](Connection::receive_single) | [`receive`](Connection::receive) | `receiving_*` | 600 (`echo-text-20`) | 356 |
-//! | [`receive_run`](Connection::receive_run) | [`receive`](Connection::receive), repeatedly | `receiving_*` | 418 (`echo-text-20-pipelined-32`) | 176 |
-//! | [`send_short`](Connection::send_short) | `send_whole` in `send` | `sending_*` | 288 (`echo-text-20-pipelined-32`) | 176 |
-//! | [`append_small`] | `Frame::copy_or_share` in `prepared` | `sending_*` | 228 (`prepared-20-to-100`) | 195 |
-//! | [`simple_output`](Connection::simple_output) | [`output`](Connection::output) | `sending_*` | 1,477 (`loop-echo-text-20`) | 1,195 |
-//! | [`simple_output_sent`](Connection::simple_output_sent) | [`sent`](Connection::sent) | `sending_*` | as above | |
+//! * single: `echo-text-20`
+//! * many: `echo-text-20-pipelined-32`
+//! * group: `prepared-20-to-100`
+//! * loop: `loop-echo-text-20`
+//!
+//! | fast path | equals | shown by | case | without | with |
+//! |---|---|---|---|--:|--:|
+//! | [`receive_single`](Connection::receive_single) | [`receive`](Connection::receive) | `receiving_*` | single | 600 | 356 |
+//! | [`receive_run`](Connection::receive_run) | [`receive`](Connection::receive), repeatedly | `receiving_*` | many | 418 | 176 |
+//! | [`send_short`](Connection::send_short) | `send_whole` in `send` | `sending_*` | many | 288 | 176 |
+//! | [`append_small`] | `Frame::copy_or_share` in `prepared` | `sending_*` | group | 228 | 195 |
+//! | [`simple_output`](Connection::simple_output) | [`output`](Connection::output) | `sending_*` | loop | 1,477 | 1,195 |
+//! | [`simple_output_sent`](Connection::simple_output_sent) | [`sent`](Connection::sent) | `sending_*` | loop | as above | |
 
 use super::byte_queue::ByteQueue;
 use super::message::Message;

@@ -7,13 +7,17 @@
 //!
 //! | reason | the gate closes when | it opens when |
 //! |---|---|---|
-//! | [`Watermark`](Reason::Watermark) | a write begins with more than `high_water` unsent bytes, unless the client is [read above it](crate::Clients::read_above_high_water) | a write ends with no more than that |
-//! | [`Memory`](Reason::Memory) | a read is due, memory is short, and the client holds more than is free | the client holds less, more is free, or the peer has closed |
+//! | [`Watermark`](Reason::Watermark) | a write begins with too much unsent | a write ends with no more than that |
+//! | [`Memory`](Reason::Memory) | the client holds more than is free | it holds less, or more is free |
 //! | [`Rate`](Reason::Rate) | the client has sent more than its rate allows | enough time has passed |
 //! | a pause | the application pauses the client | the application resumes the client |
 //!
 //! The connection knows of a pause itself, because it holds what has already been read
 //! ([`Table::pause`]).
+//!
+//! Too much is more than `high_water`. A client that is [read above
+//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only if memory is short and a
+//! read is due. It also opens when the peer has closed.
 //!
 //! The questions that are asked here only ask. They change nothing.
 
