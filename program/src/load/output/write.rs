@@ -19,9 +19,9 @@ pub(crate) fn check(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the report as JSON and as a page to the files of the options, and as text to standard output. If another form
-/// is written to standard output, the text goes to standard error. If one cannot be written, the
-/// others are written nevertheless.
+/// Writes the report as JSON and as a page to the files of the options, and as text to standard
+/// output. If another form is written to standard output, the text goes to standard error. If one
+/// cannot be written, the others are written nevertheless.
 pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
     let text = Text(report).to_string();

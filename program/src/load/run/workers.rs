@@ -68,7 +68,8 @@ impl Worker {
 impl Watcher for Worker {
     fn opened(&mut self) {
         Worker::send(&FromWorker::Opened);
-        // If the parent has ended, this reads the end of the file, and the next message ends the run.
+        // If the parent has ended, this reads the end of the file, and the next message ends the
+        // run.
         let _ = std::io::stdin().read(&mut [0]);
     }
 
