@@ -67,7 +67,7 @@ def leaves(tokens, prefix=()):
 
 
 def absolute(module, path):
-    """Returns a path from the crate's root. `None`: another crate, or a name of this file."""
+    """Returns a path from the crate's root, or `None` for another crate or this file's name."""
     if not path or path[0] not in ("crate", "self", "super"):
         return None
     at = list(module)

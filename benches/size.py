@@ -42,7 +42,7 @@ def is_listening():
 
 
 def memory(program):
-    """Returns the program's `RssAnon` when it listens. `None`: another program uses the port."""
+    """Returns the program's `RssAnon` when it listens, or `None` if another one uses the port."""
     if not os.path.exists("/proc/net/tcp") or is_listening():
         return None
     server = subprocess.Popen([program], stdin=subprocess.DEVNULL)

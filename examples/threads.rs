@@ -16,10 +16,9 @@
 //! ws.send("600851475143"); ws.send("18446744073709551557"); ws.send("hello?")
 //! ```
 
-use lariat::{ClientId, Clients, Handler, Message, Remote, RemoteError, Server};
+use lariat::{ClientId, Clients, Handler, Message, Remote, Server};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
 
 /// The most jobs that wait for the worker. Without a limit, clients could fill the memory.
 const MAX_WAITING: usize = 100;
@@ -56,13 +55,17 @@ impl Handler for Factors {
 fn work(jobs: Receiver<Job>, remote: Remote<()>) {
     for Job { client, number } in jobs {
         let text = format!("{number} = {}", factorize(number));
-        // The client may have disconnected. An id is never used again, so no other client gets its
-        // answer. If the queue of the loop is full, the worker waits.
-        while let Err(error) = remote.send(client, &text) {
-            if error != RemoteError::Full {
-                return;
-            }
-            thread::sleep(Duration::from_millis(10));
+        let (sent, is_sent) = sync_channel(1);
+        let answer = move |clients: &mut Clients<()>| {
+            // The client may have disconnected. An id is never used again, so no other client gets
+            // its answer.
+            let _ = clients.send(client, &*text);
+            let _ = sent.send(());
+        };
+        // The worker waits until the loop has sent the answer, so its calls never fill the queue
+        // of the loop. Both fail if the loop has ended.
+        if remote.run(answer).is_err() || is_sent.recv().is_err() {
+            return;
         }
     }
 }

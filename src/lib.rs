@@ -42,6 +42,7 @@
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
 //! | compose an application by path | [`Router`] |
+//! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
@@ -57,7 +58,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
-//! | `signals` | no | `Server::shutdown_on_signals`: SIGINT, SIGTERM, SIGQUIT and SIGHUP close all clients properly |
+//! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
@@ -121,8 +122,8 @@ pub use server::sim;
 #[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Rates, Remote,
-    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
+    Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
 #[doc(inline)]
 pub use tungstenite::Message as OwnedMessage;

@@ -9,7 +9,8 @@
 //! that.
 //!
 //! A switch is no option: it is on before anything exists that could need the part, and never off
-//! again.
+//! again. `tests/parts.rs` opens each door in a process of its own, so a door that forgets its
+//! switch fails there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,7 +35,8 @@ impl Part {
     }
 }
 
-/// Connections that we begin, to other servers. The door: [`Clients::connect`](crate::Clients::connect).
+/// Connections that we begin, to other servers. The door:
+/// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();
 
 /// Messages in pieces, as they arrive. The door:

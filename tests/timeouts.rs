@@ -490,7 +490,7 @@ fn draining_continues_while_bytes_are_sent() {
             // A blocked socket is not progress, and neither is input from the peer.
             let talk = clock.at(16_000);
             talk.connection.sent(&mut talk.shared, talk.now, 0);
-            talk.receive(b"whatever");
+            talk.receive(b"more input");
             clock.expire_at(18_000);
             ended(clock, reason.clone());
         }

@@ -1,5 +1,5 @@
-// The editor between several contexts: one text, whatever they write at the same time, offline, and
-// over restarts of the server.
+// The editor between several contexts. All have one text in the end: when they write at the same
+// time, when they are offline, and when the server restarts.
 
 import { connect, createServer } from "node:net";
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";

@@ -216,8 +216,7 @@ export function firstLine(error) {
 }
 
 async function finish(error) {
-  // Closing the browser makes whatever the watchdog interrupted fail as well: the first report
-  // counts.
+  // Closing the browser makes what the watchdog interrupted fail as well. The first report counts.
   if (finished) return new Promise(() => {});
   finished = true;
   if (error) console.error(`FAILED: ${name}: ${step}: ${error.message}`);

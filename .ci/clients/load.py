@@ -106,8 +106,8 @@ async def check_agreement(connections=50, rate=200, seconds=8):
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         mine, other = trip[f"{name}_us"] / 1000, trips[math.ceil(len(trips) * share) - 1]
         print(f"agreement   {name}: {mine:.2f} ms and {other:.2f} ms")
-        # The server delays one connection in fifty. So p99 is the median of its messages, whatever
-        # else runs on the host.
+        # The server delays one connection in fifty. So p99 is the median of its messages, also on
+        # a busy host.
         agrees &= abs(mine - other) < max(0.02 * other, 4)
     return agrees
 

@@ -1,5 +1,5 @@
-// The editor's modules without a browser: the properties of operations, the same results as the
-// server's, and pages that converge whatever becomes of their connections and their server.
+// The editor's modules without a browser. Operations have their properties, and the same results as
+// on the server. Pages come to one text, also when connections break and the server restarts.
 // Everything by chance comes from seeds.
 //
 //     node .ci/pages/editor.mjs

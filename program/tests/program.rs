@@ -249,13 +249,19 @@ fn the_second_signal_does_not_wait() {
 fn a_further_hangup_does_not_cut_a_shutdown_short() {
     for first in ["HUP", "TERM"] {
         let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
-        let mut wire = Wire::open_at(program.ready(), "/echo");
+        let addr = program.ready();
+        let mut wire = Wire::open_at(addr, "/echo");
+        let mut others: Vec<Wire> = (0..3).map(|_| Wire::open_at(addr, "/echo")).collect();
         program.signal(first);
         wire.expect_close(1001);
-        for _ in 0..3 {
+        for other in &mut others {
+            other.expect_close(1001);
             program.signal("HUP");
-            std::thread::sleep(Duration::from_millis(50));
+            // The server notices the signal before it answers.
+            other.send(&close(1001, ""));
+            other.expect_end();
         }
+        drop(others);
         wire.send(&close(1001, ""));
         wire.expect_end();
         drop(wire);
@@ -272,8 +278,9 @@ fn under_nohup_a_hangup_is_ignored() {
     let mut program = Program::spawn(command);
     let mut wire = Wire::open_at(program.ready(), "/echo");
     program.signal("HUP");
-    std::thread::sleep(Duration::from_millis(100));
+    // A turn that noticed the signal may still answer the first message, but not the second.
     wire.echo("still here");
+    wire.echo("and still here");
     program.signal("TERM");
     wire.expect_close(1001);
     wire.send(&close(1001, ""));

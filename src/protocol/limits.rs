@@ -33,25 +33,26 @@ pub struct Limits {
     /// bytes arrive. Default 10 s.
     pub handshake_timeout: Duration,
     /// The time from our Close to the peer's answer, and from the last progress of a connection
-    /// that is ending to its end. Default 5 s.
+    /// that is ending to its end. An HTTP response that the peer takes no byte of for this long is
+    /// cut off with a reset. Default 5 s.
     pub close_timeout: Duration,
-    /// The silence after which a ping is sent, and again after each further interval. `None`:
+    /// The silence after which a ping is sent, and again after each further interval. `None` means
     /// never. Default 50 s, a little less than the minute after which proxies and NATs drop silent
     /// connections.
     pub ping_interval: Option<Duration>,
-    /// The silence after which a client is closed. Any byte ends the silence. `None`: never.
-    /// Default 120 s: two pings without an answer. A ping that could not be sent in time is sent
-    /// first. The silence of a client that the server does not read does not count.
+    /// The silence after which a client is closed. Any byte ends the silence. `None` means
+    /// never. Default 120 s: two pings without an answer. A ping that could not be sent in time is
+    /// sent first. The silence of a client that the server does not read does not count.
     pub idle_timeout: Option<Duration>,
-    /// The time from a message's first byte to its last. `None`: no limit. Default 120 s. Time in
-    /// which the server does not read the client does not count.
+    /// The time from a message's first byte to its last. `None` means no limit. Default 120 s. Time
+    /// in which the server does not read the client does not count.
     pub message_timeout: Option<Duration>,
-    /// The time after which a client is closed that takes none of its unsent bytes. `None`: never.
-    /// Default 30 s.
+    /// The time after which a client is closed that takes none of its unsent bytes. `None` means
+    /// never. Default 30 s.
     pub write_timeout: Option<Duration>,
-    /// The maximum lifetime of a connection, after which it is closed with 1001. `None`: no limit.
-    /// Default `None`. It costs an allocation for each connection, so that an idle one takes about
-    /// 250 bytes instead of 64.
+    /// The maximum lifetime of a connection, after which it is closed with 1001. Default
+    /// `None`, no limit. It costs an allocation for each connection, so that an idle one takes
+    /// about 250 bytes instead of 64.
     pub max_lifetime: Option<Duration>,
 }
 

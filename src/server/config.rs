@@ -27,15 +27,15 @@ pub struct Config {
     /// Default: without context takeover, which costs no memory per connection; `None` in a build
     /// without the feature `deflate`.
     pub deflate: Option<Deflate>,
-    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes,
-    /// request heads, compression contexts and spare buffers. Near the budget, the server stops
-    /// reading from the clients that hold the most memory. At the budget, it refuses upgrades with
-    /// 503 and closes the clients that hold the most memory with 1013. Default 64 MiB, at least
-    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A broadcast takes
-    /// about 150 bytes for each client until it is written, with the copy of a short message
-    /// included, so a server with more than 300,000 clients needs a larger budget. The budget does
-    /// not cover the slab's entries (56 bytes each), topics, the read buffer, the queue of
-    /// [`Remote`](crate::Remote)s and the kernel's buffers.
+    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes (HTTP
+    /// responses included), request heads, compression contexts and spare buffers. Near the budget,
+    /// the server stops reading from the clients that hold the most memory. At the budget, it
+    /// refuses upgrades with 503 and closes the clients that hold the most memory with 1013.
+    /// Default 64 MiB, at least [`least_memory_budget`](Self::least_memory_budget). Nothing is
+    /// reserved. A broadcast takes about 150 bytes for each client until it is written, with the
+    /// copy of a short message included, so a server with more than 300,000 clients needs a larger
+    /// budget. The budget does not cover the slab's entries (56 bytes each), topics, the read
+    /// buffer, the queue of [`Remote`](crate::Remote)s and the kernel's buffers.
     pub memory_budget: usize,
     /// How long a client may be left unread because memory is short. Then it is closed with 1013.
     /// Default 10 s.
@@ -43,16 +43,16 @@ pub struct Config {
     /// The most bytes of one read from a socket, and so the share of one client in one turn (four
     /// times as much while a large frame is incomplete). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time. Further connections get 503. Default `None`: limited only by
-    /// the number of descriptors.
+    /// The most connections at a time. Further connections get 503. Default `None`: only the number
+    /// of descriptors is a limit.
     pub max_connections: Option<usize>,
     /// The most connections of one address at a time. For IPv6, a network of 64 bits counts as one
     /// address. Behind [`trusted_proxies`](Self::trusted_proxies), the client that they name
     /// counts. Further connections get 429; beyond twice the limit, they are dropped without a
-    /// response. Default `None`: no limit. Costs about 10 bytes per connection and 50 per address.
+    /// response. Default `None`, no limit. Costs about 10 bytes per connection and 50 per address.
     pub max_connections_per_address: Option<u32>,
     /// The most opening handshakes in a second. A burst may use a second's worth at once. Further
-    /// upgrades get 503. Default `None`: no limit.
+    /// upgrades get 503. Default `None`, no limit.
     pub handshakes_per_second: Option<u32>,
     /// How fast each client may send. Default: no limit.
     pub rates: Rates,
@@ -99,9 +99,9 @@ impl Default for Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rates {
-    /// Messages, pings and pongs per second. Default `None`: no limit.
+    /// Messages, pings and pongs per second. Default `None`, no limit.
     pub messages_per_second: Option<u32>,
-    /// Bytes per second, as read from the socket. Default `None`: no limit.
+    /// Bytes per second, as read from the socket. Default `None`, no limit.
     pub bytes_per_second: Option<u32>,
     /// What happens to a client that sends more. Default: it is delayed.
     pub excess: Excess,
@@ -110,6 +110,14 @@ pub struct Rates {
 impl Rates {
     pub(crate) const fn are_off(&self) -> bool {
         self.messages_per_second.is_none() && self.bytes_per_second.is_none()
+    }
+
+    pub(crate) fn messages(&self) -> Option<f32> {
+        self.messages_per_second.map(|rate| rate as f32)
+    }
+
+    pub(crate) fn bytes(&self) -> Option<f32> {
+        self.bytes_per_second.map(|rate| rate as f32)
     }
 }
 
@@ -152,20 +160,20 @@ pub struct ListenOptions {
     /// The unspecified IPv6 address also accepts IPv4 connections (`IPV6_V6ONLY` is off). Default
     /// `false`.
     pub dual_stack: bool,
-    /// TCP keepalive probes begin after this much silence. Default `None`: pings of the WebSocket
-    /// protocol do the same and more.
+    /// TCP keepalive probes begin after this much silence. Default `None`, no probes, because pings
+    /// of the WebSocket protocol do the same and more.
     pub keepalive: Option<Duration>,
     /// A connection breaks when what was written has not been acknowledged for this long
-    /// (`TCP_USER_TIMEOUT`; on Linux alone). Default `None`: the kernel's own, about 15
+    /// (`TCP_USER_TIMEOUT`; on Linux alone). Default `None`, the kernel's own, about 15
     /// minutes.
     pub user_timeout: Option<Duration>,
     /// Every connection must begin with a header of the PROXY protocol, version 1 or 2, from one of
     /// [`trusted_proxies`](Config::trusted_proxies). Default `false`.
     pub proxy_protocol: bool,
     /// The permission bits of a Unix socket's file, at most `0o777`. Who may write to the file may
-    /// connect. `0o660` admits the owner and the group. Default `None`: from the process's umask.
+    /// connect. `0o660` admits the owner and the group. Default `None`, from the process's umask.
     pub unix_mode: Option<u32>,
-    /// The group of a Unix socket's file, by its number. Default `None`: the process's own, or the
+    /// The group of a Unix socket's file, by its number. Default `None`, the process's own, or the
     /// folder's.
     pub unix_group: Option<u32>,
 }

@@ -95,7 +95,7 @@ fn resets_in_every_state_leave_nothing_behind() {
     Wire::open(server.addr).echo("still here");
 }
 
-/// The server holds no more than its budget, whatever the buffers of the kernel hold, and other
+/// The server holds no more than its budget, however full the buffers of the kernel are. Other
 /// clients wait only milliseconds.
 #[test]
 fn at_its_budget_the_server_answers_well_behaved_clients_within_100_ms() {

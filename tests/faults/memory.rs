@@ -156,7 +156,7 @@ fn closing_all_clients_is_spread_over_turns() {
     assert!(sim.outcome().is_some_and(|outcome| outcome.dropped == 0));
 }
 
-/// Contexts are negotiated only while memory is ample, whatever their own limit is.
+/// Contexts are negotiated only while memory is ample, also if their own limit is high.
 #[cfg(feature = "deflate")]
 #[test]
 fn compression_contexts_never_make_memory_run_short() {

@@ -43,8 +43,8 @@ pub enum FirstClose {
     Ours,
 }
 
-/// Returns the close code for an error of tungstenite. `None`: the stream ended or the closing
-/// handshake is complete, which is not a failure.
+/// Returns the close code for an error of tungstenite. Returns `None` if it is no failure: the
+/// stream has ended, or the closing handshake is complete.
 fn code_of(error: &Error) -> Option<u16> {
     match error {
         Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,

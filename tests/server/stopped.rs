@@ -7,10 +7,11 @@ use lariat::{ClientId, Clients, CloseCode, Config, Drain, Handler, LocalAddr, Me
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Longer than any of the server's timeouts.
-const STOPPED: Duration = Duration::from_millis(2_500);
+/// How long the server is stopped: longer than any of its timeouts, so that each of them is over
+/// when it continues. The passing of time is the subject here, so these tests sleep.
+const STOPPED: Duration = Duration::from_millis(1_600);
 
 /// Echoes. `close` closes the client, `much` sends much, `block` blocks, and `stop` shuts down.
 struct App;
@@ -46,14 +47,28 @@ fn config(events_per_turn: usize) -> Config {
     config
 }
 
-/// Not a test, but the process of the other tests. Prints its address, and how many clients it has
-/// dropped.
+const EVENTS_PER_TURN: &str = "LARIAT_TEST_EVENTS_PER_TURN";
+
+/// Starts the process of the other tests, which is this test with a variable in its environment.
 #[test]
-#[ignore = "a part of the other tests here"]
-fn the_server() {
-    let Ok(events) = std::env::var("LARIAT_TEST_EVENTS_PER_TURN") else { return };
-    let config = config(events.parse().expect("a number"));
-    let server = Server::new(config).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port");
+fn the_process_serves_until_it_is_told_to_stop() {
+    if let Ok(events_per_turn) = std::env::var(EVENTS_PER_TURN) {
+        return serve(events_per_turn.parse().expect("a number"));
+    }
+    let mut server = Process::start(1_024);
+    let mut wire = Wire::open(server.addr);
+    is_served(&mut wire, "hello");
+    wire.send(&text("stop"));
+    wire.expect_close(1001);
+    wire.send(&close(1001, ""));
+    drop(wire);
+    assert_eq!(server.dropped(), 0);
+}
+
+/// Serves until a client says `stop`. Prints the address, and how many clients were dropped.
+fn serve(events_per_turn: usize) {
+    let server =
+        Server::new(config(events_per_turn)).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port");
     let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
     println!("\nlistens on {addr}");
     let outcome = server.start(App).and_then(|mut event_loop| event_loop.run()).expect("the poller works");
@@ -69,8 +84,9 @@ struct Process {
 impl Process {
     fn start(events_per_turn: usize) -> Process {
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "stopped::the_server", "--ignored", "--nocapture", "--test-threads=1"])
-            .env("LARIAT_TEST_EVENTS_PER_TURN", events_per_turn.to_string())
+            .args(["--exact", "stopped::the_process_serves_until_it_is_told_to_stop"])
+            .args(["--nocapture", "--test-threads=1"])
+            .env(EVENTS_PER_TURN, events_per_turn.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -78,6 +94,15 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let addr = find(&mut lines, "listens on ").parse().expect("an address");
         Process { child, lines, addr }
+    }
+
+    /// Stops the process, calls `meanwhile`, and continues the process when all timeouts are over.
+    fn stop(&self, meanwhile: impl FnOnce()) {
+        self.signal(Signal::STOP);
+        let stopped = Instant::now();
+        meanwhile();
+        std::thread::sleep(STOPPED.saturating_sub(stopped.elapsed()));
+        self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {
@@ -144,15 +169,15 @@ fn a_stopped_process_disconnects_no_client_in_any_state() {
             assert_eq!(wire.expect_close(1000), "as you asked");
         }
 
-        server.signal(Signal::STOP);
-        speaking.iter_mut().for_each(|wire| wire.send(&text("while you were away")));
-        heads.iter_mut().for_each(|wire| wire.send(tail));
-        fragments.iter_mut().for_each(|wire| wire.send(&frame(0x80, b"ment")));
-        closing.iter_mut().for_each(|wire| wire.send(&close(1000, "")));
-        let mut newcomers: Vec<Wire> = (0..5).map(|_| Wire::connect(addr)).collect();
-        newcomers.iter_mut().for_each(|wire| wire.send(whole.as_bytes()));
-        std::thread::sleep(STOPPED);
-        server.signal(Signal::CONT);
+        let mut newcomers = Vec::new();
+        server.stop(|| {
+            speaking.iter_mut().for_each(|wire| wire.send(&text("while you were away")));
+            heads.iter_mut().for_each(|wire| wire.send(tail));
+            fragments.iter_mut().for_each(|wire| wire.send(&frame(0x80, b"ment")));
+            closing.iter_mut().for_each(|wire| wire.send(&close(1000, "")));
+            newcomers.extend((0..5).map(|_| Wire::connect(addr)));
+            newcomers.iter_mut().for_each(|wire| wire.send(whole.as_bytes()));
+        });
 
         late_heads.iter_mut().for_each(|wire| wire.send(tail));
         late_fragments.iter_mut().for_each(|wire| wire.send(&frame(0x80, b"ment")));
@@ -209,11 +234,8 @@ fn a_stop_during_a_shutdown_drops_no_client() {
         let mut wires: Vec<Wire> = (0..50).map(|_| Wire::open(addr)).collect();
         wires[0].send(&text("stop"));
         wires.iter_mut().for_each(|wire| assert_eq!(wire.expect_close(1001), ""));
-        server.signal(Signal::STOP);
         let (during, after) = wires.split_at_mut(25);
-        during.iter_mut().for_each(|wire| wire.send(&close(1001, "")));
-        std::thread::sleep(STOPPED);
-        server.signal(Signal::CONT);
+        server.stop(|| during.iter_mut().for_each(|wire| wire.send(&close(1001, ""))));
         after.iter_mut().for_each(|wire| wire.send(&close(1001, "")));
         drop(wires);
         assert_eq!(server.dropped(), 0);
@@ -224,9 +246,7 @@ fn a_stop_during_a_shutdown_drops_no_client() {
 fn silent_clients_are_still_closed_after_a_stop() {
     let mut server = Process::start(1_024);
     let mut silent: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
-    server.signal(Signal::STOP);
-    std::thread::sleep(STOPPED);
-    server.signal(Signal::CONT);
+    server.stop(|| {});
     for wire in &mut silent {
         wire.stream.get_ref().set_read_timeout(Some(WAIT)).expect("a timeout");
         while wire.frame().first == 0x89 {}

@@ -4,7 +4,6 @@ use super::serve;
 use crate::terminal::{Failure, Log};
 use crate::{doctor, load};
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A WebSocket server: one thread, one event loop, 56 bytes for an idle connection.
@@ -32,18 +31,25 @@ enum Command {
 pub fn run() -> ExitCode {
     // clap exits with 2 for wrong usage, and with 0 after --help and --version.
     let arguments = Arguments::parse();
-    let mut log = Log::start();
+    let log = Flushed(Log::start());
     let outcome = match arguments.command {
-        Some(Command::Serve(options)) => serve::run(&options),
-        Some(Command::Load(options)) => load::run(&options),
+        Some(Command::Serve(options)) => serve::run(&options, &log.0),
+        Some(Command::Load(options)) => load::run(&options, &log.0),
         Some(Command::Doctor(options)) => doctor::run(&options),
-        None => serve::run(&arguments.serve),
+        None => serve::run(&arguments.serve, &log.0),
     };
-    let code = outcome.unwrap_or_else(|Failure(sentence)| {
+    outcome.unwrap_or_else(|Failure(sentence)| {
         // Nothing may hold up the end, even if standard error is not read.
-        let _ = log.write_all(format!("lariat: {sentence}\n").as_bytes());
+        log.0.say(&format!("lariat: {sentence}\n"));
         ExitCode::FAILURE
-    });
-    Log::flush(&log);
-    code
+    })
+}
+
+/// The log, which is flushed when the program ends, also by a panic.
+struct Flushed(Log);
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
 }

@@ -3,8 +3,10 @@
 //! | exit code | meaning |
 //! |--:|---|
 //! | 0 | success |
-//! | 1 | failure, with a sentence on standard error that says what to do; or an expectation did not hold |
+//! | 1 | failure, or an expectation that did not hold |
 //! | 2 | wrong usage |
+//!
+//! A failure prints a sentence on standard error that says what to do.
 //!
 //! | file | question |
 //! |---|---|

@@ -4,7 +4,7 @@ use super::status::StatusLine;
 use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
 use crate::site;
-use crate::terminal::{Failure, units};
+use crate::terminal::{Failure, Log, units};
 use lariat::{Block, Config, Drain, EventLoop, Excess, Handler, ListenOptions, LocalAddr, Outcome, Server, Takeover};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ impl Options {
     }
 }
 
-pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     raise_descriptor_limit();
     let config = options.config();
     options.check(&config)?;
@@ -139,7 +139,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     site_options.allowed_origins.clone_from(&options.allow_origin);
     site_options.teach = options.teach;
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
-    let outcome = turn(&mut event_loop).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
+    let outcome = turn(&mut event_loop, log).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
         return Err(Failure(format!("interrupted; connections that were still open: {}", outcome.dropped)));
     }
@@ -150,8 +150,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 /// Turns the loop until it has stopped. On a terminal, it shows a status line.
-fn turn<H: Handler>(event_loop: &mut EventLoop<H>) -> io::Result<Outcome> {
-    let Some(mut status) = StatusLine::on_terminal() else { return event_loop.run() };
+fn turn<H: Handler>(event_loop: &mut EventLoop<H>, log: &Log) -> io::Result<Outcome> {
+    let Some(mut status) = StatusLine::on_terminal(log) else { return event_loop.run() };
     loop {
         event_loop.turn(Some(status.wait(event_loop)))?;
         status.update(event_loop);

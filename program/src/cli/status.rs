@@ -1,28 +1,27 @@
 //! The status line of `lariat serve` on a terminal.
 
-use crate::terminal::units;
+use crate::terminal::{Log, units};
 use lariat::{EventLoop, Handler, Stats};
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 /// How often the line is written.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// The status line, with the counters as they were when it was written last.
-pub(crate) struct StatusLine {
+pub(crate) struct StatusLine<'a> {
+    log: &'a Log,
     /// The loop's uptime at that time.
     at: Duration,
     before: Stats,
-    is_shown: bool,
 }
 
-impl StatusLine {
+impl StatusLine<'_> {
     /// Returns a status line if standard error is a terminal and the log level is not above
     /// `warn`.
-    pub(crate) fn on_terminal() -> Option<StatusLine> {
-        let is_wanted = io::stderr().is_terminal() && log::max_level() <= log::LevelFilter::Warn;
-        is_wanted.then(|| StatusLine { at: Duration::ZERO, before: Stats::default(), is_shown: false })
+    pub(crate) fn on_terminal(log: &Log) -> Option<StatusLine<'_>> {
+        let is_wanted = log.has_status() && log::max_level() <= log::LevelFilter::Warn;
+        is_wanted.then(|| StatusLine { log, at: Duration::ZERO, before: Stats::default() })
     }
 
     /// Returns how long the loop may wait until the line is due again.
@@ -40,16 +39,13 @@ impl StatusLine {
         let stats = event_loop.stats();
         let slowest = event_loop.clients_mut().take_slowest_turn();
         let line = Line { stats: &stats, before: &self.before, passed, slowest };
-        // The terminal may have gone.
-        let _ = write!(io::stderr().lock(), "\r\x1b[K{line}");
-        (self.at, self.before, self.is_shown) = (now, stats, true);
+        self.log.show(now, line.to_string());
+        (self.at, self.before) = (now, stats);
     }
 
     /// Ends the line, so that later output begins on a new one.
     pub(crate) fn finish(&self) {
-        if self.is_shown {
-            let _ = writeln!(io::stderr().lock());
-        }
+        self.log.end_status(true);
     }
 }
 
@@ -67,11 +63,8 @@ impl fmt::Display for Line<'_> {
         let received = rate(stats.received.messages(), before.received.messages());
         let sent = rate(stats.sent.messages(), before.sent.messages());
         let buffered = units::Size(stats.buffered);
-        let open = stats.connections.open;
-        write!(
-            f,
-            "{open} connections, {received}/s in, {sent}/s out, {buffered} buffered, slowest turn {slowest:.1?}"
-        )?;
+        let open = units::counted(stats.connections.open as u64, "connection");
+        write!(f, "{open}, {received}/s in, {sent}/s out, {buffered} buffered, slowest turn {slowest:.1?}")?;
         let others = [("paused", stats.pauses - before.pauses), ("evicted", stats.evictions - before.evictions)];
         others.iter().filter(|(_, count)| *count > 0).try_for_each(|(what, count)| write!(f, ", {count} {what}"))
     }

@@ -1,7 +1,7 @@
 //! The findings as a sentence and a table.
 
 use super::findings::{Finding, Side, Verdict, most};
-use crate::terminal::units::grouped;
+use crate::terminal::units::{counted, grouped};
 use std::fmt::Write as _;
 
 /// Returns the answer as one sentence.
@@ -11,22 +11,21 @@ pub(crate) fn headline(connections: Option<u64>, side: Side, found: &[Finding]) 
         Side::Client => "from this host to one address and port of another host",
         Side::Both => "with server and client on this host",
     };
+    let fit =
+        |number: u64| format!("{} {place} {}", counted(number, "connection"), if number == 1 { "fits" } else { "fit" });
+    let not = |number: u64| if number == 1 { "does not fit" } else { "do not fit" };
     match (connections, most(found)) {
         (Some(connections), Some((most, finding))) if connections > most => format!(
-            "{} connections {place} do not fit. The limit is {}: {}.",
-            grouped(connections),
+            "{} {place} {}. The limit is {}: {}.",
+            counted(connections, "connection"),
+            not(connections),
             grouped(most),
             finding.what
         ),
-        (Some(connections), Some((most, finding))) => format!(
-            "{} connections {place} fit. The limit is {}: {}.",
-            grouped(connections),
-            grouped(most),
-            finding.what
-        ),
-        (None, Some((most, finding))) => {
-            format!("{} connections {place} fit. This is limited by: {}.", grouped(most), finding.what)
+        (Some(connections), Some((most, finding))) => {
+            format!("{}. The limit is {}: {}.", fit(connections), grouped(most), finding.what)
         }
+        (None, Some((most, finding))) => format!("{}. This is limited by: {}.", fit(most), finding.what),
         (_, None) => "Lariat finds no limit on this host.".to_owned(),
     }
 }

@@ -11,11 +11,14 @@
 //!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"symbols":{"names":[["ROPE","Rope and Twine"]],"period":100,"token":"..."}}` | the symbols, the milliseconds between ticks, and the token under which polls are counted, if the page is measured |
-//! | `{"past":["ROPE",17,[10412,10409]]}` | the number of the last tick, and the prices up to it, in cents |
+//! | `{"symbols":{"names":[["ROPE","Rope and Twine"]],"period":100,"token":"..."}}` | all symbols |
+//! | `{"past":["ROPE",17,[10412,10409]]}` | the number of the last tick, and prices up to it |
 //! | `{"tick":["ROPE",18,10411]}` | the next price |
 //! | `{"book":["ROPE",7,[[10410,300]],[[10412,150]]]}` | prices and sizes of bids and asks |
 //! | `{"saw":{"pushed":{},"polled":{}}}` | what the server has read and written for this page |
+//!
+//! Prices are in cents. `period` is the number of milliseconds between two ticks. A page that is
+//! measured counts its polls under the `token`.
 //!
 //! A page that is opened with `?measure` is traced, and so are its polls (`GET
 //! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`). Every byte on the wire is counted.

@@ -8,18 +8,23 @@
 //! | from the page | meaning |
 //! |---|---|
 //! | `{"follow":12}`, `"unfollow"` | follow the connection in this slot, or stop following it |
-//! | `"free"`, `{"slow":500}`, `"hold"`, `"step"` | the pace: turns as needed; one turn in so many milliseconds; no turns except by `"step"` |
+//! | `"free"` | turn as needed |
+//! | `{"slow":500}` | turn once in so many milliseconds |
+//! | `"hold"` | do not turn, except by `"step"` |
+//! | `"step"` | turn once |
 //!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"hello":{"slot":3,"teaches":true}}` | the slot of the page, and whether it may change the pace |
+//! | `{"hello":{"slot":3,"teaches":true}}` | the page's slot, and whether it may change the pace |
 //! | `{"turns":{}}` | what the loop did |
-//! | binary | the number of slots, then the changes: `skip, run, cell`, repeated; all except cells are LEB128 |
-//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | the connection that the page follows now |
+//! | binary | the number of slots, then the changes: `skip, run, cell`, repeated |
+//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | the connection that the page follows |
 //! | `{"line":"< TEXT \"hi\" [2 bytes, masked]"}` | a line of its trace |
 //! | `{"missed":12}` | the number of lines that were skipped, because the page reads too slowly |
 //! | `{"gone":"12.7"}` | the connection has ended |
 //! | `{"refused":"why"}` | the request was refused |
+//!
+//! All numbers of a binary message except the cells are LEB128.
 
 use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};

@@ -1,9 +1,11 @@
-//! The log on standard error. A thread writes it, so a reader that has stopped never holds up the
-//! event loop.
+//! The log and the status on standard error. A thread writes them, so a reader that has stopped
+//! never holds up the event loop.
 //!
 //! The thread begins with the first line. In a process with one thread, the C library makes a read
 //! and a write 50 instructions cheaper each, and most servers have nothing to log.
 
+use super::screen::{Screen, StatusForm};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -19,6 +21,12 @@ const FLUSH: Duration = Duration::from_millis(500);
 
 enum Entry {
     Line(Vec<u8>),
+    /// A status is to be shown.
+    Status,
+    /// The status ends, and is erased or stays.
+    EndStatus {
+        stays: bool,
+    },
     /// Everything before this has been written.
     Flush(Sender<()>),
 }
@@ -30,11 +38,16 @@ struct Counts {
     dropped: AtomicU64,
 }
 
+/// The latest status, and its time. Those before it need not be written.
+type Status = Arc<Mutex<Option<(Duration, String)>>>;
+
 /// The end of the log that takes lines. It never blocks.
 #[derive(Clone)]
 pub(crate) struct Log {
     queue: SyncSender<Entry>,
     counts: Arc<Counts>,
+    status: Status,
+    form: StatusForm,
     /// The work of the thread, until it has begun.
     writer: Arc<Mutex<Option<Writer>>>,
 }
@@ -42,9 +55,10 @@ pub(crate) struct Log {
 type Writer = Box<dyn FnOnce() + Send>;
 
 impl Log {
-    /// Sends the records of the facade `log` to standard error, from the level `warn` on.
+    /// Sends the records of the facade `log` to standard error, from the level `warn` on, and the
+    /// messages of panics.
     pub(crate) fn start() -> Log {
-        let log = Log::to(io::stderr());
+        let log = Log::to(io::stderr(), StatusForm::of_stderr());
         let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"));
         builder.target(env_logger::Target::Pipe(Box::new(log.clone())));
         let is_automatic = std::env::var_os("RUST_LOG_STYLE").is_none_or(|style| style == "auto");
@@ -54,15 +68,57 @@ impl Log {
             builder.write_style(env_logger::WriteStyle::Always);
         }
         builder.init();
+        let of_panics = log.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("unnamed");
+            let trace = Backtrace::capture();
+            let trace = if trace.status() == BacktraceStatus::Captured { format!("{trace}") } else { String::new() };
+            of_panics.say(&format!("thread '{name}' {panic}\n{trace}"));
+        }));
         log
     }
 
-    fn to(sink: impl Write + Send + 'static) -> Log {
+    fn to(sink: impl Write + Send + 'static, form: StatusForm) -> Log {
         let (queue, entries) = sync_channel(LINES);
-        let counts = Arc::new(Counts::default());
-        let of_thread = Arc::clone(&counts);
-        let writer: Writer = Box::new(move || write(sink, &entries, &of_thread));
-        Log { queue, counts, writer: Arc::new(Mutex::new(Some(writer))) }
+        let (counts, status) = (Arc::new(Counts::default()), Status::default());
+        let of_thread = (Arc::clone(&counts), Arc::clone(&status));
+        let writer: Writer = Box::new(move || {
+            let (counts, status) = of_thread;
+            write(Screen::new(sink, form), &entries, &counts, &status);
+        });
+        Log { queue, counts, status, form, writer: Arc::new(Mutex::new(Some(writer))) }
+    }
+
+    /// Writes text that ends with a line.
+    pub(crate) fn say(&self, text: &str) {
+        // It takes everything.
+        let _ = self.clone().write(text.as_bytes());
+    }
+
+    /// Returns whether a status is shown.
+    pub(crate) fn has_status(&self) -> bool {
+        self.form != StatusForm::None
+    }
+
+    /// Shows the status of this time.
+    pub(crate) fn show(&self, at: Duration, status: String) {
+        if self.has_status() {
+            self.begin();
+            let before = self.status.lock().unwrap_or_else(PoisonError::into_inner).replace((at, status));
+            if before.is_none() && self.queue.try_send(Entry::Status).is_err() {
+                // The terminal does not read.
+                *self.status.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        }
+    }
+
+    /// Erases the status, or ends its row so that it stays. Then standard output may use the
+    /// terminal.
+    pub(crate) fn end_status(&self, stays: bool) {
+        if self.has_status() && self.queue.try_send(Entry::EndStatus { stays }).is_ok() {
+            self.flush();
+        }
     }
 
     /// Begins the thread, if it has not begun. Without it, the queue fills and lines are dropped.
@@ -104,20 +160,31 @@ impl Write for Log {
     }
 }
 
-/// Writes entries until no `Log` is left. Errors are ignored: the reader may have gone.
-fn write(mut sink: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
+/// Writes entries until no `Log` is left.
+fn write(mut screen: Screen<impl Write>, entries: &Receiver<Entry>, counts: &Counts, status: &Status) {
     for entry in entries {
         if let Entry::Line(line) = &entry {
-            let _ = sink.write_all(line);
+            screen.write(line);
             counts.bytes.fetch_sub(line.len(), Ordering::Relaxed);
         }
         let dropped = counts.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let _ = writeln!(sink, "lariat: dropped from the log because standard error was not read: {dropped}");
+            let line = format!("lariat: dropped from the log because standard error was not read: {dropped}\n");
+            screen.write(line.as_bytes());
         }
-        if let Entry::Flush(done) = entry {
-            let _ = sink.flush();
-            let _ = done.send(());
+        match entry {
+            Entry::Line(_) => {}
+            Entry::Status => {
+                let latest = status.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some((at, text)) = latest {
+                    screen.show(at, text);
+                }
+            }
+            Entry::EndStatus { stays } => screen.end_row(stays),
+            Entry::Flush(done) => {
+                screen.flush();
+                let _ = done.send(());
+            }
         }
     }
 }
@@ -143,7 +210,7 @@ mod tests {
 
     fn log() -> (Log, Sender<()>, Arc<Mutex<Vec<u8>>>) {
         let ((permit, permits), written) = (channel(), Arc::default());
-        (Log::to(Slow(permits, Arc::clone(&written))), permit, written)
+        (Log::to(Slow(permits, Arc::clone(&written)), StatusForm::Row), permit, written)
     }
 
     #[test]
@@ -172,5 +239,20 @@ mod tests {
         log.write_all(b"a line\n").expect("it takes everything");
         log.flush();
         drop(permit);
+    }
+
+    #[test]
+    fn a_terminal_that_does_not_read_takes_no_room_in_the_log() {
+        let (mut log, permit, written) = log();
+        log.write_all(b"a line\n").expect("it takes everything");
+        for second in 0..3 * LINES as u64 {
+            log.show(Duration::from_secs(second), format!("{second} s"));
+        }
+        log.write_all(b"another\n").expect("it takes everything");
+        drop(permit);
+        log.flush();
+        let written = String::from_utf8(written.lock().expect("nobody panics").clone()).expect("text");
+        assert!(written.contains("another") && !written.contains("dropped"), "{written}");
+        assert!(written.contains(&format!("{} s", 3 * LINES - 1)), "the latest status is shown: {written}");
     }
 }

@@ -80,6 +80,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Writes a number of things: `1 connection`, `2,000 connections`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// Writes a number with three digits, or with all digits before the point: `0.123`, `12.3`,
 /// `12,345`.
 pub(crate) fn decimal(number: f64) -> String {
@@ -143,6 +148,7 @@ mod tests {
     #[test]
     fn numbers_are_shown_with_three_digits() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 2_000].map(|number| counted(number, "client")), ["0 clients", "1 client", "2,000 clients"]);
         assert_eq!([0.0, 0.1234, 1.234, 12.34, 1_234.5].map(decimal), ["0", "0.123", "1.23", "12.3", "1,235"]);
         assert_eq!([12.0, 1_500.0, 2e6, 3.25e9].map(time), ["12.0 ns", "1.50 us", "2.00 ms", "3.25 s"]);
         assert_eq!([64.0, 4e4, 3e7].map(bytes), ["64.0 bytes", "39.1 KiB", "28.6 MiB"]);

@@ -7,7 +7,11 @@ mod common;
 
 mod bad_servers;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod killed;
 mod runs;
+#[cfg(unix)]
+mod terminal;
 
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message};
 use serde_json::Value;

@@ -43,12 +43,12 @@ impl Pools {
         self.inboxes.is_ample() || self.outboxes.is_ample() || self.buffers.is_ample() || self.compressed.is_ample()
     }
 
-    /// Frees what was not needed since the last call, or all, down to what is kept at rest.
-    /// Returns how many bytes of inboxes and outboxes it has freed.
-    pub(super) fn trim(&mut self, all: bool) -> usize {
-        self.buffers.trim(all);
-        self.compressed.trim(all);
-        self.inboxes.trim(all) + self.outboxes.trim(all)
+    /// Frees these spares, down to what is kept at rest. Returns how many bytes of inboxes and
+    /// outboxes it has freed.
+    pub(super) fn trim(&mut self, spares: Spares) -> usize {
+        self.buffers.trim(spares);
+        self.compressed.trim(spares);
+        self.inboxes.trim(spares) + self.outboxes.trim(spares)
     }
 
     /// Bytes of inboxes and outboxes, which the budget counts itself.
@@ -60,6 +60,15 @@ impl Pools {
     pub(super) const fn buffer_bytes(&self) -> usize {
         self.buffers.bytes + self.compressed.bytes
     }
+}
+
+/// Which spares are freed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Spares {
+    /// Those that were not needed since the last time.
+    Unused,
+    /// All.
+    All,
 }
 
 /// What a pool can keep.
@@ -145,11 +154,13 @@ impl<T: Pooled> Pool<T> {
         self.bytes > self.at_rest
     }
 
-    /// Frees those that were not needed since the last call, or all, down to what is kept at rest.
-    /// Returns how many bytes it has freed.
-    fn trim(&mut self, all: bool) -> usize {
+    /// Frees these spares, down to what is kept at rest. Returns how many bytes it has freed.
+    fn trim(&mut self, spares: Spares) -> usize {
         let before = self.bytes;
-        let most = if all { self.spare.len() } else { self.unused.min(self.spare.len()) };
+        let most = match spares {
+            Spares::All => self.spare.len(),
+            Spares::Unused => self.unused.min(self.spare.len()),
+        };
         let mut count = 0;
         while count < most && self.bytes > self.at_rest {
             self.bytes -= self.spare[count].bytes();

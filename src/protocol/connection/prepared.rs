@@ -16,7 +16,7 @@ use std::cell::OnceCell;
 pub struct Prepared<'m> {
     pub(super) message: Message<'m>,
     plain: OnceCell<Frame>,
-    /// One for each window. `None`: the message does not become smaller.
+    /// One for each window. It is `None` if the message does not become smaller.
     compressed: [OnceCell<Option<Frame>>; WINDOWS],
 }
 

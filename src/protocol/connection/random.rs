@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 /// loop that connects to other servers needs any.
 #[derive(Debug)]
 pub(super) struct Random {
-    /// `None`: the seed comes from the operating system.
+    /// If it is `None`, the operating system gives one.
     seed: Option<u64>,
     generator: Option<StdRng>,
 }

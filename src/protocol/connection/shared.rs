@@ -8,7 +8,7 @@ use super::growing::Growing;
 use super::inbox::Inbox;
 use super::message::Gathered;
 use super::outbox::{LARGE, Outbox};
-use super::pools::Pools;
+use super::pools::{Pools, Spares};
 use super::random::Random;
 use super::shared_bytes::SharedBytes;
 use super::trace::{Trace, Traces};
@@ -116,7 +116,7 @@ impl Shared {
     pub fn review_budget(&mut self) {
         self.budget.review(self.held());
         if self.budget.is_near() && self.pools.are_ample() {
-            self.trim_spares(true);
+            self.trim(Spares::All);
             self.budget.review(self.held());
         }
     }
@@ -127,17 +127,31 @@ impl Shared {
         self.pools.are_ample()
     }
 
-    /// Frees the spare buffers that were not needed since the last call, or all, down to what is
-    /// kept at rest.
+    /// Frees the spare buffers that were not needed since the last call, down to what is kept at
+    /// rest.
+    pub fn trim_unused_spares(&mut self) {
+        self.trim(Spares::Unused);
+    }
+
+    /// Frees all spare buffers, down to what is kept at rest.
+    pub(crate) fn trim_all_spares(&mut self) {
+        self.trim(Spares::All);
+    }
+
     #[cold]
-    pub fn trim_spares(&mut self, all: bool) {
-        let freed = self.pools.trim(all);
+    fn trim(&mut self, spares: Spares) {
+        let freed = self.pools.trim(spares);
         self.budget.recount(freed, 0);
     }
 
     /// Bytes that may still be held.
     pub fn free_budget(&self) -> usize {
         self.budget.free(self.held())
+    }
+
+    /// The most bytes that may be held, whatever is held now.
+    pub(crate) fn whole_budget(&self) -> usize {
+        self.budget.ceiling()
     }
 
     /// Whether no more is held than at this mark.
@@ -318,13 +332,13 @@ mod tests {
         );
         // Each second, two of them are needed at a time.
         for _ in 0..3 {
-            shared.trim_spares(false);
+            shared.trim_unused_spares();
             let two = [shared.pools.buffers.take_or_new(), shared.pools.buffers.take_or_new()];
             two.into_iter().for_each(|buffer| shared.pools.buffers.give_or_free(buffer));
         }
         assert_eq!(shared.pools.buffer_bytes(), 2 << 20);
-        shared.trim_spares(false);
-        shared.trim_spares(false);
+        shared.trim_unused_spares();
+        shared.trim_unused_spares();
         assert_eq!((shared.pools.buffer_bytes(), shared.has_ample_spares()), (0, false));
     }
 

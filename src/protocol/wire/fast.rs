@@ -3,12 +3,12 @@
 //! The figures are instructions per message of `benches/baseline.py`, without the one fast path and
 //! with it.
 //!
-//! | fast path | equals | shown by | without | with |
-//! |---|---|---|---|---|
-//! | [`apply_mask`] | [`mask::apply_bytewise`] | `masks_equal_the_plain_one` | 7,558 (`echo-binary-1k`) | 1,211 |
-//! | [`apply_mask_in_blocks`] | [`mask::apply_bytewise`] | `blocks_are_unmasked_up_to_the_end_of_the_last_one` | 367 (`echo-text-20`) | 356 |
-//! | [`apply_mask_moving`] | [`mask::apply_bytewise`], then a copy | `bytes_are_moved_over_those_before_them` | 188 (`echo-text-20-pipelined-32`) | 176 |
-//! | [`short_text`] | [`utf8::whole`] | `short_text_equals_the_plain_one` | 415 (`echo-text-20`) | 356 |
+//! | fast path | equals | case | without | with |
+//! |---|---|---|--:|--:|
+//! | [`apply_mask`] | [`mask::apply_bytewise`] | `echo-binary-1k` | 7,558 | 1,211 |
+//! | [`apply_mask_in_blocks`] | [`mask::apply_bytewise`] | `echo-text-20` | 367 | 356 |
+//! | [`apply_mask_moving`] | the same, then a copy | `echo-text-20-pipelined-32` | 188 | 176 |
+//! | [`short_text`] | [`utf8::whole`] | `echo-text-20` | 415 | 356 |
 
 use super::input::Input;
 use super::mask::{self, Key};
@@ -20,6 +20,8 @@ use std::ops::Range;
 ///
 /// Blocks of 32 bytes become vector instructions. The rest of a payload, or all of a short one,
 /// takes at most four steps and three bytes.
+///
+/// Shown by `masks_equal_the_plain_one`.
 #[inline]
 pub fn apply_mask(key: Key, payload: &mut [u8]) -> Key {
     let (four, eight, sixteen) = words(key);
@@ -52,6 +54,8 @@ pub const BLOCKS: usize = 128;
 /// are changed up to the end of a block, so they must not matter.
 ///
 /// There is no rest to handle, which takes most of the steps for a short payload.
+///
+/// Shown by `blocks_are_unmasked_up_to_the_end_of_the_last_one`.
 #[inline(always)]
 pub fn apply_mask_in_blocks(key: Key, payload: &mut [u8; BLOCKS], length: usize) {
     let (_, _, sixteen) = words(key);
@@ -69,6 +73,8 @@ pub fn apply_mask_in_blocks(key: Key, payload: &mut [u8; BLOCKS], length: usize)
 /// # Panics
 ///
 /// If there are fewer bytes than that.
+///
+/// Shown by `bytes_are_moved_over_those_before_them`.
 #[inline(always)]
 pub fn apply_mask_moving(key: Key, bytes: &mut [u8], by: usize, length: usize) {
     let (_, _, sixteen) = words(key);
@@ -134,6 +140,8 @@ pub const WORD: usize = size_of::<u64>();
 /// # Panics
 ///
 /// If there is no word behind them.
+///
+/// Shown by `short_text_equals_the_plain_one`.
 #[inline(always)]
 pub fn short_text(bytes: &mut [u8], length: usize) -> Result<&str, InvalidUtf8> {
     if length < SHORT {

@@ -18,8 +18,8 @@ use crate::server::observe::Turns;
 /// * **A client's callbacks have an order**: [`on_request`](Self::on_request) once (for a server to
 ///   which we connect, [`on_connect`](Self::on_connect)), then [`on_open`](Self::on_open), then
 ///   messages, pings, pongs and drains in any number, then [`on_close`](Self::on_close).
-/// * **Each `on_open` has one `on_close`**, which is the last callback for its client, whatever
-///   ends the connection: a Close frame, FIN, a reset, a timeout, a limit, a panic or a shutdown. A
+/// * **Each `on_open` has one `on_close`**, which is the last callback for its client. This holds
+///   for every end: a Close frame, FIN, a reset, a timeout, a limit, a panic and a shutdown. A
 ///   client of [`Clients::connect`] has an `on_close` even if it was never open. A request that is
 ///   refused has neither.
 /// * **Messages are complete, checked and in order.** Text is UTF-8. No message is longer than

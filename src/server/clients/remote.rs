@@ -109,15 +109,23 @@ impl<D> Remote<D> {
     /// call back, with all that it holds.
     ///
     /// ```
-    /// # fn example(remote: &lariat::Remote<()>, order: Vec<u8>) -> Result<(), lariat::RemoteError>
-    /// {
-    /// let mut call = move |clients: &mut lariat::Clients<()>| drop(clients.broadcast(&order));
-    /// while let Err(refused) = remote.run(call) {
-    ///     if refused.error != lariat::RemoteError::Full {
-    ///         return Err(refused.into());
+    /// # fn example(remote: &lariat::Remote<()>, orders: std::sync::mpsc::Receiver<Vec<u8>>)
+    /// #     -> Result<(), lariat::RemoteError> {
+    /// let mut waiting = std::collections::VecDeque::new();
+    /// for order in orders {
+    ///     waiting.push_back(move |clients: &mut lariat::Clients<()>| {
+    ///         clients.broadcast(&order);
+    ///     });
+    ///     while let Some(call) = waiting.pop_front() {
+    ///         match remote.run(call) {
+    ///             // The call comes back, and is tried again before the next order.
+    ///             Err(refused) if refused.error == lariat::RemoteError::Full => {
+    ///                 waiting.push_front(refused.call);
+    ///                 break;
+    ///             }
+    ///             result => result?,
+    ///         }
     ///     }
-    ///     std::thread::sleep(std::time::Duration::from_millis(1));
-    ///     call = refused.call;
     /// }
     /// # Ok(())
     /// # }

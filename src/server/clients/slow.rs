@@ -2,7 +2,7 @@
 //!
 //! | policy | what happens to a slow consumer |
 //! |---|---|
-//! | [`SlowConsumer::Close`], the default | it is closed when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be unsent |
+//! | [`SlowConsumer::Close`], the default | it is closed above [`max_unsent`](crate::Limits::max_unsent) unsent bytes |
 //! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), its messages are dropped and counted |
 //! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
 

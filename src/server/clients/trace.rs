@@ -5,8 +5,8 @@ use crate::protocol::Connection;
 use crate::server::id::ClientId;
 
 impl<D> Clients<D> {
-    /// Traces a client: [`on_trace`](crate::Handler::on_trace) of the handler that asks gets every
-    /// step of this connection, whatever its route. If called in
+    /// Traces a client of any route: [`on_trace`](crate::Handler::on_trace) of the handler that asks
+    /// gets every step of this connection. If called in
     /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages
     /// already read in the same batch are not traced. Returns `false` if the client has
     /// disconnected.

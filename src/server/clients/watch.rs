@@ -19,7 +19,7 @@ impl<D> Clients<D> {
             Box::new(Watch {
                 route,
                 period,
-                tell_at: None,
+                report_at: None,
                 turns: Turns::default(),
                 is_timed: false,
                 every: 1,

@@ -96,10 +96,10 @@ pub(crate) struct Parts<D> {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
     pub(crate) config: Config,
-    /// The seed of masking keys and other values that must not be predictable. `None`: from the
-    /// operating system.
+    /// The seed of masking keys and other values that must not be predictable. If it is `None`, it
+    /// comes from the operating system.
     pub(crate) seed: Option<u64>,
-    /// `None`: a thread is started when a name must be looked up.
+    /// If it is `None`, a thread is started when a name must be looked up.
     pub(crate) resolver: Option<Resolver>,
     #[cfg(all(unix, feature = "signals"))]
     pub(crate) signals: Option<Signals>,
@@ -455,7 +455,8 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    /// Returns how long the next turn may wait. `None`: until something is ready.
+    /// Returns how long the next turn may wait. Returns `None` if it may wait until something is
+    /// ready.
     fn longest_wait(&self, now: Moment) -> Option<Duration> {
         let wait = match self.has_work() {
             true => Some(Duration::ZERO),

@@ -90,7 +90,7 @@ impl<H: Handler> EventLoop<H> {
         let Some(aside) = watch.aside.take() else {
             watch.record_timed(counted);
             if watch.stood_since.is_some() {
-                watch.tell_at = None;
+                watch.report_at = None;
             }
             return;
         };
@@ -106,7 +106,7 @@ impl<H: Handler> EventLoop<H> {
         let clients = &self.engine.clients;
         let watch = clients.watch.as_ref()?;
         let until = |at: Moment| at.since(now);
-        let until_told = watch.tell_at.map_or(Duration::ZERO, until);
+        let until_report = watch.report_at.map_or(Duration::ZERO, until);
         let until_work = match clients.pace() {
             Pace::Free if watch.stood_since.is_some() || watch.is_over => Some(Duration::ZERO),
             Pace::Free => free,
@@ -116,7 +116,7 @@ impl<H: Handler> EventLoop<H> {
             Pace::Every(period) => watch.served_at.map(|at| until(at.after(period))),
             Pace::Held => None,
         };
-        until_work.into_iter().chain([until_told]).min()
+        until_work.into_iter().chain([until_report]).min()
     }
 
     /// Lets time pass or stand still. Returns whether this is a turn for all clients.
@@ -169,10 +169,10 @@ impl<H: Handler> EventLoop<H> {
         let clients = &mut self.engine.clients;
         let (reads, writes) = clients.table.waiting();
         let Some(watch) = &mut clients.watch else { return };
-        if watch.is_over || watch.tell_at.is_some_and(|at| at > self.now) {
+        if watch.is_over || watch.report_at.is_some_and(|at| at > self.now) {
             return;
         }
-        watch.tell_at = Some(self.now.after(watch.period));
+        watch.report_at = Some(self.now.after(watch.period));
         let route = watch.route;
         clients.review_exempt();
         clients.settle_turns();

@@ -5,10 +5,11 @@
 //! | SIGINT | Ctrl-C | drains | ends at once |
 //! | SIGTERM | `kill`, systemd, Docker | drains | ends at once |
 //! | SIGQUIT | Ctrl-\ | drains | ends at once |
-//! | SIGHUP | a terminal that closes | drains, unless it was ignored when the program began (`nohup`) | changes nothing |
+//! | SIGHUP | a terminal that closes | drains, except under `nohup` | changes nothing |
 //!
 //! A terminal that closes may send SIGHUP twice, and systemd with `SendSIGHUP=` sends it right
-//! after SIGTERM. So a further SIGHUP does not end a drain.
+//! after SIGTERM. So a further SIGHUP does not end a drain. `nohup` starts a program with SIGHUP
+//! ignored, and it stays so.
 
 use super::poller::SIGNALS;
 use crate::server::config::Drain;

@@ -211,7 +211,7 @@ pub(crate) struct Watch {
     pub(crate) route: u16,
     pub(crate) period: Duration,
     /// When the next report is due, or `None` for at once.
-    pub(crate) tell_at: Option<Moment>,
+    pub(crate) report_at: Option<Moment>,
     pub(crate) turns: Turns,
     /// Whether this turn is timed.
     pub(crate) is_timed: bool,

@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! |--:|---|
-//! | 32 | the [`Connection`]: state, modes, last heard, three boxes that do not exist while it is idle |
+//! | 32 | the [`Connection`]: state, modes, last heard, three boxes (none while it is idle) |
 //! | 4 | the socket |
 //! | 12 | the deadline, with its links in the timing wheel |
 //! | 4 | the generation of its id |
@@ -79,6 +79,8 @@ pub(crate) struct Extra {
     pub(crate) outgoing: Option<Outgoing>,
     /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
+    /// The client is read however much is unsent.
+    pub(crate) reads_above_high_water: bool,
 }
 
 impl Extra {
@@ -88,6 +90,7 @@ impl Extra {
             || !self.proxy_header.is_empty()
             || self.outgoing.is_some()
             || self.behind.is_some()
+            || self.reads_above_high_water
     }
 }
 
@@ -104,14 +107,11 @@ pub(crate) struct Outgoing {
     pub(crate) subprotocol: Option<String>,
 }
 
-/// `Entry` has the shape of the slab's own type, which is private.
+/// `Entry` has the shape of the slab's own type, which is private: a client, or the next vacant
+/// entry.
 #[cfg(all(not(debug_assertions), target_pointer_width = "64"))]
 const _: () = {
-    #[allow(dead_code)]
-    enum Entry<T> {
-        Vacant(usize),
-        Occupied(T),
-    }
+    type Entry<T> = Result<T, usize>;
     // With everything else that a server needs, an idle connection costs less than 64 bytes.
     #[cfg(not(feature = "sim"))]
     assert!(size_of::<Entry<Client<()>>>() <= 56, "an idle connection must cost no more than 56 bytes");

@@ -4,7 +4,7 @@
 //! its test is a case.
 
 use crate::load::measure::{ErrorCount, Limit, Report};
-use crate::terminal::units::{decimal, grouped, time};
+use crate::terminal::units::{counted, decimal, grouped, time};
 
 /// A process that uses more of one processor than this is limited by it.
 const BUSY: f64 = 0.9;
@@ -18,7 +18,8 @@ const RETRANSMISSION_US: f64 = 950_000.0;
 /// Returns what limited a run, the most likely cause first. The list is empty if the run reached
 /// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
-    let checks: [fn(&Report) -> Option<Limit>; 16] = [
+    let checks: [fn(&Report) -> Option<Limit>; 17] = [
+        process_lost,
         client_descriptors,
         client_ports,
         server_descriptors,
@@ -47,13 +48,21 @@ fn limit(limit: &'static str, evidence: String, advice: &str) -> Option<Limit> {
     Some(Limit { limit, evidence, advice: advice.to_owned() })
 }
 
+fn process_lost(report: &Report) -> Option<Limit> {
+    if report.client.processes_lost == 0 {
+        return None;
+    }
+    let advice = "its measurements are missing here; if the kernel killed it for its memory, `dmesg` says so: use fewer connections, or smaller messages";
+    limit("load-process-lost", report.ended.clone(), advice)
+}
+
 fn client_descriptors(report: &Report) -> Option<Limit> {
     let count = count(report, "no-descriptors");
     if count == 0 {
         return None;
     }
-    let evidence =
-        format!("this client had {} connections open and could not open more files", grouped(report.connections.most));
+    let open = counted(report.connections.most, "connection");
+    let evidence = format!("this client had {open} open and could not open more files");
     limit("client-descriptors", evidence, "raise its limit (see lariat doctor), or share the work: --processes 2")
 }
 
@@ -62,7 +71,7 @@ fn client_ports(report: &Report) -> Option<Limit> {
     if count == 0 {
         return None;
     }
-    let evidence = format!("{} connections found no free port on this host", grouped(count));
+    let evidence = format!("{} found no free port on this host", counted(count, "connection"));
     limit("client-ports", evidence, "connect from several addresses, --source-ip A,B, or to several URLs")
 }
 
@@ -87,7 +96,7 @@ fn no_program_listens(report: &Report) -> Option<Limit> {
     if refused == 0 {
         return None;
     }
-    let evidence = format!("{} connections were refused", grouped(refused));
+    let evidence = format!("connections that were refused: {}", grouped(refused));
     let advice = match report.connections.opened {
         0 => "no program listens there: start the server, or check the port (`ss -ltn` lists listening ports)",
         _ => "the server stopped listening during the run: check its log",
@@ -97,7 +106,7 @@ fn no_program_listens(report: &Report) -> Option<Limit> {
 
 fn server_refuses(report: &Report) -> Option<Limit> {
     let answered = report.errors.iter().find(|error| error.kind.starts_with("status-"))?;
-    let evidence = format!("{} upgrades: {}", grouped(answered.count), answered.explanation);
+    let evidence = format!("{}: {}", counted(answered.count, "upgrade"), answered.explanation);
     let advice = match answered.kind.as_str() {
         "status-503" | "status-429" => {
             "the server has its own limit: raise it, or use fewer connections or a lower rate"
@@ -114,7 +123,7 @@ fn server_refuses(report: &Report) -> Option<Limit> {
 fn bad_handshake(report: &Report) -> Option<Limit> {
     let count = count(report, "bad-handshake");
     let worst = report.errors.iter().filter(|error| error.kind == "bad-handshake").max_by_key(|error| error.count)?;
-    let evidence = format!("{} upgrades: {}", grouped(count), worst.explanation);
+    let evidence = format!("{}: {}", counted(count, "upgrade"), worst.explanation);
     limit("bad-handshake", evidence, "check the URL and its port: this may be no WebSocket server, or one with TLS")
 }
 
@@ -126,7 +135,7 @@ fn no_way(report: &Report) -> Option<Limit> {
         matches!(kind, "name-not-found" | "unreachable") || kind.starts_with("connect-") && !named.contains(&kind)
     });
     let worst = failed.max_by_key(|error| error.count)?;
-    let evidence = format!("{} connections failed: {}", grouped(worst.count), worst.explanation);
+    let evidence = format!("{} failed: {}", counted(worst.count, "connection"), worst.explanation);
     limit("cannot-connect", evidence, "check the host's name, its address, and the routes and firewalls on the way")
 }
 
@@ -134,7 +143,7 @@ fn no_way(report: &Report) -> Option<Limit> {
 fn cut_short(report: &Report) -> Option<Limit> {
     let connections = &report.connections;
     let (opened, asked) = (connections.most, report.asked.connections);
-    let evidence = format!("{}: {} of {} connections were open", report.ended, grouped(opened), grouped(asked));
+    let evidence = format!("{}: {} of {} open", report.ended, grouped(opened), counted(asked, "connection"));
     match report.ended.as_str() {
         "interrupted by a signal" => limit("interrupted", evidence, "let the run end by itself"),
         "cut short by --duration" if opened < asked => limit("duration", evidence, "raise --duration"),
@@ -150,7 +159,7 @@ fn server_closes(report: &Report) -> Option<Limit> {
     let kinds = ["closed-", "hung-up", "reset", "broken-", "protocol-", "silent"];
     let of_lost = |error: &&ErrorCount| kinds.iter().any(|kind| error.kind.starts_with(kind));
     let worst = report.errors.iter().filter(of_lost).max_by_key(|error| error.count)?;
-    let evidence = format!("{} connections were lost; most often, {}", grouped(lost), worst.explanation);
+    let evidence = format!("{} lost; most often, {}", counted(lost, "connection"), worst.explanation);
     limit("server-closes", evidence, "check the log of the server")
 }
 
@@ -160,7 +169,7 @@ fn server_silent(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence =
-        format!("{} connections reached the server, but it did not answer the upgrade", grouped(silent + broken));
+        format!("{} reached the server, but it did not answer the upgrade", counted(silent + broken, "connection"));
     let advice = "it has no descriptor left, or it does not accept: the kernel completes connections that the server has not accepted";
     limit("server-does-not-accept", evidence, advice)
 }
@@ -172,7 +181,7 @@ fn backlog(report: &Report) -> Option<Limit> {
     }
     let evidence = match timeouts {
         0 => format!("connecting took up to {}: SYN packets were dropped and sent again", time(slowest * 1e3)),
-        count => format!("the kernel of the server did not complete {} connections in time", grouped(count)),
+        count => format!("the kernel of the server did not complete {} in time", counted(count, "connection")),
     };
     let advice = "the queue of connections that wait to be accepted was full: begin fewer at once (--rate, --at-once), or raise the backlog of the server and net.core.somaxconn";
     limit("server-backlog", evidence, advice)
@@ -225,7 +234,7 @@ fn server_stalls(report: &Report) -> Option<Limit> {
         return None;
     }
     let evidence = format!(
-        "{} messages were not answered, and {} could not be sent because the server did not read",
+        "messages that were not answered: {}; that could not be sent because the server did not read: {}",
         grouped(unanswered),
         grouped(stalled)
     );

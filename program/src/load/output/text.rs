@@ -1,7 +1,7 @@
 //! The report as text.
 
 use crate::load::measure::{Asked, Report, Step, Summary};
-use crate::terminal::units::{bytes, decimal, grouped, time};
+use crate::terminal::units::{bytes, counted, decimal, grouped, time};
 use std::fmt::{self, Display, Formatter};
 
 /// Formats a report as text.
@@ -29,7 +29,7 @@ impl Display for Text<'_> {
 
 /// Returns what the options asked for, in one sentence.
 pub(crate) fn asked(asked: &Asked) -> String {
-    let mut text = format!("{} connections to {}", grouped(asked.connections), asked.urls.join(", "));
+    let mut text = format!("{} to {}", counted(asked.connections, "connection"), asked.urls.join(", "));
     if let Some(rate) = asked.rate {
         text += &format!(", {} begun per second", decimal(rate));
     }
@@ -83,9 +83,9 @@ fn messages(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         "subscribe" => {
             write!(
                 f,
-                "; {} of {} publications reached all subscribers",
+                "; {} of {} reached all subscribers",
                 grouped(messages.complete),
-                grouped(messages.published)
+                counted(messages.published, "publication")
             )?;
         }
         _ => {}
@@ -204,4 +204,18 @@ fn limits(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         writeln!(f, "limited by   {}: {}\n             -> {}", limit.limit, limit.evidence, limit.advice)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_connection_is_not_several() {
+        let mut one = Asked { connections: 1, ..Asked::default() };
+        one.urls = vec!["ws://host/".to_owned()];
+        assert!(asked(&one).starts_with("1 connection to ws://host/,"), "{}", asked(&one));
+        one.connections = 2_000;
+        assert!(asked(&one).starts_with("2,000 connections to"), "{}", asked(&one));
+    }
 }

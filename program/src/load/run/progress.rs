@@ -1,10 +1,10 @@
-//! The progress of a run, and the line that shows it.
+//! The progress of a run, as one line.
 
 use crate::load::driver::{Driver, RunState};
 use crate::terminal::units::{decimal, grouped, time};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -60,7 +60,12 @@ impl Progress {
         sum
     }
 
-    fn line(&self) -> String {
+    /// Returns the time since the run began.
+    pub(crate) fn at(&self) -> Duration {
+        Duration::from_secs_f64(self.at_s)
+    }
+
+    pub(crate) fn line(&self) -> String {
         let mut line =
             format!("{:6.1} s  {}  {} of {} open", self.at_s, self.phase, grouped(self.open), grouped(self.asked));
         if self.per_second > 0.0 {
@@ -73,35 +78,6 @@ impl Progress {
             line += &format!("  {kind} {}", grouped(*count));
         }
         line
-    }
-}
-
-/// The progress line on the terminal. Without a terminal, it shows nothing.
-#[derive(Debug)]
-pub(crate) struct Line {
-    is_shown: bool,
-}
-
-impl Line {
-    pub(crate) fn new(is_quiet: bool) -> Line {
-        Line { is_shown: !is_quiet && std::io::stderr().is_terminal() }
-    }
-
-    pub(crate) fn show(&mut self, progress: &Progress) {
-        if self.is_shown {
-            let line: String = progress.line().chars().take(150).collect();
-            // The terminal may have gone.
-            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
-        }
-    }
-}
-
-/// Clears the line.
-impl Drop for Line {
-    fn drop(&mut self) {
-        if self.is_shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 }
 

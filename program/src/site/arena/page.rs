@@ -1,27 +1,30 @@
 //! The messages between a page and the server.
 //!
 //! The server is the authority. It asks where everybody wants to go, moves the world 20 times per
-//! second, and sends each rider what is near. A page shows its own rider where it will be when its
-//! wish reaches the server. It shows the others where they were a tenth of a second ago, between
-//! two snapshots. A page that reads too slowly gets the latest snapshot, and no old ones
+//! second, and sends each rider what is near. A page shows its own rider where it will be when the
+//! page's bytes reach the server. It shows the others where they were a tenth of a second ago,
+//! between two snapshots. A page that reads too slowly gets the latest snapshot, and no old ones
 //! ([`Clients::send_latest`]).
 //!
 //! | from the page | meaning |
 //! |---|---|
 //! | `{"join":{"name"}}` | enters, or takes another name |
 //! | `{"who":[7,12]}` | asks for the names of riders |
-//! | 4 bytes: u16 number, i8 x, i8 y | a wish: where to go, from -127 to 127 as a share of the top speed; at least one per second |
+//! | 4 bytes: u16 number, i8 x, i8 y | where the rider wants to go; at least once per second |
 //!
 //! | to the page | meaning |
 //! |---|---|
 //! | `{"welcome":7}` | the page has entered, as this rider |
 //! | `{"names":[[7,"Ada"]]}` | the names |
 //! | `{"scores":[[7,"Ada",31]]}` | the best eight |
-//! | `{"caught":{"strays","riders","points"}}` | the page's rope has caught so many strays, and these riders |
+//! | `{"caught":{"strays","riders","points"}}` | what the rope of the page's rider has caught |
 //! | `{"held":"Ada"}` | the page's rider was caught |
 //! | `{"round":["Ada",31]}` | a round is over: the winner, or null |
 //! | `"full"` | there is no place |
 //! | bytes | a snapshot, as `snapshot.rs` describes it |
+//!
+//! `x` and `y` are the wanted speed, from -127 to 127. 127 is the top speed. In `"caught"`,
+//! `strays` is a number, `riders` are names, and `points` is the number of points for both.
 
 use lariat::{ClientId, Clients};
 use serde::{Deserialize, Serialize};

@@ -8,19 +8,25 @@
 //!
 //! | from the page | meaning |
 //! |---|---|
-//! | `{"join":{"room","name","key","server","after"}}` | enters a room, perhaps again: `key` is a secret of the page, `server` and `after` are what it has seen last, or `""` and 0 |
+//! | `{"join":{"room","name","key","server","after"}}` | enters a room, or enters it again |
 //! | `{"say":{"id","text","age"}}` | sends a message that was written `age` milliseconds ago |
 //! | `"typing"` | the user is typing |
 //!
+//! `key` is a secret of the page. `server` and `after` are the last name of the server and the last
+//! number of a message that the page has seen, or `""` and 0.
+//!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"welcome":{"server","you","people","messages","missed"}}` | the page is in the room; `missed` messages are not kept any more |
+//! | `{"welcome":{"server","you","people","messages","missed"}}` | the page is in the room |
 //! | `{"message":{"n","id","name","text","age"}}` | a message, perhaps the page's own |
 //! | `{"said":"id"}` | the room has this message already |
 //! | `{"people":{"came","left"}}` | who has entered and left |
 //! | `{"typing":{"who","more"}}` | who is typing now |
 //! | `{"rooms":[["lobby",3]]}` | all rooms, with the number of people in each |
-//! | `{"refused":{"id","why"}}` | the request was refused; `id` if it was a message |
+//! | `{"refused":{"id","why"}}` | the request was refused |
+//!
+//! `missed` is the number of messages that the room no longer keeps. A refusal has an `id` if the
+//! request was a message.
 
 use super::room::Said;
 use lariat::{ClientId, Clients};

@@ -14,21 +14,29 @@
 //!
 //! | from the page | meaning |
 //! |---|---|
-//! | `{"join":{"document","name","author","lineage"}}` | enters a document, perhaps again; `lineage` is `[[life, revision], …]`: that of the welcome, with the page's revision |
-//! | `{"restore":{"text","authors","edits"}}` | the page's copy, after `"lost"`; `authors` is `[[by, n], …]`, the last edit of each |
-//! | `{"edit":{"by","n","operation","revision","selection"}}` | an edit of this revision, mostly the page's own |
+//! | `{"join":{"document","name","author","lineage"}}` | enters a document, or enters it again |
+//! | `{"restore":{"text","authors","edits"}}` | the page's copy, after `"lost"` |
+//! | `{"edit":{"by","n","operation","revision","selection"}}` | an edit of this revision |
 //! | `{"select":{"revision","selection"}}` | the page's selection: `[anchor, head]` |
+//!
+//! `lineage` is `[[life, revision], …]`: the one of the last welcome, with the revision that the
+//! page has now. `authors` is `[[by, n], …]`: the last edit of each author. An edit is nearly
+//! always the page's own. After `"lost"`, a page also sends edits of others.
 //!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"welcome":{"you","people","lineage","since","edits"}}` | the page has entered: back to revision `since`, then `edits` |
-//! | `{"welcome":{"you","people","lineage","text","kin","authors"}}` | the page has entered, with the whole text; `kin` says that the page's text has the same origin |
+//! | `{"welcome":{"you","people","lineage","since","edits"}}` | the page has entered |
+//! | `{"welcome":{"you","people","lineage","text","kin","authors"}}` | the page has entered |
 //! | `"lost"` | the server does not know this document |
 //! | `{"edit":{"by","n","operation","who","selection"}}` | an edit, which makes a new revision |
 //! | `{"people":{"came","left","moved"}}` | who has entered, left, and changed the selection |
 //! | `{"documents":[["notes",3]]}` | all documents, with the number of people in each |
 //! | `{"refused":{"by","n","why"}}` | this edit cannot be applied |
 //! | `{"full":"why"}` | the page cannot enter |
+//!
+//! The first welcome says how the page gets from its copy to the present text: it goes back to the
+//! revision `since`, and applies `edits`. The second one brings the whole text. `kin` says whether
+//! the page's text has the same origin.
 
 use super::document::{Edit, Kept, Lineage, Selection};
 use lariat::{ClientId, Clients};

@@ -1,0 +1,286 @@
+//! Each door of a part turns its switch on (`src/parts.rs`). The switches are for the whole
+//! process, and a test that opens one door would hide that another one does not. So each test here
+//! runs in a process of its own, which opens one door.
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
+
+mod common;
+
+use lariat::http::{HeaderName, HeaderValue};
+use lariat::observe::Turns;
+use lariat::sim::{Peer, Simulation};
+use lariat::{
+    ClientId, Clients, Config, ConnectOptions, Handler, Message, Position, SendError, SlowConsumer, TimerId, Trace,
+    TrustedProxies,
+};
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// In the environment of a process that is to run one test.
+const ALONE: &str = "LARIAT_TEST_ALONE";
+
+/// Calls `open` in a process of its own. `part` is the name of the switch, and `test` that of the
+/// test that calls this.
+fn alone(part: &str, test: &str, open: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return open();
+    }
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "").output().expect("it starts");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(said.contains("running 1 test"), "{test} is not the name of this test:\n{said}");
+    assert!(output.status.success(), "{part} is not switched on:\n{said}");
+}
+
+/// Counts what it is called for.
+#[derive(Default)]
+struct Heard {
+    ids: Vec<ClientId>,
+    pieces: usize,
+    timers: usize,
+    traces: usize,
+    turns: usize,
+}
+
+impl Handler for Heard {
+    type Data = ();
+
+    fn on_open(&mut self, _: &mut Clients<()>, id: ClientId) {
+        self.ids.push(id);
+    }
+
+    fn on_piece(&mut self, _: &mut Clients<()>, _: ClientId, _: Message<'_>, _: Position) {
+        self.pieces += 1;
+    }
+
+    fn on_timer(&mut self, _: &mut Clients<()>, _: TimerId, _: u64) {
+        self.timers += 1;
+    }
+
+    fn on_trace(&mut self, _: &mut Clients<()>, _: ClientId, _: &Trace) {
+        self.traces += 1;
+    }
+
+    fn on_turns(&mut self, _: &mut Clients<()>, _: &Turns) {
+        self.turns += 1;
+    }
+}
+
+/// Returns a server with a client. Messages are not compressed.
+fn sim() -> (Simulation<Heard>, Peer, ClientId) {
+    let mut config = Config::default();
+    config.deflate = None;
+    let mut sim = Simulation::new(1, config, Heard::default());
+    let peer = sim.connect("/");
+    sim.run_until_idle();
+    let id = sim.handler().ids[0];
+    (sim, peer, id)
+}
+
+/// The simulator's peers are clients as well, so this server is a real one.
+#[test]
+fn connect_begins_a_connection() {
+    alone("CONNECTING", "connect_begins_a_connection", || {
+        let there = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("ws://{}/", there.local_addr().expect("an address"));
+        let here = common::serve(Heard::default());
+        here.ask(move |clients| clients.connect(&url, &ConnectOptions::new())).expect("the URL is valid");
+        let (sender, accepted) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(there.accept()));
+        let (stream, _) = accepted.recv_timeout(common::WAIT).expect("in time").expect("a connection");
+        stream.set_read_timeout(Some(common::WAIT)).expect("a timeout");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("a request");
+        assert_eq!(line, "GET / HTTP/1.1\r\n");
+    });
+}
+
+#[test]
+fn receive_in_pieces_hands_out_pieces() {
+    alone("PIECES", "receive_in_pieces_hands_out_pieces", || {
+        let (mut sim, peer, id) = sim();
+        sim.clients().receive_in_pieces(id);
+        peer.send("hello");
+        sim.run_until_idle();
+        assert_eq!(sim.handler().pieces, 1);
+    });
+}
+
+/// Connects through a proxy that these proxies trust, and returns the address of the client.
+fn address_behind(trusted: TrustedProxies) -> IpAddr {
+    let mut config = Config::default();
+    config.trusted_proxies = trusted;
+    let mut sim = Simulation::new(1, config, Heard::default());
+    let name = HeaderName::from_static("x-forwarded-for");
+    let options = ConnectOptions::new().header(name, HeaderValue::from_static("203.0.113.7"));
+    let proxy = IpAddr::from(Ipv4Addr::new(10, 0, 0, 1));
+    let _peer = sim.connect_by(proxy, "ws://here/", &options).expect("the URL is valid");
+    sim.run_until_idle();
+    let id = sim.handler().ids[0];
+    sim.clients().peer_addr(id).expect("it is open").ip()
+}
+
+#[test]
+fn proxies_that_are_collected_are_trusted() {
+    alone("PROXIES", "proxies_that_are_collected_are_trusted", || {
+        let trusted = "10.0.0.0/8".parse().expect("a block");
+        assert_eq!(address_behind(trusted), IpAddr::from([203, 0, 113, 7]));
+    });
+}
+
+#[test]
+fn proxies_that_are_added_are_trusted() {
+    alone("PROXIES", "proxies_that_are_added_are_trusted", || {
+        let mut trusted = TrustedProxies::new();
+        trusted.extend(["10.0.0.0/8".parse().expect("a block")]);
+        assert_eq!(address_behind(trusted), IpAddr::from([203, 0, 113, 7]));
+    });
+}
+
+/// Returns a server with a client that does not read, and for which too much is unsent already.
+fn slow() -> (Simulation<Heard>, Peer, ClientId) {
+    let (mut sim, peer, id) = sim();
+    peer.stop_reading();
+    sim.clients().send(id, &"m".repeat(Config::default().limits.high_water + 1)).expect("there is room");
+    (sim, peer, id)
+}
+
+#[test]
+fn drop_newest_drops_messages() {
+    alone("SLOW_CONSUMERS", "drop_newest_drops_messages", || {
+        let (mut sim, _peer, id) = slow();
+        sim.clients().set_slow_consumer(id, SlowConsumer::DropNewest);
+        assert_eq!(sim.clients().send(id, "too late"), Err(SendError::Dropped));
+    });
+}
+
+#[test]
+fn send_latest_arrives_after_a_client_was_behind() {
+    alone("SLOW_CONSUMERS", "send_latest_arrives_after_a_client_was_behind", || {
+        let (mut sim, peer, id) = slow();
+        sim.clients().send_latest(id, 1, "first").expect("there is room");
+        sim.clients().send_latest(id, 1, "latest").expect("there is room");
+        peer.resume_reading();
+        sim.run_until_idle();
+        assert_eq!(peer.received_text()[1..], ["latest"]);
+    });
+}
+
+#[test]
+fn set_timer_calls_on_timer() {
+    alone("TIMERS", "set_timer_calls_on_timer", || {
+        let (mut sim, ..) = sim();
+        sim.clients().set_timer(SECOND, 0);
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.handler().timers, 1);
+    });
+}
+
+#[test]
+fn set_interval_calls_on_timer() {
+    alone("TIMERS", "set_interval_calls_on_timer", || {
+        let (mut sim, ..) = sim();
+        sim.clients().set_interval(SECOND, 0);
+        sim.run_for(3 * SECOND);
+        assert_eq!(sim.handler().timers, 3);
+    });
+}
+
+#[test]
+fn a_member_of_a_topic_leaves_it_at_its_end() {
+    alone("TOPICS", "a_member_of_a_topic_leaves_it_at_its_end", || {
+        let (mut sim, peer, id) = sim();
+        assert!(sim.clients().subscribe(id, "news"));
+        peer.reset();
+        sim.run_until_idle();
+        assert_eq!(sim.clients().subscribers("news"), 0);
+    });
+}
+
+#[test]
+fn trace_tells_the_story_of_a_client() {
+    alone("TRACES", "trace_tells_the_story_of_a_client", || {
+        let (mut sim, peer, id) = sim();
+        assert!(sim.clients().trace(id));
+        peer.send("hello");
+        sim.run_until_idle();
+        assert_eq!(sim.handler().traces, 1);
+    });
+}
+
+#[test]
+fn trace_all_tells_the_story_of_all_clients() {
+    alone("TRACES", "trace_all_tells_the_story_of_all_clients", || {
+        let (mut sim, ..) = sim();
+        sim.clients().trace_all();
+        let _peer = sim.connect("/");
+        sim.run_until_idle();
+        assert!(sim.handler().traces > 0);
+    });
+}
+
+#[test]
+fn watch_turns_calls_on_turns() {
+    alone("WATCH", "watch_turns_calls_on_turns", || {
+        let (mut sim, ..) = sim();
+        sim.clients().watch_turns(SECOND);
+        sim.run_for(2 * SECOND);
+        assert!(sim.handler().turns > 0);
+    });
+}
+
+/// A Unix socket accepts clients, and its file is removed at the end.
+#[cfg(unix)]
+fn is_served_at(path: &std::path::Path, server: lariat::Server<()>) {
+    let running = common::run(server, common::echo_script().0);
+    let stream = std::os::unix::net::UnixStream::connect(path).expect("it listens");
+    stream.set_read_timeout(Some(common::WAIT)).expect("a timeout");
+    let mut wire = common::Wire::new(stream);
+    wire.handshake("/");
+    wire.echo("hello");
+    drop(running);
+}
+
+#[cfg(unix)]
+fn socket_path() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("lariat-parts-{}", std::process::id()))
+}
+
+#[cfg(unix)]
+#[test]
+fn listen_unix_accepts_and_removes_its_file() {
+    alone("UNIX_SOCKETS", "listen_unix_accepts_and_removes_its_file", || {
+        let path = socket_path();
+        let server = lariat::Server::new(Config::default()).and_then(|server| server.listen_unix(&path));
+        is_served_at(&path, server.expect("it listens"));
+        assert!(!path.exists(), "its file is still there");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn listen_on_unix_accepts() {
+    alone("UNIX_SOCKETS", "listen_on_unix_accepts", || {
+        let path = socket_path();
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+        let server = lariat::Server::new(Config::default()).and_then(|server| server.listen_on_unix(listener));
+        is_served_at(&path, server.expect("it listens"));
+        std::fs::remove_file(&path).expect("it is not removed by the server");
+    });
+}
+
+/// A switch without a test here could be forgotten by its door.
+#[test]
+fn every_switch_has_a_test_of_its_doors() {
+    let switches: Vec<&str> = include_str!("../src/parts.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub(crate) static ")?.strip_suffix(": Part = Part::new();"))
+        .collect();
+    assert!(switches.len() >= 9, "{switches:?}");
+    for switch in switches {
+        assert!(include_str!("parts.rs").contains(&format!("alone(\"{switch}\", ")), "{switch} has no test");
+    }
+}
