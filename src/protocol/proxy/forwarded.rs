@@ -165,12 +165,16 @@ impl Elements for XForwardedFor {
     }
 }
 
+/// What is to the left of a delimiter, with the delimiter, and what is to the right. Without a
+/// delimiter, all is to the right.
+type Split<'t> = (Option<(&'t [u8], u8)>, &'t [u8]);
+
 /// Splits at the last comma or semicolon outside quotation marks, and returns which it was. Does
 /// not read the bytes to its left.
 ///
 /// Quotation marks are unambiguous from the right as well. One inside a quoted string has an odd
 /// number of backslashes before it. One that opens a string has `=` before it.
-fn split_last_unquoted(text: &[u8]) -> Result<(Option<(&[u8], u8)>, &[u8]), Malformed> {
+fn split_last_unquoted(text: &[u8]) -> Result<Split<'_>, Malformed> {
     let mut left = text;
     while let Some(at) = last_mark(left) {
         if text[at] != b'"' {
