@@ -316,7 +316,11 @@ fn run(state: State, stimulus: Stimulus) -> Cell {
     let seen = talk.seen.iter().filter(|seen| !matches!(seen, Seen::Request { .. })).cloned().collect();
     let reason = match next {
         State::Handshaking | State::Deciding | State::Open | State::Closing => None,
-        State::Draining | State::Flushing | State::Closed => talk.end(),
+        State::Draining | State::Flushing | State::Closed => {
+            // Unsent bytes of a response would be one more reason.
+            talk.flush();
+            talk.end()
+        }
     };
     Cell { next, queued, seen, returned, reason }
 }
@@ -365,6 +369,36 @@ fn the_ready_state_equals_that_of_a_browser() {
         [ReadyState::Connecting, ReadyState::Open, ReadyState::Closing, ReadyState::Closed];
     assert_eq!(shown, [connecting, connecting, open, closing, closing, closing, closed]);
     assert_eq!([connecting, open, closing, closed].map(|state| state as u8), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_response_that_ends_before_it_is_sent_was_cut_off_for_the_reason_of_the_end() {
+    let why_of = |end: fn(&mut Talk)| {
+        let mut talk = start(State::Deciding, Output::Sent);
+        let (connection, shared) = (&mut talk.connection, &mut talk.shared);
+        let ticket = connection.take_ticket().unwrap();
+        assert_eq!(connection.answer(shared, talk.now, ticket, StatusCode::NOT_FOUND.into()), Ok(()));
+        let whole = connection.output(shared).len();
+        connection.sent(shared, talk.now, 10);
+        end(&mut talk);
+        let Some(CloseReason::CutOff { status, sent, total, why }) = talk.end() else { panic!("not cut off") };
+        assert_eq!((status, sent, total), (StatusCode::NOT_FOUND, 10, whole));
+        *why
+    };
+    let due = |talk: &mut Talk| {
+        let later = Tick::from_millis(talk.now.millis() + 5_000);
+        talk.connection.handle_timeout(&mut talk.shared, later);
+    };
+    let flushing_and_due = |talk: &mut Talk| {
+        talk.connection.receive_eof(&mut talk.shared, talk.now);
+        let later = Tick::from_millis(talk.now.millis() + 5_000);
+        talk.connection.handle_timeout(&mut talk.shared, later);
+    };
+    let evict = |talk: &mut Talk| talk.connection.evict(&mut talk.shared, talk.now, CloseReason::Evicted);
+    assert_eq!(why_of(due), CloseReason::Timeout(Timeout::Write));
+    assert_eq!(why_of(flushing_and_due), CloseReason::Timeout(Timeout::Write));
+    assert_eq!(why_of(evict), CloseReason::Evicted);
+    assert_eq!(why_of(|_| {}), CloseReason::Io(io::ErrorKind::ConnectionReset));
 }
 
 #[test]

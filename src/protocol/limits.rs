@@ -30,7 +30,8 @@ pub struct Limits {
     /// bytes arrive. Default 10 s.
     pub handshake_timeout: Duration,
     /// The time from our Close to the peer's answer, and from the last progress of a connection
-    /// that is ending to its end. Default 5 s.
+    /// that is ending to its end. An HTTP response that the peer takes no byte of for this long is
+    /// cut off with a reset. Default 5 s.
     pub close_timeout: Duration,
     /// The silence after which a ping is sent, and again after each further interval. `None` means
     /// never. Default 50 s, a little less than the minute after which proxies and NATs drop silent

@@ -27,15 +27,15 @@ pub struct Config {
     /// Default: without context takeover, which costs no memory per connection; `None` in a build
     /// without the feature `deflate`.
     pub deflate: Option<Deflate>,
-    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes,
-    /// request heads, compression contexts and spare buffers. Near the budget, the server stops
-    /// reading from the clients that hold the most memory. At the budget, it refuses upgrades with
-    /// 503 and closes the clients that hold the most memory with 1013. Default 64 MiB, at least
-    /// [`least_memory_budget`](Self::least_memory_budget). Nothing is reserved. A broadcast takes
-    /// about 150 bytes for each client until it is written, with the copy of a short message
-    /// included, so a server with more than 300,000 clients needs a larger budget. The budget does
-    /// not cover the slab's entries (56 bytes each), topics, the read buffer, the queue of
-    /// [`Remote`](crate::Remote)s and the kernel's buffers.
+    /// The most bytes that all clients together may hold: incomplete messages, unsent bytes (HTTP
+    /// responses included), request heads, compression contexts and spare buffers. Near the budget,
+    /// the server stops reading from the clients that hold the most memory. At the budget, it
+    /// refuses upgrades with 503 and closes the clients that hold the most memory with 1013.
+    /// Default 64 MiB, at least [`least_memory_budget`](Self::least_memory_budget). Nothing is
+    /// reserved. A broadcast takes about 150 bytes for each client until it is written, with the
+    /// copy of a short message included, so a server with more than 300,000 clients needs a larger
+    /// budget. The budget does not cover the slab's entries (56 bytes each), topics, the read
+    /// buffer, the queue of [`Remote`](crate::Remote)s and the kernel's buffers.
     pub memory_budget: usize,
     /// How long a client may be left unread because memory is short. Then it is closed with 1013.
     /// Default 10 s.
@@ -110,6 +110,14 @@ pub struct Rates {
 impl Rates {
     pub(crate) const fn are_off(&self) -> bool {
         self.messages_per_second.is_none() && self.bytes_per_second.is_none()
+    }
+
+    pub(crate) fn messages(&self) -> Option<f32> {
+        self.messages_per_second.map(|rate| rate as f32)
+    }
+
+    pub(crate) fn bytes(&self) -> Option<f32> {
+        self.bytes_per_second.map(|rate| rate as f32)
     }
 }
 

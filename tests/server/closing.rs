@@ -1,10 +1,12 @@
 //! How connections end.
 
 use crate::common::{
-    Call, Calls, Running, Wire, binary, close, echo_script, frame, ping, request, script, serve, text,
+    Call, Calls, Running, WAIT, Wire, binary, close, echo_script, frame, ping, request, script, serve, serve_with, text,
 };
-use lariat::{CloseCode, CloseFrame, CloseReason};
+use lariat::{CloseCode, CloseFrame, CloseReason, Config};
 use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::time::{Duration, Instant};
 
 fn close_frame(code: u16, reason: &str) -> CloseFrame {
     CloseFrame { code: CloseCode::from(code), reason: reason.into() }
@@ -170,4 +172,25 @@ fn a_disconnect_at_any_byte_does_not_affect_other_clients() {
     }
     bystander.echo("to the end");
     assert_paired(server, calls, bytes.len() - request + 2);
+}
+
+/// A FIN would let a proxy or a client without `Content-Length` take the beginning for the whole.
+#[test]
+fn a_response_that_was_not_written_whole_ends_with_a_reset() {
+    let mut config = Config::default();
+    config.limits.close_timeout = Duration::from_millis(50);
+    let (script, _) = script();
+    let large = script.on_request(|_, _, _| lariat::http::Response::new(vec![b'x'; 40 << 20]).into());
+    let server = serve_with(config, large);
+    let mut wire = Wire::connect(server.addr);
+    wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // It reads nothing until the server has given up.
+    let end = Instant::now() + WAIT;
+    while server.ask(|clients| clients.stats().cut_off) == 0 {
+        assert!(Instant::now() < end, "the server does not give up");
+    }
+    let mut received = Vec::new();
+    let error = wire.stream.read_to_end(&mut received).expect_err("a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert!(received.len() < 40 << 20);
 }

@@ -1,16 +1,17 @@
 //! Watches a run, and makes a report of its measurements.
 
 use super::measure::process;
-use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Server};
-use super::output::limits;
+use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Second, Server};
+use super::output::{Table, limits};
 use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
-use crate::terminal::Log;
+use crate::terminal::{Failure, Log};
 
 /// Watches the process of the server, and shows the progress.
 pub(crate) struct Observer {
     /// Where the progress is shown.
     log: Option<Log>,
+    table: Option<Table>,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -19,14 +20,15 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Observer {
+    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Result<Observer, Failure> {
         let pids = match (&options.pid[..], plan.is_local) {
             ([], true) => process::listeners(&plan.addresses),
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);
         let log = (!options.quiet).then(|| log.clone());
-        Observer { log, pids, began, opened: None, held: None, files: None }
+        let table = options.csv.as_deref().map(Table::begin).transpose()?;
+        Ok(Observer { log, table, pids, began, opened: None, held: None, files: None })
     }
 }
 
@@ -40,6 +42,12 @@ impl Watcher for Observer {
         self.held = Some(process::usage(&self.pids));
     }
 
+    fn second(&mut self, second: &Second) {
+        if let Some(table) = &self.table {
+            table.second(second);
+        }
+    }
+
     fn progress(&mut self, progress: &Progress) {
         if let Some(log) = &self.log {
             log.show(progress.at(), progress.line());
@@ -48,8 +56,10 @@ impl Watcher for Observer {
 }
 
 impl Observer {
-    /// Ends the progress, and makes the report.
-    pub(crate) fn report(self, options: &Options, asked: Asked, record: Record) -> Report {
+    /// Ends the progress and the table, and makes the report. Returns also whether the table could
+    /// be written.
+    pub(crate) fn report(mut self, options: &Options, asked: Asked, record: Record) -> (Report, Result<(), Failure>) {
+        let table = self.table.take().map_or(Ok(()), Table::end);
         if let Some(log) = &self.log {
             log.end_status(false);
         }
@@ -100,7 +110,7 @@ impl Observer {
                 Expected { expectation: expectation.text().to_owned(), measured, holds }
             })
             .collect();
-        report
+        (report, table)
     }
 
     fn server(&self, record: &Record) -> Option<Server> {

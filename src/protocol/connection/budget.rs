@@ -77,6 +77,11 @@ impl Budget {
         self.is_over
     }
 
+    /// The most bytes that may be held.
+    pub(super) const fn ceiling(&self) -> usize {
+        self.ceiling
+    }
+
     /// Bytes that are still free when `held` bytes are held.
     pub(super) const fn free(&self, held: usize) -> usize {
         self.ceiling.saturating_sub(held)

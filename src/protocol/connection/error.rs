@@ -90,6 +90,8 @@ pub enum CloseReason {
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),
+    /// The application has terminated the connection, without a Close frame.
+    Terminated,
     /// The peer broke a rule. It was sent a Close frame with the error's code.
     Protocol(ProtocolError),
     /// A deadline passed.
@@ -117,6 +119,18 @@ pub enum CloseReason {
     HandlerPanicked,
     /// The request was answered with this HTTP status, and no connection was opened.
     Refused(StatusCode),
+    /// The request was answered, but the connection ended before the whole response was sent. The
+    /// peer was sent a reset, so that it does not take the beginning for the whole.
+    CutOff {
+        /// The status of the response.
+        status: StatusCode,
+        /// Bytes that were sent, the head included.
+        sent: usize,
+        /// Bytes of the whole response, the head included.
+        total: usize,
+        /// What ended the connection.
+        why: Box<CloseReason>,
+    },
     /// The server to which we connected did not accept.
     Unaccepted(Unaccepted),
     /// The listener expects the PROXY protocol, but there was no header from a trusted proxy.
@@ -141,9 +155,11 @@ impl CloseReason {
             CloseReason::Timeout(_)
             | CloseReason::Eof
             | CloseReason::Io(_)
+            | CloseReason::Terminated
             | CloseReason::Unreachable { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
+            | CloseReason::CutOff { .. }
             | CloseReason::Unaccepted(_)
             | CloseReason::BadProxyHeader
             | CloseReason::NameNotFound => CloseCode::Abnormal,
@@ -163,6 +179,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Peer(Some(frame)) => write!(f, "closed by the peer: {} {}", frame.code, frame.reason),
             CloseReason::Peer(None) => f.write_str("closed by the peer"),
             CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, frame.reason),
+            CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),
             CloseReason::Timeout(Timeout::Idle) => f.write_str("silent for too long"),
@@ -178,6 +195,9 @@ impl fmt::Display for CloseReason {
             CloseReason::TooFast => f.write_str("it sent more than the rate limits allow"),
             CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
+            CloseReason::CutOff { status, sent, total, why } => {
+                write!(f, "the response with {status} was cut off after {sent} of {total} bytes: {why}")
+            }
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
             CloseReason::BadProxyHeader => f.write_str("there was no PROXY header from a trusted proxy"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),

@@ -17,7 +17,7 @@
 //! never sees a socket or a clock. Its driver passes bytes ([`receive`](Connection::receive)) and
 //! time to it, and sends its [`output`](Connection::output) to the peer.
 
-use super::error::{CloseReason, SendError};
+use super::error::{CloseReason, SendError, Timeout};
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::rare::Rare;
@@ -201,6 +201,7 @@ impl<X: Default> Connection<X> {
     /// closes.
     fn responded(&mut self, shared: &mut Shared, now: Tick, status: StatusCode) {
         self.record_handshake(shared);
+        self.rare().response = self.buffered_amount();
         self.drain(shared, now, CloseReason::Refused(status));
     }
 
@@ -260,6 +261,10 @@ impl<X: Default> Connection<X> {
     /// 1013 ("try again later"), unless a frame to it has been sent in part, or the notice would
     /// take as much memory as the connection holds.
     pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        if matches!(self.state, State::Draining | State::Flushing) {
+            // What it still has to say is as good as a notice, or is what takes the memory.
+            return self.end(shared, reason);
+        }
         let is_worth_it = self.holds() > EVICTION_NOTICE;
         if let Some(outbox) = self.outbox.take_if(|outbox| outbox.is_whole()) {
             shared.give_outbox(outbox);
@@ -311,11 +316,12 @@ impl<X: Default> Connection<X> {
     }
 
     /// -> Closed at once: the stream is broken, or the connection must not cost anything any more.
-    /// If it was Draining already, the earlier reason stays.
+    /// If it was Draining already, the earlier reason stays, unless a response was not sent whole.
     pub fn end(&mut self, shared: &mut Shared, reason: CloseReason) {
-        let known = matches!(self.state, State::Draining | State::Flushing | State::Closed);
-        if !known {
-            self.rare().reason = Some(reason);
+        match self.state {
+            State::Draining | State::Flushing => self.note_cut_off(reason),
+            State::Closed => {}
+            State::Handshaking | State::Deciding | State::Open | State::Closing => self.rare().reason = Some(reason),
         }
         self.enter(shared, State::Closed);
         self.release_contexts(shared);
@@ -324,6 +330,20 @@ impl<X: Default> Connection<X> {
         }
         if let Some(outbox) = self.outbox.take() {
             shared.give_outbox(outbox);
+        }
+    }
+
+    /// The connection ends for this reason. If bytes of an HTTP response are unsent, it is cut off.
+    fn note_cut_off(&mut self, reason: CloseReason) {
+        let unsent = self.buffered_amount();
+        let Some(rare) = self.rare.as_mut().filter(|_| unsent > 0) else { return };
+        if let Some(CloseReason::Refused(status)) = rare.reason {
+            let why = match reason {
+                CloseReason::Timeout(_) => CloseReason::Timeout(Timeout::Write),
+                reason => reason,
+            };
+            let (sent, total) = (rare.response.saturating_sub(unsent), rare.response);
+            rare.reason = Some(CloseReason::CutOff { status, sent, total, why: Box::new(why) });
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Rare<X> {
     pub(super) ticket: Option<Ticket>,
     /// The response that a server to which we connect must send.
     pub(super) expected: Option<Expected>,
+    /// Bytes of the HTTP response that was queued.
+    pub(super) response: usize,
     /// When the connection opened, if its lifetime is limited.
     pub(super) opened: Option<Tick>,
     /// The label of its traces.

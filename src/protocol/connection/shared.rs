@@ -133,6 +133,11 @@ impl Shared {
         self.trim(Spares::Unused);
     }
 
+    /// Frees all spare buffers, down to what is kept at rest.
+    pub(crate) fn trim_all_spares(&mut self) {
+        self.trim(Spares::All);
+    }
+
     #[cold]
     fn trim(&mut self, spares: Spares) {
         let freed = self.pools.trim(spares);
@@ -142,6 +147,11 @@ impl Shared {
     /// Bytes that may still be held.
     pub fn free_budget(&self) -> usize {
         self.budget.free(self.held())
+    }
+
+    /// The most bytes that may be held, whatever is held now.
+    pub(crate) fn whole_budget(&self) -> usize {
+        self.budget.ceiling()
     }
 
     /// Whether no more is held than at this mark.

@@ -345,6 +345,11 @@ impl Ticket {
         Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
     }
 
+    /// Returns the method of the request.
+    pub(crate) const fn method(&self) -> Method {
+        self.method
+    }
+
     /// Returns whether this was an opening handshake.
     pub const fn is_upgrade(&self) -> bool {
         self.accept.is_some()

@@ -18,11 +18,24 @@ pub enum Answer {
     Upgrade(Upgrade),
     /// Sends an HTTP response and closes the connection. `Content-Length`, `Connection` and
     /// `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced by
-    /// 500.
+    /// 500. A response that does not fit into what is free of the
+    /// [`memory_budget`](crate::Config::memory_budget) is replaced by 503, one that is larger than
+    /// the budget by 500. If the client does not take the whole response, the connection ends with
+    /// a reset, so that nobody takes the beginning for the whole.
     Respond(HttpResponse),
     /// Answers later. Call [`Clients::answer`](crate::Clients::answer) within the handshake's
     /// deadline.
     Later,
+}
+
+impl Answer {
+    /// Returns the bytes of the body that the answer to a request with this method has.
+    pub(crate) fn body_length(&self, method: Method) -> usize {
+        match self {
+            Answer::Respond(response) if method == Method::Get => response.body().len(),
+            Answer::Respond(_) | Answer::Upgrade(_) | Answer::Later => 0,
+        }
+    }
 }
 
 impl From<Upgrade> for Answer {

@@ -1,7 +1,7 @@
 //! Calls for one client.
 
 use super::clients::Clients;
-use crate::protocol::{Answer, Message, Position, ReadyState, Role, SendError};
+use crate::protocol::{Answer, CloseReason, Message, Position, ReadyState, Role, SendError};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
@@ -116,6 +116,16 @@ impl<D> Clients<D> {
         Ok(())
     }
 
+    /// Ends a connection at once, without a closing handshake. Unsent bytes are dropped. `on_close`
+    /// is called at the end of the turn, with [`CloseReason::Terminated`]. Use it for a client that
+    /// must not cost anything any more, or for a server that has not accepted yet. Returns `false`
+    /// if the client has disconnected.
+    pub fn terminate(&mut self, id: ClientId) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        self.end(index, CloseReason::Terminated);
+        true
+    }
+
     /// Answers a request for which `on_request` returned [`Answer::Later`].
     ///
     /// # Errors
@@ -126,9 +136,8 @@ impl<D> Clients<D> {
     /// meantime, that is noticed after the answer, so `on_close` follows `on_open` at once.
     pub fn answer(&mut self, id: ClientId, answer: impl Into<Answer>) -> Result<(), SendError> {
         let index = self.find(id).ok_or(SendError::Gone)?;
-        let At { client, shared, now, .. } = self.table.at(index);
-        let ticket = client.connection.take_ticket().ok_or(SendError::NotOpen)?;
-        let outcome = client.connection.answer(shared, now, ticket, answer.into());
+        let ticket = self.table[index].connection.take_ticket().ok_or(SendError::NotOpen)?;
+        let outcome = self.respond(index, ticket, answer.into());
         if let Err(rejection) = outcome {
             log::error!("{id}: invalid answer, sent {} instead: {rejection}", rejection.status());
         }
@@ -165,6 +174,13 @@ impl<D> Clients<D> {
     pub fn peer_addr(&self, id: ClientId) -> Option<SocketAddr> {
         let client = &self.table[self.find(id)?];
         client.connection.extra().and_then(|extra| extra.proxied).or_else(|| client.peer_addr())
+    }
+
+    /// Returns a client's address, as the log shows it.
+    #[cold]
+    pub(crate) fn shown_address(&self, index: usize) -> String {
+        let id = self.table[index].id(index);
+        self.peer_addr(id).map_or_else(|| "a Unix socket or a client that has left".to_owned(), |addr| addr.to_string())
     }
 
     /// Returns the address of the socket's peer: the client, or the last proxy. `None` for Unix

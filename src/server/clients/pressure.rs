@@ -11,11 +11,14 @@
 //! is closed with 1013. From the first eviction on, upgrades get 503 until a quarter is free. If
 //! freeing the eighth takes longer than the pause timeout, more clients are evicted.
 //!
+//! An HTTP response must fit into what is free before it is queued. If it does not, clients are
+//! evicted as above. If it still does not fit, its client gets 503.
+//!
 //! A small message needs little memory, so clients that send small messages are not affected.
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, Mark, State, Timeout};
+use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout};
 use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -229,9 +232,12 @@ impl<D> Clients<D> {
     #[cold]
     fn exhausted(&mut self) {
         self.table.shared_mut().review_budget();
-        if !self.table.shared().is_over_budget() {
-            return;
+        if self.table.shared().is_over_budget() {
+            self.used_up();
         }
+    }
+
+    fn used_up(&mut self) {
         if self.pressure.full_since.is_none() {
             self.pressure.full_since = Some(self.table.now());
             self.pressure.exhaustions += 1;
@@ -247,6 +253,38 @@ impl<D> Clients<D> {
         }
         self.evict_until(Mark::Relieved);
         self.table.shared_mut().review_budget();
+    }
+
+    /// Answers a request. The client gets 503 if there is no room for the response, and 500 if
+    /// there can never be.
+    ///
+    /// # Errors
+    ///
+    /// The [`Rejection`] that was sent instead.
+    pub(crate) fn respond(&mut self, index: usize, ticket: Ticket, answer: Answer) -> Result<(), Rejection> {
+        let length = answer.body_length(ticket.method());
+        let refusal = if length > self.table.shared().free_budget() { self.make_room(length) } else { None };
+        let At { client, shared, now, .. } = self.table.at(index);
+        match refusal.filter(|_| client.connection.state() == State::Deciding) {
+            Some(rejection) => {
+                client.connection.reject(shared, now, &ticket, rejection);
+                Err(rejection)
+            }
+            None => client.connection.answer(shared, now, ticket, answer),
+        }
+    }
+
+    /// Makes room for a response. Returns why it cannot be sent, if there is still too little.
+    #[cold]
+    fn make_room(&mut self, length: usize) -> Option<Rejection> {
+        if length > self.table.shared().whole_budget() {
+            return Some(Rejection::BadAnswer("the response is larger than the memory budget"));
+        }
+        self.table.shared_mut().trim_all_spares();
+        if length > self.table.shared().free_budget() && !self.table.shared().is_below(Mark::Relieved) {
+            self.used_up();
+        }
+        (length > self.table.shared().free_budget()).then_some(Rejection::Unavailable)
     }
 
     /// Evicts the clients that hold most, until no more is held than at this mark. Clients that

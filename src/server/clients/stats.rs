@@ -33,6 +33,7 @@ impl<D> Clients<D> {
             connected: counters.connected,
             opened: counters.opened,
             refused: counters.refused.iter().copied().collect(),
+            cut_off: counters.cut_off,
             closed: counters.closed.iter().copied().collect(),
             received: counts.received(),
             sent: counts.sent(),

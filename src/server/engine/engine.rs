@@ -8,6 +8,7 @@ use crate::server::clients::{Clients, Remote};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Arrival, Clock, Readiness, Socket};
+use crate::server::observe::Reports;
 use crate::server::table::{At, Flags, LoopKey};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,8 @@ pub(crate) struct Engine<H: Handler> {
     /// Only the engine has the key, so only its steps read, write and remove.
     pub(super) key: LoopKey,
     pub(super) trust: Trust,
+    /// Responses that were cut off.
+    pub(super) cut_off: Reports,
     pub(super) read_share: usize,
 }
 
@@ -32,7 +35,7 @@ impl<H: Handler> Engine<H> {
         }
         // What is read becomes output, which stays in memory until the end of the turn.
         let read_share = READ_PER_TURN.min(config.memory_budget / 16);
-        Engine { handler, clients, key, trust: Trust::new(config), read_share }
+        Engine { handler, clients, key, trust: Trust::new(config), cut_off: Reports::default(), read_share }
     }
 
     /// Calls `on_start`, before the first turn.

@@ -8,22 +8,22 @@
 use super::engine::Engine;
 use crate::protocol::forwarded::{TrustedProxies, client_address};
 use crate::protocol::proxy::{self, ProxyHeader};
-use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::clients::Verdict;
 use crate::server::config::{Config, ForwardedHeader};
+use crate::server::observe::Reports;
 use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 /// The proxies to trust, and the header to read.
 #[derive(Debug)]
 pub(crate) struct Trust {
     proxies: TrustedProxies,
     header: ForwardedHeader,
-    bad_headers: BadHeaders,
+    /// Connections without a valid PROXY header.
+    bad_headers: Reports,
 }
 
 impl Trust {
@@ -31,32 +31,8 @@ impl Trust {
         Trust {
             proxies: config.trusted_proxies.clone(),
             header: config.forwarded_header,
-            bad_headers: BadHeaders::default(),
+            bad_headers: Reports::default(),
         }
-    }
-}
-
-/// How often connections without a valid PROXY header are reported.
-const INTERVAL: Duration = Duration::from_secs(10);
-
-/// Connections without a valid PROXY header. Anybody can open them, so they are reported once per
-/// interval.
-#[derive(Debug, Default)]
-struct BadHeaders {
-    /// When the next report may come.
-    next: Option<Tick>,
-    unreported: u64,
-}
-
-impl BadHeaders {
-    /// Counts a connection. Returns how many are to be reported, if a report may come now.
-    fn count(&mut self, now: Tick) -> Option<u64> {
-        self.unreported += 1;
-        if self.next.is_some_and(|next| !next.is_due(now)) {
-            return None;
-        }
-        self.next = Some(now.after(INTERVAL));
-        Some(std::mem::take(&mut self.unreported))
     }
 }
 

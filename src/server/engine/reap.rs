@@ -24,12 +24,29 @@ impl<H: Handler> Engine<H> {
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
             log::debug!("{} has ended: {reason}", client.id(index));
             counters.ended(&reason);
+            if let CloseReason::CutOff { why, .. } = &reason {
+                self.cut_off(index, &reason, why);
+            }
             let client = &self.clients.table[index];
             if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
             self.clients.remove(&self.key, index);
         }
+    }
+
+    /// Resets a connection whose response was not sent whole. A FIN would make the peer take the
+    /// beginning for the whole. If the peer did not disconnect itself, the log says so.
+    #[cold]
+    fn cut_off(&mut self, index: usize, reason: &CloseReason, why: &CloseReason) {
+        let At { client, now, .. } = self.clients.table.at(index);
+        client.socket.open(&self.key).reset_when_dropped();
+        if matches!(why, CloseReason::Eof | CloseReason::Io(_)) {
+            return;
+        }
+        let Some(count) = self.cut_off.count(now) else { return };
+        let address = self.clients.shown_address(index);
+        log::warn!("responses cut off: {count}; the last to {address}: {reason}");
     }
 
     /// Passes the recorded steps of traced clients to their handlers.

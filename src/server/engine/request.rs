@@ -13,14 +13,15 @@ impl<H: Handler> Engine<H> {
             Ok(request) => (Ticket::new(&request), self.decide(index, &request, head)),
             Err(rejection) => (Ticket::unreadable(), Err(rejection)),
         };
-        let At { client, shared, now, .. } = self.clients.table.at(index);
         let outcome = match answer {
-            Ok(answer) => client.connection.answer(shared, now, ticket, answer),
+            Ok(answer) => self.clients.respond(index, ticket, answer),
             Err(rejection) => {
+                let At { client, shared, now, .. } = self.clients.table.at(index);
                 client.connection.reject(shared, now, &ticket, rejection);
                 Err(rejection)
             }
         };
+        let client = &self.clients.table[index];
         let id = client.id(index);
         match outcome {
             Ok(()) if client.connection.state() == State::Open => self.open(index),

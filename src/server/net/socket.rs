@@ -12,6 +12,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 /// A non-blocking stream.
 #[derive(Debug)]
@@ -71,6 +72,20 @@ impl Socket {
             #[cfg(feature = "sim")]
             Socket::Simulated(wire) => wire.shutdown_write(),
             Socket::Unconnected => Ok(()),
+        }
+    }
+
+    /// Lets the peer get RST instead of FIN when the socket is dropped. What is unsent is then
+    /// lost. A Unix socket knows no resets: its peer reads the end of the stream.
+    pub(crate) fn reset_when_dropped(&self) {
+        match self {
+            Socket::Stream(stream) => {
+                // If the peer has disconnected, this fails, and nobody is left to be told.
+                let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
+            #[cfg(feature = "sim")]
+            Socket::Simulated(wire) => wire.reset(),
+            Socket::Unconnected => {}
         }
     }
 

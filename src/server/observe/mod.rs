@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `stats` | what has the server done so far, and how is it? |
 //! | `prometheus` | how does a monitoring system read that? |
+//! | `reports` | when may something be reported that anybody can cause? |
 //! | `watch` | what does the loop do, turn by turn? |
 
 mod prometheus;
+mod reports;
 mod stats;
 mod watch;
 
+pub(crate) use reports::Reports;
 pub(crate) use stats::LoopCounters;
 pub use stats::{Cause, Connections, Histogram, Stats};
 pub(crate) use watch::{Aside, STEP, Watch};

@@ -84,6 +84,8 @@ impl Stats {
         text.one("opened_total", "counter", "Opening handshakes that succeeded.", self.opened);
         let refused = self.refused.iter().map(|(status, count)| (format!("status=\"{status}\""), count));
         text.many("refused_total", "counter", "Requests answered without an upgrade, by HTTP status.", refused);
+        let help = "Of these responses, those that were not sent whole.";
+        text.one("responses_cut_off_total", "counter", help, self.cut_off);
         let closed = self
             .closed
             .iter()

@@ -23,6 +23,9 @@ pub struct Stats {
     pub opened: u64,
     /// Opening handshakes and plain HTTP requests that were refused, by the status of our response.
     pub refused: BTreeMap<u16, u64>,
+    /// How many of these responses were not sent whole: the peer did not read, or memory ran short,
+    /// or the peer disconnected.
+    pub cut_off: u64,
     /// Connections that ended in any other way, by the reason.
     pub closed: BTreeMap<Cause, u64>,
     /// What peers have sent. Bytes of payload, decompressed.
@@ -101,6 +104,7 @@ impl From<&CloseReason> for Cause {
         let (reason, detail) = match reason {
             CloseReason::Peer(frame) => ("peer", frame.as_ref().map_or("none", |frame| code(frame.code))),
             CloseReason::Local(frame) => ("local", code(frame.code)),
+            CloseReason::Terminated => ("local", "terminated"),
             CloseReason::Protocol(ProtocolError::MessageTooLarge { .. }) => ("limit", "message"),
             CloseReason::Protocol(ProtocolError::TooManyFragments { .. }) => ("limit", "fragments"),
             CloseReason::Protocol(error) => ("protocol", error.section()),
@@ -118,6 +122,7 @@ impl From<&CloseReason> for Cause {
             CloseReason::TooFast => ("limit", "rate"),
             CloseReason::HandlerPanicked => ("panic", ""),
             CloseReason::Refused(_) => ("refused", ""),
+            CloseReason::CutOff { .. } => ("cut_off", ""),
             CloseReason::Unaccepted(_) => ("unaccepted", ""),
             CloseReason::BadProxyHeader => ("proxy_header", ""),
             CloseReason::NameNotFound => ("name_not_found", ""),
@@ -220,6 +225,7 @@ pub(crate) struct LoopCounters {
     pub(crate) opened: u64,
     /// By status.
     pub(crate) refused: Vec<(u16, u64)>,
+    pub(crate) cut_off: u64,
     pub(crate) closed: Vec<(Cause, u64)>,
     pub(crate) bytes_read: u64,
     pub(crate) bytes_written: u64,
@@ -252,6 +258,10 @@ impl LoopCounters {
     pub(crate) fn ended(&mut self, reason: &CloseReason) {
         match reason {
             CloseReason::Refused(status) => count(&mut self.refused, status.as_u16()),
+            CloseReason::CutOff { status, .. } => {
+                count(&mut self.refused, status.as_u16());
+                self.cut_off += 1;
+            }
             reason => count(&mut self.closed, Cause::from(reason)),
         }
     }

@@ -161,6 +161,9 @@ pub(crate) struct Limit {
 /// What this client used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Client {
+    /// Processes of this client that ended without a report. Their measurements are missing, except
+    /// in `series`, which has what they did until then.
+    pub(crate) processes_lost: u32,
     pub(crate) cpu_s: f64,
     /// Share of one processor while opening, unless that was too short for the clock.
     pub(crate) cpu_share_opening: Option<f64>,
@@ -219,8 +222,9 @@ pub(crate) struct Second {
 }
 
 impl Report {
-    /// Returns whether all expectations hold.
-    pub(crate) fn holds(&self) -> bool {
-        self.expectations.iter().all(|expected| expected.holds)
+    /// Returns whether all expectations hold, connections were opened, and nothing is missing.
+    pub(crate) fn is_good(&self) -> bool {
+        let holds = self.expectations.iter().all(|expected| expected.holds);
+        holds && self.connections.opened > 0 && self.client.processes_lost == 0
     }
 }

@@ -18,7 +18,8 @@ const RETRANSMISSION_US: f64 = 950_000.0;
 /// Returns what limited a run, the most likely cause first. The list is empty if the run reached
 /// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
-    let checks: [fn(&Report) -> Option<Limit>; 16] = [
+    let checks: [fn(&Report) -> Option<Limit>; 17] = [
+        process_lost,
         client_descriptors,
         client_ports,
         server_descriptors,
@@ -45,6 +46,14 @@ fn count(report: &Report, kind: &str) -> u64 {
 
 fn limit(limit: &'static str, evidence: String, advice: &str) -> Option<Limit> {
     Some(Limit { limit, evidence, advice: advice.to_owned() })
+}
+
+fn process_lost(report: &Report) -> Option<Limit> {
+    if report.client.processes_lost == 0 {
+        return None;
+    }
+    let advice = "its measurements are missing here; if the kernel killed it for its memory, `dmesg` says so: use fewer connections, or smaller messages";
+    limit("load-process-lost", report.ended.clone(), advice)
 }
 
 fn client_descriptors(report: &Report) -> Option<Limit> {

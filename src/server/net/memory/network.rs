@@ -228,6 +228,11 @@ impl Wire {
         self.with(|network, line| network.shutdown_write(line))
     }
 
+    pub(crate) fn reset(&self) {
+        // The simulation may be over.
+        let _ = self.with(|network, line| network.reset_peer(line));
+    }
+
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
         self.with(|network, line| network.line(line).address).ok()
     }

@@ -1,0 +1,27 @@
+//! Reports that come once per interval, of things that anybody can cause.
+
+use crate::protocol::time::Tick;
+use std::time::Duration;
+
+/// How often what strangers do is reported.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Counts what is reported at most once per interval.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    /// When the next report may come.
+    next: Option<Tick>,
+    unreported: u64,
+}
+
+impl Reports {
+    /// Counts one more. Returns how many are to be reported, if a report may come now.
+    pub(crate) fn count(&mut self, now: Tick) -> Option<u64> {
+        self.unreported += 1;
+        if self.next.is_some_and(|next| !next.is_due(now)) {
+            return None;
+        }
+        self.next = Some(now.after(INTERVAL));
+        Some(std::mem::take(&mut self.unreported))
+    }
+}
