@@ -42,6 +42,7 @@
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
 //! | compose an application by path | [`Router`] |
+//! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
@@ -121,8 +122,8 @@ pub use server::sim;
 #[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Rates, Remote,
-    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
+    Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
 #[doc(inline)]
 pub use tungstenite::Message as OwnedMessage;

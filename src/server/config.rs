@@ -111,6 +111,14 @@ impl Rates {
     pub(crate) const fn are_off(&self) -> bool {
         self.messages_per_second.is_none() && self.bytes_per_second.is_none()
     }
+
+    pub(crate) fn messages(&self) -> Option<f32> {
+        self.messages_per_second.map(|rate| rate as f32)
+    }
+
+    pub(crate) fn bytes(&self) -> Option<f32> {
+        self.bytes_per_second.map(|rate| rate as f32)
+    }
 }
 
 /// What happens to a client that sends more than its [`Rates`] allow.

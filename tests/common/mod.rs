@@ -6,14 +6,18 @@
 pub mod prometheus;
 
 use lariat::{
-    Answer, ClientId, Clients, CloseReason, Config, Drain, Handler, LocalAddr, Message, Outcome, Remote, Request,
-    Server, TimerId, Upgrade,
+    Answer, ClientId, Clients, CloseReason, Config, Drain, EventLoop, Handler, LocalAddr, Message, Outcome, Remote,
+    Request, Server, TimerId, Upgrade,
 };
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much slower this build is than others. A debug build without the fast paths unmasks each
 /// byte by itself, in code that is not optimised.
@@ -106,6 +110,16 @@ impl<D> Drop for Running<D> {
         let _ = self.remote.shutdown(Drain { deadline: Duration::ZERO, ..Drain::default() });
         let outcome = thread.join();
         assert!(std::thread::panicking() || outcome.is_ok(), "the loop has panicked");
+    }
+}
+
+/// Turns a loop until something has happened.
+#[track_caller]
+pub fn turn_until<H: Handler>(event_loop: &mut EventLoop<H>, mut done: impl FnMut(&mut EventLoop<H>) -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !done(event_loop) {
+        assert!(Instant::now() < deadline, "it did not happen in time");
+        event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
     }
 }
 
@@ -414,6 +428,18 @@ impl Wire {
     /// Sends RST.
     pub fn reset(self) {
         socket2::SockRef::from(self.stream.get_ref()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    }
+}
+
+#[cfg(unix)]
+impl Wire<UnixStream> {
+    /// Opens a WebSocket at a path of a server at a Unix socket.
+    pub fn open_unix(socket: &Path, path: &str) -> Wire<UnixStream> {
+        let stream = UnixStream::connect(socket).expect("it listens");
+        stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+        let mut wire = Wire::new(stream);
+        wire.handshake(path);
+        wire
     }
 }
 

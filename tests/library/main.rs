@@ -9,6 +9,7 @@ mod ids;
 mod listening;
 mod outgoing;
 mod pieces;
+mod pipes;
 mod proxies;
 mod timers;
 mod topics;

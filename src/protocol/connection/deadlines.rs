@@ -55,7 +55,8 @@ impl<X: Default> Connection<X> {
     }
 
     fn idle_deadline(&self, limits: &Limits) -> Option<Tick> {
-        limits.idle_timeout.map(|timeout| self.since.after(timeout))
+        let timeout = limits.idle_timeout.filter(|_| !self.is_paused())?;
+        Some(self.since.after(timeout))
     }
 
     /// Sends the last ping that was due before the idle timeout, if the driver called too late for
@@ -76,7 +77,7 @@ impl<X: Default> Connection<X> {
     }
 
     fn message_deadline(&self, limits: &Limits) -> Option<Tick> {
-        let inbox = self.inbox.as_ref().filter(|inbox| inbox.has_partial_message())?;
+        let inbox = self.inbox.as_ref().filter(|inbox| inbox.has_partial_message() && !self.is_paused())?;
         limits.message_timeout.map(|timeout| inbox.since.after(timeout))
     }
 

@@ -90,6 +90,8 @@ pub enum CloseReason {
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),
+    /// The application has terminated the connection, without a Close frame.
+    Terminated,
     /// The peer broke a rule. It was sent a Close frame with the error's code.
     Protocol(ProtocolError),
     /// A deadline passed.
@@ -153,6 +155,7 @@ impl CloseReason {
             CloseReason::Timeout(_)
             | CloseReason::Eof
             | CloseReason::Io(_)
+            | CloseReason::Terminated
             | CloseReason::Unreachable { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
@@ -176,6 +179,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Peer(Some(frame)) => write!(f, "closed by the peer: {} {}", frame.code, frame.reason),
             CloseReason::Peer(None) => f.write_str("closed by the peer"),
             CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, frame.reason),
+            CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),
             CloseReason::Timeout(Timeout::Idle) => f.write_str("silent for too long"),

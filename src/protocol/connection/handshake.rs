@@ -3,23 +3,13 @@
 use super::error::CloseReason;
 use super::shared::Shared;
 use super::trace::{Side, Trace};
-use super::{Connection, Event, State};
+use super::{Connection, Event};
 use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Input, Role};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Takes out the bytes that were held until the application had answered, to be received now.
-    pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
-        if self.state() == State::Deciding {
-            return Vec::new();
-        }
-        let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
-        self.release_inbox(shared);
-        held.unwrap_or_default()
-    }
-
     /// Receives the opening handshake: a request, or the response to ours.
     pub(super) fn receive_handshake<'b>(
         &mut self,

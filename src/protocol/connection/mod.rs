@@ -10,6 +10,7 @@
 //! | `event` | what has been received, for the application? |
 //! | `receive` | how do bytes from the peer become events? |
 //! | `handshake` | how is the opening handshake received? |
+//! | `pause` | which bytes does the application get later? |
 //! | `inbox` | what has arrived of something incomplete? |
 //! | `partial_message` | how do fragments become a message? |
 //! | `inflate` | how is a compressed message delivered in pieces? |
@@ -53,6 +54,7 @@ mod message;
 mod modes;
 mod outbox;
 mod partial_message;
+mod pause;
 mod pools;
 mod prepared;
 mod random;

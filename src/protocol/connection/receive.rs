@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
     /// Handles bytes up to the next event. Returns `None` if all of `input` has been handled, or is
-    /// held until the application has answered.
+    /// [held](Self::take_held).
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
             let event = self.receive_next(shared, now, input).unwrap_or_else(|error| {
@@ -39,6 +39,10 @@ impl<X: Default> Connection<X> {
         input: &mut Input<'b>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.state() {
+            State::Open if self.is_paused() => {
+                self.hold(shared, now, input.take_all());
+                Ok(None)
+            }
             State::Open => {
                 self.heard(now);
                 self.receive_frame(shared, now, input)
@@ -46,8 +50,7 @@ impl<X: Default> Connection<X> {
             State::Closing => self.receive_frame(shared, now, input),
             State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
             State::Deciding => {
-                let held = input.take_all();
-                shared.inbox(&mut self.inbox, now).held.extend_from_slice(held);
+                self.hold(shared, now, input.take_all());
                 Ok(None)
             }
             State::Draining | State::Flushing | State::Closed => {

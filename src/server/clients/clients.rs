@@ -2,9 +2,10 @@
 
 use super::admission::Admission;
 use super::pressure::Pressure;
+use super::rates::RateLimits;
 use super::remote::Remote;
 use super::shutdown::Shutdown;
-use crate::protocol::{CloseReason, Connection, SendError, Shared};
+use crate::protocol::{CloseReason, Connection, Limits, SendError, Shared};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Clock, Resolver, Socket};
@@ -54,6 +55,7 @@ pub struct Clients<D> {
     pub(crate) shutdown: Option<Shutdown>,
     pub(crate) pressure: Pressure,
     pub(crate) admission: Admission,
+    pub(super) rates: RateLimits,
     pub(crate) watch: Option<Box<Watch>>,
     pub(super) memory_budget: usize,
     pub(super) max_connections: usize,
@@ -77,6 +79,7 @@ impl<D> Clients<D> {
             shutdown: None,
             pressure: Pressure::new(config.pause_timeout),
             admission: Admission::new(config, now),
+            rates: RateLimits::new(config.rates.clone()),
             watch: None,
             memory_budget: config.memory_budget,
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
@@ -93,12 +96,17 @@ impl<D> Clients<D> {
     /// clients, `absent` has not passed. What has arrived in `gap` did not arrive at once.
     pub(crate) fn lose_time(&mut self, absent: Duration, gap: Duration) {
         self.table.lose_time(absent);
-        self.admission.lose_time(gap);
+        self.rates.lose_time(gap);
     }
 
     /// Returns the index of a client that is connected.
     pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
         self.table.find(id)
+    }
+
+    /// Returns the limits of each connection.
+    pub const fn limits(&self) -> &Limits {
+        &self.table.shared().limits
     }
 
     /// A further route of a router, by its pattern; returns its number.
@@ -131,6 +139,7 @@ impl<D> Clients<D> {
     /// Removes a client.
     pub(crate) fn remove(&mut self, key: &LoopKey, index: usize) {
         self.uncount_address(index);
+        self.rates.forget(self.table[index].id(index));
         self.table.remove(key, index);
     }
 

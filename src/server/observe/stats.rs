@@ -104,6 +104,7 @@ impl From<&CloseReason> for Cause {
         let (reason, detail) = match reason {
             CloseReason::Peer(frame) => ("peer", frame.as_ref().map_or("none", |frame| code(frame.code))),
             CloseReason::Local(frame) => ("local", code(frame.code)),
+            CloseReason::Terminated => ("local", "terminated"),
             CloseReason::Protocol(ProtocolError::MessageTooLarge { .. }) => ("limit", "message"),
             CloseReason::Protocol(ProtocolError::TooManyFragments { .. }) => ("limit", "fragments"),
             CloseReason::Protocol(error) => ("protocol", error.section()),

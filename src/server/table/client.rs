@@ -79,6 +79,8 @@ pub(crate) struct Extra {
     pub(crate) outgoing: Option<Outgoing>,
     /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
+    /// The client is read however much is unsent.
+    pub(crate) reads_above_high_water: bool,
 }
 
 impl Extra {
@@ -88,6 +90,7 @@ impl Extra {
             || !self.proxy_header.is_empty()
             || self.outgoing.is_some()
             || self.behind.is_some()
+            || self.reads_above_high_water
     }
 }
 

@@ -222,9 +222,13 @@ impl<'d> Side<'d> {
     pub fn settle(&mut self) {
         if let Some((ticket, is_upgrade)) = self.ticket.take() {
             self.answer(ticket, is_upgrade);
-            let held = self.connection.take_held(&mut self.shared);
-            self.receive(&held);
+            self.receive_held();
         }
+    }
+
+    fn receive_held(&mut self) {
+        let held = self.connection.take_held(&mut self.shared);
+        self.receive(&held);
     }
 
     fn handle(&mut self, event: Event<'_>) {
@@ -352,7 +356,8 @@ impl<'d> Side<'d> {
                 self.cause += LINE.len() + 14;
                 let _ = self.connection.send_prepared(&mut self.shared, &Prepared::new(Message::Text(LINE)));
             }
-            _ => {}
+            _ if self.connection.resume(self.now) => self.receive_held(),
+            _ => self.connection.pause(),
         }
         self.check();
     }
