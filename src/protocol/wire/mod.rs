@@ -6,7 +6,8 @@
 //! | `frame` | what does a frame's header contain, and is it valid? |
 //! | `mask` | how is a payload masked and unmasked? |
 //! | `utf8` | how is text checked, whole or in pieces? |
-//! | `close` | which close codes and reasons may be sent? |
+//! | `close_code` | which close codes are there, and which may be sent? |
+//! | `close` | what is in a Close frame? |
 //! | `fast` | how are masks and short text handled faster? |
 //! | `input` | which bytes of a read are not handled yet? |
 //! | `token` | what is a token of HTTP? |
@@ -14,6 +15,7 @@
 //! | `error` | which rule did the peer break? |
 
 pub mod close;
+mod close_code;
 mod error;
 #[cfg(not(lariat_plain))]
 pub mod fast;
@@ -24,6 +26,8 @@ mod role;
 pub mod token;
 pub mod utf8;
 
+pub use close::CloseFrame;
+pub use close_code::CloseCode;
 pub use error::ProtocolError;
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
