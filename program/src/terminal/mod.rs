@@ -6,14 +6,17 @@
 //! | `failure` | what went wrong, and what should the user do? |
 //! | `screen` | what stands on standard error, lines and the status? |
 //! | `logging` | how does text get to standard error without holding up the loop? |
+//! | `plain` | how is text of strangers shown? |
 //! | `stdout` | how does text get to standard output? |
 
 mod failure;
 mod logging;
+mod plain;
 mod screen;
 mod stdout;
 pub(crate) mod units;
 
 pub(crate) use failure::Failure;
 pub(crate) use logging::Log;
+pub(crate) use plain::plain;
 pub(crate) use stdout::print;
