@@ -1,5 +1,6 @@
 //! The client's side of the opening handshake (RFC 6455 §4.1).
 
+use super::lists::MAX_ELEMENTS;
 use crate::protocol::deflate::{Agreed, Compression, Parameters, Takeover};
 use crate::protocol::wire::token::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -26,7 +27,7 @@ pub enum OpeningError {
     BadUrl,
     /// The scheme is not `ws`. `wss` needs TLS, which is not supported yet.
     BadScheme,
-    /// A subprotocol is not a token, or is listed twice.
+    /// A subprotocol is not a token, or is listed twice. Or there are more than 64.
     BadSubprotocol,
     /// The header is part of the handshake itself.
     BadHeader,
@@ -37,7 +38,7 @@ impl fmt::Display for OpeningError {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
             OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
-            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
+            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens, and at most 64",
             OpeningError::BadHeader => "a header of the handshake itself cannot be set",
         })
     }
@@ -91,10 +92,11 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`OpeningError::BadSubprotocol`] if one is not a token or is listed twice.
+    /// [`OpeningError::BadSubprotocol`] if one is not a token or is listed twice, or if there are
+    /// more than [`MAX_ELEMENTS`](crate::protocol::MAX_ELEMENTS).
     pub fn offer(&mut self, subprotocols: &[String]) -> Result<(), OpeningError> {
         let is_bad = |(index, name): (usize, &String)| !is_token(name) || subprotocols[..index].contains(name);
-        if subprotocols.iter().enumerate().any(is_bad) {
+        if subprotocols.len() > MAX_ELEMENTS || subprotocols.iter().enumerate().any(is_bad) {
             return Err(OpeningError::BadSubprotocol);
         }
         self.subprotocols = subprotocols.to_vec();
@@ -219,6 +221,7 @@ impl Expected {
             let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
             named.map(|header| header.value.trim_ascii())
         };
+        super::lists::check_lists(headers).map_err(Unaccepted::BadResponse)?;
         if response.version != Some(1) {
             return Err(Unaccepted::BadResponse("not HTTP/1.1"));
         }
@@ -266,6 +269,26 @@ mod tests {
         for bad in ["ws://[]:9908", "ws://[host]/", "ws://[[::1]]/", "ws://[127.0.0.1]/", "ws://[::1/"] {
             assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_list_with_more_than_64_elements_is_neither_offered_nor_accepted() {
+        let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
+        let names = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(opening.offer(&names(MAX_ELEMENTS + 1)), Err(OpeningError::BadSubprotocol));
+        assert_eq!(opening.offer(&names(MAX_ELEMENTS)), Ok(()));
+        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());
+        let judge = |tokens: usize| {
+            let connection = format!("upgrade{}", ", x".repeat(tokens - 1));
+            let accept = &expected.accept;
+            let head = format!(
+                "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: {connection}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            );
+            expected.judge(&Compression::default(), head.as_bytes()).map(|accepted| accepted.subprotocol)
+        };
+        assert_eq!(judge(MAX_ELEMENTS), Ok(None));
+        let why = "Connection has more than 64 elements";
+        assert_eq!(judge(MAX_ELEMENTS + 1), Err(Unaccepted::BadResponse(why)));
     }
 
     #[test]

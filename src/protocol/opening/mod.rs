@@ -2,18 +2,21 @@
 //!
 //! | file | question |
 //! |---|---|
+//! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
 //! | `rejection` | why is a request refused, and with which status? |
 
 mod client;
+mod lists;
 mod rejection;
 mod request;
 mod response;
 
 pub(crate) use client::Expected;
 pub use client::{Opening, OpeningError, Unaccepted};
+pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Method, Request, Ticket};

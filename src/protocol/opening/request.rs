@@ -4,6 +4,7 @@
 //! head is complete, `httparse` parses it and [`Request::parse`] checks it. The application sees
 //! only valid requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
 
+use super::lists::check_lists;
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
@@ -24,15 +25,16 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client using TLS (wss://) on a plain port?"));
     }
-    for (index, byte) in bytes.iter().enumerate().skip(scanned) {
-        if *byte == b'\n' {
-            if index == 0 || bytes[index - 1] != b'\r' {
-                return Err(Rejection::BadRequest("a line must end with CR LF"));
-            }
-            if bytes[..index].ends_with(b"\r\n\r") {
-                return Ok(Some(index + 1));
-            }
+    let mut next = scanned;
+    while let Some(length) = bytes[next..].iter().position(|byte| *byte == b'\n') {
+        let line_feed = next + length;
+        if !bytes[..line_feed].ends_with(b"\r") {
+            return Err(Rejection::BadRequest("a line must end with CR LF"));
         }
+        if bytes[..line_feed].ends_with(b"\r\n\r") {
+            return Ok(Some(line_feed + 1));
+        }
+        next = line_feed + 1;
     }
     Ok(None)
 }
@@ -55,6 +57,7 @@ pub struct Request<'b> {
     headers: [httparse::Header<'b>; MAX_HEADERS],
     header_count: usize,
     key: Option<&'b str>,
+    subprotocols: Vec<&'b str>,
 }
 
 impl<'b> Request<'b> {
@@ -79,7 +82,8 @@ impl<'b> Request<'b> {
             _ => return Err(Rejection::MethodNotAllowed),
         };
         let (path, query) = split_target(target.unwrap_or_default())?;
-        let mut request = Request { method, path, query, headers, header_count, key: None };
+        check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
+        let mut request = Request { method, path, query, headers, header_count, key: None, subprotocols: Vec::new() };
         request.judge_message(version == Some(1))?;
         if request.wants_upgrade() {
             request.judge_upgrade(version == Some(1))?;
@@ -132,13 +136,18 @@ impl<'b> Request<'b> {
         }
         drop(versions);
         self.key = Some(self.single_key()?);
+        // It is sorted, so that many names that begin alike need few comparisons.
         let mut seen: Vec<&str> = Vec::new();
-        for protocol in self.subprotocols() {
-            if !is_token(protocol) || seen.contains(&protocol) {
+        let mut offered = Vec::new();
+        for protocol in self.list("sec-websocket-protocol") {
+            let place = seen.binary_search(&protocol);
+            let (true, Err(place)) = (is_token(protocol), place) else {
                 return Err(Rejection::BadRequest("malformed or repeated Sec-WebSocket-Protocol"));
-            }
-            seen.push(protocol);
+            };
+            seen.insert(place, protocol);
+            offered.push(protocol);
         }
+        self.subprotocols = offered;
         Ok(())
     }
 
@@ -194,11 +203,10 @@ impl<'b> Request<'b> {
     /// it.
     #[inline(never)]
     fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
-        let header = self.headers().skip(*place).find(|(other, _)| {
-            *place += 1;
-            other.eq_ignore_ascii_case(name)
-        });
-        header.map(|(_, value)| value)
+        let rest = &self.headers[*place..self.header_count];
+        let at = rest.iter().position(|header| header.name.eq_ignore_ascii_case(name));
+        *place += at.map_or(rest.len(), |at| at + 1);
+        at.map(|at| rest[at].value)
     }
 
     /// Returns the value of the first header of this name, if it is UTF-8.
@@ -225,15 +233,16 @@ impl<'b> Request<'b> {
             .filter_map(|pair| pair.trim_ascii().split_once('='))
     }
 
-    /// Returns the subprotocols that the client offers, the preferred one first (§1.9).
+    /// Returns the subprotocols that the client offers, the preferred one first (§1.9). Plain HTTP
+    /// offers none.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
-        self.list("sec-websocket-protocol")
+        self.subprotocols.iter().copied()
     }
 
     /// Returns the first of the `known` subprotocols that the client offers. List them in the
     /// server's order of preference.
     pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
-        known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
+        known.iter().copied().find(|known| self.subprotocols.contains(known))
     }
 
     /// Returns the elements of a list-valued header, from all of its lines.
@@ -326,18 +335,11 @@ impl Ticket {
     /// Creates the ticket for the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
-        let mut offered = String::new();
-        for protocol in request.subprotocols() {
-            if !offered.is_empty() {
-                offered.push(',');
-            }
-            offered.push_str(protocol);
-        }
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,
         };
-        Ticket { method: request.method(), accept, offered, deflate }
+        Ticket { method: request.method(), accept, offered: request.subprotocols.join(","), deflate }
     }
 
     /// Creates the ticket for the answer to a malformed request.
