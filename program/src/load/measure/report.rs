@@ -205,6 +205,7 @@ pub(crate) struct Client {
     pub(crate) cpu_share_opening: Option<f64>,
     /// Share of one processor while holding and sending, as above.
     pub(crate) cpu_share_holding: Option<f64>,
+    /// Unless the CPU time was too short for its clock.
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     /// Per message that came back, or that was sent if none is expected back.
     pub(crate) cpu_ns_per_message: Option<f64>,
