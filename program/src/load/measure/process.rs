@@ -22,8 +22,8 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Returns the CPU time since `before`. It uses the exact count of the scheduler, unless threads
-    /// have started or ended.
+    /// Returns the CPU time since `before`. It uses the exact count of the scheduler, unless
+    /// threads have started or ended.
     pub(crate) fn cpu_since(&self, before: &Usage) -> Cpu {
         if self.threads.1 == before.threads.1 && self.threads.0 > 0 {
             Cpu::exact(self.threads.0.saturating_sub(before.threads.0) as f64 / 1e9)
