@@ -116,9 +116,9 @@ pub use protocol::NotData;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, OpeningError,
-    OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout,
-    Trace, Traffic, Unaccepted, Upgrade,
+    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, HttpResponse, Limits, Message, Method,
+    OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
+    Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]

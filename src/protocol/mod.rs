@@ -77,4 +77,6 @@ pub use opening::{
     Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
-pub use wire::{CloseCode, CloseFrame, Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};
+pub use wire::{
+    CloseCode, CloseFrame, Escaped, Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role,
+};

@@ -15,6 +15,7 @@ mod request;
 mod response;
 
 pub(crate) use client::Expected;
+pub(crate) use client::not_http;
 pub use client::{Opening, OpeningError, Unaccepted};
 pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
 pub use rejection::Rejection;

@@ -2,6 +2,7 @@
 
 use super::close_code::CloseCode;
 use super::error::ProtocolError;
+use super::escape::Escaped;
 use super::frame::MAX_CONTROL_PAYLOAD;
 use super::utf8;
 use std::fmt;
@@ -15,12 +16,12 @@ pub struct CloseFrame {
     pub reason: String,
 }
 
-/// Writes the code, and the reason if there is one.
+/// Writes the code, and the reason if there is one, [escaped](Escaped).
 impl fmt::Display for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason.as_str() {
             "" => self.code.fmt(f),
-            reason => write!(f, "{} {reason}", self.code),
+            reason => write!(f, "{} {}", self.code, Escaped(reason)),
         }
     }
 }

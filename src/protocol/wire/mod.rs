@@ -10,6 +10,7 @@
 //! | `close` | what is in a Close frame? |
 //! | `fast` | how are masks and short text handled faster? |
 //! | `input` | which bytes of a read are not handled yet? |
+//! | `escape` | how is text of a stranger shown? |
 //! | `token` | what is a token of HTTP? |
 //! | `role` | which side are we? |
 //! | `error` | which rule did the peer break? |
@@ -17,6 +18,7 @@
 pub mod close;
 mod close_code;
 mod error;
+mod escape;
 #[cfg(not(lariat_plain))]
 pub mod fast;
 mod frame;
@@ -29,6 +31,7 @@ pub mod utf8;
 pub use close::CloseFrame;
 pub use close_code::CloseCode;
 pub use error::ProtocolError;
+pub use escape::Escaped;
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use role::Role;
