@@ -39,6 +39,9 @@ impl Part {
 /// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();
 
+/// Events of other threads. The door: [`Remote::post`](crate::Remote::post).
+pub(crate) static EVENTS: Part = Part::new();
+
 /// Messages in pieces, as they arrive. The door:
 /// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
 pub(crate) static PIECES: Part = Part::new();
@@ -46,6 +49,10 @@ pub(crate) static PIECES: Part = Part::new();
 /// The PROXY protocol and forwarded addresses. The door: proxies that are
 /// [trusted](crate::TrustedProxies).
 pub(crate) static PROXIES: Part = Part::new();
+
+/// Calls of other threads that name their route. The door:
+/// [`Remote::on_route`](crate::Remote::on_route).
+pub(crate) static ROUTE_PATTERNS: Part = Part::new();
 
 /// Clients for which messages are dropped or replaced. The doors:
 /// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest) and
