@@ -112,8 +112,8 @@ pub use http;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError, Position,
-    ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
+    Answer, CloseReason, Deflate, Escaped, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError,
+    Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
     Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]

@@ -72,4 +72,4 @@ pub use opening::{
     Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
-pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};
+pub use wire::{Escaped, Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

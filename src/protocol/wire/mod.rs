@@ -9,12 +9,14 @@
 //! | `close` | which close codes and reasons may be sent? |
 //! | `fast` | how are masks and short text handled faster? |
 //! | `input` | which bytes of a read are not handled yet? |
+//! | `escape` | how is text of a stranger shown? |
 //! | `token` | what is a token of HTTP? |
 //! | `role` | which side are we? |
 //! | `error` | which rule did the peer break? |
 
 pub mod close;
 mod error;
+mod escape;
 #[cfg(not(lariat_plain))]
 pub mod fast;
 mod frame;
@@ -25,6 +27,7 @@ pub mod token;
 pub mod utf8;
 
 pub use error::ProtocolError;
+pub use escape::Escaped;
 pub use frame::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode};
 pub use input::Input;
 pub use role::Role;

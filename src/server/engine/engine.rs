@@ -61,7 +61,8 @@ impl<H: Handler> Engine<H> {
             client.flags.set(Flags::PROXIED);
         }
         counters.accepted += 1;
-        log::trace!("{} connected", client.id(index));
+        let id = client.id(index);
+        log::debug!("{id} connected from {}", self.clients.shown_address(index));
         self.limit_new_connection(index);
         if let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) {
             log::error!("cannot register a new connection with the poller: {error}");
