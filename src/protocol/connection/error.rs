@@ -8,13 +8,11 @@
 //! | [`CloseReason`] | | the argument of `on_close` |
 
 use crate::protocol::opening::{Rejection, Unaccepted};
-use crate::protocol::wire::{Escaped, ProtocolError};
+use crate::protocol::wire::{CloseCode, CloseFrame, Escaped, ProtocolError};
 use http::StatusCode;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says
 /// so.

@@ -1,6 +1,6 @@
 //! Bytes that several outboxes hold at once, counted once.
 
-use super::message::{Gathered, Message};
+use super::message::{Message, OwnedMessage};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ const OVERHEAD: usize = 96;
 
 #[derive(Debug)]
 struct Metered {
-    payload: Gathered,
+    payload: OwnedMessage,
     /// Bytes that the meter has counted.
     memory: usize,
     meter: Meter,
@@ -34,7 +34,7 @@ struct Metered {
 
 impl SharedBytes {
     /// Counts these bytes from now on.
-    pub(super) fn new(payload: Gathered, meter: &Meter) -> SharedBytes {
+    pub(super) fn new(payload: OwnedMessage, meter: &Meter) -> SharedBytes {
         let memory = payload.capacity() + OVERHEAD;
         meter.0.set(meter.bytes() + memory);
         SharedBytes(Rc::new(Metered { payload, memory, meter: meter.clone() }))
@@ -58,7 +58,7 @@ impl SharedBytes {
     /// Their buffer, if this is the last owner.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         let mut metered = Rc::into_inner(self.0)?;
-        Some(std::mem::replace(&mut metered.payload, Gathered::Binary(Vec::new())).into_buffer())
+        Some(std::mem::replace(&mut metered.payload, OwnedMessage::Binary(Vec::new())).into_buffer())
     }
 
     /// Their address, which is the same for all owners.
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn shared_bytes_count_once_and_until_the_last_owner_drops_them() {
         let meter = Meter::default();
-        let first = SharedBytes::new(Gathered::Binary(vec![7; 1_000]), &meter);
+        let first = SharedBytes::new(OwnedMessage::Binary(vec![7; 1_000]), &meter);
         let second = first.clone();
         assert_eq!((meter.bytes(), second.len()), (1_000 + OVERHEAD, 1_000));
         assert!(second.are(&first) && !second.are(&[7; 1_000]));
