@@ -13,6 +13,7 @@ use std::ops::{Deref, DerefMut};
 
 /// An application's answer to a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Answer {
     /// Accepts the opening handshake: the connection becomes a WebSocket.
     Upgrade(Upgrade),
