@@ -16,8 +16,8 @@
 //! ([`Table::pause`]).
 //!
 //! Too much is more than `high_water`. A client that is [read above
-//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only if memory is short and a
-//! read is due. It also opens when the peer has closed.
+//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only
+//! if memory is short and a read is due. It also opens when the peer has closed.
 //!
 //! The questions that are asked here only ask. They change nothing.
 
