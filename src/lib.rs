@@ -109,10 +109,12 @@ pub mod observe {
 
 pub use http;
 #[doc(inline)]
+pub use http::Method;
+#[doc(inline)]
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError, Position,
+    Answer, CloseReason, Deflate, Flow, Http, HttpBody, HttpResponse, Limits, Message, NotData, OpeningError, Position,
     ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
     Unaccepted, Upgrade,
 };

@@ -66,9 +66,9 @@ pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
     Takeover, judge_response,
 };
-pub use limits::Limits;
+pub use limits::{Http, Limits};
 pub use opening::{
-    Answer, HttpResponse, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
+    Answer, HttpBody, HttpResponse, MAX_HEADERS, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
 pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

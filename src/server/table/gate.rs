@@ -117,6 +117,7 @@ impl<D> Client<D> {
     pub(crate) fn may_be_read(&self, high_water: usize) -> bool {
         match self.connection.state() {
             State::Closed | State::Deciding => false,
+            State::Responding => self.connection.is_streaming(),
             State::Handshaking => !self.is_closed_for_a_time(),
             State::Open => {
                 !self.is_closed_for_a_time() && !self.connection.is_paused() && !self.must_wait_for_peer(high_water)
