@@ -11,7 +11,7 @@
 
 mod sources;
 
-use sources::{Source, code_lines, paths, spread};
+use sources::{MOST_LINES, Source, clock_readers, code_lines, large, paths, spread, waiters, with_word};
 use std::collections::BTreeSet;
 
 /// The rooms of both parts, the lowest first. A room imports from itself and from those before it.
@@ -233,13 +233,8 @@ fn each_map_names_every_file_of_its_room_and_has_no_code() {
 
 #[test]
 fn only_the_poller_reads_the_clock() {
-    let sources = sources();
-    let readers = |source: &&Source| paths(source).iter().any(|path| path.ends_with("Instant::now"));
-    let mut readers: Vec<&str> = sources.iter().filter(readers).map(|source| source.path.as_str()).collect();
-    readers.sort_unstable();
-    assert_eq!(readers, ["server/net/poller.rs"]);
-    let waiters = |source: &&Source| source.has_word("sleep") || source.has_word("park_timeout");
-    assert_eq!(sources.iter().filter(waiters).count(), 0);
+    assert_eq!(clock_readers(&sources()), ["server/net/poller.rs"]);
+    assert_eq!(waiters(&sources()), Vec::<&str>::new());
 }
 
 #[test]
@@ -271,19 +266,15 @@ fn there_is_no_unsafe_code_and_no_shared_cell() {
     assert!(root(&sources).text.lines().any(|line| line == "#![forbid(unsafe_code)]"));
     // A simulated network is found through a thread-local variable by the sockets of its thread.
     for (word, expected) in [("unsafe", &[][..]), ("RefCell", &["server/net/memory/network.rs"]), ("transmute", &[])] {
-        let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
-        assert_eq!(users, expected, "{word}");
+        assert_eq!(with_word(&sources, word), expected, "{word}");
     }
 }
 
 #[test]
 fn files_are_small() {
-    let large: Vec<(String, usize)> = sources()
-        .iter()
-        .map(|source| (source.path.clone(), code_lines(source)))
-        .filter(|(_, lines)| *lines > 700)
-        .collect();
-    assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
+    let sources = sources();
+    let large = large(&sources);
+    assert!(large.is_empty(), "more than {MOST_LINES} lines of code: {large:?}");
 }
 
 // ---- the rules can be broken --------------------------------------------------------------------

@@ -18,7 +18,10 @@ pub struct Limits {
     /// Default 131,072. It costs no memory, and bounds the work that a message can cause.
     pub max_fragments: u32,
     /// The largest request head that is accepted, in bytes. Larger ones get 431. Default 8 KiB,
-    /// which is held only while a head arrives in pieces. (The number of headers is limited to 64.)
+    /// which is held only while a head arrives in pieces. A head may have 64 headers
+    /// ([`MAX_HEADERS`](crate::protocol::MAX_HEADERS)), 64 elements in a list
+    /// ([`MAX_ELEMENTS`](crate::protocol::MAX_ELEMENTS)), and 256 cookies
+    /// ([`MAX_COOKIES`](crate::protocol::MAX_COOKIES)).
     pub max_head: usize,
     /// The most unsent bytes of one client. A send beyond it is refused, and the client is closed
     /// as a slow consumer. Default 4 MiB, which is held only while a client reads more slowly than

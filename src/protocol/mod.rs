@@ -68,7 +68,8 @@ pub use deflate::{
 };
 pub use limits::{Http, Limits};
 pub use opening::{
-    Answer, HttpBody, HttpResponse, MAX_HEADERS, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
+    Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, Rejection, Request,
+    Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
 pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};

@@ -1,7 +1,7 @@
 //! Listening: errors that name the address, and the files of Unix sockets.
 #![cfg(unix)]
 
-use crate::common::{WAIT, Wire, echo_script, run, script};
+use crate::common::{Wire, echo_script, run, script};
 use lariat::{Config, ListenOptions, LocalAddr, Server};
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -35,11 +35,7 @@ impl Drop for Folder {
 }
 
 fn open(path: &Path) -> Wire<UnixStream> {
-    let stream = UnixStream::connect(path).expect("it listens");
-    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
-    let mut wire = Wire::new(stream);
-    wire.handshake("/");
-    wire
+    Wire::open_unix(path, "/")
 }
 
 // ---- errors ------------------------------------------------------------------------------------

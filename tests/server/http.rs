@@ -1,4 +1,5 @@
-//! HTTP beside WebSocket: bodies of requests, several requests on one connection, streamed responses.
+//! HTTP beside WebSocket: bodies of requests, several requests on one connection, streamed
+//! responses.
 
 use crate::common::{Call, Running, WAIT, Wire, request, serve_with, text};
 use lariat::http::{Response, StatusCode};

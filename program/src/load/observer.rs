@@ -1,6 +1,6 @@
 //! Watches a run, and makes a report of its measurements.
 
-use super::measure::process;
+use super::measure::process::{self, Cpu};
 use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Second, Server};
 use super::output::{Table, limits};
 use super::plan::{Options, Plan};
@@ -74,8 +74,8 @@ impl Observer {
         client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s, OWN_RESOLUTION);
         client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s, OWN_RESOLUTION);
         let opened = record.connections.opened - record.connections.churned;
-        client.cpu_ns_per_handshake = each(record.cpu_opening_s * 1e9, opened);
-        client.cpu_ns_per_message = each(record.cpu_holding_s * 1e9, record.counted);
+        client.cpu_ns_per_handshake = Cpu::exact(record.cpu_opening_s).each(opened);
+        client.cpu_ns_per_message = Cpu::exact(record.cpu_holding_s).each(record.counted);
         client.memory_bytes_per_connection = each(record.memory as f64, record.connections.most);
         let mut report = Report {
             schema: 1,
@@ -117,17 +117,17 @@ impl Observer {
         let first = *self.pids.first()?;
         let opened = self.opened.unwrap_or(self.began);
         let held = self.held.unwrap_or(opened);
-        let (opening, holding) = (opened.cpu_since(&self.began) as f64, held.cpu_since(&opened) as f64);
+        let (opening, holding) = (opened.cpu_since(&self.began), held.cpu_since(&opened));
         let memory = |usage: process::Usage| usage.memory.saturating_sub(self.began.memory) as f64;
         let has_memory = self.began.memory > 0;
         let connections = &record.connections;
         Some(Server {
             pids: self.pids.clone(),
             name: process::name(first).unwrap_or_else(|| "ended".to_owned()),
-            cpu_share_opening: share(opening / 1e9, connections.opening_s, RESOLUTION),
-            cpu_share_holding: share(holding / 1e9, record.holding_s, RESOLUTION),
-            cpu_ns_per_handshake: each(opening, connections.opened - connections.churned),
-            cpu_ns_per_message: each(holding, record.counted),
+            cpu_share_opening: share(opening.seconds, connections.opening_s, RESOLUTION),
+            cpu_share_holding: share(holding.seconds, record.holding_s, RESOLUTION),
+            cpu_ns_per_handshake: opening.each(connections.opened - connections.churned),
+            cpu_ns_per_message: holding.each(record.counted),
             memory_bytes_per_connection: each(memory(opened), connections.most).filter(|_| has_memory),
             memory_bytes_per_connection_at_end: each(memory(held), connections.most).filter(|_| has_memory),
             files_limit: self.files.map(|(limit, _)| limit),

@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `units` | how do people write sizes, times and rates? |
 //! | `failure` | what went wrong, and what should the user do? |
+//! | `escape` | how is text shown that strangers wrote? |
 //! | `screen` | what stands on standard error, lines and the status? |
 //! | `logging` | how does text get to standard error without holding up the loop? |
 //! | `stdout` | how does text get to standard output? |
 
+mod escape;
 mod failure;
 mod logging;
 mod screen;
 mod stdout;
 pub(crate) mod units;
 
+pub(crate) use escape::{quoted, quoted_bytes};
 pub(crate) use failure::Failure;
 pub(crate) use logging::Log;
 pub(crate) use stdout::print;

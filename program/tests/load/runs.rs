@@ -329,4 +329,14 @@ fn a_message_that_is_too_large_is_wrong_usage() {
     let output = output.expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
+    // It has no content, so it takes no space.
+    let path = std::env::temp_dir().join(format!("lariat-load-{}.message", std::process::id()));
+    let file = std::fs::File::create(&path).expect("a file");
+    file.set_len((1 << 30) + 1).expect("a length");
+    let text = path.to_str().expect("text");
+    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--message", text]).output();
+    std::fs::remove_file(&path).expect("it is there");
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
 }

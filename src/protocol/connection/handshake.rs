@@ -4,7 +4,7 @@ use super::error::CloseReason;
 use super::shared::Shared;
 use super::trace::{Side, Trace};
 use super::{Connection, Event};
-use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
+use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end, not_http};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Input, Role};
 use std::borrow::Cow;
@@ -22,7 +22,13 @@ impl<X: Default> Connection<X> {
         }
         self.begin_request(now);
         match (self.receive_head(shared, now, input), self.role()) {
-            (Ok(None), _) => None,
+            (Ok(None), Role::Server) => None,
+            (Ok(None), Role::Client) => {
+                if let Some(bytes) = self.inbox.as_ref().and_then(|inbox| not_http(&inbox.head)) {
+                    self.end(shared, CloseReason::Unaccepted(Unaccepted::NotHttp(bytes)));
+                }
+                None
+            }
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
                 match role {
@@ -34,8 +40,14 @@ impl<X: Default> Connection<X> {
                 self.reject(shared, now, &Ticket::unreadable(), rejection);
                 None
             }
-            (Err(_), Role::Client) => {
-                self.end(shared, CloseReason::Unaccepted(Unaccepted::BadResponse("malformed")));
+            (Err(rejection), Role::Client) => {
+                let head = self.inbox.as_ref().map_or(input.peek(), |inbox| &inbox.head);
+                let why = match (not_http(head), rejection) {
+                    (Some(bytes), _) => Unaccepted::NotHttp(bytes),
+                    (None, Rejection::HeadTooLarge) => Unaccepted::BadResponse("its head is too large"),
+                    (None, _) => Unaccepted::BadResponse("malformed"),
+                };
+                self.end(shared, CloseReason::Unaccepted(why));
                 None
             }
         }

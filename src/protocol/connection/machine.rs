@@ -125,7 +125,7 @@ impl<X: Default> Connection<X> {
     pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let judged = match &mut self.rare().expected {
             Some(expected) => match expected.judge(&shared.compression, head) {
-                Err(refusal) if expected.skips(refusal) => return None,
+                Err(refusal) if expected.skips(&refusal) => return None,
                 judged => judged,
             },
             None => Err(Unaccepted::BadResponse("nothing was asked")),

@@ -5,6 +5,7 @@
 //! only valid requests: plain HTTP of any method, or an upgrade to version 13 with a valid key.
 
 use super::body::Framing;
+use super::lists::check_lists;
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
@@ -23,15 +24,16 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client using TLS (wss://) on a plain port?"));
     }
-    for (index, byte) in bytes.iter().enumerate().skip(scanned) {
-        if *byte == b'\n' {
-            if index == 0 || bytes[index - 1] != b'\r' {
-                return Err(Rejection::BadRequest("a line must end with CR LF"));
-            }
-            if bytes[..index].ends_with(b"\r\n\r") {
-                return Ok(Some(index + 1));
-            }
+    let mut next = scanned;
+    while let Some(length) = bytes[next..].iter().position(|byte| *byte == b'\n') {
+        let line_feed = next + length;
+        if !bytes[..line_feed].ends_with(b"\r") {
+            return Err(Rejection::BadRequest("a line must end with CR LF"));
         }
+        if bytes[..line_feed].ends_with(b"\r\n\r") {
+            return Ok(Some(line_feed + 1));
+        }
+        next = line_feed + 1;
     }
     Ok(None)
 }
@@ -48,6 +50,7 @@ pub struct Request<'b> {
     headers: [httparse::Header<'b>; MAX_HEADERS],
     header_count: usize,
     key: Option<&'b str>,
+    subprotocols: Vec<&'b str>,
 }
 
 impl<'b> Request<'b> {
@@ -73,8 +76,19 @@ impl<'b> Request<'b> {
             "*" if method == Method::OPTIONS => ("*", None),
             target => split_target(target)?,
         };
-        let (is_http_1_1, body, framing) = (version == Some(1), &head[..0], Framing::None);
-        let mut request = Request { method, is_http_1_1, path, query, body, framing, headers, header_count, key: None };
+        check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
+        let mut request = Request {
+            method,
+            is_http_1_1: version == Some(1),
+            path,
+            query,
+            body: &[],
+            framing: Framing::None,
+            headers,
+            header_count,
+            key: None,
+            subprotocols: Vec::new(),
+        };
         request.judge_message()?;
         if request.wants_upgrade() {
             request.judge_upgrade()?;
@@ -116,13 +130,18 @@ impl<'b> Request<'b> {
         }
         drop(versions);
         self.key = Some(self.single_key()?);
+        // It is sorted, so that many names that begin alike need few comparisons.
         let mut seen: Vec<&str> = Vec::new();
-        for protocol in self.subprotocols() {
-            if !is_token(protocol) || seen.contains(&protocol) {
+        let mut offered = Vec::new();
+        for protocol in self.list("sec-websocket-protocol") {
+            let place = seen.binary_search(&protocol);
+            let (true, Err(place)) = (is_token(protocol), place) else {
                 return Err(Rejection::BadRequest("malformed or repeated Sec-WebSocket-Protocol"));
-            }
-            seen.push(protocol);
+            };
+            seen.insert(place, protocol);
+            offered.push(protocol);
         }
+        self.subprotocols = offered;
         Ok(())
     }
 
@@ -214,11 +233,10 @@ impl<'b> Request<'b> {
     /// it.
     #[inline(never)]
     fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
-        let header = self.headers().skip(*place).find(|(other, _)| {
-            *place += 1;
-            other.eq_ignore_ascii_case(name)
-        });
-        header.map(|(_, value)| value)
+        let rest = &self.headers[*place..self.header_count];
+        let at = rest.iter().position(|header| header.name.eq_ignore_ascii_case(name));
+        *place += at.map_or(rest.len(), |at| at + 1);
+        at.map(|at| rest[at].value)
     }
 
     /// Returns the value of the first header of this name, if it is UTF-8.
@@ -245,15 +263,16 @@ impl<'b> Request<'b> {
             .filter_map(|pair| pair.trim_ascii().split_once('='))
     }
 
-    /// Returns the subprotocols that the client offers, the preferred one first (§1.9).
+    /// Returns the subprotocols that the client offers, the preferred one first (§1.9). Plain HTTP
+    /// offers none.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
-        self.list("sec-websocket-protocol")
+        self.subprotocols.iter().copied()
     }
 
     /// Returns the first of the `known` subprotocols that the client offers. List them in the
     /// server's order of preference.
     pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
-        known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
+        known.iter().copied().find(|known| self.subprotocols.contains(known))
     }
 
     /// Returns the elements of a list-valued header, from all of its lines.
@@ -350,13 +369,6 @@ impl Ticket {
     /// Creates the ticket for the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
-        let mut offered = String::new();
-        for protocol in request.subprotocols() {
-            if !offered.is_empty() {
-                offered.push(',');
-            }
-            offered.push_str(protocol);
-        }
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,
@@ -366,7 +378,7 @@ impl Ticket {
             keeps_alive: request.keeps_alive(),
             takes_chunks: request.is_http_1_1,
             accept,
-            offered,
+            offered: request.subprotocols.join(","),
             deflate,
         }
     }

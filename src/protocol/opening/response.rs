@@ -17,8 +17,8 @@ pub enum Answer {
     Upgrade(Upgrade),
     /// Sends an HTTP response. The connection closes after it, unless
     /// [`Limits::http`](crate::Limits::http) allows more requests. `Content-Length`, `Connection`
-    /// and `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced by
-    /// 500. A response that does not fit into what is free of the
+    /// and `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced
+    /// by 500. A response that does not fit into what is free of the
     /// [`memory_budget`](crate::Config::memory_budget) is replaced by 503, one that is larger than
     /// the budget by 500. If the client does not take the whole response, the connection ends with
     /// a reset, so that nobody takes the beginning for the whole.

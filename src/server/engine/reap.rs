@@ -89,6 +89,22 @@ impl<H: Handler> Engine<H> {
             self.clients.end(index, CloseReason::Eof);
         }
         self.reap();
+        self.report_rest();
         dropped
+    }
+
+    /// Logs what was not reported yet, because no further report comes.
+    #[cold]
+    fn report_rest(&mut self) {
+        let reports = [
+            ("connections dropped without a valid PROXY header", self.trust.bad_headers()),
+            ("responses cut off", &mut self.cut_off),
+        ];
+        for (what, reports) in reports {
+            let count = reports.rest();
+            if count > 0 {
+                log::warn!("{what} since the last report: {count}");
+            }
+        }
     }
 }

@@ -50,7 +50,10 @@ impl Record {
                 .iter_mut()
                 .find(|known| known.kind == error.kind && known.explanation == error.explanation)
             {
-                Some(known) => known.count += error.count,
+                Some(known) => {
+                    known.count += error.count;
+                    error.details.into_iter().for_each(|detail| known.detail(detail.count, detail.text));
+                }
                 None => self.errors.push(error),
             }
         }
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn two_processes_make_one_record() {
-        let error = |kind: &str, count| ErrorCount { kind: kind.to_owned(), count, explanation: String::new() };
+        let error = |kind: &str, count| ErrorCount { kind: kind.to_owned(), count, ..ErrorCount::default() };
         let record = |ended: &str, is_complete, most, kind: &str| Record {
             ended: ended.to_owned(),
             is_complete,
