@@ -60,6 +60,7 @@
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
+//! | `tungstenite` | no | conversions to and from the types of tungstenite 0.30 |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
 //!
@@ -110,13 +111,16 @@ pub mod observe {
 pub use http;
 #[doc(inline)]
 pub use http::Method;
+#[cfg(feature = "tungstenite")]
+#[doc(inline)]
+pub use protocol::NotData;
 #[doc(inline)]
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, Http, HttpBody, HttpResponse, Limits, Message, NotData, OpeningError, Position,
-    ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
-    Unaccepted, Upgrade,
+    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, Http, HttpBody, HttpResponse, Limits, Message,
+    OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
+    Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]
@@ -127,9 +131,3 @@ pub use server::{
     EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
     Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
-#[doc(inline)]
-pub use tungstenite::Message as OwnedMessage;
-#[doc(inline)]
-pub use tungstenite::protocol::CloseFrame;
-#[doc(inline)]
-pub use tungstenite::protocol::frame::coding::CloseCode;

@@ -2,10 +2,9 @@
 
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
-use crate::protocol::{Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
+use crate::protocol::{CloseCode, Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// The most bytes that the shared compressors (one for each window) and decompressor can take.
 const COMPRESSORS: usize = 2 << 20;

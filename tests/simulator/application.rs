@@ -74,7 +74,7 @@ pub fn number_of(message: Message<'_>) -> Option<u32> {
 }
 
 pub fn number_of_owned(message: &OwnedMessage) -> Option<u32> {
-    number_of(Message::try_from(message).ok()?)
+    number_of(message.as_message())
 }
 
 impl Application {

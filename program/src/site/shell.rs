@@ -7,7 +7,8 @@ use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, conso
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
 use lariat::{
-    Answer, ClientId, Clients, CloseReason, Handler, Message, Method, Position, Request, Router, TimerId, Trace,
+    Answer, ClientId, Clients, CloseReason, Escaped, Handler, Message, Method, Position, Request, Router, TimerId,
+    Trace,
 };
 
 /// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
@@ -80,7 +81,7 @@ fn foreign(request: &Request<'_>) -> Answer {
         "Only pages of this site may open this socket, and the Origin is {origin:?}. \
          To allow pages of another origin: lariat serve --allow-origin ORIGIN\n"
     );
-    log::debug!("refused an upgrade of {}: its Origin is {origin:?}", request.path());
+    log::debug!("refused an upgrade of {}: its Origin is {}", Escaped(request.path()), Escaped(origin));
     let mut response = Response::new(sentence.into_bytes());
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");

@@ -4,6 +4,7 @@
 //! The thread begins with the first line. In a process with one thread, the C library makes a read
 //! and a write 50 instructions cheaper each, and most servers have nothing to log.
 
+use super::plain::plain;
 use super::screen::{Screen, StatusForm};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _, Write};
@@ -90,10 +91,10 @@ impl Log {
         Log { queue, counts, status, form, writer: Arc::new(Mutex::new(Some(writer))) }
     }
 
-    /// Writes text that ends with a line.
+    /// Writes text that ends with a line. It may have text of strangers.
     pub(crate) fn say(&self, text: &str) {
         // It takes everything.
-        let _ = self.clone().write(text.as_bytes());
+        let _ = self.clone().write(plain(text).as_bytes());
     }
 
     /// Returns whether a status is shown.

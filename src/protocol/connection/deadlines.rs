@@ -6,9 +6,8 @@ use super::{Connection, State};
 use crate::protocol::limits::Limits;
 use crate::protocol::opening::{Rejection, Ticket};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Opcode, Role};
+use crate::protocol::wire::{CloseCode, Opcode, Role};
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<X: Default> Connection<X> {
     /// Returns the next time at which [`handle_timeout`](Self::handle_timeout) has something to do.

@@ -8,13 +8,11 @@
 //! | [`CloseReason`] | | the argument of `on_close` |
 
 use crate::protocol::opening::{Rejection, Unaccepted};
-use crate::protocol::wire::ProtocolError;
+use crate::protocol::wire::{CloseCode, CloseFrame, Escaped, ProtocolError};
 use http::StatusCode;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says
 /// so.
@@ -176,9 +174,11 @@ impl CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::Peer(Some(frame)) => write!(f, "closed by the peer: {} {}", frame.code, frame.reason),
+            CloseReason::Peer(Some(frame)) => {
+                write!(f, "closed by the peer: {} {}", frame.code, Escaped(&frame.reason))
+            }
             CloseReason::Peer(None) => f.write_str("closed by the peer"),
-            CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, frame.reason),
+            CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, Escaped(&frame.reason)),
             CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),

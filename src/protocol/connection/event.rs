@@ -1,6 +1,6 @@
 //! Events of a connection.
 
-use super::message::{Gathered, Message, Position};
+use super::message::{Message, OwnedMessage, Position};
 use std::borrow::Cow;
 
 /// Something that a connection has received, for the application.
@@ -20,11 +20,11 @@ pub enum Event<'b> {
     Message(Message<'b>),
     /// A message that has been put together or decompressed, to be returned with
     /// [`Shared::recycle`](super::Shared::recycle).
-    Gathered(Gathered),
+    Gathered(OwnedMessage),
     /// A piece of a message, if
     /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for pieces. It
     /// is to be returned in the same way.
-    Piece(Gathered, Position),
+    Piece(OwnedMessage, Position),
     /// A ping. Its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.

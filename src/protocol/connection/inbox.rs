@@ -5,7 +5,7 @@
 //! request head) is kept in the connection's [`Inbox`], which exists only while something is
 //! incomplete.
 
-use super::message::{Gathered, Position};
+use super::message::{OwnedMessage, Position};
 use super::partial_message::{Ends, PartialMessage};
 use super::pools::Pools;
 use crate::protocol::opening::Body;
@@ -117,7 +117,7 @@ impl Inbox {
         &mut self,
         pools: &mut Pools,
         ends: Ends,
-    ) -> Result<Option<(Gathered, Position)>, ProtocolError> {
+    ) -> Result<Option<(OwnedMessage, Position)>, ProtocolError> {
         let Some(message) = self.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
         if ends == Ends::Later && !message.has_piece() {
             return Ok(None);

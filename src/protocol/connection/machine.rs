@@ -28,10 +28,8 @@ use super::trace::Trace;
 use super::{Modes, State};
 use crate::protocol::opening::{Answer, Opening, Rejection, Ticket, Unaccepted, encode_refusal, encode_upgrade};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use crate::protocol::wire::{CloseCode, CloseFrame, Opcode, ProtocolError, Role, close};
 use http::StatusCode;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// One WebSocket connection. `X` is data of its driver, for the few connections that need any.
 ///
@@ -378,7 +376,7 @@ impl<X: Default> Connection<X> {
 ///
 /// [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
 pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), SendError> {
-    if !close::may_travel(&code) {
+    if !code.is_allowed() {
         return Err(SendError::InvalidCloseCode);
     }
     if reason.len() > close::MAX_REASON {

@@ -77,7 +77,7 @@ pub use event::Event;
 pub use fast::{LONGEST_RUN, Run};
 pub use machine::Connection;
 pub(crate) use machine::check_close;
-pub use message::{Gathered, Message, NotData, Position};
+pub use message::{Message, OwnedMessage, Position};
 use modes::Modes;
 pub use outbox::JOINED;
 use outbox::SHARE_FROM;

@@ -259,14 +259,14 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Gathered;
+    use super::super::message::OwnedMessage;
     use super::super::shared_bytes::Meter;
     use super::*;
 
     #[test]
     fn own_and_shared_bytes_leave_in_the_order_in_which_they_came_however_writes_are_cut() {
         let meter = Meter::default();
-        let big = SharedBytes::new(Gathered::Binary((0..SHARE_FROM).map(|i| i as u8).collect()), &meter);
+        let big = SharedBytes::new(OwnedMessage::Binary((0..SHARE_FROM).map(|i| i as u8).collect()), &meter);
         let steps = [1, 2, 7, 100, 1_000, 5_000, 100_000].into_iter().skip(if cfg!(miri) { 3 } else { 0 });
         for step in steps {
             let (mut outbox, mut expected, mut received) = (Outbox::default(), Vec::new(), Vec::new());
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_fits_goes_out_in_one_write() {
-        let frame = SharedBytes::new(Gathered::Binary(vec![7; 3_000]), &Meter::default());
+        let frame = SharedBytes::new(OwnedMessage::Binary(vec![7; 3_000]), &Meter::default());
         let mut outbox = Outbox::default();
         for _ in 0..5 {
             outbox.own().extend_from_slice(b"own");

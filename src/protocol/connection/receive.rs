@@ -4,7 +4,7 @@
 //! Incomplete frames and messages are collected in the inbox.
 
 use super::inbox::PartialFrame;
-use super::message::{Gathered, Message, Position};
+use super::message::{Message, OwnedMessage, Position};
 use super::partial_message::{Ends, Finished, check_compressed_length, check_length};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
@@ -257,7 +257,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// Delivers a message that has been put together.
-    fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
+    fn deliver<'b>(&self, shared: &mut Shared, message: OwnedMessage) -> Option<Event<'b>> {
         if self.is_wanted() {
             return Some(match self.modes.takes_pieces() {
                 true => Event::Piece(message, Position::Whole),

@@ -7,8 +7,7 @@ use super::shared::Shared;
 use super::trace::Trace;
 use super::{Connection, Modes, Prepared, State};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
-use tungstenite::protocol::frame::coding::CloseCode;
+use crate::protocol::wire::{CloseCode, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 
 impl<X: Default> Connection<X> {
     /// Queues a message.

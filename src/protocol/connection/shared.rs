@@ -6,7 +6,7 @@ use super::budget::{Budget, Mark};
 use super::counters::Counters;
 use super::growing::Growing;
 use super::inbox::Inbox;
-use super::message::Gathered;
+use super::message::OwnedMessage;
 use super::outbox::{LARGE, Outbox};
 use super::pools::{Pools, Spares};
 use super::random::Random;
@@ -239,7 +239,7 @@ impl Shared {
 
     /// Bytes that several connections will hold.
     pub(crate) fn share(&mut self, bytes: Vec<u8>) -> SharedBytes {
-        self.share_gathered(Gathered::Binary(bytes))
+        self.share_gathered(OwnedMessage::Binary(bytes))
     }
 
     /// The body of a response.
@@ -249,7 +249,7 @@ impl Shared {
         shared
     }
 
-    fn share_gathered(&mut self, payload: Gathered) -> SharedBytes {
+    fn share_gathered(&mut self, payload: OwnedMessage) -> SharedBytes {
         let shared = SharedBytes::new(payload, &self.budget.frames);
         self.review_budget();
         shared
@@ -261,7 +261,7 @@ impl Shared {
     /// # Errors
     ///
     /// The message is not large enough.
-    pub(crate) fn lend(&mut self, message: Gathered) -> Result<SharedBytes, Gathered> {
+    pub(crate) fn lend(&mut self, message: OwnedMessage) -> Result<SharedBytes, OwnedMessage> {
         if message.as_message().as_bytes().len() < LARGE {
             return Err(message);
         }
@@ -289,7 +289,7 @@ impl Shared {
     }
 
     /// Keeps the buffer of a message that the application has handled.
-    pub fn recycle(&mut self, message: Gathered) {
+    pub fn recycle(&mut self, message: OwnedMessage) {
         self.pools.buffers.give_or_free(message.into_buffer());
     }
 
@@ -364,7 +364,7 @@ mod tests {
         for (text, copies) in [("x".repeat(LARGE), false), ("x".repeat(LARGE - 1), true)] {
             let mut shared = Shared::new(Limits::default());
             let mut connections = [open(&mut shared), open(&mut shared)];
-            let lent = shared.lend(Gathered::Text(text));
+            let lent = shared.lend(OwnedMessage::Text(text));
             let message = match &lent {
                 Ok(lent) => lent.as_message(),
                 Err(small) => small.as_message(),

@@ -1,6 +1,6 @@
 //! Bytes that several outboxes hold at once, counted once.
 
-use super::message::{Gathered, Message};
+use super::message::{Message, OwnedMessage};
 use crate::protocol::opening::Bytes;
 use std::cell::Cell;
 use std::ops::Deref;
@@ -27,7 +27,7 @@ const OVERHEAD: usize = 96;
 
 #[derive(Debug)]
 enum Payload {
-    Message(Gathered),
+    Message(OwnedMessage),
     /// Bytes of the application, which are not counted.
     Lent(Bytes),
 }
@@ -42,14 +42,14 @@ struct Metered {
 
 impl SharedBytes {
     /// Counts these bytes from now on.
-    pub(super) fn new(payload: Gathered, meter: &Meter) -> SharedBytes {
+    pub(super) fn new(payload: OwnedMessage, meter: &Meter) -> SharedBytes {
         SharedBytes::metered(payload.capacity() + OVERHEAD, Payload::Message(payload), meter)
     }
 
     /// Wraps the body of a response. Static and shared bytes belong to the application.
     pub(super) fn of_body(body: Bytes, meter: &Meter) -> SharedBytes {
         match body {
-            Bytes::Owned(bytes) => SharedBytes::new(Gathered::Binary(bytes), meter),
+            Bytes::Owned(bytes) => SharedBytes::new(OwnedMessage::Binary(bytes), meter),
             Bytes::Static(_) | Bytes::Shared(_) => SharedBytes::metered(OVERHEAD, Payload::Lent(body), meter),
         }
     }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn shared_bytes_count_once_and_until_the_last_owner_drops_them() {
         let meter = Meter::default();
-        let first = SharedBytes::new(Gathered::Binary(vec![7; 1_000]), &meter);
+        let first = SharedBytes::new(OwnedMessage::Binary(vec![7; 1_000]), &meter);
         let second = first.clone();
         assert_eq!((meter.bytes(), second.len()), (1_000 + OVERHEAD, 1_000));
         assert!(second.are(&first) && !second.are(&[7; 1_000]));

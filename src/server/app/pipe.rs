@@ -1,10 +1,9 @@
 //! Pairs of clients whose messages are forwarded to each other.
 
-use crate::protocol::{CloseReason, Message, Position, ReadyState};
+use crate::protocol::{CloseCode, CloseReason, Message, Position, ReadyState};
 use crate::server::clients::Clients;
 use crate::server::id::ClientId;
 use std::collections::HashMap;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Forwards messages between two clients, in both directions, with backpressure. A handler has one
 /// for all its pairs and passes its callbacks on.

@@ -133,6 +133,9 @@ impl<D> Clients<D> {
             let label = client.id(index).to_u64();
             trace(&mut client.connection, Some(label));
         }
+        if log::log_enabled!(log::Level::Debug) {
+            self.log_new(index);
+        }
         index
     }
 

@@ -1,11 +1,10 @@
 //! Calls for one client.
 
 use super::clients::Clients;
-use crate::protocol::{Answer, CloseReason, Message, Position, ReadyState, Role, SendError};
+use crate::protocol::{Answer, CloseCode, CloseReason, Message, Position, ReadyState, Role, SendError};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<D> Clients<D> {
     /// Queues a message: text for `&str`, binary for `&[u8]`, or a received [`Message`] as it is.

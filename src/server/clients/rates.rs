@@ -6,13 +6,12 @@
 use super::bucket::Bucket;
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, Role, State};
+use crate::protocol::{CloseCode, CloseReason, Role, State};
 use crate::server::config::{Excess, Rates};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Reason};
 use std::collections::HashMap;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// With rates, the fewest and the most bytes of one read, so that a client cannot overdraw by much.
 const LIMITED_READ: [usize; 2] = [256, 4 << 10];

@@ -1,12 +1,12 @@
 //! The shutdown of a server: Close frames spread over time, and a deadline.
 
 use super::clients::Clients;
+use crate::protocol::CloseCode;
 use crate::protocol::check_close;
 use crate::protocol::time::Tick;
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

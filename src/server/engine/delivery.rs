@@ -1,7 +1,7 @@
 //! Delivery: a client's bytes become events, and events become calls of the application.
 
 use super::engine::Engine;
-use crate::protocol::{Event, Gathered, Input, Message};
+use crate::protocol::{Event, Input, Message, OwnedMessage};
 use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
 
@@ -53,7 +53,7 @@ impl<H: Handler> Engine<H> {
 
     /// Passes on a message that was put together or decompressed.
     #[inline(never)]
-    fn gathered(&mut self, index: usize, gathered: Gathered) {
+    fn gathered(&mut self, index: usize, gathered: OwnedMessage) {
         match self.clients.table.shared_mut().lend(gathered) {
             Ok(lent) => {
                 self.message(index, lent.as_message());

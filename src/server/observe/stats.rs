@@ -2,12 +2,11 @@
 //!
 //! Events are counted where they happen. The snapshot is made on request.
 
-use crate::protocol::{CloseReason, ProtocolError, Timeout, Traffic};
+use crate::protocol::{CloseCode, CloseReason, ProtocolError, Timeout, Traffic};
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// What a server has done since it was started, and what it holds now.
 /// [`to_prometheus`](Self::to_prometheus) writes it for a monitoring system.

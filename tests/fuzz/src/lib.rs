@@ -9,7 +9,7 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Connection, Event, Gathered, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
+    Connection, Event, OwnedMessage, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
 };
 use lariat::{CloseCode, CloseReason, Deflate, Limits, Message, Takeover};
 
@@ -277,7 +277,7 @@ impl<'d> Side<'d> {
     }
 
     /// Records an event that has its own buffer, and returns the buffer to its pool.
-    fn gathered(&mut self, gathered: Gathered, position: Position) -> Option<Seen> {
+    fn gathered(&mut self, gathered: OwnedMessage, position: Position) -> Option<Seen> {
         let seen = self.message(gathered.as_message(), position);
         self.shared.recycle(gathered);
         seen

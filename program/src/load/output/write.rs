@@ -4,7 +4,7 @@ use super::html::html;
 use super::text::Text;
 use crate::load::measure::Report;
 use crate::load::plan::Options;
-use crate::terminal::{Failure, Log};
+use crate::terminal::{Failure, Log, plain};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(crate) fn check(options: &Options) -> Result<(), Failure> {
 /// cannot be written, the others are written nevertheless.
 pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
-    let text = Text(report).to_string();
+    let text = plain(&Text(report).to_string());
     let mut outcomes = Vec::new();
     if is_taken {
         log.say(&text);
