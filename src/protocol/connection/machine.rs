@@ -142,8 +142,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Deciding -> Open, or an HTTP response ([`respond`](Self::respond)). `Later` leaves it
-    /// Deciding.
+    /// Deciding -> Open, Draining or Responding. `Later` leaves it Deciding.
     ///
     /// # Errors
     ///
