@@ -117,7 +117,6 @@ impl<X: Default> Connection<X> {
         let (status, after) = (response.status(), self.after(shared, ticket, &response));
         let has_body = ticket.wants_body() && response.may_have_body();
         response.encode_head(after, &mut shared.outbox(&mut self.outbox).own());
-        self.record_handshake(shared);
         let stays = match after {
             After::Chunks | After::Body => has_body,
             After::Keep | After::Close => {
@@ -127,6 +126,7 @@ impl<X: Default> Connection<X> {
                 after == After::Keep
             }
         };
+        self.record_handshake(shared);
         if !stays {
             return self.responded(shared, now, status);
         }
