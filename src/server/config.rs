@@ -122,6 +122,7 @@ impl Rates {
 
 /// What happens to a client that sends more than its [`Rates`] allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Excess {
     /// The client is not read for a while, so TCP makes it wait. Nothing is lost.
     #[default]
@@ -132,6 +133,7 @@ pub enum Excess {
 
 /// The header in which an HTTP proxy names the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`, which most proxies use.
     XForwardedFor,
@@ -193,7 +195,15 @@ impl Default for ListenOptions {
 }
 
 /// How clients are closed when the server stops.
+///
+/// ```
+/// use lariat::{CloseCode, Drain};
+///
+/// let drain = Drain::default().code(CloseCode::Restart).reason("a new version starts");
+/// assert_eq!(drain.deadline.as_secs(), 5);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drain {
     /// The time over which the Close frames are spread evenly, so that the clients do not all
     /// reconnect at once. Default: zero, all at once.
@@ -210,6 +220,36 @@ pub struct Drain {
 impl Default for Drain {
     fn default() -> Drain {
         Drain { over: Duration::ZERO, code: CloseCode::Away, reason: String::new(), deadline: Duration::from_secs(5) }
+    }
+}
+
+impl Drain {
+    /// Sets [`over`](#structfield.over).
+    #[must_use]
+    pub const fn over(mut self, over: Duration) -> Drain {
+        self.over = over;
+        self
+    }
+
+    /// Sets [`code`](#structfield.code).
+    #[must_use]
+    pub const fn code(mut self, code: CloseCode) -> Drain {
+        self.code = code;
+        self
+    }
+
+    /// Sets [`reason`](#structfield.reason).
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Drain {
+        self.reason = reason.into();
+        self
+    }
+
+    /// Sets [`deadline`](#structfield.deadline).
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Drain {
+        self.deadline = deadline;
+        self
     }
 }
 

@@ -260,9 +260,9 @@ fn report(turns: &Turns, states: [usize; 8], pace: Pace) -> Report {
         writes: turns.waiting.writes,
         states,
         pace: match pace {
-            Pace::Free => "free".to_owned(),
             Pace::Every(period) => period.as_millis().to_string(),
             Pace::Held => "held".to_owned(),
+            _ => "free".to_owned(),
         },
     }
 }

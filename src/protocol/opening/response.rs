@@ -12,6 +12,7 @@ use std::io::Write;
 
 /// An application's answer to a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Answer {
     /// Accepts the opening handshake: the connection becomes a WebSocket.
     Upgrade(Upgrade),
