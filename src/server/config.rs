@@ -286,7 +286,12 @@ impl Config {
     /// holds, and what one read becomes), for one client that uses its limits, and for the shared
     /// buffers and compressors.
     pub const fn least_memory_budget(&self) -> usize {
-        let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
+        let max_body = match &self.limits.http {
+            Some(http) => http.max_body,
+            None => 0,
+        };
+        let largest = if self.limits.max_message > max_body { self.limits.max_message } else { max_body };
+        let one_client = largest.saturating_add(self.limits.max_unsent);
         let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };
         let all = self.reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
         // A sixteenth is for spare buffers.
@@ -308,6 +313,7 @@ impl Config {
             ("limits.message_timeout", limits.message_timeout),
             ("limits.write_timeout", limits.write_timeout),
             ("limits.max_lifetime", limits.max_lifetime),
+            ("limits.http.keep_alive", limits.http.as_ref().map(|http| http.keep_alive)),
             ("pause_timeout", Some(self.pause_timeout)),
         ];
         for (field, timeout) in timeouts {
@@ -329,6 +335,11 @@ impl Config {
                 "memory_budget",
                 self.memory_budget < self.least_memory_budget(),
                 "is smaller than Config::least_memory_budget for these limits",
+            ),
+            (
+                "limits.http.max_requests",
+                limits.http.as_ref().is_some_and(|http| http.max_requests == 0),
+                "must be at least 1",
             ),
             ("max_connections_per_address", self.max_connections_per_address == Some(0), "must be at least 1"),
             ("handshakes_per_second", self.handshakes_per_second == Some(0), "must be at least 1"),

@@ -204,7 +204,7 @@ impl Loop {
 const fn number(state: State) -> u8 {
     match state {
         State::Handshaking => 1,
-        State::Deciding => 2,
+        State::Deciding | State::Responding => 2,
         State::Open => 3,
         State::Closing => 4,
         State::Draining => 5,

@@ -47,7 +47,7 @@ impl Traffic {
 pub struct Counters {
     pub(crate) received: ByOpcode,
     pub(crate) sent: ByOpcode,
-    states: [usize; 7],
+    states: [usize; 8],
 }
 
 /// Messages and bytes of each opcode.
