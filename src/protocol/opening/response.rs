@@ -2,12 +2,12 @@
 //!
 //! The answer is a 101 response, which opens the connection, or an HTTP response.
 
-use super::http_response::{HttpBody, HttpResponse, encode_header};
+use super::http_response::{HttpBody, HttpResponse, encode_headers};
 use super::rejection::Rejection;
 use super::request::Ticket;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
 
 /// An application's answer to a request.
