@@ -175,7 +175,7 @@ fn serve(shared: &mut Shared, proxies: &TrustedProxies, buffer: &mut [u8], head:
     let mut connection = Connection::<()>::new(Role::Server, now);
     let mut input = fill(buffer, head);
     match connection.receive(shared, now, &mut input) {
-        Some(Event::Request(head)) => match Request::parse(&head) {
+        Some(Event::Request { head, .. }) => match Request::parse(&head) {
             Ok(request) => {
                 read_lists(proxies, &request);
                 let ticket = Ticket::new(&request);

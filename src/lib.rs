@@ -89,6 +89,7 @@
 //! `clients`, `app`.
 
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -110,6 +111,8 @@ pub mod observe {
 }
 
 pub use http;
+#[doc(inline)]
+pub use http::Method;
 #[cfg(feature = "tungstenite")]
 #[doc(inline)]
 pub use protocol::NotData;
@@ -117,7 +120,7 @@ pub use protocol::NotData;
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, HttpResponse, Limits, Message, Method,
+    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, Http, HttpBody, HttpResponse, Limits, Message,
     OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
     Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };

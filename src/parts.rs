@@ -42,6 +42,11 @@ pub(crate) static CONNECTING: Part = Part::new();
 /// Events of other threads. The door: [`Remote::post`](crate::Remote::post).
 pub(crate) static EVENTS: Part = Part::new();
 
+/// HTTP beyond one request without a body: bodies, further requests, streamed responses. The doors:
+/// [`Http::default`](crate::Http) and
+/// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
+pub(crate) static HTTP: Part = Part::new();
+
 /// Messages in pieces, as they arrive. The door:
 /// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
 pub(crate) static PIECES: Part = Part::new();

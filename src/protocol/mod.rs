@@ -71,9 +71,9 @@ pub use deflate::{
 };
 #[cfg(feature = "tungstenite")]
 pub use foreign::NotData;
-pub use limits::Limits;
+pub use limits::{Http, Limits};
 pub use opening::{
-    Answer, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request,
+    Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, Rejection, Request,
     Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;

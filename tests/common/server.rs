@@ -86,7 +86,7 @@ impl<D> Drop for Running<D> {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         // The server may have stopped already.
-        let _ = self.remote.shutdown(Drain { deadline: Duration::ZERO, ..Drain::default() });
+        let _ = self.remote.shutdown(Drain::default().deadline(Duration::ZERO));
         let outcome = thread.join();
         assert!(std::thread::panicking() || outcome.is_ok(), "the loop has panicked");
     }

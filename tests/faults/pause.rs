@@ -364,7 +364,7 @@ fn a_pause_during_a_shutdown_drops_no_client() {
         for over in [Duration::ZERO, 10 * SECOND] {
             let mut sim = sim(config.clone());
             let peers = open_raw(&mut sim, 40);
-            sim.clients().shutdown(Drain { over, ..Drain::default() });
+            sim.clients().shutdown(Drain::default().over(over));
             sim.run_for(over + 4 * SECOND);
             pause_between(&mut sim, length, &peers, |peer| answer_close(peer, 1001));
             while sim.outcome().is_none() {

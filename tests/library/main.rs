@@ -1,5 +1,5 @@
 //! Features of the library beyond messages: connections to other servers, messages in pieces,
-//! traces, proxies.
+//! traces, proxies, and the types that applications hold.
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]
@@ -15,3 +15,4 @@ mod proxies;
 mod timers;
 mod topics;
 mod traces;
+mod vocabulary;

@@ -101,7 +101,7 @@ fn another_event_loop_serves_by_descriptor_and_deadline() {
     host.settle();
     wire.expect_text("from a remote");
 
-    host.event_loop.clients_mut().shutdown(Drain { deadline: Duration::from_millis(50), ..Drain::default() });
+    host.event_loop.clients_mut().shutdown(Drain::default().deadline(Duration::from_millis(50)));
     host.turn_until(|host| host.event_loop.outcome().is_some());
     assert_eq!(host.event_loop.outcome().map(|outcome| outcome.dropped), Some(1));
     wire.expect_close(1001);

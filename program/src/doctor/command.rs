@@ -57,6 +57,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     } else {
         format!("{}\n{}", headline(connections, side, &found), table(&found))
     };
-    print(&text);
+    print(&text)?;
     Ok(if fits == Some(false) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

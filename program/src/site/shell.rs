@@ -4,10 +4,11 @@
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
-use lariat::http::{Response, StatusCode};
+use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
 use lariat::{
-    Answer, ClientId, Clients, CloseReason, Escaped, Event, Handler, Message, Position, Request, Router, TimerId, Trace,
+    Answer, ClientId, Clients, CloseReason, Escaped, Event, Handler, Message, Method, Position, Request, Router,
+    TimerId, Trace,
 };
 
 /// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
@@ -96,6 +97,9 @@ impl Handler for Site {
     }
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return not_allowed();
+        }
         if !request.is_upgrade() {
             let page = self.assets.answer(request);
             return page.unwrap_or_else(|| self.router.on_request(clients, id, request));
@@ -157,4 +161,12 @@ impl Handler for Site {
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {
         self.router.on_close(clients, id, reason);
     }
+}
+
+/// Pages and sockets know no other methods.
+fn not_allowed() -> Answer {
+    let mut response = Response::new("only GET and HEAD are supported here\n");
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.into()
 }

@@ -1,25 +1,20 @@
-//! Text that strangers wrote, as it may be shown.
+//! Text that strangers wrote, quoted in a sentence.
 
+use lariat::Escaped;
 use std::fmt::Write as _;
 
 /// Characters that are kept of a text, at most.
 const LONGEST: usize = 200;
 
-/// Returns the text in quotation marks. Characters that a terminal obeys or that change the order
-/// of others are escaped: controls, separators of lines and paragraphs, marks and isolates of
-/// direction.
+/// Returns the beginning of the text in quotation marks. Control and bidirectional characters are
+/// escaped, and quotation marks.
 pub(crate) fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for c in text.chars().take(LONGEST) {
-        let acts = matches!(c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
         match c {
             '"' | '\\' | '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
-            c if c.is_control() || acts => {
-                // Writing to a String cannot fail.
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => shown.push(c),
+            // Writing to a String cannot fail.
+            c => drop(write!(shown, "{}", Escaped(c))),
         }
     }
     shown + if text.chars().nth(LONGEST).is_some() { "...\"" } else { "\"" }

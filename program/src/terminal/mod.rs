@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `units` | how do people write sizes, times and rates? |
 //! | `failure` | what went wrong, and what should the user do? |
-//! | `escape` | how is text shown that strangers wrote? |
+//! | `escape` | how is text of strangers quoted in a sentence? |
 //! | `screen` | what stands on standard error, lines and the status? |
 //! | `logging` | how does text get to standard error without holding up the loop? |
 //! | `plain` | how is text of strangers shown? |

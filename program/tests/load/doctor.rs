@@ -34,6 +34,16 @@ fn the_descriptor_limit_is_the_one_that_the_process_has() {
     assert!(text.contains("STOPS") && text.contains("484") && text.contains("ulimit -Hn 501"), "{text}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = command(&["doctor", "1"]).stdout(full).stderr(std::process::Stdio::piped()).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"), "{output:?}");
+}
+
 #[test]
 fn wrong_usage_is_explained_and_ends_with_2() {
     for (arguments, sentence) in [

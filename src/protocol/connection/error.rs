@@ -48,12 +48,18 @@ impl fmt::Display for SendError {
                 return write!(f, "the answer cannot be sent ({rejection}): the client got {}", rejection.status());
             }
             SendError::Gone => "the client has disconnected",
-            SendError::NotOpen => "the connection is not open",
-            SendError::Unfinished => "another message is being sent in pieces, or the piece continues none",
-            SendError::Dropped => "dropped: the client does not read fast enough",
-            SendError::Full => "the client has too many unsent bytes",
-            SendError::TooLong => "a control frame carries at most 125 bytes",
-            SendError::InvalidCloseCode => "this close code must not be sent",
+            SendError::NotOpen => "the connection is not open: send between on_open and the close",
+            SendError::Unfinished => {
+                "a message in pieces is not finished: send its last piece first; or none has begun"
+            }
+            SendError::Dropped => "dropped: the client does not read fast enough; send again after on_drain",
+            SendError::Full => {
+                "more bytes would be unsent than Limits::max_unsent allows: send less, or wait for on_drain"
+            }
+            SendError::TooLong => "too long: at most 125 bytes in a ping, 123 in a close reason",
+            SendError::InvalidCloseCode => {
+                "this close code must not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999"
+            }
         })
     }
 }
@@ -168,6 +174,17 @@ impl CloseReason {
     /// Whether both sides sent a Close frame (§7.1.4).
     pub const fn was_clean(&self) -> bool {
         matches!(self, CloseReason::Peer(_) | CloseReason::Local(_))
+    }
+}
+
+impl std::error::Error for CloseReason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CloseReason::Protocol(error) => Some(error),
+            CloseReason::CutOff { why, .. } => Some(&**why),
+            CloseReason::Unaccepted(error) => Some(error),
+            _ => None,
+        }
     }
 }
 

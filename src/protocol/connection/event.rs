@@ -6,9 +6,14 @@ use std::borrow::Cow;
 /// Something that a connection has received, for the application.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// A complete request head, to be parsed and answered with
+    /// A complete request, to be parsed and answered with
     /// [`Connection::answer`](super::Connection::answer).
-    Request(Cow<'b, [u8]>),
+    Request {
+        /// Its head, up to the empty line.
+        head: Cow<'b, [u8]>,
+        /// Its body, decoded. Empty if there is none.
+        body: Vec<u8>,
+    },
     /// The server to which we connected has accepted, with the subprotocol that it has chosen.
     Opened(Option<String>),
     /// A message that lies whole in the input.

@@ -176,7 +176,12 @@ impl<X: Default> Connection<X> {
             // No text can begin with this byte.
             State::Open if self.is_paused() => self.hold_short(shared, now, Opcode::Text, b"\xff"),
             State::Open | State::Closing => self.fail(shared, now, ProtocolError::InvalidUtf8),
-            State::Handshaking | State::Deciding | State::Draining | State::Flushing | State::Closed => {}
+            State::Handshaking
+            | State::Deciding
+            | State::Draining
+            | State::Flushing
+            | State::Responding
+            | State::Closed => {}
         }
     }
 

@@ -61,7 +61,7 @@ impl End {
                 )
                 .into_bytes();
                 let event = end.connection.receive(&mut end.shared, now, &mut Input::new(&mut request));
-                let Some(Event::Request(head)) = event else { panic!("{event:?}") };
+                let Some(Event::Request { head, .. }) = event else { panic!("{event:?}") };
                 let ticket = Ticket::new(&Request::parse(&head).expect("a good request"));
                 let answer = Answer::Upgrade(Upgrade::default());
                 end.connection.answer(&mut end.shared, now, ticket, answer).expect("a good answer");

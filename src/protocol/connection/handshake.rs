@@ -17,6 +17,10 @@ impl<X: Default> Connection<X> {
         now: Tick,
         input: &mut Input<'b>,
     ) -> Option<Event<'b>> {
+        if self.is_receiving_body() {
+            return self.receive_body(shared, now, input);
+        }
+        self.begin_request(now);
         match (self.receive_head(shared, now, input), self.role()) {
             (Ok(None), Role::Server) => None,
             (Ok(None), Role::Client) => {
@@ -28,10 +32,7 @@ impl<X: Default> Connection<X> {
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
                 match role {
-                    Role::Server => {
-                        self.requested(shared);
-                        Some(Event::Request(head))
-                    }
+                    Role::Server => self.receive_request(shared, now, head),
                     Role::Client => self.receive_answer(shared, now, &head).map(Event::Opened),
                 }
             }
@@ -47,6 +48,21 @@ impl<X: Default> Connection<X> {
                     (None, _) => Unaccepted::BadResponse("malformed"),
                 };
                 self.end(shared, CloseReason::Unaccepted(why));
+                None
+            }
+        }
+    }
+
+    /// Handles a request whose head is complete. Returns it, unless its body is still to come.
+    fn receive_request<'b>(&mut self, shared: &mut Shared, now: Tick, head: Cow<'b, [u8]>) -> Option<Event<'b>> {
+        match self.begin_body(shared, now, &head) {
+            Ok(true) => None,
+            Ok(false) => {
+                self.requested(shared);
+                Some(Event::Request { head, body: Vec::new() })
+            }
+            Err(rejection) => {
+                self.reject(shared, now, &Ticket::unreadable(), rejection);
                 None
             }
         }

@@ -10,6 +10,7 @@
 //! | `event` | what has been received, for the application? |
 //! | `receive` | how do bytes from the peer become events? |
 //! | `handshake` | how is the opening handshake received? |
+//! | `http` | how are several requests answered, and long responses sent? |
 //! | `pause` | which bytes does the application get later? |
 //! | `inbox` | what has arrived of something incomplete? |
 //! | `partial_message` | how do fragments become a message? |
@@ -47,6 +48,7 @@ mod fast;
 mod fast_tests;
 mod growing;
 mod handshake;
+mod http;
 mod inbox;
 mod inflate;
 mod machine;
@@ -78,6 +80,7 @@ pub(crate) use machine::check_close;
 pub use message::{Message, OwnedMessage, Position};
 use modes::Modes;
 pub use outbox::JOINED;
+use outbox::SHARE_FROM;
 pub use prepared::Prepared;
 pub use shared::Shared;
 pub use shared_bytes::SharedBytes;

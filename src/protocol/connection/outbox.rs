@@ -105,7 +105,12 @@ impl Outbox {
 
     /// The unsent bytes, as the text of a handshake.
     pub(super) fn to_trace(&self) -> Trace {
-        Trace::Handshake { side: Side::Us, text: self.own.as_slice().to_vec() }
+        let mut text = self.own.as_slice().to_vec();
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.has_shared_frames()) {
+            text.clear();
+            self.collect(shared, usize::MAX, &mut text);
+        }
+        Trace::Handshake { side: Side::Us, text }
     }
 
     // ---- bytes are queued ----------------------------------------------------------------------
@@ -163,19 +168,25 @@ impl Outbox {
 
     #[inline(never)]
     fn join<'a>(&'a self, shared: &'a SharedFrames, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
-        let run = self.run(shared, own, sent, index);
+        let run = self.run(shared, self.own.start(), shared.sent, 0);
         if run.len() == self.len() || run.len() >= JOINED {
             return run;
         }
         joined.clear();
         joined.reserve_exact(JOINED.min(self.len()));
-        while joined.len() < JOINED {
+        self.collect(shared, JOINED, joined);
+        joined
+    }
+
+    /// Appends the unsent bytes to `out`, which holds at most `most` bytes then.
+    fn collect(&self, shared: &SharedFrames, most: usize, out: &mut Vec<u8>) {
+        let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
+        while out.len() < most {
             let run = self.run(shared, own, sent, index);
             if run.is_empty() {
                 break;
             }
-            joined.extend_from_slice(&run[..run.len().min(JOINED - joined.len())]);
+            out.extend_from_slice(&run[..run.len().min(most - out.len())]);
             if shared.frames.get(index).is_some_and(|shared| shared.at == own) {
                 index += 1;
                 sent = 0;
@@ -183,7 +194,6 @@ impl Outbox {
                 own += run.len();
             }
         }
-        joined
     }
 
     /// The bytes that lie in one piece from a place on.

@@ -1,8 +1,8 @@
 //! Pauses: what has arrived is held, and the application gets it later.
 //!
-//! Bytes are held in two cases: while the application decides on a request, and while it has paused
-//! the connection. They lie in the inbox, so the memory budget counts them. A driver does not read
-//! a connection that holds bytes or is paused; it first receives what is held.
+//! Bytes are held in two cases: until a request has been answered, and while the application has
+//! paused the connection. They lie in the inbox, so the memory budget counts them. A driver does
+//! not read a connection that holds bytes or is paused; it first receives what is held.
 //!
 //! While a connection is paused, the peer's silence says nothing about the peer. So neither the
 //! timeout for silence nor the one for an unfinished message applies. Pings are sent as always;
@@ -44,7 +44,7 @@ impl<X: Default> Connection<X> {
 
     fn must_hold(&self) -> bool {
         match self.state() {
-            State::Deciding => true,
+            State::Deciding | State::Responding => true,
             State::Open => self.is_paused(),
             State::Handshaking | State::Closing | State::Draining | State::Flushing | State::Closed => false,
         }

@@ -49,7 +49,11 @@ impl<X: Default> Connection<X> {
             }
             State::Closing => self.receive_frame(shared, now, input),
             State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
-            State::Deciding => {
+            State::Responding if self.is_streaming() => {
+                input.take_all();
+                Ok(None)
+            }
+            State::Deciding | State::Responding => {
                 self.hold(shared, now, input.take_all());
                 Ok(None)
             }

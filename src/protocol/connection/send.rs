@@ -187,10 +187,12 @@ impl<X: Default> Connection<X> {
                 outbox.stalled = Some(now);
             }
         }
-        if count > 0 && matches!(self.state(), State::Draining | State::Flushing) {
+        if count > 0 && matches!(self.state(), State::Draining | State::Flushing | State::Responding) {
             self.since = now;
-            if self.state() == State::Flushing && self.outbox.is_none() {
-                self.end(shared, CloseReason::Eof);
+            match (self.state(), &self.outbox) {
+                (State::Flushing, None) => self.end(shared, CloseReason::Eof),
+                (State::Responding, None) => self.response_sent(shared, now),
+                (_, _) => {}
             }
         }
     }

@@ -14,6 +14,7 @@ use super::shared_bytes::SharedBytes;
 use super::trace::{Trace, Traces};
 use crate::protocol::deflate::{Compression, Deflate};
 use crate::protocol::limits::Limits;
+use crate::protocol::opening::Bytes;
 use crate::protocol::time::Tick;
 
 /// Limits, pools, the memory budget, counters and randomness of one loop. An argument of every call
@@ -241,6 +242,13 @@ impl Shared {
         self.share_gathered(OwnedMessage::Binary(bytes))
     }
 
+    /// The body of a response.
+    pub(super) fn share_body(&mut self, body: Bytes) -> SharedBytes {
+        let shared = SharedBytes::of_body(body, &self.budget.frames);
+        self.review_budget();
+        shared
+    }
+
     fn share_gathered(&mut self, payload: OwnedMessage) -> SharedBytes {
         let shared = SharedBytes::new(payload, &self.budget.frames);
         self.review_budget();
@@ -312,7 +320,7 @@ mod tests {
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             .to_vec();
         let event = connection.receive(shared, now, &mut Input::new(&mut request));
-        let Some(Event::Request(head)) = event else { panic!("{event:?}") };
+        let Some(Event::Request { head, .. }) = event else { panic!("{event:?}") };
         let ticket = Ticket::new(&Request::parse(&head).expect("a good one"));
         connection.answer(shared, now, ticket, Answer::Upgrade(Upgrade::default())).expect("it can be");
         let length = connection.buffered_amount();

@@ -141,7 +141,7 @@ impl Opening {
         if let Some((offer, _)) = deflate {
             write!(out, "Sec-WebSocket-Extensions: {offer}\r\n").expect("a Vec takes every write");
         }
-        super::response::encode_headers(&self.headers, out);
+        super::http_response::encode_headers(&self.headers, out);
         out.extend_from_slice(b"\r\n");
         Expected {
             accept: derive_accept_key(key.as_bytes()),

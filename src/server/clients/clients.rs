@@ -11,6 +11,7 @@ use crate::server::id::ClientId;
 use crate::server::net::{Clock, Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
+use std::fmt;
 use std::time::Duration;
 
 /// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
@@ -49,6 +50,8 @@ type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 /// * [`iter`](Self::iter) and [`publish`](Self::publish) visit clients in no particular order.
 /// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
 ///   kernel may have more that the peer has not read.
+///
+/// It is not `Send`. Other threads use a [`Remote`](crate::Remote).
 pub struct Clients<D> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
@@ -67,6 +70,15 @@ pub struct Clients<D> {
     pub(crate) route: u16,
     /// The patterns of a router's routes.
     pub(crate) route_patterns: Vec<String>,
+}
+
+impl<D> fmt::Debug for Clients<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients")
+            .field("connections", &self.table.len())
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<D> Clients<D> {

@@ -10,6 +10,7 @@
 //! | `many` | what can be done with many clients at once? |
 //! | `slow` | what happens to clients that read too slowly? |
 //! | `time` | how are timers set? |
+//! | `http` | how is a response streamed? |
 //! | `connect` | how does a loop connect to other servers? |
 //! | `pause` | how is a client held back? |
 //! | `admission` | who may connect? |
@@ -32,6 +33,7 @@ mod connect;
 mod event;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod http;
 mod many;
 mod one;
 mod pause;

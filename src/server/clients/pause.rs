@@ -66,7 +66,7 @@ impl<D> Clients<D> {
                 self.table.pause(index);
                 true
             }
-            State::Closing | State::Draining | State::Flushing | State::Closed => false,
+            State::Closing | State::Draining | State::Flushing | State::Responding | State::Closed => false,
         }
     }
 

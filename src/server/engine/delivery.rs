@@ -41,7 +41,7 @@ impl<H: Handler> Engine<H> {
                 self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
                 self.clients.table.shared_mut().recycle(gathered);
             }
-            Event::Request(head) => self.request(index, &head),
+            Event::Request { head, body } => self.request(index, &head, &body),
             Event::Opened(subprotocol) => self.server_accepted(index, subprotocol),
         }
     }

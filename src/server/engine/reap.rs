@@ -28,7 +28,8 @@ impl<H: Handler> Engine<H> {
                 self.cut_off(index, &reason, why);
             }
             let client = &self.clients.table[index];
-            if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
+            let has_begun = client.flags.has(Flags::OPENED) || client.connection.has_streamed();
+            if has_begun || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
             self.clients.remove(&self.key, index);

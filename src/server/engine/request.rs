@@ -8,8 +8,8 @@ use crate::server::table::At;
 impl<H: Handler> Engine<H> {
     /// Answers a request.
     #[inline(never)]
-    pub(super) fn request(&mut self, index: usize, head: &[u8]) {
-        let (ticket, answer) = match Request::parse(head) {
+    pub(super) fn request(&mut self, index: usize, head: &[u8], body: &[u8]) {
+        let (ticket, answer) = match Request::parse(head).map(|request| request.with_body(body)) {
             Ok(request) => {
                 self.log_request(index, &request);
                 (Ticket::new(&request), self.decide(index, &request, head))

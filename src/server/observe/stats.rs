@@ -3,6 +3,7 @@
 //! Events are counted where they happen. The snapshot is made on request.
 
 use crate::protocol::{CloseCode, CloseReason, ProtocolError, Timeout, Traffic};
+use http::StatusCode;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -85,6 +86,8 @@ pub struct Connections {
     pub draining: usize,
     /// The peer's FIN has arrived; unsent bytes are still written.
     pub flushing: usize,
+    /// An HTTP response is being sent, after which the connection goes on, or is streamed.
+    pub responding: usize,
 }
 
 /// Why a connection ended, in a few words from a small set, for monitoring systems.
@@ -251,6 +254,11 @@ impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
+    }
+
+    /// Counts a response after which the connection goes on.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        count(&mut self.refused, status.as_u16());
     }
 
     /// Counts a connection that has ended.

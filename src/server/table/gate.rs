@@ -16,8 +16,8 @@
 //! ([`Table::pause`]).
 //!
 //! Too much is more than `high_water`. A client that is [read above
-//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only if memory is short and a
-//! read is due. It also opens when the peer has closed.
+//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only
+//! if memory is short and a read is due. It also opens when the peer has closed.
 //!
 //! The questions that are asked here only ask. They change nothing.
 
@@ -117,6 +117,7 @@ impl<D> Client<D> {
     pub(crate) fn may_be_read(&self, high_water: usize) -> bool {
         match self.connection.state() {
             State::Closed | State::Deciding => false,
+            State::Responding => self.connection.is_streaming(),
             State::Handshaking => !self.is_closed_for_a_time(),
             State::Open => {
                 !self.is_closed_for_a_time() && !self.connection.is_paused() && !self.must_wait_for_peer(high_water)

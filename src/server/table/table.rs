@@ -439,7 +439,7 @@ impl<D> Table<D> {
                 self.open(index, Reason::Rate);
                 self.open(index, Reason::Memory);
             }
-            State::Handshaking | State::Deciding | State::Open | State::Flushing => {}
+            State::Handshaking | State::Deciding | State::Open | State::Flushing | State::Responding => {}
         }
         let client = &self[index];
         let has_half_to_close = state == State::Draining && !client.flags.has(Flags::HALF_CLOSED);

@@ -233,7 +233,7 @@ impl<'d> Side<'d> {
 
     fn handle(&mut self, event: Event<'_>) {
         let seen = match event {
-            Event::Request(head) => {
+            Event::Request { head, .. } => {
                 match Request::parse(&head) {
                     Ok(request) => {
                         let (ticket, is_upgrade) = (Ticket::new(&request), request.is_upgrade());

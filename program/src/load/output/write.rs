@@ -4,9 +4,9 @@ use super::html::html;
 use super::text::Text;
 use crate::load::measure::Report;
 use crate::load::plan::Options;
-use crate::terminal::{Failure, Log, plain};
+use crate::terminal::{Failure, Log, plain, print};
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 /// Checks before a run that the files of the report can be written. Files that exist keep their
@@ -43,15 +43,10 @@ pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(),
 }
 
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    if path != Path::new("-") {
-        return std::fs::write(path, text).map_err(|error| unwritten(path, &error));
+    if path == Path::new("-") {
+        return print(text);
     }
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // The reader has what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(|error| unwritten(path, &error)),
-    }
+    std::fs::write(path, text).map_err(|error| unwritten(path, &error))
 }
 
 pub(super) fn unwritten(path: &Path, error: &io::Error) -> Failure {

@@ -54,7 +54,7 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     }
     let server: Server<Conn> = Server::new(config(&plan))?;
-    let drain = Drain { code: CloseCode::Normal, deadline: plan.timeout, ..Drain::default() };
+    let drain = Drain::default().code(CloseCode::Normal).deadline(plan.timeout);
     #[cfg(unix)]
     let server = server.shutdown_on_signals(drain)?;
     let clock = Clock::start();
