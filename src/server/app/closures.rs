@@ -59,6 +59,7 @@ impl<D> fmt::Debug for Closures<D> {
             .field("on_message", &self.on_message.is_some())
             .field("on_drain", &self.on_drain.is_some())
             .field("on_timer", &self.on_timer.is_some())
+            .field("on_event", &self.on_event.is_some())
             .field("on_close", &self.on_close.is_some())
             .finish()
     }
