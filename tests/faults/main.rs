@@ -11,6 +11,7 @@ mod conflation;
 mod deadlines;
 mod fairness;
 mod held_back;
+mod http;
 mod kernel;
 mod kit;
 mod memory;

@@ -1,7 +1,10 @@
 //! The address of a client that connects through proxies.
 
 use crate::common::{Wire, request, request_with, run, script, text};
-use lariat::{ClientId, Clients, CloseReason, Config, ForwardedHeader, Handler, ListenOptions, Message, Server};
+use lariat::http::Response;
+use lariat::{
+    Answer, ClientId, Clients, CloseReason, Config, ForwardedHeader, Handler, Http, ListenOptions, Message, Server,
+};
 use std::io::Read;
 
 /// Answers every message with the address of its sender.
@@ -118,4 +121,58 @@ fn a_slow_header_ends_at_the_handshake_timeout() {
     let mut wire = Wire::connect(server.addr);
     wire.send(&V1[..10]);
     assert_eq!(wire.stream.read_to_end(&mut Vec::new()).expect("the server disconnects"), 0);
+}
+
+/// A proxy sends requests of many clients over one connection.
+#[test]
+fn each_request_of_a_kept_connection_has_the_address_of_its_own_client() {
+    struct Who;
+
+    impl Handler for Who {
+        type Data = ();
+
+        fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &lariat::Request<'_>) -> Answer {
+            if request.is_upgrade() {
+                return lariat::Upgrade::new().into();
+            }
+            Response::new(clients.peer_addr(id).map_or_else(String::new, |addr| addr.to_string())).into()
+        }
+    }
+
+    let mut config = Config::default();
+    config.trusted_proxies = "127.0.0.1, 192.0.2.2".parse().expect("blocks");
+    config.limits.http = Some(Http::default());
+    config.max_connections_per_address = Some(2);
+    for header in ["", "PROXY TCP4 192.0.2.2 192.0.2.1 51234 443\r\n"] {
+        let mut options = ListenOptions::default();
+        options.proxy_protocol = !header.is_empty();
+        let server = Server::new(config.clone()).expect("a config").options(options);
+        let server = run(server.listen("127.0.0.1:0").expect("a free port"), Who);
+        let mut wires: Vec<Wire> = Vec::new();
+        for _ in 0..2 {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(header.as_bytes());
+            let local = match header {
+                "" => wire.stream.get_ref().local_addr().expect("an address").to_string(),
+                _ => "192.0.2.2:51234".to_owned(),
+            };
+            for (forwarded, expected) in [
+                ("203.0.113.7", "203.0.113.7:0"),
+                ("203.0.113.8", "203.0.113.8:0"),
+                ("", local.as_str()),
+                ("203.0.113.9", "203.0.113.9:0"),
+            ] {
+                let line = if forwarded.is_empty() { "" } else { &*format!("X-Forwarded-For: {forwarded}\r\n") };
+                wire.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n").as_bytes());
+                assert_eq!(String::from_utf8_lossy(&wire.response().body), expected);
+            }
+            wires.push(wire);
+        }
+        // Only upgrades count for the address that a proxy reports: each connection once, for its
+        // last request.
+        for wire in &mut wires {
+            wire.send(request_with("/", "X-Forwarded-For: 203.0.113.7\r\n").as_bytes());
+            assert_eq!(wire.response().status(), 101);
+        }
+    }
 }

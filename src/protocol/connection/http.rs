@@ -116,6 +116,7 @@ impl<X: Default> Connection<X> {
     pub(super) fn respond(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, response: HttpResponse) {
         let (status, after) = (response.status(), self.after(shared, ticket, &response));
         let has_body = ticket.wants_body() && response.may_have_body();
+        let is_streamed = response.is_streamed();
         response.encode_head(after, &mut shared.outbox(&mut self.outbox).own());
         let stays = match after {
             After::Chunks | After::Body => has_body,
@@ -128,6 +129,10 @@ impl<X: Default> Connection<X> {
         };
         self.record_handshake(shared);
         if !stays {
+            if is_streamed {
+                // The application hears of its end, as of that of every stream.
+                self.rare().responding = Some(Responding { status, after });
+            }
             return self.responded(shared, now, status);
         }
         let total = self.buffered_amount();
@@ -236,6 +241,17 @@ impl<X: Default> Connection<X> {
         let status = rare.responding.as_ref().map_or(StatusCode::OK, |responding| responding.status);
         self.drain(shared, now, CloseReason::Refused(status));
         Ok(())
+    }
+
+    /// Responding -> Draining, or Closed: a streamed body is not completed. What is queued is sent
+    /// without the last chunk, so that the peer does not take the beginning for the whole. In
+    /// HTTP/1.0, only a reset can say that.
+    pub fn break_off_body(&mut self, shared: &mut Shared, now: Tick) {
+        match (self.is_streaming(), self.is_chunked()) {
+            (false, _) => {}
+            (true, true) => self.drain(shared, now, CloseReason::Terminated),
+            (true, false) => self.end(shared, CloseReason::Terminated),
+        }
     }
 
     /// Responding -> Flushing: the peer has sent FIN, so no other request follows.

@@ -6,6 +6,7 @@
 //! `Transfer-Encoding: chunked`, and never both.
 
 use super::rejection::Rejection;
+use crate::protocol::wire::token::is_token;
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,6 +175,7 @@ impl Body {
             },
             Next::ChunkEnd if line.is_empty() => Ok(Next::Size),
             Next::Trailer if line.is_empty() => Ok(Next::End),
+            Next::Trailer if !is_field(line) => Err(Rejection::BadRequest("malformed trailer")),
             Next::Trailer => {
                 self.trailers += line.len();
                 match self.trailers > MOST_TRAILERS {
@@ -194,7 +196,6 @@ fn chunk_size(line: &[u8]) -> Result<usize, Rejection> {
     let malformed = Rejection::BadRequest("malformed size of a chunk");
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let extensions = &line[digits..];
-    let is_plain = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
     if digits == 0 || digits > 15 || !matches!(extensions.first(), None | Some(b';')) {
         return Err(malformed);
     }
@@ -203,6 +204,17 @@ fn chunk_size(line: &[u8]) -> Result<usize, Rejection> {
     }
     let text = std::str::from_utf8(&line[..digits]).map_err(|_| malformed)?;
     usize::from_str_radix(text, 16).map_err(|_| Rejection::BodyTooLarge)
+}
+
+fn is_plain(byte: &u8) -> bool {
+    *byte == b'\t' || !byte.is_ascii_control()
+}
+
+/// Returns whether a line is a header field (RFC 9112 §5). A request would be none.
+fn is_field(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    let is_name = name.len() < line.len() && std::str::from_utf8(name).is_ok_and(is_token);
+    is_name && line.iter().all(is_plain)
 }
 
 #[cfg(test)]
@@ -280,6 +292,10 @@ mod tests {
             b"ffffffffffffffff\r\n",
             b"65\r\n",
             b"0\r\nTrailer: x\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\n: x\r\n\r\n",
+            b"0\r\n folded: x\r\n\r\n",
+            b"0\r\nTrailer: a\rb\r\n\r\n",
             &long,
             &trailers,
         ] {

@@ -220,9 +220,9 @@ fn encode_head(response: &http::Response<HttpBody>, after: After, out: &mut Vec<
     if after != After::Keep && !response.headers().contains_key(header::CONNECTION) {
         out.extend_from_slice(b"Connection: close\r\n");
     }
-    if after == After::Chunks {
+    if after == After::Chunks && may_have_body(status) {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-    } else if after != After::Body && may_have_body(status) {
+    } else if !matches!(after, After::Body | After::Chunks) && may_have_body(status) {
         write!(out, "Content-Length: {}\r\n", response.body().as_bytes().len()).expect("a Vec takes every write");
     }
     out.extend_from_slice(b"\r\n");

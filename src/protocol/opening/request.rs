@@ -102,6 +102,10 @@ impl<'b> Request<'b> {
         if hosts > 1 || (hosts == 0 && self.is_http_1_1) {
             return Err(Rejection::BadRequest("exactly one Host header is required"));
         }
+        if self.method == Method::CONNECT {
+            // RFC 9110 §9.3.6: after a 2xx response, a proxy takes the rest for a tunnel.
+            return Err(Rejection::BadRequest("CONNECT is not supported"));
+        }
         self.framing = Framing::of(self.values("transfer-encoding"), self.values("content-length"), self.is_http_1_1)?;
         if self.framing != Framing::None && matches!(self.method, Method::GET | Method::HEAD) {
             return Err(Rejection::BadRequest("a GET or HEAD request with a body is not supported"));

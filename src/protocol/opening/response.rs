@@ -37,6 +37,11 @@ impl Answer {
             Answer::Upgrade(_) | Answer::Later => 0,
         }
     }
+
+    /// Returns whether it is a response whose body is sent later.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self, Answer::Respond(response) if response.is_streamed())
+    }
 }
 
 impl From<Upgrade> for Answer {

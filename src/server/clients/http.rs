@@ -37,4 +37,13 @@ impl<D> Clients<D> {
         self.relieve();
         Ok(())
     }
+
+    /// Ends a streamed response because the server stops. The peer sees that the body is not
+    /// complete.
+    pub(crate) fn break_off_body(&mut self, id: ClientId) {
+        let Some(index) = self.find(id) else { return };
+        let At { client, shared, now, .. } = self.table.at(index);
+        client.connection.break_off_body(shared, now);
+        self.table.settle(index);
+    }
 }

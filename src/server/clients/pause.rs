@@ -9,7 +9,8 @@ impl<D> Clients<D> {
     /// a client whose messages cannot be handled or forwarded as fast as they come. The peer's
     /// kernel then holds the peer back (TCP flow control).
     ///
-    /// Returns `false` if the client is closing or has disconnected.
+    /// Returns `false` if the client is closing or has disconnected, or if an HTTP response is
+    /// being sent to it: no request is read meanwhile.
     ///
     /// # While a client is paused
     ///

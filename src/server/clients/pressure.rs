@@ -265,7 +265,13 @@ impl<D> Clients<D> {
         let mut ticket = ticket;
         ticket.keeps_alive &= self.shutdown.is_none();
         let length = answer.memory(&ticket);
-        let refusal = if length > self.table.shared().free_budget() { self.make_room(length) } else { None };
+        let refusal = if self.shutdown.is_some() && answer.is_streamed() {
+            Some(Rejection::Unavailable)
+        } else if length > self.table.shared().free_budget() {
+            self.make_room(length)
+        } else {
+            None
+        };
         let At { client, shared, now, .. } = self.table.at(index);
         match refusal.filter(|_| client.connection.state() == State::Deciding) {
             Some(rejection) => {

@@ -82,7 +82,8 @@ impl Shutdown {
 
 impl<D> Clients<D> {
     /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
-    /// Bodies of streamed responses end.
+    /// Streamed responses end in the same way, without the last chunk, so that no client takes the
+    /// beginning of a body for the whole. New ones get 503.
     /// [`EventLoop::run`](crate::EventLoop::run) returns when the last client has disconnected.
     ///
     /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an

@@ -182,6 +182,8 @@ impl<H: Handler> Engine<H> {
         let connection = &mut client.connection;
         if connection.state() == State::Open {
             connection.close_and_drain(shared, now, CloseCode::Error, "internal error", CloseReason::HandlerPanicked);
+        } else if connection.is_streaming() {
+            connection.end(shared, CloseReason::HandlerPanicked);
         }
         self.clients.table.settle(index);
     }

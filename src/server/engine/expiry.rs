@@ -69,8 +69,9 @@ impl<H: Handler> Engine<H> {
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
         for id in due {
             // A client that is closing already, or has disconnected, needs no Close frame.
-            let closed = self.clients.close(id, code, &reason);
-            let _ = closed.or_else(|_| self.clients.end_body(id));
+            if self.clients.close(id, code, &reason).is_err() {
+                self.clients.break_off_body(id);
+            }
         }
     }
 

@@ -104,7 +104,8 @@ impl<H: Handler> Engine<H> {
                 let mut received = std::mem::take(header);
                 client.flags.clear(Flags::PROXIED);
                 if let ProxyHeader::Proxied { source } = decoded {
-                    client.connection.extra_mut().proxied = Some(source);
+                    let extra = client.connection.extra_mut();
+                    (extra.proxied, extra.by_proxy_header) = (Some(source), Some(source));
                     self.limit_address(index, source.ip());
                 }
                 if self.clients.table[index].connection.state() == State::Handshaking {
@@ -125,13 +126,14 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Remembers the address that a trusted HTTP proxy reports.
+    /// Remembers the address that a trusted HTTP proxy reports. A proxy can send requests of many
+    /// clients over one connection, so nothing is left of the request before.
     pub(crate) fn note_forwarded(&mut self, index: usize, request: &Request<'_>) {
         if self.trust.proxies.is_empty() {
             return;
         }
         let client = &mut self.clients.table[index];
-        let known = client.connection.extra().and_then(|extra| extra.proxied);
+        let known = client.connection.extra().and_then(|extra| extra.by_proxy_header);
         let peer = known.map_or_else(|| peer_ip(client), |known| known.ip());
         let none = std::iter::empty;
         let address = match self.trust.header {
@@ -142,8 +144,9 @@ impl<H: Handler> Engine<H> {
                 client_address(peer, &self.trust.proxies, request.values("forwarded"), none())
             }
         };
-        if let Some(address) = address {
-            client.connection.extra_mut().proxied = Some(SocketAddr::new(address, 0));
+        let proxied = address.map(|address| SocketAddr::new(address, 0)).or(known);
+        if proxied.is_some() || client.connection.extra().is_some() {
+            client.connection.extra_mut().proxied = proxied;
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use crate::protocol::{Answer, Escaped, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
-use crate::server::table::At;
+use crate::server::table::{At, Extra};
 
 impl<H: Handler> Engine<H> {
     /// Answers a request.
@@ -67,7 +67,9 @@ impl<H: Handler> Engine<H> {
     #[inline(never)]
     pub(super) fn open(&mut self, index: usize) {
         if self.clients.table.opened(index) {
-            log::debug!("{} opened", self.clients.table[index].id(index));
+            let client = &mut self.clients.table[index];
+            client.connection.release_extra(Extra::is_needed);
+            log::debug!("{} opened", client.id(index));
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
         }
     }

@@ -223,7 +223,8 @@ impl<H: Handler> Simulation<H> {
         }
     }
 
-    /// Lets time pass, and then everything happen that happens without.
+    /// Lets time pass, and then everything happen that happens without. For a server that has
+    /// stopped, no time passes.
     ///
     /// # Panics
     ///
@@ -231,7 +232,7 @@ impl<H: Handler> Simulation<H> {
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.elapsed() + duration;
         let (mut before, mut limit) = (self.elapsed(), self.turns + TOO_MANY_TURNS);
-        while before < end {
+        while before < end && self.outcome().is_none() {
             self.turn(Some(end - before));
             if self.elapsed() > before {
                 limit = self.turns + TOO_MANY_TURNS;

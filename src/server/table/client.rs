@@ -70,8 +70,10 @@ impl<D> Client<D> {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
-    /// The address that a trusted proxy gave.
+    /// The address that a trusted proxy gave, for the last request if it speaks HTTP.
     pub(crate) proxied: Option<SocketAddr>,
+    /// The address in the header of the PROXY protocol, for the whole connection.
+    pub(crate) by_proxy_header: Option<SocketAddr>,
     /// The part of a PROXY header that has arrived.
     pub(crate) proxy_header: Vec<u8>,
     /// The routes whose handlers trace this client.
