@@ -5,7 +5,9 @@ use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
 use crate::site;
 use crate::terminal::{Failure, Log, units};
-use lariat::{Block, Config, Drain, EventLoop, Excess, Handler, ListenOptions, LocalAddr, Outcome, Server, Takeover};
+use lariat::{
+    Block, Config, Drain, EventLoop, Excess, Handler, Http, ListenOptions, LocalAddr, Outcome, Server, Takeover,
+};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -78,11 +80,18 @@ pub(crate) struct Options {
 /// The bytes that may wait for a client, besides one message of the largest size.
 const SLACK: usize = 4 << 20;
 
+/// The longest body of a request, in bytes: a message to the chat.
+const LONGEST_BODY: usize = 8 << 10;
+
 impl Options {
     fn config(&self) -> Config {
         let mut config = Config::default();
         config.limits.max_message = self.max_message;
         config.limits.max_unsent = self.max_message.saturating_add(SLACK);
+        // The chat takes messages of scripts. Each response closes its connection.
+        let mut http = Http::default();
+        (http.max_body, http.max_requests) = (LONGEST_BODY, 1);
+        config.limits.http = Some(http);
         config.memory_budget = self.memory_budget;
         config.max_connections = self.max_connections;
         config.max_connections_per_address = self.max_connections_per_address;

@@ -61,7 +61,7 @@ pub(super) const APPS: &[App] = &[
         page: include_str!("pages/chat.html"),
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
-        route: |router, path, _| router.route(path, Chat::default()),
+        route: |router, path, _| router.route(path, Chat::default()).also("/chat/*"),
     },
     App {
         path: "/editor",

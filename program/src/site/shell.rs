@@ -3,7 +3,7 @@
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
-use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
+use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
 use lariat::{
@@ -78,10 +78,10 @@ fn render(app: &App) -> String {
 fn foreign(request: &Request<'_>) -> Answer {
     let origin = request.origin().unwrap_or_default();
     let sentence = format!(
-        "Only pages of this site may open this socket, and the Origin is {origin:?}. \
+        "Only pages of this site may use this, and the Origin is {origin:?}. \
          To allow pages of another origin: lariat serve --allow-origin ORIGIN\n"
     );
-    log::debug!("refused an upgrade of {}: its Origin is {}", Escaped(request.path()), Escaped(origin));
+    log::debug!("refused a request for {}: its Origin is {}", Escaped(request.path()), Escaped(origin));
     let mut response = Response::new(sentence.into_bytes());
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -97,6 +97,12 @@ impl Handler for Site {
     }
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        if chat::is_room(request.path()) {
+            return match self.origins.accept(request) {
+                true => self.router.on_request(clients, id, request),
+                false => foreign(request),
+            };
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return not_allowed();
         }

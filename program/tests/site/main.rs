@@ -10,5 +10,6 @@ mod console;
 mod editor;
 mod metrics;
 mod pages;
+mod scripts;
 mod ticker;
 mod watch;

@@ -4,7 +4,9 @@
 
 use super::page::{FromPage, Join, ToPage};
 use super::room::Room;
-use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, TimerId};
+use super::script::{self, Post};
+use lariat::http::StatusCode;
+use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, TimerId, Upgrade};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ const EVERYBODY: &str = "everybody";
 /// The close code for a page that has entered again over another connection.
 const REPLACED: u16 = 4000;
 
+/// The most messages of scripts in a period of [`PERIOD`]. A script can open a connection for each
+/// message, so they count together.
+const MAX_POSTS: u32 = 25;
+
 /// Where a client is.
 struct Place {
     room: String,
@@ -49,6 +55,10 @@ pub struct Chat {
     now: Duration,
     timer: Option<TimerId>,
     rooms_changed: bool,
+    /// The first id for the next message of a script.
+    next_post: u128,
+    /// The messages of scripts in this period.
+    posts: u32,
 }
 
 impl Default for Chat {
@@ -69,6 +79,8 @@ impl Chat {
             now: Duration::ZERO,
             timer: None,
             rooms_changed: false,
+            next_post: u128::from(server) << 64,
+            posts: 0,
         }
     }
 
@@ -100,10 +112,41 @@ impl Chat {
         welcome.send(clients, id);
         self.places.insert(id, Place { room: room_name, person });
         self.rooms_changed = true;
+        self.begin_periods(clients);
+        self.send_rooms(clients, Some(id));
+    }
+
+    fn begin_periods(&mut self, clients: &mut Clients<()>) {
         if self.timer.is_none() {
             self.timer = Some(clients.set_interval(PERIOD, 0));
         }
-        self.send_rooms(clients, Some(id));
+    }
+
+    /// Says what a script wants to say.
+    fn post(&mut self, clients: &mut Clients<()>, post: &Post<'_>) -> Answer {
+        let name = tidy(&post.room, "lobby");
+        if self.posts == MAX_POSTS {
+            return script::answer(StatusCode::TOO_MANY_REQUESTS, "scripts have sent too many messages lately");
+        }
+        if !self.rooms.contains_key(&name) && self.rooms.len() >= MAX_ROOMS {
+            return script::answer(StatusCode::SERVICE_UNAVAILABLE, "there are too many rooms already");
+        }
+        let sender = tidy(&post.name, "");
+        let sender = if sender.is_empty() { "script".to_owned() } else { format!("{sender} (script)") };
+        self.posts += 1;
+        self.next_post += 1;
+        self.rooms_changed |= !self.rooms.contains_key(&name);
+        self.begin_periods(clients);
+        let room = self.rooms.entry(name.clone()).or_default();
+        if let Some(said) = room.post(sender, self.next_post, post.text, self.now) {
+            clients.publish(&topic(&name), &ToPage::Message(said).to_json());
+        }
+        let people = match room.len() {
+            0 => "nobody is".to_owned(),
+            1 => "1 person is".to_owned(),
+            count => format!("{count} people are"),
+        };
+        script::answer(StatusCode::OK, &format!("said in #{name}, where {people}"))
     }
 
     /// Returns whether one more room fits when this client has left its own: there are fewer than
@@ -180,6 +223,16 @@ fn tidy(name: &str, default: &str) -> String {
 impl Handler for Chat {
     type Data = ();
 
+    fn on_request(&mut self, clients: &mut Clients<()>, _: ClientId, request: &Request<'_>) -> Answer {
+        if !script::is_room(request.path()) {
+            return Upgrade::new().into();
+        }
+        match script::read(request, MAX_TEXT) {
+            Ok(post) => self.post(clients, &post),
+            Err((status, why)) => script::answer(status, why),
+        }
+    }
+
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
             Some(FromPage::Join(join)) if join.key.len() <= MAX_KEY => self.join(clients, id, &join),
@@ -200,6 +253,7 @@ impl Handler for Chat {
 
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, _: u64) {
         self.now += PERIOD;
+        self.posts = 0;
         for (name, room) in &mut self.rooms {
             for message in room.changes(self.now) {
                 clients.publish(&topic(name), &message);

@@ -3,11 +3,14 @@
 //! | file | question |
 //! |---|---|
 //! | `page` | what do a page and the server say to each other? |
+//! | `script` | how does a script say something? |
 //! | `room` | who is in a room, and what was said there? |
 //! | `handler` | which rooms are there, and which client is in which? |
 
 mod handler;
 mod page;
 mod room;
+mod script;
 
 pub use handler::Chat;
+pub(super) use script::is_room;

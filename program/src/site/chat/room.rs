@@ -145,15 +145,31 @@ impl Room {
         if !self.ids.insert(id) {
             return None;
         }
+        self.stops_typing(person);
+        self.keep(name, id, text, now, age)
+    }
+
+    /// Adds a message of a script, with the first new id from `id` on.
+    pub(super) fn post(&mut self, name: String, mut id: u128, text: &str, now: Duration) -> Option<Said<'_>> {
+        while !self.ids.insert(id) {
+            id = id.wrapping_add(1);
+        }
+        if self.people.is_empty() {
+            self.empty_since = Some(now);
+        }
+        self.keep(name, id, text, now, Duration::ZERO)
+    }
+
+    /// Keeps a message whose id is new.
+    fn keep(&mut self, name: String, id: u128, text: &str, now: Duration, age: Duration) -> Option<Said<'_>> {
         self.ids_in_order.push_back(id);
         if self.ids_in_order.len() > MAX_IDS {
             self.ids_in_order.pop_front().map(|oldest| self.ids.remove(&oldest));
         }
-        self.stops_typing(person);
         self.said += 1;
-        let kept = Kept { n: self.said, id, name: name.into(), text: text.into(), at: now, age: age.min(MAX_AGE) };
-        self.kept_bytes += kept.bytes();
-        self.kept.push_back(kept);
+        let added = Kept { n: self.said, id, name: name.into(), text: text.into(), at: now, age: age.min(MAX_AGE) };
+        self.kept_bytes += added.bytes();
+        self.kept.push_back(added);
         while self.kept.len() > MAX_KEPT || self.kept_bytes > MAX_KEPT_BYTES {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.kept_bytes -= oldest.bytes();

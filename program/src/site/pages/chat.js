@@ -38,6 +38,7 @@ function enter(room) {
   typing = { who: [], more: 0 };
   $("messages").replaceChildren();
   setText($("room-title"), `#${room}`);
+  setText($("script-url"), `${location.origin}/chat/${encodeURIComponent(room)}`);
   document.title = `#${room} · Chat · Lariat`;
   renderPeople();
   renderTyping();
