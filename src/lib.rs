@@ -43,6 +43,7 @@
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
 //! | compose an application by path | [`Router`] |
 //! | forward between two clients | [`Pipe`] |
+//! | serve HTTP on the same port: bodies, further requests, streams | [`Http`], [`HttpResponse`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
