@@ -1,5 +1,5 @@
-//! Remote procedure calls (JSON-RPC 2.0) on a pool of threads. Answers come when they are ready, not
-//! in the order of the requests.
+//! Remote procedure calls (JSON-RPC 2.0) on a pool of threads. Answers come when they are ready,
+//! not in the order of the requests.
 //!
 //! ```text
 //! cargo run --example rpc [ADDRESS]
@@ -72,8 +72,8 @@ impl Handler for Rpc {
     }
 }
 
-/// Sends an answer, on the thread of the loop. The client may have disconnected. An id is never used
-/// again, so no other client gets its answer.
+/// Sends an answer, on the thread of the loop. The client may have disconnected. An id is never
+/// used again, so no other client gets its answer.
 fn finished(clients: &mut Clients<usize>, client: ClientId, answer: &str) {
     let Some(in_flight) = clients.data_mut(client) else { return };
     *in_flight -= 1;

@@ -45,6 +45,8 @@ impl Example {
     fn stream(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+        // Bytes are on their way as soon as they are sent.
+        stream.set_nodelay(true).expect("set an option");
         stream
     }
 
