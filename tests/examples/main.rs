@@ -100,3 +100,27 @@ fn simulated_tests_a_chat() {
     let output = Command::new(path("simulated")).output().expect("the example is built");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn game_moves_the_players_who_send_a_direction() {
+    let example = Example::start("game", &[]);
+    let (mut ada, mut ben) = (example.connect("/"), example.connect("/"));
+    assert_eq!(ada.text(), r#"{"you":1,"width":120,"height":60}"#);
+    assert_eq!(ben.text(), r#"{"you":2,"width":120,"height":60}"#);
+    ada.send("left");
+    ben.send("right");
+    let columns = |state: String| {
+        let state: serde_json::Value = serde_json::from_str(&state).expect("JSON");
+        [0, 1].map(|player: usize| state["players"][player][1].as_u64().expect("a column"))
+    };
+    let [mut left, mut right] = columns(ada.text());
+    for _ in 0..20 {
+        let [ada, ben] = columns(ada.text());
+        assert!(ada <= left && ben >= right, "{ada} <= {left}, {ben} >= {right}");
+        (left, right) = (ada, ben);
+    }
+    assert!(left < 110 && right > 10, "{left}, {right}");
+    ben.send("fly");
+    while ben.0.read().is_ok_and(|message| !message.is_close()) {}
+    ada.leave();
+}
