@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The server alone decides what happens. Players send the direction in which they run. The server
-//! moves them 30 times a second and sends the state of the game to all of them. A player with a slow
-//! connection gets fewer states, but always the latest: see `publish_latest`.
+//! moves them 30 times a second and sends the state of the game to all of them. A player with a
+//! slow connection gets fewer states, but always the latest: see `publish_latest`.
 //!
 //! The tests at the end play whole matches in the simulator. The same seed gives the same match.
 
@@ -158,8 +158,8 @@ impl Handler for Game {
 
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, _: u64) {
         let winner = self.tick();
-        // While a player's connection is slow, this state replaces the one that waits for it. So the
-        // server holds one state for a slow player, beside the bytes that the kernel has taken.
+        // While a player's connection is slow, this state replaces the one that waits for it. So
+        // the server holds one state for a slow player, beside what the kernel has taken.
         clients.publish_latest(PLAYERS, STATE, &self.state());
         if let Some(number) = winner {
             // Nobody must miss this, so it does not replace anything.
