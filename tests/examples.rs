@@ -4,7 +4,7 @@
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -45,6 +45,8 @@ impl Example {
     fn stream(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+        // Bytes are on their way as soon as they are sent.
+        stream.set_nodelay(true).expect("set an option");
         stream
     }
 
@@ -207,6 +209,82 @@ fn threads_answers_while_it_works() {
     assert_eq!(other.text(), "busy, try again later");
 }
 
+/// A number whose factors take longer than a test: the largest prime of 64 bits.
+const SLOW: &str = r#"{"jsonrpc":"2.0","id":"slow","method":"factors","params":[18446744073709551557]}"#;
+
+#[test]
+fn rpc_answers_200_requests_at_once() {
+    let example = Example::start("rpc", &[]);
+    let mut client = example.connect("/");
+    for id in 0..200 {
+        let request = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"factors","params":[{}]}}"#, id + 2);
+        client.0.write(Message::text(request)).expect("write");
+    }
+    client.0.flush().expect("send");
+    let mut answered = [false; 200];
+    for _ in 0..200 {
+        let answer: serde_json::Value = serde_json::from_str(&client.text()).expect("JSON");
+        let id = answer["id"].as_u64().expect("the id of a request");
+        let factors = answer["result"].as_array().expect("factors");
+        let product: u64 = factors.iter().map(|factor| factor.as_u64().expect("a number")).product();
+        assert_eq!(product, id + 2);
+        assert!(!std::mem::replace(&mut answered[id as usize], true), "{id} has two answers");
+    }
+    client.leave();
+}
+
+#[test]
+fn rpc_answers_out_of_order() {
+    let example = Example::start("rpc", &[]);
+    let mut client = example.connect("/");
+    client.send(SLOW);
+    for id in 0..40 {
+        client.send(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"echo","params":{{"a":["b"]}}}}"#));
+        assert_eq!(client.text(), format!(r#"{{"id":{id},"jsonrpc":"2.0","result":{{"a":["b"]}}}}"#));
+    }
+    for (request, id, code) in [
+        ("{", "null", -32700),
+        ("[]", "null", -32600),
+        (r#"{"jsonrpc":"2.0","method":"echo"}"#, "null", -32600),
+        (r#"{"id":"x","method":"echo"}"#, r#""x""#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"fly"}"#, "1", -32601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"factors","params":[-1]}"#, "1", -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"factors","params":3}"#, "1", -32602),
+    ] {
+        client.send(request);
+        let answer: serde_json::Value = serde_json::from_str(&client.text()).expect("JSON");
+        assert_eq!(
+            (answer["id"].to_string().as_str(), answer["error"]["code"].as_i64()),
+            (id, Some(code)),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn rpc_holds_back_a_client_with_too_many_requests() {
+    let example = Example::start("rpc", &[]);
+    let (mut client, mut other) = (example.connect("/"), example.connect("/"));
+    let ping = |client: &mut Client| client.0.send(Message::Ping("?".into())).expect("send");
+    let pong = |client: &mut Client| client.0.read().expect("a pong") == Message::Pong("?".into());
+    for _ in 0..15 {
+        client.send(SLOW);
+    }
+    ping(&mut client);
+    assert!(pong(&mut client));
+    // With the sixteenth request it is paused, so the server does not read its ping.
+    client.send(SLOW);
+    ping(&mut client);
+    for _ in 0..2 {
+        ping(&mut other);
+        assert!(pong(&mut other));
+    }
+    client.0.get_ref().set_nonblocking(true).expect("set an option");
+    let outcome = client.0.read();
+    let waits = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    assert!(matches!(&outcome, Err(tungstenite::Error::Io(error)) if waits(error)), "{outcome:?}");
+}
+
 #[test]
 fn proxy_passes_messages_and_the_close_through() {
     let echo = Example::start("echo", &[]);
@@ -325,6 +403,61 @@ fn foreign_loop_serves_clients_and_its_own_input() {
         client.finish();
     }
     assert_eq!(example.end(), [""; 0]);
+}
+
+/// Waits for the example's second line, and sends datagrams to the address in it.
+fn datagrams(example: &Example) -> UdpSocket {
+    let line = example.lines.recv_timeout(PATIENCE).expect("a second line");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(line.strip_prefix("datagrams to ").expect("the address")).expect("an address");
+    socket
+}
+
+#[test]
+fn mio_host_serves_clients_and_its_own_datagrams() {
+    let example = Example::start("mio_host", &["127.0.0.1:0"]);
+    let socket = datagrams(&example);
+    let (mut one, mut two) = (example.connect("/"), example.connect("/"));
+    for number in 0..50 {
+        one.send(&number.to_string());
+        assert_eq!(one.text(), number.to_string());
+        socket.send(format!("datagram {number}\n").as_bytes()).expect("send");
+        assert_eq!((one.text(), two.text()), (format!("datagram {number}"), format!("datagram {number}")));
+    }
+    // More datagrams at once than the host takes at a time.
+    for _ in 0..200 {
+        socket.send(b"flood").expect("send");
+    }
+    // The kernel may drop some of them, and not all.
+    assert_eq!(two.text(), "flood");
+    one.send("still there");
+    while one.text() != "still there" {}
+    one.leave();
+}
+
+#[test]
+fn tokio_host_answers_questions_in_order_beside_its_datagrams() {
+    let example = Example::start("tokio_host", &["127.0.0.1:0"]);
+    let socket = datagrams(&example);
+    let (mut one, mut two) = (example.connect("/"), example.connect("/"));
+    socket.send(b"hello\n").expect("send");
+    assert_eq!((one.text(), two.text()), ("hello".to_owned(), "hello".to_owned()));
+    // All at once: the host asks for one answer after the other.
+    for number in 0..20 {
+        one.0.write(Message::text(format!("{number}?"))).expect("write");
+    }
+    one.0.flush().expect("send");
+    two.send("why?");
+    assert_eq!(two.text(), "why? Because.");
+    for number in 0..20 {
+        assert_eq!(one.text(), format!("{number}? Because."));
+    }
+    // A client that disconnects while it waits for its answer.
+    two.send("and?");
+    drop(two);
+    one.send("still there?");
+    assert_eq!(one.text(), "still there? Because.");
+    one.leave();
 }
 
 /// The headers that make a request an opening handshake.
