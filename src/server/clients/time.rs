@@ -6,8 +6,8 @@ use std::time::Duration;
 
 impl<D> Clients<D> {
     /// Reads the clock: returns the time since the server was made. It never runs backwards. In a
-    /// simulation, it is the simulated time ([`Simulation::elapsed`](crate::sim::Simulation)), so a
-    /// handler that uses it can be tested.
+    /// simulation, it is the simulated time (`Simulation::elapsed`), so a handler that uses it can
+    /// be tested.
     ///
     /// ```
     /// # use lariat::{ClientId, Clients};

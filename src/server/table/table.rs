@@ -51,7 +51,7 @@ pub(crate) struct Table<D> {
     pub(super) timers: Slab<AppTimer>,
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
-    /// The subprotocols that were chosen, by the clients' indexes. Indexes beyond its end have none.
+    /// The chosen subprotocols, by the clients' indexes. Those beyond its end have none.
     subprotocols: Vec<Option<Box<str>>>,
     /// How many clients are [listed](Flags::LISTED).
     listed: usize,
