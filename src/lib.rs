@@ -41,10 +41,12 @@
 //! |---|---|
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
+//! | use one client with its data | [`Clients::get`] |
 //! | compose an application by path | [`Router`] |
 //! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
+//! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
 //! | set limits and timeouts | [`Config`] and [`Limits`] |
 //! | know what the server has done | [`Stats`] |
@@ -128,7 +130,7 @@ pub use protocol::{
 pub use server::sim;
 #[doc(inline)]
 pub use server::{
-    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
-    Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    Cause, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections,
+    Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun,
+    Outcome, Pipe, Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };

@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod events;
+mod handles;
 mod ids;
 mod listening;
 mod outgoing;

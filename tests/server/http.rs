@@ -238,6 +238,19 @@ fn without_the_option_a_body_is_refused_and_a_connection_has_one_request() {
 }
 
 #[test]
+fn responses_leave_nothing_behind() {
+    let (server, _calls) = api(|http| http.max_requests = 10_000);
+    let mut wire = Wire::connect(server.addr);
+    let body = "x".repeat(20_000);
+    for _ in 0..200 {
+        wire.send(with_length("/p", &body).as_bytes());
+        assert_eq!(wire.response().status(), 200);
+    }
+    let held = server.ask(|clients| clients.stats().buffered);
+    assert!(held < 1 << 20, "{held} bytes are held after 200 responses of 20,000 bytes");
+}
+
+#[test]
 fn a_late_answer_keeps_the_connection_and_what_followed_the_request() {
     let (server, _calls) = api(|_| {});
     let mut wire = Wire::connect(server.addr);
