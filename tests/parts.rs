@@ -41,6 +41,7 @@ struct Heard {
     ids: Vec<ClientId>,
     events: usize,
     pieces: usize,
+    client_timers: usize,
     timers: usize,
     traces: usize,
     turns: usize,
@@ -63,6 +64,10 @@ impl Handler for Heard {
 
     fn on_timer(&mut self, _: &mut Clients<()>, _: TimerId, _: u64) {
         self.timers += 1;
+    }
+
+    fn on_client_timer(&mut self, _: &mut Clients<()>, _: ClientId, _: TimerId, _: u64) {
+        self.client_timers += 1;
     }
 
     fn on_trace(&mut self, _: &mut Clients<()>, _: ClientId, _: &Trace) {
@@ -147,6 +152,36 @@ fn streamed_responses_have_a_body() {
         let page = Page(|_| HttpResponse::streamed(Response::new(())).into());
         let response = response(Config::default(), page, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(response.ends_with("\r\n\r\n8\r\nstreamed\r\n0\r\n\r\n"), "{response}");
+    });
+}
+
+#[test]
+fn set_client_timer_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_client_timer_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().set_client_timer(id, SECOND, 0);
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.handler().client_timers, 1);
+    });
+}
+
+#[test]
+fn set_client_interval_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_client_interval_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().set_client_interval(id, SECOND, 0);
+        sim.run_for(3 * SECOND);
+        assert_eq!(sim.handler().client_timers, 3);
+    });
+}
+
+#[test]
+fn set_timer_of_a_handle_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_timer_of_a_handle_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().get(id).expect("it is connected").set_timer(SECOND, 0);
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.handler().client_timers, 1);
     });
 }
 
