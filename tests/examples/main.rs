@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod device;
 #[cfg(feature = "signals")]
 mod drain;
 mod hosts;

@@ -349,6 +349,30 @@ fn a_stream_has_backpressure_and_a_limit() {
     assert!(matches!(calls.recv_timeout(WAIT), Ok(Call::Drain(_))));
 }
 
+/// Neither a last chunk nor a FIN makes the body look complete. In HTTP/1.0, a FIN ends a body.
+#[test]
+fn a_stream_that_is_cut_off_has_no_end() {
+    let (server, calls) = api(|_| {});
+    for version in ["1.1", "1.0"] {
+        for terminates in [false, true] {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(format!("GET /endless HTTP/{version}\r\nHost: a\r\n\r\n").as_bytes());
+            read_head(&mut wire);
+            let push = move |clients: &mut Clients<()>| {
+                let id = clients.glances().map(|glance| glance.id).next().expect("a client");
+                clients.send_body(id, vec![b'y'; 100_000]).is_ok() && !(terminates && clients.terminate(id))
+            };
+            while server.ask(push) {}
+            let reason = if terminates { CloseReason::Terminated } else { CloseReason::SlowConsumer };
+            assert_eq!(closed(&calls), reason);
+            let mut bytes = Vec::new();
+            let end = wire.stream.read_to_end(&mut bytes).expect_err("the end is not a FIN");
+            assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset, "HTTP/{version}");
+            assert!(!bytes.ends_with(b"\r\n0\r\n\r\n"));
+        }
+    }
+}
+
 #[test]
 fn an_upgrade_after_other_requests_costs_what_others_cost() {
     let (server, _calls) = api(|_| {});

@@ -203,7 +203,7 @@ impl<'b> Request<'b> {
 
     /// Returns whether the connection may stay open for another request (RFC 9112 §9.3).
     fn keeps_alive(&self) -> bool {
-        self.is_http_1_1 && !self.has_token("connection", "close") && !self.is_upgrade()
+        !self.is_upgrade() && self.is_http_1_1 && !self.has_token("connection", "close")
     }
 
     /// Returns whether this is an opening handshake. Otherwise it is plain HTTP.
