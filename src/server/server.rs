@@ -220,10 +220,15 @@ impl<D> Server<D> {
 ///
 /// It is not `Send`, because closures need not be: make it in the thread that runs it, from a
 /// [`Server`], which is `Send`.
-#[derive(Debug)]
 pub struct ClosureServer<D = ()> {
     server: Server<D>,
     closures: Closures<D>,
+}
+
+impl<D> fmt::Debug for ClosureServer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClosureServer").field("server", &self.server).field("closures", &self.closures).finish()
+    }
 }
 
 /// Defines the methods that set the closures.
