@@ -5,6 +5,7 @@
 //! | `body` | where does a request's body end? |
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
+//! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
 //! | `http_response` | what is an HTTP response, and where are the bytes of its body? |
@@ -14,6 +15,7 @@ mod body;
 mod client;
 mod http_response;
 mod lists;
+mod owned_request;
 mod rejection;
 mod request;
 mod response;
@@ -25,6 +27,7 @@ pub use client::{Opening, OpeningError, Unaccepted};
 pub(crate) use http_response::{After, Bytes};
 pub use http_response::{HttpBody, HttpResponse};
 pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
+pub use owned_request::OwnedRequest;
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Request, Ticket};

@@ -41,6 +41,8 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
 /// A valid request: an opening handshake, or plain HTTP.
 #[derive(Debug)]
 pub struct Request<'b> {
+    /// The bytes that were parsed.
+    head: &'b [u8],
     method: Method,
     is_http_1_1: bool,
     path: &'b str,
@@ -78,6 +80,7 @@ impl<'b> Request<'b> {
         };
         check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
         let mut request = Request {
+            head,
             method,
             is_http_1_1: version == Some(1),
             path,
@@ -173,6 +176,11 @@ impl<'b> Request<'b> {
     /// how long it may be.
     pub const fn body(&self) -> &'b [u8] {
         self.body
+    }
+
+    /// Returns the bytes that were parsed.
+    pub(super) const fn head(&self) -> &'b [u8] {
+        self.head
     }
 
     /// Returns how the end of the body is found.
