@@ -220,7 +220,7 @@ def nginx(folder):
                 f"user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
                 f"events {{}} http {{ access_log off; {temporary}\n{text}}}\n"
             )
-        options = ("--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1")
+        options = ("--trust-proxy", "127.0.0.1", "--allow-host", "example.org", "--max-connections-per-address", "1")
         with server("--listen", to, *options), running("nginx", "-c", config, "-e", f"{folder}/error.log"):
             wait_until_ready(listen)
             check_echoes(listen, tls=True)
@@ -246,7 +246,7 @@ def haproxy(folder):
         config = os.path.join(folder, f"{mode}.cfg")
         with open(config, "w") as file:
             file.write(text)
-        options = ["--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1"]
+        options = ["--trust-proxy", "127.0.0.1", "--allow-host", "example.org", "--max-connections-per-address", "1"]
         if mode == "tcp":
             options.append("--proxy-protocol")
         with server("--listen", f"127.0.0.1:{port}", *options):

@@ -3,11 +3,13 @@
 //! | file | question |
 //! |---|---|
 //! | `request` | what does a client request, and is the request valid? |
+//! | `host` | does a request mean this host? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
 //! | `rejection` | why is a request refused, and with which status? |
 
 mod client;
+mod host;
 mod rejection;
 mod request;
 mod response;
