@@ -113,7 +113,7 @@ impl Conversation {
                         }
                         self.shared.recycle(gathered);
                     }
-                    Event::Request(head) => {
+                    Event::Request { head, .. } => {
                         let ticket = Ticket::new(&Request::parse(&head).expect("a valid request"));
                         let answer = Upgrade::new().into();
                         self.connection.answer(&mut self.shared, self.now, ticket, answer).expect("a valid answer");

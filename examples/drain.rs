@@ -42,14 +42,12 @@ impl Handler for Echo {
 
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9998".to_owned());
-    let drain = Drain {
-        over: Duration::from_secs(2),
-        // 1012 tells a client that it may reconnect. The default 1001 says that the server goes
-        // away.
-        code: CloseCode::Restart,
-        reason: "a new version starts".to_owned(),
-        deadline: Duration::from_secs(10),
-    };
+    // 1012 tells a client that it may reconnect. The default 1001 says that the server goes away.
+    let drain = Drain::default()
+        .over(Duration::from_secs(2))
+        .code(CloseCode::Restart)
+        .reason("a new version starts")
+        .deadline(Duration::from_secs(10));
     let server = Server::bind(address)?.shutdown_on_signals(drain)?;
     println!("listening on {}", server.local_addrs()[0]);
     let outcome = server.start(Echo)?.run()?;

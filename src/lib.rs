@@ -42,6 +42,7 @@
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
 //! | compose an application by path | [`Router`] |
+//! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
@@ -59,6 +60,7 @@
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
+//! | `tungstenite` | no | conversions to and from the types of tungstenite 0.30 |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
 //!
@@ -86,6 +88,7 @@
 //! `clients`, `app`.
 
 #![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -108,12 +111,17 @@ pub mod observe {
 
 pub use http;
 #[doc(inline)]
+pub use http::Method;
+#[cfg(feature = "tungstenite")]
+#[doc(inline)]
+pub use protocol::NotData;
+#[doc(inline)]
 pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
-    Answer, CloseReason, Deflate, Flow, HttpResponse, Limits, Message, Method, NotData, OpeningError, Position,
-    ProtocolError, ReadyState, Rejection, Request, SendError, Side, State, Takeover, Timeout, Trace, Traffic,
-    Unaccepted, Upgrade,
+    Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, Http, HttpBody, HttpResponse, Limits, Message,
+    OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
+    Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]
@@ -121,12 +129,6 @@ pub use server::sim;
 #[doc(inline)]
 pub use server::{
     Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Rates, Remote,
-    RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
+    Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };
-#[doc(inline)]
-pub use tungstenite::Message as OwnedMessage;
-#[doc(inline)]
-pub use tungstenite::protocol::CloseFrame;
-#[doc(inline)]
-pub use tungstenite::protocol::frame::coding::CloseCode;

@@ -39,6 +39,11 @@ impl Part {
 /// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();
 
+/// HTTP beyond one request without a body: bodies, further requests, streamed responses. The doors:
+/// [`Http::default`](crate::Http) and
+/// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
+pub(crate) static HTTP: Part = Part::new();
+
 /// Messages in pieces, as they arrive. The door:
 /// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
 pub(crate) static PIECES: Part = Part::new();

@@ -31,7 +31,7 @@ fn open(shared: &mut Shared, offer: &str) -> Connection {
     )
     .into_bytes();
     let mut input = Input::new(&mut request);
-    let Some(Event::Request(head)) = connection.receive(shared, Default::default(), &mut input) else {
+    let Some(Event::Request { head, .. }) = connection.receive(shared, Default::default(), &mut input) else {
         panic!("a request")
     };
     let ticket = Ticket::new(&Request::parse(&head).expect("a good request"));

@@ -5,20 +5,11 @@
 
 mod common;
 
-use common::{Script, WAIT, Wire, echo_script, request, text};
-use lariat::{EventLoop, LocalAddr, Server};
+use common::{WAIT, Wire, echo_script, request, text, turn_until};
+use lariat::{LocalAddr, Server};
 use rlimit::Resource;
 use std::fs::File;
 use std::time::{Duration, Instant};
-
-#[track_caller]
-fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut EventLoop<Script>) -> bool) {
-    let deadline = Instant::now() + WAIT;
-    while !done(event_loop) {
-        assert!(Instant::now() < deadline, "it did not happen in time");
-        event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
-    }
-}
 
 /// New connections get 503. Existing connections are served. The loop does not spin. When there are
 /// descriptors again, new connections are accepted.

@@ -236,11 +236,7 @@ fn watch_turns_calls_on_turns() {
 #[cfg(unix)]
 fn is_served_at(path: &std::path::Path, server: lariat::Server<()>) {
     let running = common::run(server, common::echo_script().0);
-    let stream = std::os::unix::net::UnixStream::connect(path).expect("it listens");
-    stream.set_read_timeout(Some(common::WAIT)).expect("a timeout");
-    let mut wire = common::Wire::new(stream);
-    wire.handshake("/");
-    wire.echo("hello");
+    common::Wire::open_unix(path, "/").echo("hello");
     drop(running);
 }
 

@@ -11,7 +11,7 @@ use lariat::protocol::time::Tick;
 use lariat::protocol::{
     Answer, CloseReason, Limits, ProtocolError, ReadyState, SendError, Shared, State, Ticket, Timeout, Upgrade,
 };
-use lariat::{CloseCode, CloseFrame};
+use lariat::{CloseCode, CloseFrame, Http};
 use std::io;
 
 /// An input of a connection.
@@ -57,6 +57,9 @@ enum Stimulus {
 
 use Stimulus::*;
 
+/// A request after which the connection can stay open.
+const PLAIN: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
 const STIMULI: [Stimulus; 19] = [
     Request, Message, Fragment, Ping, Pong, Close, Violation, Eof, EofUnsent, Broken, Early, Due, AppClose, AppSend,
     AppPing, AppUpgrade, AppRespond, Written, Blocked,
@@ -70,7 +73,8 @@ fn states() -> Vec<State> {
         State::Open => Some(State::Closing),
         State::Closing => Some(State::Draining),
         State::Draining => Some(State::Flushing),
-        State::Flushing => Some(State::Closed),
+        State::Flushing => Some(State::Responding),
+        State::Responding => Some(State::Closed),
         State::Closed => None,
     };
     std::iter::successors(Some(State::Handshaking), next).collect()
@@ -109,6 +113,12 @@ fn we_closed(code: u16, reason: &str) -> CloseReason {
     CloseReason::Local(CloseFrame { code: CloseCode::from(code), reason: reason.into() })
 }
 
+/// A response to [`PLAIN`] of which nothing has been sent.
+fn cut_off(why: CloseReason) -> CloseReason {
+    let total = start(State::Responding, Output::Unsent).connection.buffered_amount();
+    CloseReason::CutOff { status: StatusCode::NOT_FOUND, sent: 0, total, why: Box::new(why) }
+}
+
 fn refused(status: u16) -> CloseReason {
     CloseReason::Refused(StatusCode::from_u16(status).unwrap())
 }
@@ -138,7 +148,7 @@ impl Cell {
 /// The table.
 fn cell(state: State, stimulus: Stimulus) -> Cell {
     let stays = || match state {
-        State::Handshaking | State::Deciding | State::Open | State::Closing => Cell::to(state),
+        State::Handshaking | State::Deciding | State::Open | State::Closing | State::Responding => Cell::to(state),
         State::Draining | State::Flushing | State::Closed => Cell::to(state).because(peer_closed()),
     };
     let ends = |reason: CloseReason| Cell::to(State::Closed).because(reason);
@@ -204,6 +214,14 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
         (State::Flushing, Due | Written) => ends(peer_closed()),
         (State::Flushing, Blocked) => stays(),
 
+        // What arrives is held until the response has been sent.
+        (State::Responding, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
+        (State::Responding, Eof | EofUnsent) => Cell::to(State::Flushing).because(refused(404)),
+        (State::Responding, Broken) => ends(cut_off(CloseReason::Io(io::ErrorKind::BrokenPipe))),
+        (State::Responding, Due) => ends(cut_off(CloseReason::Timeout(Timeout::Write))),
+        (State::Responding, Written) => Cell::to(State::Handshaking),
+        (State::Responding, Blocked) => stays(),
+
         (State::Closed, Request | Message | Fragment | Ping | Pong | Close | Violation) => stays(),
         (State::Closed, Eof | EofUnsent | Due | Written | Blocked | Broken) => stays(),
 
@@ -220,15 +238,28 @@ fn cell(state: State, stimulus: Stimulus) -> Cell {
             | State::Closing
             | State::Draining
             | State::Flushing
+            | State::Responding
             | State::Closed,
             Early,
         ) => stays(),
         (
-            State::Handshaking | State::Deciding | State::Closing | State::Draining | State::Flushing | State::Closed,
+            State::Handshaking
+            | State::Deciding
+            | State::Closing
+            | State::Draining
+            | State::Flushing
+            | State::Responding
+            | State::Closed,
             AppClose | AppSend | AppPing,
         ) => stays().returns(SendError::NotOpen),
         (
-            State::Handshaking | State::Open | State::Closing | State::Draining | State::Flushing | State::Closed,
+            State::Handshaking
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Flushing
+            | State::Responding
+            | State::Closed,
             AppUpgrade | AppRespond,
         ) => stays(),
     }
@@ -243,7 +274,9 @@ enum Output {
 
 /// Creates a connection in this state.
 fn start(state: State, output: Output) -> Talk {
-    let shared = Shared::with_seed(Limits::default(), 0);
+    let mut limits = Limits::default();
+    limits.http = Some(Http::default());
+    let shared = Shared::with_seed(limits, 0);
     let mut talk = Talk::fresh(shared, Tick::from_millis(0));
     if matches!(state, State::Handshaking | State::Deciding) {
         talk.decide = |_| Answer::Later;
@@ -260,14 +293,20 @@ fn start(state: State, output: Output) -> Talk {
             talk.receive(REQUEST);
             talk.receive(&close(4000, "peer"));
         }
+        State::Responding => {
+            talk.decide = |_| StatusCode::NOT_FOUND.into();
+            talk.receive(PLAIN);
+        }
         State::Flushing | State::Closed => {
             talk.receive(REQUEST);
             talk.receive(&close(4000, "peer"));
             talk.eof();
         }
     }
-    // A connection in Flushing that has sent everything is Closed.
-    if (output == Output::Sent && state != State::Flushing) || state == State::Closed {
+    // A connection in Flushing that has sent everything is Closed, and one in Responding is
+    // Handshaking.
+    let stays = !matches!(state, State::Flushing | State::Responding);
+    if (output == Output::Sent && stays) || state == State::Closed {
         talk.flush();
     }
     assert_eq!(talk.state(), state);
@@ -315,7 +354,7 @@ fn run(state: State, stimulus: Stimulus) -> Cell {
     let queued = queued(&mut talk, before);
     let seen = talk.seen.iter().filter(|seen| !matches!(seen, Seen::Request { .. })).cloned().collect();
     let reason = match next {
-        State::Handshaking | State::Deciding | State::Open | State::Closing => None,
+        State::Handshaking | State::Deciding | State::Open | State::Closing | State::Responding => None,
         State::Draining | State::Flushing | State::Closed => {
             // Unsent bytes of a response would be one more reason.
             talk.flush();
@@ -346,7 +385,7 @@ fn queued(talk: &mut Talk, before: usize) -> Queued {
 #[test]
 fn every_input_in_every_state_has_the_expected_result() {
     let states = states();
-    assert_eq!(states.len(), 7);
+    assert_eq!(states.len(), 8);
     for state in states {
         for stimulus in STIMULI {
             assert_eq!(run(state, stimulus), cell(state, stimulus), "{stimulus:?} in {state:?}");
@@ -367,7 +406,7 @@ fn the_ready_state_equals_that_of_a_browser() {
     let shown = states().into_iter().map(State::ready_state).collect::<Vec<_>>();
     let [connecting, open, closing, closed] =
         [ReadyState::Connecting, ReadyState::Open, ReadyState::Closing, ReadyState::Closed];
-    assert_eq!(shown, [connecting, connecting, open, closing, closing, closing, closed]);
+    assert_eq!(shown, [connecting, connecting, open, closing, closing, closing, connecting, closed]);
     assert_eq!([connecting, open, closing, closed].map(|state| state as u8), [0, 1, 2, 3]);
 }
 

@@ -1,5 +1,5 @@
 //! The options that the documents name, and their defaults, against what the program prints.
-//! `tests/documents.rs` checks the rest.
+//! `tests/documents` checks the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::program::Program;
-use common::{WAIT, Wire, close};
+use common::{Wire, close};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -170,10 +170,7 @@ fn a_unix_socket_is_served_and_removed() {
     let path = Path::new("served");
     let mut program = Program::start(&["--listen", &path.address()]);
     assert!(program.ready_line().contains(&path.address()));
-    let stream = UnixStream::connect(&path.0).expect("it listens");
-    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
-    let mut wire = Wire::new(stream);
-    wire.handshake("/echo");
+    let mut wire = Wire::open_unix(&path.0, "/echo");
     wire.echo("hello");
     program.signal("TERM");
     wire.expect_close(1001);

@@ -4,7 +4,7 @@
 #[path = "../../tests/sources/mod.rs"]
 mod sources;
 
-use sources::{Source, code_lines, paths, upward_imports, wrong_maps};
+use sources::{MOST_LINES, Source, clock_readers, large, paths, upward_imports, waiters, with_word, wrong_maps};
 
 /// All files below `program/src`.
 fn sources() -> Vec<Source> {
@@ -38,13 +38,9 @@ fn each_map_names_every_file_and_holds_no_code() {
 
 #[test]
 fn only_the_load_driver_reads_the_clock() {
-    let sources = sources();
-    let readers = |source: &&Source| paths(source).iter().any(|path| path.ends_with("Instant::now"));
-    let readers: Vec<&str> = sources.iter().filter(readers).map(|source| source.path.as_str()).collect();
     // Round trips are measured with a finer clock than the loop's ticks.
-    assert_eq!(readers, ["load/measure/clock.rs"]);
-    let waiters = |source: &&Source| source.has_word("sleep") || source.has_word("park_timeout");
-    assert_eq!(sources.iter().filter(waiters).count(), 0);
+    assert_eq!(clock_readers(&sources()), ["load/measure/clock.rs"]);
+    assert_eq!(waiters(&sources()), Vec::<&str>::new());
 }
 
 #[test]
@@ -55,19 +51,15 @@ fn nothing_is_unsafe_and_nothing_is_shared_behind_a_cell() {
         assert!(source.text.lines().any(|line| line == "#![forbid(unsafe_code)]"), "{path}");
     }
     for word in ["unsafe", "RefCell", "transmute"] {
-        let users: Vec<&str> = sources.iter().filter(|s| s.has_word(word)).map(|s| s.path.as_str()).collect();
-        assert_eq!(users, Vec::<&str>::new(), "{word}");
+        assert_eq!(with_word(&sources, word), Vec::<&str>::new(), "{word}");
     }
 }
 
 #[test]
 fn files_are_small() {
-    let large: Vec<(String, usize)> = sources()
-        .iter()
-        .map(|source| (source.path.clone(), code_lines(source)))
-        .filter(|(_, lines)| *lines > 700)
-        .collect();
-    assert!(large.is_empty(), "more than 700 lines of code: {large:?}");
+    let sources = sources();
+    let large = large(&sources);
+    assert!(large.is_empty(), "more than {MOST_LINES} lines of code: {large:?}");
 }
 
 #[test]

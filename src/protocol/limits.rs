@@ -1,5 +1,6 @@
 //! The limits and timeouts of one connection.
 
+use crate::parts::HTTP;
 use std::time::Duration;
 
 /// The limits and timeouts of one connection. The defaults are safe. Each field says what it costs.
@@ -17,7 +18,10 @@ pub struct Limits {
     /// Default 131,072. It costs no memory, and bounds the work that a message can cause.
     pub max_fragments: u32,
     /// The largest request head that is accepted, in bytes. Larger ones get 431. Default 8 KiB,
-    /// which is held only while a head arrives in pieces. (The number of headers is limited to 64.)
+    /// which is held only while a head arrives in pieces. A head may have 64 headers
+    /// ([`MAX_HEADERS`](crate::protocol::MAX_HEADERS)), 64 elements in a list
+    /// ([`MAX_ELEMENTS`](crate::protocol::MAX_ELEMENTS)), and 256 cookies
+    /// ([`MAX_COOKIES`](crate::protocol::MAX_COOKIES)).
     pub max_head: usize,
     /// The most unsent bytes of one client. A send beyond it is refused, and the client is closed
     /// as a slow consumer. Default 4 MiB, which is held only while a client reads more slowly than
@@ -51,6 +55,42 @@ pub struct Limits {
     /// `None`, no limit. It costs an allocation for each connection, so that an idle one takes
     /// about 250 bytes instead of 64.
     pub max_lifetime: Option<Duration>,
+    /// HTTP beside WebSocket. Default `None`: each connection answers one request, which must have
+    /// no body, and then closes or becomes a WebSocket.
+    pub http: Option<Http>,
+}
+
+/// HTTP beside WebSocket: requests with a body, and several requests on one connection. The
+/// application gets each request in [`on_request`](crate::Handler::on_request), with its whole
+/// [body](crate::Request::body).
+///
+/// ```
+/// use lariat::{Config, Http};
+///
+/// let mut config = Config::default();
+/// let mut http = Http::default();
+/// http.max_body = 1 << 20;
+/// config.limits.http = Some(http);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Http {
+    /// The longest body of a request, in bytes. Longer ones get 413. Default 64 KiB, which a
+    /// connection holds only while a body arrives. It must arrive within
+    /// [`handshake_timeout`](Limits::handshake_timeout) from the first byte of its request.
+    pub max_body: usize,
+    /// The most requests of one connection. The last one closes it. Default 100. 1 closes each
+    /// connection after its first response.
+    pub max_requests: u32,
+    /// The time that a connection waits for its next request. Default 5 s.
+    pub keep_alive: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        HTTP.use_it();
+        Http { max_body: 64 << 10, max_requests: 100, keep_alive: Duration::from_secs(5) }
+    }
 }
 
 impl Default for Limits {
@@ -68,6 +108,7 @@ impl Default for Limits {
             message_timeout: Some(Duration::from_secs(120)),
             write_timeout: Some(Duration::from_secs(30)),
             max_lifetime: None,
+            http: None,
         }
     }
 }

@@ -46,9 +46,12 @@
 //! | `opening` | how does a connection begin? HTTP heads, for both roles |
 //! | [`proxy`] | which address has a client behind proxies? |
 //! | `connection` | what happens in one connection? The state machine, and what it needs |
+//! | `foreign` | how are messages and Close frames converted to tungstenite's? |
 
 mod connection;
 mod deflate;
+#[cfg(feature = "tungstenite")]
+mod foreign;
 mod limits;
 mod opening;
 pub mod proxy;
@@ -57,7 +60,7 @@ mod wire;
 
 pub(crate) use connection::check_close;
 pub use connection::{
-    CloseReason, Connection, Counters, Event, Flow, Gathered, JOINED, Mark, Message, NotData, Position, Prepared,
+    CloseReason, Connection, Counters, Event, Flow, JOINED, Mark, Message, OwnedMessage, Position, Prepared,
     ReadyState, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
 };
 #[cfg(not(lariat_plain))]
@@ -66,9 +69,14 @@ pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
     Takeover, judge_response,
 };
-pub use limits::Limits;
+#[cfg(feature = "tungstenite")]
+pub use foreign::NotData;
+pub use limits::{Http, Limits};
 pub use opening::{
-    Answer, HttpResponse, MAX_HEADERS, Method, Opening, OpeningError, Rejection, Request, Ticket, Unaccepted, Upgrade,
+    Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, Rejection, Request,
+    Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
-pub use wire::{Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role};
+pub use wire::{
+    CloseCode, CloseFrame, Escaped, Header, Input, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, ProtocolError, Role,
+};

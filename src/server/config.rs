@@ -2,10 +2,9 @@
 
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
-use crate::protocol::{Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
+use crate::protocol::{CloseCode, Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// The most bytes that the shared compressors (one for each window) and decompressor can take.
 const COMPRESSORS: usize = 2 << 20;
@@ -111,10 +110,19 @@ impl Rates {
     pub(crate) const fn are_off(&self) -> bool {
         self.messages_per_second.is_none() && self.bytes_per_second.is_none()
     }
+
+    pub(crate) fn messages(&self) -> Option<f32> {
+        self.messages_per_second.map(|rate| rate as f32)
+    }
+
+    pub(crate) fn bytes(&self) -> Option<f32> {
+        self.bytes_per_second.map(|rate| rate as f32)
+    }
 }
 
 /// What happens to a client that sends more than its [`Rates`] allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Excess {
     /// The client is not read for a while, so TCP makes it wait. Nothing is lost.
     #[default]
@@ -125,6 +133,7 @@ pub enum Excess {
 
 /// The header in which an HTTP proxy names the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`, which most proxies use.
     XForwardedFor,
@@ -186,7 +195,15 @@ impl Default for ListenOptions {
 }
 
 /// How clients are closed when the server stops.
+///
+/// ```
+/// use lariat::{CloseCode, Drain};
+///
+/// let drain = Drain::default().code(CloseCode::Restart).reason("a new version starts");
+/// assert_eq!(drain.deadline.as_secs(), 5);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Drain {
     /// The time over which the Close frames are spread evenly, so that the clients do not all
     /// reconnect at once. Default: zero, all at once.
@@ -203,6 +220,36 @@ pub struct Drain {
 impl Default for Drain {
     fn default() -> Drain {
         Drain { over: Duration::ZERO, code: CloseCode::Away, reason: String::new(), deadline: Duration::from_secs(5) }
+    }
+}
+
+impl Drain {
+    /// Sets [`over`](#structfield.over).
+    #[must_use]
+    pub const fn over(mut self, over: Duration) -> Drain {
+        self.over = over;
+        self
+    }
+
+    /// Sets [`code`](#structfield.code).
+    #[must_use]
+    pub const fn code(mut self, code: CloseCode) -> Drain {
+        self.code = code;
+        self
+    }
+
+    /// Sets [`reason`](#structfield.reason).
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Drain {
+        self.reason = reason.into();
+        self
+    }
+
+    /// Sets [`deadline`](#structfield.deadline).
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Drain {
+        self.deadline = deadline;
+        self
     }
 }
 
@@ -239,7 +286,12 @@ impl Config {
     /// holds, and what one read becomes), for one client that uses its limits, and for the shared
     /// buffers and compressors.
     pub const fn least_memory_budget(&self) -> usize {
-        let one_client = self.limits.max_message.saturating_add(self.limits.max_unsent);
+        let max_body = match &self.limits.http {
+            Some(http) => http.max_body,
+            None => 0,
+        };
+        let largest = if self.limits.max_message > max_body { self.limits.max_message } else { max_body };
+        let one_client = largest.saturating_add(self.limits.max_unsent);
         let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };
         let all = self.reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
         // A sixteenth is for spare buffers.
@@ -261,6 +313,7 @@ impl Config {
             ("limits.message_timeout", limits.message_timeout),
             ("limits.write_timeout", limits.write_timeout),
             ("limits.max_lifetime", limits.max_lifetime),
+            ("limits.http.keep_alive", limits.http.as_ref().map(|http| http.keep_alive)),
             ("pause_timeout", Some(self.pause_timeout)),
         ];
         for (field, timeout) in timeouts {
@@ -282,6 +335,11 @@ impl Config {
                 "memory_budget",
                 self.memory_budget < self.least_memory_budget(),
                 "is smaller than Config::least_memory_budget for these limits",
+            ),
+            (
+                "limits.http.max_requests",
+                limits.http.as_ref().is_some_and(|http| http.max_requests == 0),
+                "must be at least 1",
             ),
             ("max_connections_per_address", self.max_connections_per_address == Some(0), "must be at least 1"),
             ("handshakes_per_second", self.handshakes_per_second == Some(0), "must be at least 1"),

@@ -30,7 +30,7 @@ mod server;
 pub mod sim;
 mod table;
 
-pub use app::{Closures, Handler, Router};
+pub use app::{Closures, Handler, Pipe, Router};
 pub use clients::{Clients, ConnectOptions, NotRun, Outcome, Remote, RemoteError, SlowConsumer};
 pub use config::{Config, ConfigError, Drain, Excess, ForwardedHeader, ListenOptions, Rates};
 pub use event_loop::EventLoop;

@@ -11,6 +11,7 @@ use crate::server::id::ClientId;
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::Signals;
 use crate::server::net::{Kernel, Listener, LocalAddr, Poller};
+use std::fmt;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
@@ -24,6 +25,14 @@ pub struct Server<D = ()> {
     options: ListenOptions,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
+}
+
+impl<D> fmt::Debug for Server<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Server { listeners, config, options, .. } = self;
+        let mut text = f.debug_struct("Server");
+        text.field("listeners", listeners).field("config", config).field("options", options).finish_non_exhaustive()
+    }
 }
 
 impl<D> Server<D> {
@@ -176,7 +185,9 @@ impl<D> Server<D> {
     }
 }
 
-/// A server whose handler consists of closures.
+/// A server whose handler consists of closures. It is not `Send`, because closures need not be:
+/// make it in the thread that runs it, from a [`Server`], which is `Send`.
+#[derive(Debug)]
 pub struct ClosureServer {
     server: Server<()>,
     closures: Closures<()>,

@@ -6,7 +6,7 @@ use super::opening::{HEADERS, accepted, answered, check, plain, refused, request
 use super::{Case, Start};
 use lariat::http::{self, StatusCode};
 use lariat::protocol::time::Tick;
-use lariat::protocol::{Answer, Limits, MAX_HEADERS, Rejection, Request, Shared, State};
+use lariat::protocol::{Answer, Limits, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Rejection, Request, Shared, State};
 
 #[test]
 fn rfc_9112_malformed_requests_are_refused_with_400() {
@@ -90,8 +90,8 @@ fn rfc_9110_15_5_6_other_methods_get_405_with_the_allowed_methods() {
             assert_eq!(response.header("allow").as_deref(), Some("GET, HEAD"));
         }
     }
-    // Its body follows and is not read.
-    refused(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 405);
+    // Its body is not accepted.
+    refused(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 413);
 }
 
 #[test]
@@ -169,13 +169,13 @@ fn rfc_9110_8_6_a_response_204_has_no_content_length() {
 }
 
 #[test]
-fn rfc_9110_a_body_is_refused_and_a_large_one_with_413() {
+fn rfc_9110_a_get_or_head_request_with_a_body_is_refused() {
     for method in ["GET", "HEAD"] {
         for (length, status) in [
             ("1", 400),
             ("65536", 400),
-            ("65537", 413),
-            ("18446744073709551615", 413),
+            ("65537", 400),
+            ("18446744073709551615", 400),
             ("99999999999999999999", 413),
             ("-1", 400),
             ("+1", 400),
@@ -227,6 +227,41 @@ fn an_endless_head_is_refused_within_bounded_bytes_and_memory() {
             // The bytes that follow are discarded.
             talk.receive(&[b'x'; 10_000]);
             assert_eq!((talk.state(), talk.connection.memory()), (State::Draining, 0));
+        }
+    }
+}
+
+#[test]
+fn a_list_with_too_many_elements_is_refused_with_400_that_names_it() {
+    // The header, its separator, its limit, and how many elements the valid head already has.
+    let table: [(&str, &str, usize, usize); 9] = [
+        ("Connection", ",", MAX_ELEMENTS, 1),
+        ("Upgrade", ",", MAX_ELEMENTS, 1),
+        ("Sec-WebSocket-Protocol", ",", MAX_ELEMENTS, 0),
+        ("Sec-WebSocket-Extensions", ",", MAX_ELEMENTS, 0),
+        ("Sec-WebSocket-Extensions", ";", MAX_ELEMENTS, 0),
+        ("X-Forwarded-For", ",", MAX_ELEMENTS, 0),
+        ("Forwarded", ",", MAX_ELEMENTS, 0),
+        ("Forwarded", ";", MAX_ELEMENTS, 0),
+        ("Cookie", ";", MAX_COOKIES, 0),
+    ];
+    for (name, separator, limit, already) in table {
+        let elements = |count: usize| (0..count).map(|n| format!("x{n}=y")).collect::<Vec<_>>();
+        let list = |count: usize| {
+            elements(count).join(separator).replace('=', if name == "Sec-WebSocket-Protocol" { "-" } else { "=" })
+        };
+        accepted(with_lines(format!("{name}: {}\r\n", list(limit - already)).as_bytes()));
+        // In one line, in two, with a lower-case name, and with empty elements.
+        let more = limit - already + 1;
+        for lines in [
+            format!("{name}: {}\r\n", list(more)),
+            format!("{name}: {}\r\n{name}: z\r\n", list(more - 1)),
+            format!("{}: {}\r\n", name.to_ascii_lowercase(), list(more)),
+            format!("{name}: {}\r\n", separator.repeat(more)),
+            format!("{name}: {}\r\n", separator.repeat(7_000)),
+        ] {
+            let body = String::from_utf8(refused(with_lines(lines.as_bytes()), 400).body).unwrap();
+            assert!(body.contains(&format!("{name} has more than {limit} ")), "{body}");
         }
     }
 }

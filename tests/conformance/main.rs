@@ -154,7 +154,13 @@ fn trailing(outcome: &Outcome) -> &'static [&'static [u8]] {
         State::Draining => &[b"\xff", b"\x00\x00\x00", b"\x88\x80\x00\x00\x00\x00\x88\x80", b"GET / HTTP/1.1\r\n\r\n"],
         // The first bytes of another frame.
         State::Open | State::Closing if outcome.is_idle => &[b"\x81", b"\x82\xff\x00\x00\x00"],
-        State::Open | State::Closing | State::Handshaking | State::Deciding | State::Flushing | State::Closed => &[],
+        State::Open
+        | State::Closing
+        | State::Handshaking
+        | State::Deciding
+        | State::Flushing
+        | State::Responding
+        | State::Closed => &[],
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::kit::*;
 use super::{Case, Outcome, Start};
+use lariat::Method;
 use lariat::http::{HeaderName, HeaderValue, StatusCode};
 use lariat::protocol::time::Tick;
-use lariat::protocol::{Answer, Limits, Method, Rejection, Request, Shared, State, Ticket, Upgrade};
+use lariat::protocol::{Answer, Limits, Rejection, Request, Shared, State, Ticket, Upgrade};
 use lariat::{CloseCode, CloseReason};
 
 /// The headers of a valid opening handshake.
@@ -359,13 +360,13 @@ fn a_request_returns_its_parts_to_the_application() {
         ("X-Twice", &["one", "two"]),
     ]);
     let request = Request::parse(&bytes).unwrap();
-    assert_eq!((request.method(), request.is_upgrade()), (Method::Get, true));
+    assert_eq!((request.method(), request.is_upgrade()), (&Method::GET, true));
     assert_eq!((request.origin(), request.host()), (Some("http://example.com"), Some("server.example.com")));
     assert_eq!(request.cookies().collect::<Vec<_>>(), [("a", "1"), ("b", "x=y"), ("c", "3")]);
     assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat", "superchat", "third"]);
     assert_eq!(request.values("x-twice").collect::<Vec<_>>(), [b"one", b"two"]);
     assert_eq!(request.header("X-TWICE"), Some("one"));
     assert_eq!((request.header("absent"), request.headers().count()), (None, 12));
-    assert_eq!(Request::parse(&plain("HEAD / HTTP/1.1")).unwrap().method(), Method::Head);
+    assert_eq!(Request::parse(&plain("HEAD / HTTP/1.1")).unwrap().method(), &Method::HEAD);
     assert_eq!(Request::parse(b"GET / HT").unwrap_err().status(), 400);
 }

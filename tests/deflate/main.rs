@@ -11,7 +11,7 @@ mod pair;
 mod pieces;
 mod violations;
 
-use kit::{FIN, RSV1, Sent, TEXT, Talk};
+use kit::{CONTINUATION, FIN, PING, RSV1, Seen, Sent, TEXT, Talk, frame};
 use lariat::protocol::time::Tick;
 use lariat::protocol::{Deflater, Inflater, Limits, STEP, Shared, State};
 use lariat::{Deflate, Takeover};
@@ -63,6 +63,29 @@ fn open(limits: Limits) -> Talk {
     let (talk, response) = offered(shared, &["permessage-deflate"]);
     assert!(response.is_some());
     talk
+}
+
+/// Receives a compressed message in fragments, cut at each byte, with a ping and `empty` empty
+/// fragments between. Then receives them byte by byte, and calls `then`.
+fn each_cut(open: impl Fn() -> Talk, empty: usize, then: impl Fn(&mut Talk)) {
+    let text = "A long enough text with some repetition: abcabcabcabc, κόσμε κόσμε. ".repeat(3);
+    let compressed = compress(&text);
+    for cut in 0..=compressed.len() {
+        let bytes = [
+            frame(RSV1 | TEXT, &compressed[..cut]),
+            frame(FIN | PING, "between"),
+            frame(CONTINUATION, "").repeat(empty),
+            frame(FIN | CONTINUATION, &compressed[cut..]),
+        ]
+        .concat();
+        let mut talk = open();
+        talk.receive(&bytes);
+        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}");
+        let mut talk = open();
+        bytes.iter().for_each(|byte| talk.receive(&[*byte]));
+        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}, byte by byte");
+        then(&mut talk);
+    }
 }
 
 /// Compresses a message separately.

@@ -1,7 +1,7 @@
 //! §6 and §7.2: compressed messages, sent and received.
 
 use super::kit::*;
-use super::{compress, compressed_text, decompress, deflate, eager, offered, open, shared};
+use super::{compress, compressed_text, decompress, deflate, each_cut, eager, offered, open, shared};
 use lariat::protocol::{Connection, Event, Input, Limits, Message, Position};
 use lariat::{Deflate, Takeover};
 
@@ -50,22 +50,7 @@ fn with_takeover_a_message_may_refer_to_the_previous_one() {
 
 #[test]
 fn fragments_of_a_compressed_message_may_be_cut_anywhere() {
-    let text = "A long enough text with some repetition: abcabcabcabc, κόσμε κόσμε. ".repeat(3);
-    let compressed = compress(&text);
-    for cut in 0..=compressed.len() {
-        let fragments = [
-            frame(RSV1 | TEXT, &compressed[..cut]),
-            frame(FIN | PING, "between"),
-            frame(CONTINUATION, ""),
-            frame(FIN | CONTINUATION, &compressed[cut..]),
-        ];
-        let mut talk = open(Limits::default());
-        talk.receive(&fragments.concat());
-        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}");
-        let mut talk = open(Limits::default());
-        fragments.concat().iter().for_each(|byte| talk.receive(&[*byte]));
-        assert_eq!(talk.seen, [Seen::ping("between"), Seen::text(&text)], "cut at {cut}, byte by byte");
-    }
+    each_cut(|| open(Limits::default()), 1, |_| {});
 }
 
 /// Returns the frame that a server sends for a message.

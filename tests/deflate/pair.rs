@@ -29,7 +29,7 @@ impl Side {
         let mut input = Input::new(bytes);
         while let Some(event) = self.connection.receive(&mut self.shared, Default::default(), &mut input) {
             match event {
-                Event::Request(head) => {
+                Event::Request { head, .. } => {
                     let ticket = Ticket::new(&Request::parse(&head).expect("a valid request"));
                     let answer = Upgrade::new().into();
                     let outcome = self.connection.answer(&mut self.shared, Default::default(), ticket, answer);

@@ -203,7 +203,7 @@ fn conflated_values_wait_for_the_end_of_a_message_in_pieces() {
     sim.run_until_idle();
     let received = peer.received();
     assert_eq!((received.len(), received[0].len()), (2, 500_003));
-    assert_eq!(received[1].to_text().expect("text"), price(7, 7, 10));
+    assert_eq!(received[1].as_text().expect("text"), price(7, 7, 10));
 }
 
 /// The values were accepted before the Close, so they are sent before it.

@@ -10,6 +10,7 @@ mod admission;
 mod conflation;
 mod deadlines;
 mod fairness;
+mod held_back;
 mod kernel;
 mod kit;
 mod memory;

@@ -40,6 +40,21 @@ fn pause<H: Handler>(sim: &mut Simulation<H>, pause: f64) {
     sim.clock().advance(seconds(pause));
 }
 
+/// Half of the peers act before a pause, and the others after it.
+fn pause_between<H: Handler>(sim: &mut Simulation<H>, length: f64, peers: &[Peer], act: impl Fn(&Peer)) {
+    let (before, after) = peers.split_at(peers.len() / 2);
+    before.iter().for_each(&act);
+    pause(sim, length);
+    sim.run_for(seconds(0.5));
+    after.iter().for_each(&act);
+}
+
+/// A peer answers a Close and ends its half of the stream.
+fn answer_close(peer: &Peer, code: u16) {
+    peer.send_raw(&close(code, ""));
+    peer.half_close();
+}
+
 /// Each pause, with few and with many events in a turn.
 fn each_pause(test: impl Fn(f64, Config)) {
     for length in PAUSES {
@@ -252,14 +267,7 @@ fn a_close_may_be_answered_in_a_pause_or_after_it() {
         let ids: Vec<_> = sim.clients().iter().collect();
         ids.iter().for_each(|id| sim.clients().close(*id, CloseCode::Normal, "").expect("it is open"));
         sim.run_for(4 * SECOND);
-        let answer = |peer: &Peer| {
-            peer.send_raw(&close(1000, ""));
-            peer.half_close();
-        };
-        peers[..20].iter().for_each(answer);
-        pause(&mut sim, length);
-        sim.run_for(seconds(0.5));
-        peers[20..].iter().for_each(answer);
+        pause_between(&mut sim, length, &peers, |peer| answer_close(peer, 1000));
         sim.run_for(SECOND);
         let closed = &sim.handler().closed;
         let clean = closed.iter().filter(|reason| matches!(reason, CloseReason::Local(_))).count();
@@ -279,10 +287,7 @@ fn what_waits_for_a_client_may_be_taken_in_a_pause_or_after_it() {
         }
         sim.run_for(29 * SECOND);
         assert!(sim.clients().iter().count() == 40);
-        peers[..20].iter().for_each(Peer::resume_reading);
-        pause(&mut sim, length);
-        sim.run_for(seconds(0.5));
-        peers[20..].iter().for_each(Peer::resume_reading);
+        pause_between(&mut sim, length, &peers, Peer::resume_reading);
         sim.run_for(SECOND);
         for peer in &peers {
             assert_eq!(peer.received_count(), 3, "pause of {length} s: {:?}", sim.handler().closed);
@@ -301,10 +306,7 @@ fn the_last_bytes_of_a_conversation_may_be_taken_in_a_pause_or_after_it() {
             peer.half_close();
         }
         sim.run_for(4 * SECOND);
-        peers[..20].iter().for_each(Peer::resume_reading);
-        pause(&mut sim, length);
-        sim.run_for(seconds(0.5));
-        peers[20..].iter().for_each(Peer::resume_reading);
+        pause_between(&mut sim, length, &peers, Peer::resume_reading);
         sim.run_for(SECOND);
         for peer in &peers {
             assert_eq!(peer.received_raw().len(), 10 + 900_000 + 4, "pause of {length} s");
@@ -362,16 +364,9 @@ fn a_pause_during_a_shutdown_drops_no_client() {
         for over in [Duration::ZERO, 10 * SECOND] {
             let mut sim = sim(config.clone());
             let peers = open_raw(&mut sim, 40);
-            sim.clients().shutdown(Drain { over, ..Drain::default() });
+            sim.clients().shutdown(Drain::default().over(over));
             sim.run_for(over + 4 * SECOND);
-            let answer = |peer: &Peer| {
-                peer.send_raw(&close(1001, ""));
-                peer.half_close();
-            };
-            peers[..20].iter().for_each(answer);
-            pause(&mut sim, length);
-            sim.run_for(seconds(0.5));
-            peers[20..].iter().for_each(answer);
+            pause_between(&mut sim, length, &peers, |peer| answer_close(peer, 1001));
             while sim.outcome().is_none() {
                 sim.step();
             }

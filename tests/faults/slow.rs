@@ -79,7 +79,7 @@ pub fn numbered(number: u32) -> String {
 }
 
 pub fn number(message: &OwnedMessage) -> u32 {
-    let text = message.to_text().expect("text");
+    let text = message.as_text().expect("text");
     text[..8].parse().unwrap_or_else(|_| panic!("not numbered: {text}"))
 }
 
@@ -153,7 +153,7 @@ fn with_drop_newest_messages_are_dropped_and_counted() {
             let gap = received.pop().expect("a gap");
             let before: Vec<u32> = received.iter().map(number).collect();
             assert!(before.iter().copied().eq(0..before.len() as u32), "{way:?}: {before:?}");
-            assert_eq!(gap.to_text().expect("text"), format!("gap {}", ROUNDS as usize - before.len()), "{way:?}");
+            assert_eq!(gap.as_text().expect("text"), format!("gap {}", ROUNDS as usize - before.len()), "{way:?}");
         }
         // After that, messages arrive as before.
         assert_eq!(spread(&mut sim, way, "go on"), 3);

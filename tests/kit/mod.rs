@@ -259,7 +259,7 @@ impl Talk {
             }
             let Some(event) = self.connection.receive(&mut self.shared, self.now, &mut input) else { continue };
             match event {
-                Event::Request(head) => self.request(&head),
+                Event::Request { head, .. } => self.request(&head),
                 Event::Opened(subprotocol) => {
                     assert_eq!(self.connection.role(), Role::Client, "a server gets no event `Opened`");
                     self.seen.push(Seen::Opened(subprotocol));

@@ -1,7 +1,7 @@
 //! Listening: errors that name the address, and the files of Unix sockets.
 #![cfg(unix)]
 
-use crate::common::{WAIT, Wire, echo_script, run, script};
+use crate::common::{Wire, echo_script, run, script};
 use lariat::{Config, ListenOptions, LocalAddr, Server};
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -35,11 +35,7 @@ impl Drop for Folder {
 }
 
 fn open(path: &Path) -> Wire<UnixStream> {
-    let stream = UnixStream::connect(path).expect("it listens");
-    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
-    let mut wire = Wire::new(stream);
-    wire.handshake("/");
-    wire
+    Wire::open_unix(path, "/")
 }
 
 // ---- errors ------------------------------------------------------------------------------------
@@ -49,15 +45,15 @@ fn an_address_that_cannot_be_listened_on_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("an address");
     for error in [
-        Server::<()>::bind(addr).err().expect("it is taken"),
-        server().listen(addr).err().expect("it is taken"),
+        Server::<()>::bind(addr).expect_err("it is taken"),
+        server().listen(addr).expect_err("it is taken"),
         server().listen_also(addr).expect_err("it is taken"),
-        server().listen(&["127.0.0.1:0".parse().expect("an address"), addr][..]).err().expect("it is taken"),
+        server().listen(&["127.0.0.1:0".parse().expect("an address"), addr][..]).expect_err("it is taken"),
     ] {
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
     }
-    let error = Server::<()>::bind("192.0.2.1:7").err().expect("no host has it");
+    let error = Server::<()>::bind("192.0.2.1:7").expect_err("no host has it");
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
     assert!(error.to_string().contains("192.0.2.1:7"), "{error}");
 }
@@ -74,7 +70,7 @@ fn a_path_that_cannot_be_listened_on_is_named() {
         (&live, ErrorKind::AddrInUse),
         (&long, ErrorKind::InvalidInput),
     ] {
-        let error = server().listen_unix(path).err().expect("it cannot be");
+        let error = server().listen_unix(path).expect_err("it cannot be");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().starts_with(&format!("cannot listen on unix:{}: ", path.display())), "{error}");
     }
@@ -107,7 +103,7 @@ fn a_socket_with_a_listening_server_is_not_replaced() {
     let path = folder.path("socket");
     let first = run(server().listen_unix(&path).expect("a free path"), echo_script().0);
     for _ in 0..3 {
-        let error = server().listen_unix(&path).err().expect("a server listens there");
+        let error = server().listen_unix(&path).expect_err("a server listens there");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         open(&path).echo("the first still serves");
     }
@@ -124,7 +120,7 @@ fn a_socket_with_a_listening_server_is_not_replaced() {
             client
         })
         .collect();
-    let error = server().listen_unix(&path).err().expect("a server listens there");
+    let error = server().listen_unix(&path).expect_err("a server listens there");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(path.exists());
     drop((fill, busy));
@@ -143,7 +139,7 @@ fn a_file_that_is_not_a_listening_socket_is_not_replaced() {
     std::os::unix::fs::symlink(folder.path("nothing"), &dangling).expect("a link");
     for path in [&datagram, &directory, &link, &dangling] {
         let before = std::fs::symlink_metadata(path).expect("it is there").ino();
-        let error = server().listen_unix(path).err().expect("it is taken");
+        let error = server().listen_unix(path).expect_err("it is taken");
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "{}: {error}", path.display());
         assert_eq!(std::fs::symlink_metadata(path).expect("it is still there").ino(), before);
     }
@@ -179,7 +175,7 @@ fn an_invalid_mode_or_group_is_an_error_and_leaves_nothing_behind() {
     for mode in [0o1000, 0o10_000, u32::MAX] {
         let mut options = ListenOptions::default();
         options.unix_mode = Some(mode);
-        let error = server().options(options).listen_unix(&path).err().expect("it is not a mode of a socket");
+        let error = server().options(options).listen_unix(&path).expect_err("it is not a mode of a socket");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("mode"), "{error}");
         assert!(!path.exists(), "nothing is left behind");
@@ -189,7 +185,7 @@ fn an_invalid_mode_or_group_is_an_error_and_leaves_nothing_behind() {
     if !is_root {
         let mut options = ListenOptions::default();
         options.unix_group = Some(0);
-        let error = server().options(options).listen_unix(&path).err().expect("it is not ours");
+        let error = server().options(options).listen_unix(&path).expect_err("it is not ours");
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         assert!(error.to_string().contains("group"), "{error}");
         assert!(!path.exists(), "nothing is left behind");

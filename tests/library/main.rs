@@ -1,5 +1,5 @@
 //! Features of the library beyond messages: connections to other servers, messages in pieces,
-//! traces, proxies.
+//! traces, proxies, and the types that applications hold.
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 #[path = "../common/mod.rs"]
@@ -9,7 +9,9 @@ mod ids;
 mod listening;
 mod outgoing;
 mod pieces;
+mod pipes;
 mod proxies;
 mod timers;
 mod topics;
 mod traces;
+mod vocabulary;

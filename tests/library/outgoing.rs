@@ -133,7 +133,10 @@ fn every_refusal_is_reported_once() {
         ("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: no\r\n\r\n", |reason| {
             matches!(reason, CloseReason::Unaccepted(Unaccepted::BadResponse(_)))
         }),
-        ("SSH-2.0-OpenSSH\n", |reason| matches!(reason, CloseReason::Unaccepted(Unaccepted::BadResponse(_)))),
+        (
+            "SSH-2.0-OpenSSH\n",
+            |reason| matches!(reason, CloseReason::Unaccepted(Unaccepted::NotHttp(bytes)) if **bytes == *b"SSH-2.0-OpenSSH\n"),
+        ),
         ("", |reason| *reason == CloseReason::Eof),
     ];
     for (answer, is_expected) in answers {

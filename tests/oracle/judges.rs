@@ -139,7 +139,7 @@ pub fn oracle(role: Role, bytes: &[u8], first_close: FirstClose, random: StdRng)
     let (mut context, mut stream) = (context(role), Stream::new(bytes, random));
     if first_close == FirstClose::Ours {
         let frame = lariat::CloseFrame { code: CloseCode::Normal, reason: "bye".into() };
-        context.close(&mut stream, Some(frame)).expect("the stream takes every write");
+        context.close(&mut stream, Some(frame.into())).expect("the stream takes every write");
     }
     let (mut all, mut closed) = (vec![], None);
     let error = loop {

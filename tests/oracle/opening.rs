@@ -141,8 +141,10 @@ pub fn ours(mut talk: Talk, bytes: &[u8], mut pieces: impl FnMut() -> usize) -> 
     assert_eq!(seen.next(), None);
     talk.eof();
     let verdict = match talk.end() {
-        Some(CloseReason::Unaccepted(Unaccepted::Status(status))) => Verdict::Status(status.as_u16()),
-        Some(CloseReason::Unaccepted(Unaccepted::BadResponse(_))) => Verdict::Refused,
+        Some(CloseReason::Unaccepted(Unaccepted::Status(status) | Unaccepted::Redirect { status, .. })) => {
+            Verdict::Status(status.as_u16())
+        }
+        Some(CloseReason::Unaccepted(Unaccepted::BadResponse(_) | Unaccepted::NotHttp(_))) => Verdict::Refused,
         Some(CloseReason::Eof) => Verdict::HungUp,
         reason => panic!("{reason:?}"),
     };

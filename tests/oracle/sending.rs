@@ -159,7 +159,7 @@ fn their_step(context: &mut WebSocketContext, step: &Step, heard: Option<&Vec<u8
         Step::Ping(payload) => context.write(&mut stream, Theirs::Ping(payload.clone().into())),
         Step::Close(code, reason) => {
             let frame = CloseFrame { code: CloseCode::from(*code), reason: reason.as_str().into() };
-            context.close(&mut stream, Some(frame))
+            context.close(&mut stream, Some(frame.into()))
         }
         Step::Pinged(_) | Step::Closed(..) => loop {
             match context.read(&mut stream).map(seen) {

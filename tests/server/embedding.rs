@@ -7,7 +7,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -102,7 +101,7 @@ fn another_event_loop_serves_by_descriptor_and_deadline() {
     host.settle();
     wire.expect_text("from a remote");
 
-    host.event_loop.clients_mut().shutdown(Drain { deadline: Duration::from_millis(50), ..Drain::default() });
+    host.event_loop.clients_mut().shutdown(Drain::default().deadline(Duration::from_millis(50)));
     host.turn_until(|host| host.event_loop.outcome().is_some());
     assert_eq!(host.event_loop.outcome().map(|outcome| outcome.dropped), Some(1));
     wire.expect_close(1001);
@@ -126,14 +125,6 @@ fn socket_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("lariat-test-{}-{name}.sock", std::process::id()))
 }
 
-fn open_unix(path: &PathBuf) -> Wire<UnixStream> {
-    let stream = UnixStream::connect(path).expect("it listens");
-    stream.set_read_timeout(Some(WAIT)).expect("a timeout");
-    let mut wire = Wire::new(stream);
-    wire.handshake("/");
-    wire
-}
-
 #[test]
 fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
     let path = socket_path("served");
@@ -143,7 +134,7 @@ fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
     assert!(occupied.is_err(), "the path is taken");
     let (script, calls) = echo_script();
     let server = crate::common::run(server, script);
-    let mut wire = open_unix(&path);
+    let mut wire = Wire::open_unix(&path, "/");
     let id = calls.open();
     assert_eq!(server.ask(move |clients| clients.peer_addr(id)), None);
     wire.echo("hello");
@@ -179,7 +170,7 @@ fn tcp_and_unix_are_served_together() {
             clients.broadcast(message);
         }),
     );
-    let (mut tcp, mut unix) = (Wire::open(server.addr), open_unix(&path));
+    let (mut tcp, mut unix) = (Wire::open(server.addr), Wire::open_unix(&path, "/"));
     tcp.send(&text("to both"));
     tcp.expect_text("to both");
     unix.expect_text("to both");

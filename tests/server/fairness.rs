@@ -1,7 +1,7 @@
 //! Fairness: no client is served at the cost of others. The test itself turns the loop, so that it
 //! can check every turn.
 
-use crate::common::{Call, Calls, Script, WAIT, Wire, binary, echo_script, request, script, text};
+use crate::common::{Call, Calls, Script, WAIT, Wire, binary, echo_script, request, script, text, turn_until};
 use lariat::{ClientId, CloseReason, Config, EventLoop, LocalAddr, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -24,15 +24,6 @@ fn open(event_loop: &mut EventLoop<Script>, addr: SocketAddr) -> TcpStream {
     let stream = wire.stream.into_inner();
     stream.set_nonblocking(true).expect("non-blocking");
     stream
-}
-
-#[track_caller]
-fn turn_until(event_loop: &mut EventLoop<Script>, mut done: impl FnMut(&mut EventLoop<Script>) -> bool) {
-    let deadline = Instant::now() + WAIT;
-    while !done(event_loop) {
-        assert!(Instant::now() < deadline, "it did not happen in time");
-        event_loop.turn(Some(Duration::from_millis(10))).expect("the poller works");
-    }
 }
 
 /// Sends `bytes` repeatedly and turns the loop, until `id` accepts nothing more and the loop reads

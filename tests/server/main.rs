@@ -9,6 +9,7 @@ mod closing;
 mod embedding;
 mod fairness;
 mod handshakes;
+mod http;
 mod messages;
 mod remote;
 mod routes;

@@ -24,7 +24,7 @@ fn all_clients_are_closed_with_1001_and_none_is_dropped() {
     let server = serve(script);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
     let (addr, start) = (server.addr, Instant::now());
-    server.remote.shutdown(Drain { reason: "moving".to_owned(), ..Drain::default() }).expect("it runs");
+    server.remote.shutdown(Drain::default().reason("moving")).expect("it runs");
     for wire in wires {
         answer_close(wire, 1001, "moving");
     }
@@ -53,7 +53,7 @@ fn close_frames_are_spread_over_the_configured_time() {
     let server = serve(script().0);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
     let start = Instant::now();
-    let drain = Drain { over: OVER, code: CloseCode::Restart, ..Drain::default() };
+    let drain = Drain::default().over(OVER).code(CloseCode::Restart);
     server.remote.shutdown(drain).expect("it runs");
     let came: Vec<Duration> = std::thread::scope(|scope| {
         let threads: Vec<_> = wires.into_iter().map(|wire| scope.spawn(|| answer_close(wire, 1012, ""))).collect();
@@ -77,7 +77,7 @@ fn clients_that_never_answer_are_dropped_at_the_deadline() {
     let (first, _) = (calls.open(), calls.open());
     let start = Instant::now();
     let deadline = Duration::from_millis(200);
-    server.remote.shutdown(Drain { deadline, ..Drain::default() }).expect("it runs");
+    server.remote.shutdown(Drain::default().deadline(deadline)).expect("it runs");
     answer_close(polite, 1001, "");
     assert_eq!(parts(server.outcome()), (1, false));
     let took = start.elapsed() + Duration::from_millis(1);
@@ -96,7 +96,7 @@ fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
     let (script, _calls) = echo_script();
     let server = serve(script);
     let mut wire = Wire::open(server.addr);
-    let drain = Drain { over: Duration::from_secs(60), ..Drain::default() };
+    let drain = Drain::default().over(Duration::from_secs(60));
     server.ask(move |clients| {
         clients.shutdown(drain);
         // Only the first call counts.
@@ -152,9 +152,9 @@ fn queued_messages_are_delivered_before_the_close() {
 #[test]
 fn an_invalid_close_frame_is_replaced() {
     for drain in [
-        Drain { code: CloseCode::Abnormal, ..Drain::default() },
-        Drain { code: CloseCode::Status, reason: "why".to_owned(), ..Drain::default() },
-        Drain { reason: "x".repeat(124), ..Drain::default() },
+        Drain::default().code(CloseCode::Abnormal),
+        Drain::default().code(CloseCode::Status).reason("why"),
+        Drain::default().reason("x".repeat(124)),
     ] {
         let (script, _calls) = script();
         let server = serve(script);

@@ -26,7 +26,7 @@ impl Handler for App {
             Some("close") => clients.close(id, CloseCode::Normal, "as you asked").expect("it is open"),
             Some("much") => clients.send(id, &vec![7; MUCH]).expect("it fits"),
             Some("block") => std::thread::sleep(STOPPED),
-            Some("stop") => clients.shutdown(Drain { deadline: Duration::from_secs(1), ..Drain::default() }),
+            Some("stop") => clients.shutdown(Drain::default().deadline(Duration::from_secs(1))),
             _ => clients.send(id, message).expect("it fits"),
         }
     }

@@ -24,6 +24,8 @@ pub struct Known {
     pub conflated: BTreeMap<u32, u64>,
     /// Messages for the client are dropped when it does not read.
     drops: bool,
+    /// The application has paused the client, so nothing must arrive from it.
+    is_paused: bool,
     /// The number of dropped messages that were not asked for yet.
     dropped: u64,
     /// The messages that arrived from the client.
@@ -72,7 +74,7 @@ pub fn number_of(message: Message<'_>) -> Option<u32> {
 }
 
 pub fn number_of_owned(message: &OwnedMessage) -> Option<u32> {
-    number_of(Message::try_from(message).ok()?)
+    number_of(message.as_message())
 }
 
 impl Application {
@@ -123,6 +125,24 @@ impl Application {
         for id in std::mem::take(&mut self.later) {
             let _ = clients.answer(id, Upgrade::new());
         }
+        let ids: Vec<ClientId> = self.known.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.resume(clients, id));
+    }
+
+    fn pause(&mut self, clients: &mut Clients<u32>, id: ClientId) {
+        let paused = clients.pause(id);
+        let may_be_paused = (clients.ready_state(id) as u8) < ReadyState::Closing as u8;
+        self.check(paused == may_be_paused && clients.is_paused(id) >= paused, || format!("{id} pauses: {paused}"));
+        self.known.entry(id).or_default().is_paused |= paused;
+    }
+
+    fn resume(&mut self, clients: &mut Clients<u32>, id: ClientId) {
+        let was_paused = clients.resume(id);
+        let known = self.known.entry(id).or_default();
+        let expected = std::mem::take(&mut known.is_paused);
+        // A client that is closing is resumed by the server.
+        let is_right = was_paused == expected || clients.ready_state(id) as u8 >= ReadyState::Closing as u8;
+        self.check(is_right, || format!("{id} was paused: {was_paused}, not {expected}"));
     }
 
     /// Returns a client that is connected. Nobody knows when a client ends that is not open yet.
@@ -358,8 +378,15 @@ impl Application {
                     self.close(clients, other);
                 }
             }
-            87..=90 => {
+            87..=88 => {
                 let _ = clients.ping(id, b"are you there?");
+            }
+            89 => self.pause(clients, id),
+            90 => {
+                let is_paused = |(_, known): &(&ClientId, &Known)| known.is_paused;
+                if let Some(id) = self.known.iter().find(is_paused).map(|(id, _)| *id) {
+                    self.resume(clients, id);
+                }
             }
             91..=93 if self.known.len() < 40 => {
                 let url = ["ws://203.0.113.1/", "ws://somewhere.test/", "ws://nowhere.test/", "ws://203.0.113.9/"];
@@ -422,7 +449,7 @@ impl Handler for Application {
 
     fn on_message(&mut self, clients: &mut Clients<u32>, id: ClientId, message: Message<'_>) {
         let known = self.known.entry(id).or_default();
-        let is_right = known.opened && known.reason.is_none();
+        let is_right = known.opened && known.reason.is_none() && !known.is_paused;
         // Hostile peers may send anything.
         known.heard.extend(number_of(message));
         let state = clients.ready_state(id);
@@ -436,6 +463,10 @@ impl Handler for Application {
     }
 
     fn on_ping(&mut self, clients: &mut Clients<u32>, id: ClientId, _: &[u8]) {
+        // Closing ends a pause.
+        let is_open = clients.ready_state(id) == ReadyState::Open;
+        let is_paused = is_open && self.known.get(&id).is_some_and(|known| known.is_paused);
+        self.check(!is_paused, || format!("a ping from {id}, which is paused"));
         self.act(clients, id);
     }
 
@@ -468,7 +499,7 @@ impl Handler for Application {
     fn on_close(&mut self, clients: &mut Clients<u32>, id: ClientId, reason: &CloseReason) {
         let known = self.known.entry(id).or_default();
         let is_right = (known.opened || known.is_outgoing) && known.reason.is_none();
-        known.reason = Some(reason.clone());
+        (known.reason, known.is_paused) = (Some(reason.clone()), false);
         let state = clients.ready_state(id);
         self.check(is_right && state == ReadyState::Closed, || format!("{id} closed, {state:?}: {reason}"));
         let has_data = clients.data(id).is_some();

@@ -201,6 +201,37 @@ pub fn code_lines(source: &Source) -> usize {
     production.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
+/// A file with more lines of code than this should be two files.
+pub const MOST_LINES: usize = 700;
+
+/// Returns the files with too many lines of code, and the number of these.
+pub fn large(sources: &[Source]) -> Vec<(&str, usize)> {
+    let lines = sources.iter().map(|source| (source.path.as_str(), code_lines(source)));
+    lines.filter(|(_, lines)| *lines > MOST_LINES).collect()
+}
+
+/// Returns the paths of the files for which this is true, in order.
+fn paths_where(sources: &[Source], is_meant: impl Fn(&Source) -> bool) -> Vec<&str> {
+    let mut paths: Vec<&str> = sources.iter().filter(|source| is_meant(source)).map(|s| s.path.as_str()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// Returns the paths of the files that name a word.
+pub fn with_word<'a>(sources: &'a [Source], word: &str) -> Vec<&'a str> {
+    paths_where(sources, |source| source.has_word(word))
+}
+
+/// Returns the paths of the files that read the clock.
+pub fn clock_readers(sources: &[Source]) -> Vec<&str> {
+    paths_where(sources, |source| paths(source).iter().any(|path| path.ends_with("Instant::now")))
+}
+
+/// Returns the paths of the files that wait for time to pass.
+pub fn waiters(sources: &[Source]) -> Vec<&str> {
+    paths_where(sources, |source| source.has_word("sleep") || source.has_word("park_timeout"))
+}
+
 // ---- maps: the tables in `mod.rs` ---------------------------------------------------------------
 
 /// The table in the doc comment of a `mod.rs` or `lib.rs`. The heading of its first column is

@@ -3,16 +3,16 @@
 use super::findings::{Ask, Finding, Side, Verdict, findings, most};
 use super::host::{Host, read};
 use super::table::{headline, table};
-use crate::terminal::{Failure, print};
+use crate::terminal::{Failure, print, units};
 use serde::Serialize;
 use std::process::ExitCode;
 
 /// Show which limit of this host N connections reach first, and how to raise it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The number of connections [default: as many as fit]
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    connections: Option<u64>,
+    /// The number of connections, like 10000, 10,000 or 10k [default: as many as fit]
+    #[arg(value_name = "N", value_parser = units::count_to::<1_000_000_000>)]
+    connections: Option<u32>,
     /// Only the server runs on this host
     #[arg(long, conflicts_with = "client")]
     server: bool,
@@ -47,16 +47,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let routes = (side == Side::Client).then_some(1);
     let host = read();
-    let found = findings(&host, &Ask { connections: options.connections, side, routes, processes: 1 });
-    let fits = options.connections.map(|_| found.iter().all(|finding| finding.verdict != Verdict::Stops));
+    let connections = options.connections.map(u64::from);
+    let found = findings(&host, &Ask { connections, side, routes, processes: 1 });
+    let fits = connections.map(|_| found.iter().all(|finding| finding.verdict != Verdict::Stops));
     let text = if options.json {
         let most = most(&found).map(|(most, _)| most);
-        let connections = options.connections;
         let report = Report { schema: 1, connections, side: name, fits, most, findings: &found, host: &host };
         serde_json::to_string_pretty(&report).map_err(|error| Failure(format!("cannot print JSON: {error}")))? + "\n"
     } else {
-        format!("{}\n{}", headline(options.connections, side, &found), table(&found))
+        format!("{}\n{}", headline(connections, side, &found), table(&found))
     };
-    print(&text);
+    print(&text)?;
     Ok(if fits == Some(false) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -9,8 +9,8 @@ use crate::doctor::{self, Verdict};
 use crate::terminal::{Failure, Log, units};
 use std::process::ExitCode;
 
-/// Runs `lariat load`. The exit code is 1 if an expectation does not hold or no connection opened,
-/// and 2 for wrong usage.
+/// Runs `lariat load`. The exit code is 1 if an expectation does not hold, no connection opened, or
+/// a process of its own was lost, and 2 for wrong usage.
 pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     doctor::raise_descriptor_limit();
     let host = doctor::read();
@@ -34,15 +34,15 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
         }
     }
     let asked = plan.asked.clone();
-    let mut observer = Observer::new(options, &plan, log);
+    let mut observer = Observer::new(options, &plan, log)?;
     let record = if options.processes > 1 {
-        run_workers(options.processes, &mut observer)?
+        run_workers(options.processes, &mut observer, log)?
     } else {
         measure(plan, &mut observer)?
     };
-    let report = observer.report(options, asked, record);
-    write(options, &report, log)?;
-    Ok(if report.holds() && report.connections.opened > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (report, table) = observer.report(options, asked, record);
+    write(options, &report, log).and(table)?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn measure(plan: Plan, watcher: &mut impl Watcher) -> Result<Record, Failure> {

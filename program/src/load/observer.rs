@@ -1,16 +1,17 @@
 //! Watches a run, and makes a report of its measurements.
 
-use super::measure::process;
-use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Server};
-use super::output::limits;
+use super::measure::process::{self, Cpu};
+use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Second, Server};
+use super::output::{Table, limits};
 use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
-use crate::terminal::Log;
+use crate::terminal::{Failure, Log};
 
 /// Watches the process of the server, and shows the progress.
 pub(crate) struct Observer {
     /// Where the progress is shown.
     log: Option<Log>,
+    table: Option<Table>,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -19,14 +20,15 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Observer {
+    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Result<Observer, Failure> {
         let pids = match (&options.pid[..], plan.is_local) {
             ([], true) => process::listeners(&plan.addresses),
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);
         let log = (!options.quiet).then(|| log.clone());
-        Observer { log, pids, began, opened: None, held: None, files: None }
+        let table = options.csv.as_deref().map(Table::begin).transpose()?;
+        Ok(Observer { log, table, pids, began, opened: None, held: None, files: None })
     }
 }
 
@@ -40,6 +42,12 @@ impl Watcher for Observer {
         self.held = Some(process::usage(&self.pids));
     }
 
+    fn second(&mut self, second: &Second) {
+        if let Some(table) = &self.table {
+            table.second(second);
+        }
+    }
+
     fn progress(&mut self, progress: &Progress) {
         if let Some(log) = &self.log {
             log.show(progress.at(), progress.line());
@@ -48,8 +56,10 @@ impl Watcher for Observer {
 }
 
 impl Observer {
-    /// Ends the progress, and makes the report.
-    pub(crate) fn report(self, options: &Options, asked: Asked, record: Record) -> Report {
+    /// Ends the progress and the table, and makes the report. Returns also whether the table could
+    /// be written.
+    pub(crate) fn report(mut self, options: &Options, asked: Asked, record: Record) -> (Report, Result<(), Failure>) {
+        let table = self.table.take().map_or(Ok(()), Table::end);
         if let Some(log) = &self.log {
             log.end_status(false);
         }
@@ -64,8 +74,8 @@ impl Observer {
         client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s, OWN_RESOLUTION);
         client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s, OWN_RESOLUTION);
         let opened = record.connections.opened - record.connections.churned;
-        client.cpu_ns_per_handshake = each(record.cpu_opening_s * 1e9, opened);
-        client.cpu_ns_per_message = each(record.cpu_holding_s * 1e9, record.counted);
+        client.cpu_ns_per_handshake = Cpu::exact(record.cpu_opening_s).each(opened);
+        client.cpu_ns_per_message = Cpu::exact(record.cpu_holding_s).each(record.counted);
         client.memory_bytes_per_connection = each(record.memory as f64, record.connections.most);
         let mut report = Report {
             schema: 1,
@@ -100,24 +110,24 @@ impl Observer {
                 Expected { expectation: expectation.text().to_owned(), measured, holds }
             })
             .collect();
-        report
+        (report, table)
     }
 
     fn server(&self, record: &Record) -> Option<Server> {
         let first = *self.pids.first()?;
         let opened = self.opened.unwrap_or(self.began);
         let held = self.held.unwrap_or(opened);
-        let (opening, holding) = (opened.cpu_since(&self.began) as f64, held.cpu_since(&opened) as f64);
+        let (opening, holding) = (opened.cpu_since(&self.began), held.cpu_since(&opened));
         let memory = |usage: process::Usage| usage.memory.saturating_sub(self.began.memory) as f64;
         let has_memory = self.began.memory > 0;
         let connections = &record.connections;
         Some(Server {
             pids: self.pids.clone(),
             name: process::name(first).unwrap_or_else(|| "ended".to_owned()),
-            cpu_share_opening: share(opening / 1e9, connections.opening_s, RESOLUTION),
-            cpu_share_holding: share(holding / 1e9, record.holding_s, RESOLUTION),
-            cpu_ns_per_handshake: each(opening, connections.opened - connections.churned),
-            cpu_ns_per_message: each(holding, record.counted),
+            cpu_share_opening: share(opening.seconds, connections.opening_s, RESOLUTION),
+            cpu_share_holding: share(holding.seconds, record.holding_s, RESOLUTION),
+            cpu_ns_per_handshake: opening.each(connections.opened - connections.churned),
+            cpu_ns_per_message: holding.each(record.counted),
             memory_bytes_per_connection: each(memory(opened), connections.most).filter(|_| has_memory),
             memory_bytes_per_connection_at_end: each(memory(held), connections.most).filter(|_| has_memory),
             files_limit: self.files.map(|(limit, _)| limit),

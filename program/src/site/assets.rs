@@ -7,10 +7,11 @@ use lariat::http::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use lariat::http::{HeaderValue, Response, StatusCode};
-use lariat::{Answer, Request};
+use lariat::{Answer, HttpBody, Request};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::sync::Arc;
 
 /// A file of the folder `pages`, as part of the program.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +58,9 @@ impl Reach {
 struct Asset {
     content_type: &'static str,
     policy: &'static str,
-    identity: Vec<u8>,
+    identity: Arc<[u8]>,
     /// Compressed at the first request for it.
-    gzip: Option<Vec<u8>>,
+    gzip: Option<Arc<[u8]>>,
     /// Equal for equal bytes.
     hash: u64,
 }
@@ -89,7 +90,8 @@ impl Assets {
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
         let hash = hasher.finish();
-        self.0.insert(path, Asset { content_type, policy: reach.policy(), identity, gzip: None, hash });
+        let asset = Asset { content_type, policy: reach.policy(), identity: identity.into(), gzip: None, hash };
+        self.0.insert(path, asset);
     }
 
     /// Returns the answer to a request, or `None` if there is no such resource.
@@ -99,18 +101,19 @@ impl Assets {
 }
 
 impl Asset {
-    fn respond(&mut self, request: &Request<'_>) -> Response<Vec<u8>> {
+    fn respond(&mut self, request: &Request<'_>) -> Response<HttpBody> {
         let is_compressed = accepts_gzip(list(request, ACCEPT_ENCODING.as_str()));
         // A strong tag: the codings have different bytes, so they need different tags (RFC 9110
         // §8.8.3.3).
         let tag = format!("\"{:016x}{}\"", self.hash, if is_compressed { "-gzip" } else { "" });
         let is_known = list(request, IF_NONE_MATCH.as_str())
             .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag);
-        let mut response = Response::new(Vec::new());
+        let mut response = Response::new(HttpBody::default());
         if is_known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            *response.body_mut() = if is_compressed { self.gzip().to_vec() } else { self.identity.clone() };
+            let bytes = if is_compressed { self.gzip() } else { &self.identity };
+            *response.body_mut() = bytes.clone().into();
         }
         let headers = response.headers_mut();
         if let Ok(tag) = HeaderValue::from_str(&tag) {
@@ -134,12 +137,12 @@ impl Asset {
         response
     }
 
-    fn gzip(&mut self) -> &[u8] {
+    fn gzip(&mut self) -> &Arc<[u8]> {
         let identity = &self.identity;
         self.gzip.get_or_insert_with(|| {
             let mut encoder = GzBuilder::new().write(Vec::new(), Compression::best());
             let written = encoder.write_all(identity).and_then(|()| encoder.finish());
-            written.expect("writing to a Vec cannot fail")
+            written.expect("writing to a Vec cannot fail").into()
         })
     }
 }
@@ -182,7 +185,7 @@ mod tests {
 
     const STYLE: File = File { name: "some.css", text: "body { color: red } body { color: red }" };
 
-    fn get(headers: &str) -> Response<Vec<u8>> {
+    fn get(headers: &str) -> Response<HttpBody> {
         let mut assets = Assets::default();
         assets.add_file(&STYLE);
         let head = format!("GET /assets/some.css HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
@@ -191,7 +194,7 @@ mod tests {
         response.into()
     }
 
-    fn header<'r>(response: &'r Response<Vec<u8>>, name: &str) -> &'r str {
+    fn header<'r>(response: &'r Response<HttpBody>, name: &str) -> &'r str {
         response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
@@ -215,9 +218,9 @@ mod tests {
             assert_eq!(header(&response, "content-encoding"), if is_compressed { "gzip" } else { "" }, "{accepted}");
             let mut text = String::new();
             if is_compressed {
-                GzDecoder::new(&response.body()[..]).read_to_string(&mut text).expect("gzip");
+                GzDecoder::new(response.body().as_bytes()).read_to_string(&mut text).expect("gzip");
             } else {
-                text = String::from_utf8(response.body().clone()).expect("text");
+                text = String::from_utf8(response.body().as_bytes().to_vec()).expect("text");
             }
             assert_eq!(text, STYLE.text, "{accepted}");
             assert_eq!(header(&response, "vary"), "Accept-Encoding");
@@ -240,7 +243,7 @@ mod tests {
         ] {
             let response = get(&headers);
             assert_eq!(response.status(), status, "{headers}");
-            assert_eq!(response.body().is_empty(), status == 304, "{headers}");
+            assert_eq!(response.body().as_bytes().is_empty(), status == 304, "{headers}");
             assert!(!header(&response, "etag").is_empty(), "{headers}");
         }
     }

@@ -5,7 +5,7 @@
 
 use lariat::http::header::{CONTENT_TYPE, HeaderValue};
 use lariat::http::{Response, StatusCode};
-use lariat::{Answer, ClientId, Clients, Request};
+use lariat::{Answer, ClientId, Clients, Escaped, Request};
 
 /// The hosts besides `localhost` and IP addresses.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +30,9 @@ impl Hosts {
         let host = request.host().unwrap_or_default();
         let sentence = format!(
             "421 Misdirected Request: on a loopback address, this server answers for localhost and for IP \
-             addresses, and the Host is {host:?}. To serve another host, behind a proxy for example: \
-             lariat serve --allow-host HOST"
+             addresses, and the Host is {}. To serve another host, behind a proxy for example: \
+             lariat serve --allow-host HOST",
+            Escaped(host)
         );
         let level = if self.is_reported { log::Level::Debug } else { log::Level::Warn };
         log::log!(level, "refused a request: {sentence}");

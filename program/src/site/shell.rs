@@ -5,9 +5,12 @@ use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
 use super::hosts::Hosts;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
-use lariat::http::{Response, StatusCode};
+use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
-use lariat::{Answer, ClientId, Clients, CloseReason, Handler, Message, Position, Request, Router, TimerId, Trace};
+use lariat::{
+    Answer, ClientId, Clients, CloseReason, Escaped, Handler, Message, Method, Position, Request, Router, TimerId,
+    Trace,
+};
 
 /// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
 pub struct Site {
@@ -86,7 +89,7 @@ fn foreign(request: &Request<'_>) -> Answer {
         "Only pages of this site may open this socket, and the Origin is {origin:?}. \
          To allow pages of another origin: lariat serve --allow-origin ORIGIN\n"
     );
-    log::debug!("refused an upgrade of {}: its Origin is {origin:?}", request.path());
+    log::debug!("refused an upgrade of {}: its Origin is {}", Escaped(request.path()), Escaped(origin));
     let mut response = Response::new(sentence.into_bytes());
     *response.status_mut() = StatusCode::FORBIDDEN;
     let content_type = lariat::http::HeaderValue::from_static("text/plain; charset=utf-8");
@@ -104,6 +107,9 @@ impl Handler for Site {
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
         if let Some(refusal) = self.hosts.refuse(clients, id, request) {
             return refusal;
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return not_allowed();
         }
         if !request.is_upgrade() {
             let page = self.assets.answer(request);
@@ -162,4 +168,12 @@ impl Handler for Site {
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {
         self.router.on_close(clients, id, reason);
     }
+}
+
+/// Pages and sockets know no other methods.
+fn not_allowed() -> Answer {
+    let mut response = Response::new("only GET and HEAD are supported here\n");
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.into()
 }

@@ -204,7 +204,7 @@ impl Loop {
 const fn number(state: State) -> u8 {
     match state {
         State::Handshaking => 1,
-        State::Deciding => 2,
+        State::Deciding | State::Responding => 2,
         State::Open => 3,
         State::Closing => 4,
         State::Draining => 5,
@@ -260,9 +260,9 @@ fn report(turns: &Turns, states: [usize; 8], pace: Pace) -> Report {
         writes: turns.waiting.writes,
         states,
         pace: match pace {
-            Pace::Free => "free".to_owned(),
             Pace::Every(period) => period.as_millis().to_string(),
             Pace::Held => "held".to_owned(),
+            _ => "free".to_owned(),
         },
     }
 }

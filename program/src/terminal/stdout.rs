@@ -1,9 +1,13 @@
 //! Text on standard output.
 
-use std::io::Write as _;
+use super::failure::Failure;
+use std::io::{self, Write as _};
 
-/// Prints to standard output. Errors are ignored: the reader may have gone.
-pub(crate) fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+/// Prints to standard output. A reader that has gone has what it wanted, and is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Failure(format!("cannot write to standard output: {error}"))),
+    }
 }

@@ -54,6 +54,45 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// Parses a number as people write it: `10000`, `10,000`, `10_000`, `10k`, `1.5M`.
+fn number(text: &str) -> Result<f64, String> {
+    let wrong = || "write a number like 10000, 10,000 or 10k".to_owned();
+    let (digits, factor) = match text.as_bytes() {
+        [.., b'k' | b'K'] => (&text[..text.len() - 1], 1e3),
+        [.., b'M'] => (&text[..text.len() - 1], 1e6),
+        _ => (text, 1.0),
+    };
+    // Marks stand before three digits each, so that 1,5 is not taken for 15.
+    let whole = digits.split('.').next().unwrap_or(digits);
+    let mut groups = whole.split([',', '_']);
+    let first = groups.next().unwrap_or_default();
+    let is_grouped = whole.len() > first.len();
+    if is_grouped && (!(1..=3).contains(&first.len()) || groups.any(|group| group.len() != 3)) {
+        return Err(wrong());
+    }
+    let plain: String = digits.chars().filter(|c| !matches!(c, ',' | '_')).collect();
+    let is_number = plain.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let number: f64 = plain.parse().ok().filter(|_| is_number).ok_or_else(wrong)?;
+    Ok(number * factor)
+}
+
+/// Parses a count from 1 to `most`.
+fn count(text: &str, most: u64) -> Result<u64, String> {
+    let number = number(text)?;
+    if number.fract() != 0.0 {
+        return Err("write a whole number".to_owned());
+    }
+    if !(1.0..=most as f64).contains(&number) {
+        return Err(format!("{text} is not in 1..={most}"));
+    }
+    Ok(number as u64)
+}
+
+/// Parses a count from 1 to `MOST`.
+pub(crate) fn count_to<const MOST: u32>(text: &str) -> Result<u32, String> {
+    count(text, MOST.into()).map(|number| number as u32)
+}
+
 /// Parses a rate and returns it per second: `500`, `500/s`, `30/m`.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let (number, seconds) = match text.split_once('/') {
@@ -62,7 +101,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
         Some((number, "m" | "min")) => (number, 60.0),
         Some((_, unit)) => return Err(format!("unknown unit {unit:?}; write 500/s or 30/m")),
     };
-    let number: f64 = number.parse().map_err(|_| "write a rate like 500/s or 30/m".to_owned())?;
+    let number = self::number(number).map_err(|_| "write a rate like 500/s or 30/m".to_owned())?;
     let rate = number / seconds;
     if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err("write a rate above zero, like 500/s".to_owned()) }
 }
@@ -143,6 +182,27 @@ mod tests {
         for bad in ["", "0", "-1/s", "5/x", "NaN", "inf"] {
             assert!(rate(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn counts_are_parsed_as_people_write_them() {
+        let to_a_million = count_to::<1_000_000>;
+        for (text, number) in
+            [("1", 1), ("10000", 10_000), ("10k", 10_000), ("10K", 10_000), ("1.5k", 1_500), ("1M", 1_000_000)]
+        {
+            assert_eq!(to_a_million(text), Ok(number), "{text}");
+        }
+        for (text, number) in [("1,000,000", 1_000_000), ("10_000", 10_000), ("1,500.0", 1_500)] {
+            assert_eq!(to_a_million(text), Ok(number), "{text}");
+        }
+        for bad in
+            ["", "k", "-1", "+1", "1,5", "1,5000", ",100", "1,,000", "1,000,", "1.5", "10m", "1e3", "inf", "NaN", "ten"]
+        {
+            assert!(to_a_million(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(to_a_million("0").unwrap_err(), "0 is not in 1..=1000000");
+        assert_eq!(to_a_million("2M").unwrap_err(), "2M is not in 1..=1000000");
+        assert_eq!((rate("5,000/s"), rate("10k")), (Ok(5_000.0), Ok(10_000.0)));
     }
 
     #[test]

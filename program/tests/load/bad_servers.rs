@@ -80,10 +80,50 @@ fn upgrades_get_wrong_answers() {
     });
     let run = load(&lying, "-c 5 --hold 1h");
     assert_eq!((run.only_error("bad-handshake"), run.limits()), (5, vec!["bad-handshake"]));
+    let moved = literal(|stream| {
+        let head = "HTTP/1.1 301 Moved\r\nLocation: https://other.example/chat\r\nContent-Length: 0\r\n\r\n";
+        stream.get_mut().write_all(head.as_bytes())
+    });
+    let moved = load(&moved, "-c 5 --hold 1h");
+    assert_eq!((moved.only_error("status-301"), moved.limits()), (5, vec!["server-refuses"]));
+    let location = r#"status 301: Location: "https://other.example/chat""#;
+    assert_eq!(moved.stderr.matches(location).count(), 2, "{}", moved.stderr);
     // The library knows the reason.
     assert!(run.stderr.contains("section 4.1: "), "{}", run.stderr);
     let leaving = literal(|stream| stream.fill_buf().map(|_| ()));
     assert_eq!(load(&leaving, "-c 5 --hold 1h").only_error("handshake-broken"), 5);
+}
+
+/// The server of another protocol speaks, and waits for an answer: its first bytes are enough.
+#[test]
+fn the_server_speaks_another_protocol() {
+    let ssh = literal(|stream| stream.get_mut().write_all(b"SSH-2.0-Other\r\n").and_then(|()| listen(stream)));
+    let run = load(&ssh, "-c 5 --hold 1h --timeout 1h");
+    assert_eq!((run.only_error("bad-handshake"), run.limits()), (5, vec!["bad-handshake"]));
+    assert!(run.stderr.contains(r#"not HTTP/1: its first bytes are "SSH-2.0-Other\r\n""#), "{}", run.stderr);
+    // The alert of a TLS server to a request without TLS.
+    let tls = literal(|stream| {
+        stream.fill_buf()?;
+        stream.get_mut().write_all(&[0x15, 3, 1, 0, 2, 2, 0xff])?;
+        listen(stream)
+    });
+    let run = load(&tls, "-c 5 --hold 1h --timeout 1h");
+    assert!(run.stderr.contains(r#"its first bytes are "\x15\x03\x01\x00\x02\x02\xff""#), "{}", run.stderr);
+}
+
+#[test]
+fn of_two_servers_one_does_not_listen() {
+    let (server, _) = Counting::new(|_, _, _| {});
+    let running = serve(server);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let dead = listener.local_addr().expect("an address");
+    drop(listener);
+    let urls = [format!("ws://{}/", running.addr), format!("ws://{dead}/")];
+    let arguments = ["load", &urls[0], &urls[1], "-c", "10", "--hold", "100ms", "--json", "-"];
+    let run = crate::finished(&crate::command(&arguments).output().expect("the program runs"));
+    assert_eq!((run.only_error("connect-refused"), run.limits()), (5, vec!["refused"]));
+    assert_eq!(run.stderr.matches(&format!("nobody listens at {dead}")).count(), 2, "{}", run.stderr);
+    assert!(run.stderr.contains(": 5 connections refused"), "{}", run.stderr);
 }
 
 #[test]
@@ -107,7 +147,7 @@ fn some_upgrades_are_refused() {
 #[test]
 fn the_server_closes() {
     let (server, seen) = Counting::new(|clients, id, _| {
-        clients.close(id, CloseCode::Again, "").expect("it is open");
+        clients.close(id, CloseCode::Again, "token\u{9b}missing").expect("it is open");
     });
     let running = serve(server);
     let run = load(&format!("ws://{}/", running.addr), "-c 10 --echo --hold 1h");
@@ -116,6 +156,8 @@ fn the_server_closes() {
     assert_eq!(run.count("messages sent"), seen.lock().expect("nobody has panicked").messages);
     assert_eq!(run.report["ended"], "cut short: all connections were lost");
     assert_eq!(run.limits(), ["server-closes", "server-stalls"]);
+    let reason = r#"the server closed with code 1013 (try again later): "token\u{9b}missing""#;
+    assert_eq!(run.stderr.matches(reason).count(), 2, "as an error and as a limit: {}", run.stderr);
 }
 
 #[test]
@@ -149,6 +191,7 @@ fn echoes_are_wrong() {
     let run = load(&format!("ws://{}/", running.addr), "-c 4 --echo -m 40 --hold 500ms --expect errors=0");
     assert_eq!(run.only_error("wrong-message"), run.count("messages sent"));
     assert_eq!((run.count("messages right"), run.count("messages wrong")), (0, run.count("messages sent")));
+    assert!(run.limits().contains(&"no-echo"), "{}", run.stderr);
     assert_eq!(run.code, Some(1));
 }
 
@@ -173,7 +216,11 @@ fn echoes_do_not_come() {
     let url = format!("ws://{}/", running.addr);
     let run = load(&url, "-c 4 --echo --depth 3 --hold 200ms --timeout 300ms");
     assert_eq!((run.count("messages sent"), run.only_error("unanswered")), (12, 12));
-    assert_eq!((run.limits(), run.report["ended"].as_str()), (vec!["server-stalls"], Some("complete")));
+    assert_eq!((run.limits(), run.report["ended"].as_str()), (vec!["no-echo"], Some("complete")));
+    assert!(run.stderr.contains("this is not an echo server: 12 messages sent, 0 received"), "{}", run.stderr);
+    let run = load(&url, "-c 4 --subscribe --hold 200ms --timeout 300ms");
+    assert_eq!(run.limits(), ["no-echo"]);
+    seen.lock().expect("nobody has panicked").messages = 12;
     let run = load(&url, "-c 4 --until p99<1s -m 20 --hold 200ms --timeout 300ms");
     assert!(run.report["search"]["highest"].is_null(), "{:#}", run.report["search"]);
     assert_eq!(run.only_error("unanswered"), run.count("messages sent"));

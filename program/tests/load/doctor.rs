@@ -18,6 +18,8 @@ fn one_connection_fits_and_a_billion_do_not() {
     assert_eq!(first["verdict"], "stops");
     assert_eq!(first["connections"], report["most"], "the first finding is the lowest limit");
     assert!(first["advice"].as_str().is_some_and(|advice| !advice.is_empty()));
+    assert_eq!(doctor(&["1,000,000"]).0["connections"], 1_000_000);
+    assert_eq!(doctor(&["10k"]).0["connections"], 10_000);
     let (report, code) = doctor(&["--client"]);
     assert_eq!((&report["fits"], code), (&Value::Null, Some(0)));
 }
@@ -32,6 +34,16 @@ fn the_descriptor_limit_is_the_one_that_the_process_has() {
     assert!(text.contains("STOPS") && text.contains("484") && text.contains("ulimit -Hn 501"), "{text}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = command(&["doctor", "1"]).stdout(full).stderr(std::process::Stdio::piped()).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"), "{output:?}");
+}
+
 #[test]
 fn wrong_usage_is_explained_and_ends_with_2() {
     for (arguments, sentence) in [
@@ -41,7 +53,15 @@ fn wrong_usage_is_explained_and_ends_with_2() {
         (&["load", "ws://127.0.0.1:1/", "--header", "Host: x"], "a header of the handshake itself cannot be set"),
         (&["load", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "subprotocols must be distinct tokens"),
         (&["load", "ws://127.0.0.1:1/", "--expect", "speed>3"], "is not known"),
+        (&["load", "ws://127.0.0.1:1/", "--header", "NoColon"], "Name: value"),
+        (&["load", "ws://127.0.0.1:1/", "--echo", "--message", "./no/such/file"], "./no/such/file"),
+        (&["load", "ws://127.0.0.1:1/", "--echo", "--size", "1GiB", "-c", "10k"], "memory are available"),
+        (&["load", "ws://user:secret@127.0.0.1:1/"], "Authorization"),
+        (&["load", "ws://127.0.0.1:1/", "-c", "10q"], "10,000 or 10k"),
+        (&["load", "ws://127.0.0.1:1/", "-c", "0"], "0 is not in"),
+        (&["load", "ws://127.0.0.1:1/", "-c", "99M"], "99M is not in"),
         (&["doctor", "0"], "0 is not in"),
+        (&["doctor", "1,0"], "10,000 or 10k"),
     ] {
         let output = command(arguments).output().expect("the program runs");
         let text = String::from_utf8_lossy(&output.stderr);

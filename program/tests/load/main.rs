@@ -7,6 +7,8 @@ mod common;
 
 mod bad_servers;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod killed;
 mod runs;
 #[cfg(unix)]
 mod terminal;

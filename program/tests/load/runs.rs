@@ -309,14 +309,33 @@ fn a_report_that_cannot_be_written_is_a_failure() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/folder/report"), "{output:?}");
     }
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
-    let status = command(&["load", &address, "-c", "1", "--hold", "10ms"]).stdout(full).status();
-    assert_eq!(status.expect("the program runs").code(), Some(1));
+    for option in [&[][..], &["--json", "-"], &["--csv", "-"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let arguments = [&["load", &address, "-c", "1", "--hold", "10ms"], option].concat();
+        let status = command(&arguments).stdout(full).status();
+        assert_eq!(status.expect("the program runs").code(), Some(1), "{option:?}");
+    }
+    for option in ["--json", "--csv", "--html"] {
+        let arguments = ["load", &address, "-c", "1", "--hold", "10ms", option, "/dev/full"];
+        let output = command(&arguments).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write /dev/full"), "{output:?}");
+    }
 }
 
 #[test]
 fn a_message_that_is_too_large_is_wrong_usage() {
     let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--size", "100GiB"]).output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
+    // It has no content, so it takes no space.
+    let path = std::env::temp_dir().join(format!("lariat-load-{}.message", std::process::id()));
+    let file = std::fs::File::create(&path).expect("a file");
+    file.set_len((1 << 30) + 1).expect("a length");
+    let text = path.to_str().expect("text");
+    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--message", text]).output();
+    std::fs::remove_file(&path).expect("it is there");
     let output = output.expect("the program runs");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");

@@ -111,7 +111,6 @@ impl Page {
                     }
                     self.told.push(told);
                 }
-                other => panic!("{other:?}"),
             }
         }
     }

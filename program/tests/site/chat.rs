@@ -324,18 +324,28 @@ fn a_restarted_server_gets_the_messages_from_its_pages() {
     }
 }
 
-#[test]
-fn a_new_page_gets_the_last_fifty_and_a_late_one_learns_what_it_missed() {
-    let mut random = StdRng::seed_from_u64(1);
+/// Two pages in a room.
+fn two_in_the_hall() -> (StdRng, Simulation<Chat>, Page, Page) {
     let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
-    let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
+    let mut pages = [0, 1].map(|number| Page::new(number, "hall"));
     pages.iter_mut().for_each(|page| page.connect(&mut sim));
     settle_all(&mut sim, &mut pages);
-    let [speaker, away] = &mut pages[..] else { panic!("two") };
-    away.peer = None;
+    let [speaker, away] = pages;
+    (StdRng::seed_from_u64(1), sim, speaker, away)
+}
+
+/// More messages than a room keeps: the numbers from 0.
+fn say_much(speaker: &mut Page, random: &mut StdRng) {
     for number in 0..1_200 {
-        speaker.say(&mut random, &number.to_string());
+        speaker.say(random, &number.to_string());
     }
+}
+
+#[test]
+fn a_new_page_gets_the_last_fifty_and_a_late_one_learns_what_it_missed() {
+    let (mut random, mut sim, mut speaker, mut away) = two_in_the_hall();
+    away.peer = None;
+    say_much(&mut speaker, &mut random);
     sim.run_for(10 * SECOND);
     speaker.listen();
     assert_eq!(speaker.texts.len(), 1_200);
@@ -352,23 +362,17 @@ fn a_new_page_gets_the_last_fifty_and_a_late_one_learns_what_it_missed() {
 
 #[test]
 fn a_message_appears_once_even_if_it_is_no_longer_kept() {
-    let mut random = StdRng::seed_from_u64(1);
-    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
-    let mut pages: Vec<Page> = (0..2).map(|number| Page::new(number, "hall")).collect();
-    pages.iter_mut().for_each(|page| page.connect(&mut sim));
-    settle_all(&mut sim, &mut pages);
-    let [speaker, away] = &mut pages[..] else { panic!("two") };
+    let (mut random, mut sim, mut speaker, mut away) = two_in_the_hall();
     away.say(&mut random, "did you get that?");
     sim.run_for(SECOND);
     // Its connection breaks, with messages that it has not received.
     away.peer = None;
-    for number in 0..1_200 {
-        speaker.say(&mut random, &number.to_string());
-    }
+    say_much(&mut speaker, &mut random);
     sim.run_for(SECOND);
     speaker.listen();
     assert_eq!((speaker.texts.len(), speaker.texts[0].as_str()), (1_201, "did you get that?"));
     away.connect(&mut sim);
+    let mut pages = [speaker, away];
     settle_all(&mut sim, &mut pages);
     assert_eq!((pages[1].pending.len(), pages[1].missed, pages[0].texts.len()), (0, 201, 1_201));
 }

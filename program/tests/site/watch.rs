@@ -30,7 +30,6 @@ impl Page {
                     self.changes += bytes.len();
                     self.apply(&bytes);
                 }
-                other => panic!("{other:?}"),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Compressed messages (RFC 7692).
 
-use super::message::Gathered;
+use super::message::OwnedMessage;
 use super::partial_message::{Finished, PartialMessage};
 use super::rare::Rare;
 use super::shared::Shared;
@@ -49,7 +49,7 @@ impl<X: Default> Connection<X> {
         shared: &mut Shared,
         opcode: Opcode,
         compressed: &[u8],
-    ) -> Result<Gathered, ProtocolError> {
+    ) -> Result<OwnedMessage, ProtocolError> {
         let mut message = PartialMessage::new(opcode, shared.pools.buffers.take_or_new());
         let keeps = self.agreed().keeps_received();
         let contexts = contexts(&mut self.rare).filter(|_| keeps);

@@ -5,6 +5,7 @@ use crate::protocol::wire::Opcode;
 
 /// Messages, and the bytes of their payloads before compression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flow {
     /// Number of messages.
     pub messages: u64,
@@ -42,10 +43,11 @@ impl Traffic {
 
 /// The counters of a loop.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Counters {
     pub(crate) received: ByOpcode,
     pub(crate) sent: ByOpcode,
-    states: [usize; 7],
+    states: [usize; 8],
 }
 
 /// Messages and bytes of each opcode.

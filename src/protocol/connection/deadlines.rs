@@ -6,9 +6,8 @@ use super::{Connection, State};
 use crate::protocol::limits::Limits;
 use crate::protocol::opening::{Rejection, Ticket};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Opcode, Role};
+use crate::protocol::wire::{CloseCode, Opcode, Role};
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<X: Default> Connection<X> {
     /// Returns the next time at which [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -16,7 +15,10 @@ impl<X: Default> Connection<X> {
     /// knows has come.
     pub fn deadline(&self, limits: &Limits, now: Tick) -> Option<Tick> {
         match self.state() {
-            State::Handshaking | State::Deciding => Some(self.since.after(limits.handshake_timeout)),
+            State::Handshaking => Some(self.since.after(self.patience(limits))),
+            State::Deciding => Some(self.since.after(limits.handshake_timeout)),
+            State::Responding if self.is_streaming() => self.write_deadline(limits),
+            State::Responding => Some(self.since.after(limits.close_timeout)),
             State::Closing | State::Draining | State::Flushing => Some(self.since.after(limits.close_timeout)),
             State::Closed => None,
             State::Open => {
@@ -26,6 +28,19 @@ impl<X: Default> Connection<X> {
                 [ping, idle, lifetime, message, write].into_iter().flatten().reduce(Tick::earlier)
             }
         }
+    }
+
+    /// Returns how long the connection waits for a request.
+    fn patience(&self, limits: &Limits) -> Duration {
+        match &limits.http {
+            Some(http) if self.waits_for_another() => http.keep_alive,
+            Some(_) | None => limits.handshake_timeout,
+        }
+    }
+
+    /// Whether the connection has answered a request, and no other one has begun.
+    fn waits_for_another(&self) -> bool {
+        self.requests() > 0 && self.inbox.is_none()
     }
 
     /// Whether the connection is open, nothing is incomplete, and the peer takes what is sent. No
@@ -55,7 +70,8 @@ impl<X: Default> Connection<X> {
     }
 
     fn idle_deadline(&self, limits: &Limits) -> Option<Tick> {
-        limits.idle_timeout.map(|timeout| self.since.after(timeout))
+        let timeout = limits.idle_timeout.filter(|_| !self.is_paused())?;
+        Some(self.since.after(timeout))
     }
 
     /// Sends the last ping that was due before the idle timeout, if the driver called too late for
@@ -76,7 +92,7 @@ impl<X: Default> Connection<X> {
     }
 
     fn message_deadline(&self, limits: &Limits) -> Option<Tick> {
-        let inbox = self.inbox.as_ref().filter(|inbox| inbox.has_partial_message())?;
+        let inbox = self.inbox.as_ref().filter(|inbox| inbox.has_partial_message() && !self.is_paused())?;
         limits.message_timeout.map(|timeout| inbox.since.after(timeout))
     }
 
@@ -100,7 +116,7 @@ impl<X: Default> Connection<X> {
                     || is_due(self.message_deadline(limits))
                     || is_due(self.idle_deadline(limits))
             }
-            State::Handshaking | State::Closing | State::Draining | State::Flushing => {
+            State::Handshaking | State::Closing | State::Draining | State::Flushing | State::Responding => {
                 is_due(self.deadline(limits, now))
             }
             // The application has not answered.
@@ -167,7 +183,11 @@ impl<X: Default> Connection<X> {
                 let ticket = self.take_ticket().unwrap_or(Ticket::unreadable());
                 self.reject(shared, now, &ticket, Rejection::Unavailable);
             }
+            State::Handshaking if self.waits_for_another() => {
+                self.drain(shared, now, CloseReason::Timeout(Timeout::Idle));
+            }
             State::Handshaking => self.end(shared, CloseReason::Timeout(Timeout::Handshake)),
+            State::Responding => self.end(shared, CloseReason::Timeout(Timeout::Write)),
             State::Closing => self.end(shared, CloseReason::Timeout(Timeout::Close)),
             State::Draining | State::Flushing => self.end(shared, CloseReason::Timeout(Timeout::Close)),
             State::Closed => {}

@@ -8,13 +8,11 @@
 //! | [`CloseReason`] | | the argument of `on_close` |
 
 use crate::protocol::opening::{Rejection, Unaccepted};
-use crate::protocol::wire::ProtocolError;
+use crate::protocol::wire::{CloseCode, CloseFrame, Escaped, ProtocolError};
 use http::StatusCode;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// A message, ping, Close or answer was not accepted. Nothing has changed, unless a variant says
 /// so.
@@ -50,12 +48,18 @@ impl fmt::Display for SendError {
                 return write!(f, "the answer cannot be sent ({rejection}): the client got {}", rejection.status());
             }
             SendError::Gone => "the client has disconnected",
-            SendError::NotOpen => "the connection is not open",
-            SendError::Unfinished => "another message is being sent in pieces, or the piece continues none",
-            SendError::Dropped => "dropped: the client does not read fast enough",
-            SendError::Full => "the client has too many unsent bytes",
-            SendError::TooLong => "a control frame carries at most 125 bytes",
-            SendError::InvalidCloseCode => "this close code must not be sent",
+            SendError::NotOpen => "the connection is not open: send between on_open and the close",
+            SendError::Unfinished => {
+                "a message in pieces is not finished: send its last piece first; or none has begun"
+            }
+            SendError::Dropped => "dropped: the client does not read fast enough; send again after on_drain",
+            SendError::Full => {
+                "more bytes would be unsent than Limits::max_unsent allows: send less, or wait for on_drain"
+            }
+            SendError::TooLong => "too long: at most 125 bytes in a ping, 123 in a close reason",
+            SendError::InvalidCloseCode => {
+                "this close code must not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999"
+            }
         })
     }
 }
@@ -90,6 +94,8 @@ pub enum CloseReason {
     Peer(Option<CloseFrame>),
     /// The application closed, with this frame, and the peer answered.
     Local(CloseFrame),
+    /// The application has terminated the connection, without a Close frame.
+    Terminated,
     /// The peer broke a rule. It was sent a Close frame with the error's code.
     Protocol(ProtocolError),
     /// A deadline passed.
@@ -153,6 +159,7 @@ impl CloseReason {
             CloseReason::Timeout(_)
             | CloseReason::Eof
             | CloseReason::Io(_)
+            | CloseReason::Terminated
             | CloseReason::Unreachable { .. }
             | CloseReason::SlowConsumer
             | CloseReason::Refused(_)
@@ -170,12 +177,26 @@ impl CloseReason {
     }
 }
 
+impl std::error::Error for CloseReason {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CloseReason::Protocol(error) => Some(error),
+            CloseReason::CutOff { why, .. } => Some(&**why),
+            CloseReason::Unaccepted(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::Peer(Some(frame)) => write!(f, "closed by the peer: {} {}", frame.code, frame.reason),
+            CloseReason::Peer(Some(frame)) => {
+                write!(f, "closed by the peer: {} {}", frame.code, Escaped(&frame.reason))
+            }
             CloseReason::Peer(None) => f.write_str("closed by the peer"),
-            CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, frame.reason),
+            CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, Escaped(&frame.reason)),
+            CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),
             CloseReason::Timeout(Timeout::Idle) => f.write_str("silent for too long"),

@@ -1,25 +1,30 @@
 //! Events of a connection.
 
-use super::message::{Gathered, Message, Position};
+use super::message::{Message, OwnedMessage, Position};
 use std::borrow::Cow;
 
 /// Something that a connection has received, for the application.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// A complete request head, to be parsed and answered with
+    /// A complete request, to be parsed and answered with
     /// [`Connection::answer`](super::Connection::answer).
-    Request(Cow<'b, [u8]>),
+    Request {
+        /// Its head, up to the empty line.
+        head: Cow<'b, [u8]>,
+        /// Its body, decoded. Empty if there is none.
+        body: Vec<u8>,
+    },
     /// The server to which we connected has accepted, with the subprotocol that it has chosen.
     Opened(Option<String>),
     /// A message that lies whole in the input.
     Message(Message<'b>),
     /// A message that has been put together or decompressed, to be returned with
     /// [`Shared::recycle`](super::Shared::recycle).
-    Gathered(Gathered),
+    Gathered(OwnedMessage),
     /// A piece of a message, if
     /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for pieces. It
     /// is to be returned in the same way.
-    Piece(Gathered, Position),
+    Piece(OwnedMessage, Position),
     /// A ping. Its pong is queued already.
     Ping(Cow<'b, [u8]>),
     /// A pong.

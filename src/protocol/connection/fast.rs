@@ -46,12 +46,14 @@ const MAX_SHORT: usize = MAX_CONTROL_PAYLOAD;
 const ROOM: usize = MASKED + BLOCKS + WORD;
 
 impl Modes {
-    /// A run needs the plain path: its messages are traced or handed out in pieces.
-    const NO_RUN: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0);
+    /// A run needs the plain path: its messages are traced, handed out in pieces or held.
+    const NO_RUN: Modes = Modes(Modes::TRACED.0 | Modes::PIECES.0 | Modes::PAUSED.0);
     /// A single message needs the plain path: the same, or it is not masked or not handed out.
     const NO_FAST_RECEIVE: Modes = Modes(Modes::NO_RUN.0 | Modes::CLIENT.0 | Modes::NOT_OPEN.0);
     /// A short message that is sent needs the plain path: it is traced, masked or refused.
     const NO_FAST_SEND: Modes = Modes(Modes::TRACED.0 | Modes::SENDING.0 | Modes::CLIENT.0 | Modes::NOT_OPEN.0);
+    /// The driver must not read now: the connection is not open, is paused, or holds bytes.
+    const NO_FAST_READ: Modes = Modes(Modes::NOT_OPEN.0 | Modes::PAUSED.0 | Modes::HOLDS.0);
 }
 
 // ---- receiving ----------------------------------------------------------------------------------
@@ -160,18 +162,57 @@ impl<X: Default> Connection<X> {
     }
 
     /// Fails the connection if the message behind the last one of a run is text that is not UTF-8.
+    /// If the connection has been paused since, it fails later.
     #[inline]
     pub fn finish_run(&mut self, shared: &mut Shared, now: Tick, run: &Run<'_>) {
-        if run.ends_badly() && matches!(self.state(), State::Open | State::Closing) {
-            self.fail(shared, now, ProtocolError::InvalidUtf8);
+        if run.ends_badly() {
+            self.fail_run(shared, now);
         }
     }
 
+    #[cold]
+    fn fail_run(&mut self, shared: &mut Shared, now: Tick) {
+        match self.state() {
+            // No text can begin with this byte.
+            State::Open if self.is_paused() => self.hold_short(shared, now, Opcode::Text, b"\xff"),
+            State::Open | State::Closing => self.fail(shared, now, ProtocolError::InvalidUtf8),
+            State::Handshaking
+            | State::Deciding
+            | State::Draining
+            | State::Flushing
+            | State::Responding
+            | State::Closed => {}
+        }
+    }
+
+    /// Holds a message of a run, because the application has paused the connection since.
+    #[cold]
+    pub fn hold_message(&mut self, shared: &mut Shared, now: Tick, message: Message<'_>) {
+        self.hold_short(shared, now, message.opcode(), message.as_bytes());
+    }
+
+    /// Holds a short frame. The key 0 masks nothing.
+    fn hold_short(&mut self, shared: &mut Shared, now: Tick, opcode: Opcode, payload: &[u8]) {
+        let (mask, key): (u8, &[u8]) = match self.role() {
+            Role::Server => (0x80, &[0; 4]),
+            Role::Client => (0, &[]),
+        };
+        let head = [0x80 | opcode as u8, mask | payload.len() as u8];
+        [&head, key, payload].into_iter().for_each(|part| self.hold(shared, now, part));
+    }
+
+    /// Whether the driver may read the connection on its fast path, as far as the connection
+    /// knows.
+    #[inline]
+    pub const fn may_be_read_fast(&self) -> bool {
+        !self.modes.has(Modes::NO_FAST_READ)
+    }
+
     /// Whether the driver may still hand out the messages of a run whole. If not, the connection
-    /// has closed or wants pieces since.
+    /// has closed, has been paused, or wants pieces since.
     #[inline]
     pub fn takes_messages(&self) -> bool {
-        self.state() == State::Open && !self.modes.takes_pieces()
+        self.state() == State::Open && !self.modes.takes_pieces() && !self.is_paused()
     }
 }
 

@@ -6,11 +6,10 @@ use crate::protocol::deflate::Deflate;
 use crate::protocol::limits::Limits;
 use crate::protocol::opening::{Answer, Opening, Request, Ticket, Upgrade};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Input, MAX_HEADER, Opcode, Role, mask};
+use crate::protocol::wire::{CloseCode, Input, MAX_HEADER, Opcode, Role, mask};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 const KEY: mask::Key = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -62,7 +61,7 @@ impl End {
                 )
                 .into_bytes();
                 let event = end.connection.receive(&mut end.shared, now, &mut Input::new(&mut request));
-                let Some(Event::Request(head)) = event else { panic!("{event:?}") };
+                let Some(Event::Request { head, .. }) = event else { panic!("{event:?}") };
                 let ticket = Ticket::new(&Request::parse(&head).expect("a good request"));
                 let answer = Answer::Upgrade(Upgrade::default());
                 end.connection.answer(&mut end.shared, now, ticket, answer).expect("a good answer");
@@ -145,8 +144,8 @@ impl End {
                         self.handle(Event::Message(message));
                     } else if self.connection.state() == State::Open {
                         let piece = match message {
-                            Message::Text(text) => Gathered::Text(text.to_owned()),
-                            Message::Binary(bytes) => Gathered::Binary(bytes.to_owned()),
+                            Message::Text(text) => OwnedMessage::Text(text.to_owned()),
+                            Message::Binary(bytes) => OwnedMessage::Binary(bytes.to_owned()),
                         };
                         self.handle(Event::Piece(piece, Position::Whole));
                     }
@@ -470,7 +469,7 @@ fn sending_is_the_same_however_writes_are_cut() {
 fn sending_never_repeats_old_contents() {
     let rounds = 3_000_u32;
     let (mut outbox, mut joined) = (outbox::Outbox::default(), Vec::new());
-    let shared_frame = SharedBytes::new(Gathered::Binary(vec![0xbb; 50]), &shared_bytes::Meter::default());
+    let shared_frame = SharedBytes::new(OwnedMessage::Binary(vec![0xbb; 50]), &shared_bytes::Meter::default());
     let (mut expected, mut received) = (Vec::new(), Vec::new());
     let mut random = StdRng::seed_from_u64(1);
     for round in 0..rounds {

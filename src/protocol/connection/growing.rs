@@ -1,7 +1,7 @@
 //! A guard for inboxes and outboxes that may grow: the budget counts them again.
 
 use super::inbox::Inbox;
-use super::message::{Gathered, Position};
+use super::message::{OwnedMessage, Position};
 use super::outbox::Outbox;
 use super::partial_message::{Ends, PartialMessage};
 use super::shared::Shared;
@@ -76,7 +76,7 @@ impl Growing<'_, Inbox> {
     }
 
     /// As [`Inbox::take_piece`].
-    pub(super) fn take_piece(&mut self, ends: Ends) -> Result<Option<(Gathered, Position)>, ProtocolError> {
+    pub(super) fn take_piece(&mut self, ends: Ends) -> Result<Option<(OwnedMessage, Position)>, ProtocolError> {
         self.inner.take_piece(&mut self.shared.pools, ends)
     }
 }

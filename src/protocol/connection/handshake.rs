@@ -3,23 +3,13 @@
 use super::error::CloseReason;
 use super::shared::Shared;
 use super::trace::{Side, Trace};
-use super::{Connection, Event, State};
-use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end};
+use super::{Connection, Event};
+use crate::protocol::opening::{Rejection, Ticket, Unaccepted, head_end, not_http};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Input, Role};
 use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
-    /// Takes out the bytes that were held until the application had answered, to be received now.
-    pub fn take_held(&mut self, shared: &mut Shared) -> Vec<u8> {
-        if self.state() == State::Deciding {
-            return Vec::new();
-        }
-        let held = self.inbox.as_mut().map(|inbox| std::mem::take(&mut inbox.held));
-        self.release_inbox(shared);
-        held.unwrap_or_default()
-    }
-
     /// Receives the opening handshake: a request, or the response to ours.
     pub(super) fn receive_handshake<'b>(
         &mut self,
@@ -27,15 +17,22 @@ impl<X: Default> Connection<X> {
         now: Tick,
         input: &mut Input<'b>,
     ) -> Option<Event<'b>> {
+        if self.is_receiving_body() {
+            return self.receive_body(shared, now, input);
+        }
+        self.begin_request(now);
         match (self.receive_head(shared, now, input), self.role()) {
-            (Ok(None), _) => None,
+            (Ok(None), Role::Server) => None,
+            (Ok(None), Role::Client) => {
+                if let Some(bytes) = self.inbox.as_ref().and_then(|inbox| not_http(&inbox.head)) {
+                    self.end(shared, CloseReason::Unaccepted(Unaccepted::NotHttp(bytes)));
+                }
+                None
+            }
             (Ok(Some(head)), role) => {
                 self.record(shared, || Trace::Handshake { side: Side::Peer, text: head.to_vec() });
                 match role {
-                    Role::Server => {
-                        self.requested(shared);
-                        Some(Event::Request(head))
-                    }
+                    Role::Server => self.receive_request(shared, now, head),
                     Role::Client => self.receive_answer(shared, now, &head).map(Event::Opened),
                 }
             }
@@ -43,8 +40,29 @@ impl<X: Default> Connection<X> {
                 self.reject(shared, now, &Ticket::unreadable(), rejection);
                 None
             }
-            (Err(_), Role::Client) => {
-                self.end(shared, CloseReason::Unaccepted(Unaccepted::BadResponse("malformed")));
+            (Err(rejection), Role::Client) => {
+                let head = self.inbox.as_ref().map_or(input.peek(), |inbox| &inbox.head);
+                let why = match (not_http(head), rejection) {
+                    (Some(bytes), _) => Unaccepted::NotHttp(bytes),
+                    (None, Rejection::HeadTooLarge) => Unaccepted::BadResponse("its head is too large"),
+                    (None, _) => Unaccepted::BadResponse("malformed"),
+                };
+                self.end(shared, CloseReason::Unaccepted(why));
+                None
+            }
+        }
+    }
+
+    /// Handles a request whose head is complete. Returns it, unless its body is still to come.
+    fn receive_request<'b>(&mut self, shared: &mut Shared, now: Tick, head: Cow<'b, [u8]>) -> Option<Event<'b>> {
+        match self.begin_body(shared, now, &head) {
+            Ok(true) => None,
+            Ok(false) => {
+                self.requested(shared);
+                Some(Event::Request { head, body: Vec::new() })
+            }
+            Err(rejection) => {
+                self.reject(shared, now, &Ticket::unreadable(), rejection);
                 None
             }
         }

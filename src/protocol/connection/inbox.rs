@@ -5,9 +5,10 @@
 //! request head) is kept in the connection's [`Inbox`], which exists only while something is
 //! incomplete.
 
-use super::message::{Gathered, Position};
+use super::message::{OwnedMessage, Position};
 use super::partial_message::{Ends, PartialMessage};
 use super::pools::Pools;
+use crate::protocol::opening::Body;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{Header, MAX_HEADER, ProtocolError, mask};
 
@@ -16,7 +17,9 @@ use crate::protocol::wire::{Header, MAX_HEADER, ProtocolError, mask};
 pub struct Inbox {
     /// A request or response head.
     pub(super) head: Vec<u8>,
-    /// Bytes that wait until the application has answered.
+    /// The body of a request.
+    pub(super) body: Option<Box<Body>>,
+    /// Bytes that wait until the application has answered or ends a pause.
     pub(super) held: Vec<u8>,
     /// A frame's header.
     header: [u8; MAX_HEADER],
@@ -65,6 +68,7 @@ impl Inbox {
     /// Whether nothing is incomplete.
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty()
+            && self.body.is_none()
             && self.held.is_empty()
             && self.header_len == 0
             && self.frame.is_none()
@@ -80,6 +84,7 @@ impl Inbox {
     pub(super) fn memory(&self) -> usize {
         size_of::<Inbox>()
             + self.head.capacity()
+            + self.body.as_ref().map_or(0, |body| body.memory())
             + self.held.capacity()
             + self.control.capacity()
             + self.message.as_ref().map_or(0, PartialMessage::memory)
@@ -88,6 +93,7 @@ impl Inbox {
     /// Drops everything but keeps the buffers. Returns the buffer of a message.
     pub(super) fn reset(&mut self) -> Option<Vec<u8>> {
         self.head.clear();
+        self.body = None;
         self.held.clear();
         self.header_len = 0;
         self.frame = None;
@@ -111,7 +117,7 @@ impl Inbox {
         &mut self,
         pools: &mut Pools,
         ends: Ends,
-    ) -> Result<Option<(Gathered, Position)>, ProtocolError> {
+    ) -> Result<Option<(OwnedMessage, Position)>, ProtocolError> {
         let Some(message) = self.message.as_mut().filter(|message| message.in_pieces) else { return Ok(None) };
         if ends == Ends::Later && !message.has_piece() {
             return Ok(None);

@@ -13,7 +13,9 @@
 //!     from any state ───────► Closed ◄───── all sent, or deadline ──────────┘
 //! ```
 //!
-//! Each edge is one method here, and there is no other way from state to state. A [`Connection`]
+//! A connection that answers several HTTP requests is Responding in between (`http`).
+//!
+//! Each edge is one method, and there is no other way from state to state. A [`Connection`]
 //! never sees a socket or a clock. Its driver passes bytes ([`receive`](Connection::receive)) and
 //! time to it, and sends its [`output`](Connection::output) to the peer.
 
@@ -26,10 +28,8 @@ use super::trace::Trace;
 use super::{Modes, State};
 use crate::protocol::opening::{Answer, Opening, Rejection, Ticket, Unaccepted, encode_refusal, encode_upgrade};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Opcode, ProtocolError, Role, close};
+use crate::protocol::wire::{CloseCode, CloseFrame, Opcode, ProtocolError, Role, close};
 use http::StatusCode;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// One WebSocket connection. `X` is data of its driver, for the few connections that need any.
 ///
@@ -91,7 +91,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// Changes the state. Every state change goes through here.
-    fn enter(&mut self, shared: &mut Shared, to: State) {
+    pub(super) fn enter(&mut self, shared: &mut Shared, to: State) {
         let from = std::mem::replace(&mut self.state, to);
         self.modes.set(Modes::NOT_OPEN, to != State::Open);
         shared.counters.moves(from, to);
@@ -123,7 +123,7 @@ impl<X: Default> Connection<X> {
     pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let judged = match &mut self.rare().expected {
             Some(expected) => match expected.judge(&shared.compression, head) {
-                Err(refusal) if expected.skips(refusal) => return None,
+                Err(refusal) if expected.skips(&refusal) => return None,
                 judged => judged,
             },
             None => Err(Unaccepted::BadResponse("nothing was asked")),
@@ -142,7 +142,7 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Deciding -> Open, or Draining after an HTTP response. `Later` leaves it Deciding.
+    /// Deciding -> Open, Draining or Responding. `Later` leaves it Deciding.
     ///
     /// # Errors
     ///
@@ -175,8 +175,7 @@ impl<X: Default> Connection<X> {
                 Err(rejection)
             }
             Answer::Respond(response) => {
-                response.encode(ticket.method, &mut shared.outbox(&mut self.outbox).own());
-                self.responded(shared, now, response.status());
+                self.respond(shared, now, &ticket, response);
                 Ok(())
             }
             Answer::Later => {
@@ -193,14 +192,14 @@ impl<X: Default> Connection<X> {
 
     /// Handshaking, Deciding -> Draining: the request is refused.
     pub fn reject(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, rejection: Rejection) {
-        encode_refusal(ticket.method, rejection, &mut shared.outbox(&mut self.outbox).own());
+        encode_refusal(ticket, rejection, &mut shared.outbox(&mut self.outbox).own());
+        self.record_handshake(shared);
         self.responded(shared, now, rejection.status());
     }
 
     /// Handshaking, Deciding -> Draining: an HTTP response is queued, after which the connection
     /// closes.
-    fn responded(&mut self, shared: &mut Shared, now: Tick, status: StatusCode) {
-        self.record_handshake(shared);
+    pub(super) fn responded(&mut self, shared: &mut Shared, now: Tick, status: StatusCode) {
         self.rare().response = self.buffered_amount();
         self.drain(shared, now, CloseReason::Refused(status));
     }
@@ -261,7 +260,7 @@ impl<X: Default> Connection<X> {
     /// 1013 ("try again later"), unless a frame to it has been sent in part, or the notice would
     /// take as much memory as the connection holds.
     pub fn evict(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
-        if matches!(self.state, State::Draining | State::Flushing) {
+        if matches!(self.state, State::Draining | State::Flushing | State::Responding) {
             // What it still has to say is as good as a notice, or is what takes the memory.
             return self.end(shared, reason);
         }
@@ -284,6 +283,7 @@ impl<X: Default> Connection<X> {
             | State::Closing
             | State::Draining
             | State::Flushing
+            | State::Responding
             | State::Closed => self.end(shared, reason),
         }
     }
@@ -309,7 +309,13 @@ impl<X: Default> Connection<X> {
                 self.enter(shared, State::Flushing);
             }
             State::Flushing | State::Closed => {}
-            State::Handshaking | State::Deciding | State::Open | State::Closing | State::Draining => {
+            State::Responding if !self.is_streaming() => self.send_last_response(shared, now),
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Draining
+            | State::Responding => {
                 self.end(shared, CloseReason::Eof);
             }
         }
@@ -320,6 +326,7 @@ impl<X: Default> Connection<X> {
     pub fn end(&mut self, shared: &mut Shared, reason: CloseReason) {
         match self.state {
             State::Draining | State::Flushing => self.note_cut_off(reason),
+            State::Responding => self.note_broken_off(reason),
             State::Closed => {}
             State::Handshaking | State::Deciding | State::Open | State::Closing => self.rare().reason = Some(reason),
         }
@@ -330,6 +337,20 @@ impl<X: Default> Connection<X> {
         }
         if let Some(outbox) = self.outbox.take() {
             shared.give_outbox(outbox);
+        }
+    }
+
+    /// The connection ends for this reason before its response has ended.
+    fn note_broken_off(&mut self, reason: CloseReason) {
+        let is_streaming = self.is_streaming();
+        let rare = self.rare();
+        let status = rare.responding.as_ref().map(|responding| responding.status);
+        match status.filter(|_| !is_streaming) {
+            Some(status) => {
+                rare.reason = Some(CloseReason::Refused(status));
+                self.note_cut_off(reason);
+            }
+            None => rare.reason = Some(reason),
         }
     }
 
@@ -354,7 +375,7 @@ impl<X: Default> Connection<X> {
 ///
 /// [`SendError::InvalidCloseCode`], or [`SendError::TooLong`] for a reason of more than 123 bytes.
 pub(crate) fn check_close(code: CloseCode, reason: &str) -> Result<(), SendError> {
-    if !close::may_travel(&code) {
+    if !code.is_allowed() {
         return Err(SendError::InvalidCloseCode);
     }
     if reason.len() > close::MAX_REASON {

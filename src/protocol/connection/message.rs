@@ -1,7 +1,6 @@
 //! Messages, borrowed and owned.
 
 use crate::protocol::wire::Opcode;
-use std::fmt;
 
 /// A message, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,64 +37,10 @@ impl<'a> Message<'a> {
     }
 
     /// Returns an owned copy, for a queue or another thread.
-    pub fn into_owned(self) -> tungstenite::Message {
+    pub fn into_owned(self) -> OwnedMessage {
         match self {
-            Message::Text(text) => tungstenite::Message::text(text),
-            Message::Binary(bytes) => tungstenite::Message::binary(bytes.to_vec()),
-        }
-    }
-}
-
-/// Makes an owned copy.
-impl From<Message<'_>> for tungstenite::Message {
-    fn from(message: Message<'_>) -> tungstenite::Message {
-        message.into_owned()
-    }
-}
-
-/// Error for an [`OwnedMessage`](crate::OwnedMessage) that carries no data of the application: a
-/// ping, a pong, a Close, or a raw frame. Use [`Clients::ping`](crate::Clients::ping) and
-/// [`Clients::close`](crate::Clients::close) for those.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NotData;
-
-impl fmt::Display for NotData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("only text and binary messages carry data")
-    }
-}
-
-impl std::error::Error for NotData {}
-
-/// Borrows an owned message.
-///
-/// ```
-/// use lariat::{Message, NotData, OwnedMessage};
-///
-/// let text = OwnedMessage::text("hello");
-/// assert_eq!(Message::try_from(&text), Ok(Message::Text("hello")));
-/// assert_eq!(Message::try_from(&OwnedMessage::Ping("are you there?".into())), Err(NotData));
-/// ```
-///
-/// A control frame is never sent as a message by mistake:
-///
-/// ```compile_fail
-/// # use lariat::{ClientId, Clients, OwnedMessage};
-/// fn pass_on(clients: &mut Clients<()>, id: ClientId, message: &OwnedMessage) {
-///     let _ = clients.send(id, message);
-/// }
-/// ```
-impl<'a> TryFrom<&'a tungstenite::Message> for Message<'a> {
-    type Error = NotData;
-
-    fn try_from(owned: &'a tungstenite::Message) -> Result<Message<'a>, NotData> {
-        match owned {
-            tungstenite::Message::Text(text) => Ok(Message::Text(text.as_str())),
-            tungstenite::Message::Binary(bytes) => Ok(Message::Binary(bytes)),
-            tungstenite::Message::Ping(_)
-            | tungstenite::Message::Pong(_)
-            | tungstenite::Message::Close(_)
-            | tungstenite::Message::Frame(_) => Err(NotData),
+            Message::Text(text) => OwnedMessage::Text(text.to_owned()),
+            Message::Binary(bytes) => OwnedMessage::Binary(bytes.to_vec()),
         }
     }
 }
@@ -130,55 +75,116 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Message<'a> {
     }
 }
 
-/// A message that has been put together, in a buffer of its own.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Gathered {
+/// A message in a buffer of its own, for a queue or another thread. Its reference is a [`Message`]
+/// wherever one is wanted.
+///
+/// ```
+/// use lariat::{ClientId, Clients, Message, OwnedMessage};
+///
+/// fn pass_on(clients: &mut Clients<()>, id: ClientId, message: &OwnedMessage) {
+///     let _ = clients.send(id, message);
+/// }
+///
+/// assert_eq!(OwnedMessage::text("hello").as_message(), Message::Text("hello"));
+/// assert_eq!(Message::Binary(&[1, 2]).into_owned(), OwnedMessage::binary([1, 2]));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedMessage {
     /// Text.
     Text(String),
     /// Arbitrary bytes.
     Binary(Vec<u8>),
 }
 
-impl Gathered {
+impl OwnedMessage {
+    /// A text message.
+    pub fn text(text: impl Into<String>) -> OwnedMessage {
+        OwnedMessage::Text(text.into())
+    }
+
+    /// A binary message.
+    pub fn binary(bytes: impl Into<Vec<u8>>) -> OwnedMessage {
+        OwnedMessage::Binary(bytes.into())
+    }
+
     /// The message, borrowed.
     pub fn as_message(&self) -> Message<'_> {
         match self {
-            Gathered::Text(text) => Message::Text(text),
-            Gathered::Binary(bytes) => Message::Binary(bytes),
+            OwnedMessage::Text(text) => Message::Text(text),
+            OwnedMessage::Binary(bytes) => Message::Binary(bytes),
         }
+    }
+
+    /// The payload's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_message().as_bytes()
+    }
+
+    /// The text, if it is a text message.
+    pub fn as_text(&self) -> Option<&str> {
+        self.as_message().as_text()
+    }
+
+    /// Whether it is a text message.
+    pub const fn is_text(&self) -> bool {
+        matches!(self, OwnedMessage::Text(_))
+    }
+
+    /// Whether it is a binary message.
+    pub const fn is_binary(&self) -> bool {
+        matches!(self, OwnedMessage::Binary(_))
+    }
+
+    /// The payload's length in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty.
+    pub fn is_empty(&self) -> bool {
+        self.as_bytes().is_empty()
     }
 
     /// Bytes of memory that its buffer takes.
     pub(super) fn capacity(&self) -> usize {
         match self {
-            Gathered::Text(text) => text.capacity(),
-            Gathered::Binary(bytes) => bytes.capacity(),
+            OwnedMessage::Text(text) => text.capacity(),
+            OwnedMessage::Binary(bytes) => bytes.capacity(),
         }
     }
 
     /// Returns the buffer, for reuse.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         match self {
-            Gathered::Text(text) => text.into_bytes(),
-            Gathered::Binary(bytes) => bytes,
+            OwnedMessage::Text(text) => text.into_bytes(),
+            OwnedMessage::Binary(bytes) => bytes,
         }
     }
 }
 
 /// Borrows the message.
-impl<'a> From<&'a Gathered> for Message<'a> {
-    fn from(gathered: &'a Gathered) -> Message<'a> {
-        gathered.as_message()
+impl<'a> From<&'a OwnedMessage> for Message<'a> {
+    fn from(message: &'a OwnedMessage) -> Message<'a> {
+        message.as_message()
     }
 }
 
 /// Makes an owned copy.
-impl From<Message<'_>> for Gathered {
-    fn from(message: Message<'_>) -> Gathered {
-        match message {
-            Message::Text(text) => Gathered::Text(text.to_owned()),
-            Message::Binary(bytes) => Gathered::Binary(bytes.to_vec()),
-        }
+impl From<Message<'_>> for OwnedMessage {
+    fn from(message: Message<'_>) -> OwnedMessage {
+        message.into_owned()
+    }
+}
+
+impl From<String> for OwnedMessage {
+    fn from(text: String) -> OwnedMessage {
+        OwnedMessage::Text(text)
+    }
+}
+
+impl From<Vec<u8>> for OwnedMessage {
+    fn from(bytes: Vec<u8>) -> OwnedMessage {
+        OwnedMessage::Binary(bytes)
     }
 }
 

@@ -10,6 +10,8 @@
 //! | `event` | what has been received, for the application? |
 //! | `receive` | how do bytes from the peer become events? |
 //! | `handshake` | how is the opening handshake received? |
+//! | `http` | how are several requests answered, and long responses sent? |
+//! | `pause` | which bytes does the application get later? |
 //! | `inbox` | what has arrived of something incomplete? |
 //! | `partial_message` | how do fragments become a message? |
 //! | `inflate` | how is a compressed message delivered in pieces? |
@@ -46,6 +48,7 @@ mod fast;
 mod fast_tests;
 mod growing;
 mod handshake;
+mod http;
 mod inbox;
 mod inflate;
 mod machine;
@@ -53,6 +56,7 @@ mod message;
 mod modes;
 mod outbox;
 mod partial_message;
+mod pause;
 mod pools;
 mod prepared;
 mod random;
@@ -73,9 +77,10 @@ pub use event::Event;
 pub use fast::{LONGEST_RUN, Run};
 pub use machine::Connection;
 pub(crate) use machine::check_close;
-pub use message::{Gathered, Message, NotData, Position};
+pub use message::{Message, OwnedMessage, Position};
 use modes::Modes;
 pub use outbox::JOINED;
+use outbox::SHARE_FROM;
 pub use prepared::Prepared;
 pub use shared::Shared;
 pub use shared_bytes::SharedBytes;

@@ -22,6 +22,10 @@ impl Modes {
     pub(super) const CLIENT: Modes = Modes(1 << 4);
     /// The connection is not open: no messages can be sent, and none are delivered.
     pub(super) const NOT_OPEN: Modes = Modes(1 << 5);
+    /// The application has paused the connection.
+    pub(super) const PAUSED: Modes = Modes(1 << 6);
+    /// Bytes are held. They must be received before any others.
+    pub(super) const HOLDS: Modes = Modes(1 << 7);
 
     /// The flags of a new connection.
     #[inline]

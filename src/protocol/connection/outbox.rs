@@ -105,7 +105,12 @@ impl Outbox {
 
     /// The unsent bytes, as the text of a handshake.
     pub(super) fn to_trace(&self) -> Trace {
-        Trace::Handshake { side: Side::Us, text: self.own.as_slice().to_vec() }
+        let mut text = self.own.as_slice().to_vec();
+        if let Some(shared) = self.shared.as_ref().filter(|_| self.has_shared_frames()) {
+            text.clear();
+            self.collect(shared, usize::MAX, &mut text);
+        }
+        Trace::Handshake { side: Side::Us, text }
     }
 
     // ---- bytes are queued ----------------------------------------------------------------------
@@ -163,19 +168,25 @@ impl Outbox {
 
     #[inline(never)]
     fn join<'a>(&'a self, shared: &'a SharedFrames, joined: &'a mut Vec<u8>) -> &'a [u8] {
-        let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
-        let run = self.run(shared, own, sent, index);
+        let run = self.run(shared, self.own.start(), shared.sent, 0);
         if run.len() == self.len() || run.len() >= JOINED {
             return run;
         }
         joined.clear();
         joined.reserve_exact(JOINED.min(self.len()));
-        while joined.len() < JOINED {
+        self.collect(shared, JOINED, joined);
+        joined
+    }
+
+    /// Appends the unsent bytes to `out`, which holds at most `most` bytes then.
+    fn collect(&self, shared: &SharedFrames, most: usize, out: &mut Vec<u8>) {
+        let (mut own, mut sent, mut index) = (self.own.start(), shared.sent, 0);
+        while out.len() < most {
             let run = self.run(shared, own, sent, index);
             if run.is_empty() {
                 break;
             }
-            joined.extend_from_slice(&run[..run.len().min(JOINED - joined.len())]);
+            out.extend_from_slice(&run[..run.len().min(most - out.len())]);
             if shared.frames.get(index).is_some_and(|shared| shared.at == own) {
                 index += 1;
                 sent = 0;
@@ -183,7 +194,6 @@ impl Outbox {
                 own += run.len();
             }
         }
-        joined
     }
 
     /// The bytes that lie in one piece from a place on.
@@ -259,14 +269,14 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::Gathered;
+    use super::super::message::OwnedMessage;
     use super::super::shared_bytes::Meter;
     use super::*;
 
     #[test]
     fn own_and_shared_bytes_leave_in_the_order_in_which_they_came_however_writes_are_cut() {
         let meter = Meter::default();
-        let big = SharedBytes::new(Gathered::Binary((0..SHARE_FROM).map(|i| i as u8).collect()), &meter);
+        let big = SharedBytes::new(OwnedMessage::Binary((0..SHARE_FROM).map(|i| i as u8).collect()), &meter);
         let steps = [1, 2, 7, 100, 1_000, 5_000, 100_000].into_iter().skip(if cfg!(miri) { 3 } else { 0 });
         for step in steps {
             let (mut outbox, mut expected, mut received) = (Outbox::default(), Vec::new(), Vec::new());
@@ -299,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_fits_goes_out_in_one_write() {
-        let frame = SharedBytes::new(Gathered::Binary(vec![7; 3_000]), &Meter::default());
+        let frame = SharedBytes::new(OwnedMessage::Binary(vec![7; 3_000]), &Meter::default());
         let mut outbox = Outbox::default();
         for _ in 0..5 {
             outbox.own().extend_from_slice(b"own");

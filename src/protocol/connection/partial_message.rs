@@ -1,6 +1,6 @@
 //! A message that is still arriving (RFC 6455 §5.4).
 
-use super::message::{Gathered, Position};
+use super::message::{OwnedMessage, Position};
 use crate::protocol::deflate::Inflater;
 use crate::protocol::limits::Limits;
 use crate::protocol::wire::utf8::PartialText;
@@ -77,14 +77,14 @@ impl PartialPayload {
 /// A complete message.
 pub(super) enum Finished {
     /// A message to deliver.
-    Plain(Gathered),
+    Plain(OwnedMessage),
     /// A message to decompress: its opcode and its payload as it arrived.
     Compressed(Opcode, Vec<u8>),
 }
 
 impl Finished {
     /// Returns the message of a decompressor's output, which is never compressed itself.
-    pub(super) fn into_plain(self) -> Result<Gathered, ProtocolError> {
+    pub(super) fn into_plain(self) -> Result<OwnedMessage, ProtocolError> {
         match self {
             Finished::Plain(message) => Ok(message),
             Finished::Compressed(..) => Err(ProtocolError::InvalidDeflate),
@@ -206,15 +206,15 @@ impl PartialMessage {
         &mut self,
         ends: Ends,
         mut buffer: Vec<u8>,
-    ) -> Result<(Gathered, Position), ProtocolError> {
+    ) -> Result<(OwnedMessage, Position), ProtocolError> {
         let piece = match &mut self.payload {
             PartialPayload::Text(text) if ends == Ends::Here && !text.is_whole() => {
                 return Err(ProtocolError::InvalidUtf8);
             }
-            PartialPayload::Text(text) => Gathered::Text(text.take_checked(buffer)),
+            PartialPayload::Text(text) => OwnedMessage::Text(text.take_checked(buffer)),
             PartialPayload::Binary(bytes) | PartialPayload::Compressed(_, bytes) => {
                 buffer.clear();
-                Gathered::Binary(std::mem::replace(bytes, buffer))
+                OwnedMessage::Binary(std::mem::replace(bytes, buffer))
             }
         };
         let position = match (std::mem::replace(&mut self.is_handed_out, true), ends) {
@@ -229,8 +229,8 @@ impl PartialMessage {
     /// Returns the complete message.
     pub(super) fn finish(self) -> Result<Finished, ProtocolError> {
         Ok(match self.payload {
-            PartialPayload::Text(text) => Finished::Plain(Gathered::Text(text.finish()?)),
-            PartialPayload::Binary(bytes) => Finished::Plain(Gathered::Binary(bytes)),
+            PartialPayload::Text(text) => Finished::Plain(OwnedMessage::Text(text.finish()?)),
+            PartialPayload::Binary(bytes) => Finished::Plain(OwnedMessage::Binary(bytes)),
             PartialPayload::Compressed(opcode, bytes) => Finished::Compressed(opcode, bytes),
         })
     }

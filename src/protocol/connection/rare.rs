@@ -2,9 +2,11 @@
 
 use super::Connection;
 use super::error::CloseReason;
+use super::http::Responding;
 use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::opening::{Expected, Ticket};
 use crate::protocol::time::Tick;
+use http::StatusCode;
 
 /// State that few connections need, or only for a while.
 #[derive(Debug, Default)]
@@ -17,6 +19,12 @@ pub(super) struct Rare<X> {
     pub(super) expected: Option<Expected>,
     /// Bytes of the HTTP response that was queued.
     pub(super) response: usize,
+    /// The response that is being sent, if the connection is Responding.
+    pub(super) responding: Option<Responding>,
+    /// The status of a response that has been sent, until the driver has counted it.
+    pub(super) answered: Option<StatusCode>,
+    /// How many requests have been answered.
+    pub(super) requests: u32,
     /// When the connection opened, if its lifetime is limited.
     pub(super) opened: Option<Tick>,
     /// The label of its traces.

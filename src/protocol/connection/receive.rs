@@ -4,7 +4,7 @@
 //! Incomplete frames and messages are collected in the inbox.
 
 use super::inbox::PartialFrame;
-use super::message::{Gathered, Message, Position};
+use super::message::{Message, OwnedMessage, Position};
 use super::partial_message::{Ends, Finished, check_compressed_length, check_length};
 use super::shared::Shared;
 use super::trace::{Side, Trace};
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
     /// Handles bytes up to the next event. Returns `None` if all of `input` has been handled, or is
-    /// held until the application has answered.
+    /// [held](Self::take_held).
     pub fn receive<'b>(&mut self, shared: &mut Shared, now: Tick, input: &mut Input<'b>) -> Option<Event<'b>> {
         while !input.is_empty() {
             let event = self.receive_next(shared, now, input).unwrap_or_else(|error| {
@@ -39,15 +39,22 @@ impl<X: Default> Connection<X> {
         input: &mut Input<'b>,
     ) -> Result<Option<Event<'b>>, ProtocolError> {
         match self.state() {
+            State::Open if self.is_paused() => {
+                self.hold(shared, now, input.take_all());
+                Ok(None)
+            }
             State::Open => {
                 self.heard(now);
                 self.receive_frame(shared, now, input)
             }
             State::Closing => self.receive_frame(shared, now, input),
             State::Handshaking => Ok(self.receive_handshake(shared, now, input)),
-            State::Deciding => {
-                let held = input.take_all();
-                shared.inbox(&mut self.inbox, now).held.extend_from_slice(held);
+            State::Responding if self.is_streaming() => {
+                input.take_all();
+                Ok(None)
+            }
+            State::Deciding | State::Responding => {
+                self.hold(shared, now, input.take_all());
                 Ok(None)
             }
             State::Draining | State::Flushing | State::Closed => {
@@ -250,7 +257,7 @@ impl<X: Default> Connection<X> {
     }
 
     /// Delivers a message that has been put together.
-    fn deliver<'b>(&self, shared: &mut Shared, message: Gathered) -> Option<Event<'b>> {
+    fn deliver<'b>(&self, shared: &mut Shared, message: OwnedMessage) -> Option<Event<'b>> {
         if self.is_wanted() {
             return Some(match self.modes.takes_pieces() {
                 true => Event::Piece(message, Position::Whole),

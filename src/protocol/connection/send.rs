@@ -7,8 +7,7 @@ use super::shared::Shared;
 use super::trace::Trace;
 use super::{Connection, Modes, Prepared, State};
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
-use tungstenite::protocol::frame::coding::CloseCode;
+use crate::protocol::wire::{CloseCode, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role, close, mask};
 
 impl<X: Default> Connection<X> {
     /// Queues a message.
@@ -188,10 +187,12 @@ impl<X: Default> Connection<X> {
                 outbox.stalled = Some(now);
             }
         }
-        if count > 0 && matches!(self.state(), State::Draining | State::Flushing) {
+        if count > 0 && matches!(self.state(), State::Draining | State::Flushing | State::Responding) {
             self.since = now;
-            if self.state() == State::Flushing && self.outbox.is_none() {
-                self.end(shared, CloseReason::Eof);
+            match (self.state(), &self.outbox) {
+                (State::Flushing, None) => self.end(shared, CloseReason::Eof),
+                (State::Responding, None) => self.response_sent(shared, now),
+                (_, _) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use super::budget::{Budget, Mark};
 use super::counters::Counters;
 use super::growing::Growing;
 use super::inbox::Inbox;
-use super::message::Gathered;
+use super::message::OwnedMessage;
 use super::outbox::{LARGE, Outbox};
 use super::pools::{Pools, Spares};
 use super::random::Random;
@@ -14,6 +14,7 @@ use super::shared_bytes::SharedBytes;
 use super::trace::{Trace, Traces};
 use crate::protocol::deflate::{Compression, Deflate};
 use crate::protocol::limits::Limits;
+use crate::protocol::opening::Bytes;
 use crate::protocol::time::Tick;
 
 /// Limits, pools, the memory budget, counters and randomness of one loop. An argument of every call
@@ -238,10 +239,17 @@ impl Shared {
 
     /// Bytes that several connections will hold.
     pub(crate) fn share(&mut self, bytes: Vec<u8>) -> SharedBytes {
-        self.share_gathered(Gathered::Binary(bytes))
+        self.share_gathered(OwnedMessage::Binary(bytes))
     }
 
-    fn share_gathered(&mut self, payload: Gathered) -> SharedBytes {
+    /// The body of a response.
+    pub(super) fn share_body(&mut self, body: Bytes) -> SharedBytes {
+        let shared = SharedBytes::of_body(body, &self.budget.frames);
+        self.review_budget();
+        shared
+    }
+
+    fn share_gathered(&mut self, payload: OwnedMessage) -> SharedBytes {
         let shared = SharedBytes::new(payload, &self.budget.frames);
         self.review_budget();
         shared
@@ -253,7 +261,7 @@ impl Shared {
     /// # Errors
     ///
     /// The message is not large enough.
-    pub(crate) fn lend(&mut self, message: Gathered) -> Result<SharedBytes, Gathered> {
+    pub(crate) fn lend(&mut self, message: OwnedMessage) -> Result<SharedBytes, OwnedMessage> {
         if message.as_message().as_bytes().len() < LARGE {
             return Err(message);
         }
@@ -281,7 +289,7 @@ impl Shared {
     }
 
     /// Keeps the buffer of a message that the application has handled.
-    pub fn recycle(&mut self, message: Gathered) {
+    pub fn recycle(&mut self, message: OwnedMessage) {
         self.pools.buffers.give_or_free(message.into_buffer());
     }
 
@@ -312,7 +320,7 @@ mod tests {
             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             .to_vec();
         let event = connection.receive(shared, now, &mut Input::new(&mut request));
-        let Some(Event::Request(head)) = event else { panic!("{event:?}") };
+        let Some(Event::Request { head, .. }) = event else { panic!("{event:?}") };
         let ticket = Ticket::new(&Request::parse(&head).expect("a good one"));
         connection.answer(shared, now, ticket, Answer::Upgrade(Upgrade::default())).expect("it can be");
         let length = connection.buffered_amount();
@@ -356,7 +364,7 @@ mod tests {
         for (text, copies) in [("x".repeat(LARGE), false), ("x".repeat(LARGE - 1), true)] {
             let mut shared = Shared::new(Limits::default());
             let mut connections = [open(&mut shared), open(&mut shared)];
-            let lent = shared.lend(Gathered::Text(text));
+            let lent = shared.lend(OwnedMessage::Text(text));
             let message = match &lent {
                 Ok(lent) => lent.as_message(),
                 Err(small) => small.as_message(),

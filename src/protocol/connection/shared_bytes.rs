@@ -1,6 +1,7 @@
 //! Bytes that several outboxes hold at once, counted once.
 
-use super::message::{Gathered, Message};
+use super::message::{Message, OwnedMessage};
+use crate::protocol::opening::Bytes;
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -25,8 +26,15 @@ pub struct SharedBytes(Rc<Metered>);
 const OVERHEAD: usize = 96;
 
 #[derive(Debug)]
+enum Payload {
+    Message(OwnedMessage),
+    /// Bytes of the application, which are not counted.
+    Lent(Bytes),
+}
+
+#[derive(Debug)]
 struct Metered {
-    payload: Gathered,
+    payload: Payload,
     /// Bytes that the meter has counted.
     memory: usize,
     meter: Meter,
@@ -34,8 +42,19 @@ struct Metered {
 
 impl SharedBytes {
     /// Counts these bytes from now on.
-    pub(super) fn new(payload: Gathered, meter: &Meter) -> SharedBytes {
-        let memory = payload.capacity() + OVERHEAD;
+    pub(super) fn new(payload: OwnedMessage, meter: &Meter) -> SharedBytes {
+        SharedBytes::metered(payload.capacity() + OVERHEAD, Payload::Message(payload), meter)
+    }
+
+    /// Wraps the body of a response. Static and shared bytes belong to the application.
+    pub(super) fn of_body(body: Bytes, meter: &Meter) -> SharedBytes {
+        match body {
+            Bytes::Owned(bytes) => SharedBytes::new(OwnedMessage::Binary(bytes), meter),
+            Bytes::Static(_) | Bytes::Shared(_) => SharedBytes::metered(OVERHEAD, Payload::Lent(body), meter),
+        }
+    }
+
+    fn metered(memory: usize, payload: Payload, meter: &Meter) -> SharedBytes {
         meter.0.set(meter.bytes() + memory);
         SharedBytes(Rc::new(Metered { payload, memory, meter: meter.clone() }))
     }
@@ -47,7 +66,10 @@ impl SharedBytes {
 
     /// These bytes as a message.
     pub(crate) fn as_message(&self) -> Message<'_> {
-        self.0.payload.as_message()
+        match &self.0.payload {
+            Payload::Message(message) => message.as_message(),
+            Payload::Lent(bytes) => Message::Binary(bytes),
+        }
     }
 
     /// Whether `bytes` are the same memory, not only equal.
@@ -58,7 +80,10 @@ impl SharedBytes {
     /// Their buffer, if this is the last owner.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         let mut metered = Rc::into_inner(self.0)?;
-        Some(std::mem::replace(&mut metered.payload, Gathered::Binary(Vec::new())).into_buffer())
+        match std::mem::replace(&mut metered.payload, Payload::Lent(Bytes::default())) {
+            Payload::Message(message) => Some(message.into_buffer()),
+            Payload::Lent(_) => None,
+        }
     }
 
     /// Their address, which is the same for all owners.
@@ -90,7 +115,7 @@ mod tests {
     #[test]
     fn shared_bytes_count_once_and_until_the_last_owner_drops_them() {
         let meter = Meter::default();
-        let first = SharedBytes::new(Gathered::Binary(vec![7; 1_000]), &meter);
+        let first = SharedBytes::new(OwnedMessage::Binary(vec![7; 1_000]), &meter);
         let second = first.clone();
         assert_eq!((meter.bytes(), second.len()), (1_000 + OVERHEAD, 1_000));
         assert!(second.are(&first) && !second.are(&[7; 1_000]));

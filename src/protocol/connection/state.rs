@@ -16,6 +16,9 @@ pub enum State {
     Draining,
     /// The peer's FIN has arrived. The unsent bytes are sent.
     Flushing,
+    /// An HTTP response is being sent. After it, the connection waits for another request, or, if
+    /// the response is streamed, it closes.
+    Responding,
     /// The connection has ended.
     Closed,
 }
@@ -37,7 +40,7 @@ impl State {
     /// Returns the state in the terms of the WebSocket API.
     pub const fn ready_state(self) -> ReadyState {
         match self {
-            State::Handshaking | State::Deciding => ReadyState::Connecting,
+            State::Handshaking | State::Deciding | State::Responding => ReadyState::Connecting,
             State::Open => ReadyState::Open,
             State::Closing | State::Draining | State::Flushing => ReadyState::Closing,
             State::Closed => ReadyState::Closed,

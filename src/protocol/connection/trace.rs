@@ -7,7 +7,7 @@
 use super::shared::Shared;
 use super::{Connection, State};
 use crate::parts::TRACES;
-use crate::protocol::wire::{Header, Opcode, ProtocolError, mask};
+use crate::protocol::wire::{Escaped, Header, Opcode, ProtocolError, mask};
 use std::fmt;
 
 /// The side that has sent something.
@@ -147,7 +147,7 @@ impl fmt::Display for Trace {
         match self {
             Trace::Handshake { side, text } => {
                 let first = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
-                write!(f, "{} {}", arrow(*side), String::from_utf8_lossy(first))
+                write!(f, "{} {}", arrow(*side), Escaped(String::from_utf8_lossy(first)))
             }
             Trace::Frame { side, header, .. } => {
                 write!(f, "{} {}", arrow(*side), name(header.opcode))?;

@@ -63,6 +63,7 @@ impl Default for Deflate {
 
 /// The sides whose messages may refer to earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Takeover {
     /// Neither side: each message is compressed by itself.
     #[default]

@@ -1,5 +1,6 @@
 //! The client's side of the opening handshake (RFC 6455 §4.1).
 
+use super::lists::MAX_ELEMENTS;
 use crate::protocol::deflate::{Agreed, Compression, Parameters, Takeover};
 use crate::protocol::wire::token::is_token;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -26,7 +27,7 @@ pub enum OpeningError {
     BadUrl,
     /// The scheme is not `ws`. `wss` needs TLS, which is not supported yet.
     BadScheme,
-    /// A subprotocol is not a token, or is listed twice.
+    /// A subprotocol is not a token, or is listed twice. Or there are more than 64.
     BadSubprotocol,
     /// The header is part of the handshake itself.
     BadHeader,
@@ -37,7 +38,7 @@ impl fmt::Display for OpeningError {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
             OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
-            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens",
+            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens, and at most 64",
             OpeningError::BadHeader => "a header of the handshake itself cannot be set",
         })
     }
@@ -91,10 +92,11 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`OpeningError::BadSubprotocol`] if one is not a token or is listed twice.
+    /// [`OpeningError::BadSubprotocol`] if one is not a token or is listed twice, or if there are
+    /// more than [`MAX_ELEMENTS`](crate::protocol::MAX_ELEMENTS).
     pub fn offer(&mut self, subprotocols: &[String]) -> Result<(), OpeningError> {
         let is_bad = |(index, name): (usize, &String)| !is_token(name) || subprotocols[..index].contains(name);
-        if subprotocols.iter().enumerate().any(is_bad) {
+        if subprotocols.len() > MAX_ELEMENTS || subprotocols.iter().enumerate().any(is_bad) {
             return Err(OpeningError::BadSubprotocol);
         }
         self.subprotocols = subprotocols.to_vec();
@@ -139,7 +141,7 @@ impl Opening {
         if let Some((offer, _)) = deflate {
             write!(out, "Sec-WebSocket-Extensions: {offer}\r\n").expect("a Vec takes every write");
         }
-        super::response::encode_headers(&self.headers, out);
+        super::http_response::encode_headers(&self.headers, out);
         out.extend_from_slice(b"\r\n");
         Expected {
             accept: derive_accept_key(key.as_bytes()),
@@ -171,12 +173,21 @@ pub(crate) struct Accepted {
 }
 
 /// The reason why the server's response does not open the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unaccepted {
     /// The server responded with a status other than 101. Up to four interim responses (1xx) are
     /// skipped before it.
     Status(StatusCode),
+    /// The server responded with a status 3xx and this `Location`.
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// The server's text, as it is. Bytes that are not UTF-8 are replaced.
+        location: Box<str>,
+    },
+    /// The answer is not HTTP/1. Its first bytes, at most 64.
+    NotHttp(Box<[u8]>),
     /// The response breaks the rule that the text names (§4.1).
     BadResponse(&'static str),
 }
@@ -185,6 +196,12 @@ impl fmt::Display for Unaccepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unaccepted::Status(status) => write!(f, "the server responded with {status}"),
+            Unaccepted::Redirect { status, location } => {
+                write!(f, "the server responded with {status}, Location: {location:?}")
+            }
+            Unaccepted::NotHttp(bytes) => {
+                write!(f, "the server's answer is not HTTP/1: it begins with \"{}\"", bytes.escape_ascii())
+            }
             Unaccepted::BadResponse(why) => write!(f, "the server's handshake is invalid: {why}"),
         }
     }
@@ -192,10 +209,19 @@ impl fmt::Display for Unaccepted {
 
 impl std::error::Error for Unaccepted {}
 
+/// Returns the first bytes of an answer that cannot become an HTTP/1 response. `head` may be
+/// incomplete. Empty lines before a response are allowed, as in httparse.
+pub(crate) fn not_http(head: &[u8]) -> Option<Box<[u8]>> {
+    const SHOWN: usize = 64;
+    let begin = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let is_http = head[begin..].iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+    (!is_http).then(|| head[..head.len().min(SHOWN)].into())
+}
+
 impl Expected {
     /// Returns whether a refusal was only an interim response, after which the final one follows
     /// (RFC 9110 §15.2). Returns `false` if the server has sent too many of them.
-    pub(crate) fn skips(&mut self, refusal: Unaccepted) -> bool {
+    pub(crate) fn skips(&mut self, refusal: &Unaccepted) -> bool {
         let is_interim = matches!(refusal, Unaccepted::Status(status) if status.is_informational());
         self.interim += u8::from(is_interim);
         is_interim && self.interim <= MAX_INTERIM
@@ -207,18 +233,25 @@ impl Expected {
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(head) {
             Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-            Ok(_) | Err(_) => return Err(Unaccepted::BadResponse("malformed")),
-        }
-        let code = response.code.unwrap_or_default();
-        if code != 101 {
-            let status = StatusCode::from_u16(code).map_err(|_| Unaccepted::BadResponse("malformed status"))?;
-            return Err(Unaccepted::Status(status));
+            Ok(_) | Err(_) => {
+                return Err(not_http(head).map_or(Unaccepted::BadResponse("malformed"), Unaccepted::NotHttp));
+            }
         }
         let headers = &*response.headers;
         let values = |name: &'static str| {
             let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
             named.map(|header| header.value.trim_ascii())
         };
+        let code = response.code.unwrap_or_default();
+        if code != 101 {
+            let status = StatusCode::from_u16(code).map_err(|_| Unaccepted::BadResponse("malformed status"))?;
+            let location = values("location").next().filter(|_| status.is_redirection());
+            return Err(location.map_or(Unaccepted::Status(status), |location| Unaccepted::Redirect {
+                status,
+                location: String::from_utf8_lossy(location).into(),
+            }));
+        }
+        super::lists::check_lists(headers).map_err(Unaccepted::BadResponse)?;
         if response.version != Some(1) {
             return Err(Unaccepted::BadResponse("not HTTP/1.1"));
         }
@@ -269,6 +302,37 @@ mod tests {
     }
 
     #[test]
+    fn a_list_with_more_than_64_elements_is_neither_offered_nor_accepted() {
+        let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
+        let names = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(opening.offer(&names(MAX_ELEMENTS + 1)), Err(OpeningError::BadSubprotocol));
+        assert_eq!(opening.offer(&names(MAX_ELEMENTS)), Ok(()));
+        let expected = opening.encode("AQIDBAUGBwgJCgsMDQ4PEA==", None, &mut Vec::new());
+        let judge = |tokens: usize| {
+            let connection = format!("upgrade{}", ", x".repeat(tokens - 1));
+            let accept = &expected.accept;
+            let head = format!(
+                "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: {connection}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            );
+            expected.judge(&Compression::default(), head.as_bytes()).map(|accepted| accepted.subprotocol)
+        };
+        assert_eq!(judge(MAX_ELEMENTS), Ok(None));
+        let why = "Connection has more than 64 elements";
+        assert_eq!(judge(MAX_ELEMENTS + 1), Err(Unaccepted::BadResponse(why)));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_http_is_noticed_by_its_first_bytes() {
+        for head in ["", "\r\n", "H", "HTTP/1", "HTTP/1.1 2", "\r\nHTTP/1.0 200 OK\r\n"] {
+            assert_eq!(not_http(head.as_bytes()), None, "{head:?}");
+        }
+        for head in [&b"SSH-2.0-x\r\n"[..], b"\x15\x03\x01", b"HTTP/2.0 200", b"\r\n220 mail", b"h"] {
+            assert_eq!(not_http(head).as_deref(), Some(head));
+        }
+        assert_eq!(not_http(&[b'x'; 1_000]).map(|bytes| bytes.len()), Some(64));
+    }
+
+    #[test]
     fn only_a_complete_and_matching_response_is_accepted() {
         let (mut opening, _, _) = Opening::parse("ws://localhost/").unwrap();
         opening.offer(&["chat".to_owned(), "talk".to_owned()]).unwrap();
@@ -286,6 +350,11 @@ mod tests {
         let chosen = answer("101 X", &[upgrade, connection, "ACCEPT", "Sec-WebSocket-Protocol: talk"]);
         assert_eq!(chosen, Ok(Some("talk".to_owned())));
         assert_eq!(answer("404 No", &[]), Err(Unaccepted::Status(StatusCode::NOT_FOUND)));
+        // Without a redirection, a Location has another meaning.
+        assert_eq!(answer("404 No", &["Location: /x"]), Err(Unaccepted::Status(StatusCode::NOT_FOUND)));
+        let redirect = Unaccepted::Redirect { status: StatusCode::FOUND, location: "wss://h/x".into() };
+        assert_eq!(answer("302 X", &["location:  wss://h/x "]), Err(redirect));
+        assert_eq!(answer("302 X", &[]), Err(Unaccepted::Status(StatusCode::FOUND)));
         let bad: [&[&str]; 9] = [
             &[connection, "ACCEPT"],
             &["upgrade: h2c", connection, "ACCEPT"],

@@ -2,22 +2,33 @@
 //!
 //! | file | question |
 //! |---|---|
+//! | `body` | where does a request's body end? |
+//! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `host` | does a request mean this host? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
+//! | `http_response` | what is an HTTP response, and where are the bytes of its body? |
 //! | `rejection` | why is a request refused, and with which status? |
 
+mod body;
 mod client;
 mod host;
+mod http_response;
+mod lists;
 mod rejection;
 mod request;
 mod response;
 
+pub(crate) use body::{Body, Framing};
 pub(crate) use client::Expected;
+pub(crate) use client::not_http;
 pub use client::{Opening, OpeningError, Unaccepted};
+pub(crate) use http_response::{After, Bytes};
+pub use http_response::{HttpBody, HttpResponse};
+pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
-pub use request::{MAX_HEADERS, Method, Request, Ticket};
-pub use response::{Answer, HttpResponse, Upgrade};
+pub use request::{MAX_HEADERS, Request, Ticket};
+pub use response::{Answer, Upgrade};
 pub(crate) use response::{encode_refusal, encode_upgrade};

@@ -10,11 +10,11 @@ use std::fmt;
 pub enum Rejection {
     /// 400: the request breaks the rule that the text names.
     BadRequest(&'static str),
-    /// 405: the method is neither GET nor HEAD.
+    /// 405: this resource is a WebSocket, and the method is neither GET nor HEAD.
     MethodNotAllowed,
     /// 408: the request was not complete in time.
     Timeout,
-    /// 413: the request announced a large body.
+    /// 413: the body is longer than [`Http::max_body`](crate::Http::max_body).
     BodyTooLarge,
     /// 426: this resource supports WebSocket only.
     UpgradeRequired,
@@ -69,7 +69,7 @@ impl Rejection {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
             Rejection::MethodNotAllowed => "only GET and HEAD are supported",
             Rejection::Timeout => "the request did not arrive in time",
-            Rejection::BodyTooLarge => "a request with a body is not supported",
+            Rejection::BodyTooLarge => "the body of the request is too large",
             Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
             Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
             Rejection::TooManyConnections => "there are too many connections from this address",

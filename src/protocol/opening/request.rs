@@ -2,17 +2,17 @@
 //!
 //! [`head_end`] searches for the end of a head while it arrives, and scans each byte once. When the
 //! head is complete, `httparse` parses it and [`Request::parse`] checks it. The application sees
-//! only valid requests: a plain GET or HEAD, or an upgrade to version 13 with a valid key.
+//! only valid requests: plain HTTP of any method, or an upgrade to version 13 with a valid key.
 
+use super::body::Framing;
+use super::lists::check_lists;
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
 use crate::protocol::wire::token::is_token;
+use http::Method;
 
 /// The limit on the number of headers in a request.
 pub const MAX_HEADERS: usize = 64;
-
-/// The size, in bytes, above which an announced body is refused with 413 instead of 400.
-const LARGE_BODY: u64 = 64 << 10;
 
 /// Finds the end of a head in `bytes`. The first `scanned` bytes were searched before.
 ///
@@ -24,37 +24,33 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && !matches!(first, b'\r' | b'\n')) {
         return Err(Rejection::BadRequest("this is not HTTP; is the client using TLS (wss://) on a plain port?"));
     }
-    for (index, byte) in bytes.iter().enumerate().skip(scanned) {
-        if *byte == b'\n' {
-            if index == 0 || bytes[index - 1] != b'\r' {
-                return Err(Rejection::BadRequest("a line must end with CR LF"));
-            }
-            if bytes[..index].ends_with(b"\r\n\r") {
-                return Ok(Some(index + 1));
-            }
+    let mut next = scanned;
+    while let Some(length) = bytes[next..].iter().position(|byte| *byte == b'\n') {
+        let line_feed = next + length;
+        if !bytes[..line_feed].ends_with(b"\r") {
+            return Err(Rejection::BadRequest("a line must end with CR LF"));
         }
+        if bytes[..line_feed].ends_with(b"\r\n\r") {
+            return Ok(Some(line_feed + 1));
+        }
+        next = line_feed + 1;
     }
     Ok(None)
-}
-
-/// The method of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// GET: requests the resource.
-    Get,
-    /// HEAD: requests only the headers of the response.
-    Head,
 }
 
 /// A valid request: an opening handshake, or plain HTTP.
 #[derive(Debug)]
 pub struct Request<'b> {
     method: Method,
+    is_http_1_1: bool,
     path: &'b str,
     query: Option<&'b str>,
+    body: &'b [u8],
+    framing: Framing,
     headers: [httparse::Header<'b>; MAX_HEADERS],
     header_count: usize,
     key: Option<&'b str>,
+    subprotocols: Vec<&'b str>,
 }
 
 impl<'b> Request<'b> {
@@ -73,52 +69,54 @@ impl<'b> Request<'b> {
         }
         let header_count = parsed.headers.len();
         let (method, target, version) = (parsed.method, parsed.path, parsed.version);
-        let method = match method {
-            Some("GET") => Method::Get,
-            Some("HEAD") => Method::Head,
-            _ => return Err(Rejection::MethodNotAllowed),
+        let method = Method::from_bytes(method.unwrap_or_default().as_bytes())
+            .map_err(|_| Rejection::BadRequest("malformed request line"))?;
+        let (path, query) = match target.unwrap_or_default() {
+            // RFC 9112 §3.2.4: a question about the server itself.
+            "*" if method == Method::OPTIONS => ("*", None),
+            target => split_target(target)?,
         };
-        let (path, query) = split_target(target.unwrap_or_default())?;
-        let mut request = Request { method, path, query, headers, header_count, key: None };
-        request.judge_message(version == Some(1))?;
+        check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
+        let mut request = Request {
+            method,
+            is_http_1_1: version == Some(1),
+            path,
+            query,
+            body: &[],
+            framing: Framing::None,
+            headers,
+            header_count,
+            key: None,
+            subprotocols: Vec::new(),
+        };
+        request.judge_message()?;
         if request.wants_upgrade() {
-            request.judge_upgrade(version == Some(1))?;
+            request.judge_upgrade()?;
         }
         Ok(request)
     }
 
     /// Checks the rules of RFC 9112 for every request.
-    fn judge_message(&self, http_1_1: bool) -> Result<(), Rejection> {
+    fn judge_message(&mut self) -> Result<(), Rejection> {
         let hosts = self.values("host").count();
-        if hosts > 1 || (hosts == 0 && http_1_1) {
+        if hosts > 1 || (hosts == 0 && self.is_http_1_1) {
             return Err(Rejection::BadRequest("exactly one Host header is required"));
         }
-        if self.values("transfer-encoding").next().is_some() {
-            return Err(Rejection::BadRequest("a request with a body is not supported"));
-        }
-        for value in self.values("content-length") {
-            match std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())) {
-                Some("") | None => return Err(Rejection::BadRequest("malformed Content-Length")),
-                Some(digits) => match digits.parse::<u64>() {
-                    Ok(0) => {}
-                    Ok(1..=LARGE_BODY) => {
-                        return Err(Rejection::BadRequest("a request with a body is not supported"));
-                    }
-                    Ok(_) | Err(_) => return Err(Rejection::BodyTooLarge),
-                },
-            }
+        self.framing = Framing::of(self.values("transfer-encoding"), self.values("content-length"), self.is_http_1_1)?;
+        if self.framing != Framing::None && matches!(self.method, Method::GET | Method::HEAD) {
+            return Err(Rejection::BadRequest("a GET or HEAD request with a body is not supported"));
         }
         Ok(())
     }
 
     /// Returns whether the client requests the WebSocket protocol.
     fn wants_upgrade(&self) -> bool {
-        self.method == Method::Get && self.has_token("upgrade", "websocket")
+        self.method == Method::GET && self.has_token("upgrade", "websocket")
     }
 
     /// Checks the rules of RFC 6455 §4.2.1 for an opening handshake.
-    fn judge_upgrade(&mut self, http_1_1: bool) -> Result<(), Rejection> {
-        if !http_1_1 {
+    fn judge_upgrade(&mut self) -> Result<(), Rejection> {
+        if !self.is_http_1_1 {
             return Err(Rejection::BadRequest("an upgrade needs HTTP/1.1"));
         }
         if !self.has_token("connection", "upgrade") {
@@ -132,13 +130,18 @@ impl<'b> Request<'b> {
         }
         drop(versions);
         self.key = Some(self.single_key()?);
+        // It is sorted, so that many names that begin alike need few comparisons.
         let mut seen: Vec<&str> = Vec::new();
-        for protocol in self.subprotocols() {
-            if !is_token(protocol) || seen.contains(&protocol) {
+        let mut offered = Vec::new();
+        for protocol in self.list("sec-websocket-protocol") {
+            let place = seen.binary_search(&protocol);
+            let (true, Err(place)) = (is_token(protocol), place) else {
                 return Err(Rejection::BadRequest("malformed or repeated Sec-WebSocket-Protocol"));
-            }
-            seen.push(protocol);
+            };
+            seen.insert(place, protocol);
+            offered.push(protocol);
         }
+        self.subprotocols = offered;
         Ok(())
     }
 
@@ -154,9 +157,45 @@ impl<'b> Request<'b> {
         std::str::from_utf8(key).map_err(|_| Rejection::BadRequest("malformed Sec-WebSocket-Key"))
     }
 
-    /// Returns the method: GET or HEAD.
-    pub const fn method(&self) -> Method {
-        self.method
+    /// Adds the body, which has arrived.
+    #[must_use]
+    pub const fn with_body(mut self, body: &'b [u8]) -> Request<'b> {
+        self.body = body;
+        self
+    }
+
+    /// Returns the method. An opening handshake has GET.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Returns the whole body: empty if there is none. [`Limits::http`](crate::Limits::http) sets
+    /// how long it may be.
+    pub const fn body(&self) -> &'b [u8] {
+        self.body
+    }
+
+    /// Returns how the end of the body is found.
+    pub(crate) const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Returns whether the client sends a body only after `100 Continue` (RFC 9110 §10.1.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::BadRequest`] for any other expectation.
+    pub(crate) fn expects_continue(&self) -> Result<bool, Rejection> {
+        match self.values("expect").next() {
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(self.is_http_1_1),
+            Some(_) => Err(Rejection::BadRequest("the only known Expect is 100-continue")),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns whether the connection may stay open for another request (RFC 9112 §9.3).
+    fn keeps_alive(&self) -> bool {
+        self.is_http_1_1 && !self.has_token("connection", "close") && !self.is_upgrade()
     }
 
     /// Returns whether this is an opening handshake. Otherwise it is plain HTTP.
@@ -194,11 +233,10 @@ impl<'b> Request<'b> {
     /// it.
     #[inline(never)]
     fn next_value(&self, name: &str, place: &mut usize) -> Option<&'b [u8]> {
-        let header = self.headers().skip(*place).find(|(other, _)| {
-            *place += 1;
-            other.eq_ignore_ascii_case(name)
-        });
-        header.map(|(_, value)| value)
+        let rest = &self.headers[*place..self.header_count];
+        let at = rest.iter().position(|header| header.name.eq_ignore_ascii_case(name));
+        *place += at.map_or(rest.len(), |at| at + 1);
+        at.map(|at| rest[at].value)
     }
 
     /// Returns the value of the first header of this name, if it is UTF-8.
@@ -225,15 +263,16 @@ impl<'b> Request<'b> {
             .filter_map(|pair| pair.trim_ascii().split_once('='))
     }
 
-    /// Returns the subprotocols that the client offers, the preferred one first (§1.9).
+    /// Returns the subprotocols that the client offers, the preferred one first (§1.9). Plain HTTP
+    /// offers none.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'b str> + '_ {
-        self.list("sec-websocket-protocol")
+        self.subprotocols.iter().copied()
     }
 
     /// Returns the first of the `known` subprotocols that the client offers. List them in the
     /// server's order of preference.
     pub fn choose_subprotocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
-        known.iter().copied().find(|known| self.subprotocols().any(|offered| offered == *known))
+        known.iter().copied().find(|known| self.subprotocols.contains(known))
     }
 
     /// Returns the elements of a list-valued header, from all of its lines.
@@ -314,6 +353,10 @@ fn without_host(target: &str) -> Option<&str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) method: Method,
+    /// The connection may stay open for another request.
+    pub(crate) keeps_alive: bool,
+    /// HTTP/1.1, so a response may come in chunks.
+    pub(crate) takes_chunks: bool,
     /// The value of `Sec-WebSocket-Accept`, if this was an opening handshake.
     pub(crate) accept: Option<String>,
     /// The offered subprotocols, separated by commas.
@@ -326,28 +369,35 @@ impl Ticket {
     /// Creates the ticket for the answer to `request`.
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
-        let mut offered = String::new();
-        for protocol in request.subprotocols() {
-            if !offered.is_empty() {
-                offered.push(',');
-            }
-            offered.push_str(protocol);
-        }
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,
         };
-        Ticket { method: request.method(), accept, offered, deflate }
+        Ticket {
+            method: request.method().clone(),
+            keeps_alive: request.keeps_alive(),
+            takes_chunks: request.is_http_1_1,
+            accept,
+            offered: request.subprotocols.join(","),
+            deflate,
+        }
     }
 
     /// Creates the ticket for the answer to a malformed request.
     pub const fn unreadable() -> Ticket {
-        Ticket { method: Method::Get, accept: None, offered: String::new(), deflate: None }
+        Ticket {
+            method: Method::GET,
+            keeps_alive: false,
+            takes_chunks: false,
+            accept: None,
+            offered: String::new(),
+            deflate: None,
+        }
     }
 
-    /// Returns the method of the request.
-    pub(crate) const fn method(&self) -> Method {
-        self.method
+    /// Returns whether the response has a body, if its status has one.
+    pub(crate) fn wants_body(&self) -> bool {
+        self.method != Method::HEAD
     }
 
     /// Returns whether this was an opening handshake.

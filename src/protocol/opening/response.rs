@@ -1,24 +1,25 @@
 //! The server's answer to a request (RFC 6455 §4.2.2, RFC 9110).
 //!
-//! The answer is a 101 response, which opens the connection, or an HTTP response, after which the
-//! connection closes.
+//! The answer is a 101 response, which opens the connection, or an HTTP response.
 
+use super::http_response::{HttpBody, HttpResponse, encode_header};
 use super::rejection::Rejection;
-use super::request::{Method, Ticket};
+use super::request::Ticket;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
-use std::ops::{Deref, DerefMut};
 
 /// An application's answer to a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Answer {
     /// Accepts the opening handshake: the connection becomes a WebSocket.
     Upgrade(Upgrade),
-    /// Sends an HTTP response and closes the connection. `Content-Length`, `Connection` and
-    /// `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced by
-    /// 500. A response that does not fit into what is free of the
+    /// Sends an HTTP response. The connection closes after it, unless
+    /// [`Limits::http`](crate::Limits::http) allows more requests. `Content-Length`, `Connection`
+    /// and `X-Content-Type-Options` are added. The status must be final: a 1xx status is replaced
+    /// by 500. A response that does not fit into what is free of the
     /// [`memory_budget`](crate::Config::memory_budget) is replaced by 503, one that is larger than
     /// the budget by 500. If the client does not take the whole response, the connection ends with
     /// a reset, so that nobody takes the beginning for the whole.
@@ -29,11 +30,11 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Returns the bytes of the body that the answer to a request with this method has.
-    pub(crate) fn body_length(&self, method: Method) -> usize {
+    /// Returns the bytes of its body that the answer to a request with this ticket takes in memory.
+    pub(crate) fn memory(&self, ticket: &Ticket) -> usize {
         match self {
-            Answer::Respond(response) if method == Method::Get => response.body().len(),
-            Answer::Respond(_) | Answer::Upgrade(_) | Answer::Later => 0,
+            Answer::Respond(response) => response.memory(ticket),
+            Answer::Upgrade(_) | Answer::Later => 0,
         }
     }
 }
@@ -44,51 +45,15 @@ impl From<Upgrade> for Answer {
     }
 }
 
-impl From<http::Response<Vec<u8>>> for Answer {
-    fn from(response: http::Response<Vec<u8>>) -> Answer {
+impl<B: Into<HttpBody>> From<http::Response<B>> for Answer {
+    fn from(response: http::Response<B>) -> Answer {
         Answer::Respond(response.into())
     }
 }
 
-/// A wrapped [`http::Response`].
-#[derive(Debug)]
-pub struct HttpResponse {
-    response: http::Response<Vec<u8>>,
-    /// The function that writes the response. As it is a pointer, a program that never creates such
-    /// a response does not contain the function.
-    encode: fn(&http::Response<Vec<u8>>, Method, &mut Vec<u8>),
-}
-
-impl HttpResponse {
-    /// Appends the response to `out`, for HEAD without the body. The connection closes after it.
-    pub(crate) fn encode(&self, method: Method, out: &mut Vec<u8>) {
-        (self.encode)(&self.response, method, out);
-    }
-}
-
-impl From<http::Response<Vec<u8>>> for HttpResponse {
-    fn from(response: http::Response<Vec<u8>>) -> HttpResponse {
-        HttpResponse { response, encode: encode_response }
-    }
-}
-
-impl From<HttpResponse> for http::Response<Vec<u8>> {
-    fn from(response: HttpResponse) -> http::Response<Vec<u8>> {
-        response.response
-    }
-}
-
-impl Deref for HttpResponse {
-    type Target = http::Response<Vec<u8>>;
-
-    fn deref(&self) -> &http::Response<Vec<u8>> {
-        &self.response
-    }
-}
-
-impl DerefMut for HttpResponse {
-    fn deref_mut(&mut self) -> &mut http::Response<Vec<u8>> {
-        &mut self.response
+impl From<HttpResponse> for Answer {
+    fn from(response: HttpResponse) -> Answer {
+        Answer::Respond(response)
     }
 }
 
@@ -177,7 +142,11 @@ pub(crate) fn encode_upgrade(
     deflate: Option<Parameters>,
     out: &mut Vec<u8>,
 ) -> Result<(), Rejection> {
-    let accept = ticket.accept.as_deref().ok_or(Rejection::UpgradeRequired)?;
+    let accept = match (&ticket.accept, &ticket.method) {
+        (Some(accept), _) => accept,
+        (None, &Method::GET | &Method::HEAD) => return Err(Rejection::UpgradeRequired),
+        (None, _) => return Err(Rejection::MethodNotAllowed),
+    };
     upgrade.check(ticket)?;
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -197,65 +166,9 @@ pub(crate) fn encode_upgrade(
     Ok(())
 }
 
-fn encode_response(response: &http::Response<Vec<u8>>, method: Method, out: &mut Vec<u8>) {
-    let status = response.status();
-    let reason = status.canonical_reason().unwrap_or("Unknown");
-    write!(out, "HTTP/1.1 {} {reason}\r\n", status.as_u16()).expect("a Vec takes every write");
-    encode_headers(response.headers(), out);
-    if !response.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS) {
-        out.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
-    }
-    if !response.headers().contains_key(header::CONNECTION) {
-        out.extend_from_slice(b"Connection: close\r\n");
-    }
-    // RFC 9110 §8.6: 1xx and 204 have no Content-Length.
-    let has_body =
-        !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
-    if has_body {
-        write!(out, "Content-Length: {}\r\n", response.body().len()).expect("a Vec takes every write");
-    }
-    out.extend_from_slice(b"\r\n");
-    if has_body && method == Method::Get {
-        out.extend_from_slice(response.body());
-    }
-}
-
-pub(crate) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in headers {
-        if *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
-            encode_header(name, value, out);
-        }
-    }
-}
-
-fn encode_header(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
-    encode_name(name.as_str(), out);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a header name with capital initials. Any case is valid (RFC 9110 §5.1), but this one is
-/// usual and easier to read.
-fn encode_name(name: &str, out: &mut Vec<u8>) {
-    let rest = match name.strip_prefix("sec-websocket-") {
-        Some(rest) => {
-            out.extend_from_slice(b"Sec-WebSocket-");
-            rest
-        }
-        None => name,
-    };
-    let mut starts_word = true;
-    out.extend(rest.bytes().map(|byte| {
-        let cased = if starts_word { byte.to_ascii_uppercase() } else { byte };
-        starts_word = byte == b'-';
-        cased
-    }));
-}
-
 /// Appends the response to a refused request: the status, the headers that the status requires, and
 /// a sentence. The connection closes after it.
-pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec<u8>) {
+pub(crate) fn encode_refusal(ticket: &Ticket, rejection: Rejection, out: &mut Vec<u8>) {
     let (status, sentence) = (rejection.status_line(), rejection.sentence());
     let (headers, connection) = match rejection {
         Rejection::MethodNotAllowed => ("Allow: GET, HEAD\r\n", "close"),
@@ -277,7 +190,7 @@ pub(crate) fn encode_refusal(method: Method, rejection: Rejection, out: &mut Vec
          X-Content-Type-Options: nosniff\r\nConnection: {connection}\r\nContent-Length: {length}\r\n\r\n"
     )
     .expect("a Vec takes every write");
-    if method == Method::Get {
+    if ticket.wants_body() {
         writeln!(out, "{status}: {sentence}").expect("a Vec takes every write");
     }
 }

@@ -49,12 +49,22 @@ pub fn client_address<'a>(
 
 /// The syntax of a header's elements.
 trait Elements {
-    /// Splits off the last element. The rest is `None` if it was the only one. Returns an error if
-    /// the line cannot be split here.
-    fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed>;
+    /// Reads the last element, and returns what is to its left: `None` if it is the only one.
+    /// Returns an error if the line cannot be split here.
+    fn read_last(line: &[u8]) -> Result<(Option<&[u8]>, Element), Malformed>;
+}
 
-    /// Returns the address in an element, if there is one.
-    fn address(element: &[u8]) -> Option<IpAddr>;
+enum Element {
+    Empty,
+    Address(IpAddr),
+    /// It is malformed, or hides the address.
+    Unknown,
+}
+
+impl From<Option<IpAddr>> for Element {
+    fn from(address: Option<IpAddr>) -> Element {
+        address.map_or(Element::Unknown, Element::Address)
+    }
 }
 
 struct Malformed;
@@ -83,16 +93,15 @@ fn walk_line<E: Elements>(trusted: &TrustedProxies, line: &[u8]) -> Walk {
     let mut reached = None;
     let mut left = Some(line);
     while let Some(line) = left {
-        let Ok((rest, element)) = E::split_last(line) else { return Walk::Ended(reached) };
+        let Ok((rest, element)) = E::read_last(line) else { return Walk::Ended(reached) };
         left = rest;
-        let element = element.trim_ascii();
-        // "A recipient MUST parse and ignore a reasonable number of empty list elements" (RFC 9110
-        // §5.6.1.2).
-        if element.is_empty() {
-            continue;
-        }
-        let Some(address) = E::address(element) else { return Walk::Ended(reached) };
-        let address = address.to_canonical();
+        let address = match element {
+            // "A recipient MUST parse and ignore a reasonable number of empty list elements" (RFC
+            // 9110 §5.6.1.2).
+            Element::Empty => continue,
+            Element::Unknown => return Walk::Ended(reached),
+            Element::Address(address) => address.to_canonical(),
+        };
         reached = Some(address);
         if !trusted.contains(address) {
             return Walk::Ended(reached);
@@ -105,34 +114,36 @@ fn walk_line<E: Elements>(trusted: &TrustedProxies, line: &[u8]) -> Walk {
 struct Forwarded;
 
 impl Elements for Forwarded {
-    fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
-        split_last_unquoted(line, b',')
-    }
-
-    fn address(element: &[u8]) -> Option<IpAddr> {
-        let mut node = None;
-        let mut left = Some(element);
-        while let Some(pairs) = left {
-            let (rest, pair) = split_last_unquoted(pairs, b';').ok()?;
-            left = rest;
-            let pair = pair.trim_ascii();
-            if pair.is_empty() {
-                continue;
+    fn read_last(line: &[u8]) -> Result<(Option<&[u8]>, Element), Malformed> {
+        let (mut node, mut is_empty, mut left) = (None, true, line);
+        loop {
+            let (rest, pair) = split_last_unquoted(left)?;
+            let pair = trim(pair);
+            if !pair.is_empty() && !read_pair(pair, &mut node) {
+                return Ok((None, Element::Unknown));
             }
-            let pair = std::str::from_utf8(pair).ok()?;
-            let (name, value) = pair.split_once('=')?;
-            if !is_token(name) {
-                return None;
-            }
-            let value = unquote(value)?;
-            // "Each parameter MUST NOT occur more than once per field-value."
-            if name.eq_ignore_ascii_case("for") && node.replace(value).is_some() {
-                return None;
+            match rest {
+                Some((rest, b';')) => (left, is_empty) = (rest, false),
+                rest if is_empty && pair.is_empty() => return Ok((rest.map(|(rest, _)| rest), Element::Empty)),
+                rest => return Ok((rest.map(|(rest, _)| rest), node.and_then(read_forwarded_node).into())),
             }
         }
-        // An IPv6 address must be in brackets here (§6).
-        read_node(&node?).filter(|(address, in_brackets)| address.is_ipv4() || *in_brackets).map(|(address, _)| address)
     }
+}
+
+/// Reads a parameter of `Forwarded`. Returns `false` if it is malformed or repeats `for`.
+fn read_pair<'p>(pair: &'p [u8], node: &mut Option<&'p str>) -> bool {
+    let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('=')) else {
+        return false;
+    };
+    // "Each parameter MUST NOT occur more than once per field-value."
+    is_token(name) && is_value(value) && !(name.eq_ignore_ascii_case("for") && node.replace(value).is_some())
+}
+
+/// Returns the address in the value of `for`. An IPv6 address must be in brackets (§6).
+fn read_forwarded_node(value: &str) -> Option<IpAddr> {
+    let node = Some(value).filter(|value| value.len() <= LONGEST_NODE).and_then(unquote)?;
+    read_node(&node).filter(|(address, in_brackets)| address.is_ipv4() || *in_brackets).map(|(address, _)| address)
 }
 
 /// The syntax of `X-Forwarded-For` as proxies write it. No specification exists. An example:
@@ -140,49 +151,114 @@ impl Elements for Forwarded {
 struct XForwardedFor;
 
 impl Elements for XForwardedFor {
-    fn split_last(line: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
-        Ok(match line.iter().rposition(|byte| *byte == b',') {
+    fn read_last(line: &[u8]) -> Result<(Option<&[u8]>, Element), Malformed> {
+        let (rest, element) = match line.iter().rposition(|byte| *byte == b',') {
             Some(at) => (Some(&line[..at]), &line[at + 1..]),
             None => (None, line),
-        })
-    }
-
-    fn address(element: &[u8]) -> Option<IpAddr> {
-        read_node(std::str::from_utf8(element).ok()?).map(|(address, _)| address)
+        };
+        let element = trim(element);
+        if element.is_empty() {
+            return Ok((rest, Element::Empty));
+        }
+        let node = std::str::from_utf8(element).ok().and_then(read_node);
+        Ok((rest, node.map(|(address, _)| address).into()))
     }
 }
 
-/// Splits at the last delimiter outside quotation marks. Does not read the bytes to its left.
+/// What is to the left of a delimiter, with the delimiter, and what is to the right. Without a
+/// delimiter, all is to the right.
+type Split<'t> = (Option<(&'t [u8], u8)>, &'t [u8]);
+
+/// Splits at the last comma or semicolon outside quotation marks, and returns which it was. Does
+/// not read the bytes to its left.
 ///
 /// Quotation marks are unambiguous from the right as well. One inside a quoted string has an odd
 /// number of backslashes before it. One that opens a string has `=` before it.
-fn split_last_unquoted(text: &[u8], delimiter: u8) -> Result<(Option<&[u8]>, &[u8]), Malformed> {
-    let is_escaped = |at: usize| text[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
-    let mut end = text.len();
-    while let Some(at) = end.checked_sub(1) {
-        end = at;
-        if text[at] == delimiter {
-            return Ok((Some(&text[..at]), &text[at + 1..]));
+fn split_last_unquoted(text: &[u8]) -> Result<Split<'_>, Malformed> {
+    let mut left = text;
+    while let Some(at) = last_mark(left) {
+        if text[at] != b'"' {
+            return Ok((Some((&text[..at], text[at])), &text[at + 1..]));
         }
-        if text[at] == b'"' {
-            let is_mark = |place: &usize| text[*place] == b'"' && !is_escaped(*place);
-            let opening = (0..at).rev().find(is_mark).ok_or(Malformed)?;
-            if !text[..opening].ends_with(b"=") {
-                return Err(Malformed);
-            }
-            end = opening;
+        left = &text[..opening_mark(&text[..at]).ok_or(Malformed)?];
+        if !left.ends_with(b"=") {
+            return Err(Malformed);
         }
     }
     Ok((None, text))
 }
 
-/// Returns a parameter's value, which is a token or a quoted string. An address with a port is
-/// accepted without quotation marks, because many proxies omit them.
+/// Returns the place of the last delimiter or quotation mark. A block without any costs little more
+/// than a byte.
+fn last_mark(text: &[u8]) -> Option<usize> {
+    let is_mark = |byte: &u8| matches!(byte, b',' | b';' | b'"');
+    let mut left = text;
+    while let Some((rest, block)) = left.split_last_chunk::<16>() {
+        if block.iter().fold(false, |is_found, byte| is_found | is_mark(byte)) {
+            break;
+        }
+        left = rest;
+    }
+    left.iter().rposition(is_mark)
+}
+
+/// Returns the place of the last quotation mark that is not escaped.
+fn opening_mark(text: &[u8]) -> Option<usize> {
+    let mut left = text;
+    while let Some((last, rest)) = left.split_last() {
+        left = rest;
+        if *last == b'"' {
+            while let Some(rest) = left.strip_suffix(b"\\") {
+                left = rest;
+            }
+            if (rest.len() - left.len()) % 2 == 0 {
+                return Some(rest.len());
+            }
+        }
+    }
+    None
+}
+
+/// Returns the text without spaces and tabs around it. A block of them costs little more than one.
+fn trim(mut text: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    while let Some((block, rest)) = text.split_first_chunk::<16>() {
+        if !block.iter().fold(true, |is_all, byte| is_all & is_blank(byte)) {
+            break;
+        }
+        text = rest;
+    }
+    while let Some((rest, block)) = text.split_last_chunk::<16>() {
+        if !block.iter().fold(true, |is_all, byte| is_all & is_blank(byte)) {
+            break;
+        }
+        text = rest;
+    }
+    text.trim_ascii()
+}
+
+/// The longest value that can be an address: an IPv6 address in brackets with a port, all of it
+/// escaped.
+const LONGEST_NODE: usize = 2 * "[0000:0000:0000:0000:0000:ffff:255.255.255.255]:65535".len() + 2;
+
+/// Returns whether this is a parameter's value: a token or a quoted string. An address with a port
+/// is accepted without quotation marks, because many proxies omit them.
+fn is_value(value: &str) -> bool {
+    match value.strip_prefix('"') {
+        None => {
+            let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
+            !value.is_empty() && value.bytes().all(is_plain)
+        }
+        // The last backslash must not escape the closing mark.
+        Some(rest) => rest
+            .strip_suffix('"')
+            .is_some_and(|quoted| quoted.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0),
+    }
+}
+
+/// Returns the contents of a value.
 fn unquote(value: &str) -> Option<Cow<'_, str>> {
-    let Some(rest) = value.strip_prefix('"') else {
-        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '=');
-        return (!value.is_empty() && value.chars().all(is_plain)).then_some(Cow::Borrowed(value));
-    };
+    let Some(rest) = value.strip_prefix('"') else { return Some(Cow::Borrowed(value)) };
     let quoted = rest.strip_suffix('"')?;
     if !quoted.contains('\\') {
         return Some(Cow::Borrowed(quoted));

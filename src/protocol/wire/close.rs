@@ -1,10 +1,30 @@
-//! Close codes, close reasons and the body of a Close frame (RFC 6455 §5.5.1, §7.4).
+//! The body of a Close frame (RFC 6455 §5.5.1).
 
+use super::close_code::CloseCode;
 use super::error::ProtocolError;
+use super::escape::Escaped;
 use super::frame::MAX_CONTROL_PAYLOAD;
 use super::utf8;
-use tungstenite::protocol::CloseFrame;
-use tungstenite::protocol::frame::coding::CloseCode;
+use std::fmt;
+
+/// The body of a Close frame: a code and a reason (RFC 6455 §5.5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CloseFrame {
+    /// The code.
+    pub code: CloseCode,
+    /// The reason, at most 123 bytes.
+    pub reason: String,
+}
+
+/// Writes the code, and the reason if there is one, [escaped](Escaped).
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason.as_str() {
+            "" => self.code.fmt(f),
+            reason => write!(f, "{} {}", self.code, Escaped(reason)),
+        }
+    }
+}
 
 /// The largest close reason, in bytes: a control frame's payload without the code.
 pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
@@ -22,20 +42,13 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
         [high, low, reason @ ..] => {
             let number = u16::from_be_bytes([*high, *low]);
             let code = CloseCode::from(number);
-            if !may_travel(&code) {
+            if !code.is_allowed() {
                 return Err(ProtocolError::InvalidCloseCode(number));
             }
             let reason = utf8::whole(reason)?;
-            Ok(Some(CloseFrame { code, reason: reason.into() }))
+            Ok(Some(CloseFrame { code, reason: reason.to_owned() }))
         }
     }
-}
-
-/// Returns whether a Close frame may carry this code. Registered codes and the range for
-/// applications are allowed (§7.4.2).
-pub fn may_travel(code: &CloseCode) -> bool {
-    // tungstenite does not know 1014 (bad gateway), which IANA registered later.
-    code.is_allowed() || u16::from(code) == 1014
 }
 
 /// Writes a Close frame's body into `body` and returns the written part. A reason that is too long

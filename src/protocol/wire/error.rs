@@ -1,8 +1,8 @@
 //! Violations of the protocol by the peer of an open connection.
 
+use super::close_code::CloseCode;
 use super::utf8::InvalidUtf8;
 use std::fmt;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// A rule that the peer of an open connection broke. The connection fails (RFC 6455 §7.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

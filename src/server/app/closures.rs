@@ -4,6 +4,7 @@ use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
 use crate::server::clients::Clients;
 use crate::server::id::{ClientId, TimerId};
+use std::fmt;
 
 type OnRequest<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &Request<'_>) -> Answer>;
 type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
@@ -36,6 +37,8 @@ type OnClose<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &CloseReason)>;
 /// });
 /// let router = Router::new().route("/count", count);
 /// ```
+///
+/// It is not `Send`, because closures need not be: make it in the thread that runs it.
 pub struct Closures<D> {
     on_request: Option<OnRequest<D>>,
     on_open: Option<OnClient<D>>,
@@ -43,6 +46,20 @@ pub struct Closures<D> {
     on_drain: Option<OnClient<D>>,
     on_timer: Option<OnTimer<D>>,
     on_close: Option<OnClose<D>>,
+}
+
+impl<D> fmt::Debug for Closures<D> {
+    /// Says which closures are set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closures")
+            .field("on_request", &self.on_request.is_some())
+            .field("on_open", &self.on_open.is_some())
+            .field("on_message", &self.on_message.is_some())
+            .field("on_drain", &self.on_drain.is_some())
+            .field("on_timer", &self.on_timer.is_some())
+            .field("on_close", &self.on_close.is_some())
+            .finish()
+    }
 }
 
 impl<D: Default + 'static> Default for Closures<D> {

@@ -5,11 +5,14 @@
 //! | `handler` | what is an application told, and what does it answer? |
 //! | `router` | how is an application composed of small ones? |
 //! | `closures` | how small can an application be? |
+//! | `pipe` | how do two clients forward to each other? |
 
 mod closures;
 mod handler;
+mod pipe;
 mod router;
 
 pub use closures::Closures;
 pub use handler::Handler;
+pub use pipe::Pipe;
 pub use router::Router;

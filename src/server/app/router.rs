@@ -7,6 +7,7 @@ use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 use http::StatusCode;
 use std::any::Any;
+use std::fmt;
 
 /// A handler that passes each path to its own handler.
 ///
@@ -31,6 +32,8 @@ use std::any::Any;
 /// let api = lariat::Router::new().route("/api/echo", Echo).route("/api/chat", Chat);
 /// let router = lariat::Router::new().route("/api/*", api).route("/chat", Chat);
 /// ```
+///
+/// It is not `Send`, because handlers need not be: make it in the thread that runs it.
 pub struct Router<D> {
     routes: Vec<Route<D>>,
     /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are
@@ -38,6 +41,14 @@ pub struct Router<D> {
     by_number: Vec<u16>,
     /// The lowest number of a route here.
     first: u16,
+}
+
+impl<D> fmt::Debug for Router<D> {
+    /// Lists the paths of the routes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.routes.iter().map(|route| &route.paths).collect();
+        f.debug_struct("Router").field("routes", &paths).finish_non_exhaustive()
+    }
 }
 
 /// A handler, and its paths.

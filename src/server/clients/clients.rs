@@ -2,14 +2,16 @@
 
 use super::admission::Admission;
 use super::pressure::Pressure;
+use super::rates::RateLimits;
 use super::remote::Remote;
 use super::shutdown::Shutdown;
-use crate::protocol::{CloseReason, Connection, SendError, Shared};
+use crate::protocol::{CloseReason, Connection, Limits, SendError, Shared};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Clock, Resolver, Socket};
 use crate::server::observe::Watch;
 use crate::server::table::{At, Extra, LoopKey, MAX_INDEX, Table};
+use std::fmt;
 use std::time::Duration;
 
 /// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
@@ -48,12 +50,15 @@ type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 /// * [`iter`](Self::iter) and [`publish`](Self::publish) visit clients in no particular order.
 /// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
 ///   kernel may have more that the peer has not read.
+///
+/// It is not `Send`. Other threads use a [`Remote`](crate::Remote).
 pub struct Clients<D> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
     pub(crate) shutdown: Option<Shutdown>,
     pub(crate) pressure: Pressure,
     pub(crate) admission: Admission,
+    pub(super) rates: RateLimits,
     pub(crate) watch: Option<Box<Watch>>,
     pub(super) memory_budget: usize,
     pub(super) max_connections: usize,
@@ -67,6 +72,15 @@ pub struct Clients<D> {
     pub(crate) route_patterns: Vec<String>,
 }
 
+impl<D> fmt::Debug for Clients<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients")
+            .field("connections", &self.table.len())
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<D> Clients<D> {
     /// Returns the clients of a new loop, and the key for its engine.
     pub(crate) fn new(config: &Config, shared: Shared, clock: Clock, remote: Remote<D>) -> (Clients<D>, LoopKey) {
@@ -77,6 +91,7 @@ impl<D> Clients<D> {
             shutdown: None,
             pressure: Pressure::new(config.pause_timeout),
             admission: Admission::new(config, now),
+            rates: RateLimits::new(config.rates.clone()),
             watch: None,
             memory_budget: config.memory_budget,
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
@@ -93,12 +108,17 @@ impl<D> Clients<D> {
     /// clients, `absent` has not passed. What has arrived in `gap` did not arrive at once.
     pub(crate) fn lose_time(&mut self, absent: Duration, gap: Duration) {
         self.table.lose_time(absent);
-        self.admission.lose_time(gap);
+        self.rates.lose_time(gap);
     }
 
     /// Returns the index of a client that is connected.
     pub(crate) fn find(&self, id: ClientId) -> Option<usize> {
         self.table.find(id)
+    }
+
+    /// Returns the limits of each connection.
+    pub const fn limits(&self) -> &Limits {
+        &self.table.shared().limits
     }
 
     /// A further route of a router, by its pattern; returns its number.
@@ -125,12 +145,16 @@ impl<D> Clients<D> {
             let label = client.id(index).to_u64();
             trace(&mut client.connection, Some(label));
         }
+        if log::log_enabled!(log::Level::Debug) {
+            self.log_new(index);
+        }
         index
     }
 
     /// Removes a client.
     pub(crate) fn remove(&mut self, key: &LoopKey, index: usize) {
         self.uncount_address(index);
+        self.rates.forget(self.table[index].id(index));
         self.table.remove(key, index);
     }
 

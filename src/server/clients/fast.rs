@@ -31,7 +31,7 @@ impl<D> Clients<D> {
     /// Returns whether the fast path may read: there are no rates, and memory is not short.
     #[inline(always)]
     pub(crate) const fn may_read_fast(&self) -> bool {
-        self.admission.limited_read.is_none() && !self.table.shared().is_near_budget()
+        !self.rates.are_used() && !self.table.shared().is_near_budget()
     }
 
     /// Counts the messages of a run.

@@ -10,8 +10,12 @@
 //! | `many` | what can be done with many clients at once? |
 //! | `slow` | what happens to clients that read too slowly? |
 //! | `time` | how are timers set? |
+//! | `http` | how is a response streamed? |
 //! | `connect` | how does a loop connect to other servers? |
-//! | `admission` | who may connect, and how much may a client send? |
+//! | `pause` | how is a client held back? |
+//! | `admission` | who may connect? |
+//! | `rates` | how much may a client send in a second? |
+//! | `bucket` | what is a token bucket? |
 //! | `pressure` | what happens when memory runs short? |
 //! | `shutdown` | how does a server stop? |
 //! | `remote` | how does another thread reach the loop? |
@@ -21,13 +25,17 @@
 //! | `fast` | which of these calls have a fast path? |
 
 mod admission;
+mod bucket;
 mod clients;
 mod connect;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod http;
 mod many;
 mod one;
+mod pause;
 mod pressure;
+mod rates;
 mod remote;
 mod shutdown;
 mod slow;

@@ -1,11 +1,10 @@
 //! Calls for one client.
 
 use super::clients::Clients;
-use crate::protocol::{Answer, Message, Position, ReadyState, Role, SendError};
+use crate::protocol::{Answer, CloseCode, CloseReason, Message, Position, ReadyState, Role, SendError};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 impl<D> Clients<D> {
     /// Queues a message: text for `&str`, binary for `&[u8]`, or a received [`Message`] as it is.
@@ -114,6 +113,16 @@ impl<D> Clients<D> {
         self.table.settle(index);
         self.relieve();
         Ok(())
+    }
+
+    /// Ends a connection at once, without a closing handshake. Unsent bytes are dropped. `on_close`
+    /// is called at the end of the turn, with [`CloseReason::Terminated`]. Use it for a client that
+    /// must not cost anything any more, or for a server that has not accepted yet. Returns `false`
+    /// if the client has disconnected.
+    pub fn terminate(&mut self, id: ClientId) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        self.end(index, CloseReason::Terminated);
+        true
     }
 
     /// Answers a request for which `on_request` returned [`Answer::Later`].

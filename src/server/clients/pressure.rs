@@ -262,7 +262,9 @@ impl<D> Clients<D> {
     ///
     /// The [`Rejection`] that was sent instead.
     pub(crate) fn respond(&mut self, index: usize, ticket: Ticket, answer: Answer) -> Result<(), Rejection> {
-        let length = answer.body_length(ticket.method());
+        let mut ticket = ticket;
+        ticket.keeps_alive &= self.shutdown.is_none();
+        let length = answer.memory(&ticket);
         let refusal = if length > self.table.shared().free_budget() { self.make_room(length) } else { None };
         let At { client, shared, now, .. } = self.table.at(index);
         match refusal.filter(|_| client.connection.state() == State::Deciding) {

@@ -5,14 +5,13 @@
 //! while a call runs, so a [`Remote`] cannot deadlock inside a callback.
 
 use super::clients::Clients;
-use crate::protocol::{Gathered, Message};
+use crate::protocol::{CloseCode, Message, OwnedMessage};
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tungstenite::protocol::frame::coding::CloseCode;
 
 type Call<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
 
@@ -158,7 +157,7 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let message = Gathered::from(message.into());
+        let message = OwnedMessage::from(message.into());
         Ok(self.run(move |clients| {
             let _ = clients.send(id, &message);
         })?)
@@ -170,7 +169,7 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn publish<'m>(&self, topic: impl Into<String>, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
-        let (topic, message) = (topic.into(), Gathered::from(message.into()));
+        let (topic, message) = (topic.into(), OwnedMessage::from(message.into()));
         Ok(self.run(move |clients| {
             clients.publish(&topic, &message);
         })?)

@@ -1,12 +1,12 @@
 //! The shutdown of a server: Close frames spread over time, and a deadline.
 
 use super::clients::Clients;
+use crate::protocol::CloseCode;
 use crate::protocol::check_close;
 use crate::protocol::time::Tick;
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,7 @@ impl Shutdown {
 
 impl<D> Clients<D> {
     /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
+    /// Bodies of streamed responses end.
     /// [`EventLoop::run`](crate::EventLoop::run) returns when the last client has disconnected.
     ///
     /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
@@ -93,7 +94,8 @@ impl<D> Clients<D> {
                 (drain.code, drain.reason) = (CloseCode::Away, String::new());
             }
             log::info!("shutting down: {} clients to close over {:?}", self.len_all(), drain.over);
-            let ids = self.iter_all().collect();
+            let streams = self.table.iter().filter(|(_, client)| client.connection.is_streaming());
+            let ids = self.iter_all().chain(streams.map(|(index, client)| client.id(index))).collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }

@@ -14,6 +14,7 @@ use crate::server::table::{At, Flags, Latest};
 
 /// The policy for a client that reads more slowly than it is sent to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SlowConsumer {
     /// Closes the client when more than [`max_unsent`](crate::Limits::max_unsent) bytes would be
     /// unsent. So a client that is open has missed nothing.

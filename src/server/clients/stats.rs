@@ -28,6 +28,7 @@ impl<D> Clients<D> {
                 closing: counts.in_state(State::Closing),
                 draining: counts.in_state(State::Draining),
                 flushing: counts.in_state(State::Flushing),
+                responding: counts.in_state(State::Responding),
             },
             accepted: counters.accepted,
             connected: counters.connected,

@@ -3,6 +3,13 @@
 use super::clients::Clients;
 use crate::protocol::Connection;
 use crate::server::id::ClientId;
+use crate::server::observe::Logged;
+use crate::server::table::Extra;
+
+/// Whether the log reports what the connection has sent and received.
+fn is_logged(connection: &Connection<Extra>) -> bool {
+    connection.extra().is_some_and(|extra| extra.logged.is_some())
+}
 
 impl<D> Clients<D> {
     /// Traces a client of any route: [`on_trace`](crate::Handler::on_trace) of the handler that asks
@@ -28,7 +35,7 @@ impl<D> Clients<D> {
         let connection = &mut self.table[index].connection;
         let traced_by = &mut connection.extra_mut().traced_by;
         traced_by.retain(|other| *other != route);
-        if traced_by.is_empty() && self.trace_new.is_none() {
+        if traced_by.is_empty() && self.trace_new.is_none() && !is_logged(connection) {
             connection.trace(None);
         }
         true
@@ -45,9 +52,21 @@ impl<D> Clients<D> {
     pub fn untrace_all(&mut self) {
         self.trace_new = None;
         for (_, client) in self.table.iter_mut().filter(|(_, client)| client.connection.is_traced()) {
-            client.connection.trace(None);
             client.connection.extra_mut().traced_by.clear();
+            if !is_logged(&client.connection) {
+                client.connection.trace(None);
+            }
         }
+    }
+
+    /// Counts what a new connection sends and receives, for the log. Its trace reports each frame.
+    #[cold]
+    pub(crate) fn log_new(&mut self, index: usize) {
+        let now = self.table.clock().now_nanos();
+        let client = &mut self.table[index];
+        let label = client.id(index).to_u64();
+        client.connection.trace(Some(label));
+        client.connection.extra_mut().logged = Some(Box::new(Logged::new(now)));
     }
 
     /// Returns the routes whose handlers trace a client.

@@ -1,7 +1,7 @@
 //! Delivery: a client's bytes become events, and events become calls of the application.
 
 use super::engine::Engine;
-use crate::protocol::{Event, Gathered, Input, Message};
+use crate::protocol::{Event, Input, Message, OwnedMessage};
 use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
 
@@ -41,7 +41,7 @@ impl<H: Handler> Engine<H> {
                 self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
                 self.clients.table.shared_mut().recycle(gathered);
             }
-            Event::Request(head) => self.request(index, &head),
+            Event::Request { head, body } => self.request(index, &head, &body),
             Event::Opened(subprotocol) => self.server_accepted(index, subprotocol),
         }
     }
@@ -53,7 +53,7 @@ impl<H: Handler> Engine<H> {
 
     /// Passes on a message that was put together or decompressed.
     #[inline(never)]
-    fn gathered(&mut self, index: usize, gathered: Gathered) {
+    fn gathered(&mut self, index: usize, gathered: OwnedMessage) {
         match self.clients.table.shared_mut().lend(gathered) {
             Ok(lent) => {
                 self.message(index, lent.as_message());

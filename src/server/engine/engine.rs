@@ -2,7 +2,7 @@
 
 use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
-use crate::protocol::{CloseReason, Connection, Role, Shared, State};
+use crate::protocol::{CloseCode, CloseReason, Connection, Role, Shared, State};
 use crate::server::app::Handler;
 use crate::server::clients::{Clients, Remote};
 use crate::server::config::Config;
@@ -13,7 +13,6 @@ use crate::server::table::{At, Flags, LoopKey};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// The application, its clients, and the key to their sockets.
 pub(crate) struct Engine<H: Handler> {
@@ -61,7 +60,8 @@ impl<H: Handler> Engine<H> {
             client.flags.set(Flags::PROXIED);
         }
         counters.accepted += 1;
-        log::trace!("{} connected", client.id(index));
+        let id = client.id(index);
+        log::debug!("{id} connected from {}", self.clients.shown_address(index));
         self.limit_new_connection(index);
         if let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) {
             log::error!("cannot register a new connection with the poller: {error}");

@@ -69,7 +69,8 @@ impl<H: Handler> Engine<H> {
         let (code, reason) = (shutdown.drain.code, shutdown.drain.reason.clone());
         for id in due {
             // A client that is closing already, or has disconnected, needs no Close frame.
-            let _ = self.clients.close(id, code, &reason);
+            let closed = self.clients.close(id, code, &reason);
+            let _ = closed.or_else(|_| self.clients.end_body(id));
         }
     }
 

@@ -80,7 +80,8 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Calls the application for each message of a run, as [`event`](Self::event) does. Each call
-    /// may change what happens to the next message: it may close the client, or ask for pieces.
+    /// may change what happens to the next message: it may close or pause the client, or ask for
+    /// pieces.
     fn run_of_messages(&mut self, index: usize, mut run: Run<'_>) -> u64 {
         let (mut messages, mut bytes) = (0, 0);
         self.call(index, |handler, clients, id| {
@@ -89,6 +90,11 @@ impl<H: Handler> Engine<H> {
                 let (is_open, takes_messages) = (connection.state() == State::Open, connection.takes_messages());
                 if !is_open {
                     // The messages are dropped, but their text must be valid.
+                    continue;
+                }
+                if !takes_messages && connection.is_paused() {
+                    let At { client, shared, now, .. } = clients.table.at(index);
+                    client.connection.hold_message(shared, now, message);
                     continue;
                 }
                 messages += 1;

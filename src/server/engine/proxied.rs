@@ -34,6 +34,11 @@ impl Trust {
             bad_headers: Reports::default(),
         }
     }
+
+    /// Connections without a valid PROXY header.
+    pub(super) const fn bad_headers(&mut self) -> &mut Reports {
+        &mut self.bad_headers
+    }
 }
 
 /// Returns the address of a connection's peer. The peer of a Unix socket is on this host, so it

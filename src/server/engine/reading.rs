@@ -55,7 +55,7 @@ impl<H: Handler> Engine<H> {
             // The index was freed since it was queued, and belongs to another client now.
             return 0;
         }
-        let size = self.clients.limited_read(self.clients.read_size(buffer.len()));
+        let size = self.clients.limited_read(index, self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];
         match self.read_if_open(index, buffer) {
             0 => 0,
@@ -149,20 +149,20 @@ impl<H: Handler> Engine<H> {
         0
     }
 
-    /// Opens a client whose request was answered later, and delivers the bytes that followed the
-    /// request.
+    /// Opens a client whose request was answered later, and delivers the bytes that were held: they
+    /// have followed the request, or the application has paused the client.
     fn resume(&mut self, index: usize) {
         let client = &self.clients.table[index];
         // The application may have closed the client right after its answer.
         let has_opened = matches!(client.connection.state(), State::Open | State::Closing);
-        if !has_opened || client.flags.has(Flags::OPENED) {
-            return;
+        if has_opened && !client.flags.has(Flags::OPENED) {
+            self.open(index);
         }
-        self.open(index);
         let At { client, shared, .. } = self.clients.table.at(index);
-        let mut held = client.connection.take_held(shared);
-        if !held.is_empty() {
+        if client.connection.has_held() {
+            let mut held = client.connection.take_held(shared);
             self.deliver(index, &mut held);
+            self.clients.table.settle(index);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reaping: clients that have ended are removed.
 
 use super::engine::Engine;
-use crate::protocol::{CloseReason, Role, State};
+use crate::protocol::{CloseReason, Escaped, Role, Side, State, Trace};
 use crate::server::app::Handler;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
@@ -22,16 +22,44 @@ impl<H: Handler> Engine<H> {
         while let Some(index) = self.clients.table.next_ended() {
             let At { client, counters, .. } = self.clients.table.at(index);
             let reason = client.connection.take_close_reason().unwrap_or(CloseReason::Eof);
-            log::debug!("{} has ended: {reason}", client.id(index));
             counters.ended(&reason);
+            self.log_end(index, &reason);
             if let CloseReason::CutOff { why, .. } = &reason {
                 self.cut_off(index, &reason, why);
             }
             let client = &self.clients.table[index];
-            if client.flags.has(Flags::OPENED) || client.connection.role() == Role::Client {
+            let has_begun = client.flags.has(Flags::OPENED) || client.connection.has_streamed();
+            if has_begun || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
             self.clients.remove(&self.key, index);
+        }
+    }
+
+    /// Logs why a connection has ended, and what it was about.
+    fn log_end(&self, index: usize, reason: &CloseReason) {
+        if log::log_enabled!(log::Level::Debug) {
+            let client = &self.clients.table[index];
+            let logged = client.connection.extra().and_then(|extra| extra.logged.as_ref());
+            let now = self.clients.table.clock().now_nanos();
+            let counts = logged.map_or_else(String::new, |logged| format!(" {}", logged.until(now)));
+            log::debug!("{} closed{counts}: {reason}", client.id(index));
+        }
+    }
+
+    /// Counts a step of a connection for the log, and logs the answer to its request.
+    fn log_step(&mut self, index: usize, trace: &Trace) {
+        let client = &mut self.clients.table[index];
+        let (id, role) = (client.id(index), client.connection.role());
+        let extra = client.connection.extra_if_any();
+        if let Some(logged) = extra.and_then(|extra| extra.logged.as_mut()) {
+            logged.count(trace);
+            if role == Role::Server {
+                if let Some((is_refusal, answer)) = answer(trace) {
+                    let what = if is_refusal { "refused" } else { "answered" };
+                    log::debug!("{id} {what} with {}", Escaped(answer));
+                }
+            }
         }
     }
 
@@ -63,6 +91,7 @@ impl<H: Handler> Engine<H> {
             let Some(id) = ClientId::from_u64(label) else { continue };
             log::trace!("{id} {trace}");
             let Some(index) = self.clients.find(id) else { continue };
+            self.log_step(index, &trace);
             for route in self.clients.listeners_to(index) {
                 self.call(index, |handler, clients, id| {
                     clients.route = route;
@@ -88,6 +117,38 @@ impl<H: Handler> Engine<H> {
             self.clients.end(index, CloseReason::Eof);
         }
         self.reap();
+        self.report_rest();
         dropped
+    }
+
+    /// Logs what was not reported yet, because no further report comes.
+    #[cold]
+    fn report_rest(&mut self) {
+        let reports = [
+            ("connections dropped without a valid PROXY header", self.trust.bad_headers()),
+            ("responses cut off", &mut self.cut_off),
+        ];
+        for (what, reports) in reports {
+            let count = reports.rest();
+            if count > 0 {
+                log::warn!("{what} since the last report: {count}");
+            }
+        }
+    }
+}
+
+/// Returns the status of an HTTP response of ours, and the reason if its body is one, and whether
+/// it is a refusal.
+fn answer(trace: &Trace) -> Option<(bool, &str)> {
+    let Trace::Handshake { side: Side::Us, text } = trace else { return None };
+    // A body may be anything, so the head is looked at first.
+    let length = text.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+    let (head, body) = text.split_at(length);
+    let status = std::str::from_utf8(head).ok()?.strip_prefix("HTTP/1.1 ")?.split("\r\n").next()?;
+    let sentence = body.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
+    let reason = sentence.filter(|sentence| sentence.starts_with(status));
+    match status.as_bytes().first() {
+        None | Some(b'1') => None,
+        Some(class) => Some((*class >= b'4', reason.unwrap_or(status))),
     }
 }

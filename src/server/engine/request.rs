@@ -1,16 +1,19 @@
 //! Requests and their answers.
 
 use super::engine::Engine;
-use crate::protocol::{Answer, Rejection, Request, State, Ticket};
+use crate::protocol::{Answer, Escaped, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::table::At;
 
 impl<H: Handler> Engine<H> {
     /// Answers a request.
     #[inline(never)]
-    pub(super) fn request(&mut self, index: usize, head: &[u8]) {
-        let (ticket, answer) = match Request::parse(head) {
-            Ok(request) => (Ticket::new(&request), self.decide(index, &request, head)),
+    pub(super) fn request(&mut self, index: usize, head: &[u8], body: &[u8]) {
+        let (ticket, answer) = match Request::parse(head).map(|request| request.with_body(body)) {
+            Ok(request) => {
+                self.log_request(index, &request);
+                (Ticket::new(&request), self.decide(index, &request, head))
+            }
             Err(rejection) => (Ticket::unreadable(), Err(rejection)),
         };
         let outcome = match answer {
@@ -27,7 +30,18 @@ impl<H: Handler> Engine<H> {
             Ok(()) if client.connection.state() == State::Open => self.open(index),
             Ok(()) => {}
             Err(rejection @ Rejection::BadAnswer(_)) => log::error!("{id}: {rejection}"),
-            Err(rejection) => log::trace!("{id} was refused with {}: {rejection}", rejection.status()),
+            // The trace of the response is logged.
+            Err(_) => {}
+        }
+    }
+
+    /// Logs a request. The query is left out, because it may have a secret.
+    fn log_request(&self, index: usize, request: &Request<'_>) {
+        if log::log_enabled!(log::Level::Debug) {
+            let id = self.clients.table[index].id(index);
+            let origin = request.values("origin").next().map(String::from_utf8_lossy);
+            let origin = origin.as_deref().map_or("no origin", |origin| origin);
+            log::debug!("{id} requested {}, origin: {}", Escaped(request.path()), Escaped(origin));
         }
     }
 
@@ -53,7 +67,7 @@ impl<H: Handler> Engine<H> {
     #[inline(never)]
     pub(super) fn open(&mut self, index: usize) {
         if self.clients.table.opened(index) {
-            log::trace!("{} is open", self.clients.table[index].id(index));
+            log::debug!("{} opened", self.clients.table[index].id(index));
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
         }
     }

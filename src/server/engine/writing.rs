@@ -100,12 +100,25 @@ impl<H: Handler> Engine<H> {
         if buffered == 0 && is_connecting && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
+        if buffered == 0 && state == State::Handshaking && !is_connecting {
+            self.response_sent(index);
+        }
         self.clients.resume_lighter(index);
         if buffered == 0 && self.clients.table[index].flags.has(Flags::CONFLATES) {
             self.clients.catch_up(index);
         }
         self.open_watermark(index);
         self.clients.table.settle(index);
+    }
+
+    /// Reads a client on, which waits for `100 Continue`, or may send another request.
+    #[cold]
+    fn response_sent(&mut self, index: usize) {
+        let At { client, counters, .. } = self.clients.table.at(index);
+        if let Some(status) = client.connection.take_answered() {
+            counters.answered(status);
+        }
+        self.clients.table.queue_read(index);
     }
 
     /// Opens the gate of a client that is no longer above the watermark, and calls `on_drain`.
@@ -117,7 +130,8 @@ impl<H: Handler> Engine<H> {
         }
         let client = &self.clients.table[index];
         // Before `on_open`, the output was the response to an upgrade.
-        if client.connection.state() == State::Open && client.flags.has(Flags::OPENED) {
+        let is_open = client.connection.state() == State::Open && client.flags.has(Flags::OPENED);
+        if is_open || client.connection.is_streaming() {
             self.call(index, |handler, clients, id| handler.on_drain(clients, id));
         }
     }

@@ -13,6 +13,7 @@ use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDesc
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::{Signalled, Signals};
 use crate::server::observe::{Phase, Stats};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,6 +59,11 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 /// * The duration of a turn: a callback that blocks stops all clients.
 /// * That deadlines and timers are exact: they come when their turn comes, never earlier.
 /// * Which clients of a turn are served first when many become ready at once.
+///
+/// It is not `Send`: its handler and its buffers stay in one thread. Make the
+/// [`Server`](crate::Server), which is `Send`, anywhere, and call
+/// [`start`](crate::Server::start) or [`run`](crate::Server::run) in the thread that runs it. A
+/// [`Remote`](crate::Remote) reaches it from other threads.
 pub struct EventLoop<H: Handler> {
     pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
@@ -482,17 +488,13 @@ impl<H: Handler> EventLoop<H> {
     }
 }
 
-/// The descriptor is readable when [`EventLoop::turn`] has something to do: for a host's own epoll,
-/// kqueue, poll or select.
-///
-/// The host may be edge-triggered (epoll with `EPOLLET`, mio, tokio's `AsyncFd`). One turn takes at
-/// most [`events_per_turn`](crate::Config::events_per_turn) events, and no further edge comes for
-/// the rest. [`timeout`](EventLoop::timeout) is zero until they are taken, so the host must ask for
-/// it before every wait.
-#[cfg(unix)]
-impl<H: Handler> std::os::fd::AsFd for EventLoop<H> {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.poller.as_fd()
+impl<H: Handler> fmt::Debug for EventLoop<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clients = &self.engine.clients;
+        f.debug_struct("EventLoop")
+            .field("listeners", &self.listeners)
+            .field("clients", clients)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use super::socket::Socket;
 #[cfg(unix)]
 use crate::parts::UNIX_SOCKETS;
+use crate::protocol::Escaped;
 use crate::server::config::ListenOptions;
 #[cfg(feature = "sim")]
 use crate::server::net::memory::Backlog;
@@ -260,7 +261,7 @@ fn remove_stale(path: &Path, address: &socket2::SockAddr) -> io::Result<bool> {
     let is_same = find().is_ok_and(|now| (now.dev(), now.ino()) == (found.dev(), found.ino()));
     if is_same {
         std::fs::remove_file(path)?;
-        log::warn!("{} was left behind by a server that has ended: it is replaced", path.display());
+        log::warn!("{} was left behind by a server that has ended: it is replaced", Escaped(path.display()));
     }
     Ok(is_same)
 }

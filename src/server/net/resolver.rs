@@ -2,6 +2,7 @@
 //!
 //! A lookup can block for seconds, so it runs on a separate thread.
 
+use crate::protocol::Escaped;
 use crate::server::id::ClientId;
 use std::net::{SocketAddr, ToSocketAddrs};
 #[cfg(feature = "sim")]
@@ -51,7 +52,7 @@ fn answer(questions: &Receiver<Question>, mut tell: impl FnMut(ClientId, Vec<Soc
         let addresses: Vec<SocketAddr> = match (name.as_str(), port).to_socket_addrs() {
             Ok(addresses) => addresses.collect(),
             Err(error) => {
-                log::warn!("{name}: {error}");
+                log::warn!("{}: {error}", Escaped(name));
                 Vec::new()
             }
         };

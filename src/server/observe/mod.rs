@@ -3,15 +3,18 @@
 //! | file | question |
 //! |---|---|
 //! | `stats` | what has the server done so far, and how is it? |
+//! | `logged` | what does the log say of a connection when it closes? |
 //! | `prometheus` | how does a monitoring system read that? |
 //! | `reports` | when may something be reported that anybody can cause? |
 //! | `watch` | what does the loop do, turn by turn? |
 
+mod logged;
 mod prometheus;
 mod reports;
 mod stats;
 mod watch;
 
+pub(crate) use logged::Logged;
 pub(crate) use reports::Reports;
 pub(crate) use stats::LoopCounters;
 pub use stats::{Cause, Connections, Histogram, Stats};

@@ -76,6 +76,7 @@ impl Stats {
             ("closing", now.closing),
             ("draining", now.draining),
             ("flushing", now.flushing),
+            ("responding", now.responding),
         ];
         let states = states.map(|(state, count)| (format!("state=\"{state}\""), count));
         text.many("connections", "gauge", "Connections now, by state.", states);

@@ -22,6 +22,11 @@ impl Reports {
             return None;
         }
         self.next = Some(now.after(INTERVAL));
-        Some(std::mem::take(&mut self.unreported))
+        Some(self.rest())
+    }
+
+    /// Takes out how many were not reported, for the last report.
+    pub(crate) const fn rest(&mut self) -> u64 {
+        std::mem::replace(&mut self.unreported, 0)
     }
 }

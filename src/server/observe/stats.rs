@@ -2,11 +2,11 @@
 //!
 //! Events are counted where they happen. The snapshot is made on request.
 
-use crate::protocol::{CloseReason, ProtocolError, Timeout, Traffic};
+use crate::protocol::{CloseCode, CloseReason, ProtocolError, Timeout, Traffic};
+use http::StatusCode;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// What a server has done since it was started, and what it holds now.
 /// [`to_prometheus`](Self::to_prometheus) writes it for a monitoring system.
@@ -86,6 +86,8 @@ pub struct Connections {
     pub draining: usize,
     /// The peer's FIN has arrived; unsent bytes are still written.
     pub flushing: usize,
+    /// An HTTP response is being sent, after which the connection goes on, or is streamed.
+    pub responding: usize,
 }
 
 /// Why a connection ended, in a few words from a small set, for monitoring systems.
@@ -104,6 +106,7 @@ impl From<&CloseReason> for Cause {
         let (reason, detail) = match reason {
             CloseReason::Peer(frame) => ("peer", frame.as_ref().map_or("none", |frame| code(frame.code))),
             CloseReason::Local(frame) => ("local", code(frame.code)),
+            CloseReason::Terminated => ("local", "terminated"),
             CloseReason::Protocol(ProtocolError::MessageTooLarge { .. }) => ("limit", "message"),
             CloseReason::Protocol(ProtocolError::TooManyFragments { .. }) => ("limit", "fragments"),
             CloseReason::Protocol(error) => ("protocol", error.section()),
@@ -251,6 +254,11 @@ impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
+    }
+
+    /// Counts a response after which the connection goes on.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        count(&mut self.refused, status.as_u16());
     }
 
     /// Counts a connection that has ended.

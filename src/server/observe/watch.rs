@@ -26,6 +26,7 @@ const TIMED: u64 = 32;
 
 /// A phase of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Until something is ready, or due.
     Wait,
@@ -176,6 +177,7 @@ pub struct Waiting {
 
 /// How fast the loop turns, for all clients that are not exempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pace {
     /// As there is work.
     #[default]

@@ -1,11 +1,9 @@
 //! The other end of a simulated connection.
 
-use crate::protocol::{CloseReason, Gathered, Message, ReadyState, State};
+use crate::protocol::{CloseCode, CloseReason, Message, OwnedMessage, ReadyState, State};
 use crate::server::net::memory::{Marks, Network, NetworkRef, Stays};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
-use tungstenite::Message as OwnedMessage;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// The other end of a connection: a browser, say, or something that behaves as badly as it likes.
 ///
@@ -45,7 +43,7 @@ impl Peer {
         self.act(|network, index| {
             let line = &mut network.lines[index as usize];
             if line.connection.state().ready_state() == ReadyState::Connecting {
-                line.early.push(Gathered::from(message));
+                line.early.push(OwnedMessage::from(message));
             } else {
                 // As in a browser, what is sent after the end is dropped.
                 let _ = line.connection.send(&mut network.shared, message);
@@ -131,7 +129,7 @@ impl Peer {
     /// If one of them is not text.
     pub fn received_text(&self) -> Vec<String> {
         let text = |message: OwnedMessage| match message {
-            OwnedMessage::Text(text) => text.as_str().to_owned(),
+            OwnedMessage::Text(text) => text,
             other => panic!("not text: {other:?}"),
         };
         self.received().into_iter().map(text).collect()

@@ -9,6 +9,7 @@ use crate::server::event_loop::{EventLoop, Parts};
 use crate::server::net::memory::{Backlog, Faults, NetworkRef, SERVER, Stays};
 use crate::server::net::{Listener, Poller, Question, Resolver};
 use crate::server::table::Client;
+use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +30,12 @@ pub struct Simulation<H: Handler> {
     // The last: sockets that are dropped look for their network.
     network: OwnNetwork,
     stays: Stays,
+}
+
+impl<H: Handler> fmt::Debug for Simulation<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulation").field("event_loop", &self.event_loop).finish_non_exhaustive()
+    }
 }
 
 /// Ends with its simulation.

@@ -19,6 +19,7 @@ use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{Connection, State};
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
+use crate::server::observe::Logged;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -80,10 +81,14 @@ pub(crate) struct Extra {
     pub(crate) proxy_header: Vec<u8>,
     /// The routes whose handlers trace this client.
     pub(crate) traced_by: Vec<u16>,
+    /// What the log will say, if it has the level `debug`.
+    pub(crate) logged: Option<Box<Logged>>,
     /// For a server to which we connect.
     pub(crate) outgoing: Option<Outgoing>,
     /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
+    /// The client is read however much is unsent.
+    pub(crate) reads_above_high_water: bool,
 }
 
 impl Extra {
@@ -91,8 +96,10 @@ impl Extra {
         !self.subscriptions.is_empty()
             || self.proxied.is_some()
             || !self.proxy_header.is_empty()
+            || self.logged.is_some()
             || self.outgoing.is_some()
             || self.behind.is_some()
+            || self.reads_above_high_water
     }
 }
 

@@ -46,7 +46,7 @@ impl LoopClock {
     }
 
     /// Returns the same in nanoseconds.
-    pub(super) const fn now_nanos(&self) -> u64 {
+    pub(crate) const fn now_nanos(&self) -> u64 {
         self.epoch.nanos(self.turn)
     }
 

@@ -6,7 +6,6 @@ use super::client::Client;
 use super::flags::Flags;
 use super::ready_queue::ReadyQueue;
 use super::table::Table;
-use crate::protocol::State;
 use crate::protocol::time::Tick;
 use crate::server::id::ClientId;
 use std::cell::Cell;
@@ -74,13 +73,13 @@ impl NextSlot {
 
 impl<D> Client<D> {
     /// Returns whether the fast path may read this client: it is queued and open, its gate is open,
-    /// and neither a PROXY header, FIN nor an error is next.
+    /// neither a PROXY header, FIN nor an error is next, and it holds nothing.
     #[inline]
     pub(crate) fn may_be_read_fast(&self, high_water: usize) -> bool {
         const SET: Flags = Flags::READ_QUEUED.or(Flags::OPENED);
         const CLEAR: Flags = Flags::CLOSED.or(Flags::PROXIED).or(Flags::READ_CLOSED);
         let is_plain = self.flags.are(SET, CLEAR);
-        is_plain && self.connection.state() == State::Open && self.connection.buffered_amount() <= high_water
+        is_plain && self.connection.may_be_read_fast() && self.connection.buffered_amount() <= high_water
     }
 
     /// Returns whether the fast path may write to this client: it is queued, and nothing follows

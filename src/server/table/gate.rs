@@ -10,15 +10,20 @@
 //! | [`Watermark`](Reason::Watermark) | a write begins with too much unsent | a write ends with no more than that |
 //! | [`Memory`](Reason::Memory) | the client holds more than is free | it holds less, or more is free |
 //! | [`Rate`](Reason::Rate) | the client has sent more than its rate allows | enough time has passed |
+//! | a pause | the application pauses the client | the application resumes the client |
 //!
-//! Too much is more than `high_water`. The gate closes for `Memory` only if memory is short and a
-//! read is due. It also opens when the peer has closed.
+//! The connection knows of a pause itself, because it holds what has already been read
+//! ([`Table::pause`]).
+//!
+//! Too much is more than `high_water`. A client that is [read above
+//! it](crate::Clients::read_above_high_water) is read nevertheless. The gate closes for `Memory` only
+//! if memory is short and a read is due. It also opens when the peer has closed.
 //!
 //! The questions that are asked here only ask. They change nothing.
 
 use super::client::Client;
 use super::flags::Flags;
-use super::table::Table;
+use super::table::{At, Table};
 use super::times::Times;
 use crate::protocol::State;
 use crate::protocol::time::Tick;
@@ -75,8 +80,24 @@ impl<D> Client<D> {
     }
 
     /// Returns whether the gate is closed and the peer has sent something.
-    pub(crate) const fn is_left_unread(&self) -> bool {
-        self.flags.has(Flags::CLOSED) && self.flags.has(Flags::UNREAD)
+    pub(crate) fn is_left_unread(&self) -> bool {
+        self.is_gate_closed() && self.flags.has(Flags::UNREAD)
+    }
+
+    fn is_gate_closed(&self) -> bool {
+        self.is_closed_for_a_time()
+            || self.connection.is_paused()
+            || self.is_closed(Reason::Watermark) && !self.reads_above_high_water()
+    }
+
+    /// Returns whether the watermark does not close the gate, because the application pauses
+    /// clients itself.
+    fn reads_above_high_water(&self) -> bool {
+        self.connection.extra().is_some_and(|extra| extra.reads_above_high_water)
+    }
+
+    fn must_wait_for_peer(&self, high_water: usize) -> bool {
+        self.is_above(high_water) && !self.reads_above_high_water()
     }
 
     /// Returns whether the gate is closed for a reason that has a deadline.
@@ -96,9 +117,12 @@ impl<D> Client<D> {
     pub(crate) fn may_be_read(&self, high_water: usize) -> bool {
         match self.connection.state() {
             State::Closed | State::Deciding => false,
+            State::Responding => self.connection.is_streaming(),
             State::Handshaking => !self.is_closed_for_a_time(),
-            State::Open => !self.is_closed_for_a_time() && !self.is_above(high_water),
-            State::Closing => !self.is_above(high_water),
+            State::Open => {
+                !self.is_closed_for_a_time() && !self.connection.is_paused() && !self.must_wait_for_peer(high_water)
+            }
+            State::Closing => !self.must_wait_for_peer(high_water),
             State::Draining | State::Flushing => true,
         }
     }
@@ -125,11 +149,36 @@ impl<D> Table<D> {
         let was_closed = self[index].flags.lower(reason.flag());
         if was_closed {
             self.timed.forget(index as u32, reason);
-            if !self[index].flags.has(Flags::CLOSED) {
-                self.read_what_is_unread(index);
-            }
+            self.read_if_gate_is_open(index);
         }
         was_closed
+    }
+
+    /// Closes a client's gate because the application pauses the client.
+    pub(crate) fn pause(&mut self, index: usize) {
+        self[index].connection.pause();
+    }
+
+    /// Ends a pause. Queues the client for reading if something is unread or held. Returns `false`
+    /// if there was no pause.
+    pub(crate) fn resume(&mut self, index: usize) -> bool {
+        let At { client, now, .. } = self.at(index);
+        if !client.connection.resume(now) {
+            return false;
+        }
+        if client.connection.has_held() {
+            self.leave_unread(index);
+        }
+        self.read_if_gate_is_open(index);
+        // A timeout that the pause has suspended may end before the deadline that is armed.
+        self.arm_deadline(index);
+        true
+    }
+
+    fn read_if_gate_is_open(&mut self, index: usize) {
+        if !self[index].is_gate_closed() {
+            self.read_what_is_unread(index);
+        }
     }
 
     /// Removes all reasons: the client is read to its end. If the socket were closed with unread
@@ -137,6 +186,7 @@ impl<D> Table<D> {
     pub(super) fn open_to_the_end(&mut self, index: usize) {
         self.forget_times(index);
         self[index].flags.clear(Flags::CLOSED);
+        self.resume(index);
         self.read_what_is_unread(index);
     }
 

@@ -433,12 +433,13 @@ impl<D> Table<D> {
         match state {
             State::Closed => return self.settle_closed(index),
             State::Draining => self.open_to_the_end(index),
-            // Neither rate nor memory delays the peer's Close.
+            // Neither rate, memory nor a pause delays the peer's Close.
             State::Closing => {
+                self.resume(index);
                 self.open(index, Reason::Rate);
                 self.open(index, Reason::Memory);
             }
-            State::Handshaking | State::Deciding | State::Open | State::Flushing => {}
+            State::Handshaking | State::Deciding | State::Open | State::Flushing | State::Responding => {}
         }
         let client = &self[index];
         let has_half_to_close = state == State::Draining && !client.flags.has(Flags::HALF_CLOSED);

@@ -9,7 +9,7 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Connection, Event, Gathered, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
+    Connection, Event, OwnedMessage, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
 };
 use lariat::{CloseCode, CloseReason, Deflate, Limits, Message, Takeover};
 
@@ -222,14 +222,18 @@ impl<'d> Side<'d> {
     pub fn settle(&mut self) {
         if let Some((ticket, is_upgrade)) = self.ticket.take() {
             self.answer(ticket, is_upgrade);
-            let held = self.connection.take_held(&mut self.shared);
-            self.receive(&held);
+            self.receive_held();
         }
+    }
+
+    fn receive_held(&mut self) {
+        let held = self.connection.take_held(&mut self.shared);
+        self.receive(&held);
     }
 
     fn handle(&mut self, event: Event<'_>) {
         let seen = match event {
-            Event::Request(head) => {
+            Event::Request { head, .. } => {
                 match Request::parse(&head) {
                     Ok(request) => {
                         let (ticket, is_upgrade) = (Ticket::new(&request), request.is_upgrade());
@@ -273,7 +277,7 @@ impl<'d> Side<'d> {
     }
 
     /// Records an event that has its own buffer, and returns the buffer to its pool.
-    fn gathered(&mut self, gathered: Gathered, position: Position) -> Option<Seen> {
+    fn gathered(&mut self, gathered: OwnedMessage, position: Position) -> Option<Seen> {
         let seen = self.message(gathered.as_message(), position);
         self.shared.recycle(gathered);
         seen
@@ -352,7 +356,8 @@ impl<'d> Side<'d> {
                 self.cause += LINE.len() + 14;
                 let _ = self.connection.send_prepared(&mut self.shared, &Prepared::new(Message::Text(LINE)));
             }
-            _ => {}
+            _ if self.connection.resume(self.now) => self.receive_held(),
+            _ => self.connection.pause(),
         }
         self.check();
     }

@@ -75,7 +75,7 @@ impl Driver {
         self.next_second = NEVER;
         self.measured.end_second(self.clock.nanos(), self.open.len());
         let deadline = self.plan.timeout;
-        clients.shutdown(Drain { code: CloseCode::Normal, deadline, ..Drain::default() });
+        clients.shutdown(Drain::default().code(CloseCode::Normal).deadline(deadline));
     }
 }
 

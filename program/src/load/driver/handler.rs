@@ -68,13 +68,13 @@ impl Handler for Driver {
                 if self.state != RunState::Closing && !clients.is_shutting_down() {
                     self.measured.connections.failed += 1;
                     let is_connected = stage == Stage::Handshaking;
-                    self.measured.problem(Problem::of_opening(reason, is_connected), 1);
+                    self.measured.ended(Problem::of_opening(reason, is_connected), reason);
                 }
             }
             Stage::Open { .. } | Stage::Churning => {
                 let is_closing = self.state == RunState::Closing || stage == Stage::Churning;
                 if let Some(problem) = Problem::of_end(reason, is_closing) {
-                    self.measured.problem(problem, 1);
+                    self.measured.ended(problem, reason);
                     self.measured.connections.lost += u64::from(!is_closing);
                 }
                 if let Stage::Open { place } = stage {

@@ -4,6 +4,8 @@ use super::clock::cpu_time;
 use super::latency::Latency;
 use super::problems::{Problem, Problems};
 use super::report::{Connections, ErrorCount, Messages, Second};
+use lariat::CloseReason;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Counts and times of a run, and of each of its seconds.
@@ -23,6 +25,8 @@ pub(crate) struct Measurements {
     /// Of the step of a search.
     pub(crate) step: Option<Latency>,
     pub(crate) problems: Problems,
+    /// What is particular to the ends of connections.
+    details: BTreeMap<Problem, ErrorCount>,
     pub(crate) series: Vec<Second>,
     /// The counts at the beginning of the present second.
     before: Before,
@@ -53,6 +57,7 @@ impl Measurements {
             second: Latency::new(),
             step: None,
             problems: Problems::new(),
+            details: BTreeMap::new(),
             series: Vec::new(),
             before: Before { cpu: cpu_time(), ..Before::default() },
             publishes,
@@ -62,6 +67,14 @@ impl Measurements {
     pub(crate) fn problem(&mut self, problem: Problem, count: u64) {
         if count > 0 {
             *self.problems.entry(problem).or_default() += count;
+        }
+    }
+
+    /// Counts the end of a connection.
+    pub(crate) fn ended(&mut self, problem: Problem, reason: &CloseReason) {
+        self.problem(problem, 1);
+        if let Some(detail) = Problem::detail(reason) {
+            self.details.entry(problem).or_default().detail(1, detail);
         }
     }
 
@@ -118,6 +131,7 @@ impl Measurements {
             kind: problem.key(),
             count: *count,
             explanation: problem.explanation(),
+            details: self.details.get(problem).map(|known| known.details.clone()).unwrap_or_default(),
         };
         self.problems.iter().map(count).collect()
     }

@@ -1,5 +1,6 @@
 //! What went wrong, how often, and what it means.
 
+use crate::terminal::{quoted, quoted_bytes};
 use lariat::{CloseReason, Timeout, Unaccepted};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -46,7 +47,9 @@ impl Problem {
         match reason {
             CloseReason::NameNotFound => Problem::NameNotFound,
             CloseReason::Unaccepted(Unaccepted::Status(status)) => Problem::Status(status.as_u16()),
+            CloseReason::Unaccepted(Unaccepted::Redirect { status, .. }) => Problem::Status(status.as_u16()),
             CloseReason::Unaccepted(Unaccepted::BadResponse(why)) => Problem::BadHandshake(why),
+            CloseReason::Unaccepted(Unaccepted::NotHttp(_)) => Problem::BadHandshake("it is not HTTP/1"),
             CloseReason::Unaccepted(_) => Problem::BadHandshake("unknown"),
             CloseReason::Timeout(_) if is_connected => Problem::HandshakeTimeout,
             CloseReason::Timeout(_) => Problem::ConnectTimeout,
@@ -78,6 +81,25 @@ impl Problem {
             CloseReason::Io(kind) => Problem::Broken(*kind),
             _ => Problem::HungUp,
         })
+    }
+
+    /// Returns what is particular to a connection that ended for this reason: what the server said,
+    /// or its address.
+    pub(crate) fn detail(reason: &CloseReason) -> Option<String> {
+        match reason {
+            CloseReason::Peer(Some(frame)) if !frame.reason.is_empty() => Some(quoted(&frame.reason)),
+            CloseReason::Unreachable { address, kind: ErrorKind::ConnectionRefused } => {
+                Some(format!("nobody listens at {address}"))
+            }
+            CloseReason::Unreachable { address, .. } => Some(address.to_string()),
+            CloseReason::Unaccepted(Unaccepted::Redirect { location, .. }) => {
+                Some(format!("Location: {}", quoted(location)))
+            }
+            CloseReason::Unaccepted(Unaccepted::NotHttp(bytes)) => {
+                Some(format!("its first bytes are {}", quoted_bytes(bytes)))
+            }
+            _ => None,
+        }
     }
 
     /// Returns a stable name.
@@ -113,7 +135,7 @@ impl Problem {
     pub(crate) fn explanation(self) -> String {
         match self {
             Problem::NameNotFound => "the name of the server has no address".to_owned(),
-            Problem::Refused => "the connection was refused: no program listens there".to_owned(),
+            Problem::Refused => "the connection was refused".to_owned(),
             Problem::Unreachable => "no route to the server".to_owned(),
             Problem::ConnectTimeout => {
                 "TCP did not connect in time: SYNs are dropped, by a full backlog or a firewall".to_owned()
@@ -172,6 +194,24 @@ mod tests {
     use lariat::http::StatusCode;
     use lariat::{CloseCode, CloseFrame, ProtocolError};
 
+    fn redirect() -> CloseReason {
+        CloseReason::Unaccepted(Unaccepted::Redirect { status: StatusCode::FOUND, location: "/\x1b[2J".into() })
+    }
+
+    #[test]
+    fn what_the_server_said_is_shown_escaped() {
+        let frame = CloseFrame { code: CloseCode::Policy, reason: "token \"x\"\u{202e}".into() };
+        let not_http = CloseReason::Unaccepted(Unaccepted::NotHttp((*b"\x15\x03\xff").into()));
+        for (reason, detail) in [
+            (CloseReason::Peer(Some(frame)), r#""token \"x\"\u{202e}""#),
+            (redirect(), r#"Location: "/\u{1b}[2J""#),
+            (not_http, r#"its first bytes are "\x15\x03\xff""#),
+        ] {
+            assert_eq!(Problem::detail(&reason).as_deref(), Some(detail));
+        }
+        assert_eq!(Problem::detail(&CloseReason::Eof), None);
+    }
+
     #[test]
     fn every_failure_to_open_has_a_name() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
@@ -190,6 +230,8 @@ mod tests {
             (CloseReason::Unaccepted(Unaccepted::Status(StatusCode::SERVICE_UNAVAILABLE)), true, "status-503"),
             (CloseReason::Unaccepted(Unaccepted::BadResponse("x")), true, "bad-handshake"),
             (CloseReason::NameNotFound, false, "name-not-found"),
+            (redirect(), true, "status-302"),
+            (CloseReason::Unaccepted(Unaccepted::NotHttp((*b"SSH").into())), true, "bad-handshake"),
         ];
         for (reason, is_connected, key) in cases {
             let problem = Problem::of_opening(&reason, is_connected);

@@ -22,14 +22,36 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Returns the CPU time since `before` in nanoseconds. It uses the exact count of the
-    /// scheduler, unless threads have started or ended.
-    pub(crate) fn cpu_since(&self, before: &Usage) -> u64 {
+    /// Returns the CPU time since `before`. It uses the exact count of the scheduler, unless
+    /// threads have started or ended.
+    pub(crate) fn cpu_since(&self, before: &Usage) -> Cpu {
         if self.threads.1 == before.threads.1 && self.threads.0 > 0 {
-            self.threads.0.saturating_sub(before.threads.0)
+            Cpu::exact(self.threads.0.saturating_sub(before.threads.0) as f64 / 1e9)
         } else {
-            self.cpu_nanos.saturating_sub(before.cpu_nanos)
+            let seconds = self.cpu_nanos.saturating_sub(before.cpu_nanos) as f64 / 1e9;
+            Cpu { seconds, resolution: 0.01 }
         }
+    }
+}
+
+/// CPU time, and what its clock resolves, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cpu {
+    pub(crate) seconds: f64,
+    resolution: f64,
+}
+
+impl Cpu {
+    /// CPU time of a clock that counts nanoseconds. Reading it takes some of the time itself.
+    pub(crate) const fn exact(seconds: f64) -> Cpu {
+        Cpu { seconds, resolution: 50e-6 }
+    }
+
+    /// Returns the nanoseconds for each of `count` things. Returns `None` if there are none, or if
+    /// the clock's resolution could change the result by more than 5 %.
+    pub(crate) fn each(self, count: u64) -> Option<f64> {
+        let is_resolved = self.seconds >= 20.0 * self.resolution;
+        (count > 0 && is_resolved).then(|| (self.seconds * 1e9 / count as f64 * 10.0).round() / 10.0)
     }
 }
 
@@ -140,6 +162,19 @@ mod tests {
         assert!(listening(&b""[..], &[80].into()).is_empty());
     }
 
+    #[test]
+    fn a_figure_needs_as_much_cpu_time_as_the_clock_resolves() {
+        let ticks = |seconds| Cpu { seconds, resolution: 0.01 };
+        // One tick for one handshake is not 10 ms each.
+        assert_eq!((ticks(0.01).each(1), ticks(0.19).each(100), ticks(0.2).each(100)), (None, None, Some(2e6)));
+        assert_eq!((Cpu::exact(0.0005).each(1), Cpu::exact(0.001).each(1_000)), (None, Some(1_000.0)));
+        assert_eq!(ticks(1.0).each(0), None);
+        // A thread that has ended takes its exact time with it.
+        let before = Usage { threads: (5_000_000, 2), cpu_nanos: 10_000_000, memory: 0 };
+        let after = Usage { threads: (6_000_000, 1), cpu_nanos: 30_000_000, memory: 0 };
+        assert_eq!(after.cpu_since(&before), ticks(0.02));
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_is_known() {
@@ -150,7 +185,7 @@ mod tests {
         let after = loop {
             sum = std::hint::black_box(sum.wrapping_mul(31) + 1);
             let after = usage(&[pid]);
-            if after.cpu_since(&before) > 0 {
+            if after.cpu_since(&before).seconds > 0.0 {
                 break after;
             }
         };

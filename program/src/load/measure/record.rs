@@ -36,7 +36,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Adds the measurements of another process in the same run.
+    /// Adds the measurements of another process in the same run, except for its seconds.
     pub(crate) fn merge(&mut self, other: Record) {
         if self.is_complete && !other.is_complete || self.ended.is_empty() {
             (self.ended, self.is_complete) = (other.ended, other.is_complete);
@@ -50,7 +50,10 @@ impl Record {
                 .iter_mut()
                 .find(|known| known.kind == error.kind && known.explanation == error.explanation)
             {
-                Some(known) => known.count += error.count,
+                Some(known) => {
+                    known.count += error.count;
+                    error.details.into_iter().for_each(|detail| known.detail(detail.count, detail.text));
+                }
                 None => self.errors.push(error),
             }
         }
@@ -67,7 +70,6 @@ impl Record {
             *sum = latency.to_pairs();
         }
         self.search = self.search.take().or(other.search);
-        add_series(&mut self.series, &other.series);
         self.client.cpu_s += other.client.cpu_s;
         self.cpu_opening_s += other.cpu_opening_s;
         self.cpu_holding_s += other.cpu_holding_s;
@@ -104,22 +106,19 @@ fn add_messages(sum: &mut Messages, other: &Messages) {
     sum.per_second += other.per_second;
 }
 
-/// Adds the counts of each second, and keeps the worst of its percentiles.
-fn add_series(sum: &mut Vec<Second>, other: &[Second]) {
-    for (place, second) in other.iter().enumerate() {
-        let Some(known) = sum.get_mut(place) else {
-            sum.push(second.clone());
-            continue;
-        };
-        known.open += second.open;
-        known.opened += second.opened;
-        known.sent += second.sent;
-        known.received += second.received;
-        known.errors += second.errors;
-        known.p50_us = known.p50_us.max(second.p50_us);
-        known.p99_us = known.p99_us.max(second.p99_us);
-        known.max_us = known.max_us.max(second.max_us);
-        known.client_cpu += second.client_cpu;
+impl Second {
+    /// Adds the counts of another process in the same second, and keeps the worst of the
+    /// percentiles.
+    pub(crate) fn add(&mut self, other: &Second) {
+        self.open += other.open;
+        self.opened += other.opened;
+        self.sent += other.sent;
+        self.received += other.received;
+        self.errors += other.errors;
+        self.p50_us = self.p50_us.max(other.p50_us);
+        self.p99_us = self.p99_us.max(other.p99_us);
+        self.max_us = self.max_us.max(other.max_us);
+        self.client_cpu += other.client_cpu;
     }
 }
 
@@ -129,14 +128,13 @@ mod tests {
 
     #[test]
     fn two_processes_make_one_record() {
-        let error = |kind: &str, count| ErrorCount { kind: kind.to_owned(), count, explanation: String::new() };
+        let error = |kind: &str, count| ErrorCount { kind: kind.to_owned(), count, ..ErrorCount::default() };
         let record = |ended: &str, is_complete, most, kind: &str| Record {
             ended: ended.to_owned(),
             is_complete,
             connections: Connections { most, opening_s: most as f64, ..Connections::default() },
             errors: vec![error("lost", 1), error(kind, 2)],
             trips: vec![(1_000, most), (2_000, 1)],
-            series: vec![Second { open: most, p99_us: most as f64, ..Second::default() }],
             ..Record::default()
         };
         let mut sum = Record::default();
@@ -147,6 +145,5 @@ mod tests {
         assert_eq!((sum.connections.most, sum.connections.opening_s), (35, 20.0));
         assert_eq!(sum.errors, [error("lost", 3), error("reset", 4), error("stalled", 2)]);
         assert_eq!(sum.trips.iter().map(|(_, count)| count).sum::<u64>(), 38);
-        assert_eq!((sum.series[0].open, sum.series[0].p99_us), (35, 20.0));
     }
 }

@@ -5,6 +5,7 @@
 //! end in `_us` (microseconds), `_ns` or `_s`. A value that could not be measured is null.
 
 use super::latency::Summary;
+use crate::terminal::units::grouped;
 use serde::{Deserialize, Serialize};
 
 /// The report of a run.
@@ -148,6 +149,41 @@ pub(crate) struct ErrorCount {
     pub(crate) kind: String,
     pub(crate) count: u64,
     pub(crate) explanation: String,
+    /// What the server said, or its address. The first ones that differ, four at most.
+    pub(crate) details: Vec<Detail>,
+}
+
+/// What is particular to some errors of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Detail {
+    pub(crate) count: u64,
+    pub(crate) text: String,
+}
+
+/// The most details of a kind of error. A server may say something else to each connection.
+const DETAILS: usize = 4;
+
+impl ErrorCount {
+    /// Counts a detail.
+    pub(crate) fn detail(&mut self, count: u64, text: String) {
+        if let Some(known) = self.details.iter_mut().find(|known| known.text == text) {
+            known.count += count;
+        } else if self.details.len() < DETAILS {
+            self.details.push(Detail { count, text });
+        }
+    }
+
+    /// Returns the explanation with its details.
+    pub(crate) fn sentence(&self) -> String {
+        let told: u64 = self.details.iter().map(|detail| detail.count).sum();
+        let texts: Vec<String> = match &self.details[..] {
+            [] => return self.explanation.clone(),
+            [only] if told == self.count => vec![only.text.clone()],
+            several => several.iter().map(|detail| format!("{} ({})", detail.text, grouped(detail.count))).collect(),
+        };
+        let others = if told < self.count { ", and others" } else { "" };
+        format!("{}: {}{others}", self.explanation, texts.join(", "))
+    }
 }
 
 /// Something that limited the run.
@@ -161,11 +197,15 @@ pub(crate) struct Limit {
 /// What this client used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Client {
+    /// Processes of this client that ended without a report. Their measurements are missing, except
+    /// in `series`, which has what they did until then.
+    pub(crate) processes_lost: u32,
     pub(crate) cpu_s: f64,
     /// Share of one processor while opening, unless that was too short for the clock.
     pub(crate) cpu_share_opening: Option<f64>,
     /// Share of one processor while holding and sending, as above.
     pub(crate) cpu_share_holding: Option<f64>,
+    /// Unless the CPU time was too short for its clock.
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     /// Per message that came back, or that was sent if none is expected back.
     pub(crate) cpu_ns_per_message: Option<f64>,
@@ -219,8 +259,27 @@ pub(crate) struct Second {
 }
 
 impl Report {
-    /// Returns whether all expectations hold.
-    pub(crate) fn holds(&self) -> bool {
-        self.expectations.iter().all(|expected| expected.holds)
+    /// Returns whether all expectations hold, connections were opened, and nothing is missing.
+    pub(crate) fn is_good(&self) -> bool {
+        let holds = self.expectations.iter().all(|expected| expected.holds);
+        holds && self.connections.opened > 0 && self.client.processes_lost == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_listed_as_far_as_there_is_room() {
+        let mut error = ErrorCount { count: 3, explanation: "closed".to_owned(), ..ErrorCount::default() };
+        assert_eq!(error.sentence(), "closed");
+        error.detail(3, "\"a\"".to_owned());
+        assert_eq!(error.sentence(), "closed: \"a\"");
+        for text in ["b", "c", "d", "e", "b"] {
+            error.count += 1;
+            error.detail(1, text.to_owned());
+        }
+        assert_eq!(error.sentence(), "closed: \"a\" (3), b (2), c (1), d (1), and others");
     }
 }

@@ -18,7 +18,8 @@ const RETRANSMISSION_US: f64 = 950_000.0;
 /// Returns what limited a run, the most likely cause first. The list is empty if the run reached
 /// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
-    let checks: [fn(&Report) -> Option<Limit>; 16] = [
+    let checks: [fn(&Report) -> Option<Limit>; 18] = [
+        process_lost,
         client_descriptors,
         client_ports,
         server_descriptors,
@@ -32,6 +33,7 @@ pub(crate) fn limits(report: &Report) -> Vec<Limit> {
         client_cpu,
         client_late,
         server_cpu,
+        no_echo,
         server_stalls,
         cut_short,
         latency,
@@ -45,6 +47,14 @@ fn count(report: &Report, kind: &str) -> u64 {
 
 fn limit(limit: &'static str, evidence: String, advice: &str) -> Option<Limit> {
     Some(Limit { limit, evidence, advice: advice.to_owned() })
+}
+
+fn process_lost(report: &Report) -> Option<Limit> {
+    if report.client.processes_lost == 0 {
+        return None;
+    }
+    let advice = "its measurements are missing here; if the kernel killed it for its memory, `dmesg` says so: use fewer connections, or smaller messages";
+    limit("load-process-lost", report.ended.clone(), advice)
 }
 
 fn client_descriptors(report: &Report) -> Option<Limit> {
@@ -87,17 +97,21 @@ fn no_program_listens(report: &Report) -> Option<Limit> {
     if refused == 0 {
         return None;
     }
-    let evidence = format!("connections that were refused: {}", grouped(refused));
-    let advice = match report.connections.opened {
-        0 => "no program listens there: start the server, or check the port (`ss -ltn` lists listening ports)",
-        _ => "the server stopped listening during the run: check its log",
+    let errors = report.errors.iter().filter(|error| error.kind == "connect-refused");
+    let nobody: Vec<String> = errors.flat_map(|error| &error.details).map(|detail| detail.text.clone()).collect();
+    let where_to = if nobody.is_empty() { "nobody listens there".to_owned() } else { nobody.join(", ") };
+    let evidence = format!("{where_to}: {} refused", counted(refused, "connection"));
+    let advice = match (report.connections.opened, report.asked.urls.len()) {
+        (0, _) => "start the server, or check the port (`ss -ltn` lists listening ports)",
+        (_, 0 | 1) => "the server stopped listening during the run: check its log",
+        _ => "start the server there, or check the port; if it did listen, check its log",
     };
     limit("refused", evidence, advice)
 }
 
 fn server_refuses(report: &Report) -> Option<Limit> {
     let answered = report.errors.iter().find(|error| error.kind.starts_with("status-"))?;
-    let evidence = format!("{}: {}", counted(answered.count, "upgrade"), answered.explanation);
+    let evidence = format!("{}: {}", counted(answered.count, "upgrade"), answered.sentence());
     let advice = match answered.kind.as_str() {
         "status-503" | "status-429" => {
             "the server has its own limit: raise it, or use fewer connections or a lower rate"
@@ -114,7 +128,7 @@ fn server_refuses(report: &Report) -> Option<Limit> {
 fn bad_handshake(report: &Report) -> Option<Limit> {
     let count = count(report, "bad-handshake");
     let worst = report.errors.iter().filter(|error| error.kind == "bad-handshake").max_by_key(|error| error.count)?;
-    let evidence = format!("{}: {}", counted(count, "upgrade"), worst.explanation);
+    let evidence = format!("{}: {}", counted(count, "upgrade"), worst.sentence());
     limit("bad-handshake", evidence, "check the URL and its port: this may be no WebSocket server, or one with TLS")
 }
 
@@ -126,7 +140,7 @@ fn no_way(report: &Report) -> Option<Limit> {
         matches!(kind, "name-not-found" | "unreachable") || kind.starts_with("connect-") && !named.contains(&kind)
     });
     let worst = failed.max_by_key(|error| error.count)?;
-    let evidence = format!("{} failed: {}", counted(worst.count, "connection"), worst.explanation);
+    let evidence = format!("{} failed: {}", counted(worst.count, "connection"), worst.sentence());
     limit("cannot-connect", evidence, "check the host's name, its address, and the routes and firewalls on the way")
 }
 
@@ -150,7 +164,7 @@ fn server_closes(report: &Report) -> Option<Limit> {
     let kinds = ["closed-", "hung-up", "reset", "broken-", "protocol-", "silent"];
     let of_lost = |error: &&ErrorCount| kinds.iter().any(|kind| error.kind.starts_with(kind));
     let worst = report.errors.iter().filter(of_lost).max_by_key(|error| error.count)?;
-    let evidence = format!("{} lost; most often, {}", counted(lost, "connection"), worst.explanation);
+    let evidence = format!("{} lost; most often, {}", counted(lost, "connection"), worst.sentence());
     limit("server-closes", evidence, "check the log of the server")
 }
 
@@ -219,7 +233,30 @@ fn server_cpu(report: &Report) -> Option<Limit> {
     limit("server-cpu", evidence, "this is the most that a server with one thread can do")
 }
 
+/// A server of another kind: what was sent did not come back, not even once.
+fn no_echo(report: &Report) -> Option<Limit> {
+    let messages = &report.messages;
+    // Of an interrupted run, what had not come back is no error.
+    let missing = count(report, "unanswered") + count(report, "wrong-message");
+    if messages.right > 0 || missing == 0 || report.connections.lost > 0 {
+        return None;
+    }
+    let (what, advice) = match report.asked.mode {
+        "echo" => ("this is not an echo server", "use a path that echoes, or --messages-per-second without --echo"),
+        "subscribe" => (
+            "this server does not pass the messages of one client on to all others",
+            "use a path that does, or --messages-per-second without --subscribe",
+        ),
+        _ => return None,
+    };
+    let (sent, received) = (counted(messages.sent, "message"), grouped(messages.received));
+    limit("no-echo", format!("{what}: {sent} sent, {received} received, none as it was sent"), advice)
+}
+
 fn server_stalls(report: &Report) -> Option<Limit> {
+    if no_echo(report).is_some() {
+        return None;
+    }
     let (stalled, unanswered) = (count(report, "stalled"), report.messages.unanswered);
     if stalled == 0 && unanswered == 0 {
         return None;
@@ -253,7 +290,8 @@ mod tests {
     use crate::load::measure::{Server, Summary};
 
     fn with_error(kind: &str, opened: u64) -> Report {
-        let error = ErrorCount { kind: kind.to_owned(), count: 7, explanation: "because".to_owned() };
+        let error =
+            ErrorCount { kind: kind.to_owned(), count: 7, explanation: "because".to_owned(), details: Vec::new() };
         let mut report = Report { errors: vec![error], ..Report::default() };
         (report.asked.connections, report.connections.opened, report.connections.most) = (100, opened, opened);
         report

@@ -14,5 +14,6 @@ mod limits;
 mod text;
 mod write;
 
+pub(crate) use csv::Table;
 pub(crate) use limits::limits;
 pub(crate) use write::{check, write};

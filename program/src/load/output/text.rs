@@ -182,7 +182,7 @@ fn errors(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         return writeln!(f, "errors       none");
     }
     for error in &report.errors {
-        writeln!(f, "errors       {} {}: {}", grouped(error.count), error.kind, error.explanation)?;
+        writeln!(f, "errors       {} {}: {}", grouped(error.count), error.kind, error.sentence())?;
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
 //! Writes the report to files and standard output.
 
-use super::csv::csv;
 use super::html::html;
 use super::text::Text;
 use crate::load::measure::Report;
 use crate::load::plan::Options;
-use crate::terminal::{Failure, Log};
+use crate::terminal::{Failure, Log, plain, print};
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 /// Checks before a run that the files of the report can be written. Files that exist keep their
@@ -20,12 +19,12 @@ pub(crate) fn check(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the report to the files of the options, and as text to standard output. If another form
-/// is written to standard output, the text goes to standard error. If one cannot be written, the
-/// others are written nevertheless.
+/// Writes the report as JSON and as a page to the files of the options, and as text to standard
+/// output. If another form is written to standard output, the text goes to standard error. If one
+/// cannot be written, the others are written nevertheless.
 pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(), Failure> {
     let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
-    let text = Text(report).to_string();
+    let text = plain(&Text(report).to_string());
     let mut outcomes = Vec::new();
     if is_taken {
         log.say(&text);
@@ -40,24 +39,19 @@ pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(),
     if let Some(path) = &options.html {
         outcomes.push(save(path, &html(report)));
     }
-    if let Some(path) = &options.csv {
-        outcomes.push(save(path, &csv(report)));
-    }
     outcomes.into_iter().collect()
 }
 
 fn save(path: &Path, text: &str) -> Result<(), Failure> {
-    if path != Path::new("-") {
-        return std::fs::write(path, text).map_err(|error| unwritten(path, &error));
+    if path == Path::new("-") {
+        return print(text);
     }
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // The reader has what it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.map_err(|error| Failure(format!("cannot write to standard output: {error}"))),
-    }
+    std::fs::write(path, text).map_err(|error| unwritten(path, &error))
 }
 
-fn unwritten(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    if path == Path::new("-") {
+        return Failure(format!("cannot write to standard output: {error}"));
+    }
     Failure(format!("cannot write {}: {error}. Choose another file, or \"-\" for standard output", path.display()))
 }

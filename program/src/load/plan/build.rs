@@ -1,12 +1,14 @@
 //! The plan of a run, made from the options.
 
 use super::expect::Bound;
+use super::message::{length, payload};
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
 use super::payload::Payload;
 use super::targets::{Route, connect_options, find, is_local, sources, spreads, try_out};
 use crate::doctor::{self, Ask, Finding, Host, Side};
 use crate::load::measure::Asked;
+use crate::terminal::units::{bytes, counted};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -55,8 +57,11 @@ impl Plan {
             sources.iter().flat_map(|source| targets().map(move |target| route(target, source))).collect();
         try_out(&routes)?;
         let mode = mode(options);
-        let payload = payload(options)?;
         let pace = pace(options, mode)?;
+        // Before the message is made, since that takes memory.
+        let length = length(options)?;
+        check_memory(options, pace, length, host)?;
+        let payload = payload(options)?;
         let hold = options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }));
         check(options, mode, churn)?;
         let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
@@ -109,19 +114,6 @@ impl Plan {
     }
 }
 
-fn payload(options: &Options) -> Result<Payload, Usage> {
-    let Some(message) = &options.message else {
-        return Ok(Payload::random(options.size, options.binary, options.seed));
-    };
-    let path = std::path::Path::new(message);
-    let content = if path.is_file() {
-        std::fs::read(path).map_err(|error| Usage(format!("cannot read {message}: {error}")))?
-    } else {
-        message.clone().into_bytes()
-    };
-    Payload::new(content, options.binary).map_err(Usage)
-}
-
 /// Refuses options that cannot be combined.
 fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
     let several = options.processes > 1;
@@ -146,6 +138,32 @@ fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usag
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
         Some((_, why)) => Err(Usage(format!("cannot combine {why}"))),
         None => Ok(()),
+    }
+}
+
+/// Refuses messages that would not fit in memory while they wait to be sent.
+fn check_memory(options: &Options, pace: Pace, length: u64, host: &Host) -> Result<(), Usage> {
+    let (Some(available), Some(waiting)) = (host.memory_available, waiting(options, pace)) else { return Ok(()) };
+    let needed = length.saturating_mul(waiting);
+    if needed <= available {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "{} of {} may wait to be sent at a time, but {} of memory are available: use fewer connections, a lower --depth or a smaller message",
+        counted(waiting, "message"),
+        bytes(length as f64),
+        bytes(available as f64)
+    )))
+}
+
+/// Returns how many messages may wait to be sent at a time, or `None` if no messages are sent.
+fn waiting(options: &Options, pace: Pace) -> Option<u64> {
+    let connections = u64::from(if options.subscribe { 1 } else { options.connections });
+    match (mode(options), pace) {
+        (Mode::Hold, _) => None,
+        (_, Pace::Depth(depth)) => Some(connections * u64::from(depth)),
+        // At a rate, a connection for which more than this waits counts as stalled.
+        (_, Pace::Rate(_)) => Some(connections * 2),
     }
 }
 
@@ -233,9 +251,49 @@ mod tests {
         assert!(refusal(&["--churn", "often"]).contains("or max"));
         assert!(refusal(&["--echo", "-m", "x"]).contains("500/s"));
         assert!(refusal(&["--echo", "--subscribe"]).contains("cannot be used with"));
-        assert!(refusal(&["--header", "a b"]).contains("Name: value"));
+        for header in ["a b", "NoColon", ": x", "a b: c", "a: b\u{7f}c"] {
+            assert!(refusal(&["--header", header]).contains("Name: value"), "{header:?}");
+        }
+        for message in ["./no/such/file", "../no-such-file", "/no/such/file", "/"] {
+            assert!(refusal(&["--echo", "--message", message]).contains(message), "{message:?}");
+        }
+        assert!(refusal(&["WSS://example.org/"]).contains("not supported yet"));
+        let with_password = refusal(&["ws://user:secret@127.0.0.1:9/"]);
+        assert!(with_password.contains("Authorization") && !with_password.contains("secret"), "{with_password}");
+        assert!(refusal(&["ws://127.0.0.1:9/#part"]).contains("fragment"));
         assert!(refusal(&["--source-ip", "192.0.2.1"]).contains("not an address of this host"));
         assert!(refusal(&["--processes", "8", "-c", "4"]).contains("more --processes"));
+    }
+
+    #[test]
+    fn what_people_write_works() {
+        let works = |arguments: &[&str]| plan(arguments).unwrap_or_else(|why| panic!("{arguments:?}: {why}"));
+        assert_eq!(works(&["-c", "10k"]).connections, 10_000);
+        assert_eq!(works(&["-c", "10,000", "--at-once", "1,000"]).opening, Opening::AtOnce(1_000));
+        assert_eq!(works(&["WS://127.0.0.1:9/"]).addresses.len(), 2);
+        assert_eq!(works(&["--echo", "--message", "/quit"]).payload.len(), 5, "a text, not a file");
+        assert_eq!(works(&["--echo", "--message", "/me is / here"]).payload.len(), 13);
+    }
+
+    #[test]
+    fn messages_that_do_not_fit_in_memory_are_refused() {
+        let host = Host { memory_available: Some(1 << 30), ..Host::default() };
+        let check = |arguments: &[&str]| {
+            let line = ["load"].iter().chain(arguments).chain(&["ws://127.0.0.1:9/"]).copied();
+            let options = Line::try_parse_from(line).expect("options").options;
+            let pace = pace(&options, mode(&options)).expect("a pace");
+            check_memory(&options, pace, options.size as u64, &host).map_err(|Usage(why)| why)
+        };
+        assert_eq!(check(&["-c", "16", "--echo", "--size", "64MiB"]), Ok(()));
+        assert_eq!(check(&["-c", "17", "--size", "64MiB"]), Ok(()), "nothing is sent");
+        assert_eq!(check(&["-c", "17", "--subscribe", "--size", "64MiB"]), Ok(()));
+        for arguments in [
+            &["-c", "17", "--echo", "--size", "64MiB"][..],
+            &["-c", "1", "--echo", "--depth", "17", "--size", "64MiB"],
+            &["-c", "9", "-m", "1", "--size", "64MiB"],
+        ] {
+            assert!(check(arguments).is_err_and(|why| why.contains("available")), "{arguments:?}");
+        }
     }
 
     #[test]

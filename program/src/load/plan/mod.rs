@@ -5,12 +5,14 @@
 //! | `options` | which options does `lariat load` have? |
 //! | `expect` | which bounds and expectations must hold? |
 //! | `payload` | what does each message say? |
+//! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `build` | how do options become a plan? |
 
 mod build;
 mod expect;
+mod message;
 mod options;
 mod pace;
 mod payload;

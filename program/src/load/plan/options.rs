@@ -21,8 +21,8 @@ pub(crate) struct Options {
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
-    /// The number of connections
-    #[arg(long, short = 'c', value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=50_000_000), help_heading = "Connections")]
+    /// The number of connections, like 10000, 10,000 or 10k
+    #[arg(long, short = 'c', value_name = "N", default_value = "100", value_parser = units::count_to::<50_000_000>, help_heading = "Connections")]
     pub(crate) connections: u32,
     /// Begin so many connections per second [default: as fast as the server accepts them,
     /// --at-once at a time]
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", value_parser = units::duration, conflicts_with = "rate", help_heading = "Connections")]
     pub(crate) ramp: Option<Duration>,
     /// Handshakes in progress at a time, without --rate or --ramp
-    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Connections")]
+    #[arg(long, value_name = "N", default_value = "128", value_parser = units::count_to::<{ u32::MAX }>, help_heading = "Connections")]
     pub(crate) at_once: u32,
     /// Hold the connections for this time once all are open; messages are sent in this time
     /// [default: 10s; with --until 3s for each rate]
@@ -56,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Connections")]
     pub(crate) source_ip: Vec<IpAddr>,
     /// Share the connections among so many processes
-    #[arg(long, value_name = "K", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_024), help_heading = "Connections")]
+    #[arg(long, value_name = "K", default_value = "1", value_parser = units::count_to::<1_024>, help_heading = "Connections")]
     pub(crate) processes: u32,
 
     /// Expect each message back, and compare it
@@ -71,7 +71,7 @@ pub(crate) struct Options {
     pub(crate) messages_per_second: Option<String>,
     /// Without a rate: messages in flight at a time, on each connection with --echo, in each burst
     /// with --subscribe
-    #[arg(long, visible_alias = "pipeline", value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "messages_per_second", help_heading = "Messages")]
+    #[arg(long, visible_alias = "pipeline", value_name = "N", default_value = "1", value_parser = units::count_to::<100_000>, conflicts_with = "messages_per_second", help_heading = "Messages")]
     pub(crate) depth: u32,
     /// The size of a message in bytes
     #[arg(long, value_name = "SIZE", default_value = "20", value_parser = units::message_size, help_heading = "Messages")]
@@ -83,7 +83,8 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Messages")]
     pub(crate) binary: bool,
     /// Send this text, or the content of this file; {id} becomes the number of the connection,
-    /// {seq} the number of the message, {time} microseconds
+    /// {seq} the number of the message, {time} microseconds. What begins with ./, ../ or /FOLDER/
+    /// must be a file
     #[arg(long, value_name = "FILE|TEXT", conflicts_with = "size", help_heading = "Messages")]
     pub(crate) message: Option<String>,
     /// Search the highest rate of messages that keeps this bound, like "p99<50ms"

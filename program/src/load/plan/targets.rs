@@ -24,8 +24,18 @@ const CHURN_SOURCES: u32 = 64;
 /// Returns the address of a URL's server.
 pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
     let wrong = || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path"));
+    // A password would be shown on the screen and in reports.
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+    if let Some((_, host)) = authority.rsplit_once('@') {
+        return Err(Usage(format!(
+            "the URL of {host} has a name or a password, which is not sent: leave it out, and write --header \"Authorization: Basic ...\""
+        )));
+    }
+    if url.contains('#') {
+        return Err(Usage(format!("{url:?} has a fragment: the URL of a WebSocket server ends before \"#\"")));
+    }
     let uri: Uri = url.parse().map_err(|_| wrong())?;
-    match uri.scheme_str() {
+    match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("ws") => {}
         Some("wss") => {
             return Err(Usage(format!(
@@ -109,9 +119,11 @@ pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, Usage
         built = built.subprotocol(name);
     }
     let origin = options.origin.iter().map(|origin| ("Origin", origin.as_str()));
-    let headers = options.header.iter().map(|header| header.split_once(':').unwrap_or((header, "")));
-    for (name, value) in headers.chain(origin) {
-        let wrong = || Usage(format!("{name:?}: {value:?} is not a header: write --header \"Name: value\""));
+    let wrong = |header: &str| Usage(format!("{header:?} is not a header: write --header \"Name: value\""));
+    let headers = options.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
+    for header in headers.chain(origin.map(Ok)) {
+        let (name, value) = header?;
+        let wrong = || wrong(&format!("{name}:{value}"));
         let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
         built = built.header(name, value);

@@ -3,10 +3,12 @@
 //! | file | question |
 //! |---|---|
 //! | `turns` | how does one process do its part of a run? |
+//! | `seconds` | what did all processes do in one second? |
 //! | `workers` | how do several processes share one run? |
 //! | `progress` | how far has the run come? |
 
 mod progress;
+mod seconds;
 mod turns;
 mod workers;
 

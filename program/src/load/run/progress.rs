@@ -27,7 +27,11 @@ impl Progress {
             RunState::Closing => "closing",
         };
         let second = driver.measured.series.last();
-        let errors = driver.measured.problems.iter().map(|(problem, count)| (problem.key(), *count));
+        let mut errors = BTreeMap::new();
+        for (problem, count) in &driver.measured.problems {
+            // Several rules that a handshake breaks have one name.
+            *errors.entry(problem.key()).or_default() += count;
+        }
         Progress {
             phase: phase.to_owned(),
             at_s: now as f64 / 1e9,
@@ -39,7 +43,7 @@ impl Progress {
                 counted as f64 / second.length_s.max(1e-3)
             }),
             p99_us: second.map_or(0.0, |second| second.p99_us),
-            errors: errors.collect(),
+            errors,
         }
     }
 

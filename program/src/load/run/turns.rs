@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use crate::load::driver::{Conn, Driver, Ended, RunState};
-use crate::load::measure::{Client, Clock, Record, Search, cpu_time, own_memory};
+use crate::load::measure::{Client, Clock, Record, Search, Second, cpu_time, own_memory};
 use crate::load::plan::Plan;
 use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
 use std::io;
@@ -15,6 +15,8 @@ pub(crate) trait Watcher {
     fn opened(&mut self);
     /// Called when messages have ended, before the connections are closed.
     fn held(&mut self);
+    /// Called when a second has ended, or the last part of one when the run ends.
+    fn second(&mut self, second: &Second);
     /// Called a few times per second.
     fn progress(&mut self, progress: &Progress);
 }
@@ -52,14 +54,14 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     }
     let server: Server<Conn> = Server::new(config(&plan))?;
-    let drain = Drain { code: CloseCode::Normal, deadline: plan.timeout, ..Drain::default() };
+    let drain = Drain::default().code(CloseCode::Normal).deadline(plan.timeout);
     #[cfg(unix)]
     let server = server.shutdown_on_signals(drain)?;
     let clock = Clock::start();
     let mut event_loop = server.start(Driver::new(plan, clock))?;
     let began = Used::now(clock);
     let (mut opened, mut held) = (None, None);
-    let mut next_progress = PROGRESS;
+    let (mut next_progress, mut told) = (PROGRESS, 0);
     while event_loop.outcome().is_none() {
         let (driver, clients) = event_loop.parts_mut();
         driver.step(clients).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -76,6 +78,7 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
             }
             _ => {}
         }
+        told = tell(watcher, &driver.measured.series, told);
         let now = clock.nanos();
         if now >= next_progress {
             next_progress = now + PROGRESS;
@@ -85,9 +88,16 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
         turn(&mut event_loop, due.saturating_sub(clock.nanos()))?;
     }
     event_loop.parts_mut().0.stopped();
+    tell(watcher, &event_loop.handler().measured.series, told);
     let held = held.unwrap_or_else(|| Used::now(clock));
     let used = [began, opened.unwrap_or(held), held];
     Ok(record(event_loop.handler(), used, clock))
+}
+
+/// Tells the watcher about the seconds that it does not know. Returns how many it knows.
+fn tell(watcher: &mut impl Watcher, series: &[Second], told: usize) -> usize {
+    series[told..].iter().for_each(|second| watcher.second(second));
+    series.len()
 }
 
 /// Turns the loop once, and waits so many nanoseconds at most.

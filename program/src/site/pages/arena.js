@@ -1,7 +1,7 @@
 // The page of the arena: shows what game.js knows on a canvas and in words, and reads keys, mouse
 // and fingers.
 
-import { $, count, element, setText } from "./page.js";
+import { $, askForName, count, element, setText } from "./page.js";
 import { Game, RADIUS, TICK_MS } from "./game.js";
 import { Socket } from "./socket.js";
 
@@ -347,17 +347,12 @@ function renderWhere() {
 
 // ---- Names
 
-$("name").value = [...(localStorage.getItem("lariat-name") ?? "Guest")].slice(0, 20).join("");
-$("name").addEventListener("input", () => { $("rename").hidden = false; });
-$("name-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  $("name").value = $("name").value.trim() || "Guest";
-  localStorage.setItem("lariat-name", $("name").value);
-  $("rename").hidden = true;
+askForName((name) => {
   canvas.focus({ preventScroll: true });
   names.delete(game.me);
-  socket.send(JSON.stringify({ join: { name: $("name").value } }));
+  socket.send(JSON.stringify({ join: { name } }));
 });
+$("name").value = [...$("name").value].slice(0, 20).join("");
 
 readColours();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);

@@ -1,6 +1,6 @@
 // The page of the chat: shows what conversation.js knows.
 
-import { $, count, element, hourAndMinute, setAttribute, setText } from "./page.js";
+import { $, askForName, askWhereTo, count, element, hourAndMinute, setAttribute, setText } from "./page.js";
 import { Conversation } from "./conversation.js";
 import { Socket } from "./socket.js";
 
@@ -214,23 +214,11 @@ $("newer").addEventListener("click", () => { $("log").scrollTop = $("log").scrol
 
 // ---- Names
 
-$("name").value = localStorage.getItem("lariat-name") ?? "Guest";
-$("name").addEventListener("input", () => { $("rename").hidden = false; });
-$("name-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  $("name").value = $("name").value.trim() || "Guest";
-  localStorage.setItem("lariat-name", $("name").value);
-  $("rename").hidden = true;
+askForName((name) => {
   $("text").focus();
-  if (socket.isOpen) conversation.join($("name").value);
+  if (socket.isOpen) conversation.join(name);
 });
-
-$("room-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const room = $("room-name").value.trim();
-  if (room) location.hash = `#${encodeURIComponent(room)}`;
-  $("room-name").value = "";
-});
+askWhereTo($("room-form"), $("room-name"));
 addEventListener("hashchange", () => {
   const room = roomOfUrl();
   if (room === conversation.room) return;

@@ -1,6 +1,6 @@
 // The page of the editor: shows what replica.js knows in a text field, and where the others are.
 
-import { $, count, element, setAttribute, setText } from "./page.js";
+import { $, askForName, askWhereTo, count, element, setAttribute, setText } from "./page.js";
 import { difference, transformPlace } from "./operation.js";
 import { Replica, Undo } from "./replica.js";
 import { Socket } from "./socket.js";
@@ -366,23 +366,11 @@ function renderDocuments(documents) {
 
 // ---- Names
 
-$("name").value = localStorage.getItem("lariat-name") ?? "Guest";
-$("name").addEventListener("input", () => { $("rename").hidden = false; });
-$("name-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  $("name").value = $("name").value.trim() || "Guest";
-  localStorage.setItem("lariat-name", $("name").value);
-  $("rename").hidden = true;
+askForName((name) => {
   field.focus();
-  if (socket.isOpen) replica.join($("name").value);
+  if (socket.isOpen) replica.join(name);
 });
-
-$("document-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const name = $("document-name").value.trim();
-  if (name) location.hash = `#${encodeURIComponent(name)}`;
-  $("document-name").value = "";
-});
+askWhereTo($("document-form"), $("document-name"));
 addEventListener("hashchange", () => {
   const name = documentOfUrl();
   if (name === replica.document) return;

@@ -57,3 +57,26 @@ export const randomId = () =>
 
 /** Returns the URL of a socket of this server. */
 export const socketUrl = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
+
+/** Shows the user's name, which all pages remember. Calls `take` with each new one. */
+export function askForName(take) {
+  $("name").value = localStorage.getItem("lariat-name") ?? "Guest";
+  $("name").addEventListener("input", () => { $("rename").hidden = false; });
+  $("name-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    $("name").value = $("name").value.trim() || "Guest";
+    localStorage.setItem("lariat-name", $("name").value);
+    $("rename").hidden = true;
+    take($("name").value);
+  });
+}
+
+/** Makes what the user types into a form the fragment of the URL. */
+export function askWhereTo(form, field) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    if (name) location.hash = `#${encodeURIComponent(name)}`;
+    field.value = "";
+  });
+}

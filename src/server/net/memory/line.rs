@@ -1,11 +1,10 @@
 //! A simulated connection.
 
 use crate::protocol::time::Tick;
-use crate::protocol::{CloseReason, Connection, Gathered, Opening, Role, Shared};
+use crate::protocol::{CloseReason, Connection, Opening, OwnedMessage, Role, Shared};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use tungstenite::Message as OwnedMessage;
 
 /// Bytes in one direction: first those that have arrived, then those that are still under way.
 #[derive(Debug, Default)]
@@ -170,7 +169,7 @@ pub(crate) struct Line {
     /// What the peer has said and there is no room for yet.
     pub(crate) unsent: VecDeque<u8>,
     /// What the peer sends as soon as it is open.
-    pub(crate) early: Vec<Gathered>,
+    pub(crate) early: Vec<OwnedMessage>,
     /// What the peer has received and the test has not read yet.
     pub(crate) messages: Vec<OwnedMessage>,
     pub(crate) pongs: Vec<Vec<u8>>,

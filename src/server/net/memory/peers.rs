@@ -35,7 +35,7 @@ impl Network {
                     self.shared.recycle(gathered);
                 }
                 Event::Pong(payload) => line.pongs.push(payload.into_owned()),
-                Event::Request(head) => answer(&mut line.connection, &mut self.shared, now, &head),
+                Event::Request { head, .. } => answer(&mut line.connection, &mut self.shared, now, &head),
                 Event::Opened(_) | Event::Ping(_) | Event::Piece(..) => {}
             }
         }
@@ -61,7 +61,12 @@ impl Network {
         }
         line.collect(&mut self.shared, now);
         match line.connection.state() {
-            State::Handshaking | State::Deciding | State::Open | State::Closing | State::Flushing => {}
+            State::Handshaking
+            | State::Deciding
+            | State::Open
+            | State::Closing
+            | State::Flushing
+            | State::Responding => {}
             // "The client SHOULD wait for the server to close the connection" (§7.1.1), and
             // browsers do.
             State::Draining if line.connection.role() == Role::Client => {}
