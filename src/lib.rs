@@ -45,6 +45,7 @@
 //! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | reach the loop from other threads | [`Remote`] |
+//! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
 //! | set limits and timeouts | [`Config`] and [`Limits`] |
 //! | know what the server has done | [`Stats`] |
@@ -128,7 +129,7 @@ pub use protocol::{
 pub use server::sim;
 #[doc(inline)]
 pub use server::{
-    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotRun, Outcome, Pipe, Rates,
-    Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain, Event,
+    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun, Outcome, Pipe,
+    Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };

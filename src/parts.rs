@@ -39,6 +39,9 @@ impl Part {
 /// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();
 
+/// Events of other threads. The door: [`Remote::post`](crate::Remote::post).
+pub(crate) static EVENTS: Part = Part::new();
+
 /// HTTP beyond one request without a body: bodies, further requests, streamed responses. The doors:
 /// [`Http::default`](crate::Http) and
 /// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
@@ -51,6 +54,10 @@ pub(crate) static PIECES: Part = Part::new();
 /// The PROXY protocol and forwarded addresses. The door: proxies that are
 /// [trusted](crate::TrustedProxies).
 pub(crate) static PROXIES: Part = Part::new();
+
+/// Calls of other threads that name their route. The door:
+/// [`Remote::on_route`](crate::Remote::on_route).
+pub(crate) static ROUTE_PATTERNS: Part = Part::new();
 
 /// Clients for which messages are dropped or replaced. The doors:
 /// [`SlowConsumer::DropNewest`](crate::SlowConsumer::DropNewest) and

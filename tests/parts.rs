@@ -9,8 +9,8 @@ use lariat::http::{HeaderName, HeaderValue};
 use lariat::observe::Turns;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
-    ClientId, Clients, Config, ConnectOptions, Handler, Message, Position, SendError, SlowConsumer, TimerId, Trace,
-    TrustedProxies,
+    ClientId, Clients, Config, ConnectOptions, Event, Handler, Message, Position, Router, SendError, SlowConsumer,
+    TimerId, Trace, TrustedProxies,
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -39,6 +39,7 @@ fn alone(part: &str, test: &str, open: impl FnOnce()) {
 #[derive(Default)]
 struct Heard {
     ids: Vec<ClientId>,
+    events: usize,
     pieces: usize,
     timers: usize,
     traces: usize,
@@ -50,6 +51,10 @@ impl Handler for Heard {
 
     fn on_open(&mut self, _: &mut Clients<()>, id: ClientId) {
         self.ids.push(id);
+    }
+
+    fn on_event(&mut self, _: &mut Clients<()>, _: Event) {
+        self.events += 1;
     }
 
     fn on_piece(&mut self, _: &mut Clients<()>, _: ClientId, _: Message<'_>, _: Position) {
@@ -95,6 +100,27 @@ fn connect_begins_a_connection() {
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).expect("a request");
         assert_eq!(line, "GET / HTTP/1.1\r\n");
+    });
+}
+
+#[test]
+fn post_calls_on_event() {
+    alone("EVENTS", "post_calls_on_event", || {
+        let (mut sim, ..) = sim();
+        sim.remote().post("hello").expect("there is room");
+        sim.run_until_idle();
+        assert_eq!(sim.handler().events, 1);
+    });
+}
+
+#[test]
+fn a_remote_finds_its_route() {
+    alone("ROUTE_PATTERNS", "a_remote_finds_its_route", || {
+        let mut sim = Simulation::new(1, Config::default(), Router::new().route("/here", Heard::default()));
+        let (sender, called) = std::sync::mpsc::channel();
+        sim.remote().on_route("/here").run(move |_| sender.send(()).expect("the test waits")).expect("there is room");
+        sim.run_until_idle();
+        assert_eq!(called.recv(), Ok(()));
     });
 }
 

@@ -185,8 +185,10 @@ impl<D> Server<D> {
     }
 }
 
-/// A server whose handler consists of closures. It is not `Send`, because closures need not be:
-/// make it in the thread that runs it, from a [`Server`], which is `Send`.
+/// A server whose handler consists of closures.
+///
+/// It is not `Send`, because closures need not be: make it in the thread that runs it, from a
+/// [`Server`], which is `Send`.
 #[derive(Debug)]
 pub struct ClosureServer {
     server: Server<()>,

@@ -1,15 +1,16 @@
-//! Common parts of the tests: a server in a thread, a client that sends literal bytes, and a
-//! handler that follows a script.
+//! Common parts of the tests: a server in a thread, a client that sends literal bytes, a
+//! handler that follows a script, and the log.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
+mod logged;
 pub mod prometheus;
 mod script;
 mod server;
 mod wire;
 
 #[allow(unused_imports, reason = "each test program uses a part of it")]
-pub use self::{script::*, server::*, wire::*};
+pub use self::{logged::*, script::*, server::*, wire::*};
 
 use std::time::Duration;
 

@@ -2,8 +2,6 @@
 
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, CloseReason, Config, Handler, Message, Stats};
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::cell::RefCell;
 use std::time::Duration;
 
 /// Echoes every message and stores the close reasons.
@@ -119,39 +117,4 @@ pub fn response<H: Handler>(sim: &mut Simulation<H>) -> String {
 /// Returns the status of a raw response.
 pub fn status(response: &str) -> u16 {
     response.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {response:?}"))
-}
-
-// ---- the log ------------------------------------------------------------------------------------
-
-thread_local! {
-    static LOGGED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Stores the log of each thread separately. A simulation runs in the thread of its test.
-struct ByThread;
-
-impl Log for ByThread {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Info
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            LOGGED.with_borrow_mut(|logged| logged.push(format!("{} {}", record.level(), record.args())));
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-/// Starts to record what this thread logs, for [`logged`].
-pub fn listen_to_log() {
-    // Another test may have set the logger already.
-    let _ = log::set_logger(&ByThread);
-    log::set_max_level(LevelFilter::Info);
-}
-
-/// Returns what this thread has logged at level info or above since the last call.
-pub fn logged() -> Vec<String> {
-    LOGGED.take()
 }

@@ -1,10 +1,9 @@
 //! Behaviour when memory runs short: the clients that hold most are not read and then closed, new
 //! connections are refused, and this ends by itself.
 
-use crate::common::text;
+use crate::common::{listen_to_log, logged, text};
 use crate::kit::{
-    Echo, audited_rest, audited_step, closed, connect, listen_to_log, logged, response, sim, status, tight,
-    turns_to_echo, unfinished,
+    Echo, audited_rest, audited_step, closed, connect, response, sim, status, tight, turns_to_echo, unfinished,
 };
 use lariat::sim::{Peer, Simulation};
 use lariat::{Clients, CloseCode, CloseReason, Closures, Config, Message, Timeout};

@@ -1,7 +1,8 @@
 //! HTTP responses: one that was not written whole ends with a reset, is logged and counted, and
 //! bodies count against the memory budget.
 
-use crate::kit::{audited_rest, connect, listen_to_log, logged, status, tight, turns_to_echo};
+use crate::common::{listen_to_log, logged};
+use crate::kit::{audited_rest, connect, status, tight, turns_to_echo};
 use lariat::http::Response;
 use lariat::protocol::Rejection;
 use lariat::sim::{Peer, Simulation};

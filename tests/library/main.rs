@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod events;
 mod ids;
 mod listening;
 mod outgoing;

@@ -8,8 +8,8 @@ use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, conso
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
 use lariat::{
-    Answer, ClientId, Clients, CloseReason, Escaped, Handler, Message, Method, Position, Request, Router, TimerId,
-    Trace,
+    Answer, ClientId, Clients, CloseReason, Escaped, Event, Handler, Message, Method, Position, Request, Router,
+    TimerId, Trace,
 };
 
 /// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
@@ -155,6 +155,10 @@ impl Handler for Site {
 
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
         self.router.on_timer(clients, timer, token);
+    }
+
+    fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
+        self.router.on_event(clients, event);
     }
 
     fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {

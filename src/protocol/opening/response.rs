@@ -2,12 +2,12 @@
 //!
 //! The answer is a 101 response, which opens the connection, or an HTTP response.
 
-use super::http_response::{HttpBody, HttpResponse, encode_header};
+use super::http_response::{HttpBody, HttpResponse, encode_headers};
 use super::rejection::Rejection;
 use super::request::Ticket;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
 
 /// An application's answer to a request.
@@ -67,15 +67,20 @@ impl From<StatusCode> for Answer {
     }
 }
 
-/// The parts of a 101 response that the application can set.
+/// The parts of a 101 response that the application can set. Each field has a method that sets it.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Upgrade {
-    subprotocol: Option<String>,
-    /// The header lines, as they are sent.
-    headers: Vec<u8>,
-    /// Whether the application set a header that belongs to the handshake itself.
-    is_wrong: bool,
-    is_plain: bool,
+    /// The subprotocol (§1.9). It must be one that the client offered. Otherwise the handshake is
+    /// answered with 500, because the client would have to fail it. Default: none.
+    pub subprotocol: Option<String>,
+    /// Further headers. Headers of the handshake itself cannot be set: the handshake is then
+    /// answered with 500. Default: none.
+    pub headers: HeaderMap,
+    /// Turns off compression for this client. The length of a compressed message can reveal a
+    /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
+    /// Default `false`.
+    pub uncompressed: bool,
 }
 
 impl Upgrade {
@@ -84,38 +89,30 @@ impl Upgrade {
         Upgrade::default()
     }
 
-    /// Chooses a subprotocol (§1.9). It must be one that the client offered. Otherwise the
-    /// handshake is answered with 500, because the client would have to fail it.
+    /// Sets [`subprotocol`](#structfield.subprotocol).
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Upgrade {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header. Headers of the handshake itself cannot be set: the handshake is then answered
-    /// with 500.
+    /// Adds one of the [`headers`](#structfield.headers).
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
-        self.is_wrong |= name == header::UPGRADE
-            || name == header::CONNECTION
-            || name == header::CONTENT_LENGTH
-            || name == header::TRANSFER_ENCODING
-            || name.as_str().starts_with("sec-websocket-");
-        encode_header(&name, &value, &mut self.headers);
+        self.headers.append(name, value);
         self
     }
 
-    /// Turns off compression for this client. The length of a compressed message can reveal a
-    /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
+    /// Sets [`uncompressed`](#structfield.uncompressed).
     #[must_use]
     pub const fn uncompressed(mut self) -> Upgrade {
-        self.is_plain = true;
+        self.uncompressed = true;
         self
     }
 
     /// Returns the offer that can be accepted, unless the application turned off compression.
     pub(crate) fn deflate(&self, ticket: &Ticket) -> Option<Parameters> {
-        ticket.deflate.filter(|_| !self.is_plain)
+        ticket.deflate.filter(|_| !self.uncompressed)
     }
 
     fn check(&self, ticket: &Ticket) -> Result<(), Rejection> {
@@ -124,11 +121,17 @@ impl Upgrade {
                 return Err(Rejection::BadAnswer("the chosen subprotocol was not offered"));
             }
         }
-        if self.is_wrong {
+        if self.headers.keys().any(is_of_handshake) {
             return Err(Rejection::BadAnswer("a header of the handshake itself cannot be set"));
         }
         Ok(())
     }
+}
+
+/// Whether a header belongs to the handshake itself.
+fn is_of_handshake(name: &HeaderName) -> bool {
+    [header::UPGRADE, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(name)
+        || name.as_str().starts_with("sec-websocket-")
 }
 
 /// Appends the 101 response (§4.2.2).
@@ -161,7 +164,7 @@ pub(crate) fn encode_upgrade(
     if let Some(deflate) = deflate {
         write!(out, "Sec-WebSocket-Extensions: {deflate}\r\n").expect("a Vec takes every write");
     }
-    out.extend_from_slice(&upgrade.headers);
+    encode_headers(&upgrade.headers, out);
     out.extend_from_slice(b"\r\n");
     Ok(())
 }

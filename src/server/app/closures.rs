@@ -2,7 +2,7 @@
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
-use crate::server::clients::Clients;
+use crate::server::clients::{Clients, Event};
 use crate::server::id::{ClientId, TimerId};
 use std::fmt;
 
@@ -10,6 +10,7 @@ type OnRequest<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &Request<'_>) -> An
 type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
 type OnMessage<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>)>;
 type OnTimer<D> = Box<dyn FnMut(&mut Clients<D>, TimerId, u64)>;
+type OnEvent<D> = Box<dyn FnMut(&mut Clients<D>, Event)>;
 type OnClose<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &CloseReason)>;
 
 /// A handler put together from closures.
@@ -45,6 +46,7 @@ pub struct Closures<D> {
     on_message: Option<OnMessage<D>>,
     on_drain: Option<OnClient<D>>,
     on_timer: Option<OnTimer<D>>,
+    on_event: Option<OnEvent<D>>,
     on_close: Option<OnClose<D>>,
 }
 
@@ -57,6 +59,7 @@ impl<D> fmt::Debug for Closures<D> {
             .field("on_message", &self.on_message.is_some())
             .field("on_drain", &self.on_drain.is_some())
             .field("on_timer", &self.on_timer.is_some())
+            .field("on_event", &self.on_event.is_some())
             .field("on_close", &self.on_close.is_some())
             .finish()
     }
@@ -71,7 +74,15 @@ impl<D: Default + 'static> Default for Closures<D> {
 impl<D: Default + 'static> Closures<D> {
     /// Creates a handler without closures. It accepts every client and sends nothing.
     pub const fn new() -> Closures<D> {
-        Closures { on_request: None, on_open: None, on_message: None, on_drain: None, on_timer: None, on_close: None }
+        Closures {
+            on_request: None,
+            on_open: None,
+            on_message: None,
+            on_drain: None,
+            on_timer: None,
+            on_event: None,
+            on_close: None,
+        }
     }
 
     /// As [`Handler::on_request`].
@@ -124,6 +135,17 @@ impl<D: Default + 'static> Closures<D> {
         self
     }
 
+    /// As [`Handler::on_event`]. For events of one type, write `event.downcast::<Type>()` in the
+    /// closure.
+    #[must_use]
+    pub fn on_event<F>(mut self, call: F) -> Closures<D>
+    where
+        F: FnMut(&mut Clients<D>, Event) + 'static,
+    {
+        self.on_event = Some(Box::new(call));
+        self
+    }
+
     /// As [`Handler::on_close`].
     #[must_use]
     pub fn on_close<F>(mut self, call: F) -> Closures<D>
@@ -166,6 +188,13 @@ impl<D: Default + 'static> Handler for Closures<D> {
     fn on_timer(&mut self, clients: &mut Clients<D>, timer: TimerId, token: u64) {
         if let Some(call) = &mut self.on_timer {
             call(clients, timer, token);
+        }
+    }
+
+    fn on_event(&mut self, clients: &mut Clients<D>, event: Event) {
+        match &mut self.on_event {
+            Some(call) => call(clients, event),
+            None => event.log_unhandled(clients),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The trait that an application implements.
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
-use crate::server::clients::Clients;
+use crate::server::clients::{Clients, Event};
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 
@@ -30,6 +30,8 @@ use crate::server::observe::Turns;
 /// * **A panic ends one client.** It is logged, the client is closed with 1011, and the loop goes
 ///   on. With `panic = "abort"`, the program ends.
 /// * **Timers are never early.**
+/// * **Events of other threads are not lost.** What [`Remote::post`](crate::Remote::post) has taken
+///   reaches [`on_event`](Self::on_event), unless the server stops first.
 ///
 /// Not guaranteed:
 ///
@@ -103,6 +105,12 @@ pub trait Handler {
     /// `token` is the application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
         let _ = (clients, timer, token);
+    }
+
+    /// Called for each event that another thread has [posted](crate::Remote::post), in the order of
+    /// its calls. By default, a warning with the name of the event's type is logged.
+    fn on_event(&mut self, clients: &mut Clients<Self::Data>, event: Event) {
+        event.log_unhandled(clients);
     }
 
     /// Called for each step of a connection that [`Clients::trace`] or [`Clients::trace_all`]

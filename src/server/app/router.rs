@@ -2,7 +2,7 @@
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
-use crate::server::clients::Clients;
+use crate::server::clients::{Clients, Event};
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 use http::StatusCode;
@@ -237,6 +237,13 @@ impl<D: Default + 'static> Handler for Router<D> {
     fn on_timer(&mut self, clients: &mut Clients<D>, timer: TimerId, token: u64) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_timer(clients, timer, token);
+        }
+    }
+
+    fn on_event(&mut self, clients: &mut Clients<D>, event: Event) {
+        match self.handler(clients.route) {
+            Some(handler) => handler.on_event(clients, event),
+            None => event.log_unhandled(clients),
         }
     }
 

@@ -121,6 +121,11 @@ impl<D> Clients<D> {
         &self.table.shared().limits
     }
 
+    /// Returns the first pattern of the handler's route, in a router.
+    pub(crate) fn route_pattern(&self) -> Option<&str> {
+        self.route_patterns.get(usize::from(self.route)).map(String::as_str)
+    }
+
     /// A further route of a router, by its pattern; returns its number.
     pub(crate) fn add_route(&mut self, pattern: &str) -> u16 {
         let number = u16::try_from(self.route_patterns.len()).expect("at most 65,536 routes");

@@ -11,14 +11,21 @@ use crate::server::table::{Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
 
-/// Options of [`Clients::connect`].
+/// Options of [`Clients::connect`]. Each field has a method that sets it.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ConnectOptions {
-    subprotocols: Vec<String>,
-    headers: HeaderMap,
-    is_plain: bool,
-    address: Option<SocketAddr>,
-    source: Option<IpAddr>,
+    /// The subprotocols to offer. The first is preferred. Default: none.
+    pub subprotocols: Vec<String>,
+    /// Further headers, such as `Authorization`, `Origin` or `Cookie`. Default: none.
+    pub headers: HeaderMap,
+    /// Compression is not offered. Default `false`.
+    pub uncompressed: bool,
+    /// Where to connect, instead of the address of the URL's host. Default: none.
+    pub address: Option<SocketAddr>,
+    /// The local address. Each address has its own ports, about 28,000 on Linux. More connections
+    /// to one server need several addresses. Default: the kernel chooses.
+    pub source: Option<IpAddr>,
 }
 
 impl ConnectOptions {
@@ -27,36 +34,35 @@ impl ConnectOptions {
         ConnectOptions::default()
     }
 
-    /// Offers a subprotocol, after those that were added before. The first is preferred.
+    /// Adds one of the [`subprotocols`](#structfield.subprotocols), as the last.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> ConnectOptions {
         self.subprotocols.push(name.into());
         self
     }
 
-    /// Adds a header, such as `Authorization`, `Origin` or `Cookie`.
+    /// Adds one of the [`headers`](#structfield.headers).
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> ConnectOptions {
         self.headers.append(name, value);
         self
     }
 
-    /// Does not offer compression.
+    /// Sets [`uncompressed`](#structfield.uncompressed).
     #[must_use]
     pub const fn uncompressed(mut self) -> ConnectOptions {
-        self.is_plain = true;
+        self.uncompressed = true;
         self
     }
 
-    /// Connects to this address instead of looking up the host of the URL.
+    /// Sets [`address`](#structfield.address).
     #[must_use]
     pub const fn address(mut self, address: SocketAddr) -> ConnectOptions {
         self.address = Some(address);
         self
     }
 
-    /// Connects from this local address. Each address has its own ports, about 28,000 on Linux.
-    /// More connections to one server need several addresses.
+    /// Sets [`source`](#structfield.source).
     #[must_use]
     pub const fn source(mut self, address: IpAddr) -> ConnectOptions {
         self.source = Some(address);
@@ -68,7 +74,7 @@ impl ConnectOptions {
         for (name, value) in &self.headers {
             opening.header(name.clone(), value.clone())?;
         }
-        if self.is_plain {
+        if self.uncompressed {
             opening.uncompressed();
         }
         Ok(())

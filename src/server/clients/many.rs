@@ -84,16 +84,13 @@ impl<D> Clients<D> {
     }
 
     /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern.
-    /// The call then uses the topics, timers and clients of that route. Calls of a
-    /// [`Remote`](crate::Remote) run on the first route otherwise. Returns `None` if there is no
-    /// such route.
+    /// The call then uses the topics, timers and clients of that route. Returns `None` if there is
+    /// no such route. A [`Remote`](crate::Remote) has its own
+    /// [`on_route`](crate::Remote::on_route).
     ///
     /// ```
-    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
-    /// remote.run(|clients| {
-    ///     clients.on_route("/chat", |clients| clients.publish("room", "from another thread"));
-    /// })?;
-    /// # Ok(())
+    /// # fn example(clients: &mut lariat::Clients<()>) {
+    /// clients.on_route("/chat", |clients| clients.publish("room", "from another route"));
     /// # }
     /// ```
     pub fn on_route<R>(&mut self, pattern: &str, call: impl FnOnce(&mut Clients<D>) -> R) -> Option<R> {

@@ -19,6 +19,8 @@
 //! | `pressure` | what happens when memory runs short? |
 //! | `shutdown` | how does a server stop? |
 //! | `remote` | how does another thread reach the loop? |
+//! | `event` | what does another thread tell the handler? |
+//! | `queue` | what waits until the loop runs it? |
 //! | `trace` | how is a connection traced? |
 //! | `watch` | how is the loop watched and slowed down? |
 //! | `stats` | what has the server done so far? |
@@ -28,6 +30,7 @@ mod admission;
 mod bucket;
 mod clients;
 mod connect;
+mod event;
 #[cfg(not(lariat_plain))]
 mod fast;
 mod http;
@@ -35,6 +38,7 @@ mod many;
 mod one;
 mod pause;
 mod pressure;
+mod queue;
 mod rates;
 mod remote;
 mod shutdown;
@@ -47,7 +51,9 @@ mod watch;
 pub(crate) use admission::Verdict;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
-pub(crate) use remote::Queue;
-pub use remote::{NotRun, Remote, RemoteError};
+pub use event::Event;
+pub use queue::RemoteError;
+pub(crate) use queue::{Act, Call, Queue};
+pub use remote::{NotPosted, NotRun, Remote};
 pub use shutdown::Outcome;
 pub use slow::SlowConsumer;

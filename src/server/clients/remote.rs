@@ -1,58 +1,32 @@
 //! Calls from other threads.
 //!
 //! A [`Remote`] puts a call into a queue and wakes the loop, which runs the calls at the start of a
-//! turn. Many calls cause one wake-up. The queue's lock is held for a push or a swap and never
-//! while a call runs, so a [`Remote`] cannot deadlock inside a callback.
+//! turn.
 
 use super::clients::Clients;
-use crate::protocol::{CloseCode, Message, OwnedMessage};
+use super::event::Event;
+use super::queue::{Act, Queue, RemoteError, Route};
+use crate::parts::{EVENTS, ROUTE_PATTERNS};
+use crate::protocol::{Answer, CloseCode, Message, OwnedMessage};
 use crate::server::config::Drain;
 use crate::server::id::ClientId;
-use mio::Waker;
-use std::collections::VecDeque;
+use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-type Call<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
-
-/// A handle to a server for other threads.
+/// A handle to a server for other threads. They can talk to the handler ([`post`](Self::post)), to
+/// clients ([`send`](Self::send), [`answer`](Self::answer), [`close`](Self::close)), or run a
+/// closure in the loop ([`run`](Self::run)).
+///
+/// All calls of all remotes of a server are run in the order in which they were made.
+///
+/// [`Server::remote`](crate::Server::remote), [`EventLoop::remote`](crate::EventLoop::remote) and
+/// [`Clients::remote`] return one. Its clones belong to the same route of a
+/// [`Router`](crate::Router); [`on_route`](Self::on_route) returns one for another route.
 pub struct Remote<D> {
     queue: Arc<Queue<D>>,
+    route: Route,
 }
-
-/// The calls that wait for the loop.
-pub(crate) struct Queue<D> {
-    calls: Mutex<Waiting<D>>,
-    /// `None` in a simulation, which never sleeps.
-    waker: Option<Waker>,
-    capacity: usize,
-}
-
-struct Waiting<D> {
-    calls: VecDeque<Call<D>>,
-    is_closed: bool,
-}
-
-/// Why a call was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RemoteError {
-    /// [`remote_queue`](crate::Config::remote_queue) calls already wait.
-    Full,
-    /// The server has stopped.
-    Stopped,
-}
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RemoteError::Full => "too many calls wait for the server: try again later, or raise Config::remote_queue",
-            RemoteError::Stopped => "the server has stopped",
-        })
-    }
-}
-
-impl std::error::Error for RemoteError {}
 
 /// A call was not taken by [`Remote::run`], and comes back. `?` makes it a [`RemoteError`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,29 +37,45 @@ pub struct NotRun<F> {
     pub call: F,
 }
 
-impl<F> fmt::Debug for NotRun<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NotRun").field("error", &self.error).finish_non_exhaustive()
-    }
+/// An event was not taken by [`Remote::post`], and comes back. `?` makes it a [`RemoteError`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NotPosted<E> {
+    /// Why.
+    pub error: RemoteError,
+    /// The event, to be tried again or done without.
+    pub event: E,
 }
 
-impl<F> fmt::Display for NotRun<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
+/// Both errors show why, and not what comes back.
+macro_rules! errors_that_give_back {
+    ($($name:ident),*) => {$(
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("error", &self.error).finish_non_exhaustive()
+            }
+        }
+
+        impl<T> fmt::Display for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.error.fmt(f)
+            }
+        }
+
+        impl<T> std::error::Error for $name<T> {}
+
+        impl<T> From<$name<T>> for RemoteError {
+            fn from(refused: $name<T>) -> RemoteError {
+                refused.error
+            }
+        }
+    )*};
 }
 
-impl<F> std::error::Error for NotRun<F> {}
-
-impl<F> From<NotRun<F>> for RemoteError {
-    fn from(refused: NotRun<F>) -> RemoteError {
-        refused.error
-    }
-}
+errors_that_give_back!(NotRun, NotPosted);
 
 impl<D> Clone for Remote<D> {
     fn clone(&self) -> Remote<D> {
-        Remote { queue: Arc::clone(&self.queue) }
+        Remote { queue: Arc::clone(&self.queue), route: self.route.clone() }
     }
 }
 
@@ -97,7 +87,82 @@ impl<D> fmt::Debug for Remote<D> {
 
 impl<D> Remote<D> {
     pub(crate) fn new(queue: Arc<Queue<D>>) -> Remote<D> {
-        Remote { queue }
+        Remote { queue, route: Route::FIRST }
+    }
+
+    /// Returns a remote for a route of a [`Router`](crate::Router), given by its first pattern. Its
+    /// [`run`](Self::run), [`publish`](Self::publish) and [`post`](Self::post) belong to that route.
+    /// Those of a server's first remote belong to the first route.
+    ///
+    /// The loop looks for the route when it runs a call. If there is none, the call or event is
+    /// dropped, and an error is logged.
+    ///
+    /// ```
+    /// # fn example(remote: &lariat::Remote<()>) -> Result<(), lariat::RemoteError> {
+    /// let chat = remote.on_route("/chat");
+    /// chat.publish("lobby", "from another thread")?;
+    /// chat.run(|clients| {
+    ///     clients.broadcast("to all clients of the chat");
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_route(&self, pattern: &str) -> Remote<D> {
+        ROUTE_PATTERNS.use_it();
+        Remote { queue: Arc::clone(&self.queue), route: Route::Pattern(pattern.into()) }
+    }
+
+    /// Queues an event for the handler: [`Handler::on_event`](crate::Handler::on_event) is called
+    /// with it on the loop's thread, at the start of a turn. In a [`Router`](crate::Router), the
+    /// handler of the remote's [route](Self::on_route) is called.
+    ///
+    /// Use it for what concerns the application's own state. An event that no handler knows is
+    /// logged, with the name of its type.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). The error gives the event back.
+    ///
+    /// ```
+    /// use lariat::{Clients, Event, Handler, Remote, RemoteError};
+    ///
+    /// enum Order {
+    ///     Open(String),
+    ///     Close(String),
+    /// }
+    ///
+    /// #[derive(Default)]
+    /// struct Rooms {
+    ///     open: std::collections::BTreeSet<String>,
+    /// }
+    ///
+    /// impl Handler for Rooms {
+    ///     type Data = ();
+    ///     fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
+    ///         match event.downcast() {
+    ///             Ok(Order::Open(room)) => drop(self.open.insert(room)),
+    ///             Ok(Order::Close(room)) => drop(self.open.remove(&room)),
+    ///             Err(unknown) => unknown.log_unhandled(clients),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// /// Runs on a thread of its own.
+    /// fn administer(remote: &Remote<()>) -> Result<(), RemoteError> {
+    ///     remote.post(Order::Open("lobby".to_owned()))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn post<E: Any + Send>(&self, event: E) -> Result<(), NotPosted<E>> {
+        EVENTS.use_it();
+        match self.queue.enter() {
+            Ok(waiting) => {
+                self.queue.push(waiting, self.route.clone(), Act::Tell(Event::new(event)));
+                Ok(())
+            }
+            Err(error) => Err(NotPosted { error, event }),
+        }
     }
 
     /// Queues a call, which runs on the loop's thread at the start of a turn.
@@ -133,10 +198,17 @@ impl<D> Remote<D> {
     where
         F: FnOnce(&mut Clients<D>) + Send + 'static,
     {
+        self.run_on(self.route.clone(), call)
+    }
+
+    fn run_on<F>(&self, route: Route, call: F) -> Result<(), NotRun<F>>
+    where
+        F: FnOnce(&mut Clients<D>) + Send + 'static,
+    {
         // The lock is released before a refused call is dropped.
         match self.queue.enter() {
             Ok(waiting) => {
-                self.queue.push(waiting, Box::new(call));
+                self.queue.push(waiting, route, Act::Run(Box::new(call)));
                 Ok(())
             }
             Err(error) => Err(NotRun { error, call }),
@@ -145,9 +217,8 @@ impl<D> Remote<D> {
 
     /// Queues a call even if the queue is full. Only for calls that are rare.
     pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
-        let waiting = self.queue.lock();
-        if !waiting.is_closed {
-            self.queue.push(waiting, Box::new(call));
+        if let Some(waiting) = self.queue.enter_always() {
+            self.queue.push(waiting, Route::FIRST, Act::Run(Box::new(call)));
         }
     }
 
@@ -158,12 +229,12 @@ impl<D> Remote<D> {
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
         let message = OwnedMessage::from(message.into());
-        Ok(self.run(move |clients| {
+        Ok(self.run_on(Route::FIRST, move |clients| {
             let _ = clients.send(id, &message);
         })?)
     }
 
-    /// Publishes a message to the members of a topic of the first route.
+    /// Publishes a message to the members of a topic of the remote's [route](Self::on_route).
     ///
     /// # Errors
     ///
@@ -182,8 +253,46 @@ impl<D> Remote<D> {
     /// As [`run`](Self::run).
     pub fn close(&self, id: ClientId, code: CloseCode, reason: impl Into<String>) -> Result<(), RemoteError> {
         let reason = reason.into();
-        Ok(self.run(move |clients| {
+        Ok(self.run_on(Route::FIRST, move |clients| {
             let _ = clients.close(id, code, &reason);
+        })?)
+    }
+
+    /// Answers a request for which `on_request` returned [`Answer::Later`], if the client is still
+    /// connected, as [`Clients::answer`].
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). The client then gets no answer, and its connection ends at the
+    /// handshake's deadline. [`run`](Self::run) with a call of [`Clients::answer`] gives the answer
+    /// back instead.
+    ///
+    /// ```
+    /// use lariat::http::StatusCode;
+    /// use lariat::{Answer, ClientId, Clients, Handler, Remote, Request, Upgrade};
+    ///
+    /// struct Gateway;
+    ///
+    /// impl Handler for Gateway {
+    ///     type Data = ();
+    ///     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+    ///         let (remote, path) = (clients.remote(), request.path().to_owned());
+    ///         std::thread::spawn(move || {
+    ///             # let may_enter = |path: &str| !path.is_empty();
+    ///             let answer = match may_enter(&path) {
+    ///                 true => Answer::from(Upgrade::new()),
+    ///                 false => StatusCode::FORBIDDEN.into(),
+    ///             };
+    ///             remote.answer(id, answer)
+    ///         });
+    ///         Answer::Later
+    ///     }
+    /// }
+    /// ```
+    pub fn answer(&self, id: ClientId, answer: impl Into<Answer>) -> Result<(), RemoteError> {
+        let answer = answer.into();
+        Ok(self.run_on(Route::FIRST, move |clients| {
+            let _ = clients.answer(id, answer);
         })?)
     }
 
@@ -193,63 +302,58 @@ impl<D> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
-        Ok(self.run(move |clients| clients.shutdown(drain))?)
+        Ok(self.run_on(Route::FIRST, move |clients| clients.shutdown(drain))?)
     }
 }
 
-impl<D> Queue<D> {
-    pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
-        Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
+impl<D> Clients<D> {
+    /// Returns a remote for the handler's route, to be given to another thread.
+    ///
+    /// ```
+    /// use lariat::{Clients, Event, Handler};
+    ///
+    /// struct Clock;
+    ///
+    /// impl Handler for Clock {
+    ///     type Data = ();
+    ///     fn on_start(&mut self, clients: &mut Clients<()>) {
+    ///         let remote = clients.remote();
+    ///         std::thread::spawn(move || {
+    ///             # let wait_for_the_radio = || std::time::SystemTime::UNIX_EPOCH;
+    ///             let time = wait_for_the_radio();
+    ///             remote.post(time)
+    ///         });
+    ///     }
+    ///     fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
+    ///         if let Some(time) = event.downcast_ref::<std::time::SystemTime>() {
+    ///             clients.broadcast(&format!("{time:?}"));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn remote(&self) -> Remote<D> {
+        Remote { queue: Arc::clone(&self.remote.queue), route: Route::Number(self.route) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting<D>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The queue, if it has room for one more call.
-    fn enter(&self) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
-        let waiting = self.lock();
-        if waiting.is_closed {
-            Err(RemoteError::Stopped)
-        } else if waiting.calls.len() >= self.capacity {
-            Err(RemoteError::Full)
-        } else {
-            Ok(waiting)
+    /// Returns the number of a call's route. `None` if there is no such route, which is logged.
+    pub(crate) fn route_of_call(&self, route: &Route) -> Option<u16> {
+        match route {
+            Route::Number(number) => Some(*number),
+            Route::Pattern(pattern) if ROUTE_PATTERNS.is_used() => self.find_route(pattern),
+            Route::Pattern(_) => None,
         }
     }
 
-    fn push(&self, mut waiting: MutexGuard<'_, Waiting<D>>, call: Call<D>) {
-        waiting.calls.push_back(call);
-        let is_first = waiting.calls.len() == 1;
-        drop(waiting);
-        if is_first {
-            if let Some(Err(error)) = self.waker.as_ref().map(Waker::wake) {
-                log::error!("cannot wake the loop: {error}");
-            }
+    #[inline(never)]
+    fn find_route(&self, pattern: &str) -> Option<u16> {
+        let place = self.route_patterns.iter().position(|known| known == pattern);
+        if place.is_none() {
+            log::error!(
+                "a call of a Remote for the route {pattern:?} was dropped: there is no such route. \
+                 The first patterns of the routes are {:?}.",
+                self.route_patterns
+            );
         }
-    }
-
-    /// Takes all calls.
-    pub(crate) fn take(&self) -> VecDeque<Call<D>> {
-        std::mem::take(&mut self.lock().calls)
-    }
-
-    /// Returns whether calls wait for which the loop was not woken.
-    pub(crate) fn has_silent_calls(&self) -> bool {
-        self.waker.is_none() && self.has_calls()
-    }
-
-    /// Returns whether calls wait.
-    pub(crate) fn has_calls(&self) -> bool {
-        !self.lock().calls.is_empty()
-    }
-
-    /// Drops all calls, and refuses later ones.
-    pub(crate) fn close(&self) {
-        let mut waiting = self.lock();
-        waiting.is_closed = true;
-        let dropped = std::mem::take(&mut waiting.calls);
-        drop(waiting);
-        drop(dropped);
+        place.map(|place| place as u16)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
+use crate::parts::EVENTS;
 use crate::protocol::{CloseCode, CloseReason, Connection, Role, Shared, State};
 use crate::server::app::Handler;
-use crate::server::clients::{Clients, Remote};
+use crate::server::clients::{Act, Call, Clients, Event, Remote};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Arrival, Clock, Readiness, Socket};
@@ -185,12 +186,32 @@ impl<H: Handler> Engine<H> {
         self.clients.table.settle(index);
     }
 
+    /// Does what another thread has asked for.
+    pub(crate) fn obey(&mut self, Call { route, act }: Call<H::Data>) {
+        let Some(route) = self.clients.route_of_call(&route) else { return };
+        self.clients.route = route;
+        match act {
+            Act::Run(call) => self.run(call),
+            Act::Tell(event) if EVENTS.is_used() => self.tell(event),
+            Act::Tell(_) => {}
+        }
+    }
+
     /// Runs a call of a [`Remote`].
-    pub(crate) fn run(&mut self, call: impl FnOnce(&mut Clients<H::Data>)) {
+    fn run(&mut self, call: impl FnOnce(&mut Clients<H::Data>)) {
         let clients = &mut self.clients;
-        clients.route = 0;
         if catch_unwind(AssertUnwindSafe(|| call(clients))).is_err() {
             log::error!("a call of a Remote panicked");
+        }
+    }
+
+    /// Tells the application of an event.
+    #[inline(never)]
+    fn tell(&mut self, event: Event) {
+        let (handler, clients) = (&mut self.handler, &mut self.clients);
+        let type_name = event.type_name();
+        if catch_unwind(AssertUnwindSafe(|| handler.on_event(clients, event))).is_err() {
+            log::error!("the handler panicked in on_event, for an event of the type {type_name}");
         }
     }
 }

@@ -353,7 +353,7 @@ impl<H: Handler> EventLoop<H> {
         // With more events pending, that of the waker may be among them.
         if woken.by_remote || self.has_more {
             for call in self.queue.take() {
-                self.engine.run(call);
+                self.engine.obey(call);
             }
         }
         #[cfg(all(unix, feature = "signals"))]

@@ -39,9 +39,28 @@
 //! with different seeds. A seed that fails can be replayed, with [`Simulation::record_story`] to
 //! read what happened.
 //!
-//! Not simulated: other threads (a [`Remote`](crate::Remote) works, but its calls come when the
-//! other thread makes them), signals, and the time that a handler takes, unless the handler
-//! advances the clock ([`Clock::advance`]).
+//! A test plays the part of other threads: it makes calls of a [`Remote`](crate::Remote), and the
+//! next turn runs them.
+//!
+//! ```
+//! # use lariat::{Clients, Config, Event, Handler, sim::Simulation};
+//! # #[derive(Default)]
+//! # struct Prices { last: u64 }
+//! # impl Handler for Prices {
+//! #     type Data = ();
+//! #     fn on_event(&mut self, _: &mut Clients<()>, event: Event) {
+//! #         self.last = event.downcast().unwrap();
+//! #     }
+//! # }
+//! let mut sim = Simulation::new(1, Config::default(), Prices::default());
+//! sim.remote().post(250_u64).unwrap();
+//! sim.run_until_idle();
+//! assert_eq!(sim.handler().last, 250);
+//! ```
+//!
+//! Not simulated: real threads (a [`Remote`](crate::Remote) works in them, but its calls come when
+//! the thread makes them), signals, and the time that a handler takes, unless the handler advances
+//! the clock ([`Clock::advance`]).
 //!
 //! | file | question |
 //! |---|---|

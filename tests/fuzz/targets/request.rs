@@ -43,7 +43,7 @@ fn converse<'d>(pieces: impl Iterator<Item = &'d [u8]>, total: usize) -> (State,
         let mut input = Input::new(&mut bytes);
         while connection.state() != State::Open {
             let Some(event) = connection.receive(&mut shared, now, &mut input) else { break };
-            let Event::Request(head) = event else { panic!("{event:?} before the request was answered") };
+            let Event::Request { head, .. } = event else { panic!("{event:?} before the request was answered") };
             requests += 1;
             match judge(&head) {
                 Ok((ticket, answer)) => {

@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let mut bytes = client.output(&mut shared).to_vec();
     let mut input = Input::new(&mut bytes);
     let mut server: Connection = Connection::new(Role::Server, now);
-    let Some(Event::Request(head)) = server.receive(&mut shared, now, &mut input) else {
+    let Some(Event::Request { head, .. }) = server.receive(&mut shared, now, &mut input) else {
         panic!("not a request: {:?}", head_of(&client, url));
     };
     assert!(input.is_empty(), "more than one head: {:?}", head.escape_ascii().to_string());

@@ -1,0 +1,136 @@
+//! The calls of other threads, until the loop runs them.
+//!
+//! Many calls cause one wake-up. The lock is held for a push or a swap and never while a call runs,
+//! so a [`Remote`](super::Remote) cannot deadlock inside a callback.
+
+use super::clients::Clients;
+use super::event::Event;
+use mio::Waker;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The calls that wait for the loop.
+pub(crate) struct Queue<D> {
+    calls: Mutex<Waiting<D>>,
+    /// `None` in a simulation, which never sleeps.
+    waker: Option<Waker>,
+    capacity: usize,
+}
+
+pub(super) struct Waiting<D> {
+    calls: VecDeque<Call<D>>,
+    is_closed: bool,
+}
+
+type Run<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
+
+/// Something to do in the loop, on a route.
+pub(crate) struct Call<D> {
+    pub(crate) route: Route,
+    pub(crate) act: Act<D>,
+}
+
+/// What there is to do.
+pub(crate) enum Act<D> {
+    /// A closure is to be run.
+    Run(Run<D>),
+    /// The handler is to be told.
+    Tell(Event),
+}
+
+/// The route of a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    Number(u16),
+    /// The first pattern of a route. The loop looks for it, because a router knows its routes only
+    /// when it runs.
+    Pattern(Arc<str>),
+}
+
+impl Route {
+    pub(super) const FIRST: Route = Route::Number(0);
+}
+
+/// Why a call was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RemoteError {
+    /// [`remote_queue`](crate::Config::remote_queue) calls already wait.
+    Full,
+    /// The server has stopped.
+    Stopped,
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RemoteError::Full => "too many calls wait for the server: try again later, or raise Config::remote_queue",
+            RemoteError::Stopped => "the server has stopped",
+        })
+    }
+}
+
+impl std::error::Error for RemoteError {}
+
+impl<D> Queue<D> {
+    pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
+        Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<D>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the queue, if it has room for one more call.
+    pub(super) fn enter(&self) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
+        let waiting = self.lock();
+        if waiting.is_closed {
+            Err(RemoteError::Stopped)
+        } else if waiting.calls.len() >= self.capacity {
+            Err(RemoteError::Full)
+        } else {
+            Ok(waiting)
+        }
+    }
+
+    /// Returns the queue, even if it is full. `None` if the server has stopped.
+    pub(super) fn enter_always(&self) -> Option<MutexGuard<'_, Waiting<D>>> {
+        Some(self.lock()).filter(|waiting| !waiting.is_closed)
+    }
+
+    pub(super) fn push(&self, mut waiting: MutexGuard<'_, Waiting<D>>, route: Route, act: Act<D>) {
+        waiting.calls.push_back(Call { route, act });
+        let is_first = waiting.calls.len() == 1;
+        drop(waiting);
+        if is_first {
+            if let Some(Err(error)) = self.waker.as_ref().map(Waker::wake) {
+                log::error!("cannot wake the loop: {error}");
+            }
+        }
+    }
+
+    /// Takes all calls.
+    pub(crate) fn take(&self) -> VecDeque<Call<D>> {
+        std::mem::take(&mut self.lock().calls)
+    }
+
+    /// Returns whether calls wait for which the loop was not woken.
+    pub(crate) fn has_silent_calls(&self) -> bool {
+        self.waker.is_none() && self.has_calls()
+    }
+
+    /// Returns whether calls wait.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.lock().calls.is_empty()
+    }
+
+    /// Drops all calls, and refuses later ones.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        let dropped = std::mem::take(&mut waiting.calls);
+        drop(waiting);
+        drop(dropped);
+    }
+}
