@@ -41,6 +41,7 @@
 //! |---|---|
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
+//! | use one client with its data | [`Clients::get`] |
 //! | compose an application by path | [`Router`] |
 //! | forward between two clients | [`Pipe`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
@@ -129,7 +130,7 @@ pub use protocol::{
 pub use server::sim;
 #[doc(inline)]
 pub use server::{
-    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain, Event,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun, Outcome, Pipe,
-    Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    Cause, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections,
+    Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun,
+    Outcome, Pipe, Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };

@@ -6,6 +6,7 @@
 mod common;
 
 mod events;
+mod handles;
 mod ids;
 mod listening;
 mod outgoing;

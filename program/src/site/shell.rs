@@ -157,6 +157,10 @@ impl Handler for Site {
         self.router.on_timer(clients, timer, token);
     }
 
+    fn on_client_timer(&mut self, clients: &mut Clients<()>, id: ClientId, timer: TimerId, token: u64) {
+        self.router.on_client_timer(clients, id, timer, token);
+    }
+
     fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
         self.router.on_event(clients, event);
     }

@@ -115,6 +115,9 @@ impl<X: Default> Connection<X> {
         if shared.limits.max_lifetime.is_some() {
             self.rare().opened = Some(now);
         }
+        if let Some(rare) = &mut self.rare {
+            rare.requests = 0;
+        }
         self.since = now;
         self.enter(shared, State::Open);
     }

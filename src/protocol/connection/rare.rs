@@ -44,6 +44,9 @@ impl<X> Rare<X> {
             || self.ticket.is_some()
             || self.expected.is_some()
             || self.opened.is_some()
+            || self.responding.is_some()
+            || self.answered.is_some()
+            || self.requests > 0
             || self.agreed.is_some()
             || self.contexts.is_some()
     }

@@ -107,6 +107,12 @@ pub trait Handler {
         let _ = (clients, timer, token);
     }
 
+    /// Called when a timer of [`Clients::set_client_timer`] or [`Clients::set_client_interval`] has
+    /// expired. `token` is the application's own. The client may be closing, or not be open yet.
+    fn on_client_timer(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, timer: TimerId, token: u64) {
+        let _ = (clients, id, timer, token);
+    }
+
     /// Called for each event that another thread has [posted](crate::Remote::post), in the order of
     /// its calls. By default, a warning with the name of the event's type is logged.
     fn on_event(&mut self, clients: &mut Clients<Self::Data>, event: Event) {

@@ -265,6 +265,10 @@ impl<D> Clients<D> {
         let mut ticket = ticket;
         ticket.keeps_alive &= self.shutdown.is_none();
         let length = answer.memory(&ticket);
+        let chosen = match &answer {
+            Answer::Upgrade(upgrade) => upgrade.subprotocol.clone(),
+            Answer::Respond(_) | Answer::Later => None,
+        };
         let refusal = if length > self.table.shared().free_budget() { self.make_room(length) } else { None };
         let At { client, shared, now, .. } = self.table.at(index);
         match refusal.filter(|_| client.connection.state() == State::Deciding) {
@@ -272,7 +276,13 @@ impl<D> Clients<D> {
                 client.connection.reject(shared, now, &ticket, rejection);
                 Err(rejection)
             }
-            None => client.connection.answer(shared, now, ticket, answer),
+            None => {
+                client.connection.answer(shared, now, ticket, answer)?;
+                if let Some(chosen) = chosen {
+                    self.table.set_subprotocol(index, chosen);
+                }
+                Ok(())
+            }
         }
     }
 

@@ -75,6 +75,8 @@ impl<D> Client<D> {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
+    /// The timers that end with the client, by their indexes.
+    pub(super) timers: Vec<u32>,
     /// The address that a trusted proxy gave.
     pub(crate) proxied: Option<SocketAddr>,
     /// The part of a PROXY header that has arrived.
@@ -83,8 +85,8 @@ pub(crate) struct Extra {
     pub(crate) traced_by: Vec<u16>,
     /// What the log will say, if it has the level `debug`.
     pub(crate) logged: Option<Box<Logged>>,
-    /// For a server to which we connect.
-    pub(crate) outgoing: Option<Outgoing>,
+    /// For a server to which we connect, until it has accepted.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
     /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
     /// The client is read however much is unsent.
@@ -94,6 +96,7 @@ pub(crate) struct Extra {
 impl Extra {
     pub(crate) fn is_needed(&self) -> bool {
         !self.subscriptions.is_empty()
+            || !self.timers.is_empty()
             || self.proxied.is_some()
             || !self.proxy_header.is_empty()
             || self.logged.is_some()
@@ -112,8 +115,6 @@ pub(crate) struct Outgoing {
     pub(crate) trying: Option<SocketAddr>,
     /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
-    /// The subprotocol that the server chose.
-    pub(crate) subprotocol: Option<String>,
 }
 
 /// `Entry` has the shape of the slab's own type, which is private: a client, or the next vacant
