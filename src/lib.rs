@@ -122,8 +122,8 @@ pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
     Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, Http, HttpBody, HttpResponse, Limits, Message,
-    OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
-    Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    OpeningError, OwnedMessage, OwnedRequest, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side,
+    State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closures;
 mod events;
 mod handles;
 mod ids;

@@ -6,6 +6,7 @@
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `host` | does a request mean this host? |
+//! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
 //! | `http_response` | what is an HTTP response, and where are the bytes of its body? |
@@ -16,6 +17,7 @@ mod client;
 mod host;
 mod http_response;
 mod lists;
+mod owned_request;
 mod rejection;
 mod request;
 mod response;
@@ -27,6 +29,7 @@ pub use client::{Opening, OpeningError, Unaccepted};
 pub(crate) use http_response::{After, Bytes};
 pub use http_response::{HttpBody, HttpResponse};
 pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
+pub use owned_request::OwnedRequest;
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Request, Ticket};
