@@ -96,6 +96,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migrating.md")]
+struct Migrating;
+
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod parts;

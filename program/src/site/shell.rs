@@ -1,8 +1,9 @@
-//! What all apps have in common: the frame of their pages, the check of `Origin`, and the trace for
-//! the console.
+//! What all apps have in common: the frame of their pages, the checks of `Host` and `Origin`, and
+//! the trace for the console.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
+use super::hosts::Hosts;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, console};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
@@ -15,6 +16,7 @@ use lariat::{
 pub struct Site {
     assets: Assets,
     origins: Origins,
+    hosts: Hosts,
     /// Messages are not compressed, so that they can be read on the wire.
     is_plain: bool,
     router: Router<()>,
@@ -37,7 +39,13 @@ impl Site {
             .route("/healthz", Health)
             .route("/readyz", Readiness)
             .route("/metrics", Metrics);
-        Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), is_plain: options.teach, router }
+        Site {
+            assets,
+            origins: Origins::new(options.allowed_origins.iter().cloned()),
+            hosts: Hosts::new(options.allowed_hosts.clone()),
+            is_plain: options.teach,
+            router,
+        }
     }
 
     /// Returns whether this request may open a socket.
@@ -97,6 +105,9 @@ impl Handler for Site {
     }
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        if let Some(refusal) = self.hosts.refuse(clients, id, request) {
+            return refusal;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return not_allowed();
         }

@@ -5,6 +5,7 @@
 //! | `body` | where does a request's body end? |
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
+//! | `host` | does a request mean this host? |
 //! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
@@ -13,6 +14,7 @@
 
 mod body;
 mod client;
+mod host;
 mod http_response;
 mod lists;
 mod owned_request;

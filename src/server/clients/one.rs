@@ -207,6 +207,12 @@ impl<D> Clients<D> {
         self.table[self.find(id)?].peer_addr()
     }
 
+    /// Returns the address of ours at which the client has arrived, also if the listener has all
+    /// addresses. `None` for Unix sockets, and if the client has disconnected.
+    pub fn local_addr(&self, id: ClientId) -> Option<SocketAddr> {
+        self.table[self.find(id)?].local_addr()
+    }
+
     /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None`
     /// before `on_open`, without a router, and if the client has disconnected.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {

@@ -55,6 +55,11 @@ impl<D> Client<D> {
         self.socket.peek().peer_addr()
     }
 
+    /// Returns the socket's own address. `None` for Unix sockets.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket.peek().local_addr()
+    }
+
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }
