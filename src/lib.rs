@@ -41,6 +41,7 @@
 //! |---|---|
 //! | react to requests, messages, timers and ends | [`Handler`] |
 //! | send, close, publish to topics, set timers, connect to other servers | [`Clients`] |
+//! | use one client with its data | [`Clients::get`] |
 //! | compose an application by path | [`Router`] |
 //! | forward between two clients | [`Pipe`] |
 //! | serve HTTP on the same port: bodies, further requests, streams | [`Http`], [`HttpResponse`] |
@@ -96,6 +97,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migrating.md")]
+struct Migrating;
+
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod parts;
@@ -122,15 +127,15 @@ pub use protocol::forwarded::{Block, BlockError, TrustedProxies};
 #[doc(inline)]
 pub use protocol::{
     Answer, CloseCode, CloseFrame, CloseReason, Deflate, Escaped, Flow, Http, HttpBody, HttpResponse, Limits, Message,
-    OpeningError, OwnedMessage, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side, State,
-    Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
+    OpeningError, OwnedMessage, OwnedRequest, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side,
+    State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
 #[cfg(feature = "sim")]
 #[doc(inline)]
 pub use server::sim;
 #[doc(inline)]
 pub use server::{
-    Cause, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections, Drain, Event,
-    EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun, Outcome, Pipe,
-    Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    Cause, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections,
+    Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun,
+    Outcome, Pipe, Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
 };

@@ -35,6 +35,10 @@ impl Part {
     }
 }
 
+/// Timers that end with a client. The door:
+/// [`Clients::set_client_timer`](crate::Clients::set_client_timer) and its kin.
+pub(crate) static CLIENT_TIMERS: Part = Part::new();
+
 /// Connections that we begin, to other servers. The door:
 /// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();

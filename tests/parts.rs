@@ -5,12 +5,12 @@
 
 mod common;
 
-use lariat::http::{HeaderName, HeaderValue};
+use lariat::http::{HeaderName, HeaderValue, Response};
 use lariat::observe::Turns;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
-    ClientId, Clients, Config, ConnectOptions, Event, Handler, Message, Position, Router, SendError, SlowConsumer,
-    TimerId, Trace, TrustedProxies,
+    Answer, ClientId, Clients, Config, ConnectOptions, Event, Handler, Http, HttpResponse, Message, Position, Request,
+    Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies,
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -41,6 +41,7 @@ struct Heard {
     ids: Vec<ClientId>,
     events: usize,
     pieces: usize,
+    client_timers: usize,
     timers: usize,
     traces: usize,
     turns: usize,
@@ -63,6 +64,10 @@ impl Handler for Heard {
 
     fn on_timer(&mut self, _: &mut Clients<()>, _: TimerId, _: u64) {
         self.timers += 1;
+    }
+
+    fn on_client_timer(&mut self, _: &mut Clients<()>, _: ClientId, _: TimerId, _: u64) {
+        self.client_timers += 1;
     }
 
     fn on_trace(&mut self, _: &mut Clients<()>, _: ClientId, _: &Trace) {
@@ -100,6 +105,83 @@ fn connect_begins_a_connection() {
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).expect("a request");
         assert_eq!(line, "GET / HTTP/1.1\r\n");
+    });
+}
+
+/// Answers with the request's body, or with a streamed one.
+struct Page(fn(&Request<'_>) -> Answer);
+
+impl Handler for Page {
+    type Data = ();
+
+    fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        clients.set_timer(Duration::ZERO, id.to_u64());
+        (self.0)(request)
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, token: u64) {
+        let id = ClientId::from_u64(token).expect("an id");
+        let _ = clients.send_body(id, "streamed").and_then(|()| clients.end_body(id));
+    }
+}
+
+/// Returns the response to a request.
+fn response(config: Config, page: Page, request: &str) -> String {
+    let mut sim = Simulation::new(1, config, page);
+    let peer = sim.connect_raw();
+    peer.send_raw(request.as_bytes());
+    sim.run_for(SECOND);
+    String::from_utf8(peer.received_raw()).expect("text")
+}
+
+#[test]
+fn http_accepts_bodies() {
+    alone("HTTP", "http_accepts_bodies", || {
+        let mut config = Config::default();
+        config.limits.http = Some(Http::default());
+        let page = Page(|request| Response::new(request.body().to_vec()).into());
+        let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        let response = response(config, page, request);
+        assert!(response.ends_with("\r\n\r\nhello"), "{response}");
+    });
+}
+
+#[test]
+fn streamed_responses_have_a_body() {
+    alone("HTTP", "streamed_responses_have_a_body", || {
+        let page = Page(|_| HttpResponse::streamed(Response::new(())).into());
+        let response = response(Config::default(), page, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(response.ends_with("\r\n\r\n8\r\nstreamed\r\n0\r\n\r\n"), "{response}");
+    });
+}
+
+#[test]
+fn set_client_timer_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_client_timer_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().set_client_timer(id, SECOND, 0);
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.handler().client_timers, 1);
+    });
+}
+
+#[test]
+fn set_client_interval_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_client_interval_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().set_client_interval(id, SECOND, 0);
+        sim.run_for(3 * SECOND);
+        assert_eq!(sim.handler().client_timers, 3);
+    });
+}
+
+#[test]
+fn set_timer_of_a_handle_calls_on_client_timer() {
+    alone("CLIENT_TIMERS", "set_timer_of_a_handle_calls_on_client_timer", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().get(id).expect("it is connected").set_timer(SECOND, 0);
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.handler().client_timers, 1);
     });
 }
 

@@ -191,7 +191,7 @@ class Client(Peer):
         lines = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{lines}\r\n".encode()
         )
         head = self.head()

@@ -24,7 +24,7 @@ import time
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PATIENCE = 15  # seconds until something listens, answers or ends
 REQUEST = (
-    "GET {path} HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
 )
 
@@ -110,9 +110,9 @@ def read_head(stream):
     return head.decode()
 
 
-def status(stream, path, more=""):
+def status(stream, path, more="", host="example.org"):
     """Request an upgrade and return the status of the response."""
-    stream.sendall(REQUEST.format(path=path, more=more).encode())
+    stream.sendall(REQUEST.format(path=path, more=more, host=host).encode())
     return int(read_head(stream).split()[1])
 
 
@@ -140,9 +140,9 @@ def echo(stream, payload):
     assert same, f"a message of {len(payload)} bytes came back changed"
 
 
-def check_echoes(target, tls):
+def check_echoes(target, tls, host="example.org"):
     with contextlib.closing(connect(target, tls=tls)) as stream:
-        assert status(stream, "/echo") == 101
+        assert status(stream, "/echo", host=host) == 101
         for payload in (b"hello", bytes(range(256)) * 256, b"x" * 1_000_000):
             echo(stream, payload)
 
@@ -220,7 +220,7 @@ def nginx(folder):
                 f"user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
                 f"events {{}} http {{ access_log off; {temporary}\n{text}}}\n"
             )
-        options = ("--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1")
+        options = ("--trust-proxy", "127.0.0.1", "--allow-host", "example.org", "--max-connections-per-address", "1")
         with server("--listen", to, *options), running("nginx", "-c", config, "-e", f"{folder}/error.log"):
             wait_until_ready(listen)
             check_echoes(listen, tls=True)
@@ -246,7 +246,7 @@ def haproxy(folder):
         config = os.path.join(folder, f"{mode}.cfg")
         with open(config, "w") as file:
             file.write(text)
-        options = ["--trust-proxy", "127.0.0.1", "--max-connections-per-address", "1"]
+        options = ["--trust-proxy", "127.0.0.1", "--allow-host", "example.org", "--max-connections-per-address", "1"]
         if mode == "tcp":
             options.append("--proxy-protocol")
         with server("--listen", f"127.0.0.1:{port}", *options):
@@ -304,7 +304,8 @@ def container(folder):
     isolated += ["chroot", "--userspec=65534:65534", root, program, *arguments]
     process = subprocess.Popen(isolated, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        check_echoes(port, tls=False)
+        # No port of a container is published on its loopback address, but this one is.
+        check_echoes(port, tls=False, host="localhost")
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as children:
             [first] = children.read().split()
         os.kill(int(first), signal.SIGTERM)

@@ -28,7 +28,7 @@ fn come_and_go(addr: SocketAddr) {
     for (index, wire) in wires.iter_mut().enumerate() {
         match index % 10 {
             0 => wire.send(&request("/echo").as_bytes()[..50]),
-            1 => wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            1 => wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
             2 => wire.send(b"EHLO localhost\r\n\r\n"),
             3 => wire.send(offer.as_bytes()),
             4 => wire.send(request("/broadcast").as_bytes()),
@@ -91,7 +91,7 @@ fn settled(program: &Program, addr: SocketAddr, descriptors: usize) -> usize {
 /// Returns the bytes that the server counts against its budget.
 fn held(addr: SocketAddr) -> usize {
     let mut wire = Wire::connect(addr);
-    wire.send(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let metrics = String::from_utf8(wire.response().body).expect("text");
     wire.expect_end();
     let line = metrics.lines().find_map(|line| line.strip_prefix("lariat_buffered_bytes "));

@@ -34,7 +34,7 @@ fn stopped_client(addr: SocketAddr) -> Child {
 
 fn metrics(addr: SocketAddr) -> String {
     let mut wire = Wire::connect(addr);
-    wire.send(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
+    wire.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     String::from_utf8(wire.response().body).expect("text")
 }
 

@@ -73,8 +73,8 @@ pub use deflate::{
 pub use foreign::NotData;
 pub use limits::{Http, Limits};
 pub use opening::{
-    Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, Rejection, Request,
-    Ticket, Unaccepted, Upgrade,
+    Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, OwnedRequest,
+    Rejection, Request, Ticket, Unaccepted, Upgrade,
 };
 pub use proxy::forwarded;
 pub use wire::{

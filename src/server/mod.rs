@@ -31,7 +31,9 @@ pub mod sim;
 mod table;
 
 pub use app::{Closures, Handler, Pipe, Router};
-pub use clients::{Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome, Remote, RemoteError, SlowConsumer};
+pub use clients::{
+    ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome, Remote, RemoteError, SlowConsumer,
+};
 pub use config::{Config, ConfigError, Drain, Excess, ForwardedHeader, ListenOptions, Rates};
 pub use event_loop::EventLoop;
 pub use id::{ClientId, TimerId};

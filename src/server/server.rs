@@ -1,13 +1,13 @@
 //! The builder of a server.
 
-use crate::protocol::{Answer, CloseReason, Message, Request};
-use crate::server::app::{Closures, Handler};
-use crate::server::clients::{Clients, Queue, Remote};
+use crate::protocol::{Answer, CloseReason, Message, Position, Request};
+use crate::server::app::{Closures, Handler, for_each_callback};
+use crate::server::clients::{Clients, Event, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::config::Drain;
 use crate::server::config::{Config, ListenOptions};
 use crate::server::event_loop::{EventLoop, Parts};
-use crate::server::id::ClientId;
+use crate::server::id::{ClientId, TimerId};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::Signals;
 use crate::server::net::{Kernel, Listener, LocalAddr, Poller};
@@ -185,64 +185,111 @@ impl<D> Server<D> {
     }
 }
 
-/// A server whose handler consists of closures.
+/// A server whose handler consists of closures, with data of the type `D` for each client. They can
+/// be set in any order.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// lariat::Server::bind("127.0.0.1:9998")?
+///     .on_start(|clients| {
+///         clients.set_interval(Duration::from_secs(60), 0);
+///     })
+///     .on_timer(|clients, _, _| {
+///         clients.broadcast("a minute has passed");
+///     })
+///     .run()
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+///
+/// [`Server::closures`] makes one whose clients have data:
+///
+/// ```no_run
+/// use lariat::Server;
+///
+/// Server::<u32>::bind("127.0.0.1:9998")?
+///     .closures()
+///     .on_message(|clients, id, _| {
+///         let Some(mut client) = clients.get(id) else { return };
+///         *client.data_mut() += 1;
+///         let _ = client.send(&client.data().to_string());
+///     })
+///     .run()
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// It is not `Send`, because closures need not be: make it in the thread that runs it, from a
 /// [`Server`], which is `Send`.
-#[derive(Debug)]
-pub struct ClosureServer {
-    server: Server<()>,
-    closures: Closures<()>,
+pub struct ClosureServer<D = ()> {
+    server: Server<D>,
+    closures: Closures<D>,
 }
 
-impl Server<()> {
-    /// Sets the closure for [`Handler::on_message`]. [`ClosureServer`] takes more closures.
-    pub fn on_message<F>(self, call: F) -> ClosureServer
-    where
-        F: FnMut(&mut Clients<()>, ClientId, Message<'_>) + 'static,
-    {
-        ClosureServer { server: self, closures: Closures::new().on_message(call) }
+impl<D> fmt::Debug for ClosureServer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClosureServer").field("server", &self.server).field("closures", &self.closures).finish()
     }
 }
 
-impl ClosureServer {
-    /// As [`Handler::on_request`].
-    #[must_use]
-    pub fn on_request<F>(mut self, call: F) -> ClosureServer
-    where
-        F: FnMut(&mut Clients<()>, ClientId, &Request<'_>) -> Answer + 'static,
-    {
-        self.closures = self.closures.on_request(call);
-        self
-    }
+/// Defines the methods that set the closures.
+macro_rules! setters {
+    ($($name:ident: $kind:ident = ($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        impl<D: Default + 'static> ClosureServer<D> {
+            $(
+                #[doc = concat!("As [`Handler::", stringify!($name), "`].")]
+                #[must_use]
+                pub fn $name<F>(mut self, call: F) -> ClosureServer<D>
+                where
+                    F: FnMut($($argument),*) $(-> $result)? + 'static,
+                {
+                    self.closures = self.closures.$name(call);
+                    self
+                }
+            )*
+        }
+    };
+}
 
-    /// As [`Handler::on_open`].
-    #[must_use]
-    pub fn on_open<F>(mut self, call: F) -> ClosureServer
-    where
-        F: FnMut(&mut Clients<()>, ClientId) + 'static,
-    {
-        self.closures = self.closures.on_open(call);
-        self
-    }
+/// Defines the methods that set the first closure.
+macro_rules! starters {
+    ($($name:ident: $kind:ident = ($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        impl Server<D> {
+            $(
+                #[doc = concat!("Sets the closure for [`Handler::", stringify!($name), "`].")]
+                /// [`ClosureServer`] takes more closures.
+                pub fn $name<F>(self, call: F) -> ClosureServer
+                where
+                    F: FnMut($($argument),*) $(-> $result)? + 'static,
+                {
+                    self.closures().$name(call)
+                }
+            )*
+        }
+    };
+}
 
-    /// As [`Handler::on_close`].
-    #[must_use]
-    pub fn on_close<F>(mut self, call: F) -> ClosureServer
-    where
-        F: FnMut(&mut Clients<()>, ClientId, &CloseReason) + 'static,
-    {
-        self.closures = self.closures.on_close(call);
-        self
-    }
+/// The data of a client of a server that goes on with a closure at once.
+type D = ();
 
+for_each_callback!(setters);
+for_each_callback!(starters);
+
+impl<D: Default + 'static> Server<D> {
+    /// Returns a server whose handler consists of closures. Without data for each client, any of
+    /// the closures can be set right away: [`on_message`](Server::on_message) and its kin.
+    pub fn closures(self) -> ClosureServer<D> {
+        ClosureServer { server: self, closures: Closures::new() }
+    }
+}
+
+impl<D: Default + 'static> ClosureServer<D> {
     /// Where the server listens.
     pub fn local_addrs(&self) -> Vec<LocalAddr> {
         self.server.local_addrs()
     }
 
     /// A handle for other threads.
-    pub fn remote(&self) -> Remote<()> {
+    pub fn remote(&self) -> Remote<D> {
         self.server.remote()
     }
 
@@ -251,7 +298,7 @@ impl ClosureServer {
     /// # Errors
     ///
     /// As [`Server::start`].
-    pub fn start(self) -> io::Result<EventLoop<Closures<()>>> {
+    pub fn start(self) -> io::Result<EventLoop<Closures<D>>> {
         self.server.start(self.closures)
     }
 

@@ -5,7 +5,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closures;
 mod events;
+mod handles;
 mod ids;
 mod listening;
 mod outgoing;

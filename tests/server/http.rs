@@ -238,6 +238,19 @@ fn without_the_option_a_body_is_refused_and_a_connection_has_one_request() {
 }
 
 #[test]
+fn responses_leave_nothing_behind() {
+    let (server, _calls) = api(|http| http.max_requests = 10_000);
+    let mut wire = Wire::connect(server.addr);
+    let body = "x".repeat(20_000);
+    for _ in 0..200 {
+        wire.send(with_length("/p", &body).as_bytes());
+        assert_eq!(wire.response().status(), 200);
+    }
+    let held = server.ask(|clients| clients.stats().buffered);
+    assert!(held < 1 << 20, "{held} bytes are held after 200 responses of 20,000 bytes");
+}
+
+#[test]
 fn a_late_answer_keeps_the_connection_and_what_followed_the_request() {
     let (server, _calls) = api(|_| {});
     let mut wire = Wire::connect(server.addr);
@@ -334,6 +347,30 @@ fn a_stream_has_backpressure_and_a_limit() {
     let mut reader = wire.stream.get_ref().try_clone().expect("a clone");
     std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     assert!(matches!(calls.recv_timeout(WAIT), Ok(Call::Drain(_))));
+}
+
+/// Neither a last chunk nor a FIN makes the body look complete. In HTTP/1.0, a FIN ends a body.
+#[test]
+fn a_stream_that_is_cut_off_has_no_end() {
+    let (server, calls) = api(|_| {});
+    for version in ["1.1", "1.0"] {
+        for terminates in [false, true] {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(format!("GET /endless HTTP/{version}\r\nHost: a\r\n\r\n").as_bytes());
+            read_head(&mut wire);
+            let push = move |clients: &mut Clients<()>| {
+                let id = clients.glances().map(|glance| glance.id).next().expect("a client");
+                clients.send_body(id, vec![b'y'; 100_000]).is_ok() && !(terminates && clients.terminate(id))
+            };
+            while server.ask(push) {}
+            let reason = if terminates { CloseReason::Terminated } else { CloseReason::SlowConsumer };
+            assert_eq!(closed(&calls), reason);
+            let mut bytes = Vec::new();
+            let end = wire.stream.read_to_end(&mut bytes).expect_err("the end is not a FIN");
+            assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset, "HTTP/{version}");
+            assert!(!bytes.ends_with(b"\r\n0\r\n\r\n"));
+        }
+    }
 }
 
 #[test]

@@ -71,10 +71,24 @@ pub(crate) struct Options {
     /// repeated
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<site::Origin>,
+    /// Answer requests for this host that arrive on a loopback address, as from a proxy on this
+    /// machine, besides those for localhost and IP addresses. Others get 421, so that no foreign
+    /// page can point its own name to this server. May be repeated; * is every host
+    #[arg(long, value_name = "HOST", value_parser = host)]
+    allow_host: Vec<String>,
     /// For teaching: let the page /loop, opened on this host, slow down or stop the event loop and
     /// read the messages of other clients
     #[arg(long)]
     teach: bool,
+}
+
+/// Reads a host of `--allow-host`.
+fn host(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text == "*" || (!text.is_empty() && text.bytes().all(is_name)) {
+        return Ok(text.to_owned());
+    }
+    Err("a host has no scheme, no port and no path; write one like app.example, or *".to_owned())
 }
 
 /// The bytes that may wait for a client, besides one message of the largest size.
@@ -146,6 +160,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     announce(&server.local_addrs());
     let mut site_options = site::Options::default();
     site_options.allowed_origins.clone_from(&options.allow_origin);
+    site_options.allowed_hosts.clone_from(&options.allow_host);
     site_options.teach = options.teach;
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop, log).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;

@@ -10,6 +10,7 @@
 //! | room | question |
 //! |---|---|
 //! | `origin` | whose pages may open a socket? |
+//! | `hosts` | which hosts may a request name? |
 //! | `options` | what can be chosen? |
 //! | `query` | what does a request's query say? |
 //! | `assets` | how do pages, scripts and styles get to the browser? |
@@ -36,6 +37,7 @@ mod console;
 mod echo;
 mod editor;
 mod health;
+mod hosts;
 mod index;
 mod metrics;
 mod options;

@@ -1,8 +1,9 @@
-//! What all apps have in common: the frame of their pages, the check of `Origin`, and the trace for
-//! the console.
+//! What all apps have in common: the frame of their pages, the checks of `Host` and `Origin`, and
+//! the trace for the console.
 
 use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
 use super::assets::Assets;
+use super::hosts::Hosts;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
@@ -15,6 +16,7 @@ use lariat::{
 pub struct Site {
     assets: Assets,
     origins: Origins,
+    hosts: Hosts,
     /// Messages are not compressed, so that they can be read on the wire.
     is_plain: bool,
     router: Router<()>,
@@ -37,7 +39,13 @@ impl Site {
             .route("/healthz", Health)
             .route("/readyz", Readiness)
             .route("/metrics", Metrics);
-        Site { assets, origins: Origins::new(options.allowed_origins.iter().cloned()), is_plain: options.teach, router }
+        Site {
+            assets,
+            origins: Origins::new(options.allowed_origins.iter().cloned()),
+            hosts: Hosts::new(options.allowed_hosts.clone()),
+            is_plain: options.teach,
+            router,
+        }
     }
 
     /// Returns whether this request may open a socket.
@@ -97,6 +105,9 @@ impl Handler for Site {
     }
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
+        if let Some(refusal) = self.hosts.refuse(clients, id, request) {
+            return refusal;
+        }
         if chat::is_room(request.path()) {
             return match self.origins.accept(request) {
                 true => self.router.on_request(clients, id, request),
@@ -150,6 +161,10 @@ impl Handler for Site {
 
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
         self.router.on_timer(clients, timer, token);
+    }
+
+    fn on_client_timer(&mut self, clients: &mut Clients<()>, id: ClientId, timer: TimerId, token: u64) {
+        self.router.on_client_timer(clients, id, timer, token);
     }
 
     fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {

@@ -12,7 +12,7 @@ fn the_page_has_the_metrics_of_the_server_and_of_the_process() {
     client.send(&text("hello"));
     client.expect_text("hello");
     let mut scraper = Wire::connect(server.addr);
-    scraper.send(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n");
+    scraper.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let response = scraper.response();
     assert_eq!(response.status(), 200);
     assert_eq!(response.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));

@@ -31,19 +31,20 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
     for (path, media_type) in pages.chain(files).chain(with_query) {
         let content_type =
             if media_type == "image/svg+xml" { media_type.to_owned() } else { format!("{media_type}; charset=utf-8") };
-        let (status, headers) = get(&mut Wire::connect(server.addr), &format!("GET {path} HTTP/1.1\r\nHost: a"));
+        let (status, headers) =
+            get(&mut Wire::connect(server.addr), &format!("GET {path} HTTP/1.1\r\nHost: localhost"));
         assert_eq!(status, 200, "{path}");
         assert!(headers.starts_with(&format!("{content_type} | default-src 'none'; script-src 'self';")), "{headers}");
         assert!(headers.ends_with("| nosniff | no-referrer"), "{headers}");
         let (mut stream, mut head) = (TcpStream::connect(server.addr).expect("it listens"), String::new());
-        stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("it reads");
+        stream.write_all(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).expect("it reads");
         stream.read_to_string(&mut head).expect("it ends");
         assert!(
             head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n") && head.contains("\r\nEtag: \""),
             "{head}"
         );
     }
-    let (status, _) = get(&mut Wire::connect(server.addr), "GET /assets/../Cargo.toml HTTP/1.1\r\nHost: a");
+    let (status, _) = get(&mut Wire::connect(server.addr), "GET /assets/../Cargo.toml HTTP/1.1\r\nHost: localhost");
     assert_eq!(status, 404);
 }
 
@@ -52,7 +53,7 @@ fn pages_have_no_inline_script_or_style_and_no_placeholder() {
     let server = serve_made(|| Site::new(&Options::default()));
     for path in page_paths() {
         let mut wire = Wire::connect(server.addr);
-        wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
         let page = String::from_utf8(wire.response().body).expect("text");
         assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{path}");
         for forbidden in ["{{", "}}", "style=\"", "<style", " onclick", "http://www", "https://"] {
@@ -68,6 +69,7 @@ fn pages_have_no_inline_script_or_style_and_no_placeholder() {
 fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
     let server = serve_made(|| {
         let mut options = Options::default();
+        options.allowed_hosts.push("here.test".to_owned());
         options.allowed_origins.push("https://friend.test".parse().expect("an origin"));
         Site::new(&options)
     });
@@ -86,6 +88,47 @@ fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
         assert_eq!(status(path, ""), 101, "{path} from a program");
         for origin in ["http://elsewhere.test", "http://here.test", "null"] {
             assert_eq!(status(path, origin), if for_all { 101 } else { 403 }, "{path} from {origin}");
+        }
+    }
+}
+
+/// A page at evil.example, whose name resolves to 127.0.0.1, sends an Origin that agrees with Host.
+#[test]
+fn on_a_loopback_address_only_this_host_and_allowed_ones_are_served() {
+    let own = serve_made(|| Site::new(&Options::default()));
+    let behind_proxy = serve_made(|| {
+        let mut options = Options::default();
+        options.allowed_hosts.push("app.example".to_owned());
+        Site::new(&options)
+    });
+    let open = serve_made(|| {
+        let mut options = Options::default();
+        options.allowed_hosts.push("*".to_owned());
+        Site::new(&options)
+    });
+    let upgrade = "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://";
+    for (server, host, is_served) in [
+        (&own, "localhost:9998", true),
+        (&own, "127.0.0.1:9998", true),
+        (&own, "evil.example", false),
+        (&own, "app.example", false),
+        (&behind_proxy, "app.example", true),
+        (&behind_proxy, "evil.example", false),
+        (&open, "evil.example", true),
+    ] {
+        for (path, more, served) in [
+            ("/metrics", String::new(), 200),
+            ("/assets/style.css", String::new(), 200),
+            ("/chat", format!("{upgrade}{host}"), 101),
+            ("/echo", format!("{upgrade}{host}"), 101),
+        ] {
+            let mut wire = Wire::connect(server.addr);
+            wire.send(format!("GET {path} HTTP/1.1\r\nHost: {host}{more}\r\n\r\n").as_bytes());
+            let response = wire.response();
+            assert_eq!(response.status(), if is_served { served } else { 421 }, "{path} at {host}");
+            let text = String::from_utf8(response.body).expect("text");
+            assert!(is_served || text.contains("--allow-host"), "{text}");
         }
     }
 }

@@ -27,7 +27,7 @@ fn enter(sim: &mut Simulation<Chat>, room: &str, key: &str) -> Peer {
 
 fn request(method: &str, target: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head =
-        format!("{method} {target} HTTP/1.1\r\nHost: here.test\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
@@ -114,7 +114,7 @@ fn pages_of_other_sites_cannot_post_and_only_post_is_known() {
         let client = sim.connect_raw();
         // A GET request has no body.
         match method {
-            "GET" => client.send_raw(format!("GET {target} HTTP/1.1\r\nHost: here.test\r\n{headers}\r\n").as_bytes()),
+            "GET" => client.send_raw(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes()),
             _ => client.send_raw(&request(method, target, headers, b"hello")),
         }
         sim.run_until_idle();
@@ -123,9 +123,9 @@ fn pages_of_other_sites_cannot_post_and_only_post_is_known() {
         (answer[9..12].parse::<u16>().expect("a status"), allow)
     };
     assert_eq!(status("POST", "/chat/lobby", ""), (200, None));
-    assert_eq!(status("POST", "/chat/lobby", "Origin: http://here.test\r\n"), (200, None));
+    assert_eq!(status("POST", "/chat/lobby", "Origin: http://localhost\r\n"), (200, None));
     // A form of another site needs no preflight, but its browser names the origin.
-    for origin in ["http://elsewhere.test", "null"] {
+    for origin in ["http://elsewlocalhost", "null"] {
         let form = format!("Origin: {origin}\r\nContent-Type: text/plain\r\n");
         assert_eq!(status("POST", "/chat/lobby", &form), (403, None), "{origin}");
     }

@@ -108,7 +108,7 @@ fn polls_get_the_same_prices_and_every_byte_is_counted() {
     let hello = told(&page).remove(0);
     let token = hello["symbols"]["token"].as_str().expect("a token").to_owned();
     let get = |sim: &mut Simulation<Ticker>, query: &str| {
-        let request = format!("GET /ticker/latest?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = format!("GET /ticker/latest?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let poll = sim.connect_raw();
         poll.send_raw(request.as_bytes());
         sim.run_until_idle();

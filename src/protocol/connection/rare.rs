@@ -47,6 +47,9 @@ impl<X> Rare<X> {
             || self.answered.is_some()
             || self.requests > 0
             || self.opened.is_some()
+            || self.responding.is_some()
+            || self.answered.is_some()
+            || self.requests > 0
             || self.agreed.is_some()
             || self.contexts.is_some()
     }

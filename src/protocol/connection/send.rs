@@ -97,6 +97,20 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
+    /// Queues a pong that answers no ping (§5.5.3).
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, shared: &mut Shared, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        self.check_room(shared, payload.len())?;
+        self.queue(shared, Opcode::Pong, payload);
+        Ok(())
+    }
+
     #[inline]
     fn check_room(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
         if self.state() != State::Open {

@@ -28,8 +28,8 @@ const OVERHEAD: usize = 96;
 #[derive(Debug)]
 enum Payload {
     Message(OwnedMessage),
-    /// Bytes of the application, which are not counted.
-    Lent(Bytes),
+    /// The body of a response. Its buffer is not kept: no message would take it.
+    Body(Bytes),
 }
 
 #[derive(Debug)]
@@ -48,10 +48,11 @@ impl SharedBytes {
 
     /// Wraps the body of a response. Static and shared bytes belong to the application.
     pub(super) fn of_body(body: Bytes, meter: &Meter) -> SharedBytes {
-        match body {
-            Bytes::Owned(bytes) => SharedBytes::new(OwnedMessage::Binary(bytes), meter),
-            Bytes::Static(_) | Bytes::Shared(_) => SharedBytes::metered(OVERHEAD, Payload::Lent(body), meter),
-        }
+        let memory = match &body {
+            Bytes::Owned(bytes) => bytes.capacity(),
+            Bytes::Static(_) | Bytes::Shared(_) => 0,
+        };
+        SharedBytes::metered(memory + OVERHEAD, Payload::Body(body), meter)
     }
 
     fn metered(memory: usize, payload: Payload, meter: &Meter) -> SharedBytes {
@@ -68,7 +69,7 @@ impl SharedBytes {
     pub(crate) fn as_message(&self) -> Message<'_> {
         match &self.0.payload {
             Payload::Message(message) => message.as_message(),
-            Payload::Lent(bytes) => Message::Binary(bytes),
+            Payload::Body(bytes) => Message::Binary(bytes),
         }
     }
 
@@ -80,9 +81,9 @@ impl SharedBytes {
     /// Their buffer, if this is the last owner.
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         let mut metered = Rc::into_inner(self.0)?;
-        match std::mem::replace(&mut metered.payload, Payload::Lent(Bytes::default())) {
+        match std::mem::replace(&mut metered.payload, Payload::Body(Bytes::default())) {
             Payload::Message(message) => Some(message.into_buffer()),
-            Payload::Lent(_) => None,
+            Payload::Body(_) => None,
         }
     }
 

@@ -5,6 +5,8 @@
 //! | `body` | where does a request's body end? |
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
+//! | `host` | does a request mean this host? |
+//! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
 //! | `http_response` | what is an HTTP response, and where are the bytes of its body? |
@@ -12,8 +14,10 @@
 
 mod body;
 mod client;
+mod host;
 mod http_response;
 mod lists;
+mod owned_request;
 mod rejection;
 mod request;
 mod response;
@@ -25,6 +29,7 @@ pub use client::{Opening, OpeningError, Unaccepted};
 pub(crate) use http_response::{After, Bytes};
 pub use http_response::{HttpBody, HttpResponse};
 pub use lists::{MAX_COOKIES, MAX_ELEMENTS};
+pub use owned_request::OwnedRequest;
 pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Request, Ticket};

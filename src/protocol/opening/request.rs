@@ -41,6 +41,8 @@ pub(crate) fn head_end(bytes: &[u8], scanned: usize) -> Result<Option<usize>, Re
 /// A valid request: an opening handshake, or plain HTTP.
 #[derive(Debug)]
 pub struct Request<'b> {
+    /// The bytes that were parsed.
+    head: &'b [u8],
     method: Method,
     is_http_1_1: bool,
     path: &'b str,
@@ -78,6 +80,7 @@ impl<'b> Request<'b> {
         };
         check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
         let mut request = Request {
+            head,
             method,
             is_http_1_1: version == Some(1),
             path,
@@ -179,6 +182,11 @@ impl<'b> Request<'b> {
         self.body
     }
 
+    /// Returns the bytes that were parsed.
+    pub(super) const fn head(&self) -> &'b [u8] {
+        self.head
+    }
+
     /// Returns how the end of the body is found.
     pub(crate) const fn framing(&self) -> Framing {
         self.framing
@@ -199,7 +207,7 @@ impl<'b> Request<'b> {
 
     /// Returns whether the connection may stay open for another request (RFC 9112 §9.3).
     fn keeps_alive(&self) -> bool {
-        self.is_http_1_1 && !self.has_token("connection", "close") && !self.is_upgrade()
+        !self.is_upgrade() && self.is_http_1_1 && !self.has_token("connection", "close")
     }
 
     /// Returns whether this is an opening handshake. Otherwise it is plain HTTP.

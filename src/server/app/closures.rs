@@ -1,17 +1,45 @@
 //! A handler made of closures.
 
 use super::handler::Handler;
-use crate::protocol::{Answer, CloseReason, Message, Request, Upgrade};
+use crate::protocol::{Answer, CloseReason, Message, Position, Request, Upgrade};
 use crate::server::clients::{Clients, Event};
 use crate::server::id::{ClientId, TimerId};
 use std::fmt;
 
+type OnStart<D> = Box<dyn FnMut(&mut Clients<D>)>;
 type OnRequest<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &Request<'_>) -> Answer>;
 type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
 type OnMessage<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>)>;
+type OnPiece<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>, Position)>;
+type OnPayload<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &[u8])>;
 type OnTimer<D> = Box<dyn FnMut(&mut Clients<D>, TimerId, u64)>;
+type OnClientTimer<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, TimerId, u64)>;
 type OnEvent<D> = Box<dyn FnMut(&mut Clients<D>, Event)>;
 type OnClose<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &CloseReason)>;
+
+/// Calls a macro with each callback of [`Closures`]: its type, and the arguments and the result of
+/// its closure.
+macro_rules! for_each_callback {
+    ($call:ident) => {
+        $call! {
+            on_start: OnStart = (&mut Clients<D>);
+            on_request: OnRequest = (&mut Clients<D>, ClientId, &Request<'_>) -> Answer;
+            on_connect: OnClient = (&mut Clients<D>, ClientId);
+            on_open: OnClient = (&mut Clients<D>, ClientId);
+            on_message: OnMessage = (&mut Clients<D>, ClientId, Message<'_>);
+            on_piece: OnPiece = (&mut Clients<D>, ClientId, Message<'_>, Position);
+            on_ping: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
+            on_pong: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
+            on_drain: OnClient = (&mut Clients<D>, ClientId);
+            on_timer: OnTimer = (&mut Clients<D>, TimerId, u64);
+            on_client_timer: OnClientTimer = (&mut Clients<D>, ClientId, TimerId, u64);
+            on_event: OnEvent = (&mut Clients<D>, Event);
+            on_close: OnClose = (&mut Clients<D>, ClientId, &CloseReason);
+        }
+    };
+}
+
+pub(crate) use for_each_callback;
 
 /// A handler put together from closures.
 ///
@@ -41,28 +69,19 @@ type OnClose<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &CloseReason)>;
 ///
 /// It is not `Send`, because closures need not be: make it in the thread that runs it.
 pub struct Closures<D> {
+    on_start: Option<OnStart<D>>,
     on_request: Option<OnRequest<D>>,
+    on_connect: Option<OnClient<D>>,
     on_open: Option<OnClient<D>>,
     on_message: Option<OnMessage<D>>,
+    on_piece: Option<OnPiece<D>>,
+    on_ping: Option<OnPayload<D>>,
+    on_pong: Option<OnPayload<D>>,
     on_drain: Option<OnClient<D>>,
     on_timer: Option<OnTimer<D>>,
+    on_client_timer: Option<OnClientTimer<D>>,
     on_event: Option<OnEvent<D>>,
     on_close: Option<OnClose<D>>,
-}
-
-impl<D> fmt::Debug for Closures<D> {
-    /// Says which closures are set.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closures")
-            .field("on_request", &self.on_request.is_some())
-            .field("on_open", &self.on_open.is_some())
-            .field("on_message", &self.on_message.is_some())
-            .field("on_drain", &self.on_drain.is_some())
-            .field("on_timer", &self.on_timer.is_some())
-            .field("on_event", &self.on_event.is_some())
-            .field("on_close", &self.on_close.is_some())
-            .finish()
-    }
 }
 
 impl<D: Default + 'static> Default for Closures<D> {
@@ -71,99 +90,60 @@ impl<D: Default + 'static> Default for Closures<D> {
     }
 }
 
-impl<D: Default + 'static> Closures<D> {
-    /// Creates a handler without closures. It accepts every client and sends nothing.
-    pub const fn new() -> Closures<D> {
-        Closures {
-            on_request: None,
-            on_open: None,
-            on_message: None,
-            on_drain: None,
-            on_timer: None,
-            on_event: None,
-            on_close: None,
+/// Defines what concerns each callback.
+macro_rules! closures {
+    ($($name:ident: $kind:ident = ($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        impl<D> fmt::Debug for Closures<D> {
+            /// Says which closures are set.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut shown = f.debug_struct("Closures");
+                $(shown.field(stringify!($name), &self.$name.is_some());)*
+                shown.finish()
+            }
         }
-    }
 
-    /// As [`Handler::on_request`].
-    #[must_use]
-    pub fn on_request<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, ClientId, &Request<'_>) -> Answer + 'static,
-    {
-        self.on_request = Some(Box::new(call));
-        self
-    }
+        impl<D: Default + 'static> Closures<D> {
+            /// Creates a handler without closures. It accepts every client and sends nothing.
+            pub const fn new() -> Closures<D> {
+                Closures { $($name: None),* }
+            }
 
-    /// As [`Handler::on_open`].
-    #[must_use]
-    pub fn on_open<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, ClientId) + 'static,
-    {
-        self.on_open = Some(Box::new(call));
-        self
-    }
-
-    /// As [`Handler::on_message`].
-    #[must_use]
-    pub fn on_message<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, ClientId, Message<'_>) + 'static,
-    {
-        self.on_message = Some(Box::new(call));
-        self
-    }
-
-    /// As [`Handler::on_drain`].
-    #[must_use]
-    pub fn on_drain<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, ClientId) + 'static,
-    {
-        self.on_drain = Some(Box::new(call));
-        self
-    }
-
-    /// As [`Handler::on_timer`].
-    #[must_use]
-    pub fn on_timer<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, TimerId, u64) + 'static,
-    {
-        self.on_timer = Some(Box::new(call));
-        self
-    }
-
-    /// As [`Handler::on_event`]. For events of one type, write `event.downcast::<Type>()` in the
-    /// closure.
-    #[must_use]
-    pub fn on_event<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, Event) + 'static,
-    {
-        self.on_event = Some(Box::new(call));
-        self
-    }
-
-    /// As [`Handler::on_close`].
-    #[must_use]
-    pub fn on_close<F>(mut self, call: F) -> Closures<D>
-    where
-        F: FnMut(&mut Clients<D>, ClientId, &CloseReason) + 'static,
-    {
-        self.on_close = Some(Box::new(call));
-        self
-    }
+            $(
+                #[doc = concat!("As [`Handler::", stringify!($name), "`].")]
+                #[must_use]
+                pub fn $name<F>(mut self, call: F) -> Closures<D>
+                where
+                    F: FnMut($($argument),*) $(-> $result)? + 'static,
+                {
+                    self.$name = Some(Box::new(call));
+                    self
+                }
+            )*
+        }
+    };
 }
+
+for_each_callback!(closures);
 
 impl<D: Default + 'static> Handler for Closures<D> {
     type Data = D;
+
+    fn on_start(&mut self, clients: &mut Clients<D>) {
+        if let Some(call) = &mut self.on_start {
+            call(clients);
+        }
+    }
 
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {
         match &mut self.on_request {
             Some(call) => call(clients, id, request),
             None => Answer::Upgrade(Upgrade::new()),
+        }
+    }
+
+    fn on_connect(&mut self, clients: &mut Clients<D>, id: ClientId) {
+        if let Some(call) = &mut self.on_connect {
+            call(clients, id);
         }
     }
 
@@ -179,6 +159,24 @@ impl<D: Default + 'static> Handler for Closures<D> {
         }
     }
 
+    fn on_piece(&mut self, clients: &mut Clients<D>, id: ClientId, piece: Message<'_>, position: Position) {
+        if let Some(call) = &mut self.on_piece {
+            call(clients, id, piece, position);
+        }
+    }
+
+    fn on_ping(&mut self, clients: &mut Clients<D>, id: ClientId, payload: &[u8]) {
+        if let Some(call) = &mut self.on_ping {
+            call(clients, id, payload);
+        }
+    }
+
+    fn on_pong(&mut self, clients: &mut Clients<D>, id: ClientId, payload: &[u8]) {
+        if let Some(call) = &mut self.on_pong {
+            call(clients, id, payload);
+        }
+    }
+
     fn on_drain(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(call) = &mut self.on_drain {
             call(clients, id);
@@ -188,6 +186,12 @@ impl<D: Default + 'static> Handler for Closures<D> {
     fn on_timer(&mut self, clients: &mut Clients<D>, timer: TimerId, token: u64) {
         if let Some(call) = &mut self.on_timer {
             call(clients, timer, token);
+        }
+    }
+
+    fn on_client_timer(&mut self, clients: &mut Clients<D>, id: ClientId, timer: TimerId, token: u64) {
+        if let Some(call) = &mut self.on_client_timer {
+            call(clients, id, timer, token);
         }
     }
 

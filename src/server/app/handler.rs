@@ -55,7 +55,8 @@ pub trait Handler {
     /// Called when a client requests a resource. By default, every upgrade is accepted without a
     /// subprotocol, and plain HTTP gets 426.
     ///
-    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol.
+    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol. A server on a
+    /// loopback address also needs [`Request::names_local_host`], against DNS rebinding.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
         let _ = (clients, id, request);
         Answer::Upgrade(Upgrade::new())
@@ -104,6 +105,12 @@ pub trait Handler {
     /// `token` is the application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {
         let _ = (clients, timer, token);
+    }
+
+    /// Called when a timer of [`Clients::set_client_timer`] or [`Clients::set_client_interval`] has
+    /// expired. `token` is the application's own. The client may be closing, or not be open yet.
+    fn on_client_timer(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, timer: TimerId, token: u64) {
+        let _ = (clients, id, timer, token);
     }
 
     /// Called for each event that another thread has [posted](crate::Remote::post), in the order of

@@ -13,6 +13,7 @@ mod pipe;
 mod router;
 
 pub use closures::Closures;
+pub(crate) use closures::for_each_callback;
 pub use handler::Handler;
 pub use pipe::Pipe;
 pub use router::Router;

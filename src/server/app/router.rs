@@ -240,6 +240,12 @@ impl<D: Default + 'static> Handler for Router<D> {
         }
     }
 
+    fn on_client_timer(&mut self, clients: &mut Clients<D>, id: ClientId, timer: TimerId, token: u64) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_client_timer(clients, id, timer, token);
+        }
+    }
+
     fn on_event(&mut self, clients: &mut Clients<D>, event: Event) {
         match self.handler(clients.route) {
             Some(handler) => handler.on_event(clients, event),

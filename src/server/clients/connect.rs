@@ -100,10 +100,11 @@ impl<D: Default + 'static> Clients<D> {
         let index = self.insert(Socket::Unconnected, connection);
         self.table.counters_mut().connected += 1;
         let route = self.route;
+        let outgoing = Outgoing { source: options.source, ..Outgoing::default() };
         let client = &mut self.table[index];
         client.route = route;
         client.flags.set(Flags::BLOCKED);
-        client.connection.extra_mut().outgoing = Some(Outgoing { source: options.source, ..Outgoing::default() });
+        client.connection.extra_mut().outgoing = Some(Box::new(outgoing));
         let id = client.id(index);
         let address = options.address.or_else(|| Some(SocketAddr::new(name.parse().ok()?, port)));
         match address {
@@ -168,11 +169,5 @@ impl<D: Default + 'static> Clients<D> {
         client.flags.clear(Flags::READ_CLOSED);
         self.table.queue_connect(index);
         true
-    }
-
-    /// Returns the subprotocol that a server chose from those that we offered.
-    pub fn subprotocol(&self, id: ClientId) -> Option<&str> {
-        let client = &self.table[self.find(id)?];
-        client.connection.extra()?.outgoing.as_ref()?.subprotocol.as_deref()
     }
 }

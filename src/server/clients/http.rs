@@ -24,7 +24,8 @@ impl<D> Clients<D> {
     }
 
     /// Ends the body of a streamed response. The connection closes when all of it has been sent.
-    /// To end the connection without a complete body, use [`terminate`](Self::terminate).
+    /// To end the connection without a complete body, use [`terminate`](Self::terminate): the client
+    /// gets a reset.
     ///
     /// # Errors
     ///

@@ -71,6 +71,36 @@ impl<D> Clients<D> {
         self.table.topics().members(self.route, topic).len()
     }
 
+    /// Iterates over the members of a topic of the handler's route, in no particular order, as many
+    /// as [`subscribers`](Self::subscribers). A client stays a member until its
+    /// [`on_close`](crate::Handler::on_close) has returned.
+    pub fn members(&self, topic: &str) -> impl Iterator<Item = ClientId> + '_ {
+        let members = self.table.topics().members(self.route, topic).iter();
+        members.map(|member| self.table[member.client as usize].id(member.client as usize))
+    }
+
+    /// Iterates over the topics of which a client is a member, in no particular order. In
+    /// [`on_close`](crate::Handler::on_close), they are those that it leaves.
+    ///
+    /// ```
+    /// # use lariat::{ClientId, Clients, CloseReason, Handler};
+    /// # struct Rooms;
+    /// # impl Handler for Rooms {
+    /// # type Data = ();
+    /// fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {
+    ///     let rooms: Vec<String> = clients.topics(id).map(str::to_owned).collect();
+    ///     for room in rooms {
+    ///         clients.publish_except(&room, id, &format!("{id} has left"));
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn topics(&self, id: ClientId) -> impl Iterator<Item = &str> + '_ {
+        let extra = self.find(id).and_then(|index| self.table[index].connection.extra());
+        let subscriptions = extra.map_or(&[][..], |extra| &extra.subscriptions);
+        subscriptions.iter().map(|subscription| self.table.topics().name(*subscription))
+    }
+
     /// Queues a message for all current members of a topic of the handler's route. The message is
     /// framed once. All messages of one turn are sent to a member in one write. Returns the number
     /// of clients for which it was queued.

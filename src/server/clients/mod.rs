@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `clients` | what belongs to all clients? |
 //! | `one` | what can be done with one client? |
+//! | `handle` | how is one client used with its data? |
 //! | `many` | what can be done with many clients at once? |
 //! | `slow` | what happens to clients that read too slowly? |
 //! | `time` | how are timers set? |
@@ -33,6 +34,7 @@ mod connect;
 mod event;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod handle;
 mod http;
 mod many;
 mod one;
@@ -52,6 +54,7 @@ pub(crate) use admission::Verdict;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub use event::Event;
+pub use handle::ClientHandle;
 pub use queue::RemoteError;
 pub(crate) use queue::{Act, Call, Queue};
 pub use remote::{NotPosted, NotRun, Remote};

@@ -88,7 +88,26 @@ impl<D> Clients<D> {
         let index = self.find(id).ok_or(SendError::Gone)?;
         let At { client, shared, .. } = self.table.at(index);
         let outcome = client.connection.ping(shared, payload);
-        if outcome == Err(SendError::Full) && client.flags.has(Flags::DROPS) {
+        self.queued_control(index, outcome)
+    }
+
+    /// Queues a pong that answers no ping, with at most 125 bytes (RFC 6455 §5.5.3). The peer does
+    /// not answer it. Pings of the peer need none: they are answered already.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, id: ClientId, payload: &[u8]) -> Result<(), SendError> {
+        let index = self.find(id).ok_or(SendError::Gone)?;
+        let At { client, shared, .. } = self.table.at(index);
+        let outcome = client.connection.pong(shared, payload);
+        self.queued_control(index, outcome)
+    }
+
+    /// [`queued`](Self::queued) for a control frame. It may be refused to a client for which
+    /// messages may be dropped.
+    fn queued_control(&mut self, index: usize, outcome: Result<(), SendError>) -> Result<(), SendError> {
+        if outcome == Err(SendError::Full) && self.table[index].flags.has(Flags::DROPS) {
             return outcome;
         }
         self.queued(index, outcome)
@@ -188,12 +207,25 @@ impl<D> Clients<D> {
         self.table[self.find(id)?].peer_addr()
     }
 
+    /// Returns the address of ours at which the client has arrived, also if the listener has all
+    /// addresses. `None` for Unix sockets, and if the client has disconnected.
+    pub fn local_addr(&self, id: ClientId) -> Option<SocketAddr> {
+        self.table[self.find(id)?].local_addr()
+    }
+
     /// Returns the first pattern of the client's route in the [`Router`](crate::Router). `None`
     /// before `on_open`, without a router, and if the client has disconnected.
     pub fn route_of(&self, id: ClientId) -> Option<&str> {
         let client = &self.table[self.find(id)?];
         let pattern = self.route_patterns.get(usize::from(client.route)).map(String::as_str);
         pattern.filter(|_| client.flags.has(Flags::OPENED))
+    }
+
+    /// Returns the subprotocol that was chosen in the opening handshake: by this server, or by the
+    /// server to which we have connected. `None` if there is none, and if the client has
+    /// disconnected.
+    pub fn subprotocol(&self, id: ClientId) -> Option<&str> {
+        self.table.subprotocol(self.find(id)?)
     }
 
     /// Returns whether this is a server to which we have connected.

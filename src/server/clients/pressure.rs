@@ -18,7 +18,7 @@
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout};
+use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout, Upgrade};
 use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -265,6 +265,9 @@ impl<D> Clients<D> {
         let mut ticket = ticket;
         ticket.keeps_alive &= self.shutdown.is_none();
         let length = answer.memory(&ticket);
+        if let Answer::Upgrade(Upgrade { subprotocol: Some(chosen), .. }) = &answer {
+            self.table.set_subprotocol(index, chosen);
+        }
         let refusal = if self.shutdown.is_some() && answer.is_streamed() {
             Some(Rejection::Unavailable)
         } else if length > self.table.shared().free_budget() {

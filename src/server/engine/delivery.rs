@@ -68,11 +68,11 @@ impl<H: Handler> Engine<H> {
 
     /// Notes that a server has accepted our request, and the subprotocol that it chose.
     fn server_accepted(&mut self, index: usize, subprotocol: Option<String>) {
-        let connection = &mut self.clients.table[index].connection;
-        match (&mut connection.extra_mut().outgoing, subprotocol) {
-            (Some(outgoing), Some(chosen)) => outgoing.subprotocol = Some(chosen),
-            (outgoing, _) => *outgoing = None,
+        if let Some(chosen) = subprotocol {
+            self.clients.table.set_subprotocol(index, &chosen);
         }
+        let connection = &mut self.clients.table[index].connection;
+        connection.extra_mut().outgoing = None;
         connection.release_extra(Extra::is_needed);
         self.open(index);
     }

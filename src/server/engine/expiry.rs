@@ -1,9 +1,10 @@
 //! Deadlines and timers that are due.
 
 use super::engine::Engine;
+use crate::parts::CLIENT_TIMERS;
 use crate::protocol::CloseReason;
 use crate::server::app::Handler;
-use crate::server::id::TimerId;
+use crate::server::id::{ClientId, TimerId};
 use crate::server::table::{At, Expired, LastLook};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +39,10 @@ impl<H: Handler> Engine<H> {
                         looked_at.push(index);
                     }
                 }
-                Expired::Timer { timer, token, route } => self.call_timer(timer, token, route),
+                Expired::Timer { timer, token, client: Some(client), .. } if CLIENT_TIMERS.is_used() => {
+                    self.call_client_timer(client, timer, token);
+                }
+                Expired::Timer { timer, token, route, .. } => self.call_timer(timer, token, route),
             }
             if steps == EXPIRIES_PER_TURN {
                 break;
@@ -58,6 +62,13 @@ impl<H: Handler> Engine<H> {
         clients.route = route;
         if catch_unwind(AssertUnwindSafe(|| handler.on_timer(clients, timer, token))).is_err() {
             log::error!("the handler panicked in on_timer");
+        }
+    }
+
+    fn call_client_timer(&mut self, client: ClientId, timer: TimerId, token: u64) {
+        self.clients.table.counters_mut().timers += 1;
+        if let Some(index) = self.clients.find(client) {
+            self.call(index, |handler, clients, id| handler.on_client_timer(clients, id, timer, token));
         }
     }
 

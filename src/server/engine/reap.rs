@@ -29,8 +29,13 @@ impl<H: Handler> Engine<H> {
             } else if self.clients.table[index].connection.has_streamed() {
                 self.reset_if_incomplete(index, &reason);
             }
-            let client = &self.clients.table[index];
-            let has_begun = client.flags.has(Flags::OPENED) || client.connection.has_streamed();
+            let client = &mut self.clients.table[index];
+            let has_streamed = client.connection.has_streamed();
+            if has_streamed && !matches!(reason, CloseReason::Refused(_)) {
+                // The application has not ended the body, so a FIN must not end it either.
+                client.socket.open(&self.key).reset_when_dropped();
+            }
+            let has_begun = client.flags.has(Flags::OPENED) || has_streamed;
             if has_begun || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }

@@ -99,6 +99,16 @@ impl Socket {
         }
     }
 
+    /// Returns our own address, or `None` for a Unix socket or a simulated one.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Stream(stream) => stream.local_addr().ok(),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(_) => None,
+            Socket::Unconnected => None,
+        }
+    }
+
     /// Registers for all events, for as long as the socket exists.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;

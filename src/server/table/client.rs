@@ -55,6 +55,11 @@ impl<D> Client<D> {
         self.socket.peek().peer_addr()
     }
 
+    /// Returns the socket's own address. `None` for Unix sockets.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket.peek().local_addr()
+    }
+
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }
@@ -70,6 +75,8 @@ impl<D> Client<D> {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) subscriptions: Vec<Subscription>,
+    /// The timers that end with the client, by their indexes.
+    pub(super) timers: Vec<u32>,
     /// The address that a trusted proxy gave, for the last request if it speaks HTTP.
     pub(crate) proxied: Option<SocketAddr>,
     /// The address in the header of the PROXY protocol, for the whole connection.
@@ -80,8 +87,8 @@ pub(crate) struct Extra {
     pub(crate) traced_by: Vec<u16>,
     /// What the log will say, if it has the level `debug`.
     pub(crate) logged: Option<Box<Logged>>,
-    /// For a server to which we connect.
-    pub(crate) outgoing: Option<Outgoing>,
+    /// For a server to which we connect, until it has accepted.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
     /// For a client that has been behind.
     pub(crate) behind: Option<Box<Behind>>,
     /// The client is read however much is unsent.
@@ -91,6 +98,7 @@ pub(crate) struct Extra {
 impl Extra {
     pub(crate) fn is_needed(&self) -> bool {
         !self.subscriptions.is_empty()
+            || !self.timers.is_empty()
             || self.proxied.is_some()
             || !self.proxy_header.is_empty()
             || self.logged.is_some()
@@ -109,8 +117,6 @@ pub(crate) struct Outgoing {
     pub(crate) trying: Option<SocketAddr>,
     /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
-    /// The subprotocol that the server chose.
-    pub(crate) subprotocol: Option<String>,
 }
 
 /// `Entry` has the shape of the slab's own type, which is private: a client, or the next vacant

@@ -56,6 +56,11 @@ impl LoopClock {
         self.epoch.nanos(self.clock.now())
     }
 
+    /// Reads the clock, and returns the time since it began. It never stands still.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.now().elapsed()
+    }
+
     /// Returns the clients' time at the beginning of the turn.
     pub(super) const fn client_now(&self) -> Tick {
         Tick::from_millis(self.now().millis().wrapping_sub(self.lost))

@@ -12,7 +12,7 @@ use super::ready_queue::ReadyQueue;
 use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
-use crate::parts::TOPICS;
+use crate::parts::{CLIENT_TIMERS, TOPICS};
 use crate::protocol::time::{Moment, Tick};
 use crate::protocol::{Connection, Shared, State};
 use crate::server::id::ClientId;
@@ -51,6 +51,8 @@ pub(crate) struct Table<D> {
     pub(super) timers: Slab<AppTimer>,
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
     topics: Topics,
+    /// The chosen subprotocols, by the clients' indexes. Those beyond its end have none.
+    subprotocols: Vec<Option<Box<str>>>,
     /// How many clients are [listed](Flags::LISTED).
     listed: usize,
     /// `listed` by route. Routes beyond its end have no clients.
@@ -122,6 +124,7 @@ impl<D> Table<D> {
             timers: Slab::new(),
             timer_extras: HashMap::new(),
             topics: Topics::default(),
+            subprotocols: Vec::new(),
             listed: 0,
             listed_by_route: Vec::new(),
             generation: 0,
@@ -300,6 +303,12 @@ impl<D> Table<D> {
     pub(crate) fn remove(&mut self, _: &LoopKey, index: usize) {
         self.disarm(index);
         self.forget_times(index);
+        if CLIENT_TIMERS.is_used() {
+            self.end_timers(index);
+        }
+        if let Some(subprotocol) = self.subprotocols.get_mut(index) {
+            *subprotocol = None;
+        }
         let has_topics = self[index].connection.extra().is_some_and(|extra| !extra.subscriptions.is_empty());
         if has_topics && TOPICS.is_used() {
             self.topics.leave_all(&mut self.slab, index as u32);
@@ -307,6 +316,23 @@ impl<D> Table<D> {
         self.unlist(index);
         let client = self.slab.remove(index);
         self.shared.counters.ends(client.connection.state());
+    }
+
+    // ---- subprotocols --------------------------------------------------------------------------
+
+    /// Returns the subprotocol that was chosen for a client, once it is open.
+    pub(crate) fn subprotocol(&self, index: usize) -> Option<&str> {
+        let chosen = self.subprotocols.get(index)?.as_deref();
+        chosen.filter(|_| self[index].flags.has(Flags::OPENED))
+    }
+
+    /// Notes the subprotocol that is chosen for a client. If its handshake fails, nobody sees it.
+    #[inline(never)]
+    pub(crate) fn set_subprotocol(&mut self, index: usize, name: &str) {
+        while self.subprotocols.len() <= index {
+            self.subprotocols.push(None);
+        }
+        self.subprotocols[index] = Some(name.into());
     }
 
     // ---- topics --------------------------------------------------------------------------------

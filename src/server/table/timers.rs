@@ -1,11 +1,11 @@
 //! Deadlines of clients and timers of the application, in one timing wheel.
 
-use super::client::Client;
+use super::client::{Client, Extra};
 use super::table::Table;
 use super::wheel::{Armed, Node, Nodes, Step};
-use crate::parts::TIMERS;
+use crate::parts::{CLIENT_TIMERS, TIMERS};
 use crate::protocol::time::{LONGEST, Tick};
-use crate::server::id::TimerId;
+use crate::server::id::{ClientId, TimerId};
 use slab::Slab;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub(super) struct TimerExtra {
     /// The period of an interval.
     period: Option<NonZeroU64>,
     route: u16,
+    /// The client with which it ends. Its list has the timer.
+    client: Option<ClientId>,
 }
 
 /// Calls of an interval that are late by no more than this are all made, in nanoseconds: waits and
@@ -46,8 +48,8 @@ pub(crate) enum Expired {
     Nothing,
     /// A client's deadline has passed.
     Deadline(usize),
-    /// A timer of the application has expired.
-    Timer { timer: TimerId, token: u64, route: u16 },
+    /// A timer of the application has expired: of a client, if there is one.
+    Timer { timer: TimerId, token: u64, route: u16, client: Option<ClientId> },
 }
 
 /// The nodes of the wheel lie in clients and timers.
@@ -106,10 +108,51 @@ impl<D> Table<D> {
         let period = period.and_then(|period| NonZeroU64::new(nanos(period)));
         let exact = (period.is_some() || after > LONGEST).then_some(due);
         if exact.is_some() || route != 0 {
-            self.timer_extras.insert(index, TimerExtra { due: exact, period, route });
+            self.timer_extras.insert(index, TimerExtra { due: exact, period, route, client: None });
         }
         self.arm_timer(index, due);
         TimerId { index, generation }
+    }
+
+    /// Sets a timer that ends with a client.
+    pub(crate) fn set_client_timer(
+        &mut self,
+        index: usize,
+        after: Duration,
+        period: Option<Duration>,
+        token: u64,
+    ) -> TimerId {
+        CLIENT_TIMERS.use_it();
+        let (id, route) = (self[index].id(index), self[index].route);
+        let timer = self.set_timer(after, period, token, route);
+        self.timer_extras.entry(timer.index).or_default().client = Some(id);
+        self[index].connection.extra_mut().timers.push(timer.index);
+        timer
+    }
+
+    /// Ends the timers of a client.
+    pub(super) fn end_timers(&mut self, index: usize) {
+        let extra = self[index].connection.extra_if_any();
+        for timer in extra.map(|extra| std::mem::take(&mut extra.timers)).unwrap_or_default() {
+            self.disarm_timer(timer);
+            self.timers.remove(timer as usize);
+            self.timer_extras.remove(&timer);
+        }
+    }
+
+    /// Takes a timer that has ended from its client's list.
+    #[inline(never)]
+    fn leave_client(&mut self, id: ClientId, timer: u32) {
+        let Some(index) = self.find(id) else { return };
+        let connection = &mut self[index].connection;
+        let Some(extra) = connection.extra_if_any() else { return };
+        extra.timers.retain(|other| *other != timer);
+        connection.release_extra(Extra::is_needed);
+    }
+
+    fn disarm_timer(&mut self, index: u32) {
+        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
+        self.wheel.disarm(&mut nodes, Armed::Timer(index));
     }
 
     /// Arms a timer, for as far away as ticks can express.
@@ -126,15 +169,17 @@ impl<D> Table<D> {
         if !self.timers.get(timer.index as usize).is_some_and(is_same) {
             return false;
         }
-        let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
-        self.wheel.disarm(&mut nodes, Armed::Timer(timer.index));
+        self.disarm_timer(timer.index);
         self.remove_timer(timer.index);
         true
     }
 
     fn remove_timer(&mut self, index: u32) {
         self.timers.remove(index as usize);
-        self.timer_extras.remove(&index);
+        let extra = self.timer_extras.remove(&index);
+        if let Some(client) = extra.and_then(|extra| extra.client).filter(|_| CLIENT_TIMERS.is_used()) {
+            self.leave_client(client, index);
+        }
     }
 
     // ---- expiry --------------------------------------------------------------------------------
@@ -155,7 +200,7 @@ impl<D> Table<D> {
             return Expired::Nothing;
         }
         let AppTimer { generation, token, .. } = self.timers[index as usize];
-        let TimerExtra { due, period, route } = self.timer_extras.get(&index).copied().unwrap_or_default();
+        let TimerExtra { due, period, route, client } = self.timer_extras.get(&index).copied().unwrap_or_default();
         let now = self.clock.now_nanos();
         match (due, period) {
             (Some(due), _) if due > now => {
@@ -164,12 +209,12 @@ impl<D> Table<D> {
             }
             (Some(due), Some(period)) => {
                 let next = next_of_interval(due, period, now);
-                self.timer_extras.insert(index, TimerExtra { due: Some(next), period: Some(period), route });
+                self.timer_extras.insert(index, TimerExtra { due: Some(next), period: Some(period), route, client });
                 self.arm_timer(index, next);
             }
             _ => self.remove_timer(index),
         }
-        Expired::Timer { timer: TimerId { index, generation }, token, route }
+        Expired::Timer { timer: TimerId { index, generation }, token, route, client }
     }
 
     /// Returns when [`next_expired`](Self::next_expired) must be called at the latest, in the loop's

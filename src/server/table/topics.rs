@@ -49,6 +49,11 @@ impl Topics {
         self.find(route, name).map_or(&[], |topic| &self.topics[topic as usize].members)
     }
 
+    /// Returns the name of a topic that a client has in its list.
+    pub(crate) fn name(&self, subscription: Subscription) -> &str {
+        &self.topics[subscription.topic as usize].name
+    }
+
     /// Finds a topic that has members. The result is valid until a member joins or leaves.
     pub(crate) fn find(&self, route: u16, name: &str) -> Option<u32> {
         self.names.get(&route)?.get(name).copied()
