@@ -6,6 +6,7 @@
 mod device;
 #[cfg(feature = "signals")]
 mod drain;
+mod gateway;
 mod hosts;
 mod kit;
 mod proxy;

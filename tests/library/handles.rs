@@ -1,6 +1,6 @@
 //! One client with its data, the time, timers of a client, and who is a member of a topic.
 
-use crate::common::{Wire, request_with, serve};
+use crate::common::serve;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
     Answer, ClientHandle, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, Message,
@@ -203,18 +203,15 @@ fn the_chosen_subprotocol_is_known_until_the_client_ends() {
 /// A subprotocol that the client did not offer is not agreed.
 #[test]
 fn a_subprotocol_that_was_refused_is_not_kept() {
-    struct Wrong;
-    impl Handler for Wrong {
-        type Data = ();
-        fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, _: &Request<'_>) -> Answer {
-            assert_eq!(clients.subprotocol(id), None);
-            Upgrade::new().subprotocol("not offered").into()
-        }
-    }
-    let server = serve(Wrong);
-    let mut wire = Wire::connect(server.addr);
-    wire.send(request_with("/", "Sec-WebSocket-Protocol: chat.v1\r\n").as_bytes());
-    assert_eq!(wire.response().status(), 500);
+    let (mut sim, happened) = door();
+    let peer = sim.connect("/late");
+    sim.run_for(2 * SECOND);
+    let Ok(Heard::Timer(id, ..)) = happened.try_recv() else { panic!("no timer") };
+    let outcome = sim.clients().answer(id, Upgrade::new().subprotocol("not offered"));
+    assert!(matches!(outcome, Err(SendError::BadAnswer(_))), "{outcome:?}");
+    assert_eq!(sim.clients().subprotocol(id), None);
+    sim.run_until_idle();
+    assert!(!peer.is_open());
 }
 
 // ---- time ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout};
+use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout, Upgrade};
 use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -265,10 +265,9 @@ impl<D> Clients<D> {
         let mut ticket = ticket;
         ticket.keeps_alive &= self.shutdown.is_none();
         let length = answer.memory(&ticket);
-        let chosen = match &answer {
-            Answer::Upgrade(upgrade) => upgrade.subprotocol.clone(),
-            Answer::Respond(_) | Answer::Later => None,
-        };
+        if let Answer::Upgrade(Upgrade { subprotocol: Some(chosen), .. }) = &answer {
+            self.table.set_subprotocol(index, chosen);
+        }
         let refusal = if length > self.table.shared().free_budget() { self.make_room(length) } else { None };
         let At { client, shared, now, .. } = self.table.at(index);
         match refusal.filter(|_| client.connection.state() == State::Deciding) {
@@ -276,13 +275,7 @@ impl<D> Clients<D> {
                 client.connection.reject(shared, now, &ticket, rejection);
                 Err(rejection)
             }
-            None => {
-                client.connection.answer(shared, now, ticket, answer)?;
-                if let Some(chosen) = chosen {
-                    self.table.set_subprotocol(index, chosen);
-                }
-                Ok(())
-            }
+            None => client.connection.answer(shared, now, ticket, answer),
         }
     }
 

@@ -69,7 +69,7 @@ impl<H: Handler> Engine<H> {
     /// Notes that a server has accepted our request, and the subprotocol that it chose.
     fn server_accepted(&mut self, index: usize, subprotocol: Option<String>) {
         if let Some(chosen) = subprotocol {
-            self.clients.table.set_subprotocol(index, chosen);
+            self.clients.table.set_subprotocol(index, &chosen);
         }
         let connection = &mut self.clients.table[index].connection;
         connection.extra_mut().outgoing = None;

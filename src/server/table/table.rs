@@ -320,15 +320,17 @@ impl<D> Table<D> {
 
     // ---- subprotocols --------------------------------------------------------------------------
 
-    /// Returns the subprotocol that was chosen for a client.
+    /// Returns the subprotocol that was chosen for a client, once it is open.
     pub(crate) fn subprotocol(&self, index: usize) -> Option<&str> {
-        self.subprotocols.get(index)?.as_deref()
+        let chosen = self.subprotocols.get(index)?.as_deref();
+        chosen.filter(|_| self[index].flags.has(Flags::OPENED))
     }
 
+    /// Notes the subprotocol that is chosen for a client. If its handshake fails, nobody sees it.
     #[inline(never)]
-    pub(crate) fn set_subprotocol(&mut self, index: usize, name: String) {
-        if self.subprotocols.len() <= index {
-            self.subprotocols.resize(index + 1, None);
+    pub(crate) fn set_subprotocol(&mut self, index: usize, name: &str) {
+        while self.subprotocols.len() <= index {
+            self.subprotocols.push(None);
         }
         self.subprotocols[index] = Some(name.into());
     }
