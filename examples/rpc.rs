@@ -20,6 +20,7 @@
 
 use lariat::{ClientId, Clients, CloseCode, Config, Handler, Message, Remote, RemoteError, Server};
 use serde_json::{Value, json};
+use std::panic::catch_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -51,35 +52,35 @@ impl Handler for Rpc {
     /// The number of the client's requests that have no answer yet.
     type Data = usize;
 
-    fn on_message(&mut self, clients: &mut Clients<usize>, client: ClientId, message: Message<'_>) {
+    fn on_message(&mut self, clients: &mut Clients<usize>, id: ClientId, message: Message<'_>) {
+        let Some(mut client) = clients.get(id) else { return };
         let Some(request) = message.as_text() else {
             // An error says that the client is closing already. `on_close` follows.
-            let _ = clients.close(client, CloseCode::Unsupported, "send text");
+            let _ = client.close(CloseCode::Unsupported, "send text");
             return;
         };
         // `try_send` never waits. A callback must not wait.
-        if self.jobs.try_send(Job { client, request: request.to_owned() }).is_err() {
+        if self.jobs.try_send(Job { client: id, request: request.to_owned() }).is_err() {
             // Requests of clients that have disconnected can still fill the queue.
-            let _ = clients.close(client, CloseCode::Again, "busy");
+            let _ = client.close(CloseCode::Again, "busy");
             return;
         }
-        let Some(in_flight) = clients.data_mut(client) else { return };
-        *in_flight += 1;
-        if *in_flight == MAX_IN_FLIGHT {
+        *client.data_mut() += 1;
+        if *client.data() == MAX_IN_FLIGHT {
             // The next message is held back, also if it has arrived together with this one.
-            clients.pause(client);
+            client.pause();
         }
     }
 }
 
 /// Sends an answer, on the thread of the loop. The client may have disconnected. An id is never
 /// used again, so no other client gets its answer.
-fn finished(clients: &mut Clients<usize>, client: ClientId, answer: &str) {
-    let Some(in_flight) = clients.data_mut(client) else { return };
-    *in_flight -= 1;
-    let _ = clients.send(client, answer);
+fn finished(clients: &mut Clients<usize>, id: ClientId, answer: &str) {
+    let Some(mut client) = clients.get(id) else { return };
+    *client.data_mut() -= 1;
+    let _ = client.send(answer);
     // This does nothing if the client is not paused.
-    clients.resume(client);
+    client.resume();
 }
 
 /// A worker, on its own thread. It ends with the loop.
@@ -108,7 +109,11 @@ type Failure = (i32, &'static str);
 fn answer(request: &str) -> String {
     let (id, outcome) = match serde_json::from_str::<Value>(request) {
         Ok(request) => match &request["id"] {
-            id @ (Value::String(_) | Value::Number(_)) => (id.clone(), perform(&request)),
+            id @ (Value::String(_) | Value::Number(_)) => {
+                // A method that panics ends neither the worker nor the count of its client.
+                let outcome = catch_unwind(|| perform(&request)).unwrap_or(Err((-32603, "internal error")));
+                (id.clone(), outcome)
+            }
             // This server has no batches, and no notifications, which have no id.
             _ => (Value::Null, Err((-32600, "send an object with an id"))),
         },
