@@ -111,8 +111,9 @@ impl Handler for Device {
 
     /// Called for the status socket alone.
     fn on_request(&mut self, _: &mut Clients<()>, _: ClientId, request: &Request<'_>) -> Answer {
-        // A browser on this host would let any page connect. Its requests have an origin.
-        if request.origin().is_some() {
+        // A browser on this host would let any page connect. Its WebSockets have an origin. A page
+        // whose name resolves to this host (DNS rebinding) needs none, but names another host.
+        if request.origin().is_some() || !request.names_local_host::<&str>(&[]) {
             return StatusCode::FORBIDDEN.into();
         }
         if request.is_upgrade() {

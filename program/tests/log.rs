@@ -27,7 +27,7 @@ fn logged(visit: impl FnOnce(SocketAddr)) -> String {
 /// Returns a request for an upgrade with more lines.
 fn upgrade(path: &str, lines: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{lines}\r\n"
     )
 }
@@ -59,7 +59,7 @@ fn each_event_of_a_connection_is_a_line() {
         for (request, status) in [
             (upgrade("/echo", "Sec-WebSocket-Protocol: a,a\r\n"), 400),
             (upgrade("/chat", "Origin: http://evil.example\r\n"), 403),
-            ("GET /nowhere HTTP/1.1\r\nHost: here\r\n\r\n".to_owned(), 404),
+            ("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), 404),
             (format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9_000)), 431),
         ] {
             let mut wire = Wire::connect(addr);
@@ -75,6 +75,11 @@ fn each_event_of_a_connection_is_a_line() {
     has_line(&log, &["refused with 400 Bad Request: malformed or repeated Sec-WebSocket-Protocol"]);
     has_line(&log, &["refused with 403 Forbidden"]);
     has_line(&log, &["refused with 404 Not Found"]);
+    // Also without the level `debug`, at most once per status and interval.
+    has_line(
+        &log,
+        &["WARN", "requests refused with 431 Request Header Fields Too Large: 1; the last from 127.0.0.1:", "cookies"],
+    );
     has_line(&log, &["refused with 431 Request Header Fields Too Large: the request head is too large"]);
     assert!(!log.contains("secret"), "{log}");
 }
@@ -106,4 +111,45 @@ fn a_stranger_cannot_write_control_or_bidirectional_characters_into_the_log() {
     let is_bad = |c: &char| *c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{200f}\u{2028}".contains(*c));
     assert_eq!(log.chars().find(is_bad), None, "{log:?}");
     assert!(log.lines().all(|line| line.starts_with('[')), "{log}");
+}
+
+#[test]
+fn a_large_cookie_is_accepted_with_max_head_and_reported_without() {
+    let cookie = format!("Cookie: session={}\r\n", "x".repeat(9_000));
+    for (options, status) in [(&[][..], 431), (&["--max-head", "16KiB"][..], 101)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+        command.args(["--listen", "127.0.0.1:0"]).args(options).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
+        command.stderr(Stdio::piped());
+        let mut program = Program::spawn(command);
+        let addr = program.ready();
+        for _ in 0..3 {
+            let mut wire = Wire::connect(addr);
+            wire.send(upgrade("/echo", &cookie).as_bytes());
+            let response = wire.response();
+            assert_eq!(response.status(), status);
+            assert!(status == 101 || String::from_utf8_lossy(&response.body).contains("cookies"));
+        }
+        program.signal("TERM");
+        assert!(program.wait().success());
+        let mut log = String::new();
+        program.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("text");
+        let reports = log.lines().filter(|line| line.contains("refused with 431")).collect::<Vec<_>>();
+        match status {
+            431 => {
+                assert_eq!(reports.len(), 2, "one at once, and one at the end: {log}");
+                assert!(reports[1].ends_with("since the last report: 2"), "{log}");
+            }
+            _ => assert!(reports.is_empty(), "{log}"),
+        }
+    }
+}
+
+#[test]
+fn a_health_check_with_options_gets_204() {
+    let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
+    let mut wire = Wire::connect(program.ready());
+    // As HAProxy's `option httpchk` sends it.
+    wire.send(b"OPTIONS / HTTP/1.0\r\n\r\n");
+    let response = wire.response();
+    assert_eq!((response.status(), response.header("allow")), (204, Some("GET, HEAD, OPTIONS")));
 }

@@ -84,14 +84,24 @@ fn rfc_9112_2_2_an_empty_line_before_the_request_is_ignored() {
 
 #[test]
 fn rfc_9110_15_5_6_other_methods_get_405_with_the_allowed_methods() {
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "get", "Get", "BREW"] {
+    for method in ["POST", "PUT", "DELETE", "CONNECT", "TRACE", "PATCH", "get", "Get", "BREW"] {
         for bytes in [request_line(&format!("{method} /chat HTTP/1.1")), plain(&format!("{method} /chat HTTP/1.1"))] {
             let response = refused(bytes, 405);
-            assert_eq!(response.header("allow").as_deref(), Some("GET, HEAD"));
+            assert_eq!(response.header("allow").as_deref(), Some("GET, HEAD, OPTIONS"));
         }
     }
     // Its body is not accepted.
     refused(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 413);
+}
+
+#[test]
+fn rfc_9110_9_3_7_options_gets_204_with_the_allowed_methods() {
+    // As the health check of HAProxy sends it, and for the server itself.
+    for bytes in [&b"OPTIONS / HTTP/1.0\r\n\r\n"[..], b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"] {
+        let response = answered(&check(bytes), 204);
+        assert_eq!(response.header("allow").as_deref(), Some("GET, HEAD, OPTIONS"));
+        assert!(response.body.is_empty());
+    }
 }
 
 #[test]

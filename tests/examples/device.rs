@@ -1,6 +1,7 @@
 //! Tests `device`.
 
 use crate::kit::{Example, UPGRADE};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use tungstenite::WebSocket;
 
@@ -27,6 +28,12 @@ fn device_sends_measures_reconnects_and_tells_its_status() {
     // A page in a browser on the same host.
     let foreign = format!("Origin: https://example.com\r\n{UPGRADE}");
     assert!(device.get("/", &foreign).starts_with("HTTP/1.1 403 "));
+    // A page whose name resolves to this host.
+    let mut stream = device.stream();
+    write!(stream, "GET / HTTP/1.1\r\nHost: page.example\r\n\r\n").expect("send");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
 
     drop(upstream);
     let mut upstream = accept(&listener);

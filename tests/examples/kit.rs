@@ -55,7 +55,7 @@ impl Example {
     /// Sends a GET request and returns the whole response.
     pub fn get(&self, target: &str, headers: &str) -> String {
         let mut stream = self.stream();
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: test\r\n{headers}\r\n").expect("send");
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address).expect("send");
         let mut response = String::new();
         stream.read_to_string(&mut response).expect("a response");
         response

@@ -22,7 +22,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the site: its apps, /echo and /broadcast.
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     Load(Box<load::Options>),
     Doctor(doctor::Options),
 }

@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// The largest message that is accepted, like 65536 or 64KiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     max_message: usize,
+    /// The largest head of a request, with all its cookies; larger ones get 431
+    #[arg(long, value_name = "SIZE", default_value = "8KiB", value_parser = units::size)]
+    max_head: usize,
     /// The most connections at a time; others are refused with 503 [default: as many as there are
     /// descriptors]
     #[arg(long, value_name = "N")]
@@ -102,6 +105,7 @@ impl Options {
         let mut config = Config::default();
         config.limits.max_message = self.max_message;
         config.limits.max_unsent = self.max_message.saturating_add(SLACK);
+        config.limits.max_head = self.max_head;
         // The chat takes messages of scripts. Each response closes its connection.
         let mut http = Http::default();
         (http.max_body, http.max_requests) = (LONGEST_BODY, 1);

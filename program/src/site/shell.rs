@@ -87,7 +87,8 @@ fn foreign(request: &Request<'_>) -> Answer {
     let origin = request.origin().unwrap_or_default();
     let sentence = format!(
         "Only pages of this site may use this, and the Origin is {origin:?}. \
-         To allow pages of another origin: lariat serve --allow-origin ORIGIN\n"
+         To allow pages of another origin: lariat serve --allow-origin ORIGIN. \
+         Behind a proxy, the Host must be passed on; for nginx: proxy_set_header Host $http_host\n"
     );
     log::debug!("refused a request for {}: its Origin is {}", Escaped(request.path()), Escaped(origin));
     let mut response = Response::new(sentence.into_bytes());
@@ -115,7 +116,7 @@ impl Handler for Site {
             };
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return not_allowed();
+            return other_method(request.method());
         }
         if !request.is_upgrade() {
             let page = self.assets.answer(request);
@@ -184,10 +185,18 @@ impl Handler for Site {
     }
 }
 
-/// Pages and sockets know no other methods.
-fn not_allowed() -> Answer {
-    let mut response = Response::new("only GET and HEAD are supported here\n");
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// Pages and sockets know no other methods than GET and HEAD. OPTIONS asks for them: health checks
+/// of proxies do.
+fn other_method(method: &Method) -> Answer {
+    let (status, text) = match *method {
+        Method::OPTIONS => (StatusCode::NO_CONTENT, ""),
+        _ => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "405 Method Not Allowed: only GET and HEAD are supported here; a redirect may have changed the method\n",
+        ),
+    };
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     response.into()
 }

@@ -26,7 +26,9 @@ use super::rare::Rare;
 use super::shared::Shared;
 use super::trace::Trace;
 use super::{Modes, State};
-use crate::protocol::opening::{Answer, Opening, Rejection, Ticket, Unaccepted, encode_refusal, encode_upgrade};
+use crate::protocol::opening::{
+    Answer, Opening, Rejection, Ticket, Unaccepted, encode_options, encode_refusal, encode_upgrade,
+};
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{CloseCode, CloseFrame, Opcode, ProtocolError, Role, close};
 use http::StatusCode;
@@ -155,6 +157,13 @@ impl<X: Default> Connection<X> {
             return Ok(());
         }
         match answer {
+            // A question about the resource, by a health check for example.
+            Answer::Upgrade(_) if ticket.is_options() => {
+                encode_options(&mut shared.outbox(&mut self.outbox).own());
+                self.record_handshake(shared);
+                self.responded(shared, now, StatusCode::NO_CONTENT);
+                Ok(())
+            }
             Answer::Upgrade(upgrade) => {
                 let deflate = shared.compression.respond(upgrade.deflate(&ticket), shared.ample_budget());
                 let (response, agreed) = deflate.unzip();
@@ -197,7 +206,13 @@ impl<X: Default> Connection<X> {
     pub fn reject(&mut self, shared: &mut Shared, now: Tick, ticket: &Ticket, rejection: Rejection) {
         encode_refusal(ticket, rejection, &mut shared.outbox(&mut self.outbox).own());
         self.record_handshake(shared);
+        self.rare().rejection = Some(rejection);
         self.responded(shared, now, rejection.status());
+    }
+
+    /// Takes out why the request was refused, for a report. Returned once.
+    pub fn take_rejection(&mut self) -> Option<Rejection> {
+        self.rare.as_mut().and_then(|rare| rare.rejection.take())
     }
 
     /// Handshaking, Deciding -> Draining: an HTTP response is queued, after which the connection

@@ -4,7 +4,7 @@ use super::Connection;
 use super::error::CloseReason;
 use super::http::Responding;
 use crate::protocol::deflate::{Agreed, Contexts};
-use crate::protocol::opening::{Expected, Ticket};
+use crate::protocol::opening::{Expected, Rejection, Ticket};
 use crate::protocol::time::Tick;
 use http::StatusCode;
 
@@ -17,6 +17,8 @@ pub(super) struct Rare<X> {
     pub(super) ticket: Option<Ticket>,
     /// The response that a server to which we connect must send.
     pub(super) expected: Option<Expected>,
+    /// Why the request was refused, until the driver has reported it.
+    pub(super) rejection: Option<Rejection>,
     /// Bytes of the HTTP response that was queued.
     pub(super) response: usize,
     /// The response that is being sent, if the connection is Responding.

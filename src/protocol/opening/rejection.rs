@@ -67,13 +67,22 @@ impl Rejection {
     pub(super) const fn sentence(self) -> &'static str {
         match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
-            Rejection::MethodNotAllowed => "only GET and HEAD are supported",
+            Rejection::MethodNotAllowed => {
+                "this is a WebSocket, and only GET and HEAD are supported; a redirect may have changed the method"
+            }
             Rejection::Timeout => "the request did not arrive in time",
             Rejection::BodyTooLarge => "the body of the request is too large",
-            Rejection::UpgradeRequired => "this is a WebSocket: connect with new WebSocket(\"ws://...\")",
+            Rejection::UpgradeRequired => {
+                "this is a WebSocket: connect with new WebSocket(\"ws://...\"). If the client did that, a proxy has \
+                 dropped its Upgrade header; for nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header \
+                 Connection \"upgrade\""
+            }
             Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
             Rejection::TooManyConnections => "there are too many connections from this address",
-            Rejection::HeadTooLarge => "the request head is too large",
+            Rejection::HeadTooLarge => {
+                "the request head is too large: its cookies are the usual reason. Remove cookies of this host, or \
+                 raise the server's limit (max_head)"
+            }
             Rejection::Unavailable => "the server accepts no new connections now",
         }
     }

@@ -407,6 +407,10 @@ impl Ticket {
         }
     }
 
+    pub(crate) fn is_options(&self) -> bool {
+        self.method == Method::OPTIONS
+    }
+
     /// Returns whether the response has a body, if its status has one.
     pub(crate) fn wants_body(&self) -> bool {
         self.method != Method::HEAD

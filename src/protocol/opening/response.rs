@@ -174,12 +174,20 @@ pub(crate) fn encode_upgrade(
     Ok(())
 }
 
+/// Appends the response to OPTIONS (RFC 9110 §9.3.7). The connection closes after it.
+pub(crate) fn encode_options(out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n\
+        X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+    );
+}
+
 /// Appends the response to a refused request: the status, the headers that the status requires, and
 /// a sentence. The connection closes after it.
 pub(crate) fn encode_refusal(ticket: &Ticket, rejection: Rejection, out: &mut Vec<u8>) {
     let (status, sentence) = (rejection.status_line(), rejection.sentence());
     let (headers, connection) = match rejection {
-        Rejection::MethodNotAllowed => ("Allow: GET, HEAD\r\n", "close"),
+        Rejection::MethodNotAllowed => ("Allow: GET, HEAD, OPTIONS\r\n", "close"),
         // RFC 9110 §7.8: a sender of Upgrade lists it in Connection.
         Rejection::UpgradeRequired | Rejection::UnsupportedVersion => {
             ("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", "close, Upgrade")

@@ -5,7 +5,7 @@ use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
 use crate::server::clients::{Clients, Event};
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use std::any::Any;
 use std::fmt;
 
@@ -130,6 +130,16 @@ impl<D: Default + 'static> Router<D> {
     }
 }
 
+fn not_found() -> Answer {
+    let mut response = http::Response::new(
+        "404 Not Found: no route has this path. A trailing slash matters, and a proxy may have changed the path\n",
+    );
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    response.into()
+}
+
 /// Checks that some request can match a pattern.
 fn checked(pattern: String) -> String {
     assert!(pattern.starts_with('/'), "{pattern:?} is no path: it must begin with a slash");
@@ -182,13 +192,13 @@ impl<D: Default + 'static> Handler for Router<D> {
 
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {
         let Some(route) = self.find(request.path()) else {
-            return StatusCode::NOT_FOUND.into();
+            return not_found();
         };
         clients.set_route(id, route);
         clients.route = route;
         match self.handler(route) {
             Some(handler) => handler.on_request(clients, id, request),
-            None => StatusCode::NOT_FOUND.into(),
+            None => not_found(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::server::clients::{Act, Call, Clients, Event, Remote};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Arrival, Clock, Readiness, Socket};
-use crate::server::observe::Reports;
+use crate::server::observe::{Refusals, Reports};
 use crate::server::table::{At, Flags, LoopKey};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +24,8 @@ pub(crate) struct Engine<H: Handler> {
     pub(super) trust: Trust,
     /// Responses that were cut off.
     pub(super) cut_off: Reports,
+    /// Requests that were refused.
+    pub(super) refusals: Refusals,
     pub(super) read_share: usize,
 }
 
@@ -35,7 +37,15 @@ impl<H: Handler> Engine<H> {
         }
         // What is read becomes output, which stays in memory until the end of the turn.
         let read_share = READ_PER_TURN.min(config.memory_budget / 16);
-        Engine { handler, clients, key, trust: Trust::new(config), cut_off: Reports::default(), read_share }
+        Engine {
+            handler,
+            clients,
+            key,
+            trust: Trust::new(config),
+            cut_off: Reports::default(),
+            refusals: Refusals::default(),
+            read_share,
+        }
     }
 
     /// Calls `on_start`, before the first turn.

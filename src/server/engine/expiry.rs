@@ -113,6 +113,7 @@ impl<H: Handler> Engine<H> {
             }
             _ => client.connection.handle_timeout(shared, now),
         }
+        self.report_refusal(index);
         self.clients.table.settle(index);
         true
     }

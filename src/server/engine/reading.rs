@@ -119,6 +119,7 @@ impl<H: Handler> Engine<H> {
         } else {
             self.deliver(index, &mut buffer[..count]);
         }
+        self.report_refusal(index);
         self.clients.table.settle(index);
         may_have_more
     }

@@ -150,6 +150,12 @@ impl<H: Handler> Engine<H> {
                 log::warn!("{what} since the last report: {count}");
             }
         }
+        for (status, reports) in self.refusals.all() {
+            let count = reports.rest();
+            if count > 0 {
+                log::warn!("requests refused with {status} since the last report: {count}");
+            }
+        }
     }
 }
 

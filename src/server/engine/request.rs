@@ -35,6 +35,29 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    /// Reports that the server has refused a client's request, if it has: once per status and
+    /// interval.
+    #[inline]
+    pub(super) fn report_refusal(&mut self, index: usize) {
+        if self.clients.table[index].connection.state() == State::Draining {
+            self.report_rejection(index);
+        }
+    }
+
+    #[cold]
+    fn report_rejection(&mut self, index: usize) {
+        let At { client, now, .. } = self.clients.table.at(index);
+        let rejection = match client.connection.take_rejection() {
+            // The log has it as an error of the application.
+            None | Some(Rejection::BadAnswer(_)) => return,
+            Some(rejection) => rejection,
+        };
+        let status = rejection.status();
+        let Some(count) = self.refusals.with(status).count(now) else { return };
+        let address = self.clients.shown_address(index);
+        log::warn!("requests refused with {status}: {count}; the last from {address}: {rejection}");
+    }
+
     /// Logs a request. The query is left out, because it may have a secret.
     fn log_request(&self, index: usize, request: &Request<'_>) {
         if log::log_enabled!(log::Level::Debug) {

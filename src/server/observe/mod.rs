@@ -15,7 +15,7 @@ mod stats;
 mod watch;
 
 pub(crate) use logged::Logged;
-pub(crate) use reports::Reports;
+pub(crate) use reports::{Refusals, Reports};
 pub(crate) use stats::LoopCounters;
 pub use stats::{Cause, Connections, Histogram, Stats};
 pub(crate) use watch::{Aside, STEP, Watch};
