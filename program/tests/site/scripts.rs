@@ -132,8 +132,8 @@ fn pages_of_other_sites_cannot_post_and_only_post_is_known() {
     for method in ["GET", "PUT", "DELETE", "OPTIONS"] {
         assert_eq!(status(method, "/chat/lobby", ""), (405, Some("POST".to_owned())), "{method}");
     }
-    assert_eq!(status("POST", "/chat", ""), (405, Some("GET, HEAD".to_owned())));
-    assert_eq!(status("POST", "/editor", ""), (405, Some("GET, HEAD".to_owned())));
+    assert_eq!(status("POST", "/chat", ""), (405, Some("GET, HEAD, OPTIONS".to_owned())));
+    assert_eq!(status("POST", "/editor", ""), (405, Some("GET, HEAD, OPTIONS".to_owned())));
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     assert_eq!(status("GET", "/chat/lobby", upgrade).0, 405, "sockets are at /chat");

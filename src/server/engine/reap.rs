@@ -26,8 +26,6 @@ impl<H: Handler> Engine<H> {
             self.log_end(index, &reason);
             if let CloseReason::CutOff { why, .. } = &reason {
                 self.cut_off(index, &reason, why);
-            } else if self.clients.table[index].connection.has_streamed() {
-                self.reset_if_incomplete(index, &reason);
             }
             let client = &mut self.clients.table[index];
             let has_streamed = client.connection.has_streamed();
@@ -82,15 +80,6 @@ impl<H: Handler> Engine<H> {
         let Some(count) = self.cut_off.count(now) else { return };
         let address = self.clients.shown_address(index);
         log::warn!("responses cut off: {count}; the last to {address}: {reason}");
-    }
-
-    /// Resets a connection whose streamed body was not completed. Without chunks, a FIN would end
-    /// the body.
-    #[cold]
-    fn reset_if_incomplete(&mut self, index: usize, reason: &CloseReason) {
-        if !matches!(reason, CloseReason::Refused(_)) {
-            self.clients.table[index].socket.open(&self.key).reset_when_dropped();
-        }
     }
 
     /// Passes the recorded steps of traced clients to their handlers.
