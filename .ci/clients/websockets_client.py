@@ -8,6 +8,7 @@ This script checks what the server does with the messages. Needs requirements.tx
 """
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -297,12 +298,12 @@ async def _():
 # ---------------------------------------------------------------- plain HTTP
 
 
-def http(method, path):
+def http(method, path, **request):
     """Send one request on its own connection. Return the status, the headers and the body."""
     address = urlsplit(BASE)
     connection = HTTPConnection(address.hostname, address.port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, **request)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:
@@ -360,6 +361,31 @@ async def _():
         if "GET" not in allowed or "POST" in allowed:
             raise AssertionError(f"Allow is {headers['Allow']!r}")
         lengths_agree(headers, body)
+
+
+@check("HTTP: a script talks in the chat")
+async def _():
+    path = "/chat/gate?name=websockets"
+    join = {"join": {"room": "gate", "name": "Ada", "key": "k", "server": "", "after": 0}}
+    async with connect(BASE + "/chat", proxy=None) as page:
+        await page.send(json.dumps(join))
+        while "welcome" not in json.loads(await asyncio.wait_for(page.recv(), 5)):
+            pass
+        chunks = {"body": iter([b"hel", b"lo"]), "encode_chunked": True, "headers": {"Transfer-Encoding": "chunked"}}
+        for request in [{"body": b"hello"}, chunks]:
+            status, headers, body = http("POST", path, **request)
+            equal((status, body), (200, b"said in #gate, where 1 person is\n"), "answer")
+            lengths_agree(headers, body)
+            said = {}
+            while "message" not in said:
+                said = json.loads(await asyncio.wait_for(page.recv(), 5))
+            equal((said["message"]["name"], said["message"]["text"]), ("websockets (script)", "hello"), "message")
+    for status, request in [
+        (400, {"body": b""}),
+        (413, {"body": b"x" * 8193}),
+        (403, {"body": b"hello", "headers": {"Origin": "http://elsewhere.test"}}),
+    ]:
+        equal(http("POST", path, **request)[0], status, "status")
 
 
 @check("HTTP: a WebSocket path without an upgrade is 426")
