@@ -9,9 +9,9 @@
 
 use lariat::protocol::time::Tick;
 use lariat::protocol::{
-    Connection, Event, OwnedMessage, Input, Opening, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
+    Connection, Event, Input, Opening, OwnedMessage, Position, Prepared, Request, Role, Shared, State, Ticket, Upgrade,
 };
-use lariat::{CloseCode, CloseReason, Deflate, Limits, Message, Takeover};
+use lariat::{CloseCode, CloseReason, Deflate, Http, Limits, Message, Takeover};
 
 /// A parsed input.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +76,23 @@ impl<'d> Plan<'d> {
         self.mode & 128 != 0
     }
 
+    /// Whether requests may have bodies and a connection several of them. Without compression, its
+    /// other bit has no meaning of its own.
+    fn has_http(self) -> bool {
+        self.mode & 0b1100 == 0b1000
+    }
+
     fn limits(self) -> Limits {
         let mut limits = Limits::default();
         limits.max_message = [1 << 20, 0, 125, 4_000][usize::from(self.limits & 3)];
         limits.max_fragments = [1 << 17, 1, 3, 100][usize::from(self.limits >> 2 & 3)];
         limits.max_head = [8 << 10, 200, 300, 1_000][usize::from(self.limits >> 4 & 3)];
         limits.max_unsent = [1 << 30, 0, 300, 10_000][usize::from(self.limits >> 6)];
+        if self.has_http() {
+            let mut http = Http::default();
+            (http.max_body, http.max_requests) = (400, 5);
+            limits.http = Some(http);
+        }
         limits
     }
 }
@@ -89,8 +100,8 @@ impl<'d> Plan<'d> {
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// A request.
-    Request(Vec<u8>),
+    /// A request, and its body.
+    Request(Vec<u8>, Vec<u8>),
     /// The other side has accepted.
     Opened(Option<String>),
     /// A complete message, and whether it is text.
@@ -233,7 +244,7 @@ impl<'d> Side<'d> {
 
     fn handle(&mut self, event: Event<'_>) {
         let seen = match event {
-            Event::Request { head, .. } => {
+            Event::Request { head, body } => {
                 match Request::parse(&head) {
                     Ok(request) => {
                         let (ticket, is_upgrade) = (Ticket::new(&request), request.is_upgrade());
@@ -248,7 +259,7 @@ impl<'d> Side<'d> {
                     }
                 }
                 // The head is compared and not parsed.
-                self.seen.push(Seen::Request(head.into_owned()));
+                self.seen.push(Seen::Request(head.into_owned(), body));
                 return;
             }
             Event::Opened(subprotocol) => Seen::Opened(subprotocol),
@@ -370,8 +381,14 @@ impl<'d> Side<'d> {
             let count = output.len().min(most);
             self.unread.extend_from_slice(&output[..count]);
             most -= count;
+            let state_before = self.connection.state();
             self.connection.sent(&mut self.shared, self.now, count);
             self.check();
+            if self.connection.take_answered().is_some() {
+                // Another request may follow, and may have arrived.
+                assert_eq!(state_before, State::Responding);
+                self.receive_held();
+            }
             if count == 0 {
                 return;
             }
@@ -412,7 +429,11 @@ impl<'d> Side<'d> {
     /// Checks what must hold at any time.
     fn check(&mut self) {
         let state = self.connection.state();
-        let rank = state as u8;
+        let rank = match state {
+            // With several requests, a connection begins again after each response.
+            State::Handshaking | State::Deciding | State::Responding if self.plan.has_http() => 0,
+            state => state as u8,
+        };
         assert!(rank >= self.rank, "no transition leads back to {state:?}");
         self.rank = rank;
         let is_closed = state == State::Closed;
