@@ -51,6 +51,12 @@ pub(crate) static EVENTS: Part = Part::new();
 /// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
 pub(crate) static HTTP: Part = Part::new();
 
+/// Clients with rates of their own. The door: [`Clients::set_rates`](crate::Clients::set_rates).
+pub(crate) static OWN_RATES: Part = Part::new();
+
+/// Clients that the application pauses. The door: [`Clients::pause`](crate::Clients::pause).
+pub(crate) static PAUSES: Part = Part::new();
+
 /// Messages in pieces, as they arrive. The door:
 /// [`Clients::receive_in_pieces`](crate::Clients::receive_in_pieces).
 pub(crate) static PIECES: Part = Part::new();

@@ -9,8 +9,8 @@ use lariat::http::{HeaderName, HeaderValue, Response};
 use lariat::observe::Turns;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
-    Answer, ClientId, Clients, Config, ConnectOptions, Event, Handler, Http, HttpResponse, Message, Position, Request,
-    Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies,
+    Answer, ClientId, Clients, Config, ConnectOptions, Event, Handler, Http, HttpResponse, Message, Position, Rates,
+    Request, Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies,
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -203,6 +203,34 @@ fn a_remote_finds_its_route() {
         sim.remote().on_route("/here").run(move |_| sender.send(()).expect("the test waits")).expect("there is room");
         sim.run_until_idle();
         assert_eq!(called.recv(), Ok(()));
+    });
+}
+
+#[test]
+fn set_rates_delays_a_client() {
+    alone("OWN_RATES", "set_rates_delays_a_client", || {
+        let (mut sim, peer, id) = sim();
+        let mut rates = Rates::default();
+        rates.messages_per_second = Some(1);
+        assert!(sim.clients().set_rates(id, rates));
+        (0..10).for_each(|_| peer.send("hello"));
+        sim.run_until_idle();
+        assert!(sim.clients().stats().throttled > 0);
+    });
+}
+
+#[test]
+fn pause_keeps_messages() {
+    alone("PAUSES", "pause_keeps_messages", || {
+        let (mut sim, peer, id) = sim();
+        sim.clients().receive_in_pieces(id);
+        assert!(sim.clients().pause(id));
+        peer.send("hello");
+        sim.run_until_idle();
+        assert_eq!(sim.handler().pieces, 0);
+        assert!(sim.clients().is_paused(id) && sim.clients().resume(id));
+        sim.run_until_idle();
+        assert_eq!(sim.handler().pieces, 1);
     });
 }
 

@@ -10,12 +10,14 @@
 
 use super::shared::Shared;
 use super::{Connection, Modes, State};
+use crate::parts::PAUSES;
 use crate::protocol::time::Tick;
 
 impl<X: Default> Connection<X> {
     /// Delivers nothing more, from the next frame on, until [`resume`](Self::resume) is called.
     /// A connection that is not open yet opens first. One that is closing is not paused.
-    pub const fn pause(&mut self) {
+    pub fn pause(&mut self) {
+        PAUSES.use_it();
         self.modes.set(Modes::PAUSED, true);
     }
 
@@ -32,8 +34,8 @@ impl<X: Default> Connection<X> {
 
     /// Whether the application has paused the connection.
     #[inline]
-    pub const fn is_paused(&self) -> bool {
-        self.modes.has(Modes::PAUSED)
+    pub fn is_paused(&self) -> bool {
+        self.modes.has(Modes::PAUSED) && PAUSES.is_used()
     }
 
     /// Whether bytes are held that can be received now.

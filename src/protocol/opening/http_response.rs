@@ -236,7 +236,7 @@ pub(crate) fn encode_headers(headers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-fn encode_header(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
+pub(super) fn encode_header(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
     encode_name(name.as_str(), out);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());

@@ -2,12 +2,12 @@
 //!
 //! The answer is a 101 response, which opens the connection, or an HTTP response.
 
-use super::http_response::{HttpBody, HttpResponse, encode_headers};
+use super::http_response::{HttpBody, HttpResponse, encode_header};
 use super::rejection::Rejection;
 use super::request::Ticket;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::io::Write;
 
 /// An application's answer to a request.
@@ -72,16 +72,19 @@ impl From<StatusCode> for Answer {
     }
 }
 
-/// The parts of a 101 response that the application can set. Each field has a method that sets it.
+/// The parts of a 101 response that the application can set. Each public field has a method that
+/// sets it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Upgrade {
     /// The subprotocol (§1.9). It must be one that the client offered. Otherwise the handshake is
     /// answered with 500, because the client would have to fail it. Default: none.
     pub subprotocol: Option<String>,
-    /// Further headers. Headers of the handshake itself cannot be set: the handshake is then
-    /// answered with 500. Default: none.
-    pub headers: HeaderMap,
+    /// Further headers, as they are sent. Not a `HeaderMap`, which would bring the names of all
+    /// known headers into a program that sets none.
+    headers: Vec<u8>,
+    /// Whether one of them belongs to the handshake itself.
+    is_wrong: bool,
     /// Turns off compression for this client. The length of a compressed message can reveal a
     /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
     /// Default `false`.
@@ -101,10 +104,12 @@ impl Upgrade {
         self
     }
 
-    /// Adds one of the [`headers`](#structfield.headers).
+    /// Adds a header. Headers of the handshake itself cannot be set: the handshake is then answered
+    /// with 500.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Upgrade {
-        self.headers.append(name, value);
+        self.is_wrong |= is_of_handshake(&name);
+        encode_header(&name, &value, &mut self.headers);
         self
     }
 
@@ -126,7 +131,7 @@ impl Upgrade {
                 return Err(Rejection::BadAnswer("the chosen subprotocol was not offered"));
             }
         }
-        if self.headers.keys().any(is_of_handshake) {
+        if self.is_wrong {
             return Err(Rejection::BadAnswer("a header of the handshake itself cannot be set"));
         }
         Ok(())
@@ -169,7 +174,7 @@ pub(crate) fn encode_upgrade(
     if let Some(deflate) = deflate {
         write!(out, "Sec-WebSocket-Extensions: {deflate}\r\n").expect("a Vec takes every write");
     }
-    encode_headers(&upgrade.headers, out);
+    out.extend_from_slice(&upgrade.headers);
     out.extend_from_slice(b"\r\n");
     Ok(())
 }

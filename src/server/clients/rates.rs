@@ -5,6 +5,7 @@
 
 use super::bucket::Bucket;
 use super::clients::Clients;
+use crate::parts::OWN_RATES;
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseCode, CloseReason, Role, State};
 use crate::server::config::{Excess, Rates};
@@ -67,10 +68,15 @@ impl RateLimits {
     }
 
     fn of(&self, id: ClientId) -> &Rates {
-        self.own.get(&id).unwrap_or(&self.rates)
+        self.own_rates(id).unwrap_or(&self.rates)
+    }
+
+    fn own_rates(&self, id: ClientId) -> Option<&Rates> {
+        if OWN_RATES.is_used() { self.own.get(&id) } else { None }
     }
 
     fn set(&mut self, index: usize, id: ClientId, rates: Rates) {
+        OWN_RATES.use_it();
         self.own.insert(id, rates);
         self.are_used = true;
         if index < self.allowances.len() {
@@ -80,7 +86,7 @@ impl RateLimits {
 
     /// Forgets a client that has ended.
     pub(super) fn forget(&mut self, id: ClientId) {
-        if self.own.remove(&id).is_some() {
+        if OWN_RATES.is_used() && self.own.remove(&id).is_some() {
             self.are_used = !self.own.is_empty() || !self.rates.are_off();
         }
     }
@@ -157,7 +163,7 @@ impl<D> Clients<D> {
     fn charge_now(&mut self, index: usize, messages: u64, bytes: usize) {
         let At { client, shared, now, .. } = self.table.at(index);
         let id = client.id(index);
-        let has_rates = client.connection.role() == Role::Server || self.rates.own.contains_key(&id);
+        let has_rates = client.connection.role() == Role::Server || self.rates.own_rates(id).is_some();
         if client.connection.state() != State::Open || !has_rates {
             return;
         }

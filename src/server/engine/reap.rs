@@ -155,7 +155,7 @@ fn answer(trace: &Trace) -> Option<(bool, &str)> {
     // A body may be anything, so the head is looked at first.
     let length = text.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let (head, body) = text.split_at(length);
-    let status = std::str::from_utf8(head).ok()?.strip_prefix("HTTP/1.1 ")?.split("\r\n").next()?;
+    let status = std::str::from_utf8(head).ok()?.strip_prefix("HTTP/1.1 ")?.split('\r').next()?;
     let sentence = body.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
     let reason = sentence.filter(|sentence| sentence.starts_with(status));
     match status.as_bytes().first() {
