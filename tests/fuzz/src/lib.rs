@@ -207,6 +207,7 @@ impl<'d> Side<'d> {
             reason: None,
             cause: 0,
             rank: 0,
+            had_pieces: false,
         }
     }
 
@@ -352,7 +353,10 @@ impl<'d> Side<'d> {
                 let code = CloseCode::from(990 + u16::from(what));
                 let _ = self.connection.close(&mut self.shared, self.now, code, "");
             }
-            7 => self.connection.receive_in_pieces(true),
+            7 => {
+                self.had_pieces = true;
+                self.connection.receive_in_pieces(true);
+            }
             8 => self.connection.receive_in_pieces(false),
             9 => self.send_piece("beg", Position::First),
             10 => self.send_piece("", Position::Middle),
@@ -448,7 +452,8 @@ impl<'d> Side<'d> {
         let memory = self.connection.memory();
         let (limits, pongs) = (&self.shared.limits, 1_024);
         // A compressed message in pieces has a decompressor, and one piece of at most 64 KiB.
-        let inflating = if self.plan.in_pieces() { (48 << 10) + 2 * (64 << 10) } else { 0 };
+        let had_pieces = self.had_pieces || self.plan.in_pieces();
+        let inflating = if had_pieces { (48 << 10) + 2 * (64 << 10) } else { 0 };
         let most = 4 * self.cause + pongs + limits.max_head.min(4 * self.cause) + inflating;
         assert!(memory <= most, "{memory} for {}", self.cause);
         let is_over = matches!(state, State::Draining | State::Flushing | State::Closed);
