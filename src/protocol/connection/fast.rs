@@ -381,11 +381,14 @@ fn fill(place: &mut [u8], shared: &mut Shared, message: Message<'_>) -> bool {
 }
 
 /// Appends an encoded frame over old contents of the outbox's buffer. Returns `false` if memory
-/// would have to be allocated.
+/// would have to be allocated, or is short: then `Frame::copy_or_share` may share the frame.
 ///
-/// Equals the copy in `Frame::append_to`. The budget has nothing to count.
+/// Equals the copy in `Frame::copy_or_share`. The budget has nothing to count.
 #[inline]
 pub(super) fn append_small(outbox: &mut Option<Box<Outbox>>, shared: &mut Shared, frame: &[u8]) -> bool {
+    if shared.is_near_budget() {
+        return false;
+    }
     if outbox.is_none() {
         *outbox = shared.pools.outboxes.take();
     }

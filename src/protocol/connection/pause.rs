@@ -57,10 +57,13 @@ impl<X: Default> Connection<X> {
         self.inbox.as_ref().map_or(0, |inbox| inbox.held.len())
     }
 
-    /// Holds bytes from the peer behind those that are held already.
+    /// Holds bytes from the peer behind those that are held already. They take no more memory if
+    /// they come in several calls.
     pub(super) fn hold(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
         self.modes.set(Modes::HOLDS, true);
-        shared.inbox(&mut self.inbox, now).held.extend_from_slice(bytes);
+        let held = &mut shared.inbox(&mut self.inbox, now).held;
+        held.reserve_exact(bytes.len());
+        held.extend_from_slice(bytes);
     }
 
     /// Takes out the bytes that are held, to be received now. There are none while they must be
