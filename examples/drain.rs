@@ -4,7 +4,7 @@
 //! moment. So Ctrl-C (or SIGTERM) starts a drain:
 //!
 //! * `/ready` returns 503, so that a load balancer sends no more clients.
-//! * New connections are refused.
+//! * New WebSockets are refused.
 //! * The Close frames are spread over two seconds.
 //! * The program ends when the last client has disconnected, or at the deadline.
 //!

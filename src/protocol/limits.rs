@@ -35,7 +35,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// The time from our Close to the peer's answer, and from the last progress of a connection
     /// that is ending to its end. An HTTP response that the peer takes no byte of for this long is
-    /// cut off with a reset. Default 5 s.
+    /// cut off with a reset; for a streamed one, [`write_timeout`](Self::write_timeout) applies
+    /// until its body has ended. Default 5 s.
     pub close_timeout: Duration,
     /// The silence after which a ping is sent, and again after each further interval. `None` means
     /// never. Default 50 s, a little less than the minute after which proxies and NATs drop silent
@@ -53,7 +54,7 @@ pub struct Limits {
     pub write_timeout: Option<Duration>,
     /// The maximum lifetime of a connection, after which it is closed with 1001. Default
     /// `None`, no limit. It costs an allocation for each connection, so that an idle one takes
-    /// about 250 bytes instead of 64.
+    /// about 250 bytes instead of 56.
     pub max_lifetime: Option<Duration>,
     /// HTTP beside WebSocket. Default `None`: each connection answers one request, which must have
     /// no body, and then closes or becomes a WebSocket.
@@ -75,7 +76,8 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Http {
-    /// The longest body of a request, in bytes. Longer ones get 413. Default 64 KiB, which a
+    /// The longest body of a request, in bytes. Longer ones get 413, which a page of another origin
+    /// cannot read: the library's own responses have no CORS headers. Default 64 KiB, which a
     /// connection holds only while a body arrives. It must arrive within
     /// [`handshake_timeout`](Limits::handshake_timeout) from the first byte of its request.
     pub max_body: usize,

@@ -42,8 +42,8 @@ pub struct Config {
     /// The most bytes of one read from a socket, and so the share of one client in one turn (four
     /// times as much while a large frame is incomplete). Default 64 KiB, once for the whole server.
     pub read_buffer: usize,
-    /// The most connections at a time. Further connections get 503. Default `None`: only the number
-    /// of descriptors is a limit.
+    /// The most connections at a time. Beyond it, upgrades and streamed responses get 503. Plain
+    /// requests are still answered. Default `None`: only the number of descriptors is a limit.
     pub max_connections: Option<usize>,
     /// The most connections of one address at a time. For IPv6, a network of 64 bits counts as one
     /// address. Behind [`trusted_proxies`](Self::trusted_proxies), the client that they name

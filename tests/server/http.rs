@@ -238,6 +238,47 @@ fn without_the_option_a_body_is_refused_and_a_connection_has_one_request() {
 }
 
 #[test]
+fn the_data_of_one_request_is_not_that_of_the_next() {
+    struct Remembers;
+    impl Handler for Remembers {
+        type Data = u32;
+        fn on_request(&mut self, clients: &mut Clients<u32>, id: ClientId, _: &Request<'_>) -> Answer {
+            let data = clients.data_mut(id).expect("connected");
+            *data += 1;
+            Response::new(data.to_string()).into()
+        }
+    }
+    let mut config = Config::default();
+    config.limits.http = Some(Http::default());
+    let server = serve_with(config, Remembers);
+    let mut wire = Wire::connect(server.addr);
+    for _ in 0..3 {
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(wire.response().body, b"1");
+    }
+}
+
+#[test]
+fn streams_count_as_connections() {
+    let (calls, _received) = channel();
+    let mut config = Config::default();
+    config.max_connections = Some(2);
+    let server = serve_with(config, Api { shared: Arc::new([]), streams: Vec::new(), calls });
+    let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut streams: Vec<Wire> = (0..2).map(|_| Wire::connect(server.addr)).collect();
+    for wire in &mut streams {
+        wire.send(request);
+        read_head(wire);
+    }
+    let mut wire = Wire::connect(server.addr);
+    wire.send(request);
+    assert_eq!(wire.response().status(), 503);
+    let mut wire = Wire::connect(server.addr);
+    wire.send(b"GET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(wire.response().status(), 200);
+}
+
+#[test]
 fn responses_leave_nothing_behind() {
     let (server, _calls) = api(|http| http.max_requests = 10_000);
     let mut wire = Wire::connect(server.addr);

@@ -48,7 +48,9 @@ impl fmt::Display for SendError {
                 return write!(f, "the answer cannot be sent ({rejection}): the client got {}", rejection.status());
             }
             SendError::Gone => "the client has disconnected",
-            SendError::NotOpen => "the connection is not open: send between on_open and the close",
+            SendError::NotOpen => {
+                "the connection is not open, or no response is being streamed: send between on_open and the close"
+            }
             SendError::Unfinished => {
                 "a message in pieces is not finished: send its last piece first; or none has begun"
             }

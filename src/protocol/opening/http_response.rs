@@ -133,6 +133,13 @@ impl HttpResponse {
     /// connection closes after it. [`on_close`](crate::Handler::on_close) is called once the
     /// connection has ended.
     ///
+    /// A stream is no WebSocket: `len`, `iter`, `broadcast`, topics and
+    /// [`SlowConsumer`](crate::SlowConsumer) do not concern it, so look at
+    /// [`buffered_amount`](crate::Clients::buffered_amount) before you send.
+    /// [`write_timeout`](crate::Limits::write_timeout) applies, the timeouts for silence do not. A
+    /// client that closes its half of the connection is taken for disconnected. In the text of
+    /// server-sent events, each line of `data` needs its own field: a lone CR ends a line as well.
+    ///
     /// ```
     /// use lariat::{HttpResponse, http};
     ///

@@ -15,13 +15,14 @@ use crate::server::observe::Turns;
 /// * **Callbacks run one at a time**, on the thread that turns the loop, and never inside one
 ///   another. Calls of [`Clients`] only queue, so none of them causes a callback before the current
 ///   one has returned.
-/// * **A client's callbacks have an order**: [`on_request`](Self::on_request) once (for a server to
-///   which we connect, [`on_connect`](Self::on_connect)), then [`on_open`](Self::on_open), then
-///   messages, pings, pongs and drains in any number, then [`on_close`](Self::on_close).
+/// * **A client's callbacks have an order**: [`on_request`](Self::on_request) (for a server to which we
+///   connect, [`on_connect`](Self::on_connect)), then [`on_open`](Self::on_open), then messages,
+///   pings, pongs and drains in any number, then [`on_close`](Self::on_close). `on_request` is
+///   called once, or with [`Limits::http`](crate::Limits::http) for each request of the connection.
 /// * **Each `on_open` has one `on_close`**, which is the last callback for its client. This holds
 ///   for every end: a Close frame, FIN, a reset, a timeout, a limit, a panic and a shutdown. A
-///   client of [`Clients::connect`] has an `on_close` even if it was never open. A request that is
-///   refused has neither.
+///   client of [`Clients::connect`] has an `on_close` even if it was never open, and so has a
+///   [streamed response](crate::HttpResponse::streamed). Other answers have neither.
 /// * **Messages are complete, checked and in order.** Text is UTF-8. No message is longer than
 ///   [`max_message`](crate::Limits::max_message). After [`Clients::close`], no more messages of
 ///   this client are delivered.
@@ -44,7 +45,8 @@ use crate::server::observe::Turns;
 ///   [`SendError`](crate::SendError).
 /// * That `on_close` is called when the [`EventLoop`](crate::EventLoop) is dropped while it runs.
 pub trait Handler {
-    /// The application's data of each client, stored inline in the client's slab entry.
+    /// The application's data of each client, stored inline in the client's slab entry. After an
+    /// HTTP response, it is `Default` again for the next request of the connection.
     type Data: Default + 'static;
 
     /// Called before the first turn of the loop. Set timers and connect to other servers here.
@@ -133,8 +135,8 @@ pub trait Handler {
     }
 
     /// Called when a client has disconnected, once for each client that had
-    /// [`on_open`](Self::on_open), and for each client of [`Clients::connect`]. This is the last
-    /// time that its data can be read.
+    /// [`on_open`](Self::on_open), for each client of [`Clients::connect`], and for each [streamed
+    /// response](crate::HttpResponse::streamed). This is the last time that its data can be read.
     fn on_close(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, reason: &CloseReason) {
         let _ = (clients, id, reason);
     }

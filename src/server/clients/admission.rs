@@ -133,9 +133,14 @@ impl<D> Clients<D> {
 
     /// Returns why an upgrade is refused now, if it is. Counts the handshake.
     pub(crate) fn refuse_upgrade(&mut self) -> Option<Rejection> {
-        let is_full = self.table.len() > self.max_connections || self.pressure.is_full();
-        let refuses = self.shutdown.is_some() || is_full || !self.admission.takes_handshake(self.table.now());
+        let refuses = self.takes_no_more() || !self.admission.takes_handshake(self.table.now());
         refuses.then_some(Rejection::Unavailable)
+    }
+
+    /// Returns whether connections that last are refused now: the server stops or is full.
+    pub(super) fn takes_no_more(&self) -> bool {
+        let is_full = self.table.len() > self.max_connections || self.pressure.is_full();
+        self.shutdown.is_some() || is_full
     }
 }
 

@@ -268,7 +268,7 @@ impl<D> Clients<D> {
         if let Answer::Upgrade(Upgrade { subprotocol: Some(chosen), .. }) = &answer {
             self.table.set_subprotocol(index, chosen);
         }
-        let refusal = if self.shutdown.is_some() && answer.is_streamed() {
+        let refusal = if answer.is_streamed() && self.takes_no_more() {
             Some(Rejection::Unavailable)
         } else if length > self.table.shared().free_budget() {
             self.make_room(length)

@@ -1,7 +1,7 @@
 //! Reaping: clients that have ended are removed.
 
 use super::engine::Engine;
-use crate::protocol::{CloseReason, Escaped, Role, Side, State, Trace};
+use crate::protocol::{CloseReason, Escaped, Role, Side, State, Timeout, Trace};
 use crate::server::app::Handler;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
@@ -119,7 +119,7 @@ impl<H: Handler> Engine<H> {
         let dropped = self.clients.table.iter().filter(|(_, client)| client.flags.has(Flags::OPENED)).count();
         let indexes: Vec<usize> = self.clients.table.iter().map(|(index, _)| index).collect();
         for index in indexes {
-            self.clients.end(index, CloseReason::Eof);
+            self.clients.end(index, CloseReason::Timeout(Timeout::Close));
         }
         self.reap();
         self.report_rest();

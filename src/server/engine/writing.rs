@@ -117,6 +117,8 @@ impl<H: Handler> Engine<H> {
         let At { client, counters, .. } = self.clients.table.at(index);
         if let Some(status) = client.connection.take_answered() {
             counters.answered(status);
+            // Behind a proxy, the next request may come from somebody else.
+            client.data = H::Data::default();
         }
         self.clients.table.queue_read(index);
     }

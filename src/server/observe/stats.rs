@@ -21,10 +21,12 @@ pub struct Stats {
     pub connected: u64,
     /// Opening handshakes that succeeded.
     pub opened: u64,
-    /// Opening handshakes and plain HTTP requests that were refused, by the status of our response.
+    /// Requests that were answered without an upgrade, by the status of our response: refused
+    /// handshakes, and plain HTTP of any status.
     pub refused: BTreeMap<u16, u64>,
     /// How many of these responses were not sent whole: the peer did not read, or memory ran short,
-    /// or the peer disconnected.
+    /// or the peer disconnected. Streamed responses that end before their body are in
+    /// [`closed`](Self::closed).
     pub cut_off: u64,
     /// Connections that ended in any other way, by the reason.
     pub closed: BTreeMap<Cause, u64>,
