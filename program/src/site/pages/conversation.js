@@ -21,6 +21,8 @@ export class Conversation {
   #last = 0;
   /** Own messages that have not come back, the oldest first. */
   #pending = [];
+  /** Own messages that the server has, and that have not come back: by id. */
+  #taken = new Map();
   /** The ids of the shown messages, the oldest first, with the own messages among them. */
   #seen = new Map();
   #isIn = false;
@@ -61,7 +63,8 @@ export class Conversation {
     if (missed) this.onMessage({ missed });
     if (isRestarted) {
       const lately = [...this.#seen.values()].slice(-OFFERED).filter((own) => own && !this.#pending.includes(own));
-      this.#pending = [...lately, ...this.#pending];
+      this.#pending = [...lately, ...this.#taken.values(), ...this.#pending];
+      this.#taken.clear();
     }
     for (const message of messages) this.message(message);
     for (const message of this.#pending) this.#sendMessage(message);
@@ -72,7 +75,8 @@ export class Conversation {
     // one.
     if (n <= this.#last) return;
     this.#last = n;
-    const own = this.#pending.find((message) => message.id === id) ?? null;
+    const own = this.#pending.find((message) => message.id === id) ?? this.#taken.get(id) ?? null;
+    this.#taken.delete(id);
     if (!this.#seen.has(id)) {
       this.#seen.set(id, own);
       if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.keys().next().value);
@@ -81,8 +85,10 @@ export class Conversation {
     this.#settle(id);
   }
 
-  /** The server has this message already. */
+  /** The server has this message already. It may still come: then it is an own one. */
   said(id) {
+    const own = this.#pending.find((message) => message.id === id);
+    if (own && !this.#seen.has(id)) this.#taken.set(id, own);
     this.#settle(id);
   }
 
