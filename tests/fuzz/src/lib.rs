@@ -138,6 +138,8 @@ pub struct Side<'d> {
     /// justify the memory in use.
     cause: usize,
     rank: u8,
+    /// Messages were delivered in pieces for a while.
+    had_pieces: bool,
 }
 
 /// A line that the application sends. It is long enough to be compressed.
