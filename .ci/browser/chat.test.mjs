@@ -112,7 +112,8 @@ await suite(async () => {
       equal((await texts(page)).slice(before).sort().join("|"), [...wanted].sort().join("|"), "all of it, once");
     }
     const newcomer = await enter(url, "Newcomer");
-    await newcomer.waitForFunction(() => document.querySelectorAll("#log .said").length === 50);
+    // The last 50, and what the pages still offer to the last server.
+    await newcomer.waitForFunction(() => document.querySelectorAll("#log .said").length >= 50);
     await newcomer.context().close();
   });
 
