@@ -28,13 +28,17 @@ await suite(async () => {
 
   await check("each sees its own rider at once where the keys lead it, and so does the server", async () => {
     for (const [key, axis, sign] of keysFromFence(await own(ada))) {
-      const before = await own(ada);
+      const [before, since] = [await own(ada), performance.now()];
       await ada.keyboard.down(key);
-      await ada.waitForTimeout(500);
-      const after = await own(ada);
+      let [way, seconds] = [0, 0];
+      // A busy machine may not run the page for a while.
+      while (way <= 50 && seconds < 10) {
+        await ada.waitForTimeout(50);
+        way = ((await own(ada))[axis] - before[axis]) * sign;
+        seconds = (performance.now() - since) / 1000;
+      }
       await ada.keyboard.up(key);
-      const way = (after[axis] - before[axis]) * sign;
-      equal(way > 50 && way < 200, true, `${way} units with ${key} in half a second`);
+      equal(way > 50 && way < 400 * seconds, true, `${way} units with ${key} in ${seconds} s`);
     }
     // At rest, what is shown is where the server has it.
     await ada.waitForTimeout(700);
