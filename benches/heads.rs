@@ -2,10 +2,13 @@
 //! handles it as a server whose application reads all lists, or as a client.
 //!
 //! ```text
-//! cargo bench --bench heads                           each case once
-//! cargo bench --bench heads -- CASE COUNT             one case, so many times, for callgrind; says how often it allocated
-//! python3 benches/baseline.py                         instructions and allocations, compared with benches/baseline.tsv
+//! cargo bench --bench heads                   each case once
+//! cargo bench --bench heads -- CASE COUNT     one case, COUNT times, for callgrind
+//! python3 benches/baseline.py                 instructions and allocations of all cases
 //! ```
+//!
+//! With a case, the bench also prints the number of allocations. `baseline.py` compares both with
+//! `benches/baseline.tsv`.
 //!
 //! `most` has as many elements as fit, which are more than the limit allows. `allowed` has as many
 //! as the limit allows, each as long as there is room. `benches/baseline.py` compares each with the

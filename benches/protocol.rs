@@ -1,10 +1,13 @@
 //! Measures the cost of a message in memory, without the kernel.
 //!
 //! ```text
-//! cargo bench --bench protocol                        CPU time of each case
-//! python3 benches/baseline.py                         instructions and allocations, compared with benches/baseline.tsv
-//! cargo bench --bench protocol -- CASE COUNT          one case, so many times, for callgrind; says how often it allocated
+//! cargo bench --bench protocol                    CPU time of each case
+//! cargo bench --bench protocol -- CASE COUNT      one case, COUNT times, for callgrind
+//! python3 benches/baseline.py                     instructions and allocations of all cases
 //! ```
+//!
+//! With a case, the bench also prints the number of allocations. `baseline.py` compares both with
+//! `benches/baseline.tsv`.
 //!
 //! Connections of [`lariat::protocol`] get bytes and return bytes. A message is unmasked in place,
 //! so its bytes are copied into place for each turn, as the kernel would copy them. Only the cases

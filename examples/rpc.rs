@@ -10,7 +10,8 @@
 //! ```text
 //! ws = new WebSocket("ws://127.0.0.1:9998")
 //! ws.onmessage = event => console.log(event.data)
-//! call = (id, number) => ws.send(JSON.stringify({jsonrpc: "2.0", id, method: "factors", params: [number]}))
+//! request = (id, number) => ({jsonrpc: "2.0", id, method: "factors", params: [number]})
+//! call = (id, number) => ws.send(JSON.stringify(request(id, number)))
 //! call(1, 4611686014132420609); call(2, 42)
 //! ```
 //!

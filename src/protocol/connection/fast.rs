@@ -14,12 +14,12 @@
 //!
 //! | fast path | equals | shown by | case | without | with |
 //! |---|---|---|---|--:|--:|
-//! | [`receive_single`](Connection::receive_single) | [`receive`](Connection::receive) | `receiving_*` | single | 600 | 356 |
-//! | [`receive_run`](Connection::receive_run) | [`receive`](Connection::receive), repeatedly | `receiving_*` | many | 418 | 176 |
-//! | [`send_short`](Connection::send_short) | `send_whole` in `send` | `sending_*` | many | 288 | 176 |
-//! | [`append_small`] | `Frame::copy_or_share` in `prepared` | `sending_*` | group | 228 | 195 |
-//! | [`simple_output`](Connection::simple_output) | [`output`](Connection::output) | `sending_*` | loop | 1,477 | 1,195 |
-//! | [`simple_output_sent`](Connection::simple_output_sent) | [`sent`](Connection::sent) | `sending_*` | loop | as above | |
+//! | `receive_single` | `receive` | `receiving_*` | single | 600 | 356 |
+//! | `receive_run` | `receive`, repeatedly | `receiving_*` | many | 418 | 176 |
+//! | `send_short` | `send_whole` in `send` | `sending_*` | many | 288 | 176 |
+//! | `append_small` | `Frame::copy_or_share` in `prepared` | `sending_*` | group | 228 | 195 |
+//! | `simple_output` | `output` | `sending_*` | loop | 1,477 | 1,195 |
+//! | `simple_output_sent` | `sent` | `sending_*` | loop | as above | |
 
 use super::byte_queue::ByteQueue;
 use super::message::Message;

@@ -4,9 +4,9 @@
 //!
 //! | limit | beyond it |
 //! |---|---|
-//! | [`max_connections`](crate::Config::max_connections) | upgrades get 503 |
-//! | [`max_connections_per_address`](crate::Config::max_connections_per_address) | connections get 429 at once |
-//! | [`handshakes_per_second`](crate::Config::handshakes_per_second) | upgrades get 503 |
+//! | `max_connections` | upgrades and streamed responses get 503 |
+//! | `max_connections_per_address` | connections get 429 at once |
+//! | `handshakes_per_second` | upgrades get 503 |
 //!
 //! Beyond twice as many of one address, connections are dropped without an answer.
 

@@ -2,9 +2,9 @@
 //!
 //! | policy | what happens to a slow consumer |
 //! |---|---|
-//! | [`SlowConsumer::Close`], the default | it is closed above [`max_unsent`](crate::Limits::max_unsent) unsent bytes |
-//! | [`SlowConsumer::DropNewest`] | above [`high_water`](crate::Limits::high_water), its messages are dropped and counted |
-//! | [`send_latest`](Clients::send_latest) | while it is behind, a message replaces the last one of the same key |
+//! | `SlowConsumer::Close`, the default | it is closed above `max_unsent` unsent bytes |
+//! | `SlowConsumer::DropNewest` | above `high_water`, its messages are dropped and counted |
+//! | `send_latest` | while it is behind, a message replaces the last one of its key |
 
 use super::clients::Clients;
 use crate::parts::SLOW_CONSUMERS;

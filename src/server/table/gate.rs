@@ -7,9 +7,9 @@
 //!
 //! | reason | the gate closes when | it opens when |
 //! |---|---|---|
-//! | [`Watermark`](Reason::Watermark) | a write begins with too much unsent | a write ends with no more than that |
-//! | [`Memory`](Reason::Memory) | the client holds more than is free | it holds less, or more is free |
-//! | [`Rate`](Reason::Rate) | the client has sent more than its rate allows | enough time has passed |
+//! | `Watermark` | a write begins with too much unsent | a write ends with no more than that |
+//! | `Memory` | the client holds more than is free | it holds less, or more is free |
+//! | `Rate` | the client has sent more than its rate allows | enough time has passed |
 //! | a pause | the application pauses the client | the application resumes the client |
 //!
 //! The connection knows of a pause itself, because it holds what has already been read
