@@ -169,19 +169,20 @@ impl<X: Default> Connection<X> {
         }
     }
 
-    /// Whether a response is being streamed.
-    pub fn is_streaming(&self) -> bool {
-        self.state() == State::Responding && self.keeps_body_open()
+    /// Returns what follows the response that is being sent, or that was the last one.
+    fn follows(&self) -> Option<After> {
+        let responding = self.rare.as_ref()?.responding.as_ref().filter(|_| HTTP.is_used());
+        responding.map(|responding| responding.after)
     }
 
-    fn keeps_body_open(&self) -> bool {
-        let responding = self.rare.as_ref().and_then(|rare| rare.responding.as_ref());
-        HTTP.is_used() && responding.is_some_and(|responding| responding.after != After::Keep)
+    /// Whether a response is being streamed.
+    pub fn is_streaming(&self) -> bool {
+        self.state() == State::Responding && self.has_streamed()
     }
 
     /// Whether a response has been streamed, or was begun to be.
     pub fn has_streamed(&self) -> bool {
-        self.keeps_body_open()
+        matches!(self.follows(), Some(After::Chunks | After::Body))
     }
 
     /// Queues a piece of the body of a streamed response.
@@ -194,10 +195,7 @@ impl<X: Default> Connection<X> {
         if !self.is_streaming() {
             return Err(SendError::NotOpen);
         }
-        let limit = shared.limits.max_unsent;
-        if piece.len() > limit || self.buffered_amount() > limit - piece.len() {
-            return Err(SendError::Full);
-        }
+        self.check_unsent(shared, piece.len())?;
         // An empty chunk would end the body.
         if !piece.is_empty() {
             self.append_piece(shared, piece);
@@ -219,8 +217,7 @@ impl<X: Default> Connection<X> {
     }
 
     fn is_chunked(&self) -> bool {
-        let responding = self.rare.as_ref().and_then(|rare| rare.responding.as_ref());
-        responding.is_some_and(|responding| responding.after == After::Chunks)
+        self.follows() == Some(After::Chunks)
     }
 
     /// Responding -> Draining: the body of a streamed response is complete.
@@ -266,7 +263,7 @@ impl<X: Default> Connection<X> {
     /// Responding -> Handshaking: the response has been sent, and another request may follow.
     #[cold]
     pub(super) fn response_sent(&mut self, shared: &mut Shared, now: Tick) {
-        if self.keeps_body_open() {
+        if self.has_streamed() {
             return;
         }
         let rare = self.rare();

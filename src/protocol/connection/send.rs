@@ -116,6 +116,12 @@ impl<X: Default> Connection<X> {
         if self.state() != State::Open {
             return Err(SendError::NotOpen);
         }
+        self.check_unsent(shared, payload)
+    }
+
+    /// Checks that no more than `max_unsent` bytes are unsent with `payload` more.
+    #[inline]
+    pub(super) fn check_unsent(&self, shared: &Shared, payload: usize) -> Result<(), SendError> {
         let limit = shared.limits.max_unsent;
         if payload > limit || self.buffered_amount() > limit - payload {
             return Err(SendError::Full);

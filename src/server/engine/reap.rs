@@ -4,7 +4,9 @@ use super::engine::Engine;
 use crate::protocol::{CloseReason, Escaped, Role, Side, State, Timeout, Trace};
 use crate::server::app::Handler;
 use crate::server::id::ClientId;
+use crate::server::observe::Reports;
 use crate::server::table::{At, Flags};
+use std::fmt::Display;
 
 impl<H: Handler> Engine<H> {
     /// Passes on traces, and removes clients that have ended. An index is freed only here, so no
@@ -25,12 +27,17 @@ impl<H: Handler> Engine<H> {
             counters.ended(&reason);
             self.log_end(index, &reason);
             if let CloseReason::CutOff { why, .. } = &reason {
-                self.cut_off(index, &reason, why);
+                self.report_cut_off(index, &reason, why);
             }
             let client = &mut self.clients.table[index];
             let has_streamed = client.connection.has_streamed();
-            if has_streamed && !matches!(reason, CloseReason::Refused(_)) {
-                // The application has not ended the body, so a FIN must not end it either.
+            let is_whole = match reason {
+                CloseReason::CutOff { .. } => false,
+                CloseReason::Refused(_) => true,
+                _ => !has_streamed,
+            };
+            if !is_whole {
+                // A FIN would make the peer take the beginning of the response for the whole.
                 client.socket.open(&self.key).reset_when_dropped();
             }
             let has_begun = client.flags.has(Flags::OPENED) || has_streamed;
@@ -68,16 +75,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Resets a connection whose response was not sent whole. A FIN would make the peer take the
-    /// beginning for the whole. If the peer did not disconnect itself, the log says so.
+    /// Reports that a response was not sent whole, unless the peer has disconnected itself.
     #[cold]
-    fn cut_off(&mut self, index: usize, reason: &CloseReason, why: &CloseReason) {
-        let At { client, now, .. } = self.clients.table.at(index);
-        client.socket.open(&self.key).reset_when_dropped();
+    fn report_cut_off(&mut self, index: usize, reason: &CloseReason, why: &CloseReason) {
         if matches!(why, CloseReason::Eof | CloseReason::Io(_)) {
             return;
         }
-        let Some(count) = self.cut_off.count(now) else { return };
+        let Some(count) = self.cut_off.count(self.clients.table.now()) else { return };
         let address = self.clients.shown_address(index);
         log::warn!("responses cut off: {count}; the last to {address}: {reason}");
     }
@@ -129,22 +133,19 @@ impl<H: Handler> Engine<H> {
     /// Logs what was not reported yet, because no further report comes.
     #[cold]
     fn report_rest(&mut self) {
-        let reports = [
-            ("connections dropped without a valid PROXY header", self.trust.bad_headers()),
-            ("responses cut off", &mut self.cut_off),
-        ];
-        for (what, reports) in reports {
-            let count = reports.rest();
-            if count > 0 {
-                log::warn!("{what} since the last report: {count}");
-            }
-        }
+        report("connections dropped without a valid PROXY header", self.trust.bad_headers());
+        report("responses cut off", &mut self.cut_off);
         for (status, reports) in self.refusals.all() {
-            let count = reports.rest();
-            if count > 0 {
-                log::warn!("requests refused with {status} since the last report: {count}");
-            }
+            report(format_args!("requests refused with {status}"), reports);
         }
+    }
+}
+
+/// Logs what was not reported yet.
+fn report(what: impl Display, reports: &mut Reports) {
+    let count = reports.rest();
+    if count > 0 {
+        log::warn!("{what} since the last report: {count}");
     }
 }
 
