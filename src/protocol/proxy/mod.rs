@@ -7,9 +7,13 @@
 //! | `binary` | how is a header of version 2 parsed? |
 //! | `trusted` | which proxies are trusted? |
 //! | `forwarded` | which address do `Forwarded` and `X-Forwarded-For` report? |
+//!
+//! `forwarded_tests` contains the unit tests of `forwarded`.
 
 mod binary;
 pub mod forwarded;
+#[cfg(test)]
+mod forwarded_tests;
 mod header;
 mod text;
 mod trusted;

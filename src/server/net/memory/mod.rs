@@ -3,15 +3,18 @@
 //! | file | question |
 //! |---|---|
 //! | `network` | what lies between a simulated server and its peers? |
+//! | `handles` | what do a server and its loop hold of a network? |
 //! | `line` | what is a simulated connection made of? |
 //! | `peers` | what do peers do with what they receive? |
 //! | `faults` | what may go wrong, and how often? |
 
 mod faults;
+mod handles;
 mod line;
 mod network;
 mod peers;
 
 pub use faults::Faults;
+pub(crate) use handles::{Backlog, NetworkRef, Stays, Wire};
 pub(crate) use line::Marks;
-pub(crate) use network::{Backlog, Network, NetworkRef, SERVER, Stays, Wire};
+pub(crate) use network::{Network, SERVER};

@@ -5,11 +5,9 @@
 //! network behaves like a kernel with an edge-triggered poller: it reports readiness when bytes
 //! arrive, when room returns after a short write, and at FIN or a reset. It reports each of them
 //! once.
-//!
-//! The networks of a thread are in a table of that thread, as the sockets of a process are in its
-//! table of descriptors. So a simulated socket is a number, as small as a real one.
 
 use super::faults::Faults;
+use super::handles::{MAX_LINES, NetworkRef, Wire};
 use super::line::{Line, Marks};
 use crate::protocol::time::{Epoch, Moment};
 use crate::protocol::{CloseReason, Limits, Opening, Role, Shared};
@@ -18,15 +16,11 @@ use crate::server::net::{Readiness, Ready, Socket, exhaustion};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use slab::Slab;
-use std::cell::RefCell;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::hash::Hasher;
 use std::io;
-use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
 /// Where the simulated server listens: an address that is reserved for documentation.
@@ -35,49 +29,22 @@ pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1
 /// How long the network rests when all that is under way is delayed.
 const PAUSE: Duration = Duration::from_micros(100);
 
-thread_local! {
-    static TABLE: RefCell<Table> = const { RefCell::new(Table { networks: Vec::new(), count: 0 }) };
-}
-
-struct Table {
-    networks: Vec<Option<Box<Network>>>,
-    /// How many there have been.
-    count: u64,
-}
-
-/// A simulation's network, by its place in the table of its thread.
-#[derive(Clone, Copy)]
-pub(crate) struct NetworkRef {
-    place: u8,
-    serial: u64,
-}
-
-/// A value of this type stays in its thread, because another thread has another table.
-pub(crate) type Stays = PhantomData<Rc<()>>;
-
-/// The server's end of a line: eight bits say in which network, twenty-four where.
-#[derive(Debug)]
-pub(crate) struct Wire(u32);
-
-/// Lines in one network, at most.
-const MAX_LINES: usize = 1 << 24;
-
 /// All lines of one simulation.
 pub(crate) struct Network {
-    serial: u64,
+    pub(super) serial: u64,
     place: u8,
     pub(crate) faults: Faults,
     random: StdRng,
     pub(crate) now: Moment,
     /// Time has passed that the loop has not waited for.
-    was_interrupted: bool,
+    pub(super) was_interrupted: bool,
     epoch: Epoch,
     pub(crate) lines: Slab<Box<Line>>,
     /// Those on which something is to happen, the longest waiting first.
     active: VecDeque<u32>,
     /// Those whose edge is to be told, the longest waiting first: one turn takes only so many.
     to_tell: VecDeque<u32>,
-    ready: Vec<Ready>,
+    pub(super) ready: Vec<Ready>,
     events_per_turn: usize,
     /// New connections that the server has not accepted.
     backlog: VecDeque<u32>,
@@ -96,157 +63,8 @@ pub(crate) struct Network {
     story: Option<Vec<String>>,
 }
 
-// ---- the table ---------------------------------------------------------------------------------
-
-impl NetworkRef {
-    pub(crate) fn new(seed: u64, config: &Config) -> NetworkRef {
-        TABLE.with_borrow_mut(|table| {
-            let place = table.networks.iter().position(Option::is_none).unwrap_or(table.networks.len());
-            assert!(place < 256, "at most 256 simulations in one thread at a time");
-            if place == table.networks.len() {
-                table.networks.push(None);
-            }
-            table.count += 1;
-            let network = NetworkRef { place: place as u8, serial: table.count };
-            table.networks[place] = Some(Box::new(Network::new(network, seed, config)));
-            network
-        })
-    }
-
-    /// `None` after the simulation.
-    pub(crate) fn find<T>(self, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
-        find(self.place, |network| (network.serial == self.serial).then(|| call(network))).flatten()
-    }
-
-    /// Calls something on the network of a simulation that is not over.
-    pub(crate) fn with<T>(self, call: impl FnOnce(&mut Network) -> T) -> T {
-        self.find(call).expect("the simulation is not over, and in this thread")
-    }
-
-    pub(crate) fn end(self) {
-        let network = TABLE.try_with(|table| table.borrow_mut().networks[usize::from(self.place)].take());
-        drop(network);
-    }
-
-    // ---- what a loop asks of a poller ----------------------------------------------------------
-
-    pub(crate) fn now(self) -> Moment {
-        self.with(|network| network.now)
-    }
-
-    /// Returns whether time has passed since the last wait although the loop did not wait.
-    pub(crate) fn wait(self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> bool {
-        let mut ready = self.with(|network| {
-            network.wait(timeout);
-            std::mem::take(&mut network.ready)
-        });
-        ready.iter().copied().for_each(tell);
-        ready.clear();
-        self.with(|network| {
-            network.ready = ready;
-            std::mem::take(&mut network.was_interrupted)
-        })
-    }
-
-    pub(crate) fn was_interrupted(self) -> bool {
-        self.with(|network| std::mem::take(&mut network.was_interrupted))
-    }
-
-    /// Lets time pass while the loop does not wait.
-    pub(crate) fn pass_time(self, by: Duration) {
-        self.with(|network| (network.now, network.was_interrupted) = (network.now.after(by), true));
-    }
-
-    pub(crate) fn watch(self, socket: &Socket, client: usize) {
-        if let Socket::Simulated(wire) = socket {
-            self.with(|network| network.watch(wire.line(), client));
-        }
-    }
-
-    pub(crate) fn connect(self, address: SocketAddr) -> io::Result<Socket> {
-        self.with(|network| network.connect(address))
-    }
-}
-
-/// The server's listening socket.
-#[derive(Debug)]
-pub(crate) struct Backlog(pub(crate) NetworkRef);
-
-impl Backlog {
-    pub(crate) fn accept(&self) -> io::Result<Socket> {
-        self.0.with(Network::accept)
-    }
-
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        SERVER
-    }
-}
-
-impl Drop for Backlog {
-    fn drop(&mut self) {
-        self.0.find(Network::stop_listening);
-    }
-}
-
-impl fmt::Debug for NetworkRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Network({})", self.serial)
-    }
-}
-
-fn find<T>(place: u8, call: impl FnOnce(&mut Network) -> T) -> Option<T> {
-    let in_table =
-        |table: &RefCell<Table>| table.borrow_mut().networks.get_mut(usize::from(place))?.as_deref_mut().map(call);
-    TABLE.try_with(in_table).ok().flatten()
-}
-
-// ---- what a server does to a socket ------------------------------------------------------------
-
-impl Wire {
-    fn new(place: u8, line: u32) -> Wire {
-        Wire(u32::from(place) << 24 | line)
-    }
-
-    const fn line(&self) -> u32 {
-        self.0 & (MAX_LINES as u32 - 1)
-    }
-
-    fn with<T>(&self, call: impl FnOnce(&mut Network, u32) -> T) -> io::Result<T> {
-        find((self.0 >> 24) as u8, |network| call(network, self.line()))
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.with(|network, line| network.read(line, buffer))?
-    }
-
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.with(|network, line| network.write(line, bytes))?
-    }
-
-    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
-        self.with(|network, line| network.shutdown_write(line))
-    }
-
-    pub(crate) fn reset(&self) {
-        // The simulation may be over.
-        let _ = self.with(|network, line| network.reset_peer(line));
-    }
-
-    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.with(|network, line| network.line(line).address).ok()
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // The simulation may be over.
-        let _ = self.with(|network, line| network.close(line));
-    }
-}
-
 impl Network {
-    fn new(network: NetworkRef, seed: u64, config: &Config) -> Network {
+    pub(super) fn new(network: NetworkRef, seed: u64, config: &Config) -> Network {
         let mut limits = Limits::default();
         // Peers keep no time, and are as generous as can be.
         (limits.ping_interval, limits.idle_timeout) = (None, None);
@@ -292,7 +110,7 @@ impl Network {
         if count > 1 && self.commits(probability) { self.random.random_range(1..count) } else { count }
     }
 
-    fn read(&mut self, index: u32, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&mut self, index: u32, buffer: &mut [u8]) -> io::Result<usize> {
         if self.commits(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -322,7 +140,7 @@ impl Network {
         Ok(count)
     }
 
-    fn write(&mut self, index: u32, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, index: u32, bytes: &[u8]) -> io::Result<usize> {
         if self.commits(self.faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -350,7 +168,7 @@ impl Network {
         Ok(count)
     }
 
-    fn shutdown_write(&mut self, index: u32) {
+    pub(super) fn shutdown_write(&mut self, index: u32) {
         self.line(index).outward.end();
         self.activate(index);
         self.note(index, "FIN", b"");
@@ -358,7 +176,7 @@ impl Network {
 
     /// The server has dropped its socket. If it has not read everything, the kernel sends a reset,
     /// and that eats what the peer has not read.
-    fn close(&mut self, index: u32) {
+    pub(super) fn close(&mut self, index: u32) {
         let line = self.line(index);
         line.marks.set(Marks::SERVER_GONE);
         line.client = None;
@@ -371,12 +189,12 @@ impl Network {
         self.activate(index);
     }
 
-    fn watch(&mut self, index: u32, client: usize) {
+    pub(super) fn watch(&mut self, index: u32, client: usize) {
         self.line(index).client = Some(client as u32);
         self.tell_edge(index);
     }
 
-    fn accept(&mut self) -> io::Result<Socket> {
+    pub(super) fn accept(&mut self) -> io::Result<Socket> {
         if !self.backlog.is_empty() && self.commits(self.faults.exhaustion) {
             self.remark("accept: no descriptor");
             return Err(exhaustion());
@@ -391,7 +209,7 @@ impl Network {
     }
 
     /// Connects the server to a host. The connection is refused if there is no such host.
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
+    pub(super) fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
         let mut line = Line::new(Role::Server, self.tick(), address);
         let is_host = self.hosts.contains(&address);
         if !is_host {
@@ -412,7 +230,7 @@ impl Network {
 // ---- what happens while the loop waits ---------------------------------------------------------
 
 impl Network {
-    fn wait(&mut self, timeout: Option<Duration>) {
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) {
         let asked = self.now;
         if self.commits(self.faults.late) {
             let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
@@ -572,7 +390,7 @@ impl Network {
     }
 
     /// The server's end sends a reset: what the peer has not read is lost.
-    fn reset_peer(&mut self, index: u32) {
+    pub(super) fn reset_peer(&mut self, index: u32) {
         let line = self.line(index);
         line.inward.lose();
         line.outward.lose();
