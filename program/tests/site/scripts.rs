@@ -134,7 +134,18 @@ fn pages_of_other_sites_cannot_post_and_only_post_is_known() {
     }
     assert_eq!(status("POST", "/chat", ""), (405, Some("GET, HEAD, OPTIONS".to_owned())));
     assert_eq!(status("POST", "/editor", ""), (405, Some("GET, HEAD, OPTIONS".to_owned())));
-    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(status("GET", "/chat/lobby", upgrade).0, 405, "sockets are at /chat");
+}
+
+#[test]
+fn a_websocket_client_that_connects_to_a_room_is_told_where_to_connect() {
+    let mut sim = Simulation::new(1, config(), Site::new(&Options::default()));
+    let client = sim.connect_raw();
+    client.send_raw(
+        b"GET /chat/lobby HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    sim.run_until_idle();
+    let answer = String::from_utf8(client.received_raw()).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.contains("WebSocket clients connect to /chat"), "{answer}");
 }

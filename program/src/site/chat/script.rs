@@ -39,10 +39,11 @@ pub(super) struct Post<'r> {
 ///
 /// The status and the line of the answer, if it cannot be said.
 pub(super) fn read<'r>(request: &Request<'r>, longest: usize) -> Result<Post<'r>, (StatusCode, &'static str)> {
-    if *request.method() != Method::POST {
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "only POST is supported here"));
-    }
     let refused = |status, why| Err((status, why));
+    if *request.method() != Method::POST {
+        let why = "only POST is supported here; WebSocket clients connect to /chat";
+        return refused(StatusCode::METHOD_NOT_ALLOWED, why);
+    }
     let Some(room) = request.path().strip_prefix(ROOMS).and_then(decoded).filter(|room| !room.trim().is_empty()) else {
         return refused(StatusCode::BAD_REQUEST, "the path must name a room: /chat/lobby");
     };
