@@ -360,11 +360,12 @@ impl Application {
                 let period = self.random.random_bool(0.2).then_some(after.max(Duration::from_millis(1)));
                 let token = u64::from(self.next) << 32 | self.timers.len() as u64;
                 self.next += 1;
+                let first = period.unwrap_or(after);
                 let timer = match period {
                     Some(period) => clients.set_interval(period, token),
                     None => clients.set_timer(after, token),
                 };
-                self.timers.insert(token, Timer { id: timer, due: self.elapsed() + after, period });
+                self.timers.insert(token, Timer { id: timer, due: self.elapsed() + first, period });
             }
             80..=82 => {
                 if let Some((_, timer)) = self.timers.pop_first() {
