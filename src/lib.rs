@@ -135,7 +135,8 @@ pub use protocol::{
 pub use server::sim;
 #[doc(inline)]
 pub use server::{
-    Cause, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config, ConfigError, ConnectOptions, Connections,
-    Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions, LocalAddr, NotPosted, NotRun,
-    Outcome, Pipe, Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats, TimerId,
+    Adopted, Always, Cause, ClientData, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config, ConfigError,
+    ConnectOptions, Connections, Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram, ListenOptions,
+    LocalAddr, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Router, Server, SlowConsumer, Stats,
+    Stored, TimerId,
 };

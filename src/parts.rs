@@ -35,6 +35,9 @@ impl Part {
     }
 }
 
+/// Streams of the application's own. The door: [`Clients::adopt`](crate::Clients::adopt).
+pub(crate) static ADOPTING: Part = Part::new();
+
 /// Timers that end with a client. The door:
 /// [`Clients::set_client_timer`](crate::Clients::set_client_timer) and its kin.
 pub(crate) static CLIENT_TIMERS: Part = Part::new();

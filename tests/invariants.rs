@@ -18,7 +18,10 @@ use std::collections::BTreeSet;
 /// So circles exist only inside a room.
 const ROOMS: [(&str, &[&str]); 2] = [
     ("protocol", &["time", "limits", "wire", "deflate", "opening", "proxy", "connection", "foreign"]),
-    ("server", &["config", "id", "net", "observe", "table", "clients", "app", "engine", "event_loop", "sim", "server"]),
+    (
+        "server",
+        &["config", "id", "data", "net", "observe", "table", "clients", "app", "engine", "event_loop", "sim", "server"],
+    ),
 ];
 
 /// Returns all files below `src`.

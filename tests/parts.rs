@@ -108,6 +108,18 @@ fn connect_begins_a_connection() {
     });
 }
 
+#[test]
+fn adopt_serves_a_stream() {
+    alone("ADOPTING", "adopt_serves_a_stream", || {
+        let here = common::serve(Heard::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut client = common::Wire::connect(listener.local_addr().expect("an address"));
+        let (stream, _) = listener.accept().expect("a connection");
+        here.ask(move |clients| clients.adopt(stream)).expect("there is room");
+        client.handshake("/");
+    });
+}
+
 /// Answers with the request's body, or with a streamed one.
 struct Page(fn(&Request<'_>) -> Answer);
 

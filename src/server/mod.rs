@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `config` | which limits, timeouts and options are there? |
 //! | `id` | which client, which timer? |
+//! | `data` | what does an application keep for each client? |
 //! | `net` | where do bytes come from and go to, what is ready, and what time is it? |
 //! | `observe` | what has the server done, and how is that shown? |
 //! | `table` | what does the server know of each client, and who is next? |
@@ -20,6 +21,7 @@
 mod app;
 mod clients;
 mod config;
+mod data;
 mod engine;
 mod event_loop;
 mod id;
@@ -32,9 +34,11 @@ mod table;
 
 pub use app::{Closures, Handler, Pipe, Router};
 pub use clients::{
-    ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome, Remote, RemoteError, SlowConsumer,
+    Adopted, ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome, Remote, RemoteError,
+    SlowConsumer,
 };
 pub use config::{Config, ConfigError, Drain, Excess, ForwardedHeader, ListenOptions, Rates};
+pub use data::{Always, ClientData, Stored};
 pub use event_loop::EventLoop;
 pub use id::{ClientId, TimerId};
 pub use net::LocalAddr;

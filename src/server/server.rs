@@ -6,6 +6,7 @@ use crate::server::clients::{Clients, Event, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::config::Drain;
 use crate::server::config::{Config, ListenOptions};
+use crate::server::data::ClientData;
 use crate::server::event_loop::{EventLoop, Parts};
 use crate::server::id::{ClientId, TimerId};
 #[cfg(all(unix, feature = "signals"))]
@@ -17,7 +18,7 @@ use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 
 /// A server that listens but does not run yet. `D` is the [`Data`](Handler::Data) of its handler.
-pub struct Server<D = ()> {
+pub struct Server<D: ClientData = ()> {
     poller: Kernel,
     listeners: Vec<Listener>,
     queue: Arc<Queue<D>>,
@@ -27,7 +28,7 @@ pub struct Server<D = ()> {
     signals: Option<Signals>,
 }
 
-impl<D> fmt::Debug for Server<D> {
+impl<D: ClientData> fmt::Debug for Server<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Server { listeners, config, options, .. } = self;
         let mut text = f.debug_struct("Server");
@@ -35,7 +36,7 @@ impl<D> fmt::Debug for Server<D> {
     }
 }
 
-impl<D> Server<D> {
+impl<D: ClientData> Server<D> {
     /// Listens on an address, with the default [`Config`]. If a name has several addresses, the
     /// server listens on all of them. Port 0 means any free port;
     /// [`local_addrs`](Self::local_addrs) returns it.
@@ -220,12 +221,12 @@ impl<D> Server<D> {
 ///
 /// It is not `Send`, because closures need not be: make it in the thread that runs it, from a
 /// [`Server`], which is `Send`.
-pub struct ClosureServer<D = ()> {
+pub struct ClosureServer<D: ClientData = ()> {
     server: Server<D>,
     closures: Closures<D>,
 }
 
-impl<D> fmt::Debug for ClosureServer<D> {
+impl<D: ClientData> fmt::Debug for ClosureServer<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClosureServer").field("server", &self.server).field("closures", &self.closures).finish()
     }
@@ -234,7 +235,7 @@ impl<D> fmt::Debug for ClosureServer<D> {
 /// Defines the methods that set the closures.
 macro_rules! setters {
     ($($name:ident: $kind:ident = ($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        impl<D: Default + 'static> ClosureServer<D> {
+        impl<D: ClientData> ClosureServer<D> {
             $(
                 #[doc = concat!("As [`Handler::", stringify!($name), "`].")]
                 #[must_use]
@@ -274,7 +275,7 @@ type D = ();
 for_each_callback!(setters);
 for_each_callback!(starters);
 
-impl<D: Default + 'static> Server<D> {
+impl<D: ClientData> Server<D> {
     /// Returns a server whose handler consists of closures. Without data for each client, any of
     /// the closures can be set right away: [`on_message`](Server::on_message) and its kin.
     pub fn closures(self) -> ClosureServer<D> {
@@ -282,7 +283,7 @@ impl<D: Default + 'static> Server<D> {
     }
 }
 
-impl<D: Default + 'static> ClosureServer<D> {
+impl<D: ClientData> ClosureServer<D> {
     /// Where the server listens.
     pub fn local_addrs(&self) -> Vec<LocalAddr> {
         self.server.local_addrs()

@@ -1,14 +1,14 @@
 //! A server in a thread.
 
 use super::WAIT;
-use lariat::{Clients, Config, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote, Server};
+use lariat::{ClientData, Clients, Config, Drain, EventLoop, Handler, LocalAddr, Outcome, Remote, Server};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A server in its own thread. It stops when this value is dropped.
-pub struct Running<D: 'static = ()> {
+pub struct Running<D: ClientData = ()> {
     pub addr: SocketAddr,
     pub remote: Remote<D>,
     thread: Option<JoinHandle<Outcome>>,
@@ -61,7 +61,7 @@ fn run_made<H: Handler>(server: Server<H::Data>, make: impl FnOnce() -> H + Send
     Running { addr, remote, thread: Some(thread) }
 }
 
-impl<D> Running<D> {
+impl<D: ClientData> Running<D> {
     /// Runs `call` on the loop's thread and returns what it returns.
     pub fn ask<T: Send + 'static>(&self, call: impl FnOnce(&mut Clients<D>) -> T + Send + 'static) -> T {
         let (answer, answered) = mpsc::channel();
@@ -82,7 +82,7 @@ impl<D> Running<D> {
     }
 }
 
-impl<D> Drop for Running<D> {
+impl<D: ClientData> Drop for Running<D> {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         // The server may have stopped already.

@@ -5,7 +5,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod adopting;
 mod closures;
+mod data;
 mod events;
 mod handles;
 mod ids;

@@ -124,6 +124,11 @@ impl<X: Default> Connection<X> {
         self.enter(shared, State::Open);
     }
 
+    /// Handshaking -> Open: another HTTP server has done the opening handshake.
+    pub fn adopt(&mut self, shared: &mut Shared, now: Tick) {
+        self.open(shared, now);
+    }
+
     /// Handshaking -> Open, or Closed: the response of the server to which we connect has arrived.
     pub(super) fn receive_answer(&mut self, shared: &mut Shared, now: Tick, head: &[u8]) -> Option<Option<String>> {
         let judged = match &mut self.rare().expected {

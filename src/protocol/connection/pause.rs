@@ -1,8 +1,9 @@
 //! Pauses: what has arrived is held, and the application gets it later.
 //!
-//! Bytes are held in two cases: until a request has been answered, and while the application has
-//! paused the connection. They lie in the inbox, so the memory budget counts them. A driver does
-//! not read a connection that holds bytes or is paused; it first receives what is held.
+//! Bytes are held in three cases: until a request has been answered, while the application has
+//! paused the connection, and if they were read before the driver got the stream. They lie in the
+//! inbox, so the memory budget counts them. A driver does not read a connection that holds bytes or
+//! is paused; it first receives what is held.
 //!
 //! While a connection is paused, the peer's silence says nothing about the peer. So neither the
 //! timeout for silence nor the one for an unfinished message applies. Pings are sent as always;
@@ -64,6 +65,12 @@ impl<X: Default> Connection<X> {
         let held = &mut shared.inbox(&mut self.inbox, now).held;
         held.reserve_exact(bytes.len());
         held.extend_from_slice(bytes);
+    }
+
+    /// Holds bytes that were read from the stream before the driver got it. It receives them when
+    /// it would read next.
+    pub fn receive_later(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
+        self.hold(shared, now, bytes);
     }
 
     /// Takes out the bytes that are held, to be received now. There are none while they must be

@@ -8,6 +8,8 @@ use super::request::Ticket;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use std::any::Any;
+use std::fmt;
 use std::io::Write;
 
 /// An application's answer to a request.
@@ -81,7 +83,7 @@ impl From<StatusCode> for Answer {
 
 /// The parts of a 101 response that the application can set. Each public field has a method that
 /// sets it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Upgrade {
     /// The subprotocol (§1.9). It must be one that the client offered. Otherwise the handshake is
@@ -96,6 +98,24 @@ pub struct Upgrade {
     /// secret in it to an attacker who controls another part of the same message (CRIME, BREACH).
     /// Default `false`.
     pub uncompressed: bool,
+    /// The application's data of the client.
+    pub(crate) data: Option<Given>,
+}
+
+/// Data of a type that only the application and its [`Clients`](crate::Clients) know.
+pub(crate) struct Given(Box<dyn Any + Send>);
+
+impl Given {
+    /// Returns the data, if it is of this type.
+    pub(crate) fn take<T: 'static>(self) -> Option<T> {
+        self.0.downcast().ok().map(|data| *data)
+    }
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Given(..)")
+    }
 }
 
 impl Upgrade {
@@ -124,6 +144,15 @@ impl Upgrade {
     #[must_use]
     pub const fn uncompressed(mut self) -> Upgrade {
         self.uncompressed = true;
+        self
+    }
+
+    /// Gives the client its data, which must be of the handler's type
+    /// [`Data`](crate::Handler::Data). With another type, the client gets 500, and the log has the
+    /// reason. `on_open` is the first callback that finds the data.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Send + 'static) -> Upgrade {
+        self.data = Some(Given(Box::new(data)));
         self
     }
 

@@ -3,6 +3,7 @@
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Upgrade};
 use crate::server::clients::{Clients, Event};
+use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use std::fmt;
 
@@ -68,7 +69,7 @@ pub(crate) use for_each_callback;
 /// ```
 ///
 /// It is not `Send`, because closures need not be: make it in the thread that runs it.
-pub struct Closures<D> {
+pub struct Closures<D: ClientData> {
     on_start: Option<OnStart<D>>,
     on_request: Option<OnRequest<D>>,
     on_connect: Option<OnClient<D>>,
@@ -84,7 +85,7 @@ pub struct Closures<D> {
     on_close: Option<OnClose<D>>,
 }
 
-impl<D: Default + 'static> Default for Closures<D> {
+impl<D: ClientData> Default for Closures<D> {
     fn default() -> Closures<D> {
         Closures::new()
     }
@@ -93,7 +94,7 @@ impl<D: Default + 'static> Default for Closures<D> {
 /// Defines what concerns each callback.
 macro_rules! closures {
     ($($name:ident: $kind:ident = ($($argument:ty),*) $(-> $result:ty)?;)*) => {
-        impl<D> fmt::Debug for Closures<D> {
+        impl<D: ClientData> fmt::Debug for Closures<D> {
             /// Says which closures are set.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut shown = f.debug_struct("Closures");
@@ -102,7 +103,7 @@ macro_rules! closures {
             }
         }
 
-        impl<D: Default + 'static> Closures<D> {
+        impl<D: ClientData> Closures<D> {
             /// Creates a handler without closures. It accepts every client and sends nothing.
             pub const fn new() -> Closures<D> {
                 Closures { $($name: None),* }
@@ -125,7 +126,7 @@ macro_rules! closures {
 
 for_each_callback!(closures);
 
-impl<D: Default + 'static> Handler for Closures<D> {
+impl<D: ClientData> Handler for Closures<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {

@@ -2,6 +2,7 @@
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
 use crate::server::clients::{Clients, Event};
+use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 
@@ -45,9 +46,11 @@ use crate::server::observe::Turns;
 ///   [`SendError`](crate::SendError).
 /// * That `on_close` is called when the [`EventLoop`](crate::EventLoop) is dropped while it runs.
 pub trait Handler {
-    /// The application's data of each client, stored inline in the client's slab entry. After an
-    /// HTTP response, it is `Default` again for the next request of the connection.
-    type Data: Default + 'static;
+    /// The application's data of each client, stored inline in the client's slab entry. With
+    /// [`Default`], it exists from the beginning. Without, it is
+    /// [given when the client is accepted](ClientData). After an HTTP response, all is as at the
+    /// beginning for the next request of the connection.
+    type Data: ClientData;
 
     /// Called before the first turn of the loop. Set timers and connect to other servers here.
     fn on_start(&mut self, clients: &mut Clients<Self::Data>) {

@@ -2,6 +2,7 @@
 
 use crate::protocol::{CloseCode, CloseReason, Message, Position, ReadyState};
 use crate::server::clients::Clients;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use std::collections::HashMap;
 
@@ -61,7 +62,7 @@ impl Pipe {
     /// Joins two clients, which may not be open yet: what one of them sends is kept back until the
     /// other one is open. A client that was joined before leaves its former pair, which stays open
     /// and is forwarded nowhere.
-    pub fn join<D>(&mut self, clients: &mut Clients<D>, one: ClientId, other: ClientId) {
+    pub fn join<D: ClientData>(&mut self, clients: &mut Clients<D>, one: ClientId, other: ClientId) {
         for id in [one, other] {
             if let Some(former) = self.leave(id) {
                 clients.resume(former);
@@ -82,13 +83,13 @@ impl Pipe {
 
     /// Must be called in [`Handler::on_open`](crate::Handler::on_open). What the partner has sent is
     /// forwarded from now on.
-    pub fn on_open<D>(&mut self, clients: &mut Clients<D>, id: ClientId) {
+    pub fn on_open<D: ClientData>(&mut self, clients: &mut Clients<D>, id: ClientId) {
         self.balance_partner(clients, id);
     }
 
     /// Must be called in [`Handler::on_piece`](crate::Handler::on_piece). Forwards a piece to the
     /// partner. Returns `false` if the client has no partner.
-    pub fn on_piece<D>(
+    pub fn on_piece<D: ClientData>(
         &mut self,
         clients: &mut Clients<D>,
         id: ClientId,
@@ -106,14 +107,19 @@ impl Pipe {
     }
 
     /// Must be called in [`Handler::on_drain`](crate::Handler::on_drain). Reads the partner again.
-    pub fn on_drain<D>(&mut self, clients: &mut Clients<D>, id: ClientId) {
+    pub fn on_drain<D: ClientData>(&mut self, clients: &mut Clients<D>, id: ClientId) {
         self.balance_partner(clients, id);
     }
 
     /// Must be called in [`Handler::on_close`](crate::Handler::on_close). Ends the pair and closes
     /// the partner. Returns the partner if its request has not been answered yet, which the
     /// application must do.
-    pub fn on_close<D>(&mut self, clients: &mut Clients<D>, id: ClientId, reason: &CloseReason) -> Option<ClientId> {
+    pub fn on_close<D: ClientData>(
+        &mut self,
+        clients: &mut Clients<D>,
+        id: ClientId,
+        reason: &CloseReason,
+    ) -> Option<ClientId> {
         let partner = self.leave(id)?;
         clients.resume(partner);
         if clients.ready_state(partner) == ReadyState::Connecting {
@@ -141,14 +147,14 @@ impl Pipe {
         Some(partner)
     }
 
-    fn balance_partner<D>(&self, clients: &mut Clients<D>, id: ClientId) {
+    fn balance_partner<D: ClientData>(&self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(partner) = self.partner(id) {
             self.balance(clients, partner);
         }
     }
 
     /// Pauses a client whose partner takes nothing now, or resumes it.
-    fn balance<D>(&self, clients: &mut Clients<D>, id: ClientId) {
+    fn balance<D: ClientData>(&self, clients: &mut Clients<D>, id: ClientId) {
         let Some(partner) = self.partner(id) else { return };
         let is_waiting = clients.ready_state(partner) == ReadyState::Connecting;
         if is_waiting || clients.buffered_amount(partner) > clients.limits().high_water {

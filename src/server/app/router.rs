@@ -3,6 +3,7 @@
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
 use crate::server::clients::{Clients, Event};
+use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 use http::{HeaderValue, StatusCode, header};
@@ -34,7 +35,7 @@ use std::fmt;
 /// ```
 ///
 /// It is not `Send`, because handlers need not be: make it in the thread that runs it.
-pub struct Router<D> {
+pub struct Router<D: ClientData> {
     routes: Vec<Route<D>>,
     /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are
     /// places then.
@@ -43,7 +44,7 @@ pub struct Router<D> {
     first: u16,
 }
 
-impl<D> fmt::Debug for Router<D> {
+impl<D: ClientData> fmt::Debug for Router<D> {
     /// Lists the paths of the routes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<_> = self.routes.iter().map(|route| &route.paths).collect();
@@ -52,20 +53,20 @@ impl<D> fmt::Debug for Router<D> {
 }
 
 /// A handler, and its paths.
-struct Route<D> {
+struct Route<D: ClientData> {
     paths: Vec<String>,
     handler: Box<dyn Handler<Data = D>>,
     /// What [`Clients::route`] is for this handler. Those of a router inside it follow.
     number: u16,
 }
 
-impl<D: Default + 'static> Default for Router<D> {
+impl<D: ClientData> Default for Router<D> {
     fn default() -> Router<D> {
         Router::new()
     }
 }
 
-impl<D: Default + 'static> Router<D> {
+impl<D: ClientData> Router<D> {
     /// Creates a router without routes.
     pub const fn new() -> Router<D> {
         Router { routes: Vec::new(), by_number: Vec::new(), first: 0 }
@@ -170,7 +171,7 @@ fn overlap(one: &str, other: &str) -> bool {
     }
 }
 
-impl<D: Default + 'static> Handler for Router<D> {
+impl<D: ClientData> Handler for Router<D> {
     type Data = D;
 
     fn on_start(&mut self, clients: &mut Clients<D>) {

@@ -15,6 +15,7 @@ use super::clients::Clients;
 use crate::protocol::Rejection;
 use crate::protocol::time::Tick;
 use crate::server::config::Config;
+use crate::server::data::ClientData;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -110,7 +111,7 @@ pub(crate) enum Verdict {
     Dropped,
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Counts a client whose address has become known, and returns whether it is admitted.
     pub(crate) fn count_address(&mut self, index: usize, address: IpAddr) -> Verdict {
         let Some(most) = self.admission.per_address else { return Verdict::Admitted };

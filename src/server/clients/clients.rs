@@ -7,6 +7,7 @@ use super::remote::Remote;
 use super::shutdown::Shutdown;
 use crate::protocol::{CloseReason, Connection, Limits, SendError, Shared};
 use crate::server::config::Config;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::{Clock, Resolver, Socket};
 use crate::server::observe::Watch;
@@ -52,7 +53,7 @@ type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 ///   kernel may have more that the peer has not read.
 ///
 /// It is not `Send`. Other threads use a [`Remote`](crate::Remote).
-pub struct Clients<D> {
+pub struct Clients<D: ClientData> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
     pub(crate) shutdown: Option<Shutdown>,
@@ -72,7 +73,7 @@ pub struct Clients<D> {
     pub(crate) route_patterns: Vec<String>,
 }
 
-impl<D> fmt::Debug for Clients<D> {
+impl<D: ClientData> fmt::Debug for Clients<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clients")
             .field("connections", &self.table.len())
@@ -81,7 +82,7 @@ impl<D> fmt::Debug for Clients<D> {
     }
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Returns the clients of a new loop, and the key for its engine.
     pub(crate) fn new(config: &Config, shared: Shared, clock: Clock, remote: Remote<D>) -> (Clients<D>, LoopKey) {
         let (table, key) = Table::new(shared, clock);
@@ -140,10 +141,7 @@ impl<D> Clients<D> {
     }
 
     /// Adds a connection and returns its index.
-    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
-    where
-        D: Default,
-    {
+    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize {
         let index = self.table.insert(socket, connection);
         if let Some(trace) = self.trace_new {
             let client = &mut self.table[index];

@@ -5,6 +5,7 @@
 
 use super::clients::Clients;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
 use crate::server::table::{Flags, Outgoing};
@@ -81,7 +82,7 @@ impl ConnectOptions {
     }
 }
 
-impl<D: Default + 'static> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1).
     ///
     /// `on_open` is called when the server has accepted. `on_close` is called when the connection

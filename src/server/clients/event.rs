@@ -1,5 +1,6 @@
 //! Events that other threads post to the handler.
 
+use crate::server::data::ClientData;
 use std::any::{Any, type_name};
 use std::fmt;
 
@@ -80,7 +81,7 @@ impl Event {
     /// Drops the event and logs a warning with the name of its type and the route. The default of
     /// [`Handler::on_event`](crate::Handler::on_event) calls it.
     #[cold]
-    pub fn log_unhandled<D>(self, clients: &super::Clients<D>) {
+    pub fn log_unhandled<D: ClientData>(self, clients: &super::Clients<D>) {
         let route = clients.route_pattern().unwrap_or("all paths");
         log::warn!("the handler of {route} has dropped an event that it does not know: {}", self.type_name);
     }

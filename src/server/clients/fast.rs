@@ -4,10 +4,11 @@
 
 use super::clients::Clients;
 use crate::protocol::{Message, Run};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// [`send_message`](Self::send_message), for a short message to an open client whose messages
     /// are not dropped, if nothing has to be allocated. Returns `false` if the message has not been
     /// queued. The client may then be queued for writing already, which does no harm.

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use crate::protocol::{CloseCode, Message, ReadyState, SendError};
+use crate::server::data::{ClientData, Stored};
 use crate::server::id::{ClientId, TimerId};
 use crate::server::table::{At, Client};
 use std::fmt;
@@ -47,21 +48,27 @@ use std::time::Duration;
 ///     }
 /// }
 /// ```
-pub struct ClientHandle<'c, D> {
+pub struct ClientHandle<'c, D: ClientData> {
     clients: &'c mut Clients<D>,
     index: usize,
     id: ClientId,
 }
 
-impl<D> Clients<D> {
-    /// Returns a handle for a client. `None` if it has disconnected.
+/// There is no handle for a client without data, and nothing takes data away from a client that is
+/// not answered yet.
+const HAS_DATA: &str = "a client with a handle has data";
+
+impl<D: ClientData> Clients<D> {
+    /// Returns a handle for a client. `None` if it has disconnected, and if its data was
+    /// [not given](ClientData) yet.
     pub fn get(&mut self, id: ClientId) -> Option<ClientHandle<'_, D>> {
         let index = self.find(id)?;
+        self.table[index].data.get()?;
         Some(ClientHandle { clients: self, index, id })
     }
 }
 
-impl<D> ClientHandle<'_, D> {
+impl<D: ClientData> ClientHandle<'_, D> {
     /// Returns the client's id.
     pub const fn id(&self) -> ClientId {
         self.id
@@ -69,12 +76,12 @@ impl<D> ClientHandle<'_, D> {
 
     /// Returns the application's data of this client.
     pub fn data(&self) -> &D {
-        &self.clients.table[self.index].data
+        self.clients.table[self.index].data.get().expect(HAS_DATA)
     }
 
     /// Returns the application's data of this client, mutably.
     pub fn data_mut(&mut self) -> &mut D {
-        &mut self.clients.table[self.index].data
+        self.clients.table[self.index].data.get_mut().expect(HAS_DATA)
     }
 
     /// Returns all clients, for calls about others.
@@ -112,7 +119,7 @@ impl<D> ClientHandle<'_, D> {
         }
         let At { client, shared, .. } = self.clients.table.at(self.index);
         let Client { connection, data, .. } = client;
-        let outcome = connection.send(shared, message(data));
+        let outcome = connection.send(shared, message(data.get().expect(HAS_DATA)));
         self.clients.queued(self.index, outcome)
     }
 
@@ -224,7 +231,7 @@ impl<D> ClientHandle<'_, D> {
     }
 }
 
-impl<D: fmt::Debug> fmt::Debug for ClientHandle<'_, D> {
+impl<D: ClientData + fmt::Debug> fmt::Debug for ClientHandle<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientHandle")
             .field("id", &self.id)

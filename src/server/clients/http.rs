@@ -2,10 +2,11 @@
 
 use super::clients::Clients;
 use crate::protocol::SendError;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::table::At;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Queues a piece of the body of a response that was begun with
     /// [`HttpResponse::streamed`](crate::HttpResponse::streamed). All pieces of a turn are sent in
     /// one write. [`on_drain`](crate::Handler::on_drain) reports when unsent bytes, which were above

@@ -4,10 +4,11 @@
 
 use super::clients::Clients;
 use crate::protocol::{Message, Prepared, SendError};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Client, Flags};
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Returns the number of open clients of the handler's route: those that [`iter`](Self::iter)
     /// returns.
     ///

@@ -13,6 +13,7 @@
 //! | `time` | how are timers set? |
 //! | `http` | how is a response streamed? |
 //! | `connect` | how does a loop connect to other servers? |
+//! | `adopt` | how is a stream served that the application has accepted? |
 //! | `pause` | how is a client held back? |
 //! | `admission` | who may connect? |
 //! | `rates` | how much may a client send in a second? |
@@ -28,6 +29,7 @@
 //! | `fast` | which of these calls have a fast path? |
 
 mod admission;
+mod adopt;
 mod bucket;
 mod clients;
 mod connect;
@@ -51,6 +53,7 @@ mod trace;
 mod watch;
 
 pub(crate) use admission::Verdict;
+pub use adopt::Adopted;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub use event::Event;

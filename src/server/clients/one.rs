@@ -2,11 +2,12 @@
 
 use super::clients::Clients;
 use crate::protocol::{Answer, CloseCode, CloseReason, Message, Position, ReadyState, Role, SendError};
+use crate::server::data::{ClientData, Stored};
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags};
 use std::net::SocketAddr;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Queues a message: text for `&str`, binary for `&[u8]`, or a received [`Message`] as it is.
     ///
     /// All messages of one turn are sent in one write, in order.
@@ -177,14 +178,29 @@ impl<D> Clients<D> {
         self.find(id).map_or(ReadyState::Closed, |index| self.table[index].connection.state().ready_state())
     }
 
-    /// Returns the application's data of this client. `None` if it has disconnected.
+    /// Returns the application's data of this client. `None` if it has disconnected, and if the
+    /// data was [not given](ClientData) yet.
     pub fn data(&self, id: ClientId) -> Option<&D> {
-        self.find(id).map(|index| &self.table[index].data)
+        self.find(id).and_then(|index| self.table[index].data.get())
     }
 
-    /// Returns the application's data of this client, mutably. `None` if it has disconnected.
+    /// Returns the application's data of this client, mutably. `None` if it has disconnected, and
+    /// if the data was [not given](ClientData) yet.
     pub fn data_mut(&mut self, id: ClientId) -> Option<&mut D> {
-        self.find(id).map(|index| &mut self.table[index].data)
+        self.find(id).and_then(|index| self.table[index].data.get_mut())
+    }
+
+    /// Sets the application's data of this client.
+    ///
+    /// # Errors
+    ///
+    /// The data, if the client has disconnected.
+    pub fn set_data(&mut self, id: ClientId, data: D) -> Result<(), D> {
+        match self.find(id) {
+            Some(index) => self.table[index].data.set(data),
+            None => return Err(data),
+        }
+        Ok(())
     }
 
     /// Returns the client's address: the one that a trusted proxy reported, or the socket's. `None`

@@ -2,9 +2,10 @@
 
 use super::clients::Clients;
 use crate::protocol::State;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Pauses a client: stops reading from it, until [`resume`](Self::resume). Use it to hold back
     /// a client whose messages cannot be handled or forwarded as fast as they come. The peer's
     /// kernel then holds the peer back (TCP flow control).

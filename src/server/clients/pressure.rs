@@ -18,7 +18,8 @@
 
 use super::clients::Clients;
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout, Upgrade};
+use crate::protocol::{Answer, CloseReason, Given, Mark, Rejection, State, Ticket, Timeout, Upgrade};
+use crate::server::data::{ClientData, Stored};
 use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -81,7 +82,7 @@ impl Pressure {
     }
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Returns the size of a read: `most` bytes, or less if memory is short.
     #[inline]
     pub(crate) fn read_size(&self, most: usize) -> usize {
@@ -261,14 +262,20 @@ impl<D> Clients<D> {
     /// # Errors
     ///
     /// The [`Rejection`] that was sent instead.
-    pub(crate) fn respond(&mut self, index: usize, ticket: Ticket, answer: Answer) -> Result<(), Rejection> {
+    pub(crate) fn respond(&mut self, index: usize, ticket: Ticket, mut answer: Answer) -> Result<(), Rejection> {
         let mut ticket = ticket;
         ticket.keeps_alive &= self.shutdown.is_none();
         let length = answer.memory(&ticket);
         if let Answer::Upgrade(Upgrade { subprotocol: Some(chosen), .. }) = &answer {
             self.table.set_subprotocol(index, chosen);
         }
-        let refusal = if answer.is_streamed() && self.takes_no_more() {
+        let lacks_data = match &mut answer {
+            Answer::Upgrade(upgrade) if ticket.is_upgrade() => self.give(index, upgrade),
+            Answer::Upgrade(_) | Answer::Respond(_) | Answer::Later => None,
+        };
+        let refusal = if lacks_data.is_some() {
+            lacks_data
+        } else if answer.is_streamed() && self.takes_no_more() {
             Some(Rejection::Unavailable)
         } else if length > self.table.shared().free_budget() {
             self.make_room(length)
@@ -283,6 +290,18 @@ impl<D> Clients<D> {
             }
             None => client.connection.answer(shared, now, ticket, answer),
         }
+    }
+
+    /// Gives a client its data. Returns why the upgrade cannot be accepted, if it has none then.
+    fn give(&mut self, index: usize, upgrade: &mut Upgrade) -> Option<Rejection> {
+        let data = &mut self.table[index].data;
+        match upgrade.data.take().map(Given::take) {
+            Some(Some(given)) => data.set(given),
+            Some(None) => return Some(Rejection::BadAnswer("Upgrade::with_data: not the handler's type Data")),
+            None => {}
+        }
+        let has_data = data.get().is_some();
+        (!has_data).then_some(Rejection::BadAnswer("the client has no data: use Upgrade::with_data"))
     }
 
     /// Makes room for a response. Returns why it cannot be sent, if there is still too little.
@@ -329,6 +348,6 @@ impl<D> Clients<D> {
 
 /// Returns whether a client could hold less: its message does not end, or it does not take its
 /// output.
-fn is_to_blame<D>(client: &Client<D>) -> bool {
+fn is_to_blame<D: ClientData>(client: &Client<D>) -> bool {
     client.flags.has(Flags::BLOCKED) || client.connection.is_receiving()
 }

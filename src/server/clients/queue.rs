@@ -5,20 +5,21 @@
 
 use super::clients::Clients;
 use super::event::Event;
+use crate::server::data::ClientData;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The calls that wait for the loop.
-pub(crate) struct Queue<D> {
+pub(crate) struct Queue<D: ClientData> {
     calls: Mutex<Waiting<D>>,
     /// `None` in a simulation, which never sleeps.
     waker: Option<Waker>,
     capacity: usize,
 }
 
-pub(super) struct Waiting<D> {
+pub(super) struct Waiting<D: ClientData> {
     calls: VecDeque<Call<D>>,
     is_closed: bool,
 }
@@ -26,13 +27,13 @@ pub(super) struct Waiting<D> {
 type Run<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
 
 /// Something to do in the loop, on a route.
-pub(crate) struct Call<D> {
+pub(crate) struct Call<D: ClientData> {
     pub(crate) route: Route,
     pub(crate) act: Act<D>,
 }
 
 /// What there is to do.
-pub(crate) enum Act<D> {
+pub(crate) enum Act<D: ClientData> {
     /// A closure is to be run.
     Run(Run<D>),
     /// The handler is to be told.
@@ -73,7 +74,7 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
-impl<D> Queue<D> {
+impl<D: ClientData> Queue<D> {
     pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
         Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
     }

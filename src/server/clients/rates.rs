@@ -9,6 +9,7 @@ use crate::parts::OWN_RATES;
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseCode, CloseReason, Role, State};
 use crate::server::config::{Excess, Rates};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Reason};
 use std::collections::HashMap;
@@ -119,7 +120,7 @@ impl RateLimits {
     }
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Gives a client rates of its own, instead of [`Config::rates`](crate::Config::rates), from
     /// now on: for example more for a paying customer, less for somebody who has not logged in.
     /// `Rates::default()` sets no limit. Also limits a server to which we connect, which has no

@@ -9,6 +9,7 @@ use super::queue::{Act, Queue, RemoteError, Route};
 use crate::parts::{EVENTS, ROUTE_PATTERNS};
 use crate::protocol::{Answer, CloseCode, Message, OwnedMessage};
 use crate::server::config::Drain;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use std::any::Any;
 use std::fmt;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 /// [`Server::remote`](crate::Server::remote), [`EventLoop::remote`](crate::EventLoop::remote) and
 /// [`Clients::remote`] return one. Its clones belong to the same route of a
 /// [`Router`](crate::Router); [`on_route`](Self::on_route) returns one for another route.
-pub struct Remote<D> {
+pub struct Remote<D: ClientData> {
     queue: Arc<Queue<D>>,
     route: Route,
 }
@@ -73,19 +74,19 @@ macro_rules! errors_that_give_back {
 
 errors_that_give_back!(NotRun, NotPosted);
 
-impl<D> Clone for Remote<D> {
+impl<D: ClientData> Clone for Remote<D> {
     fn clone(&self) -> Remote<D> {
         Remote { queue: Arc::clone(&self.queue), route: self.route.clone() }
     }
 }
 
-impl<D> fmt::Debug for Remote<D> {
+impl<D: ClientData> fmt::Debug for Remote<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").finish_non_exhaustive()
     }
 }
 
-impl<D> Remote<D> {
+impl<D: ClientData> Remote<D> {
     pub(crate) fn new(queue: Arc<Queue<D>>) -> Remote<D> {
         Remote { queue, route: Route::FIRST }
     }
@@ -306,7 +307,7 @@ impl<D> Remote<D> {
     }
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Returns a remote for the handler's route, to be given to another thread.
     ///
     /// ```

@@ -5,6 +5,7 @@ use crate::protocol::CloseCode;
 use crate::protocol::check_close;
 use crate::protocol::time::Tick;
 use crate::server::config::Drain;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Shutdown {
     }
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
     /// Streamed responses end in the same way, without the last chunk, so that no client takes the
     /// beginning of a body for the whole. New ones get 503.

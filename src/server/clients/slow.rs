@@ -9,6 +9,7 @@
 use super::clients::Clients;
 use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{CloseReason, Message, Prepared, SendError, SharedBytes, State};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::table::{At, Flags, Latest};
 
@@ -26,7 +27,7 @@ pub enum SlowConsumer {
     DropNewest,
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Sets the policy for a client. Call it in `on_open`. Returns `false` if the client has
     /// disconnected.
     pub fn set_slow_consumer(&mut self, id: ClientId, policy: SlowConsumer) -> bool {

@@ -2,10 +2,11 @@
 
 use super::clients::Clients;
 use crate::protocol::{Message, Position, State};
+use crate::server::data::ClientData;
 use crate::server::observe::{Connections, Stats};
 use std::time::Duration;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Counts a received message.
     #[inline]
     pub(crate) const fn count_received(&mut self, message: Message<'_>) {

@@ -1,10 +1,11 @@
 //! Timers of the application.
 
 use super::clients::Clients;
+use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use std::time::Duration;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Reads the clock: returns the time since the server was made. It never runs backwards. In a
     /// simulation, it is the simulated time (`Simulation::elapsed`), so a handler that uses it can
     /// be tested.

@@ -2,6 +2,7 @@
 
 use super::clients::Clients;
 use crate::protocol::Connection;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::observe::Logged;
 use crate::server::table::Extra;
@@ -11,7 +12,7 @@ fn is_logged(connection: &Connection<Extra>) -> bool {
     connection.extra().is_some_and(|extra| extra.logged.is_some())
 }
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Traces a client of any route: [`on_trace`](crate::Handler::on_trace) of the handler that asks
     /// gets every step of this connection. If called in
     /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages

@@ -3,12 +3,13 @@
 use super::clients::Clients;
 use crate::parts::WATCH;
 use crate::protocol::State;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::observe::{Aside, Glance, Pace, Turn, Turns, Watch};
 use crate::server::table::Flags;
 use std::time::Duration;
 
-impl<D> Clients<D> {
+impl<D: ClientData> Clients<D> {
     /// Measures turns, and calls [`on_turns`](crate::Handler::on_turns) of the handler that asks
     /// once in each `period`, also while the loop is held. Only one handler watches: the last that
     /// asked.

@@ -80,6 +80,22 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    /// Watches adopted streams, with `watch`. What was received before is handled in this turn.
+    #[inline(never)]
+    pub(crate) fn watch_adopted(&mut self, watch: impl Fn(&mut Socket, usize) -> io::Result<()>) {
+        while let Some(index) = self.clients.table.next_adopted() {
+            self.clients.table.queue_read(index);
+            let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) else { continue };
+            log::error!("cannot register an adopted stream with the poller: {error}");
+            if self.clients.table[index].connection.state() == State::Open {
+                // The application knows it, so it is told of the end.
+                self.open(index);
+            }
+            self.broke(index, error.kind());
+            self.clients.table.settle(index);
+        }
+    }
+
     /// Removes a connection that cannot be served.
     fn abandon(&mut self, index: usize) {
         let At { client, shared, .. } = self.clients.table.at(index);

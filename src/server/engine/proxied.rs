@@ -12,6 +12,7 @@ use crate::protocol::{CloseReason, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::clients::Verdict;
 use crate::server::config::{Config, ForwardedHeader};
+use crate::server::data::ClientData;
 use crate::server::observe::Reports;
 use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
@@ -43,7 +44,7 @@ impl Trust {
 
 /// Returns the address of a connection's peer. The peer of a Unix socket is on this host, so it
 /// counts as 127.0.0.1.
-fn peer_ip<D>(client: &Client<D>) -> IpAddr {
+fn peer_ip<D: ClientData>(client: &Client<D>) -> IpAddr {
     client.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip())
 }
 

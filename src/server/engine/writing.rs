@@ -118,7 +118,7 @@ impl<H: Handler> Engine<H> {
         if let Some(status) = client.connection.take_answered() {
             counters.answered(status);
             // Behind a proxy, the next request may come from somebody else.
-            client.data = H::Data::default();
+            client.data = Default::default();
         }
         self.clients.table.queue_read(index);
     }

@@ -2,12 +2,13 @@
 //!
 //! Only this file asks the poller what is ready and what time it is.
 
-use crate::parts::{CONNECTING, WATCH};
+use crate::parts::{ADOPTING, CONNECTING, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Moment, Tick};
 use crate::server::app::Handler;
 use crate::server::clients::{Clients, Outcome, Queue, Remote};
 use crate::server::config::Config;
+use crate::server::data::ClientData;
 use crate::server::engine::Engine;
 use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor, is_exhaustion};
 #[cfg(all(unix, feature = "signals"))]
@@ -97,7 +98,7 @@ struct Woken {
 }
 
 /// The parts of a loop that do not depend on its handler.
-pub(crate) struct Parts<D> {
+pub(crate) struct Parts<D: ClientData> {
     pub(crate) poller: Poller,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) queue: Arc<Queue<D>>,
@@ -423,8 +424,13 @@ impl<H: Handler> EventLoop<H> {
         self.accept_again = Some(self.engine.clients.table.now().after(RETRY_ACCEPT));
     }
 
-    /// Begins the connections that the application has asked for.
+    /// Begins the connections that the application has asked for, and watches the streams that it
+    /// has brought.
     fn connect(&mut self) {
+        if ADOPTING.is_used() {
+            let poller = &self.poller;
+            self.engine.watch_adopted(|socket, client| poller.watch(socket, client));
+        }
         if !CONNECTING.is_used() {
             return;
         }

@@ -17,6 +17,7 @@ use super::topics::Subscription;
 use super::wheel::Node;
 use crate::parts::SLOW_CONSUMERS;
 use crate::protocol::{Connection, State};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
 use crate::server::observe::Logged;
@@ -25,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// A connection's entry in the slab.
-pub(crate) struct Client<D> {
+pub(crate) struct Client<D: ClientData> {
     pub(crate) connection: Connection<Extra>,
     /// Reading and writing take the [`LoopKey`](super::LoopKey).
     pub(crate) socket: Locked<Socket>,
@@ -34,10 +35,10 @@ pub(crate) struct Client<D> {
     /// The route whose handler the client belongs to.
     pub(crate) route: u16,
     pub(crate) flags: Flags,
-    pub(crate) data: D,
+    pub(crate) data: D::Stored,
 }
 
-impl<D> Client<D> {
+impl<D: ClientData> Client<D> {
     /// Returns whether messages for this client may be dropped.
     pub(crate) fn may_drop(&self) -> bool {
         self.flags.has(Flags::DROPS) && SLOW_CONSUMERS.is_used()

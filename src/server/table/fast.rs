@@ -7,6 +7,7 @@ use super::flags::Flags;
 use super::ready_queue::ReadyQueue;
 use super::table::Table;
 use crate::protocol::time::Tick;
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use std::cell::Cell;
 
@@ -71,7 +72,7 @@ impl NextSlot {
     }
 }
 
-impl<D> Client<D> {
+impl<D: ClientData> Client<D> {
     /// Returns whether the fast path may read this client: it is queued and open, its gate is open,
     /// neither a PROXY header, FIN nor an error is next, and it holds nothing.
     #[inline]
@@ -99,7 +100,7 @@ impl<D> Client<D> {
     }
 }
 
-impl<D> Table<D> {
+impl<D: ClientData> Table<D> {
     /// [`queue_read`](Self::queue_read), for a client that is neither queued nor blocked, if the
     /// queue has room. Returns `false` if nothing has been done. For `Engine::ready_to_be_read`.
     #[inline(always)]

@@ -27,6 +27,7 @@ use super::table::{At, Table};
 use super::times::Times;
 use crate::protocol::State;
 use crate::protocol::time::Tick;
+use crate::server::data::ClientData;
 
 /// Why a client is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Timed {
     }
 }
 
-impl<D> Client<D> {
+impl<D: ClientData> Client<D> {
     /// Returns whether the gate is closed for this reason.
     #[inline]
     pub(crate) const fn is_closed(&self, reason: Reason) -> bool {
@@ -128,7 +129,7 @@ impl<D> Client<D> {
     }
 }
 
-impl<D> Table<D> {
+impl<D: ClientData> Table<D> {
     /// Closes a client's gate for a reason. Returns whether the reason is new.
     pub(crate) fn close(&mut self, index: usize, reason: Reason) -> bool {
         self[index].flags.raise(reason.flag())

@@ -7,6 +7,7 @@
 
 use super::flags::Flags;
 use super::table::Table;
+use crate::server::data::ClientData;
 
 /// How far the last look at a client has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) enum LastLook {
     Over,
 }
 
-impl<D> Table<D> {
+impl<D: ClientData> Table<D> {
     /// Returns how far the last look at a client has come. If it is over, another one can begin.
     pub(crate) fn last_look(&mut self, index: usize) -> LastLook {
         let flags = &mut self[index].flags;

@@ -15,6 +15,7 @@ use super::wheel::{Node, Wheel};
 use crate::parts::{CLIENT_TIMERS, TOPICS};
 use crate::protocol::time::{Moment, Tick};
 use crate::protocol::{Connection, Shared, State};
+use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::{Clock, Socket};
 use crate::server::observe::{Aside, LoopCounters};
@@ -29,7 +30,7 @@ use std::time::Duration;
 const PLACES: usize = 4_096;
 
 /// All clients of a loop, by index.
-pub(crate) struct Table<D> {
+pub(crate) struct Table<D: ClientData> {
     pub(super) slab: Slab<Client<D>>,
     /// All clients that ever were have had an index below this one.
     places: usize,
@@ -44,6 +45,8 @@ pub(crate) struct Table<D> {
     pub(super) writable: ReadyQueue,
     /// Clients for which a connection is to be opened.
     connecting: Vec<u32>,
+    /// Clients whose streams were adopted, and are not watched yet.
+    adopted: Vec<ClientId>,
     /// Clients that have ended.
     ended: Vec<u32>,
     pub(super) timed: Timed,
@@ -61,7 +64,7 @@ pub(crate) struct Table<D> {
 }
 
 /// Mutable borrows of a client and of what its connection needs.
-pub(crate) struct At<'t, D> {
+pub(crate) struct At<'t, D: ClientData> {
     pub(crate) client: &'t mut Client<D>,
     pub(crate) shared: &'t mut Shared,
     pub(crate) counters: &'t mut LoopCounters,
@@ -76,7 +79,7 @@ fn no_client_at(index: usize) -> ! {
     panic!("there is no client at index {index}")
 }
 
-impl<D> Index<usize> for Table<D> {
+impl<D: ClientData> Index<usize> for Table<D> {
     type Output = Client<D>;
 
     #[inline]
@@ -88,7 +91,7 @@ impl<D> Index<usize> for Table<D> {
     }
 }
 
-impl<D> IndexMut<usize> for Table<D> {
+impl<D: ClientData> IndexMut<usize> for Table<D> {
     #[inline]
     fn index_mut(&mut self, index: usize) -> &mut Client<D> {
         match self.slab.get_mut(index) {
@@ -98,13 +101,13 @@ impl<D> IndexMut<usize> for Table<D> {
     }
 }
 
-impl<D> Subscribers for Slab<Client<D>> {
+impl<D: ClientData> Subscribers for Slab<Client<D>> {
     fn subscriptions(&mut self, client: u32) -> &mut Vec<Subscription> {
         &mut self[client as usize].connection.extra_mut().subscriptions
     }
 }
 
-impl<D> Table<D> {
+impl<D: ClientData> Table<D> {
     /// Returns an empty table and its only key.
     pub(crate) fn new(shared: Shared, clock: Clock) -> (Table<D>, LoopKey) {
         let clock = LoopClock::new(clock);
@@ -117,6 +120,7 @@ impl<D> Table<D> {
             readable: ReadyQueue::default(),
             writable: ReadyQueue::default(),
             connecting: Vec::new(),
+            adopted: Vec::new(),
             ended: Vec::new(),
             timed: Timed::default(),
             wheel: Wheel::new(clock.now()),
@@ -243,10 +247,7 @@ impl<D> Table<D> {
     }
 
     /// Adds a connection and returns its index.
-    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize
-    where
-        D: Default,
-    {
+    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize {
         let generation = self.next_generation();
         self.shared.counters.begins();
         let index = self.slab.insert(Client {
@@ -256,7 +257,7 @@ impl<D> Table<D> {
             generation,
             route: 0,
             flags: Flags::default(),
-            data: D::default(),
+            data: D::Stored::default(),
         });
         self.places = self.places.max(index + 1);
         self.arm_deadline(index);
@@ -359,9 +360,8 @@ impl<D> Table<D> {
 
     /// Returns whether any queue has a client.
     pub(crate) fn has_work(&self) -> bool {
-        let is_idle =
-            self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty() && self.connecting.is_empty();
-        !is_idle
+        let is_idle = self.readable.is_empty() && self.writable.is_empty() && self.ended.is_empty();
+        !is_idle || !self.connecting.is_empty() || !self.adopted.is_empty()
     }
 
     /// Queues a client for reading.
@@ -382,6 +382,21 @@ impl<D> Table<D> {
     /// Queues a client whose connection is to be opened.
     pub(crate) fn queue_connect(&mut self, index: usize) {
         self.connecting.push(index as u32);
+    }
+
+    /// Queues a client whose stream is to be watched.
+    pub(crate) fn queue_adopted(&mut self, id: ClientId) {
+        self.adopted.push(id);
+    }
+
+    /// Takes the next client whose stream is to be watched, if it has not ended meanwhile.
+    pub(crate) fn next_adopted(&mut self) -> Option<usize> {
+        while let Some(id) = self.adopted.pop() {
+            if let Some(index) = self.find(id) {
+                return Some(index);
+            }
+        }
+        None
     }
 
     /// Returns the queue for reading.

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::wheel::{Armed, Node, Nodes, Step};
 use crate::parts::{CLIENT_TIMERS, TIMERS};
 use crate::protocol::time::{LONGEST, Tick};
+use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use slab::Slab;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -53,12 +54,12 @@ pub(crate) enum Expired {
 }
 
 /// The nodes of the wheel lie in clients and timers.
-struct Entries<'a, D> {
+struct Entries<'a, D: ClientData> {
     clients: &'a mut Slab<Client<D>>,
     timers: &'a mut Slab<AppTimer>,
 }
 
-impl<D> Nodes for Entries<'_, D> {
+impl<D: ClientData> Nodes for Entries<'_, D> {
     fn node(&mut self, armed: Armed) -> &mut Node {
         match armed {
             Armed::Client(index) => &mut self.clients[index as usize].deadline,
@@ -67,7 +68,7 @@ impl<D> Nodes for Entries<'_, D> {
     }
 }
 
-impl<D> Table<D> {
+impl<D: ClientData> Table<D> {
     // ---- deadlines -----------------------------------------------------------------------------
 
     /// Arms a client's deadline, in the clients' time, unless an earlier one is armed.
