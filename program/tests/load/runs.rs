@@ -266,12 +266,13 @@ fn the_page_and_the_table_are_written() {
 fn the_server_on_this_host_is_found_and_measured() {
     let mut program = Program::start(&["--listen", "127.0.0.1:0"]);
     let addr = program.ready();
-    let run = load(&format!("ws://{addr}/echo"), "-c 50 --echo --hold 500ms");
+    // The CPU time of this many handshakes is more than the clock's resolution.
+    let run = load(&format!("ws://{addr}/echo"), "-c 400 --echo --hold 500ms");
     if cfg!(target_os = "linux") {
         assert_eq!(run.count("server pids 0"), u64::from(program.child.id()));
         assert_eq!(run.report["server"]["name"], "lariat");
         assert!(run.number("server cpu_ns_per_message") > 0.0 && run.number("server cpu_ns_per_handshake") > 0.0);
-        assert!(run.count("server files_open") >= 50);
+        assert!(run.count("server files_open") >= 400);
     }
     assert!(run.number("client cpu_ns_per_message") > 0.0);
 }
