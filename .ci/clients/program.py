@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Run the Lariat program as a user does: its ready line, its signals, its exit codes.
+"""Run the Lariat program as a user does: its ready line, its signals, its exit codes, its
+certificates.
 
     python program.py PATH/TO/lariat
 
@@ -7,10 +8,13 @@ The script starts its own servers. Needs requirements.txt.
 """
 
 import asyncio
+import functools
 import os
 import re
 import signal
 import socket
+import ssl
+import subprocess
 import sys
 import tempfile
 import time
@@ -274,6 +278,59 @@ async def _():
         equal(code, 0, f"exit code of {argument}")
         if "lariat" not in out.lower():
             raise AssertionError(f"{argument} says {out!r}")
+
+
+# ---------------------------------------------------------------- certificates
+
+
+def handshake(server, client, name):
+    """Shake hands in memory. Return the certificate that the server got from the client."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = server.wrap_bio(to_server, to_client, server_side=True)
+    client = client.wrap_bio(to_client, to_server, server_hostname=name)
+    waiting = [client, server]
+    for _ in range(10):
+        for side in list(waiting):
+            try:
+                side.do_handshake()
+                waiting.remove(side)
+            except ssl.SSLWantReadError:
+                pass
+    equal(waiting, [], "handshakes that have not ended")
+    return server.getpeercert()
+
+
+@check("lariat cert: OpenSSL accepts its certificates, and both ends of a handshake do")
+async def _():
+    with tempfile.TemporaryDirectory() as folder:
+        path = functools.partial(os.path.join, folder)
+        names = ["localhost", "*.app.example", "127.0.0.1", "::1"]
+        for arguments in [names, ["--client", "Anna"]]:
+            code, _, errors = await outcome("cert", "--dir", folder, *arguments)
+            equal((code, errors), (0, ""), "exit code and stderr")
+        for file, *options in [
+            ("lariat-cert.pem", "-purpose", "sslserver", "-verify_hostname", "localhost"),
+            ("lariat-cert.pem", "-purpose", "sslserver", "-verify_hostname", "a.app.example"),
+            ("lariat-cert.pem", "-purpose", "sslserver", "-verify_ip", "::1"),
+            ("lariat-client.pem", "-purpose", "sslclient"),
+        ]:
+            command = ["openssl", "verify", "-x509_strict", *options, "-CAfile", path("lariat-ca.pem"), path(file)]
+            verified = subprocess.run(command, capture_output=True, text=True)
+            equal(verified.returncode, 0, f"{command}: {verified.stderr}")
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=path("lariat-ca.pem"))
+        server.load_cert_chain(path("lariat-cert.pem"), path("lariat-key.pem"))
+        server.verify_mode = ssl.CERT_REQUIRED
+        client = ssl.create_default_context(cafile=path("lariat-ca.pem"))
+        client.verify_flags |= ssl.VERIFY_X509_STRICT
+        client.load_cert_chain(path("lariat-client.pem"), path("lariat-client-key.pem"))
+        for name in ["localhost", "a.app.example", "127.0.0.1", "::1"]:
+            subject = handshake(server, client, name)["subject"]
+            equal(subject, ((("commonName", "Anna"),),), "the client")
+        try:
+            handshake(server, client, "example.org")
+        except ssl.SSLCertVerificationError:
+            return
+        raise AssertionError("a client accepts the certificate for another name")
 
 
 # ---------------------------------------------------------------- the run

@@ -1,5 +1,5 @@
-//! The program `lariat`: a server with a site, a load driver, and a check of the host. It uses only
-//! the public API of the library `lariat`.
+//! The program `lariat`: a server with a site, a load driver, a check of the host, and certificates
+//! for development. It uses only the public API of the library `lariat`.
 //!
 //! Each room imports only from those above it.
 //!
@@ -9,10 +9,12 @@
 //! | `terminal` | how does the program read and write numbers and sentences? |
 //! | `doctor` | how many connections does this host hold? |
 //! | `load` | how does a server behave under load? |
+//! | `cert` | how does a developer get a certificate? |
 //! | [`cli`] | which command does the command line name? |
 
 #![forbid(unsafe_code)]
 
+mod cert;
 pub mod cli;
 mod doctor;
 mod load;

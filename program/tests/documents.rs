@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 3] = ["serve", "load", "doctor"];
+const COMMANDS: [&str; 4] = ["serve", "load", "doctor", "cert"];
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);

@@ -224,7 +224,8 @@ pub fn with_word<'a>(sources: &'a [Source], word: &str) -> Vec<&'a str> {
 
 /// Returns the paths of the files that read the clock.
 pub fn clock_readers(sources: &[Source]) -> Vec<&str> {
-    paths_where(sources, |source| paths(source).iter().any(|path| path.ends_with("Instant::now")))
+    let is_clock = |path: &String| path.ends_with("Instant::now") || path.ends_with("SystemTime::now");
+    paths_where(sources, |source| paths(source).iter().any(is_clock))
 }
 
 /// Returns the paths of the files that wait for time to pass.

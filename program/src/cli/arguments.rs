@@ -2,7 +2,7 @@
 
 use super::serve;
 use crate::terminal::{Failure, Log};
-use crate::{doctor, load};
+use crate::{cert, doctor, load};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -25,6 +25,7 @@ enum Command {
     Serve(Box<serve::Options>),
     Load(Box<load::Options>),
     Doctor(doctor::Options),
+    Cert(cert::Options),
 }
 
 /// Runs the program with the process's arguments.
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(options)) => serve::run(&options, &log.0),
         Some(Command::Load(options)) => load::run(&options, &log.0),
         Some(Command::Doctor(options)) => doctor::run(&options),
+        Some(Command::Cert(options)) => cert::run(&options),
         None => serve::run(&arguments.serve, &log.0),
     };
     outcome.unwrap_or_else(|Failure(sentence)| {

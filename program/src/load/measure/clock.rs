@@ -1,7 +1,7 @@
 //! Time to the microsecond, and CPU time.
 //!
 //! The clock of the loop counts milliseconds and is read once per turn. Latencies need a finer
-//! clock. Only this file of the program reads one.
+//! clock. Only this file of the program reads one that fine.
 
 use std::time::{Duration, Instant};
 
