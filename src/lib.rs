@@ -116,6 +116,20 @@ pub mod observe {
     pub use crate::server::{Glance, Pace, Phase, Turn, Turns, Waiting};
 }
 
+/// TLS for listeners and connections to servers, with the feature `tls`.
+///
+/// A listener gets it by [`ListenOptions::tls`], a connection to a `wss://` URL by
+/// [`ConnectOptions::tls`]. The cryptography is [`rustls`]'s; its configurations can be used as they
+/// are, or made from PEM files ([`ServerTls::from_files`](tls::ServerTls::from_files)).
+///
+/// An idle secured connection costs about 3.4 KiB more than one without TLS, and no buffer.
+#[cfg(feature = "tls")]
+pub mod tls {
+    #[doc(inline)]
+    pub use crate::protocol::tls::{ClientTls, ServerTls, TlsError, TlsFailure, TlsFiles, TlsInfo, TlsSetupError};
+    pub use rustls;
+}
+
 pub use http;
 #[doc(inline)]
 pub use http::Method;

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 /// The rooms of both parts, the lowest first. A room imports from itself and from those before it.
 /// So circles exist only inside a room.
 const ROOMS: [(&str, &[&str]); 2] = [
-    ("protocol", &["time", "limits", "wire", "deflate", "opening", "proxy", "connection", "foreign"]),
+    ("protocol", &["time", "limits", "wire", "deflate", "tls", "opening", "proxy", "connection", "foreign"]),
     (
         "server",
         &["config", "id", "data", "net", "observe", "table", "clients", "app", "engine", "event_loop", "sim", "server"],

@@ -43,6 +43,7 @@
 //! | `limits` | what may one connection cost, in bytes and in time? |
 //! | `wire` | what is on the wire? Frames, masks, text, close codes |
 //! | `deflate` | how are messages compressed? (RFC 7692) |
+//! | `tls` | how are bytes encrypted and decrypted? With the feature `tls` alone |
 //! | `opening` | how does a connection begin? HTTP heads, for both roles |
 //! | [`proxy`] | which address has a client behind proxies? |
 //! | `connection` | what happens in one connection? The state machine, and what it needs |
@@ -56,6 +57,8 @@ mod limits;
 mod opening;
 pub mod proxy;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wire;
 
 pub(crate) use connection::check_close;

@@ -2,6 +2,8 @@
 
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ServerTls;
 use crate::protocol::{CloseCode, Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
 use std::time::Duration;
@@ -177,6 +179,10 @@ pub struct ListenOptions {
     /// The group of a Unix socket's file, by its number. Default `None`, the process's own, or the
     /// folder's.
     pub unix_group: Option<u32>,
+    /// Connections begin with TLS, after a header of the PROXY protocol if there is one. Default
+    /// `None`.
+    #[cfg(feature = "tls")]
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for ListenOptions {
@@ -190,6 +196,8 @@ impl Default for ListenOptions {
             proxy_protocol: false,
             unix_mode: None,
             unix_group: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }

@@ -142,7 +142,19 @@ impl<D: ClientData> Server<D> {
     /// The signal handlers cannot be installed.
     #[cfg(all(unix, feature = "signals"))]
     pub fn shutdown_on_signals(mut self, drain: Drain) -> io::Result<Server<D>> {
-        self.signals = Some(Signals::new(self.poller.registry(), drain)?);
+        self.signals = Some(Signals::new(self.poller.registry(), drain, true)?);
+        Ok(self)
+    }
+
+    /// As [`shutdown_on_signals`](Self::shutdown_on_signals), but SIGHUP is left to the program,
+    /// which may want to read its files again.
+    ///
+    /// # Errors
+    ///
+    /// The signal handlers cannot be installed.
+    #[cfg(all(unix, feature = "signals"))]
+    pub fn shutdown_on_signals_but_hangup(mut self, drain: Drain) -> io::Result<Server<D>> {
+        self.signals = Some(Signals::new(self.poller.registry(), drain, false)?);
         Ok(self)
     }
 

@@ -25,6 +25,26 @@ pub(super) struct Facts<'a> {
 /// Reads a certificate (RFC 5280). Returns `None` if it is none, or if its owner has more than a
 /// common name.
 pub(super) fn facts(der: &[u8]) -> Option<Facts<'_>> {
+    let (expires, mut fields) = validity(der)?;
+    let mut names = take(&mut fields, SEQUENCE)?;
+    let mut first = take(&mut names, SET)?;
+    let mut pair = take(&mut first, SEQUENCE)?;
+    let is_common = take(&mut pair, IDENTIFIER)? == COMMON_NAME;
+    let name = from_utf8(take(&mut pair, UTF8)?).ok()?;
+    let is_all = names.is_empty() && first.is_empty() && pair.is_empty();
+    (is_common && is_all).then_some(Facts { name, expires })
+}
+
+/// Returns when the first certificate of a PEM file expires, in seconds since 1970. `None` if there
+/// is none.
+pub(crate) fn expires(file: &[u8]) -> Option<i64> {
+    let all = pem::parse_many(file).ok()?;
+    let certificate = all.iter().find(|part| part.tag() == "CERTIFICATE")?;
+    validity(certificate.contents()).map(|(expires, _)| expires.unix_timestamp())
+}
+
+/// Reads a certificate up to its validity. Returns its end, and what follows.
+fn validity(der: &[u8]) -> Option<(OffsetDateTime, &[u8])> {
     let mut certificate = take(&mut &der[..], SEQUENCE)?;
     let mut fields = take(&mut certificate, SEQUENCE)?;
     for tag in [VERSION, INTEGER, SEQUENCE, SEQUENCE] {
@@ -33,14 +53,7 @@ pub(super) fn facts(der: &[u8]) -> Option<Facts<'_>> {
     let mut validity = take(&mut fields, SEQUENCE)?;
     element(&mut validity)?;
     let (tag, text) = element(&mut validity)?;
-    let expires = time(tag, from_utf8(text).ok()?)?;
-    let mut names = take(&mut fields, SEQUENCE)?;
-    let mut first = take(&mut names, SET)?;
-    let mut pair = take(&mut first, SEQUENCE)?;
-    let is_common = take(&mut pair, IDENTIFIER)? == COMMON_NAME;
-    let name = from_utf8(take(&mut pair, UTF8)?).ok()?;
-    let is_all = names.is_empty() && first.is_empty() && pair.is_empty();
-    (is_common && is_all).then_some(Facts { name, expires })
+    Some((time(tag, from_utf8(text).ok()?)?, fields))
 }
 
 /// Takes the next element, which must have this tag, and returns its content.

@@ -17,3 +17,4 @@ mod files;
 mod names;
 
 pub(crate) use command::{Options, run};
+pub(crate) use der::expires;

@@ -1,7 +1,7 @@
 //! Where the server listens, and what the user can do if it cannot.
 
 use crate::terminal::Failure;
-use lariat::Server;
+use lariat::{ListenOptions, Server};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
@@ -10,13 +10,21 @@ use std::path::Path;
 const PORT: u16 = 9998;
 
 /// Listens on each of `addresses`. Without addresses, it listens on the sockets that systemd has
-/// passed, or else on both loopback addresses.
-pub(crate) fn listen(mut server: Server<()>, addresses: &[String]) -> Result<Server<()>, Failure> {
+/// passed, or else on both loopback addresses. Addresses that begin with `plain:` have no TLS.
+pub(crate) fn listen(server: Server<()>, options: ListenOptions, addresses: &[String]) -> Result<Server<()>, Failure> {
+    let mut plain_options = options.clone();
+    plain_options.tls = None;
+    let mut server = server.options(options.clone());
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
         return if count == 0 { listen_on_loopback(server) } else { Ok(server) };
     }
     for address in addresses {
+        let (address, options) = match address.strip_prefix("plain:") {
+            Some(address) => (address, &plain_options),
+            None => (address.as_str(), &options),
+        };
+        server = server.options(options.clone());
         server = match address.strip_prefix("unix:") {
             Some(path) => listen_on_path(server, Path::new(path))?,
             None => {

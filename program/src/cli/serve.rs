@@ -1,20 +1,24 @@
 //! `lariat serve`: serves the site until a signal comes.
 
+use super::certificates::Certificates;
 use super::status::StatusLine;
 use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
-use crate::site;
+use crate::site::{self, MoreMetrics};
 use crate::terminal::{Failure, Log, units};
+use lariat::tls::TlsFiles;
 use lariat::{
     Block, Config, Drain, EventLoop, Excess, Handler, Http, ListenOptions, LocalAddr, Outcome, Server, Takeover,
 };
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Listen on this address: IP:PORT, HOST:PORT or unix:PATH. May be repeated [default:
+    /// Listen on this address: IP:PORT, HOST:PORT or unix:PATH. With --tls-cert, clients speak TLS
+    /// there, unless the address begins with plain: as in plain:IP:PORT. May be repeated [default:
     /// 127.0.0.1:9998 and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
@@ -25,6 +29,18 @@ pub(crate) struct Options {
     /// The group of the Unix sockets of --listen, a name or a number [default: the process's own]
     #[arg(long, value_name = "GROUP", value_parser = socket_file::group)]
     socket_group: Option<u32>,
+    /// Speak TLS (https:// and wss://) with this certificate, a PEM file with its chain. It is read
+    /// again at SIGHUP and when the file changes. May be repeated, with one --tls-key each: clients
+    /// see the first that is valid for the name they ask for. `lariat cert` writes one to try
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Vec<PathBuf>,
+    /// The private key of the --tls-cert, a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Vec<PathBuf>,
+    /// Ask clients for a certificate of the authorities in this PEM file, and verify those that have
+    /// one
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// The largest message that is accepted, like 65536 or 64KiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     max_message: usize,
@@ -128,12 +144,32 @@ impl Options {
         config
     }
 
+    /// Returns the files with certificates, if there are any.
+    fn tls_files(&self) -> Option<TlsFiles> {
+        if self.tls_cert.is_empty() {
+            return None;
+        }
+        let mut files = TlsFiles::default();
+        files.pairs = self.tls_cert.iter().cloned().zip(self.tls_key.iter().cloned()).collect();
+        files.client_ca.clone_from(&self.tls_client_ca);
+        Some(files)
+    }
+
     /// Checks the options against each other, and names them as the command line does.
     fn check(&self, config: &Config) -> Result<(), Failure> {
         let has_file = self.socket_mode.is_some() || self.socket_group.is_some();
         if has_file && !self.listen.iter().any(|address| address.starts_with("unix:")) {
             let problem = "--socket-mode and --socket-group are for the file of a Unix socket: add --listen unix:PATH";
             return Err(Failure(problem.to_owned()));
+        }
+        if self.tls_cert.len() != self.tls_key.len() {
+            let (certs, keys) = (self.tls_cert.len(), self.tls_key.len());
+            return Err(Failure(format!("each --tls-cert needs its own --tls-key: there are {certs} and {keys}")));
+        }
+        if self.tls_cert.is_empty() && self.listen.iter().any(|address| address.starts_with("plain:")) {
+            return Err(Failure(
+                "plain: is for addresses beside others with TLS: add --tls-cert, or leave it out".to_owned(),
+            ));
         }
         let mut roomy = config.clone();
         roomy.memory_budget = usize::MAX;
@@ -157,15 +193,28 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     let mut listen_options = ListenOptions::default();
     listen_options.proxy_protocol = options.proxy_protocol;
     (listen_options.unix_mode, listen_options.unix_group) = (options.socket_mode, options.socket_group);
+    let certificates = options.tls_files().map(Certificates::load).transpose()?;
+    listen_options.tls = certificates.as_ref().map(|certificates| certificates.tls.clone());
     let failed = |error| Failure(format!("cannot start: {error}"));
-    let server = listen::listen(Server::new(config).map_err(failed)?.options(listen_options), &options.listen)?;
+    let server = listen::listen(Server::new(config).map_err(failed)?, listen_options, &options.listen)?;
     #[cfg(unix)]
-    let server = server.shutdown_on_signals(Drain::default()).map_err(failed)?;
-    announce(&server.local_addrs());
+    let server = match &certificates {
+        // SIGHUP reads the certificates again.
+        Some(_) => server.shutdown_on_signals_but_hangup(Drain::default()),
+        None => server.shutdown_on_signals(Drain::default()),
+    }
+    .map_err(failed)?;
+    let scheme = if options.listen.first().is_some_and(|first| first.starts_with("plain:")) {
+        None
+    } else {
+        certificates.as_ref()
+    };
+    announce(&server.local_addrs(), if scheme.is_some() { "https" } else { "http" });
     let mut site_options = site::Options::default();
     site_options.allowed_origins.clone_from(&options.allow_origin);
     site_options.allowed_hosts.clone_from(&options.allow_host);
     site_options.teach = options.teach;
+    site_options.more_metrics = certificates.as_ref().map(|certificates| MoreMetrics::new(certificates.metrics()));
     let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
     let outcome = turn(&mut event_loop, log).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
     if outcome.interrupted {
@@ -191,11 +240,11 @@ fn turn<H: Handler>(event_loop: &mut EventLoop<H>, log: &Log) -> io::Result<Outc
 }
 
 /// Prints the addresses, and one to open in a browser.
-fn announce(addresses: &[LocalAddr]) {
+fn announce(addresses: &[LocalAddr], scheme: &str) {
     let names: Vec<String> = addresses.iter().map(LocalAddr::to_string).collect();
     let mut line = format!("Lariat listens on {}", names.join(" and "));
     if let Some(host) = browser_host(addresses) {
-        line += &format!(": open http://{host}/ in a browser");
+        line += &format!(": open {scheme}://{host}/ in a browser");
     }
     // The reader may have gone.
     let mut stdout = std::io::stdout().lock();

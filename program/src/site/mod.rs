@@ -56,7 +56,7 @@ pub use echo::Echo;
 pub use editor::{Editor, Operation};
 pub use health::{Health, Readiness};
 pub use index::Index;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MoreMetrics};
 pub use options::Options;
 pub use origin::{Origin, OriginError, Origins};
 pub use shell::Site;

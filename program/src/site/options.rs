@@ -1,5 +1,6 @@
 //! The options of the site.
 
+use super::metrics::MoreMetrics;
 use super::origin::Origin;
 
 /// The options of the site.
@@ -15,4 +16,6 @@ pub struct Options {
     /// Lets pages on this host slow the loop down, hold it and read what others send, for teaching.
     /// Messages are not compressed then.
     pub teach: bool,
+    /// Writes more metrics, in the format of Prometheus.
+    pub more_metrics: Option<MoreMetrics>,
 }

@@ -38,7 +38,7 @@ impl Site {
             .route("/broadcast", Broadcast)
             .route("/healthz", Health)
             .route("/readyz", Readiness)
-            .route("/metrics", Metrics);
+            .route("/metrics", Metrics { more: options.more_metrics.clone() });
         Site {
             assets,
             origins: Origins::new(options.allowed_origins.iter().cloned()),

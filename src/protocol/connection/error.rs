@@ -145,6 +145,9 @@ pub enum CloseReason {
     NameNotFound,
     /// The connection reached its maximum lifetime. The client was sent 1001.
     Lifetime,
+    /// TLS has failed.
+    #[cfg(feature = "tls")]
+    Tls(crate::protocol::tls::TlsError),
 }
 
 impl CloseReason {
@@ -170,6 +173,8 @@ impl CloseReason {
             | CloseReason::BadProxyHeader
             | CloseReason::NameNotFound => CloseCode::Abnormal,
             CloseReason::Lifetime => CloseCode::Away,
+            #[cfg(feature = "tls")]
+            CloseReason::Tls(_) => CloseCode::Abnormal,
         }
     }
 
@@ -185,6 +190,8 @@ impl std::error::Error for CloseReason {
             CloseReason::Protocol(error) => Some(error),
             CloseReason::CutOff { why, .. } => Some(&**why),
             CloseReason::Unaccepted(error) => Some(error),
+            #[cfg(feature = "tls")]
+            CloseReason::Tls(error) => Some(error),
             _ => None,
         }
     }
@@ -221,6 +228,8 @@ impl fmt::Display for CloseReason {
             CloseReason::BadProxyHeader => f.write_str("there was no PROXY header from a trusted proxy"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),
             CloseReason::Lifetime => f.write_str("the connection reached its maximum lifetime"),
+            #[cfg(feature = "tls")]
+            CloseReason::Tls(error) => write!(f, "{error}"),
         }
     }
 }

@@ -322,6 +322,20 @@ impl<X: Default> Connection<X> {
         self.enter(shared, State::Draining);
     }
 
+    /// -> Draining: the layer below has failed, and has something left to tell the peer. What was
+    /// unsent is dropped.
+    pub fn break_off(&mut self, shared: &mut Shared, now: Tick, reason: CloseReason) {
+        match self.state {
+            State::Handshaking | State::Deciding | State::Open | State::Closing => {
+                if let Some(outbox) = self.outbox.take() {
+                    shared.give_outbox(outbox);
+                }
+                self.drain(shared, now, reason);
+            }
+            State::Draining | State::Flushing | State::Responding | State::Closed => self.end(shared, reason),
+        }
+    }
+
     /// -> Flushing if there are unsent bytes, else -> Closed: the peer has sent FIN.
     pub fn receive_eof(&mut self, shared: &mut Shared, now: Tick) {
         match self.state {

@@ -80,6 +80,13 @@ impl Shared {
 
     // ---- the memory budget ---------------------------------------------------------------------
 
+    /// Counts the bytes of something that belongs to a connection, and was counted with `counted`
+    /// bytes before.
+    pub fn recount(&mut self, counted: &mut usize, memory: usize) {
+        self.budget.recount(*counted, memory);
+        *counted = memory;
+    }
+
     /// Bytes that count against the budget: connections, pools and compressors.
     pub fn held(&self) -> usize {
         self.budget.bytes()

@@ -130,7 +130,7 @@ impl<D: ClientData> Clients<D> {
 
     /// Returns the bytes that would be free without this client.
     fn holds(&self, index: usize) -> usize {
-        self.table[index].connection.holds() + self.conflated_bytes(index)
+        self.table[index].connection.holds() + self.conflated_bytes(index) + self.table.sessions().holds(index)
     }
 
     /// Returns whether a client holds more than is free. Compression contexts do not count, because
@@ -340,8 +340,13 @@ impl<D: ClientData> Clients<D> {
 
     fn evict(&mut self, index: usize, reason: CloseReason) {
         self.forget_latest(index);
+        // A notice cannot be sent before the TLS handshake is over, or behind a half of a frame.
+        let is_busy = self.table.sessions().is_busy(index);
         let At { client, shared, now, .. } = self.table.at(index);
-        client.connection.evict(shared, now, reason);
+        match is_busy {
+            true => client.connection.end(shared, reason),
+            false => client.connection.evict(shared, now, reason),
+        }
         self.table.settle(index);
     }
 }

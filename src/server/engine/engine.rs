@@ -2,6 +2,8 @@
 
 use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
+#[cfg(feature = "tls")]
+use super::secured::Secured;
 use crate::parts::EVENTS;
 use crate::protocol::{CloseCode, CloseReason, Connection, Role, Shared, State};
 use crate::server::app::Handler;
@@ -27,6 +29,8 @@ pub(crate) struct Engine<H: Handler> {
     /// Requests that were refused.
     pub(super) refusals: Refusals,
     pub(super) read_share: usize,
+    #[cfg(feature = "tls")]
+    pub(super) secured: Secured,
 }
 
 impl<H: Handler> Engine<H> {
@@ -45,6 +49,8 @@ impl<H: Handler> Engine<H> {
             cut_off: Reports::default(),
             refusals: Refusals::default(),
             read_share,
+            #[cfg(feature = "tls")]
+            secured: Secured::default(),
         }
     }
 
@@ -62,17 +68,18 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn accept(
         &mut self,
         socket: Socket,
-        arrival: Arrival,
+        arrival: &Arrival,
         watch: impl FnOnce(&mut Socket, usize) -> io::Result<()>,
     ) {
         let index = self.clients.insert(socket, Connection::new(Role::Server, self.clients.table.now()));
         let At { client, counters, .. } = self.clients.table.at(index);
-        if arrival == Arrival::Proxied {
-            client.flags.set(Flags::PROXIED);
+        if arrival.is_proxied {
+            client.flags.set(Flags::WRAPPED);
         }
         counters.accepted += 1;
         let id = client.id(index);
         log::debug!("{id} connected from {}", self.clients.shown_address(index));
+        self.secure(index, arrival);
         self.limit_new_connection(index);
         if let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) {
             log::error!("cannot register a new connection with the poller: {error}");
@@ -120,7 +127,10 @@ impl<H: Handler> Engine<H> {
     /// Notes that a connection has begun to open, or that it could not.
     pub(crate) fn connecting(&mut self, index: usize, begun: io::Result<Socket>) {
         match begun {
-            Ok(socket) => *self.clients.table[index].socket.open(&self.key) = socket,
+            Ok(socket) => {
+                *self.clients.table[index].socket.open(&self.key) = socket;
+                self.secure_outgoing(index);
+            }
             Err(error) => {
                 self.broke(index, error.kind());
                 self.clients.table.settle(index);
@@ -151,7 +161,7 @@ impl<H: Handler> Engine<H> {
             table.queue_read(index);
         }
         let client = &mut table[index];
-        if writable && client.flags.lower(Flags::BLOCKED) && client.connection.buffered_amount() > 0 {
+        if writable && client.flags.lower(Flags::BLOCKED) && client.has_output() {
             table.queue_write(index);
         }
         if read_closed {

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use crate::parts::CLIENT_TIMERS;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, Timeout};
 use crate::server::app::Handler;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::table::{At, Expired, LastLook};
@@ -98,6 +98,8 @@ impl<H: Handler> Engine<H> {
         }
         let last_look = self.clients.table.last_look(index);
         let connecting_to = self.clients.connecting_to(index);
+        // An answer cannot be sent before the TLS handshake is over.
+        let is_securing = self.clients.table.sessions().is_handshaking(index);
         let At { client, shared, now, .. } = self.clients.table.at(index);
         match last_look {
             LastLook::NotBegun if client.connection.is_overdue(&shared.limits, now) => {
@@ -110,6 +112,9 @@ impl<H: Handler> Engine<H> {
         match connecting_to {
             Some(address) if client.connection.deadline(&shared.limits, now).is_some_and(|due| due.is_due(now)) => {
                 client.connection.end(shared, CloseReason::Unreachable { address, kind: io::ErrorKind::TimedOut });
+            }
+            _ if is_securing && client.connection.is_overdue(&shared.limits, now) => {
+                client.connection.end(shared, CloseReason::Timeout(Timeout::Handshake));
             }
             _ => client.connection.handle_timeout(shared, now),
         }

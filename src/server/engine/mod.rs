@@ -17,6 +17,8 @@
 //! | `delivery` | how do its bytes reach the application? |
 //! | `request` | how is a request answered? |
 //! | `proxied` | what is the address of a client behind proxies? |
+//! | `secured` | what does TLS do between a socket and a connection? |
+//! | `secured_off` | what replaces `secured` without the feature `tls`? |
 //! | `expiry` | what happens when something is due? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are clients removed that have ended? |
@@ -31,6 +33,8 @@ mod proxied;
 mod reading;
 mod reap;
 mod request;
+#[cfg_attr(not(feature = "tls"), path = "secured_off.rs")]
+mod secured;
 mod writing;
 
 pub(crate) use engine::Engine;

@@ -57,14 +57,18 @@ impl<H: Handler> Engine<H> {
         }
         let client = &self.clients.table[index];
         let Some(peer) = client.peer_addr() else { return };
-        if !client.flags.has(Flags::PROXIED) && !self.trust.proxies.contains(peer.ip()) {
+        if !client.flags.has(Flags::WRAPPED) && !self.trust.proxies.contains(peer.ip()) {
             self.limit_address(index, peer.ip());
         }
     }
 
     /// Counts a connection's address, and refuses the connection if the address has too many.
     fn limit_address(&mut self, index: usize, address: IpAddr) {
-        let verdict = self.clients.count_address(index, address);
+        let mut verdict = self.clients.count_address(index, address);
+        if verdict == Verdict::Refused && self.clients.table.sessions().is_handshaking(index) {
+            // An answer would need a handshake, which costs more than it is worth.
+            verdict = Verdict::Dropped;
+        }
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         let connection = &mut client.connection;
         match verdict {
@@ -103,14 +107,16 @@ impl<H: Handler> Engine<H> {
             Ok(None) => {}
             Ok(Some((decoded, length))) => {
                 let mut received = std::mem::take(header);
-                client.flags.clear(Flags::PROXIED);
+                client.flags.clear(Flags::WRAPPED);
                 if let ProxyHeader::Proxied { source } = decoded {
                     let extra = client.connection.extra_mut();
                     (extra.proxied, extra.by_proxy_header) = (Some(source), Some(source));
                     self.limit_address(index, source.ip());
                 }
-                if self.clients.table[index].connection.state() == State::Handshaking {
-                    self.deliver(index, &mut received[length..]);
+                let rest = &mut received[length..];
+                let may_begin = self.clients.table[index].connection.state() == State::Handshaking;
+                if may_begin && !self.secure_after_header(index, rest) {
+                    self.deliver(index, rest);
                 }
             }
             Err(error) => {

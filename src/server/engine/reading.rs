@@ -4,7 +4,7 @@
 //! missing of a frame that has begun to arrive.
 
 use super::engine::Engine;
-use crate::protocol::State;
+use crate::protocol::{CloseReason, State};
 use crate::server::app::Handler;
 use crate::server::table::{At, Flags};
 use std::io;
@@ -32,6 +32,7 @@ impl<H: Handler> Engine<H> {
         let share = self.clients.read_share(self.read_share);
         let queued = self.clients.table.readable().len();
         let (mut sum, mut served) = (0, 0);
+        self.begin_secured();
         while served < queued && sum < share {
             let index = self.clients.table.readable().at(served);
             served += 1;
@@ -55,6 +56,9 @@ impl<H: Handler> Engine<H> {
             // The index was freed since it was queued, and belongs to another client now.
             return 0;
         }
+        if let Some(count) = self.read_secured(index) {
+            return count;
+        }
         let size = self.clients.limited_read(index, self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];
         match self.read_if_open(index, buffer) {
@@ -64,7 +68,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Reads from a client's socket, if its gate is open. Returns the number of bytes.
-    fn read_if_open(&mut self, index: usize, buffer: &mut [u8]) -> usize {
+    pub(super) fn read_if_open(&mut self, index: usize, buffer: &mut [u8]) -> usize {
         self.resume(index);
         self.pause_if_heavy(index);
         let client = &self.clients.table[index];
@@ -101,12 +105,18 @@ impl<H: Handler> Engine<H> {
         if may_have_more {
             self.clients.table.queue_read(index);
         }
-        if sum > SHORT_READ && self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
-            self.write_client(index);
-        }
+        self.write_much(index, sum);
         self.deliver_traces();
         self.clients.relieve();
         sum
+    }
+
+    /// Writes to a client at once, if a read of `sum` bytes has left much output.
+    #[inline(always)]
+    pub(super) fn write_much(&mut self, index: usize, sum: usize) {
+        if sum > SHORT_READ && self.clients.table[index].connection.buffered_amount() >= WRITE_AT_ONCE {
+            self.write_client(index);
+        }
     }
 
     /// Passes bytes on, and settles the client. Returns whether the socket may have more.
@@ -114,7 +124,7 @@ impl<H: Handler> Engine<H> {
         let flags = self.clients.table[index].flags;
         // A short read has emptied the socket, unless FIN or an error follows.
         let may_have_more = count == buffer.len() || flags.has(Flags::READ_CLOSED);
-        if flags.has(Flags::PROXIED) {
+        if flags.has(Flags::WRAPPED) {
             self.receive_proxied(index, &buffer[..count]);
         } else {
             self.deliver(index, &mut buffer[..count]);
@@ -136,8 +146,10 @@ impl<H: Handler> Engine<H> {
     /// Handles a read without bytes: the end of the stream, nothing to read, or an error.
     #[cold]
     pub(super) fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
+        let cut_off = if outcome.is_ok() { self.cut_off(index) } else { None };
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
+            Ok(_) if cut_off.is_some() => client.connection.end(shared, cut_off.unwrap_or(CloseReason::Eof)),
             Ok(_) => client.connection.receive_eof(shared, now),
             Err(io::ErrorKind::WouldBlock) => {
                 client.flags.clear(Flags::READ_CLOSED);

@@ -46,6 +46,9 @@ impl<H: Handler> Engine<H> {
         if self.clients.table[index].connection.buffered_amount() > self.clients.table.shared().limits.high_water {
             self.clients.table.close(index, Reason::Watermark);
         }
+        if self.clients.table[index].flags.has(Flags::WRAPPED) && self.write_secured(index) {
+            return;
+        }
         for _ in 0..WRITES_IN_A_ROW {
             let At { client, shared, counters, .. } = self.clients.table.at(index);
             let output = client.connection.output(shared);

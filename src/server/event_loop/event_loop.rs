@@ -386,7 +386,7 @@ impl<H: Handler> EventLoop<H> {
                     Ok(socket) => {
                         let poller = &self.poller;
                         let watch = |socket: &mut _, client| poller.watch(socket, client);
-                        self.engine.accept(socket, self.listeners[index].arrival, watch);
+                        self.engine.accept(socket, &self.listeners[index].arrival, watch);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
                     Err(error) if is_exhaustion(&error) => {

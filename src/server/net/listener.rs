@@ -4,6 +4,8 @@ use super::socket::Socket;
 #[cfg(unix)]
 use crate::parts::UNIX_SOCKETS;
 use crate::protocol::Escaped;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ServerTls;
 use crate::server::config::ListenOptions;
 #[cfg(feature = "sim")]
 use crate::server::net::memory::Backlog;
@@ -28,12 +30,25 @@ pub(crate) struct Listener {
 }
 
 /// How a connection begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// With the client's own bytes.
-    Direct,
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
     /// With a header of the PROXY protocol.
-    Proxied,
+    pub(crate) is_proxied: bool,
+    /// With TLS, after that.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ServerTls>,
+}
+
+impl Arrival {
+    #[cfg(feature = "tls")]
+    const fn is_secured(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    const fn is_secured(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Debug)]
@@ -153,8 +168,12 @@ impl Listener {
         Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
     }
 
-    const fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
-        let arrival = if options.proxy_protocol { Arrival::Proxied } else { Arrival::Direct };
+    fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
+        let arrival = Arrival {
+            is_proxied: options.proxy_protocol,
+            #[cfg(feature = "tls")]
+            tls: options.tls.clone(),
+        };
         Listener { socket, arrival, ready: true }
     }
 
@@ -356,7 +375,9 @@ impl SpareDescriptor {
             // Bytes left unread would make the kernel send a reset, which can eat the response. It
             // is a new socket: it takes these few bytes at once, or it is broken.
             let _ = socket.read(&mut [0; 8 << 10]);
-            let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
+            if !listener.arrival.is_secured() {
+                let _ = socket.write(TURNED_AWAY).and_then(|_| socket.shutdown_write());
+            }
         }
         self.0 = SpareDescriptor::open();
         turned_away

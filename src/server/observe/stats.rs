@@ -131,6 +131,8 @@ impl From<&CloseReason> for Cause {
             CloseReason::BadProxyHeader => ("proxy_header", ""),
             CloseReason::NameNotFound => ("name_not_found", ""),
             CloseReason::Lifetime => ("lifetime", ""),
+            #[cfg(feature = "tls")]
+            CloseReason::Tls(error) => ("tls", error.kind().name()),
         };
         Cause { reason, detail }
     }
@@ -250,12 +252,21 @@ pub(crate) struct LoopCounters {
     pub(crate) waited: u64,
     /// Microseconds of the slowest turn since the last snapshot.
     pub(crate) slowest: u64,
+    /// TLS handshakes, by version and by whether they were resumed.
+    #[cfg(feature = "tls")]
+    pub(crate) tls_handshakes: Vec<((&'static str, bool), u64)>,
 }
 
 impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
+    }
+
+    /// Counts a TLS handshake.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_opened(&mut self, info: &crate::protocol::tls::TlsInfo) {
+        count(&mut self.tls_handshakes, (info.version, info.resumed));
     }
 
     /// Counts a response after which the connection goes on.

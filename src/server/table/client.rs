@@ -16,11 +16,15 @@ use super::key::Locked;
 use super::topics::Subscription;
 use super::wheel::Node;
 use crate::parts::SLOW_CONSUMERS;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::{ClientTls, ServerTls};
 use crate::protocol::{Connection, State};
 use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
 use crate::server::observe::Logged;
+#[cfg(feature = "tls")]
+use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -48,6 +52,11 @@ impl<D: ClientData> Client<D> {
     #[cold]
     pub(crate) fn is_dropping(&self, high_water: usize) -> bool {
         self.connection.state() == State::Open && self.is_above(high_water)
+    }
+
+    /// Returns whether something may be unsent: of the connection, or of TLS.
+    pub(crate) fn has_output(&self) -> bool {
+        self.connection.buffered_amount() > 0 || self.flags.has(Flags::WRAPPED)
     }
 
     /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has
@@ -84,6 +93,9 @@ pub(crate) struct Extra {
     pub(crate) by_proxy_header: Option<SocketAddr>,
     /// The part of a PROXY header that has arrived.
     pub(crate) proxy_header: Vec<u8>,
+    /// The TLS of its listener, until the PROXY header has come.
+    #[cfg(feature = "tls")]
+    pub(crate) tls_after_header: Option<ServerTls>,
     /// The routes whose handlers trace this client.
     pub(crate) traced_by: Vec<u16>,
     /// What the log will say, if it has the level `debug`.
@@ -97,11 +109,22 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
+    #[cfg(feature = "tls")]
+    const fn awaits_tls(&self) -> bool {
+        self.tls_after_header.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    const fn awaits_tls(&self) -> bool {
+        false
+    }
+
     pub(crate) fn is_needed(&self) -> bool {
         !self.subscriptions.is_empty()
             || !self.timers.is_empty()
             || self.proxied.is_some()
             || !self.proxy_header.is_empty()
+            || self.awaits_tls()
             || self.logged.is_some()
             || self.outgoing.is_some()
             || self.behind.is_some()
@@ -118,6 +141,9 @@ pub(crate) struct Outgoing {
     pub(crate) trying: Option<SocketAddr>,
     /// The local address to connect from.
     pub(crate) source: Option<IpAddr>,
+    /// How to secure the connection, and the server's name.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<(ClientTls, ServerName<'static>)>,
 }
 
 /// `Entry` has the shape of the slab's own type, which is private: a client, or the next vacant

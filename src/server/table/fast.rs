@@ -74,21 +74,23 @@ impl NextSlot {
 
 impl<D: ClientData> Client<D> {
     /// Returns whether the fast path may read this client: it is queued and open, its gate is open,
-    /// neither a PROXY header, FIN nor an error is next, and it holds nothing.
+    /// neither a PROXY header, FIN nor an error is next, there is no TLS, and it
+    /// holds nothing.
     #[inline]
     pub(crate) fn may_be_read_fast(&self, high_water: usize) -> bool {
         const SET: Flags = Flags::READ_QUEUED.or(Flags::OPENED);
-        const CLEAR: Flags = Flags::CLOSED.or(Flags::PROXIED).or(Flags::READ_CLOSED);
+        const CLEAR: Flags = Flags::CLOSED.or(Flags::WRAPPED).or(Flags::READ_CLOSED);
         let is_plain = self.flags.are(SET, CLEAR);
         is_plain && self.connection.may_be_read_fast() && self.connection.buffered_amount() <= high_water
     }
 
     /// Returns whether the fast path may write to this client: it is queued, and nothing follows
     /// when less is unsent. Its gate is not closed by the watermark or for memory, and no conflated
-    /// message waits.
+    /// message waits. There is no TLS.
     #[inline]
     pub(crate) fn may_be_written_fast(&self) -> bool {
-        const CLEAR: Flags = Flags::CLOSED_BY_WATERMARK.or(Flags::CLOSED_BY_MEMORY).or(Flags::CONFLATES);
+        const CLEAR: Flags =
+            Flags::CLOSED_BY_WATERMARK.or(Flags::CLOSED_BY_MEMORY).or(Flags::CONFLATES).or(Flags::WRAPPED);
         self.flags.are(Flags::WRITE_QUEUED, CLEAR)
     }
 

@@ -25,8 +25,9 @@ impl Flags {
     pub(crate) const READ_CLOSED: Flags = Flags(1 << 6);
     /// The client is in the queue of those that have ended.
     pub(crate) const REAP_QUEUED: Flags = Flags(1 << 7);
-    /// A header of the PROXY protocol must come first.
-    pub(crate) const PROXIED: Flags = Flags(1 << 9);
+    /// The socket's bytes are not the connection's: a header of the PROXY protocol comes first, or
+    /// there is a TLS session.
+    pub(crate) const WRAPPED: Flags = Flags(1 << 9);
     /// We have closed our half of the stream.
     pub(crate) const HALF_CLOSED: Flags = Flags(1 << 8);
     /// Messages for this client are dropped while too many bytes are unsent.

@@ -36,7 +36,7 @@ impl<D: ClientData> Table<D> {
     pub(crate) fn look_once_more(&mut self, index: usize) {
         let (high_water, client) = (self.shared.limits.high_water, &mut self.slab[index]);
         client.flags.set(Flags::LOOKED_AT);
-        let (may_be_read, has_output) = (client.may_be_read(high_water), client.connection.buffered_amount() > 0);
+        let (may_be_read, has_output) = (client.may_be_read(high_water), client.has_output());
         if may_be_read {
             self.queue_read(index);
         }

@@ -14,6 +14,8 @@
 //! | `last_look` | has a client done what it was waited for, before a deadline ends it? |
 //! | `timers` | which deadlines and timers are armed? |
 //! | `wheel` | what is due, and when is the next deadline? |
+//! | `sessions` | which clients have TLS? |
+//! | `sessions_off` | what replaces `sessions` without the feature `tls`? |
 //! | `topics` | who gets what is published? |
 //! | `fast` | which functions of the table have a fast path? |
 
@@ -27,6 +29,8 @@ mod gate;
 mod key;
 mod last_look;
 mod ready_queue;
+#[cfg_attr(not(feature = "tls"), path = "sessions_off.rs")]
+mod sessions;
 mod table;
 mod timers;
 mod times;

@@ -9,11 +9,14 @@ use super::flags::Flags;
 use super::gate::{Reason, Timed};
 use super::key::{Locked, LoopKey};
 use super::ready_queue::ReadyQueue;
+use super::sessions::Sessions;
 use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
 use crate::parts::{CLIENT_TIMERS, TOPICS};
 use crate::protocol::time::{Moment, Tick};
+#[cfg(feature = "tls")]
+use crate::protocol::tls::Session;
 use crate::protocol::{Connection, Shared, State};
 use crate::server::data::ClientData;
 use crate::server::id::ClientId;
@@ -56,6 +59,7 @@ pub(crate) struct Table<D: ClientData> {
     topics: Topics,
     /// The chosen subprotocols, by the clients' indexes. Those beyond its end have none.
     subprotocols: Vec<Option<Box<str>>>,
+    sessions: Sessions,
     /// How many clients are [listed](Flags::LISTED).
     listed: usize,
     /// `listed` by route. Routes beyond its end have no clients.
@@ -129,6 +133,7 @@ impl<D: ClientData> Table<D> {
             timer_extras: HashMap::new(),
             topics: Topics::default(),
             subprotocols: Vec::new(),
+            sessions: Sessions::default(),
             listed: 0,
             listed_by_route: Vec::new(),
             generation: 0,
@@ -315,6 +320,7 @@ impl<D: ClientData> Table<D> {
             self.topics.leave_all(&mut self.slab, index as u32);
         }
         self.unlist(index);
+        self.remove_session(index);
         let client = self.slab.remove(index);
         self.shared.counters.ends(client.connection.state());
     }
@@ -334,6 +340,29 @@ impl<D: ClientData> Table<D> {
             self.subprotocols.push(None);
         }
         self.subprotocols[index] = Some(name.into());
+    }
+
+    // ---- TLS -----------------------------------------------------------------------------------
+
+    pub(crate) const fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Takes a client's session out, to use it together with the client.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_session(&mut self, index: usize) -> Option<Box<Session>> {
+        self.sessions.take(index)
+    }
+
+    /// Puts a client's session in, or back.
+    #[cfg(feature = "tls")]
+    pub(crate) fn put_session(&mut self, index: usize, session: Box<Session>) {
+        self.sessions.put(&mut self.shared, index, session);
+    }
+
+    /// Drops a client's session, if it has one.
+    pub(crate) fn remove_session(&mut self, index: usize) {
+        self.sessions.remove(&mut self.shared, index);
     }
 
     // ---- topics --------------------------------------------------------------------------------

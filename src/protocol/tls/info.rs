@@ -1,0 +1,38 @@
+//! What both sides of a session have agreed on.
+
+use rustls::pki_types::CertificateDer;
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+/// What the two sides of a TLS session have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// `TLS 1.2` or `TLS 1.3`.
+    pub version: &'static str,
+    /// The cipher suite, with its name in the registry of IANA, such as `TLS13_AES_128_GCM_SHA256`.
+    pub cipher: &'static str,
+    /// The name that the client has asked for (SNI, RFC 6066 §3).
+    pub server_name: Option<Box<str>>,
+    /// Whether the session continues an earlier one by a ticket (RFC 8446 §2.2).
+    pub resumed: bool,
+    /// The certificates that the peer has shown and that were verified, its own first. A server
+    /// sees some only if it asks for them.
+    pub peer_certificates: Option<Box<[CertificateDer<'static>]>>,
+}
+
+impl TlsInfo {
+    pub(super) fn of(state: &CommonState, server_name: Option<Box<str>>) -> TlsInfo {
+        let version = match state.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "an unknown version",
+        };
+        TlsInfo {
+            version,
+            cipher: state.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("unknown"),
+            server_name,
+            resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer_certificates: state.peer_certificates().map(Into::into),
+        }
+    }
+}

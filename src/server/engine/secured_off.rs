@@ -1,0 +1,30 @@
+//! Replaces `secured` in a build without the feature `tls`: no client has a session.
+
+use super::engine::Engine;
+use crate::protocol::CloseReason;
+use crate::server::app::Handler;
+use crate::server::net::Arrival;
+
+impl<H: Handler> Engine<H> {
+    pub(super) const fn begin_secured(&mut self) {}
+
+    pub(super) const fn secure(&mut self, _: usize, _: &Arrival) {}
+
+    pub(super) const fn secure_after_header(&mut self, _: usize, _: &mut [u8]) -> bool {
+        false
+    }
+
+    pub(super) const fn secure_outgoing(&mut self, _: usize) {}
+
+    pub(super) const fn read_secured(&mut self, _: usize) -> Option<usize> {
+        None
+    }
+
+    pub(super) const fn cut_off(&self, _: usize) -> Option<CloseReason> {
+        None
+    }
+
+    pub(super) const fn write_secured(&mut self, _: usize) -> bool {
+        false
+    }
+}

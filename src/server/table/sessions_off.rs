@@ -1,0 +1,22 @@
+//! Replaces `sessions` in a build without the feature `tls`: there are none.
+
+use crate::protocol::Shared;
+
+#[derive(Debug, Default)]
+pub(crate) struct Sessions;
+
+impl Sessions {
+    pub(crate) const fn remove(&mut self, _: &mut Shared, _: usize) {}
+
+    pub(crate) const fn holds(&self, _: usize) -> usize {
+        0
+    }
+
+    pub(crate) const fn is_busy(&self, _: usize) -> bool {
+        false
+    }
+
+    pub(crate) const fn is_handshaking(&self, _: usize) -> bool {
+        false
+    }
+}
