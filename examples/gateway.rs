@@ -5,11 +5,11 @@
 //! cargo run --example gateway [ADDRESS]
 //! ```
 //!
-//! Type this into the consoles of two browser windows. The path is the room, and the query is the
-//! token of Ada, a host, or of Ben (`ben-2`):
+//! Type this into the consoles of two browser windows. The path is the room, and `token` in the
+//! query is that of Ada, a host, or of Ben (`ben-2`):
 //!
 //! ```text
-//! ws = new WebSocket("ws://127.0.0.1:9998/lobby?ada-1")
+//! ws = new WebSocket("ws://127.0.0.1:9998/lobby?token=ada-1")
 //! ws.onmessage = event => console.log(event.data)
 //! ws.send("hello"); ws.send("/who"); ws.send("/kick Ben")
 //! ```
@@ -17,7 +17,8 @@
 //! Type `kick Ben` or `say hello` into the terminal: the operator is a thread as well.
 //!
 //! Browsers cannot send a header with a token, and URLs are written to logs. So give each page a
-//! token of its own that is valid once and for some seconds.
+//! token of its own that is valid once and for some seconds. `query_value` needs Lariat's feature
+//! `urlencoded`.
 
 use lariat::http::StatusCode;
 use lariat::{
@@ -76,8 +77,8 @@ impl Handler for Gateway {
         if room.is_empty() || room.len() > 20 || !room.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return StatusCode::NOT_FOUND.into();
         }
-        let Some(token) = request.query() else { return StatusCode::UNAUTHORIZED.into() };
-        let question = Question { client, room: room.to_owned(), token: token.to_owned() };
+        let Some(token) = request.query_value("token") else { return StatusCode::UNAUTHORIZED.into() };
+        let question = Question { client, room: room.to_owned(), token: token.into_owned() };
         // `try_send` never waits. A callback must not wait.
         match self.questions.try_send(question) {
             Ok(()) => Answer::Later,

@@ -64,6 +64,7 @@
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //! | `tungstenite` | no | conversions to and from the types of tungstenite 0.30 |
+//! | `urlencoded` | no | `Request::query_pairs`, `cookie_pairs`: queries and cookies, decoded |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
 //!

@@ -6,6 +6,7 @@
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `host` | does a request mean this host? |
+//! | `decoded` | what do its query and its cookies say, decoded? |
 //! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
@@ -14,6 +15,8 @@
 
 mod body;
 mod client;
+#[cfg(feature = "urlencoded")]
+mod decoded;
 mod host;
 mod http_response;
 mod lists;
