@@ -6,6 +6,7 @@
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `host` | does a request mean this host? |
+//! | `origin` | does it come from a page of this server? |
 //! | `decoded` | what do its query and its cookies say, decoded? |
 //! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
@@ -20,6 +21,7 @@ mod decoded;
 mod host;
 mod http_response;
 mod lists;
+mod origin;
 mod owned_request;
 mod rejection;
 mod request;

@@ -258,7 +258,7 @@ impl<'b> Request<'b> {
     }
 
     /// Returns the origin of the page that opened the connection (§10.2). Clients other than
-    /// browsers may leave it out.
+    /// browsers may leave it out. [`is_same_origin`](Self::is_same_origin) compares it with `Host`.
     pub fn origin(&self) -> Option<&'b str> {
         self.header("origin")
     }

@@ -57,8 +57,8 @@ pub trait Handler {
     /// Called when a client requests a resource. By default, every upgrade is accepted without a
     /// subprotocol, and plain HTTP gets 426.
     ///
-    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol. A server on a
-    /// loopback address also needs [`Request::names_local_host`], against DNS rebinding.
+    /// Check here [`Request::is_same_origin`] (RFC 6455 §10.2), and choose a subprotocol. A server
+    /// on a loopback address also needs [`Request::names_local_host`], against DNS rebinding.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
         let _ = (clients, id, request);
         Answer::Upgrade(Upgrade::new())

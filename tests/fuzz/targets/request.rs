@@ -19,6 +19,7 @@ fn judge(head: &[u8]) -> Result<(Ticket, Answer), lariat::Rejection> {
         assert!(request.values(name).next().is_some());
     }
     let _ = (request.query(), request.origin(), request.host(), request.cookies().count());
+    let _ = request.is_same_origin();
     assert_eq!(request.cookie_pairs().count(), request.cookies().count());
     for (name, _) in request.query_pairs() {
         assert!(request.query_value(&name).is_some());
