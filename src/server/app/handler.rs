@@ -87,7 +87,9 @@ pub trait Handler {
         let _ = (clients, id, piece, position);
     }
 
-    /// Called for each ping. It has already been answered.
+    /// Called for each ping. It has already been answered, unless
+    /// [`answer_pings`](crate::Limits::answer_pings) is `false`. Then answer it here or later, with
+    /// [`Clients::pong`] and the same payload.
     fn on_ping(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
         let _ = (clients, id, payload);
     }
