@@ -22,8 +22,8 @@
 
 use lariat::http::StatusCode;
 use lariat::{
-    Answer, ClientId, Clients, CloseCode, CloseReason, Config, Event, Handler, Message, Remote, RemoteError, Request,
-    Server, Upgrade,
+    Answer, ClientId, Clients, CloseCode, Config, Event, Handler, Message, Remote, RemoteError, Request, Server,
+    Upgrade,
 };
 use std::collections::BTreeSet;
 use std::io;
@@ -86,6 +86,10 @@ impl Handler for Gateway {
         }
     }
 
+    fn on_start(&mut self, clients: &mut Clients<Guest>) {
+        clients.watch_topics();
+    }
+
     fn on_event(&mut self, clients: &mut Clients<Guest>, event: Event) {
         match event.downcast() {
             Ok(Order::Admit(client, guest)) => admit(clients, client, guest),
@@ -101,18 +105,30 @@ impl Handler for Gateway {
     }
 
     fn on_open(&mut self, clients: &mut Clients<Guest>, id: ClientId) {
-        let Some(Guest { name, room, .. }) = clients.data(id).cloned() else { return };
-        // A guest with two windows joins once.
-        if !names(clients, &room, None).contains(&name) {
-            clients.publish(&room, &format!("* {name} joins"));
-        }
+        let Some(Guest { room, .. }) = clients.data(id).cloned() else { return };
         clients.subscribe(id, &room);
         who(clients, id, &room);
     }
 
+    /// A guest with two windows joins once.
+    fn on_subscribe(&mut self, clients: &mut Clients<Guest>, id: ClientId, room: &str) {
+        let Some(Guest { name, .. }) = clients.data(id).cloned() else { return };
+        if !names(clients, room, Some(id)).contains(&name) {
+            clients.publish_except(room, id, &format!("* {name} joins"));
+        }
+    }
+
+    /// And leaves once: by closing the last window, or because the connection is lost.
+    fn on_unsubscribe(&mut self, clients: &mut Clients<Guest>, id: ClientId, room: &str) {
+        let Some(Guest { name, .. }) = clients.data(id).cloned() else { return };
+        if !names(clients, room, None).contains(&name) {
+            clients.publish(room, &format!("* {name} leaves"));
+        }
+    }
+
     fn on_message(&mut self, clients: &mut Clients<Guest>, id: ClientId, message: Message<'_>) {
         let Some(Guest { name, room, is_host }) = clients.data(id).cloned() else { return };
-        // An error says that the client is closing already. `on_close` follows.
+        // An error says that the client is closing already. The client then leaves the room.
         let _ = match message.as_text() {
             Some("/who") => return who(clients, id, &room),
             Some(text) => match text.strip_prefix("/kick ") {
@@ -128,13 +144,6 @@ impl Handler for Gateway {
             },
             None => clients.close(id, CloseCode::Unsupported, "send text"),
         };
-    }
-
-    fn on_close(&mut self, clients: &mut Clients<Guest>, id: ClientId, _: &CloseReason) {
-        let Some(Guest { name, room, .. }) = clients.data(id).cloned() else { return };
-        if !names(clients, &room, Some(id)).contains(&name) {
-            clients.publish_except(&room, id, &format!("* {name} leaves"));
-        }
     }
 }
 

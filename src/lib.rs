@@ -50,6 +50,7 @@
 //! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
 //! | set limits and timeouts | [`Config`] and [`Limits`] |
+//! | know who joins and leaves a topic | [`Clients::watch_topics`] |
 //! | know what the server has done | [`Stats`] |
 //! | test a handler without sockets and sleeps | `sim` (feature of that name) |
 //! | watch the loop turn | [`observe`] |

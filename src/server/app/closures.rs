@@ -12,6 +12,7 @@ type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
 type OnMessage<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>)>;
 type OnPiece<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>, Position)>;
 type OnPayload<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &[u8])>;
+type OnTopic<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &str)>;
 type OnTimer<D> = Box<dyn FnMut(&mut Clients<D>, TimerId, u64)>;
 type OnClientTimer<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, TimerId, u64)>;
 type OnEvent<D> = Box<dyn FnMut(&mut Clients<D>, Event)>;
@@ -31,6 +32,8 @@ macro_rules! for_each_callback {
             on_ping: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
             on_pong: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
             on_drain: OnClient = (&mut Clients<D>, ClientId);
+            on_subscribe: OnTopic = (&mut Clients<D>, ClientId, &str);
+            on_unsubscribe: OnTopic = (&mut Clients<D>, ClientId, &str);
             on_timer: OnTimer = (&mut Clients<D>, TimerId, u64);
             on_client_timer: OnClientTimer = (&mut Clients<D>, ClientId, TimerId, u64);
             on_event: OnEvent = (&mut Clients<D>, Event);
@@ -78,6 +81,8 @@ pub struct Closures<D> {
     on_ping: Option<OnPayload<D>>,
     on_pong: Option<OnPayload<D>>,
     on_drain: Option<OnClient<D>>,
+    on_subscribe: Option<OnTopic<D>>,
+    on_unsubscribe: Option<OnTopic<D>>,
     on_timer: Option<OnTimer<D>>,
     on_client_timer: Option<OnClientTimer<D>>,
     on_event: Option<OnEvent<D>>,
@@ -180,6 +185,18 @@ impl<D: Default + 'static> Handler for Closures<D> {
     fn on_drain(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(call) = &mut self.on_drain {
             call(clients, id);
+        }
+    }
+
+    fn on_subscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(call) = &mut self.on_subscribe {
+            call(clients, id, topic);
+        }
+    }
+
+    fn on_unsubscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(call) = &mut self.on_unsubscribe {
+            call(clients, id, topic);
         }
     }
 

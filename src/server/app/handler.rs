@@ -105,6 +105,27 @@ pub trait Handler {
         let _ = (clients, id);
     }
 
+    /// Called when a client of the handler's route has joined a topic, if the handler [watches
+    /// topics](Clients::watch_topics). It comes soon after [`Clients::subscribe`]: at the end of
+    /// the turn, before its output is written. For one client, the calls of this method and of
+    /// [`on_unsubscribe`](Self::on_unsubscribe) have the order of its joins and leaves, and all
+    /// come before its `on_close`. If it was subscribed in
+    /// [`on_request`](Self::on_request), this may come before [`on_open`](Self::on_open).
+    ///
+    /// What is asked for here is reported in the next turn. So two handlers that answer each other
+    /// do not stop the loop.
+    fn on_subscribe(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, topic: &str) {
+        let _ = (clients, id, topic);
+    }
+
+    /// Called when a client of the handler's route has left a topic, if the handler [watches
+    /// topics](Clients::watch_topics): by [`Clients::unsubscribe`], or because it disconnects. It
+    /// is no longer a member. If it disconnects, this is called for each of its topics, right
+    /// before [`on_close`](Self::on_close), and its data can still be read.
+    fn on_unsubscribe(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, topic: &str) {
+        let _ = (clients, id, topic);
+    }
+
     /// Called when a timer of [`Clients::set_timer`] or [`Clients::set_interval`] has expired.
     /// `token` is the application's own.
     fn on_timer(&mut self, clients: &mut Clients<Self::Data>, timer: TimerId, token: u64) {

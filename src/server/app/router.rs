@@ -244,6 +244,18 @@ impl<D: Default + 'static> Handler for Router<D> {
         }
     }
 
+    fn on_subscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_subscribe(clients, id, topic);
+        }
+    }
+
+    fn on_unsubscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_unsubscribe(clients, id, topic);
+        }
+    }
+
     fn on_timer(&mut self, clients: &mut Clients<D>, timer: TimerId, token: u64) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_timer(clients, timer, token);

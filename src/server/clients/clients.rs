@@ -1,6 +1,7 @@
 //! [`Clients`]: the table of a loop, and what belongs to all clients.
 
 use super::admission::Admission;
+use super::memberships::Memberships;
 use super::pressure::Pressure;
 use super::rates::RateLimits;
 use super::remote::Remote;
@@ -64,6 +65,8 @@ pub struct Clients<D> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
+    /// If a handler watches topics.
+    pub(super) memberships: Option<Box<Memberships>>,
     /// Traces each new client, if set.
     pub(super) trace_new: Option<TraceNew>,
     /// The route whose handler is being called. `iter`, topics and timers belong to it.
@@ -97,6 +100,7 @@ impl<D> Clients<D> {
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             remote,
             resolver: None,
+            memberships: None,
             trace_new: None,
             route: 0,
             route_patterns: Vec::new(),

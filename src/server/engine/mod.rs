@@ -18,6 +18,7 @@
 //! | `request` | how is a request answered? |
 //! | `proxied` | what is the address of a client behind proxies? |
 //! | `expiry` | what happens when something is due? |
+//! | `memberships` | how are handlers told who has joined and left topics? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are clients removed that have ended? |
 //! | `fast` | which of these steps have a fast path? |
@@ -27,6 +28,7 @@ mod engine;
 mod expiry;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod memberships;
 mod proxied;
 mod reading;
 mod reap;

@@ -195,6 +195,7 @@ impl<H: Handler> EventLoop<H> {
         self.engine.read(&mut self.read_buffer);
         self.ended(Phase::Read);
         self.engine.expire();
+        self.engine.tell_memberships();
         self.ended(Phase::Expire);
         self.engine.flush();
         self.ended(Phase::Flush);
@@ -474,7 +475,8 @@ impl<H: Handler> EventLoop<H> {
     /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_new_connections;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more
+        let is_told = self.engine.clients.membership_changes() == 0;
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more || !is_told
     }
 
     /// Returns when the next deadline is, in the loop's time.
