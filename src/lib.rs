@@ -46,6 +46,7 @@
 //! | forward between two clients | [`Pipe`] |
 //! | serve HTTP on the same port: bodies, further requests, streams | [`Http`], [`HttpResponse`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
+//! | run a server on a thread of its own | [`Server::spawn`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |

@@ -70,7 +70,8 @@ pub(crate) use for_each_callback;
 /// let router = Router::new().route("/count", count);
 /// ```
 ///
-/// It is not `Send`, because closures need not be: make it in the thread that runs it.
+/// It is not `Send`, because closures need not be: make it in the thread that runs it, as
+/// [`Server::spawn`](crate::Server::spawn) does.
 pub struct Closures<D> {
     on_start: Option<OnStart<D>>,
     on_request: Option<OnRequest<D>>,

@@ -33,7 +33,8 @@ use std::fmt;
 /// let router = lariat::Router::new().route("/api/*", api).route("/chat", Chat);
 /// ```
 ///
-/// It is not `Send`, because handlers need not be: make it in the thread that runs it.
+/// It is not `Send`, because handlers need not be: make it in the thread that runs it, as
+/// [`Server::spawn`](crate::Server::spawn) does.
 pub struct Router<D> {
     routes: Vec<Route<D>>,
     /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are

@@ -52,7 +52,8 @@ type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 /// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
 ///   kernel may have more that the peer has not read.
 ///
-/// It is not `Send`. Other threads use a [`Remote`](crate::Remote).
+/// It is not `Send`, because its buffers are counted without atomic operations. Other threads use a
+/// [`Remote`](crate::Remote).
 pub struct Clients<D> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,

@@ -60,10 +60,11 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 /// * That deadlines and timers are exact: they come when their turn comes, never earlier.
 /// * Which clients of a turn are served first when many become ready at once.
 ///
-/// It is not `Send`: its handler and its buffers stay in one thread. Make the
-/// [`Server`](crate::Server), which is `Send`, anywhere, and call
-/// [`start`](crate::Server::start) or [`run`](crate::Server::run) in the thread that runs it. A
-/// [`Remote`](crate::Remote) reaches it from other threads.
+/// It is not `Send`: its handler stays in one thread, and so do its buffers, which are counted
+/// without atomic operations. Make the [`Server`](crate::Server), which is `Send`, anywhere, and
+/// call [`start`](crate::Server::start) or [`run`](crate::Server::run) in the thread that runs it.
+/// [`spawn`](crate::Server::spawn) does that. A [`Remote`](crate::Remote) reaches it from other
+/// threads.
 pub struct EventLoop<H: Handler> {
     pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
