@@ -78,6 +78,8 @@ fn decoded(value: &str) -> Cow<'_, str> {
 mod tests {
     use crate::protocol::opening::Request;
 
+    type Pairs<'t> = &'t [(&'t str, &'t str)];
+
     fn query(target: &str) -> Vec<(String, String)> {
         let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
         let request = Request::parse(head.as_bytes()).expect("a valid request");
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_query_is_decoded_whatever_it_is() {
-        let table: [(&str, &[(&str, &str)]); 9] = [
+        let table: [(&str, Pairs<'_>); 9] = [
             ("/", &[]),
             ("/?", &[]),
             ("/?&&", &[]),
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn cookies_are_decoded_whatever_they_are() {
-        let table: [(&[u8], &[(&str, &str)]); 8] = [
+        let table: [(&[u8], Pairs<'_>); 8] = [
             (b"", &[]),
             (b"novalue; =empty; a=", &[("", "empty"), ("a", "")]),
             (b"a=1;b=2 ;  c = 3 ", &[("a", "1"), ("b", "2"), ("c", "3")]),
