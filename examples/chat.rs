@@ -1,4 +1,4 @@
-//! A chat: the path is the room, the query is the nickname.
+//! A chat: the path is the room, and `name` in the query is the nickname.
 //!
 //! ```text
 //! cargo run --example chat [ADDRESS]
@@ -7,10 +7,12 @@
 //! Type this into the consoles of two browser windows:
 //!
 //! ```text
-//! ws = new WebSocket("ws://127.0.0.1:9998/kitchen?Ada")
+//! ws = new WebSocket("ws://127.0.0.1:9998/kitchen?name=Ada")
 //! ws.onmessage = event => console.log(event.data)
 //! ws.send("hello")
 //! ```
+//!
+//! `query_value` needs Lariat's feature `urlencoded`.
 
 use lariat::http::StatusCode;
 use lariat::{Answer, ClientId, Clients, CloseReason, Handler, Message, Request, Server, Upgrade};
@@ -29,13 +31,13 @@ impl Handler for Chat {
 
     /// Checks the name. No byte has been sent yet, so this is the place to refuse a client.
     fn on_request(&mut self, clients: &mut Clients<Guest>, id: ClientId, request: &Request<'_>) -> Answer {
-        let name = request.query().unwrap_or("somebody");
+        let name = request.query_value("name").unwrap_or("somebody".into());
         let is_simple = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !is_simple || name.is_empty() || name.len() > 20 {
             return StatusCode::BAD_REQUEST.into();
         }
         if let Some(guest) = clients.data_mut(id) {
-            *guest = Guest { room: request.path().to_owned(), name: name.to_owned() };
+            *guest = Guest { room: request.path().to_owned(), name: name.into_owned() };
         }
         Upgrade::new().into()
     }

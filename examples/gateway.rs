@@ -5,11 +5,11 @@
 //! cargo run --example gateway [ADDRESS]
 //! ```
 //!
-//! Type this into the consoles of two browser windows. The path is the room, and the query is the
-//! token of Ada, a host, or of Ben (`ben-2`):
+//! Type this into the consoles of two browser windows. The path is the room, and `token` in the
+//! query is that of Ada, a host, or of Ben (`ben-2`):
 //!
 //! ```text
-//! ws = new WebSocket("ws://127.0.0.1:9998/lobby?ada-1")
+//! ws = new WebSocket("ws://127.0.0.1:9998/lobby?token=ada-1")
 //! ws.onmessage = event => console.log(event.data)
 //! ws.send("hello"); ws.send("/who"); ws.send("/kick Ben")
 //! ```
@@ -17,12 +17,13 @@
 //! Type `kick Ben` or `say hello` into the terminal: the operator is a thread as well.
 //!
 //! Browsers cannot send a header with a token, and URLs are written to logs. So give each page a
-//! token of its own that is valid once and for some seconds.
+//! token of its own that is valid once and for some seconds. `query_value` needs Lariat's feature
+//! `urlencoded`.
 
 use lariat::http::StatusCode;
 use lariat::{
-    Answer, ClientId, Clients, CloseCode, CloseReason, Config, Event, Handler, Message, Remote, RemoteError, Request,
-    Server, Upgrade,
+    Answer, ClientId, Clients, CloseCode, Config, Event, Handler, Message, Remote, RemoteError, Request, Server,
+    Upgrade,
 };
 use std::collections::BTreeSet;
 use std::io;
@@ -76,13 +77,17 @@ impl Handler for Gateway {
         if room.is_empty() || room.len() > 20 || !room.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return StatusCode::NOT_FOUND.into();
         }
-        let Some(token) = request.query() else { return StatusCode::UNAUTHORIZED.into() };
-        let question = Question { client, room: room.to_owned(), token: token.to_owned() };
+        let Some(token) = request.query_value("token") else { return StatusCode::UNAUTHORIZED.into() };
+        let question = Question { client, room: room.to_owned(), token: token.into_owned() };
         // `try_send` never waits. A callback must not wait.
         match self.questions.try_send(question) {
             Ok(()) => Answer::Later,
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into(),
         }
+    }
+
+    fn on_start(&mut self, clients: &mut Clients<Guest>) {
+        clients.watch_topics();
     }
 
     fn on_event(&mut self, clients: &mut Clients<Guest>, event: Event) {
@@ -100,18 +105,30 @@ impl Handler for Gateway {
     }
 
     fn on_open(&mut self, clients: &mut Clients<Guest>, id: ClientId) {
-        let Some(Guest { name, room, .. }) = clients.data(id).cloned() else { return };
-        // A guest with two windows joins once.
-        if !names(clients, &room, None).contains(&name) {
-            clients.publish(&room, &format!("* {name} joins"));
-        }
+        let Some(Guest { room, .. }) = clients.data(id).cloned() else { return };
         clients.subscribe(id, &room);
         who(clients, id, &room);
     }
 
+    /// A guest with two windows joins once.
+    fn on_subscribe(&mut self, clients: &mut Clients<Guest>, id: ClientId, room: &str) {
+        let Some(Guest { name, .. }) = clients.data(id).cloned() else { return };
+        if !names(clients, room, Some(id)).contains(&name) {
+            clients.publish_except(room, id, &format!("* {name} joins"));
+        }
+    }
+
+    /// And leaves once: by closing the last window, or because the connection is lost.
+    fn on_unsubscribe(&mut self, clients: &mut Clients<Guest>, id: ClientId, room: &str) {
+        let Some(Guest { name, .. }) = clients.data(id).cloned() else { return };
+        if !names(clients, room, None).contains(&name) {
+            clients.publish(room, &format!("* {name} leaves"));
+        }
+    }
+
     fn on_message(&mut self, clients: &mut Clients<Guest>, id: ClientId, message: Message<'_>) {
         let Some(Guest { name, room, is_host }) = clients.data(id).cloned() else { return };
-        // An error says that the client is closing already. `on_close` follows.
+        // An error says that the client is closing already. The client then leaves the room.
         let _ = match message.as_text() {
             Some("/who") => return who(clients, id, &room),
             Some(text) => match text.strip_prefix("/kick ") {
@@ -127,13 +144,6 @@ impl Handler for Gateway {
             },
             None => clients.close(id, CloseCode::Unsupported, "send text"),
         };
-    }
-
-    fn on_close(&mut self, clients: &mut Clients<Guest>, id: ClientId, _: &CloseReason) {
-        let Some(Guest { name, room, .. }) = clients.data(id).cloned() else { return };
-        if !names(clients, &room, Some(id)).contains(&name) {
-            clients.publish_except(&room, id, &format!("* {name} leaves"));
-        }
     }
 }
 

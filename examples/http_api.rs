@@ -5,12 +5,13 @@
 //! curl http://127.0.0.1:9998/notes -d '{"text": "Buy rope"}' -H 'Content-Type: application/json'
 //! curl http://127.0.0.1:9998/notes
 //! curl -N http://127.0.0.1:9998/events
-//! curl http://127.0.0.1:9998/numbers?1000000 | tail -n 1
+//! curl http://127.0.0.1:9998/numbers?last=1000000 | tail -n 1
 //! ```
 //!
 //! `/notes` takes notes (POST) and lists them (GET). Pages of other origins may use it (CORS).
-//! `/events` tells of each new note: as server-sent events, or over a WebSocket. `/numbers?N` is
-//! long, and written only as fast as the client reads.
+//! `/events` tells of each new note: as server-sent events, or over a WebSocket. `/numbers?last=N`
+//! is long, and written only as fast as the client reads.
+//! `query_value` needs Lariat's feature `urlencoded`.
 
 use lariat::http::{HeaderValue, Method, Response, StatusCode, header};
 use lariat::{Answer, ClientId, Clients, CloseReason, Config, Handler, Http, HttpResponse, Request, Server, Upgrade};
@@ -106,7 +107,7 @@ impl Handler for Api {
             (&Method::POST, "/notes") => self.add(clients, request),
             (&Method::OPTIONS, "/notes") => preflight(),
             (&Method::GET, "/numbers") => {
-                let last = request.query().and_then(|query| query.parse().ok()).unwrap_or(1_000);
+                let last = request.query_value("last").and_then(|last| last.parse().ok()).unwrap_or(1_000);
                 self.streams.insert(id, Stream::Numbers(1, last));
                 // The first piece follows this answer.
                 clients.set_timer(Duration::ZERO, id.to_u64());

@@ -46,10 +46,12 @@
 //! | forward between two clients | [`Pipe`] |
 //! | serve HTTP on the same port: bodies, further requests, streams | [`Http`], [`HttpResponse`] |
 //! | start with a closure instead of a type | [`Server::on_message`] |
+//! | run a server on a thread of its own | [`Server::spawn`] |
 //! | reach the loop from other threads | [`Remote`] |
 //! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
 //! | set limits and timeouts | [`Config`] and [`Limits`] |
+//! | know who joins and leaves a topic | [`Clients::watch_topics`] |
 //! | know what the server has done | [`Stats`] |
 //! | test a handler without sockets and sleeps | `sim` (feature of that name) |
 //! | watch the loop turn | [`observe`] |
@@ -64,6 +66,7 @@
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //! | `tungstenite` | no | conversions to and from the types of tungstenite 0.30 |
+//! | `urlencoded` | no | `Request::query_pairs`, `cookie_pairs`: queries and cookies, decoded |
 //!
 //! The program `lariat` is the package `lariat-cli`. It uses only what this page shows.
 //!

@@ -54,6 +54,10 @@ pub(crate) static EVENTS: Part = Part::new();
 /// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
 pub(crate) static HTTP: Part = Part::new();
 
+/// Changes of memberships in topics, told to handlers. The door:
+/// [`Clients::watch_topics`](crate::Clients::watch_topics).
+pub(crate) static MEMBERSHIPS: Part = Part::new();
+
 /// Clients with rates of their own. The door: [`Clients::set_rates`](crate::Clients::set_rates).
 pub(crate) static OWN_RATES: Part = Part::new();
 

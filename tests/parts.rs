@@ -45,6 +45,7 @@ struct Heard {
     timers: usize,
     traces: usize,
     turns: usize,
+    joined: usize,
 }
 
 impl Handler for Heard {
@@ -76,6 +77,10 @@ impl Handler for Heard {
 
     fn on_turns(&mut self, _: &mut Clients<()>, _: &Turns) {
         self.turns += 1;
+    }
+
+    fn on_subscribe(&mut self, _: &mut Clients<()>, _: ClientId, _: &str) {
+        self.joined += 1;
     }
 }
 
@@ -367,6 +372,17 @@ fn trace_all_tells_the_story_of_all_clients() {
         let _peer = sim.connect("/");
         sim.run_until_idle();
         assert!(sim.handler().traces > 0);
+    });
+}
+
+#[test]
+fn watch_topics_calls_on_subscribe() {
+    alone("MEMBERSHIPS", "watch_topics_calls_on_subscribe", || {
+        let (mut sim, _peer, id) = sim();
+        sim.clients().watch_topics();
+        sim.clients().subscribe(id, "topic");
+        sim.run_until_idle();
+        assert_eq!(sim.handler().joined, 1);
     });
 }
 

@@ -84,11 +84,11 @@ async def rpc():
 async def gateway():
     async with example("gateway") as (url, process):
         try:
-            async with join(f"{url}/lobby?wrong"):
+            async with join(f"{url}/lobby?token=wrong"):
                 raise AssertionError("a wrong token is accepted")
         except InvalidStatus as refused:
             equal(refused.response.status_code, 401, "status")
-        async with join(f"{url}/lobby?ada-1") as ada, join(f"{url}/lobby?ben-2") as ben:
+        async with join(f"{url}/lobby?token=ada-1") as ada, join(f"{url}/lobby?token=ben-2") as ben:
             equal([await ada.recv(), await ada.recv()], ["* here: Ada", "* Ben joins"], "Ada's messages")
             equal(await ben.recv(), "* here: Ada, Ben", "Ben's message")
             await ada.send("/kick Ben")

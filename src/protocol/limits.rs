@@ -42,6 +42,13 @@ pub struct Limits {
     /// never. Default 50 s, a little less than the minute after which proxies and NATs drop silent
     /// connections.
     pub ping_interval: Option<Duration>,
+    /// Whether pings are answered at once, before [`on_ping`](crate::Handler::on_ping) is called.
+    /// Default `true`. If it is `false`, the application must answer each ping itself, "as soon as
+    /// is practical" (RFC 6455 §5.5.2), with [`Clients::pong`](crate::Clients::pong) and the payload
+    /// of the ping. If several have come, it is enough to answer the last one (§5.5.3). A peer that
+    /// gets no pong may close. It holds for the servers of
+    /// [`Clients::connect`](crate::Clients::connect) as well. It costs nothing.
+    pub answer_pings: bool,
     /// The silence after which a client is closed. Any byte ends the silence. `None` means
     /// never. Default 120 s: two pings without an answer. A ping that could not be sent in time is
     /// sent first. The silence of a client that the server does not read does not count.
@@ -106,6 +113,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             ping_interval: Some(Duration::from_secs(50)),
+            answer_pings: true,
             idle_timeout: Some(Duration::from_secs(120)),
             message_timeout: Some(Duration::from_secs(120)),
             write_timeout: Some(Duration::from_secs(30)),

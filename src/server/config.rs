@@ -342,7 +342,7 @@ impl Config {
             (
                 "memory_budget",
                 self.memory_budget < self.least_memory_budget(),
-                "is smaller than Config::least_memory_budget for these limits",
+                "is smaller than Config::least_memory_budget(): raise it, or lower limits.max_message and limits.max_unsent",
             ),
             (
                 "limits.http.max_requests",
@@ -369,7 +369,7 @@ impl Config {
 fn check_deflate(deflate: &Deflate) -> [(&'static str, bool, &'static str); 3] {
     let is_window = (MIN_WINDOW_BITS..=MAX_WINDOW_BITS).contains(&deflate.max_window_bits);
     [
-        ("deflate", !cfg!(feature = "deflate"), "needs a build with the feature of that name"),
+        ("deflate", !cfg!(feature = "deflate"), "needs a build with the feature of that name: enable it, or set None"),
         ("deflate.level", deflate.level > 9, "must lie between 0 and 9"),
         ("deflate.max_window_bits", !is_window, "must lie between 9 and 15"),
     ]

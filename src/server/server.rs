@@ -2,7 +2,7 @@
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request};
 use crate::server::app::{Closures, Handler, for_each_callback};
-use crate::server::clients::{Clients, Event, Queue, Remote};
+use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::config::Drain;
 use crate::server::config::{Config, ListenOptions};
@@ -16,8 +16,42 @@ use std::fmt;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// A server that listens but does not run yet. `D` is the [`Data`](Handler::Data) of its handler.
+///
+/// # Threads
+///
+/// It is `Send`. What runs is not: an [`EventLoop`] and its [`Clients`] stay in one thread, and
+/// their buffers are counted without atomic operations. A [`Router`](crate::Router),
+/// [`Closures`] and a [`ClosureServer`] are not `Send` either, because the handlers and closures
+/// in them need not be. So make the server where its errors are wanted, and everything else in the
+/// thread that runs it. [`spawn`](Self::spawn) takes a function that makes the handler there:
+///
+/// ```
+/// use lariat::{Closures, Drain, Router, Server};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// let server = Server::<()>::bind("127.0.0.1:0")?;
+/// let (addrs, remote) = (server.local_addrs(), server.remote());
+/// let thread = server.spawn(|| {
+///     // An `Rc` cannot be sent, so two handlers that share one are made here.
+///     let visits = Rc::new(Cell::new(0));
+///     let counted = Rc::clone(&visits);
+///     let count = Closures::new().on_open(move |_, _| counted.set(counted.get() + 1));
+///     let tell = Closures::new().on_open(move |clients, id| {
+///         let _ = clients.send(id, &visits.get().to_string());
+///     });
+///     Router::new().route("/count", count).route("/tell", tell)
+/// })?;
+/// println!("listening on {}", addrs[0]);
+///
+/// remote.shutdown(Drain::default())?;
+/// let outcome = thread.join().expect("no panic")?;
+/// assert!(!outcome.interrupted);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Server<D: ClientData = ()> {
     poller: Kernel,
     listeners: Vec<Listener>,
@@ -196,6 +230,24 @@ impl<D: ClientData> Server<D> {
     pub fn run<H: Handler<Data = D>>(self, handler: H) -> io::Result<()> {
         self.start(handler)?.run().map(|_| ())
     }
+
+    /// Serves in a thread of its own, until the server is shut down. `make` makes the handler
+    /// there, so the handler need not be `Send`. The thread returns how the server stopped, or
+    /// that its poller has failed. If `make` panics, so does the thread. Take a
+    /// [`remote`](Self::remote) before, to reach the server. If the result is dropped, the thread
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// The operating system cannot start a thread.
+    pub fn spawn<H, F>(self, make: F) -> io::Result<JoinHandle<io::Result<Outcome>>>
+    where
+        H: Handler<Data = D>,
+        F: FnOnce() -> H + Send + 'static,
+        D: 'static,
+    {
+        std::thread::Builder::new().name("lariat".to_owned()).spawn(move || self.start(make())?.run())
+    }
 }
 
 /// A server whose handler consists of closures, with data of the type `D` for each client. They can
@@ -231,8 +283,8 @@ impl<D: ClientData> Server<D> {
 /// # ; Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It is not `Send`, because closures need not be: make it in the thread that runs it, from a
-/// [`Server`], which is `Send`.
+/// It is not `Send`, because closures need not be. Make it in the thread that runs it, from a
+/// [`Server`], which is `Send`. Or give [`Server::spawn`] a function that makes [`Closures`].
 pub struct ClosureServer<D: ClientData = ()> {
     server: Server<D>,
     closures: Closures<D>,

@@ -17,16 +17,17 @@ fn gateway_admits_who_has_a_token() {
     for (target, status) in [
         ("/lobby", 401),
         ("/lobby?", 401),
-        ("/lobby?ada-2", 401),
-        ("/?ada-1", 404),
-        ("/a/b?ada-1", 404),
-        ("/aaaaaaaaaaaaaaaaaaaaa?ada-1", 404),
+        ("/lobby?token", 401),
+        ("/lobby?token=ada-2", 401),
+        ("/?token=ada-1", 404),
+        ("/a/b?token=ada-1", 404),
+        ("/aaaaaaaaaaaaaaaaaaaaa?token=ada-1", 404),
     ] {
         let response = example.get(target, UPGRADE);
         assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{target}: {response}");
     }
-    assert!(example.get("/lobby?ada-1", "").starts_with("HTTP/1.1 426 "));
-    let mut ada = example.connect("/lobby?ada-1");
+    assert!(example.get("/lobby?token=ada-1", "").starts_with("HTTP/1.1 426 "));
+    let mut ada = example.connect("/lobby?token=ada-1");
     assert_eq!(ada.text(), "* here: Ada");
     ada.leave();
 }
@@ -34,15 +35,15 @@ fn gateway_admits_who_has_a_token() {
 #[test]
 fn gateway_shows_who_is_there_and_kicks() {
     let mut example = Example::start("gateway", &[]);
-    let mut ada = example.connect("/lobby?ada-1");
+    let mut ada = example.connect("/lobby?token=ada-1");
     assert_eq!(ada.text(), "* here: Ada");
-    let mut ben = example.connect("/lobby?ben-2");
+    let mut ben = example.connect("/lobby?token=ben-2");
     assert_eq!(ben.text(), "* here: Ada, Ben");
     assert_eq!(ada.text(), "* Ben joins");
     // Ben's second window, and another room.
-    let mut ben_again = example.connect("/lobby?ben-2");
+    let mut ben_again = example.connect("/lobby?token=ben-2");
     assert_eq!(ben_again.text(), "* here: Ada, Ben");
-    let mut cleo = example.connect("/cellar?cleo-3");
+    let mut cleo = example.connect("/cellar?token=cleo-3");
     assert_eq!(cleo.text(), "* here: Cleo");
 
     ben_again.send("hello");

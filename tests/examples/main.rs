@@ -33,9 +33,9 @@ fn echo_sends_everything_back() {
 #[test]
 fn chat_separates_rooms_and_reports_joins_and_leaves() {
     let example = Example::start("chat", &[]);
-    let mut ada = example.connect("/kitchen?Ada");
+    let mut ada = example.connect("/kitchen?name=Ada");
     assert_eq!(ada.text(), "* welcome to /kitchen, Ada; people here: 1");
-    let mut bob = example.connect("/kitchen?Bob");
+    let mut bob = example.connect("/kitchen?name=Bob");
     assert_eq!(bob.text(), "* welcome to /kitchen, Bob; people here: 2");
     assert_eq!(ada.text(), "* Bob joins");
     let mut cleo = example.connect("/cellar");
@@ -47,7 +47,7 @@ fn chat_separates_rooms_and_reports_joins_and_leaves() {
     bob.leave();
     assert_eq!(ada.text(), "* Bob has left");
 
-    let dan = example.connect("/kitchen?Dan");
+    let dan = example.connect("/kitchen?name=Dan");
     assert_eq!(ada.text(), "* Dan joins");
     // Without a closing handshake.
     drop(dan);
@@ -57,7 +57,7 @@ fn chat_separates_rooms_and_reports_joins_and_leaves() {
     cleo.send("dark here");
     assert_eq!(cleo.text(), "<somebody> dark here");
 
-    for target in ["/kitchen?", "/kitchen?a%20b", "/kitchen?aaaaaaaaaaaaaaaaaaaaa"] {
+    for target in ["/kitchen?name", "/kitchen?name=a%20b", "/kitchen?name=aaaaaaaaaaaaaaaaaaaaa"] {
         assert!(example.get(target, UPGRADE).starts_with("HTTP/1.1 400 "), "{target}");
     }
 }

@@ -61,7 +61,11 @@ fn a_response_that_the_peer_does_not_take_ends_with_a_reset_and_is_logged_and_co
     assert!(known && line.starts_with("WARN responses cut off: 1; the last to"), "{line}");
     let window = 256 << 10;
     let head = "the response with 200 OK was cut off after ";
-    assert!(line.contains(&format!("{head}{window} of 1048")) && line.ends_with("the peer did not read"), "{line}");
+    assert!(
+        line.contains(&format!("{head}{window} of 1048"))
+            && line.ends_with("the peer did not read within write_timeout"),
+        "{line}"
+    );
     let stats = sim.clients().stats();
     assert_eq!((stats.cut_off, stats.refused[&200]), (2, 2));
     assert!(stats.to_prometheus().contains("\nlariat_responses_cut_off_total 2\n"));

@@ -12,6 +12,7 @@ mod events;
 mod handles;
 mod ids;
 mod listening;
+mod memberships;
 mod outgoing;
 mod pieces;
 mod pipes;

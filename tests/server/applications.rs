@@ -1,7 +1,8 @@
 //! What a handler may do in its callbacks.
 
 use crate::common::{Call, Frame, WAIT, Wire, close, echo_script, frame, ping, script, serve, serve_with, text};
-use lariat::{ClientId, Clients, CloseCode, CloseReason, Config, Handler, Message, ReadyState, SendError};
+use lariat::sim::Simulation;
+use lariat::{ClientId, Clients, CloseCode, CloseReason, Config, Handler, Message, ReadyState, SendError, TimerId};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -214,6 +215,48 @@ fn the_handler_gets_pings_and_pongs() {
     wire.expect(0x8a, b"and you?");
     assert_eq!(calls.next(), Call::Pong(id, b"yes".to_vec()));
     assert_eq!(calls.next(), Call::Ping(id, b"and you?".to_vec()));
+}
+
+/// Answers only the last ping of those that came at once, as §5.5.3 allows, a second later.
+#[derive(Default)]
+struct Late {
+    last: Option<(ClientId, Vec<u8>)>,
+}
+
+impl Handler for Late {
+    type Data = ();
+
+    fn on_ping(&mut self, clients: &mut Clients<()>, id: ClientId, payload: &[u8]) {
+        if self.last.is_none() {
+            clients.set_timer(Duration::from_secs(1), 0);
+        }
+        self.last = Some((id, payload.to_owned()));
+    }
+
+    fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, _: u64) {
+        if let Some((id, payload)) = self.last.take() {
+            clients.pong(id, &payload).expect("it is open");
+        }
+    }
+}
+
+#[test]
+fn an_application_can_answer_pings_itself() {
+    for answer_pings in [false, true] {
+        let mut config = Config::default();
+        config.limits.answer_pings = answer_pings;
+        let mut sim = Simulation::new(1, config, Late::default());
+        let peer = sim.connect("/");
+        sim.run_until_idle();
+        peer.ping(b"first");
+        peer.ping(b"last");
+        sim.run_for(Duration::from_millis(900));
+        let at_once: &[&[u8]] = if answer_pings { &[b"first", b"last"] } else { &[] };
+        assert_eq!(peer.received_pongs(), at_once);
+        sim.run_for(Duration::from_millis(200));
+        assert_eq!(peer.received_pongs(), [b"last"]);
+        assert!(peer.is_open());
+    }
 }
 
 #[test]

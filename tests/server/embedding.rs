@@ -2,12 +2,14 @@
 #![cfg(unix)]
 
 use crate::common::{Call, Script, WAIT, Wire, echo_script, request, script, text};
-use lariat::{Config, Drain, EventLoop, Handler, LocalAddr, Server};
+use lariat::{Closures, Config, Drain, EventLoop, Handler, LocalAddr, Remote, Router, Server};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// A host whose own poller watches the server's descriptor.
@@ -174,4 +176,47 @@ fn tcp_and_unix_are_served_together() {
     tcp.send(&text("to both"));
     tcp.expect_text("to both");
     unix.expect_text("to both");
+}
+
+#[test]
+fn a_server_moves_to_the_thread_that_runs_it() {
+    const fn is_send<T: Send>() {}
+    is_send::<Server<Rc<()>>>();
+    is_send::<Remote<Rc<()>>>();
+
+    let server = Server::<Rc<Cell<u32>>>::bind("127.0.0.1:0").expect("a free port");
+    let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
+    let remote = server.remote();
+    let thread = server.spawn(|| {
+        // Neither these closures nor the clients' data nor the router could be sent.
+        let opened = Rc::new(Cell::new(0));
+        let count = Rc::clone(&opened);
+        let greeter = Closures::<Rc<Cell<u32>>>::new().on_open(move |clients, id| {
+            opened.set(opened.get() + 1);
+            clients.data(id).expect("it is open").set(opened.get());
+        });
+        let teller = Closures::new().on_message(move |clients, id, _| {
+            let _ = clients.send(id, &count.get().to_string());
+        });
+        Router::new().route("/greet", greeter).route("/tell", teller)
+    });
+    let thread = thread.expect("a thread");
+    assert_eq!(thread.thread().name(), Some("lariat"));
+    let greeted = [Wire::open_at(addr, "/greet"), Wire::open_at(addr, "/greet")];
+    let mut asking = Wire::open_at(addr, "/tell");
+    asking.send(&text("how many?"));
+    asking.expect_text("2");
+    drop(greeted);
+    remote.shutdown(Drain::default()).expect("it runs");
+    asking.expect_close(1001);
+    drop(asking);
+    let outcome = thread.join().expect("no panic").expect("the poller works");
+    assert_eq!((outcome.dropped, outcome.interrupted), (0, false));
+}
+
+#[test]
+fn a_handler_that_cannot_be_made_ends_its_thread() {
+    let server = Server::<()>::bind("127.0.0.1:0").expect("a free port");
+    let thread = server.spawn(|| -> Closures<()> { panic!("a panic on purpose") }).expect("a thread");
+    assert!(thread.join().is_err());
 }

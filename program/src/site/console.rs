@@ -5,7 +5,6 @@
 //! connection is traced from its handshake on, and the page gets the trace over the first socket,
 //! as its connection 7.
 
-use super::query::parameter;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -24,12 +23,12 @@ const MAX_WATCHED: usize = 16;
 
 /// Returns whether a request asks for a trace. The token is checked later.
 pub(super) fn is_watched(request: &Request<'_>) -> bool {
-    request.path() != PATH && parameter(request.query(), "wire").next().is_some()
+    request.path() != PATH && request.query_value("wire").is_some()
 }
 
 /// Returns whether a request asks for uncompressed messages, which can be read on the wire.
 pub(super) fn wants_no_compression(request: &Request<'_>) -> bool {
-    is_watched(request) && parameter(request.query(), "plain").next().is_some()
+    is_watched(request) && request.query_value("plain").is_some()
 }
 
 /// A message to a page. Bytes are in hexadecimal digits.
@@ -84,7 +83,8 @@ impl Console {
     /// it.
     fn watcher_of(&self, head: &[u8]) -> Option<(ClientId, u32)> {
         let request = Request::parse(head).ok()?;
-        let (token, on) = parameter(request.query(), "wire").next()?.split_once('.')?;
+        let wire = request.query_value("wire")?;
+        let (token, on) = wire.split_once('.')?;
         let (by, watcher) = self.watchers.iter().find(|(_, watcher)| watcher.token == token)?;
         let on = on.parse().ok()?;
         (watcher.watched.len() < MAX_WATCHED && !watcher.watched.contains_key(&on)).then_some((*by, on))

@@ -12,7 +12,6 @@
 //! | `origin` | whose pages may open a socket? |
 //! | `hosts` | which hosts may a request name? |
 //! | `options` | what can be chosen? |
-//! | `query` | what does a request's query say? |
 //! | `assets` | how do pages, scripts and styles get to the browser? |
 //! | `echo` | how are messages sent back? |
 //! | `broadcast` | how are messages sent to everybody? |
@@ -42,7 +41,6 @@ mod index;
 mod metrics;
 mod options;
 mod origin;
-mod query;
 mod shell;
 mod ticker;
 mod watch;

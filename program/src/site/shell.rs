@@ -160,6 +160,14 @@ impl Handler for Site {
         self.router.on_drain(clients, id);
     }
 
+    fn on_subscribe(&mut self, clients: &mut Clients<()>, id: ClientId, topic: &str) {
+        self.router.on_subscribe(clients, id, topic);
+    }
+
+    fn on_unsubscribe(&mut self, clients: &mut Clients<()>, id: ClientId, topic: &str) {
+        self.router.on_unsubscribe(clients, id, topic);
+    }
+
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, token: u64) {
         self.router.on_timer(clients, timer, token);
     }

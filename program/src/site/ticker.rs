@@ -23,7 +23,6 @@
 //! A page that is opened with `?measure` is traced, and so are its polls (`GET
 //! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`). Every byte on the wire is counted.
 
-use super::query::parameter;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
 use lariat::{
@@ -196,13 +195,15 @@ impl Ticker {
 
     /// Answers a poll with the last prices: `{"ROPE":[17,10412]}`.
     fn latest(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
-        let token = parameter(request.query(), "for").next();
-        let page = self.meters.iter().find(|(_, meter)| Some(meter.token.as_str()) == token).map(|(page, _)| *page);
+        let token = request.query_value("for");
+        let page =
+            self.meters.iter().find(|(_, meter)| Some(meter.token.as_str()) == token.as_deref()).map(|(page, _)| *page);
         if let Some(page) = page.filter(|_| clients.trace(id)) {
             self.polls.insert(id, page);
         }
         let is_wanted = |walk: &&Walk| {
-            parameter(request.query(), "symbols").flat_map(|symbols| symbols.split(',')).any(|name| name == walk.name)
+            let mut lists = request.query_pairs().filter(|(name, _)| name == "symbols").map(|(_, symbols)| symbols);
+            lists.any(|symbols| symbols.split(',').any(|name| name == walk.name))
         };
         let prices: BTreeMap<&str, (u64, u32)> =
             self.walks.iter().filter(is_wanted).map(|walk| (walk.name, (self.ticks, walk.price))).collect();
@@ -304,7 +305,7 @@ impl Handler for Ticker {
         if !request.is_upgrade() {
             return self.latest(clients, id, request);
         }
-        let is_measured = parameter(request.query(), "measure").next().is_some();
+        let is_measured = request.query_value("measure").is_some();
         if is_measured && self.meters.len() < MAX_MEASURED && clients.trace(id) {
             self.meters.insert(id, Meter { token: format!("{:016x}", rand::random::<u64>()), ..Meter::default() });
         }

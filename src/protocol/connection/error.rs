@@ -207,27 +207,39 @@ impl fmt::Display for CloseReason {
             CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, Escaped(&frame.reason)),
             CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
-            CloseReason::Timeout(Timeout::Handshake) => f.write_str("the opening handshake took too long"),
-            CloseReason::Timeout(Timeout::Idle) => f.write_str("silent for too long"),
-            CloseReason::Timeout(Timeout::Message) => f.write_str("a message was not completed in time"),
-            CloseReason::Timeout(Timeout::Write) => f.write_str("the peer did not read"),
-            CloseReason::Timeout(Timeout::Close) => f.write_str("the peer did not answer our Close"),
-            CloseReason::Timeout(Timeout::Pause) => f.write_str("paused for too long: the server is short of memory"),
+            CloseReason::Timeout(Timeout::Handshake) => {
+                f.write_str("the opening handshake took longer than handshake_timeout")
+            }
+            CloseReason::Timeout(Timeout::Idle) => {
+                f.write_str("silent for longer than idle_timeout, and no answer to pings")
+            }
+            CloseReason::Timeout(Timeout::Message) => f.write_str("a message was not completed within message_timeout"),
+            CloseReason::Timeout(Timeout::Write) => f.write_str("the peer did not read within write_timeout"),
+            CloseReason::Timeout(Timeout::Close) => {
+                f.write_str("the peer did not answer our Close within close_timeout")
+            }
+            CloseReason::Timeout(Timeout::Pause) => {
+                f.write_str("paused for longer than pause_timeout: raise memory_budget")
+            }
             CloseReason::Eof => f.write_str("the peer disconnected without a Close frame"),
             CloseReason::Io(kind) => write!(f, "the connection broke: {kind}"),
             CloseReason::Unreachable { address, kind } => write!(f, "cannot connect to {address}: {kind}"),
-            CloseReason::SlowConsumer => f.write_str("too many unsent bytes"),
-            CloseReason::Evicted => f.write_str("closed to free memory: the server reached its memory budget"),
-            CloseReason::TooFast => f.write_str("it sent more than the rate limits allow"),
-            CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
+            CloseReason::SlowConsumer => {
+                f.write_str("more than max_unsent bytes were unsent: send less, or watch on_drain")
+            }
+            CloseReason::Evicted => f.write_str("closed to free memory: raise memory_budget, or lower max_unsent"),
+            CloseReason::TooFast => f.write_str("it sent more than Config::rates allows"),
+            CloseReason::HandlerPanicked => f.write_str("the handler panicked: its message is on stderr"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
             CloseReason::CutOff { status, sent, total, why } => {
                 write!(f, "the response with {status} was cut off after {sent} of {total} bytes: {why}")
             }
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
-            CloseReason::BadProxyHeader => f.write_str("there was no PROXY header from a trusted proxy"),
-            CloseReason::NameNotFound => f.write_str("the server's name has no address"),
-            CloseReason::Lifetime => f.write_str("the connection reached its maximum lifetime"),
+            CloseReason::BadProxyHeader => {
+                f.write_str("no PROXY header from a trusted proxy: check trusted_proxies, and that the proxy sends one")
+            }
+            CloseReason::NameNotFound => f.write_str("the server's name has no address: check the name and the DNS"),
+            CloseReason::Lifetime => f.write_str("the connection reached max_lifetime"),
             #[cfg(feature = "tls")]
             CloseReason::Tls(error) => write!(f, "{error}"),
         }

@@ -25,7 +25,8 @@ pub enum Event<'b> {
     /// [`Connection::receive_in_pieces`](super::Connection::receive_in_pieces) asked for pieces. It
     /// is to be returned in the same way.
     Piece(OwnedMessage, Position),
-    /// A ping. Its pong is queued already.
+    /// A ping. Its pong is queued already, unless [`answer_pings`](crate::Limits::answer_pings) is
+    /// `false`.
     Ping(Cow<'b, [u8]>),
     /// A pong.
     Pong(Cow<'b, [u8]>),

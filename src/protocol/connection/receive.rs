@@ -291,7 +291,9 @@ impl<X: Default> Connection<X> {
             Opcode::Ping => {
                 // "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response,
                 // unless it already received a Close frame."
-                self.queue(shared, Opcode::Pong, &payload);
+                if shared.limits.answer_pings {
+                    self.queue(shared, Opcode::Pong, &payload);
+                }
                 Ok(Some(Event::Ping(payload)))
             }
             Opcode::Pong => Ok(Some(Event::Pong(payload))),

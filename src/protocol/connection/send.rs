@@ -97,7 +97,8 @@ impl<X: Default> Connection<X> {
         Ok(())
     }
 
-    /// Queues a pong that answers no ping (§5.5.3).
+    /// Queues a pong: one that answers no ping (§5.5.3), or, without
+    /// [`answer_pings`](crate::Limits::answer_pings), the answer to a ping.
     ///
     /// # Errors
     ///

@@ -38,8 +38,10 @@ impl fmt::Display for OpeningError {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
             OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
-            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens, and at most 64",
-            OpeningError::BadHeader => "a header of the handshake itself cannot be set",
+            OpeningError::BadSubprotocol => "subprotocols must be distinct tokens, such as \"chat.v1\", and at most 64",
+            OpeningError::BadHeader => {
+                "a header of the handshake itself cannot be set: leave it out; subprotocols have their own option"
+            }
         })
     }
 }
@@ -195,12 +197,19 @@ pub enum Unaccepted {
 impl fmt::Display for Unaccepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unaccepted::Status(status) => write!(f, "the server responded with {status}"),
+            Unaccepted::Status(status) => write!(
+                f,
+                "the server responded with {status}, not with 101: check the path, the credentials and the Origin"
+            ),
             Unaccepted::Redirect { status, location } => {
-                write!(f, "the server responded with {status}, Location: {location:?}")
+                write!(f, "the server responded with {status}: connect to its Location, {location:?}")
             }
             Unaccepted::NotHttp(bytes) => {
-                write!(f, "the server's answer is not HTTP/1: it begins with \"{}\"", bytes.escape_ascii())
+                write!(
+                    f,
+                    "the server's answer is not HTTP/1: check the port. It begins with \"{}\"",
+                    bytes.escape_ascii()
+                )
             }
             Unaccepted::BadResponse(why) => write!(f, "the server's handshake is invalid: {why}"),
         }

@@ -6,6 +6,8 @@
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
 //! | `host` | does a request mean this host? |
+//! | `origin` | does it come from a page of this server? |
+//! | `decoded` | what do its query and its cookies say, decoded? |
 //! | `owned_request` | how is a request kept? |
 //! | `response` | what does our response look like? |
 //! | `client` | what do we request from a server, and does it accept? |
@@ -14,9 +16,12 @@
 
 mod body;
 mod client;
+#[cfg(feature = "urlencoded")]
+mod decoded;
 mod host;
 mod http_response;
 mod lists;
+mod origin;
 mod owned_request;
 mod rejection;
 mod request;

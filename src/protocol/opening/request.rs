@@ -225,7 +225,8 @@ impl<'b> Request<'b> {
         self.path
     }
 
-    /// Returns the target's query, still percent-encoded: `room=1` of `/chat?room=1`.
+    /// Returns the target's query, still percent-encoded: `room=1` of `/chat?room=1`. With the
+    /// feature `urlencoded`, `Request::query_pairs` and `Request::query_value` decode it.
     pub const fn query(&self) -> Option<&'b str> {
         self.query
     }
@@ -257,7 +258,7 @@ impl<'b> Request<'b> {
     }
 
     /// Returns the origin of the page that opened the connection (§10.2). Clients other than
-    /// browsers may leave it out.
+    /// browsers may leave it out. [`is_same_origin`](Self::is_same_origin) compares it with `Host`.
     pub fn origin(&self) -> Option<&'b str> {
         self.header("origin")
     }
@@ -267,7 +268,10 @@ impl<'b> Request<'b> {
         self.header("host")
     }
 
-    /// Returns the names and values of the cookies, not decoded.
+    /// Returns the names and values of the cookies (RFC 6265 §4.2), not decoded: a value keeps its
+    /// quotation marks and escapes. A part without `=` is skipped, and so is a header that is not
+    /// UTF-8. A name may come more than once. With the feature `urlencoded`,
+    /// `Request::cookie_pairs` and `Request::cookie_value` decode them.
     pub fn cookies(&self) -> impl Iterator<Item = (&'b str, &'b str)> + '_ {
         self.values("cookie")
             .filter_map(|value| std::str::from_utf8(value).ok())

@@ -82,17 +82,39 @@ impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ProxyError::NoHeader => f.write_str("no PROXY header; does the proxy send one (HAProxy: send-proxy)?"),
-            ProxyError::UnknownProtocol => f.write_str("PROXY header: neither TCP4 nor TCP6 nor UNKNOWN"),
-            ProxyError::MalformedAddress => f.write_str("PROXY header: malformed address"),
-            ProxyError::MalformedPort => f.write_str("PROXY header: malformed port"),
-            ProxyError::MalformedLine => f.write_str("PROXY header: malformed line"),
-            ProxyError::LineTooLong => write!(f, "PROXY header: no line end within {MAX_LINE} bytes"),
-            ProxyError::UnknownVersion(version) => write!(f, "PROXY header: unknown version {version}"),
-            ProxyError::UnknownCommand(command) => write!(f, "PROXY header: unknown command {command}"),
-            ProxyError::UnknownFamily(family) => write!(f, "PROXY header: unknown address family {family:#04x}"),
-            ProxyError::BlockTooShort => f.write_str("PROXY header: too short for its addresses"),
-            ProxyError::BlockTooLong => write!(f, "PROXY header: more than {MAX_BLOCK} bytes"),
-            ProxyError::MalformedValue => f.write_str("PROXY header: a value does not end where the header ends"),
+            ProxyError::UnknownProtocol => {
+                f.write_str("PROXY header: neither TCP4 nor TCP6 nor UNKNOWN; the proxy must forward TCP")
+            }
+            ProxyError::MalformedAddress => {
+                f.write_str("PROXY header: malformed address; try version 2 (HAProxy: send-proxy-v2)")
+            }
+            ProxyError::MalformedPort => {
+                f.write_str("PROXY header: malformed port; try version 2 (HAProxy: send-proxy-v2)")
+            }
+            ProxyError::MalformedLine => {
+                f.write_str("PROXY header: malformed line; try version 2 (HAProxy: send-proxy-v2)")
+            }
+            ProxyError::LineTooLong => {
+                write!(f, "PROXY header: no line end within {MAX_LINE} bytes; try version 2 (HAProxy: send-proxy-v2)")
+            }
+            ProxyError::UnknownVersion(version) => {
+                write!(f, "PROXY header: unknown version {version}; the proxy must send 1 or 2")
+            }
+            ProxyError::UnknownCommand(command) => {
+                write!(f, "PROXY header: unknown command {command}; the proxy must send LOCAL or PROXY")
+            }
+            ProxyError::UnknownFamily(family) => {
+                write!(f, "PROXY header: unknown address family {family:#04x}; try version 1 (HAProxy: send-proxy)")
+            }
+            ProxyError::BlockTooShort => {
+                f.write_str("PROXY header: too short for its addresses; try version 1 (HAProxy: send-proxy)")
+            }
+            ProxyError::BlockTooLong => {
+                write!(f, "PROXY header: more than {MAX_BLOCK} bytes; let the proxy send fewer values")
+            }
+            ProxyError::MalformedValue => f.write_str(
+                "PROXY header: a value does not end where the header ends; try version 1 (HAProxy: send-proxy)",
+            ),
         }
     }
 }

@@ -95,20 +95,24 @@ impl fmt::Display for ProtocolError {
         match self {
             ProtocolError::UnmaskedFrame => f.write_str("a client must mask its frames")?,
             ProtocolError::MaskedFrame => f.write_str("a server must not mask its frames")?,
-            ProtocolError::ReservedBits => f.write_str("reserved bit set")?,
+            ProtocolError::ReservedBits => f.write_str("reserved bit set, without an extension for it")?,
             ProtocolError::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode:#x}")?,
-            ProtocolError::FragmentedControl => f.write_str("fragmented control frame")?,
-            ProtocolError::ControlTooLong => f.write_str("control frame of more than 125 bytes")?,
-            ProtocolError::UnexpectedContinuation => f.write_str("continuation without a message")?,
-            ProtocolError::UnfinishedMessage => f.write_str("new message inside a message")?,
+            ProtocolError::FragmentedControl => f.write_str("fragmented control frame: send it whole")?,
+            ProtocolError::ControlTooLong => f.write_str("control frame of more than 125 bytes: send a message")?,
+            ProtocolError::UnexpectedContinuation => f.write_str("continuation without a message: begin one first")?,
+            ProtocolError::UnfinishedMessage => f.write_str("new message inside a message: end that first")?,
             ProtocolError::NonMinimalLength => f.write_str("length not encoded minimally")?,
             ProtocolError::LengthTopBit => f.write_str("length with its top bit set")?,
-            ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}")?,
+            ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}: use 1000 or 3000 to 4999")?,
             ProtocolError::CloseBodyOfOneByte => f.write_str("close body of one byte")?,
-            ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8")?,
+            ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8: send other bytes as binary")?,
             ProtocolError::InvalidDeflate => return f.write_str("invalid compressed data (RFC 7692 section 7.2.2)"),
-            ProtocolError::MessageTooLarge { limit } => write!(f, "message of more than {limit} bytes")?,
-            ProtocolError::TooManyFragments { limit } => write!(f, "message in more than {limit} frames")?,
+            ProtocolError::MessageTooLarge { limit } => {
+                write!(f, "message of more than {limit} bytes: split it, or raise max_message")?
+            }
+            ProtocolError::TooManyFragments { limit } => {
+                write!(f, "message in more than {limit} frames: use fewer, or raise max_fragments")?
+            }
         }
         write!(f, " (RFC 6455 section {})", self.section())
     }
@@ -133,5 +137,30 @@ mod tests {
         assert_eq!(u16::from(ProtocolError::MessageTooLarge { limit: 1 }.close_code()), 1009);
         assert_eq!(u16::from(ProtocolError::TooManyFragments { limit: 1 }.close_code()), 1008);
         assert_eq!(ProtocolError::ReservedOpcode(3).to_string(), "reserved opcode 0x3 (RFC 6455 section 5.2)");
+    }
+
+    /// The text is the reason in the Close frame, which has at most 123 bytes.
+    #[test]
+    fn every_text_fits_into_a_close_frame() {
+        for error in [
+            ProtocolError::UnmaskedFrame,
+            ProtocolError::MaskedFrame,
+            ProtocolError::ReservedBits,
+            ProtocolError::ReservedOpcode(15),
+            ProtocolError::FragmentedControl,
+            ProtocolError::ControlTooLong,
+            ProtocolError::UnexpectedContinuation,
+            ProtocolError::UnfinishedMessage,
+            ProtocolError::NonMinimalLength,
+            ProtocolError::LengthTopBit,
+            ProtocolError::InvalidCloseCode(u16::MAX),
+            ProtocolError::CloseBodyOfOneByte,
+            ProtocolError::InvalidUtf8,
+            ProtocolError::InvalidDeflate,
+            ProtocolError::MessageTooLarge { limit: usize::MAX },
+            ProtocolError::TooManyFragments { limit: u32::MAX },
+        ] {
+            assert!(error.to_string().len() <= 123, "{error}");
+        }
     }
 }

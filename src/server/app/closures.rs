@@ -13,6 +13,7 @@ type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
 type OnMessage<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>)>;
 type OnPiece<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>, Position)>;
 type OnPayload<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &[u8])>;
+type OnTopic<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &str)>;
 type OnTimer<D> = Box<dyn FnMut(&mut Clients<D>, TimerId, u64)>;
 type OnClientTimer<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, TimerId, u64)>;
 type OnEvent<D> = Box<dyn FnMut(&mut Clients<D>, Event)>;
@@ -32,6 +33,8 @@ macro_rules! for_each_callback {
             on_ping: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
             on_pong: OnPayload = (&mut Clients<D>, ClientId, &[u8]);
             on_drain: OnClient = (&mut Clients<D>, ClientId);
+            on_subscribe: OnTopic = (&mut Clients<D>, ClientId, &str);
+            on_unsubscribe: OnTopic = (&mut Clients<D>, ClientId, &str);
             on_timer: OnTimer = (&mut Clients<D>, TimerId, u64);
             on_client_timer: OnClientTimer = (&mut Clients<D>, ClientId, TimerId, u64);
             on_event: OnEvent = (&mut Clients<D>, Event);
@@ -68,7 +71,8 @@ pub(crate) use for_each_callback;
 /// let router = Router::new().route("/count", count);
 /// ```
 ///
-/// It is not `Send`, because closures need not be: make it in the thread that runs it.
+/// It is not `Send`, because closures need not be: make it in the thread that runs it, as
+/// [`Server::spawn`](crate::Server::spawn) does.
 pub struct Closures<D: ClientData> {
     on_start: Option<OnStart<D>>,
     on_request: Option<OnRequest<D>>,
@@ -79,6 +83,8 @@ pub struct Closures<D: ClientData> {
     on_ping: Option<OnPayload<D>>,
     on_pong: Option<OnPayload<D>>,
     on_drain: Option<OnClient<D>>,
+    on_subscribe: Option<OnTopic<D>>,
+    on_unsubscribe: Option<OnTopic<D>>,
     on_timer: Option<OnTimer<D>>,
     on_client_timer: Option<OnClientTimer<D>>,
     on_event: Option<OnEvent<D>>,
@@ -181,6 +187,18 @@ impl<D: ClientData> Handler for Closures<D> {
     fn on_drain(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(call) = &mut self.on_drain {
             call(clients, id);
+        }
+    }
+
+    fn on_subscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(call) = &mut self.on_subscribe {
+            call(clients, id, topic);
+        }
+    }
+
+    fn on_unsubscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(call) = &mut self.on_unsubscribe {
+            call(clients, id, topic);
         }
     }
 

@@ -60,8 +60,8 @@ pub trait Handler {
     /// Called when a client requests a resource. By default, every upgrade is accepted without a
     /// subprotocol, and plain HTTP gets 426.
     ///
-    /// Check here [`Request::origin`] (RFC 6455 §10.2), and choose a subprotocol. A server on a
-    /// loopback address also needs [`Request::names_local_host`], against DNS rebinding.
+    /// Check here [`Request::is_same_origin`] (RFC 6455 §10.2), and choose a subprotocol. A server
+    /// on a loopback address also needs [`Request::names_local_host`], against DNS rebinding.
     fn on_request(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, request: &Request<'_>) -> Answer {
         let _ = (clients, id, request);
         Answer::Upgrade(Upgrade::new())
@@ -90,7 +90,9 @@ pub trait Handler {
         let _ = (clients, id, piece, position);
     }
 
-    /// Called for each ping. It has already been answered.
+    /// Called for each ping. It has already been answered, unless
+    /// [`answer_pings`](crate::Limits::answer_pings) is `false`. Then answer it here or later, with
+    /// [`Clients::pong`] and the same payload.
     fn on_ping(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, payload: &[u8]) {
         let _ = (clients, id, payload);
     }
@@ -104,6 +106,27 @@ pub trait Handler {
     /// [`high_water`](crate::Limits::high_water), no longer are.
     fn on_drain(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
+    }
+
+    /// Called when a client of the handler's route has joined a topic, if the handler [watches
+    /// topics](Clients::watch_topics). It comes soon after [`Clients::subscribe`]: at the end of
+    /// the turn, before its output is written. For one client, the calls of this method and of
+    /// [`on_unsubscribe`](Self::on_unsubscribe) have the order of its joins and leaves, and all
+    /// come before its `on_close`. If it was subscribed in
+    /// [`on_request`](Self::on_request), this may come before [`on_open`](Self::on_open).
+    ///
+    /// What is asked for here is reported in the next turn. So two handlers that answer each other
+    /// do not stop the loop.
+    fn on_subscribe(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, topic: &str) {
+        let _ = (clients, id, topic);
+    }
+
+    /// Called when a client of the handler's route has left a topic, if the handler [watches
+    /// topics](Clients::watch_topics): by [`Clients::unsubscribe`], or because it disconnects. It
+    /// is no longer a member. If it disconnects, this is called for each of its topics, right
+    /// before [`on_close`](Self::on_close), and its data can still be read.
+    fn on_unsubscribe(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, topic: &str) {
+        let _ = (clients, id, topic);
     }
 
     /// Called when a timer of [`Clients::set_timer`] or [`Clients::set_interval`] has expired.

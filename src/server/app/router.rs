@@ -34,7 +34,8 @@ use std::fmt;
 /// let router = lariat::Router::new().route("/api/*", api).route("/chat", Chat);
 /// ```
 ///
-/// It is not `Send`, because handlers need not be: make it in the thread that runs it.
+/// It is not `Send`, because handlers need not be: make it in the thread that runs it, as
+/// [`Server::spawn`](crate::Server::spawn) does.
 pub struct Router<D: ClientData> {
     routes: Vec<Route<D>>,
     /// The place in `routes` of each number from `first` on. Empty until `on_start`. Numbers are
@@ -242,6 +243,18 @@ impl<D: ClientData> Handler for Router<D> {
     fn on_drain(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_drain(clients, id);
+        }
+    }
+
+    fn on_subscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_subscribe(clients, id, topic);
+        }
+    }
+
+    fn on_unsubscribe(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_unsubscribe(clients, id, topic);
         }
     }
 

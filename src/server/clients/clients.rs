@@ -1,6 +1,7 @@
 //! [`Clients`]: the table of a loop, and what belongs to all clients.
 
 use super::admission::Admission;
+use super::memberships::Memberships;
 use super::pressure::Pressure;
 use super::rates::RateLimits;
 use super::remote::Remote;
@@ -52,7 +53,8 @@ type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 /// * [`buffered_amount`](Self::buffered_amount) counts bytes that the kernel has not taken. The
 ///   kernel may have more that the peer has not read.
 ///
-/// It is not `Send`. Other threads use a [`Remote`](crate::Remote).
+/// It is not `Send`, because its buffers are counted without atomic operations. Other threads use a
+/// [`Remote`](crate::Remote).
 pub struct Clients<D: ClientData> {
     /// The [`LoopKey`] is not here, so no method can write to a socket or remove a client.
     pub(crate) table: Table<D>,
@@ -65,6 +67,8 @@ pub struct Clients<D: ClientData> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
+    /// If a handler watches topics.
+    pub(super) memberships: Option<Box<Memberships>>,
     /// Traces each new client, if set.
     pub(super) trace_new: Option<TraceNew>,
     /// The route whose handler is being called. `iter`, topics and timers belong to it.
@@ -98,6 +102,7 @@ impl<D: ClientData> Clients<D> {
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             remote,
             resolver: None,
+            memberships: None,
             trace_new: None,
             route: 0,
             route_patterns: Vec::new(),

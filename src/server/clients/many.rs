@@ -57,14 +57,24 @@ impl<D: ClientData> Clients<D> {
     }
 
     /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or
-    /// has disconnected.
+    /// has disconnected. [`watch_topics`](Self::watch_topics) tells the handler who joins and leaves.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        self.find(id).is_some_and(|index| self.table.subscribe(index, topic))
+        let Some(index) = self.find(id) else { return false };
+        let has_joined = self.table.subscribe(index, topic);
+        if has_joined {
+            self.note_membership(index, topic, true);
+        }
+        has_joined
     }
 
     /// Ends a membership. Returns `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
-        self.find(id).is_some_and(|index| self.table.unsubscribe(index, topic))
+        let Some(index) = self.find(id) else { return false };
+        let has_left = self.table.unsubscribe(index, topic);
+        if has_left {
+            self.note_membership(index, topic, false);
+        }
+        has_left
     }
 
     /// Returns the number of members of a topic of the handler's route.
@@ -74,14 +84,16 @@ impl<D: ClientData> Clients<D> {
 
     /// Iterates over the members of a topic of the handler's route, in no particular order, as many
     /// as [`subscribers`](Self::subscribers). A client stays a member until its
-    /// [`on_close`](crate::Handler::on_close) has returned.
+    /// [`on_close`](crate::Handler::on_close) has returned, unless the handler
+    /// [watches topics](Self::watch_topics).
     pub fn members(&self, topic: &str) -> impl Iterator<Item = ClientId> + '_ {
         let members = self.table.topics().members(self.route, topic).iter();
         members.map(|member| self.table[member.client as usize].id(member.client as usize))
     }
 
     /// Iterates over the topics of which a client is a member, in no particular order. In
-    /// [`on_close`](crate::Handler::on_close), they are those that it leaves.
+    /// [`on_close`](crate::Handler::on_close), they are those that it leaves. For a handler that
+    /// [watches topics](Self::watch_topics), it has left them.
     ///
     /// ```
     /// # use lariat::{ClientId, Clients, CloseReason, Handler};

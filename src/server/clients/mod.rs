@@ -9,6 +9,7 @@
 //! | `one` | what can be done with one client? |
 //! | `handle` | how is one client used with its data? |
 //! | `many` | what can be done with many clients at once? |
+//! | `memberships` | who has joined and left topics? |
 //! | `slow` | what happens to clients that read too slowly? |
 //! | `time` | how are timers set? |
 //! | `http` | how is a response streamed? |
@@ -39,6 +40,7 @@ mod fast;
 mod handle;
 mod http;
 mod many;
+mod memberships;
 mod one;
 mod pause;
 mod pressure;

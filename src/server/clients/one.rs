@@ -93,7 +93,8 @@ impl<D: ClientData> Clients<D> {
     }
 
     /// Queues a pong that answers no ping, with at most 125 bytes (RFC 6455 §5.5.3). The peer does
-    /// not answer it. Pings of the peer need none: they are answered already.
+    /// not answer it. Pings of the peer need none: they are answered already, unless
+    /// [`answer_pings`](crate::Limits::answer_pings) is `false`.
     ///
     /// # Errors
     ///

@@ -67,7 +67,7 @@ impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RemoteError::Full => "too many calls wait for the server: try again later, or raise Config::remote_queue",
-            RemoteError::Stopped => "the server has stopped",
+            RemoteError::Stopped => "the server has stopped: no call reaches it any more, so drop the Remote",
         })
     }
 }

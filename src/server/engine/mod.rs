@@ -20,6 +20,7 @@
 //! | `secured` | what does TLS do between a socket and a connection? |
 //! | `secured_off` | what replaces `secured` without the feature `tls`? |
 //! | `expiry` | what happens when something is due? |
+//! | `memberships` | how are handlers told who has joined and left topics? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are clients removed that have ended? |
 //! | `fast` | which of these steps have a fast path? |
@@ -29,6 +30,7 @@ mod engine;
 mod expiry;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod memberships;
 mod proxied;
 mod reading;
 mod reap;

@@ -40,6 +40,8 @@ impl<H: Handler> Engine<H> {
                 // A FIN would make the peer take the beginning of the response for the whole.
                 client.socket.open(&self.key).reset_when_dropped();
             }
+            self.leave_topics(index);
+            let client = &self.clients.table[index];
             let has_begun = client.flags.has(Flags::OPENED) || has_streamed;
             if has_begun || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));

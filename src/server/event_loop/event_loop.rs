@@ -61,10 +61,11 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 /// * That deadlines and timers are exact: they come when their turn comes, never earlier.
 /// * Which clients of a turn are served first when many become ready at once.
 ///
-/// It is not `Send`: its handler and its buffers stay in one thread. Make the
-/// [`Server`](crate::Server), which is `Send`, anywhere, and call
-/// [`start`](crate::Server::start) or [`run`](crate::Server::run) in the thread that runs it. A
-/// [`Remote`](crate::Remote) reaches it from other threads.
+/// It is not `Send`: its handler stays in one thread, and so do its buffers, which are counted
+/// without atomic operations. Make the [`Server`](crate::Server), which is `Send`, anywhere, and
+/// call [`start`](crate::Server::start) or [`run`](crate::Server::run) in the thread that runs it.
+/// [`spawn`](crate::Server::spawn) does that. A [`Remote`](crate::Remote) reaches it from other
+/// threads.
 pub struct EventLoop<H: Handler> {
     pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
@@ -196,6 +197,7 @@ impl<H: Handler> EventLoop<H> {
         self.engine.read(&mut self.read_buffer);
         self.ended(Phase::Read);
         self.engine.expire();
+        self.engine.tell_memberships();
         self.ended(Phase::Expire);
         self.engine.flush();
         self.ended(Phase::Flush);
@@ -480,7 +482,8 @@ impl<H: Handler> EventLoop<H> {
     /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_new_connections;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more
+        let is_told = self.engine.clients.membership_changes() == 0;
+        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more || !is_told
     }
 
     /// Returns when the next deadline is, in the loop's time.

@@ -21,7 +21,8 @@ const TOO_MANY_TURNS: u64 = 1_000_000;
 
 /// A server whose network and clock exist in memory only.
 ///
-/// It stays in the thread in which it was made; there can be 256 at a time in each.
+/// It stays in the thread in which it was made; there can be 256 at a time in each. It is not
+/// `Send`, because its network belongs to the thread.
 pub struct Simulation<H: Handler> {
     event_loop: EventLoop<H>,
     /// Names that the server wants to have looked up.

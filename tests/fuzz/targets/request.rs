@@ -19,6 +19,11 @@ fn judge(head: &[u8]) -> Result<(Ticket, Answer), lariat::Rejection> {
         assert!(request.values(name).next().is_some());
     }
     let _ = (request.query(), request.origin(), request.host(), request.cookies().count());
+    let _ = request.is_same_origin();
+    assert_eq!(request.cookie_pairs().count(), request.cookies().count());
+    for (name, _) in request.query_pairs() {
+        assert!(request.query_value(&name).is_some());
+    }
     let offered: Vec<&str> = request.subprotocols().collect();
     assert_eq!(request.choose_subprotocol(&offered), offered.first().copied());
     let ticket = Ticket::new(&request);

@@ -14,9 +14,9 @@
 //!
 //! Pages show the sender as `script`, or with `?name=backup` as `backup (script)`.
 
-use crate::site::query::{decoded, parameter};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::{Answer, Method, Request};
+use percent_encoding::percent_decode_str;
 
 /// The paths of rooms.
 const ROOMS: &str = "/chat/";
@@ -47,9 +47,10 @@ pub(super) fn read<'r>(request: &Request<'r>, longest: usize) -> Result<Post<'r>
     let Some(room) = request.path().strip_prefix(ROOMS).and_then(decoded).filter(|room| !room.trim().is_empty()) else {
         return refused(StatusCode::BAD_REQUEST, "the path must name a room: /chat/lobby");
     };
-    let Some(name) = parameter(request.query(), "name").map(decoded).next().unwrap_or(Some(String::new())) else {
+    let name = request.query_value("name").unwrap_or_default().into_owned();
+    if name.contains(char::REPLACEMENT_CHARACTER) {
         return refused(StatusCode::BAD_REQUEST, "the name must be percent-encoded UTF-8");
-    };
+    }
     let body = request.body();
     if body.len() > longest {
         return refused(StatusCode::PAYLOAD_TOO_LARGE, "a message has at most 8 KiB");
@@ -59,6 +60,11 @@ pub(super) fn read<'r>(request: &Request<'r>, longest: usize) -> Result<Post<'r>
         Ok(text) => Ok(Post { room, name, text }),
         Err(_) => refused(StatusCode::BAD_REQUEST, "the message must be UTF-8"),
     }
+}
+
+/// Decodes the name of a room. Returns `None` if it is not UTF-8.
+fn decoded(room: &str) -> Option<String> {
+    Some(percent_decode_str(room).decode_utf8().ok()?.into_owned())
 }
 
 /// Returns an answer of one line.
