@@ -49,6 +49,10 @@ pub(crate) static CONNECTING: Part = Part::new();
 /// Events of other threads. The door: [`Remote::post`](crate::Remote::post).
 pub(crate) static EVENTS: Part = Part::new();
 
+/// Data that an answer gives to its client. The door:
+/// [`Upgrade::with_data`](crate::Upgrade::with_data).
+pub(crate) static GIVEN_DATA: Part = Part::new();
+
 /// HTTP beyond one request without a body: bodies, further requests, streamed responses. The doors:
 /// [`Http::default`](crate::Http) and
 /// [`HttpResponse::streamed`](crate::HttpResponse::streamed).

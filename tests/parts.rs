@@ -10,7 +10,7 @@ use lariat::observe::Turns;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
     Answer, ClientId, Clients, Config, ConnectOptions, Event, Handler, Http, HttpResponse, Message, Position, Rates,
-    Request, Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies,
+    Request, Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies, Upgrade,
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -122,6 +122,30 @@ fn adopt_serves_a_stream() {
         let (stream, _) = listener.accept().expect("a connection");
         here.ask(move |clients| clients.adopt(stream)).expect("there is room");
         client.handshake("/");
+    });
+}
+
+/// A handler whose clients have data that is given with the answer.
+struct Named;
+
+impl Handler for Named {
+    type Data = Option<u32>;
+
+    fn on_request(&mut self, _: &mut Clients<Option<u32>>, _: ClientId, _: &Request<'_>) -> Answer {
+        Upgrade::new().with_data(Some(7_u32)).into()
+    }
+
+    fn on_open(&mut self, clients: &mut Clients<Option<u32>>, id: ClientId) {
+        assert_eq!(clients.data(id), Some(&Some(7)));
+        clients.send(id, "seven").expect("it is open");
+    }
+}
+
+#[test]
+fn with_data_gives_data() {
+    alone("GIVEN_DATA", "with_data_gives_data", || {
+        let here = common::serve(Named);
+        common::Wire::open(here.addr).expect_text("seven");
     });
 }
 

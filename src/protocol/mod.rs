@@ -75,7 +75,6 @@ pub use deflate::{
 #[cfg(feature = "tungstenite")]
 pub use foreign::NotData;
 pub use limits::{Http, Limits};
-pub(crate) use opening::Given;
 pub use opening::{
     Answer, HttpBody, HttpResponse, MAX_COOKIES, MAX_ELEMENTS, MAX_HEADERS, Opening, OpeningError, OwnedRequest,
     Rejection, Request, Ticket, Unaccepted, Upgrade,

@@ -7,7 +7,7 @@ use lariat_cli::site::{Echo, Metrics};
 
 #[test]
 fn the_page_has_the_metrics_of_the_server_and_of_the_process() {
-    let server = serve_made(|| Router::new().route("/echo", Echo).route("/metrics", Metrics));
+    let server = serve_made(|| Router::new().route("/echo", Echo).route("/metrics", Metrics::default()));
     let mut client = Wire::open_at(server.addr, "/echo");
     client.send(&text("hello"));
     client.expect_text("hello");

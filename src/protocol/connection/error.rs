@@ -229,16 +229,14 @@ impl fmt::Display for CloseReason {
             }
             CloseReason::Evicted => f.write_str("closed to free memory: raise memory_budget, or lower max_unsent"),
             CloseReason::TooFast => f.write_str("it sent more than Config::rates allows"),
-            CloseReason::HandlerPanicked => f.write_str("the handler panicked: its message is on stderr"),
+            CloseReason::HandlerPanicked => f.write_str("the handler panicked"),
             CloseReason::Refused(status) => write!(f, "answered with {status}"),
             CloseReason::CutOff { status, sent, total, why } => {
                 write!(f, "the response with {status} was cut off after {sent} of {total} bytes: {why}")
             }
             CloseReason::Unaccepted(why) => write!(f, "{why}"),
-            CloseReason::BadProxyHeader => {
-                f.write_str("no PROXY header from a trusted proxy: check trusted_proxies, and that the proxy sends one")
-            }
-            CloseReason::NameNotFound => f.write_str("the server's name has no address: check the name and the DNS"),
+            CloseReason::BadProxyHeader => f.write_str("no PROXY header from one of trusted_proxies"),
+            CloseReason::NameNotFound => f.write_str("the server's name has no address"),
             CloseReason::Lifetime => f.write_str("the connection reached max_lifetime"),
             #[cfg(feature = "tls")]
             CloseReason::Tls(error) => write!(f, "{error}"),

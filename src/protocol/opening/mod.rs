@@ -39,4 +39,4 @@ pub use rejection::Rejection;
 pub(crate) use request::head_end;
 pub use request::{MAX_HEADERS, Request, Ticket};
 pub use response::{Answer, Upgrade};
-pub(crate) use response::{Given, encode_options, encode_refusal, encode_upgrade};
+pub(crate) use response::{encode_options, encode_refusal, encode_upgrade};

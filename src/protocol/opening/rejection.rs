@@ -71,20 +71,14 @@ impl Rejection {
                 "this is a WebSocket, and only GET and HEAD are supported; a redirect may have changed the method"
             }
             Rejection::Timeout => "the request did not arrive within the server's handshake_timeout",
-            Rejection::BodyTooLarge => {
-                "the body of the request is too large: send less, or raise the server's limit (max_body)"
-            }
+            Rejection::BodyTooLarge => "the body of the request is larger than the server's max_body",
             Rejection::UpgradeRequired => {
                 "this is a WebSocket: connect with new WebSocket(\"ws://...\"). If the client did that, a proxy has \
                  dropped its Upgrade header; for nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header \
                  Connection \"upgrade\""
             }
-            Rejection::UnsupportedVersion => {
-                "only version 13 of the WebSocket protocol is supported: send Sec-WebSocket-Version: 13"
-            }
-            Rejection::TooManyConnections => {
-                "there are too many connections from this address: close some, or try again later"
-            }
+            Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
+            Rejection::TooManyConnections => "there are too many connections from this address: try again later",
             Rejection::HeadTooLarge => {
                 "the request head is too large: its cookies are the usual reason. Remove cookies of this host, or \
                  raise the server's limit (max_head)"

@@ -5,6 +5,7 @@
 use super::http_response::{HttpBody, HttpResponse, encode_header};
 use super::rejection::Rejection;
 use super::request::Ticket;
+use crate::parts::GIVEN_DATA;
 use crate::protocol::deflate::Parameters;
 use crate::protocol::wire::token::is_token;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -152,6 +153,7 @@ impl Upgrade {
     /// reason. `on_open` is the first callback that finds the data.
     #[must_use]
     pub fn with_data(mut self, data: impl Send + 'static) -> Upgrade {
+        GIVEN_DATA.use_it();
         self.data = Some(Given(Box::new(data)));
         self
     }

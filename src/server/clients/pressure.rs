@@ -17,8 +17,9 @@
 //! A small message needs little memory, so clients that send small messages are not affected.
 
 use super::clients::Clients;
+use crate::parts::GIVEN_DATA;
 use crate::protocol::time::Tick;
-use crate::protocol::{Answer, CloseReason, Given, Mark, Rejection, State, Ticket, Timeout, Upgrade};
+use crate::protocol::{Answer, CloseReason, Mark, Rejection, State, Ticket, Timeout, Upgrade};
 use crate::server::data::{ClientData, Stored};
 use crate::server::table::{At, Client, Flags, Reason};
 use std::collections::BinaryHeap;
@@ -295,10 +296,11 @@ impl<D: ClientData> Clients<D> {
     /// Gives a client its data. Returns why the upgrade cannot be accepted, if it has none then.
     fn give(&mut self, index: usize, upgrade: &mut Upgrade) -> Option<Rejection> {
         let data = &mut self.table[index].data;
-        match upgrade.data.take().map(Given::take) {
-            Some(Some(given)) => data.set(given),
-            Some(None) => return Some(Rejection::BadAnswer("Upgrade::with_data: not the handler's type Data")),
-            None => {}
+        if let Some(given) = upgrade.data.take().filter(|_| GIVEN_DATA.is_used()) {
+            match given.take() {
+                Some(given) => data.set(given),
+                None => return Some(Rejection::BadAnswer("Upgrade::with_data: not the handler's type Data")),
+            }
         }
         let has_data = data.get().is_some();
         (!has_data).then_some(Rejection::BadAnswer("the client has no data: use Upgrade::with_data"))
