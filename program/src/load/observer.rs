@@ -63,8 +63,8 @@ impl Observer {
         if let Some(log) = &self.log {
             log.end_status(false);
         }
-        let [connect, handshake, trips, last, delay] =
-            [&record.connect, &record.handshake, &record.trips, &record.last, &record.delay]
+        let [connect, tls, handshake, trips, last, delay] =
+            [&record.connect, &record.tls, &record.handshake, &record.trips, &record.last, &record.delay]
                 .map(|pairs| Latency::from_pairs(pairs));
         let measured = |latency: &Latency| (!latency.is_empty()).then(|| latency.summary());
         let shown = if last.is_empty() { &trips } else { &last };
@@ -87,6 +87,7 @@ impl Observer {
             messages: record.messages,
             latency: Latencies {
                 connect: connect.summary(),
+                tls: measured(&tls),
                 handshake: handshake.summary(),
                 round_trip: measured(&trips),
                 last_receiver: measured(&last),

@@ -17,6 +17,7 @@ pub struct Opening {
     subprotocols: Vec<String>,
     headers: HeaderMap,
     is_plain: bool,
+    is_secure: bool,
 }
 
 /// An error in the configuration of a client's opening handshake.
@@ -25,8 +26,10 @@ pub struct Opening {
 pub enum OpeningError {
     /// The URL is invalid. It must have a scheme and a host, and can have a port and a path.
     BadUrl,
-    /// The scheme is not `ws`. `wss` needs TLS, which is not supported yet.
+    /// The scheme is neither `ws` nor `wss`, or it is `wss` and the build lacks the feature `tls`.
     BadScheme,
+    /// For `wss`, the certificates that this host trusts cannot be read.
+    NoTrust,
     /// A subprotocol is not a token, or is listed twice. Or there are more than 64.
     BadSubprotocol,
     /// The header is part of the handshake itself.
@@ -37,7 +40,10 @@ impl fmt::Display for OpeningError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             OpeningError::BadUrl => "the URL must look like ws://host:port/path",
-            OpeningError::BadScheme => "the scheme must be ws; wss (TLS) is not supported yet",
+            OpeningError::BadScheme => "the scheme must be ws, or wss in a build with the feature tls",
+            OpeningError::NoTrust => {
+                "the certificates that this host trusts cannot be read: install them, or set ConnectOptions::tls"
+            }
             OpeningError::BadSubprotocol => "subprotocols must be distinct tokens, such as \"chat.v1\", and at most 64",
             OpeningError::BadHeader => {
                 "a header of the handshake itself cannot be set: leave it out; subprotocols have their own option"
@@ -56,17 +62,19 @@ impl Opening {
     /// [`OpeningError::BadUrl`] or [`OpeningError::BadScheme`].
     pub fn parse(url: &str) -> Result<(Opening, String, u16), OpeningError> {
         let uri: Uri = url.parse().map_err(|_| OpeningError::BadUrl)?;
-        match uri.scheme_str() {
-            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => {}
+        let is_secure = match uri.scheme_str() {
+            Some(scheme) if scheme.eq_ignore_ascii_case("ws") => false,
+            Some(scheme) if scheme.eq_ignore_ascii_case("wss") && cfg!(feature = "tls") => true,
             Some(_) => return Err(OpeningError::BadScheme),
             None => return Err(OpeningError::BadUrl),
-        }
+        };
         let authority = uri.authority().ok_or(OpeningError::BadUrl)?;
         if authority.as_str().contains('@') || url.contains('#') || authority.host().is_empty() {
             return Err(OpeningError::BadUrl);
         }
         let port = match (authority.port_u16(), authority.as_str() == authority.host()) {
             (Some(port), _) => port,
+            (None, true) if is_secure => 443,
             (None, true) => 80,
             (None, false) => return Err(OpeningError::BadUrl),
         };
@@ -78,6 +86,7 @@ impl Opening {
             subprotocols: Vec::new(),
             headers: HeaderMap::new(),
             is_plain: false,
+            is_secure,
         };
         let name = match authority.host().strip_prefix('[') {
             None => authority.host(),
@@ -88,6 +97,11 @@ impl Opening {
                 .ok_or(OpeningError::BadUrl)?,
         };
         Ok((opening, name.to_owned(), port))
+    }
+
+    /// Returns whether the scheme is `wss`: TLS comes first.
+    pub const fn is_secure(&self) -> bool {
+        self.is_secure
     }
 
     /// Offers subprotocols, the preferred one first.
@@ -301,7 +315,8 @@ mod tests {
         assert_eq!(parsed("ws://localhost:9998/echo?a=b"), expect("localhost:9998", "localhost", 9998, "/echo?a=b"));
         assert_eq!(parsed("ws://[::1]:9998"), expect("[::1]:9998", "::1", 9998, "/"));
         assert_eq!(parsed("WS://example.org?x"), expect("example.org", "example.org", 80, "/?x"));
-        assert_eq!(parsed("wss://example.org/").unwrap_err(), OpeningError::BadScheme);
+        let secure = parsed("wss://example.org/").map(|(_, _, port, _)| port);
+        assert_eq!(secure, if cfg!(feature = "tls") { Ok(443) } else { Err(OpeningError::BadScheme) });
         for bad in ["", "/echo", "ws://", "ws:///x", "ws://u:p@h/", "ws://h/#f", "ws://h:99999/", "ws://h/ x"] {
             assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
         }

@@ -1,7 +1,11 @@
 //! A request that is kept.
 
 use super::request::Request;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::TlsInfo;
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 /// A copy of a [`Request`], to be kept, or to be given to another thread. It has the head and the
 /// body, and nothing borrowed.
@@ -33,12 +37,16 @@ use std::fmt;
 pub struct OwnedRequest {
     head: Box<[u8]>,
     body: Box<[u8]>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<TlsInfo>>,
 }
 
 impl OwnedRequest {
     /// Returns the request. It parses the head again, so call it once and not for each header.
     pub fn get(&self) -> Request<'_> {
         let request = Request::parse(&self.head).expect("it was parsed before");
+        #[cfg(feature = "tls")]
+        let request = request.with_tls(self.tls.clone());
         request.with_body(&self.body)
     }
 }
@@ -46,7 +54,12 @@ impl OwnedRequest {
 impl Request<'_> {
     /// Copies the request.
     pub fn to_owned(&self) -> OwnedRequest {
-        OwnedRequest { head: self.head().into(), body: self.body().into() }
+        OwnedRequest {
+            head: self.head().into(),
+            body: self.body().into(),
+            #[cfg(feature = "tls")]
+            tls: self.shared_tls().cloned(),
+        }
     }
 }
 

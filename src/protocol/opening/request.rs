@@ -8,8 +8,12 @@ use super::body::Framing;
 use super::lists::check_lists;
 use super::rejection::Rejection;
 use crate::protocol::deflate::{AVAILABLE, Parameters};
+#[cfg(feature = "tls")]
+use crate::protocol::tls::TlsInfo;
 use crate::protocol::wire::token::is_token;
 use http::Method;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 /// The limit on the number of headers in a request.
 pub const MAX_HEADERS: usize = 64;
@@ -53,6 +57,8 @@ pub struct Request<'b> {
     header_count: usize,
     key: Option<&'b str>,
     subprotocols: Vec<&'b str>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<TlsInfo>>,
 }
 
 impl<'b> Request<'b> {
@@ -91,12 +97,32 @@ impl<'b> Request<'b> {
             header_count,
             key: None,
             subprotocols: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
         };
         request.judge_message()?;
         if request.wants_upgrade() {
             request.judge_upgrade()?;
         }
         Ok(request)
+    }
+
+    /// Returns what was agreed in the TLS handshake, with the certificates that the client has shown
+    /// and that were verified. `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(mut self, tls: Option<Arc<TlsInfo>>) -> Request<'b> {
+        self.tls = tls;
+        self
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) const fn shared_tls(&self) -> Option<&Arc<TlsInfo>> {
+        self.tls.as_ref()
     }
 
     /// Checks the rules of RFC 9112 for every request.

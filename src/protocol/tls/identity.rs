@@ -138,13 +138,14 @@ impl ClientTls {
         ClientTls(config)
     }
 
-    /// Trusts the authorities that the platform trusts.
+    /// Trusts the authorities that the platform trusts, and shows servers that ask for it a
+    /// certificate of two PEM files: a chain, and its private key.
     ///
     /// # Errors
     ///
     /// The platform has none that can be read. Or there is no cryptography: see
     /// [`ServerTls::from_files`].
-    pub fn platform() -> Result<ClientTls, TlsSetupError> {
+    pub fn platform(own: Option<(&Path, &Path)>) -> Result<ClientTls, TlsSetupError> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
@@ -152,7 +153,7 @@ impl ClientTls {
             let why = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
             return Err(TlsSetupError::new(format!("cannot read the certificates that this host trusts: {why}")));
         }
-        ClientTls::with_roots(roots, None)
+        ClientTls::with_roots(roots, own)
     }
 
     /// Trusts the authorities of a PEM file, and shows servers that ask for it a certificate of two
@@ -178,6 +179,11 @@ impl ClientTls {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(ClientTls(Arc::new(config)))
+    }
+
+    /// Returns a copy of the configuration, to be changed.
+    pub fn to_config(&self) -> ClientConfig {
+        (*self.0).clone()
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {

@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use std::fmt;
+use std::sync::Arc;
 
 /// The most ciphertext that is kept of something incomplete: two records. A flight of the handshake
 /// with more is refused; a chain of certificates has a tenth of it.
@@ -47,7 +48,7 @@ pub struct Session {
     /// The name that the client has asked for, until the handshake is over.
     name: Option<Box<str>>,
     /// What was agreed, once the handshake is over.
-    info: Option<Box<TlsInfo>>,
+    info: Option<Arc<TlsInfo>>,
     /// `close_notify` was sent.
     has_closed: bool,
     state: State,
@@ -227,7 +228,7 @@ impl Session {
         let connection = UnbufferedClientConnection::new(tls.config(), name).map_err(|error| TlsError::from(&error))?;
         let mut session = Session::new(Side::Client(connection));
         output.clear();
-        let outcome = session.run(&mut [], Act::Nothing, &mut Vec::new(), output);
+        let (_, outcome) = session.run(&mut [], Act::Nothing, &mut Vec::new(), output);
         session.keep_unsent(output, 0);
         outcome.map(|_| session)
     }
@@ -276,30 +277,30 @@ impl Session {
             self.check_first(bytes)?;
         }
         let was_open = self.info.is_some();
-        let outcome = self.run(bytes, Act::Nothing, plain, output);
+        let (used, outcome) = self.run(bytes, Act::Nothing, plain, output);
         if !was_open {
             self.name = asked_name().or(self.name.take());
         }
-        let (used, closed) = match outcome {
-            Ok(outcome) => outcome,
+        let closed = match outcome {
+            Ok(closed) => closed,
             Err(error) => {
-                self.fail(output);
+                self.fail(&mut bytes[used..], output);
                 return Err(error);
             }
         };
         if !was_open && !self.side.common().is_handshaking() {
-            self.info = Some(Box::new(TlsInfo::of(self.side.common(), self.name.take())));
+            self.info = Some(Arc::new(TlsInfo::of(self.side.common(), self.name.take())));
             self.state = State::Open;
         }
         if closed {
             self.state = State::PeerClosed;
         }
-        let rest = if closed { &[][..] } else { &bytes[used..] };
+        let rest = if closed { &mut [][..] } else { &mut bytes[used..] };
         if rest.len() > MOST_KEPT {
-            self.fail(output);
+            self.fail(rest, output);
             return Err(TlsError::new(TlsFailure::Violation, "a message of the handshake is too long"));
         }
-        self.kept = Vec::from(rest);
+        self.kept = Vec::from(&*rest);
         Ok(Received { opened: !was_open && self.info.is_some(), closed })
     }
 
@@ -314,14 +315,14 @@ impl Session {
     }
 
     /// Runs rustls until it waits. Returns how many bytes of the input it has used, and whether the
-    /// peer has closed.
+    /// peer has closed. rustls remembers positions in the rest, which must come first the next time.
     fn run(
         &mut self,
         input: &mut [u8],
         act: Act<'_>,
         plain: &mut Vec<u8>,
         output: &mut Output,
-    ) -> Result<(usize, bool), TlsError> {
+    ) -> (usize, Result<bool, TlsError>) {
         let (mut used, mut closed) = (0, false);
         loop {
             let (count, step) = self.side.step(&mut input[used..], act, plain, output);
@@ -329,18 +330,21 @@ impl Session {
             match step {
                 Step::Continue => {}
                 Step::PeerClosed => closed = true,
-                Step::Wait | Step::Done => return Ok((used, closed)),
-                Step::Failed(error) => return Err(error),
+                Step::Wait | Step::Done => return (used, Ok(closed)),
+                Step::Failed(error) => return (used, Err(error)),
             }
         }
     }
 
     /// Ends a session that has failed. rustls may have an alert for the peer.
-    fn fail(&mut self, output: &mut Output) {
+    fn fail(&mut self, rest: &mut [u8], output: &mut Output) {
         self.state = State::Failed;
         self.kept = Vec::new();
-        // rustls reports the same error again when it has nothing more to say.
-        while let (_, Step::Continue) = self.side.step(&mut [], Act::Nothing, &mut Vec::new(), output) {}
+        let mut used = 0;
+        // rustls reports the error again, or waits, when it has nothing more to say.
+        while let (count, Step::Continue) = self.side.step(&mut rest[used..], Act::Nothing, &mut Vec::new(), output) {
+            used += count;
+        }
     }
 
     // ---- to the peer ---------------------------------------------------------------------------
@@ -376,7 +380,8 @@ impl Session {
     fn act(&mut self, act: Act<'_>, output: &mut Output) -> Result<(), TlsError> {
         // rustls looks for the beginning of a message where it has seen it before.
         let mut kept = std::mem::take(&mut self.kept);
-        let outcome = self.run(&mut kept, act, &mut Vec::new(), output);
+        let (used, outcome) = self.run(&mut kept, act, &mut Vec::new(), output);
+        kept.drain(..used);
         self.kept = kept;
         outcome.map(drop)
     }
@@ -439,8 +444,8 @@ impl Session {
     }
 
     /// Returns what was agreed, once the handshake is over.
-    pub fn info(&self) -> Option<&TlsInfo> {
-        self.info.as_deref()
+    pub const fn info(&self) -> Option<&Arc<TlsInfo>> {
+        self.info.as_ref()
     }
 
     /// Returns the bytes of memory that the session holds because something is under way. Its state

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn each_number_has_one_variant() {
-        for number in 0..=u16::MAX {
+        // Miri takes minutes for all of them.
+        for number in (0..=u16::MAX).step_by(if cfg!(miri) { 97 } else { 1 }) {
             let code = CloseCode::from(number);
             assert_eq!((code.number(), code.to_string()), (number, number.to_string()));
         }

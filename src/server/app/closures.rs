@@ -27,6 +27,7 @@ macro_rules! for_each_callback {
             on_start: OnStart = (&mut Clients<D>);
             on_request: OnRequest = (&mut Clients<D>, ClientId, &Request<'_>) -> Answer;
             on_connect: OnClient = (&mut Clients<D>, ClientId);
+            on_secured: OnClient = (&mut Clients<D>, ClientId);
             on_open: OnClient = (&mut Clients<D>, ClientId);
             on_message: OnMessage = (&mut Clients<D>, ClientId, Message<'_>);
             on_piece: OnPiece = (&mut Clients<D>, ClientId, Message<'_>, Position);
@@ -77,6 +78,7 @@ pub struct Closures<D: ClientData> {
     on_start: Option<OnStart<D>>,
     on_request: Option<OnRequest<D>>,
     on_connect: Option<OnClient<D>>,
+    on_secured: Option<OnClient<D>>,
     on_open: Option<OnClient<D>>,
     on_message: Option<OnMessage<D>>,
     on_piece: Option<OnPiece<D>>,
@@ -150,6 +152,12 @@ impl<D: ClientData> Handler for Closures<D> {
 
     fn on_connect(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(call) = &mut self.on_connect {
+            call(clients, id);
+        }
+    }
+
+    fn on_secured(&mut self, clients: &mut Clients<D>, id: ClientId) {
+        if let Some(call) = &mut self.on_secured {
             call(clients, id);
         }
     }

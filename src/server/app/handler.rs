@@ -68,8 +68,14 @@ pub trait Handler {
     }
 
     /// Called when a connection of [`Clients::connect`] is established and the request has been
-    /// written to it.
+    /// written to it, or with TLS the first message of its handshake.
     fn on_connect(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
+        let _ = (clients, id);
+    }
+
+    /// Called when the TLS handshake of a connection of [`Clients::connect`] to a `wss://` URL is
+    /// over, between `on_connect` and `on_open`.
+    fn on_secured(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) {
         let _ = (clients, id);
     }
 

@@ -210,6 +210,12 @@ impl<D: ClientData> Handler for Router<D> {
         }
     }
 
+    fn on_secured(&mut self, clients: &mut Clients<D>, id: ClientId) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_secured(clients, id);
+        }
+    }
+
     fn on_open(&mut self, clients: &mut Clients<D>, id: ClientId) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_open(clients, id);

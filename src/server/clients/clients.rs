@@ -6,6 +6,8 @@ use super::pressure::Pressure;
 use super::rates::RateLimits;
 use super::remote::Remote;
 use super::shutdown::Shutdown;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ClientTls;
 use crate::protocol::{CloseReason, Connection, Limits, SendError, Shared};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
@@ -67,6 +69,9 @@ pub struct Clients<D: ClientData> {
     pub(super) max_connections: usize,
     pub(super) remote: Remote<D>,
     pub(crate) resolver: Option<Resolver>,
+    /// What the platform trusts, once a connection has needed it.
+    #[cfg(feature = "tls")]
+    pub(super) platform_tls: Option<ClientTls>,
     /// If a handler watches topics.
     pub(super) memberships: Option<Box<Memberships>>,
     /// Traces each new client, if set.
@@ -102,6 +107,8 @@ impl<D: ClientData> Clients<D> {
             max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
             remote,
             resolver: None,
+            #[cfg(feature = "tls")]
+            platform_tls: None,
             memberships: None,
             trace_new: None,
             route: 0,

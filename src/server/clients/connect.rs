@@ -4,12 +4,16 @@
 //! happens in the loop, and the handler gets the same callbacks as for any client.
 
 use super::clients::Clients;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ClientTls;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
 use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
 use crate::server::table::{Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
+#[cfg(feature = "tls")]
+use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 
 /// Options of [`Clients::connect`]. Each field has a method that sets it.
@@ -24,6 +28,10 @@ pub struct ConnectOptions {
     pub uncompressed: bool,
     /// Where to connect, instead of the address of the URL's host. Default: none.
     pub address: Option<SocketAddr>,
+    /// Which servers are trusted for `wss://`, and which certificate they see. Default `None`: the
+    /// authorities that the platform trusts, and no certificate.
+    #[cfg(feature = "tls")]
+    pub tls: Option<ClientTls>,
     /// The local address. Each address has its own ports, about 28,000 on Linux. More connections
     /// to one server need several addresses. Default: the kernel chooses.
     pub source: Option<IpAddr>,
@@ -70,6 +78,14 @@ impl ConnectOptions {
         self
     }
 
+    /// Sets [`tls`](#structfield.tls).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> ConnectOptions {
+        self.tls = Some(tls);
+        self
+    }
+
     pub(crate) fn apply(&self, opening: &mut Opening) -> Result<(), OpeningError> {
         opening.offer(&self.subprotocols)?;
         for (name, value) in &self.headers {
@@ -83,7 +99,9 @@ impl ConnectOptions {
 }
 
 impl<D: ClientData> Clients<D> {
-    /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1).
+    /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1). With the
+    /// feature `tls`, the URL may begin with `wss://`. The server's certificate is then verified; if
+    /// it is not accepted, `on_close` gets [`CloseReason::Tls`].
     ///
     /// `on_open` is called when the server has accepted. `on_close` is called when the connection
     /// has ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout).
@@ -96,12 +114,19 @@ impl<D: ClientData> Clients<D> {
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
         options.apply(&mut opening)?;
+        #[cfg(feature = "tls")]
+        let tls = if opening.is_secure() { Some(self.security(options, &name)?) } else { None };
         let now = self.table.now();
         let connection = Connection::connect(self.table.shared_mut(), now, &opening);
         let index = self.insert(Socket::Unconnected, connection);
         self.table.counters_mut().connected += 1;
         let route = self.route;
-        let outgoing = Outgoing { source: options.source, ..Outgoing::default() };
+        let outgoing = Outgoing {
+            source: options.source,
+            #[cfg(feature = "tls")]
+            tls,
+            ..Outgoing::default()
+        };
         let client = &mut self.table[index];
         client.route = route;
         client.flags.set(Flags::BLOCKED);
@@ -114,6 +139,28 @@ impl<D: ClientData> Clients<D> {
         }
         self.relieve();
         Ok(id)
+    }
+
+    /// Returns how to secure a connection, and the server's name. Reads what the platform trusts, the
+    /// first time.
+    #[cfg(feature = "tls")]
+    fn security(
+        &mut self,
+        options: &ConnectOptions,
+        name: &str,
+    ) -> Result<(ClientTls, ServerName<'static>), OpeningError> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| OpeningError::BadUrl)?;
+        let tls = match options.tls.as_ref().or(self.platform_tls.as_ref()) {
+            Some(tls) => tls.clone(),
+            None => {
+                let tls = ClientTls::platform(None).map_err(|error| {
+                    log::error!("{error}");
+                    OpeningError::NoTrust
+                })?;
+                self.platform_tls.insert(tls).clone()
+            }
+        };
+        Ok((tls, name))
     }
 
     /// Starts to look up a name, on another thread.

@@ -245,6 +245,13 @@ impl<D: ClientData> Clients<D> {
         self.table.subprotocol(self.find(id)?)
     }
 
+    /// Returns what was agreed in the TLS handshake of this client. `None` without TLS, before the
+    /// handshake is over, and if the client has disconnected.
+    #[cfg(feature = "tls")]
+    pub fn tls(&self, id: ClientId) -> Option<&crate::protocol::tls::TlsInfo> {
+        self.table.sessions().info(self.find(id)?).map(|info| &**info)
+    }
+
     /// Returns whether this is a server to which we have connected.
     pub fn is_outgoing(&self, id: ClientId) -> bool {
         self.find(id).is_some_and(|index| self.table[index].connection.role() == Role::Client)

@@ -56,6 +56,10 @@ impl<D: ClientData> Clients<D> {
             turn_micros: counters.turn_micros,
             turn_events: counters.turn_events,
             waited: Duration::from_nanos(counters.waited),
+            #[cfg(feature = "tls")]
+            tls_sessions: self.table.sessions().len(),
+            #[cfg(feature = "tls")]
+            tls_handshakes: counters.tls_handshakes.iter().copied().collect(),
         }
     }
 

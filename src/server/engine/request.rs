@@ -9,7 +9,13 @@ impl<H: Handler> Engine<H> {
     /// Answers a request.
     #[inline(never)]
     pub(super) fn request(&mut self, index: usize, head: &[u8], body: &[u8]) {
-        let (ticket, answer) = match Request::parse(head).map(|request| request.with_body(body)) {
+        let request = Request::parse(head).map(|request| request.with_body(body));
+        #[cfg(feature = "tls")]
+        let request = {
+            let info = self.clients.table.sessions().info(index).cloned();
+            request.map(|request| request.with_tls(info))
+        };
+        let (ticket, answer) = match request {
             Ok(request) => {
                 self.log_request(index, &request);
                 (Ticket::new(&request), self.decide(index, &request, head))

@@ -9,7 +9,7 @@
 
 use super::engine::Engine;
 use crate::protocol::tls::{MOST_KEPT, Output, Received, ServerTls, Session, TlsError};
-use crate::protocol::{CloseReason, Rejection, State, Ticket};
+use crate::protocol::{CloseReason, Rejection, Role, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::net::Arrival;
 use crate::server::table::{At, Flags};
@@ -131,11 +131,11 @@ impl<H: Handler> Engine<H> {
         self.secured.output.clear();
         let outcome = session.receive(bytes, &mut plain, &mut self.secured.output);
         session.keep_unsent(&self.secured.output, 0);
-        if outcome.as_ref().is_ok_and(|received| received.opened) {
-            self.session_opened(index, &session);
-        }
         let has_unsent = !session.unsent().is_empty();
         self.clients.table.put_session(index, session);
+        if outcome.as_ref().is_ok_and(|received| received.opened) {
+            self.session_opened(index);
+        }
         if has_unsent {
             self.clients.table.queue_write(index);
         }
@@ -156,13 +156,17 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Notes that a handshake is over.
-    fn session_opened(&mut self, index: usize, session: &Session) {
-        let Some(info) = session.info() else { return };
+    fn session_opened(&mut self, index: usize) {
+        let Some(info) = self.clients.table.sessions().info(index).cloned() else { return };
         let At { client, counters, .. } = self.clients.table.at(index);
-        counters.tls_opened(info);
+        counters.tls_opened(&info);
         let name = info.server_name.as_deref().unwrap_or("no name");
         let how = if info.resumed { "resumed" } else { "full" };
+        let is_outgoing = client.connection.role() == Role::Client;
         log::debug!("{} secured with {} {}, {how}, for {name}", client.id(index), info.version, info.cipher);
+        if is_outgoing {
+            self.call(index, |handler, clients, id| handler.on_secured(clients, id));
+        }
     }
 
     /// Handles a session that has failed. The peer gets an alert if there is one, or a readable

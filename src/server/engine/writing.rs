@@ -100,7 +100,8 @@ impl<H: Handler> Engine<H> {
             let _ = client.socket.open(&self.key).shutdown_write();
         }
         let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
-        if buffered == 0 && is_connecting && self.clients.note_connected(index) {
+        let is_connected = buffered == 0 || self.clients.table.sessions().is_handshaking(index);
+        if is_connected && is_connecting && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         if buffered == 0 && state == State::Handshaking && !is_connecting {

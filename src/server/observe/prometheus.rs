@@ -64,6 +64,8 @@ impl Stats {
         self.write_traffic(&mut text);
         self.write_pressure(&mut text);
         self.write_turns(&mut text);
+        #[cfg(feature = "tls")]
+        self.write_tls(&mut text);
         text.0
     }
 
@@ -124,6 +126,16 @@ impl Stats {
         text.one("dropped_messages_total", "counter", "Messages dropped for slow consumers.", self.dropped);
         text.one("conflated_messages_total", "counter", "Messages replaced by a later one.", self.conflated);
         text.one("throttled_total", "counter", "How often a client was not read because of its rate.", self.throttled);
+    }
+
+    #[cfg(feature = "tls")]
+    fn write_tls(&self, text: &mut Text) {
+        text.one("tls_sessions", "gauge", "TLS sessions now.", self.tls_sessions);
+        let handshakes = self
+            .tls_handshakes
+            .iter()
+            .map(|((version, resumed), count)| (format!("version=\"{version}\",resumed=\"{resumed}\""), count));
+        text.many("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", handshakes);
     }
 
     fn write_turns(&self, text: &mut Text) {

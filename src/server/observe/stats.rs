@@ -70,6 +70,13 @@ pub struct Stats {
     pub turn_events: Histogram,
     /// Time that the loop has waited for something to do.
     pub waited: Duration,
+    /// TLS sessions now.
+    #[cfg(feature = "tls")]
+    pub tls_sessions: usize,
+    /// TLS handshakes that succeeded, by version and by whether a ticket has shortened them. Those
+    /// that failed are in [`closed`](Self::closed).
+    #[cfg(feature = "tls")]
+    pub tls_handshakes: BTreeMap<(&'static str, bool), u64>,
 }
 
 /// How many connections are in which state (see [`protocol`](crate::protocol)).

@@ -3,7 +3,8 @@
 //! They are kept beside the table, so that a client without TLS has no room for one.
 
 use crate::protocol::Shared;
-use crate::protocol::tls::Session;
+use crate::protocol::tls::{Session, TlsInfo};
+use std::sync::Arc;
 
 /// TLS sessions, by the indexes of their clients. Those beyond the end have none.
 #[derive(Debug, Default)]
@@ -57,6 +58,11 @@ impl Sessions {
     /// Returns whether a client's handshake is not over.
     pub(crate) fn is_handshaking(&self, index: usize) -> bool {
         self.get(index).is_some_and(Session::is_handshaking)
+    }
+
+    /// Returns what was agreed for a client.
+    pub(crate) fn info(&self, index: usize) -> Option<&Arc<TlsInfo>> {
+        self.get(index)?.info()
     }
 
     /// Returns the number of sessions.

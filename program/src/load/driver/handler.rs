@@ -25,6 +25,13 @@ impl Handler for Driver {
         (conn.since, conn.stage) = (micros(now), Stage::Handshaking);
     }
 
+    fn on_secured(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
+        let now = self.clock.nanos();
+        let Some(conn) = clients.data_mut(id) else { return };
+        self.measured.tls.record(nanos_since(conn.since, now));
+        conn.since = micros(now);
+    }
+
     fn on_open(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
         let now = self.clock.nanos();
         let publications = self.publications.count();

@@ -14,6 +14,7 @@ pub(crate) struct Measurements {
     pub(crate) connections: Connections,
     pub(crate) messages: Messages,
     pub(crate) connect: Latency,
+    pub(crate) tls: Latency,
     pub(crate) handshake: Latency,
     /// Round trips, or deliveries.
     pub(crate) trips: Latency,
@@ -50,6 +51,7 @@ impl Measurements {
             connections: Connections::default(),
             messages: Messages::default(),
             connect: Latency::new(),
+            tls: Latency::new(),
             handshake: Latency::new(),
             trips: Latency::new(),
             last: Latency::new(),

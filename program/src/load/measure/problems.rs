@@ -9,6 +9,8 @@ use std::io::ErrorKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Problem {
     NameNotFound,
+    /// TLS has failed, in this way.
+    Tls(&'static str),
     Refused,
     Unreachable,
     ConnectTimeout,
@@ -46,6 +48,7 @@ impl Problem {
     pub(crate) fn of_opening(reason: &CloseReason, is_connected: bool) -> Problem {
         match reason {
             CloseReason::NameNotFound => Problem::NameNotFound,
+            CloseReason::Tls(error) => Problem::Tls(error.kind().name()),
             CloseReason::Unaccepted(Unaccepted::Status(status)) => Problem::Status(status.as_u16()),
             CloseReason::Unaccepted(Unaccepted::Redirect { status, .. }) => Problem::Status(status.as_u16()),
             CloseReason::Unaccepted(Unaccepted::BadResponse(why)) => Problem::BadHandshake(why),
@@ -75,6 +78,7 @@ impl Problem {
             CloseReason::Timeout(Timeout::Idle) => Problem::Silent,
             CloseReason::Timeout(Timeout::Write) | CloseReason::SlowConsumer => Problem::Stalled,
             CloseReason::Timeout(_) => Problem::CloseUnanswered,
+            CloseReason::Tls(error) => Problem::Tls(error.kind().name()),
             CloseReason::Eof if is_closing => Problem::CloseUnanswered,
             CloseReason::Eof => Problem::HungUp,
             CloseReason::Io(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Problem::Reset,
@@ -91,6 +95,7 @@ impl Problem {
             CloseReason::Unreachable { address, kind: ErrorKind::ConnectionRefused } => {
                 Some(format!("nobody listens at {address}"))
             }
+            CloseReason::Tls(error) => Some(error.to_string()),
             CloseReason::Unreachable { address, .. } => Some(address.to_string()),
             CloseReason::Unaccepted(Unaccepted::Redirect { location, .. }) => {
                 Some(format!("Location: {}", quoted(location)))
@@ -106,6 +111,7 @@ impl Problem {
     pub(crate) fn key(self) -> String {
         match self {
             Problem::NameNotFound => "name-not-found".to_owned(),
+            Problem::Tls(kind) => format!("tls-{}", kind.replace('_', "-")),
             Problem::Refused => "connect-refused".to_owned(),
             Problem::Unreachable => "unreachable".to_owned(),
             Problem::ConnectTimeout => "connect-timeout".to_owned(),
@@ -135,6 +141,7 @@ impl Problem {
     pub(crate) fn explanation(self) -> String {
         match self {
             Problem::NameNotFound => "the name of the server has no address".to_owned(),
+            Problem::Tls(_) => "the TLS session failed".to_owned(),
             Problem::Refused => "the connection was refused".to_owned(),
             Problem::Unreachable => "no route to the server".to_owned(),
             Problem::ConnectTimeout => {

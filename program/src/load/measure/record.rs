@@ -17,6 +17,7 @@ pub(crate) struct Record {
     pub(crate) messages: Messages,
     pub(crate) errors: Vec<ErrorCount>,
     pub(crate) connect: Pairs,
+    pub(crate) tls: Pairs,
     pub(crate) handshake: Pairs,
     pub(crate) trips: Pairs,
     pub(crate) last: Pairs,
@@ -59,6 +60,7 @@ impl Record {
         }
         let pairs = [
             (&mut self.connect, &other.connect),
+            (&mut self.tls, &other.tls),
             (&mut self.handshake, &other.handshake),
             (&mut self.trips, &other.trips),
             (&mut self.last, &other.last),

@@ -111,8 +111,11 @@ pub(crate) struct Messages {
 /// The latencies.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Latencies {
-    /// From the intended time until TCP is connected and the request is written.
+    /// From the intended time until TCP is connected and the request is written, or with wss:// the
+    /// first message of TLS.
     pub(crate) connect: Summary,
+    /// For wss://, from then until the TLS handshake is over.
+    pub(crate) tls: Option<Summary>,
     /// From then until the server has accepted the upgrade.
     pub(crate) handshake: Summary,
     /// From the intended time of sending until the message is back; with --subscribe, until each

@@ -105,6 +105,7 @@ fn latencies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let trip = if report.asked.mode == "subscribe" { "each receiver" } else { "round trip" };
     let rows = [
         ("connect", Some(&latency.connect)),
+        ("TLS", latency.tls.as_ref()),
         ("handshake", Some(&latency.handshake)),
         (trip, latency.round_trip.as_ref()),
         ("last receiver", latency.last_receiver.as_ref()),

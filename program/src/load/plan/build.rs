@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn options_that_make_no_sense_are_explained() {
-        assert!(refusal(&["wss://example.org/"]).contains("not supported yet"));
+        assert!(refusal(&["--insecure"]).contains("wss://"));
+        assert!(refusal(&["wss://127.0.0.1/", "--ca", "/no/such/file"]).contains("/no/such/file"));
         assert!(refusal(&["http://127.0.0.1/"]).contains("ws://host:port/path"));
         assert!(refusal(&["--subscribe", "--churn", "5"]).contains("receivers"));
         assert!(refusal(&["--subscribe", "-c", "1"]).contains("--connections 2"));

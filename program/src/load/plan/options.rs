@@ -17,7 +17,7 @@ pub(crate) struct Usage(pub(crate) String);
 /// rate, messages are sent on time, regardless of what comes back.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// The server: ws://HOST:PORT/PATH. With several URLs, the connections are spread over them
+    /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections are spread over them
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
@@ -58,6 +58,23 @@ pub(crate) struct Options {
     /// Share the connections among so many processes
     #[arg(long, value_name = "K", default_value = "1", value_parser = units::count_to::<1_024>, help_heading = "Connections")]
     pub(crate) processes: u32,
+
+    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts]
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Show servers that ask for it this certificate, a PEM file with its chain
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
+    pub(crate) key: Option<PathBuf>,
+    /// Accept every certificate of the server
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) insecure: bool,
+    /// Resume earlier TLS sessions by ticket where the server allows it [default: a full handshake
+    /// for each connection, as of a new client]
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) resume: bool,
 
     /// Expect each message back, and compare it
     #[arg(long, help_heading = "Messages")]

@@ -1,6 +1,7 @@
 //! The servers to connect to, and the addresses to connect from.
 
 use super::options::{Options, Usage};
+use super::trust::trust;
 use crate::doctor::Host;
 use lariat::http::{HeaderName, HeaderValue, Uri};
 use lariat::{Config, ConnectOptions, Handler, Server};
@@ -23,7 +24,8 @@ const CHURN_SOURCES: u32 = 64;
 
 /// Returns the address of a URL's server.
 pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
-    let wrong = || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path"));
+    let wrong =
+        || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"));
     // A password would be shown on the screen and in reports.
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
     if let Some((_, host)) = authority.rsplit_once('@') {
@@ -36,16 +38,12 @@ pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
     }
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("ws") => {}
-        Some("wss") => {
-            return Err(Usage(format!(
-                "{url}: wss:// (TLS) is not supported yet; connect with ws:// to the port behind the TLS proxy"
-            )));
-        }
+        Some("ws" | "wss") => {}
         _ => return Err(wrong()),
     }
+    let is_secure = uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss"));
     let host = uri.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(80);
+    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     let resolved = (host, port).to_socket_addrs().map_err(|error| {
         Usage(format!(
             "{host} has no address ({error}): check the name, or write an address like ws://127.0.0.1:{port}/"
@@ -112,6 +110,9 @@ pub(crate) fn sources(
 
 pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, Usage> {
     let mut built = ConnectOptions::new();
+    if let Some(tls) = trust(options)? {
+        built = built.tls(tls);
+    }
     if !options.deflate {
         built = built.uncompressed();
     }

@@ -167,6 +167,7 @@ fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
         messages: measured.messages.clone(),
         errors: measured.errors(),
         connect: measured.connect.to_pairs(),
+        tls: measured.tls.to_pairs(),
         handshake: measured.handshake.to_pairs(),
         trips: measured.trips.to_pairs(),
         last: measured.last.to_pairs(),
