@@ -284,7 +284,7 @@ impl Session {
         let closed = match outcome {
             Ok(closed) => closed,
             Err(error) => {
-                self.fail(&mut bytes[used..], output);
+                self.fail(output);
                 return Err(error);
             }
         };
@@ -295,12 +295,12 @@ impl Session {
         if closed {
             self.state = State::PeerClosed;
         }
-        let rest = if closed { &mut [][..] } else { &mut bytes[used..] };
+        let rest = if closed { &[][..] } else { &bytes[used..] };
         if rest.len() > MOST_KEPT {
-            self.fail(rest, output);
+            self.fail(output);
             return Err(TlsError::new(TlsFailure::Violation, "a message of the handshake is too long"));
         }
-        self.kept = Vec::from(&*rest);
+        self.kept = Vec::from(rest);
         Ok(Received { opened: !was_open && self.info.is_some(), closed })
     }
 
@@ -337,13 +337,14 @@ impl Session {
     }
 
     /// Ends a session that has failed. rustls may have an alert for the peer.
-    fn fail(&mut self, rest: &mut [u8], output: &mut Output) {
+    fn fail(&mut self, output: &mut Output) {
         self.state = State::Failed;
         self.kept = Vec::new();
-        let mut used = 0;
-        // rustls reports the error again, or waits, when it has nothing more to say.
-        while let (count, Step::Continue) = self.side.step(&mut rest[used..], Act::Nothing, &mut Vec::new(), output) {
-            used += count;
+        // It must not look at its input again.
+        while self.side.common().wants_write() {
+            if !matches!(self.side.step(&mut [], Act::Nothing, &mut Vec::new(), output), (0, Step::Continue)) {
+                break;
+            }
         }
     }
 

@@ -126,6 +126,10 @@ impl<H: Handler> Engine<H> {
     fn receive_secured(&mut self, index: usize, bytes: &mut [u8]) -> usize {
         let Some(mut session) = self.clients.table.take_session(index) else { return 0 };
         self.secured.handshakes += usize::from(session.is_handshaking());
+        if session.unsent().is_empty() {
+            // Not the kernel, but the handshake may have stood in the way of output.
+            self.clients.table[index].flags.clear(Flags::BLOCKED);
+        }
         let mut plain = std::mem::take(&mut self.secured.plain);
         plain.clear();
         self.secured.output.clear();
@@ -175,7 +179,8 @@ impl<H: Handler> Engine<H> {
     fn session_failed(&mut self, index: usize, error: TlsError) {
         let has_alert = self.clients.table.sessions().get(index).is_some_and(|session| !session.unsent().is_empty());
         let At { client, shared, now, .. } = self.clients.table.at(index);
-        if error.is_http() && client.connection.state() == State::Handshaking {
+        let is_new = client.connection.role() == Role::Server && client.connection.state() == State::Handshaking;
+        if error.is_http() && is_new {
             client.flags.clear(Flags::WRAPPED);
             client.connection.reject(shared, now, &Ticket::unreadable(), Rejection::BadRequest(HTTP_ON_TLS));
             self.clients.table.remove_session(index);
@@ -216,6 +221,10 @@ impl<H: Handler> Engine<H> {
             }
         }
         let has_unsent = !session.unsent().is_empty();
+        if !has_unsent && !session.may_encrypt() {
+            // Output waits for the handshake.
+            self.clients.table[index].flags.set(Flags::BLOCKED);
+        }
         self.secured.output = output;
         self.clients.table.put_session(index, session);
         if has_unsent && !is_broken {

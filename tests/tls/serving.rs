@@ -1,0 +1,433 @@
+//! A server with TLS.
+
+use crate::common::{WAIT, Wire, close, echo_script, request, run, script, text};
+use crate::kit::{VERSIONS, authority, client_config, connect, open, open_with, server_config, server_tls};
+use lariat::http::StatusCode;
+use lariat::tls::rustls::pki_types::CertificateDer;
+use lariat::tls::rustls::pki_types::pem::PemObject;
+use lariat::tls::rustls::server::WebPkiClientVerifier;
+use lariat::tls::rustls::{ClientConfig, ServerConfig};
+use lariat::tls::{ServerTls, TlsFailure, TlsFiles};
+use lariat::{
+    Answer, CloseReason, Config, Drain, Handler, HttpResponse, ListenOptions, Server, TrustedProxies, Upgrade,
+};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn options(tls: ServerTls) -> ListenOptions {
+    let mut options = ListenOptions::default();
+    options.tls = Some(tls);
+    options
+}
+
+fn server(config: Config, tls: ServerTls) -> Server<()> {
+    let server = Server::new(config).expect("a server").options(options(tls));
+    server.listen("127.0.0.1:0").expect("a free port")
+}
+
+/// Runs a server that echoes.
+macro_rules! echo {
+    ($config:expr) => {{
+        let (handler, calls) = echo_script();
+        (run(server($config, server_tls()), handler), calls)
+    }};
+}
+
+#[test]
+fn messages_of_all_sizes_come_back() {
+    let mut config = Config::default();
+    config.deflate = None;
+    (config.limits.max_message, config.limits.max_unsent) = (8 << 20, 16 << 20);
+    let (server, _calls) = echo!(config);
+    for version in VERSIONS {
+        let mut client = open_with(server.addr, client_config(&[version]));
+        for size in [0, 1, 20, 125, 126, 16_370, 16_384, 65_535, 65_536, 1 << 20, 5 << 20] {
+            client.echo(&"x".repeat(size));
+        }
+        // Many in a row, each in a record of its own.
+        for n in 0..500 {
+            client.send(&text(&n.to_string()));
+        }
+        for n in 0..500 {
+            client.expect_text(&n.to_string());
+        }
+    }
+    let stats = server.ask(|clients| clients.stats());
+    assert_eq!(stats.tls_sessions, 1);
+    assert_eq!(stats.tls_handshakes.values().sum::<u64>(), 2);
+}
+
+/// Close frames, then `close_notify`, then FIN.
+#[test]
+fn the_end_is_announced() {
+    let (server, calls) = echo!(Config::default());
+    let mut client = open(server.addr);
+    client.send(&close(1000, "bye"));
+    client.expect_close(1000);
+    // rustls reports an end without close_notify as an error.
+    assert_eq!(client.stream.read(&mut [0; 10]).expect("a clean end"), 0);
+    assert!(matches!(calls.close().1, CloseReason::Peer(Some(_))));
+    // The server begins.
+    let mut client = open(server.addr);
+    let id = calls.open();
+    server.ask(move |clients| clients.close(id, lariat::CloseCode::Away, "")).expect("it is open");
+    client.expect_close(1001);
+    client.send(&close(1001, ""));
+    assert_eq!(client.stream.read(&mut [0; 10]).expect("a clean end"), 0);
+}
+
+#[test]
+fn an_end_inside_a_message_is_a_truncation() {
+    let (server, calls) = echo!(Config::default());
+    let half = &text("a message of some length")[..10];
+    for (sent, says_so) in [(half, false), (&[][..], false), (half, true)] {
+        let mut client = open(server.addr);
+        client.send(sent);
+        let stream = client.stream.get_mut();
+        if says_so {
+            stream.conn.send_close_notify();
+        }
+        stream.flush().expect("it is written");
+        stream.sock.shutdown(Shutdown::Write).expect("it is connected");
+        let reason = calls.close().1;
+        let is_truncated = matches!(&reason, CloseReason::Tls(error) if error.kind() == TlsFailure::Truncated);
+        // Between messages, or with close_notify, it is an end like any other without a Close frame.
+        assert_eq!(is_truncated, !sent.is_empty() && !says_so, "{reason}");
+        assert!(is_truncated || reason == CloseReason::Eof, "{reason}");
+        drop(client);
+    }
+}
+
+#[test]
+fn a_record_that_is_cut_off_is_a_truncation() {
+    let (server, calls) = echo!(Config::default());
+    let mut client = open(server.addr);
+    client.stream.get_mut().sock.write_all(&[23, 3, 3, 0, 100, 1, 2, 3]).expect("it is connected");
+    client.stream.get_mut().sock.shutdown(Shutdown::Write).expect("it is connected");
+    let reason = calls.close().1;
+    assert!(matches!(&reason, CloseReason::Tls(error) if error.kind() == TlsFailure::Truncated), "{reason}");
+}
+
+#[test]
+fn plain_http_gets_a_readable_answer() {
+    let (server, _calls) = echo!(Config::default());
+    let mut plain = Wire::connect(server.addr);
+    plain.send(request("/").as_bytes());
+    let response = plain.response();
+    assert_eq!(response.status(), 400);
+    assert!(String::from_utf8_lossy(&response.body).contains("https://"), "{response:?}");
+    plain.expect_end();
+    // Other protocols get nothing, quickly.
+    for garbage in [&b"\x80\x2e\x01\x00\x02"[..], b"SSH-2.0-x\r\n", &[0; 100]] {
+        let mut other = TcpStream::connect(server.addr).expect("the server listens");
+        other.set_read_timeout(Some(WAIT)).expect("a timeout");
+        other.write_all(garbage).expect("it is connected");
+        let mut answer = Vec::new();
+        // An HTTP answer if it begins like HTTP, and the end or a reset.
+        let _ = other.read_to_end(&mut answer);
+        assert_eq!(answer.starts_with(b"HTTP/1.1 400 "), garbage[0] == b'S', "{answer:?}");
+    }
+    let count = || {
+        server
+            .ask(|clients| clients.stats())
+            .closed
+            .iter()
+            .any(|(cause, _)| (cause.reason, cause.detail) == ("tls", "not_tls"))
+    };
+    let start = Instant::now();
+    while !count() {
+        assert!(start.elapsed() < WAIT, "not counted");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_dropped_at_the_deadline() {
+    let mut config = Config::default();
+    config.limits.handshake_timeout = Duration::from_millis(100);
+    let (server, _calls) = echo!(config);
+    let mut silent = Wire::connect(server.addr);
+    let mut begun = Wire::connect(server.addr);
+    begun.send(&[22, 3, 1, 2, 0, 1, 0, 1]);
+    silent.expect_gone();
+    begun.expect_gone();
+    let stats = server.ask(|clients| clients.stats());
+    let timeouts: u64 =
+        stats.closed.iter().filter(|(cause, _)| cause.reason == "timeout").map(|(_, count)| count).sum();
+    assert_eq!((timeouts, stats.tls_sessions), (2, 0), "{:?}", stats.closed);
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_server_sends_an_alert() {
+    let (server, calls) = echo!(Config::default());
+    let config = ClientConfig::builder_with_provider(client_config(&VERSIONS).crypto_provider().clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(crate::kit::Authority::new().roots())
+        .with_no_client_auth();
+    let mut client = connect(server.addr, config);
+    client.write_all(request("/").as_bytes()).expect_err("it does not trust the server");
+    drop(client);
+    let start = Instant::now();
+    let count = || {
+        let stats = server.ask(|clients| clients.stats());
+        stats.closed.iter().any(|(cause, _)| (cause.reason, cause.detail) == ("tls", "alert"))
+    };
+    while !count() {
+        assert!(start.elapsed() < WAIT);
+    }
+    assert!(calls.so_far().is_empty(), "the application knows nothing of it");
+}
+
+/// A large answer, to a client that reads late: all of it arrives, and then the end.
+#[test]
+fn the_tail_of_a_large_output_is_not_lost() {
+    let body = vec![b'z'; 4_500_000];
+    let length = body.len();
+    let (handler, _calls) = script();
+    let handler = handler.on_request(move |_, _, _| {
+        let response: HttpResponse = lariat::http::Response::new(body.clone()).into();
+        Answer::from(response)
+    });
+    let server = run(server(Config::default(), server_tls()), handler);
+    for pause in [0, 100] {
+        let mut client = connect(server.addr, client_config(&VERSIONS));
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("the server reads");
+        client.flush().expect("it is written");
+        std::thread::sleep(Duration::from_millis(pause));
+        let mut received = Vec::new();
+        client.read_to_end(&mut received).expect("a clean end");
+        assert!(received.len() > length && received.ends_with(b"zzzz"), "{} bytes", received.len());
+    }
+}
+
+/// A client that reads nothing stops the server's output, and gets all of it later.
+#[test]
+fn backpressure_reaches_through_tls() {
+    let mut config = Config::default();
+    config.limits.max_unsent = 16 << 20;
+    let (server, calls) = echo!(config);
+    let mut client = open(server.addr);
+    let id = calls.open();
+    let message = "m".repeat(100_000);
+    let mut queued = 0;
+    let start = Instant::now();
+    loop {
+        let text = message.clone();
+        let (sent, buffered) = server.ask(move |clients| (clients.send(id, &text), clients.buffered_amount(id)));
+        sent.expect("there is room");
+        queued += 1;
+        if buffered > 6_000_000 {
+            break;
+        }
+        assert!(start.elapsed() < WAIT);
+    }
+    for _ in 0..queued {
+        client.expect_text(&message);
+    }
+    client.echo("and it goes on");
+}
+
+#[test]
+fn a_certificate_can_be_replaced_while_clients_are_connected() {
+    let tls = server_tls();
+    let (handler, _calls) = echo_script();
+    let server = run(server(Config::default(), tls.clone()), handler);
+    let shown = |client: &Wire<crate::kit::Secured>| {
+        client.stream.get_ref().conn.peer_certificates().expect("a certificate")[0].clone()
+    };
+    let mut before = open(server.addr);
+    tls.replace(Arc::new(server_config()));
+    let mut after = open(server.addr);
+    assert_ne!(shown(&before), shown(&after));
+    before.echo("still here");
+    after.echo("new");
+}
+
+#[test]
+fn the_certificate_of_a_client_is_on_its_requests() {
+    let (own, key) = authority().certificate(&["a-client"]);
+    let verifier = WebPkiClientVerifier::builder_with_provider(
+        Arc::new(authority().roots()),
+        server_config().crypto_provider().clone(),
+    )
+    .allow_unauthenticated()
+    .build()
+    .expect("a verifier");
+    let (certificate, server_key) = authority().certificate(&["localhost"]);
+    let config = ServerConfig::builder_with_provider(server_config().crypto_provider().clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate], server_key.into())
+        .expect("a certificate");
+    let expected = own.clone();
+    let (handler, _calls) = echo_script();
+    let handler = handler.on_request(move |clients, id, request| {
+        let tls = request.tls().expect("TLS");
+        assert_eq!(clients.tls(id), Some(tls));
+        let kept = request.to_owned();
+        assert_eq!(kept.get().tls(), Some(tls));
+        match &tls.peer_certificates {
+            Some(chain) if chain[0] == expected => Upgrade::new().into(),
+            _ => StatusCode::FORBIDDEN.into(),
+        }
+    });
+    let server = run(server(Config::default(), ServerTls::new(Arc::new(config))), handler);
+    let with_certificate = ClientConfig::builder_with_provider(client_config(&VERSIONS).crypto_provider().clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(authority().roots())
+        .with_client_auth_cert(vec![own], key.into())
+        .expect("a certificate");
+    open_with(server.addr, with_certificate).echo("known");
+    let mut unknown = Wire::new(connect(server.addr, client_config(&VERSIONS)));
+    unknown.send(request("/").as_bytes());
+    assert_eq!(unknown.response().status(), 403);
+}
+
+#[test]
+fn a_proxy_header_comes_before_tls() {
+    let mut config = Config::default();
+    config.trusted_proxies =
+        ["127.0.0.1".parse::<lariat::Block>().expect("an address")].into_iter().collect::<TrustedProxies>();
+    let mut options = options(server_tls());
+    options.proxy_protocol = true;
+    let server = Server::new(config).expect("a server").options(options).listen("127.0.0.1:0").expect("a free port");
+    let (handler, _calls) = echo_script();
+    let handler = handler.on_open(|clients, id| {
+        let address = clients.peer_addr(id).expect("TCP").to_string();
+        clients.send(id, &address).expect("it is open");
+    });
+    let server = run(server, handler);
+    for pieces in [1, 1_000] {
+        let mut client = connect(server.addr, client_config(&VERSIONS));
+        for piece in b"PROXY TCP4 192.0.2.7 192.0.2.1 1234 443\r\n".chunks(pieces) {
+            client.sock.write_all(piece).expect("the server reads");
+        }
+        let mut wire = Wire::new(client);
+        wire.send(request("/").as_bytes());
+        assert_eq!(wire.response().status(), 101);
+        wire.expect_text("192.0.2.7:1234");
+        wire.echo("hello");
+    }
+}
+
+#[test]
+fn an_address_with_too_many_connections_is_dropped_before_the_handshake() {
+    let mut config = Config::default();
+    config.max_connections_per_address = Some(2);
+    let (server, _calls) = echo!(config);
+    let _first = open(server.addr);
+    let _second = open(server.addr);
+    let mut third = TcpStream::connect(server.addr).expect("the server listens");
+    third.set_read_timeout(Some(WAIT)).expect("a timeout");
+    let outcome = third.read(&mut [0; 10]);
+    assert!(matches!(outcome, Ok(0)) || outcome.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
+}
+
+/// Handshakes of many clients at once do not keep others waiting for all of them.
+#[test]
+fn handshakes_are_spread_over_turns() {
+    let (server, _calls) = echo!(Config::default());
+    let mut talker = open(server.addr);
+    let addr = server.addr;
+    let others: Vec<_> = (0..40).map(|_| std::thread::spawn(move || open(addr).echo("hello"))).collect();
+    while !others.iter().all(std::thread::JoinHandle::is_finished) {
+        talker.echo("meanwhile");
+    }
+    others.into_iter().for_each(|other| other.join().expect("an echo"));
+    let stats = server.ask(|clients| clients.stats());
+    assert_eq!(stats.tls_handshakes.values().sum::<u64>(), 41);
+}
+
+#[test]
+fn a_shutdown_closes_secured_clients() {
+    let (server, calls) = echo!(Config::default());
+    let mut client = open(server.addr);
+    calls.open();
+    // One whose handshake is not over does not hold it up.
+    let _silent = TcpStream::connect(server.addr).expect("the server listens");
+    let closing = std::thread::spawn(move || {
+        client.expect_close(1001);
+        client.send(&close(1001, ""));
+        client.expect_end();
+    });
+    assert_eq!(server.stop(Drain::default()).dropped, 0);
+    closing.join().expect("a clean end");
+}
+
+#[test]
+fn files_give_certificates_and_errors_name_them() {
+    let folder = std::env::temp_dir().join(format!("lariat-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = |name: &str| folder.join(name);
+    let write = |name: &str, names: &[&str]| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate =
+            rcgen::CertificateParams::new(names).expect("names").self_signed(&key).expect("a certificate");
+        std::fs::write(path(&format!("{name}.pem")), certificate.pem()).expect("a file");
+        std::fs::write(path(&format!("{name}-key.pem")), key.serialize_pem()).expect("a file");
+    };
+    write("one", &["one.example"]);
+    write("two", &["two.example", "*.three.example"]);
+    std::fs::write(path("ca.pem"), authority().pem()).expect("a file");
+    std::fs::write(path("empty.pem"), "nothing").expect("a file");
+    let both = TlsFiles::new(path("one.pem"), path("one-key.pem"))
+        .also(path("two.pem"), path("two-key.pem"))
+        .client_ca(path("ca.pem"));
+    let tls = ServerTls::from_files(&both).expect("two certificates");
+    tls.reload(&both).expect("the same again");
+    for (files, named) in [
+        (TlsFiles::new(path("none.pem"), path("one-key.pem")), "none.pem"),
+        (TlsFiles::new(path("empty.pem"), path("one-key.pem")), "empty.pem"),
+        (TlsFiles::new(path("one.pem"), path("empty.pem")), "empty.pem"),
+        (TlsFiles::new(path("one.pem"), path("two-key.pem")), "two-key.pem"),
+        (both.clone().client_ca(path("none.pem")), "none.pem"),
+    ] {
+        let error = tls.reload(&files).expect_err("a file is wrong").to_string();
+        assert!(error.contains(named), "{error}");
+    }
+    let error = ServerTls::from_files(&TlsFiles::default()).expect_err("no certificate").to_string();
+    assert!(error.contains("certificate"), "{error}");
+
+    // Each name gets its certificate, and other names the first.
+    let (handler, _calls) = echo_script();
+    let server = run(server(Config::default(), tls), handler);
+    for (name, file) in [("one.example", "one"), ("two.example", "two"), ("a.three.example", "two"), ("else", "one")] {
+        let certificate = CertificateDer::from_pem_file(path(&format!("{file}.pem"))).expect("a certificate");
+        let mut config = client_config(&VERSIONS);
+        config.dangerous().set_certificate_verifier(Arc::new(crate::kit::Anybody));
+        let name = lariat::tls::rustls::pki_types::ServerName::try_from(name).expect("a name");
+        let connection = lariat::tls::rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+        let stream = TcpStream::connect(server.addr).expect("the server listens");
+        let mut client = lariat::tls::rustls::StreamOwned::new(connection, stream);
+        client.write_all(request("/").as_bytes()).expect("a handshake");
+        let shown = client.conn.peer_certificates().expect("a certificate");
+        assert_eq!(shown[0], certificate, "{file}");
+    }
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+/// A handler of a page and of a socket does not notice TLS.
+#[test]
+fn a_plain_and_a_secured_listener_stand_side_by_side() {
+    struct Greets;
+    impl Handler for Greets {
+        type Data = ();
+        fn on_open(&mut self, clients: &mut lariat::Clients<()>, id: lariat::ClientId) {
+            let how = if clients.tls(id).is_some() { "secured" } else { "plain" };
+            clients.send(id, how).expect("it is open");
+        }
+    }
+    let both = Server::new(Config::default())
+        .and_then(|server| server.listen("127.0.0.1:0"))
+        .and_then(|server| server.options(options(server_tls())).listen("127.0.0.1:0"))
+        .expect("free ports");
+    let lariat::LocalAddr::Tcp(secured) = both.local_addrs()[1].clone() else { panic!("not TCP") };
+    let server = run(both, Greets);
+    Wire::open(server.addr).expect_text("plain");
+    open(secured).expect_text("secured");
+}
