@@ -122,8 +122,8 @@ pub mod observe {
 /// TLS for listeners and connections to servers, with the feature `tls`.
 ///
 /// A listener gets it by [`ListenOptions::tls`], a connection to a `wss://` URL by
-/// [`ConnectOptions::tls`]. The cryptography is [`rustls`]'s; its configurations can be used as they
-/// are, or made from PEM files ([`ServerTls::from_files`](tls::ServerTls::from_files)).
+/// [`ConnectOptions::tls`]. The cryptography is [`rustls`]'s; its configurations can be used as
+/// they are, or made from PEM files ([`ServerTls::from_files`](tls::ServerTls::from_files)).
 ///
 /// An idle secured connection costs about 3.4 KiB more than one without TLS, and no buffer.
 #[cfg(feature = "tls")]

@@ -93,7 +93,8 @@ fn an_end_inside_a_message_is_a_truncation() {
         stream.sock.shutdown(Shutdown::Write).expect("it is connected");
         let reason = calls.close().1;
         let is_truncated = matches!(&reason, CloseReason::Tls(error) if error.kind() == TlsFailure::Truncated);
-        // Between messages, or with close_notify, it is an end like any other without a Close frame.
+        // Between messages, or with close_notify, it is an end like any other without a Close
+        // frame.
         assert_eq!(is_truncated, !sent.is_empty() && !says_so, "{reason}");
         assert!(is_truncated || reason == CloseReason::Eof, "{reason}");
         drop(client);

@@ -107,8 +107,8 @@ impl<'b> Request<'b> {
         Ok(request)
     }
 
-    /// Returns what was agreed in the TLS handshake, with the certificates that the client has shown
-    /// and that were verified. `None` without TLS.
+    /// Returns what was agreed in the TLS handshake, with the certificates that the client has
+    /// shown and that were verified. `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn tls(&self) -> Option<&TlsInfo> {
         self.tls.as_deref()

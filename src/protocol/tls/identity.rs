@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -282,12 +282,12 @@ impl ResolvesServerCert for Shown {
 thread_local! {
     /// The name that the last client has asked for. rustls' sessions without buffers do not say it,
     /// but ask for a certificate in the step in which the name has come.
-    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+    static ASKED: Cell<Option<Box<str>>> = const { Cell::new(None) };
 }
 
 /// Takes the name that a client has asked for since the last call.
 pub(super) fn asked_name() -> Option<Box<str>> {
-    ASKED.with(RefCell::take)
+    ASKED.take()
 }
 
 /// Notes each name that a client asks for, and shows the certificate of another resolver.
@@ -296,7 +296,7 @@ struct Names(Arc<dyn ResolvesServerCert>);
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        ASKED.with(|asked| *asked.borrow_mut() = hello.server_name().map(Into::into));
+        ASKED.set(hello.server_name().map(Into::into));
         self.0.resolve(hello)
     }
 

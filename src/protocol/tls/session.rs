@@ -56,7 +56,6 @@ pub struct Session {
     pub counted: usize,
 }
 
-#[expect(clippy::large_enum_variant, reason = "each session is in a box, and most are a server's")]
 enum Side {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
@@ -315,7 +314,8 @@ impl Session {
     }
 
     /// Runs rustls until it waits. Returns how many bytes of the input it has used, and whether the
-    /// peer has closed. rustls remembers positions in the rest, which must come first the next time.
+    /// peer has closed. rustls remembers positions in the rest, which must come first the next
+    /// time.
     fn run(
         &mut self,
         input: &mut [u8],
@@ -440,7 +440,7 @@ impl Session {
     }
 
     /// Returns whether a record or a message of the handshake is incomplete.
-    pub const fn has_kept(&self) -> bool {
+    pub fn has_kept(&self) -> bool {
         !self.kept.is_empty()
     }
 
@@ -451,7 +451,7 @@ impl Session {
 
     /// Returns the bytes of memory that the session holds because something is under way. Its state
     /// does not count: about 3 KiB of rustls.
-    pub const fn holds(&self) -> usize {
+    pub fn holds(&self) -> usize {
         self.kept.capacity() + self.unsent.capacity()
     }
 }

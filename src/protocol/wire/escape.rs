@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn exactly_control_and_bidirectional_characters_are_escaped() {
         let ranges = [0..=0x1f, 0x7f..=0x9f, 0x61c..=0x61c, 0x200e..=0x200f, 0x2028..=0x202e, 0x2066..=0x2069];
-        for code in 0..=0x2_ffff_u32 {
+        // Miri takes minutes for all of them.
+        for code in 0..=if cfg!(miri) { 0xff } else { 0x2_ffff_u32 } {
             let Some(c) = char::from_u32(code) else { continue };
             let is_escaped = ranges.iter().any(|range| range.contains(&code));
             let expected = if is_escaped { format!("a\\u{{{code:x}}}b") } else { format!("a{c}b") };

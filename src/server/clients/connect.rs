@@ -100,8 +100,8 @@ impl ConnectOptions {
 
 impl<D: ClientData> Clients<D> {
     /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1). With the
-    /// feature `tls`, the URL may begin with `wss://`. The server's certificate is then verified; if
-    /// it is not accepted, `on_close` gets [`CloseReason::Tls`].
+    /// feature `tls`, the URL may begin with `wss://`. The server's certificate is then verified;
+    /// if it is not accepted, `on_close` gets [`CloseReason::Tls`].
     ///
     /// `on_open` is called when the server has accepted. `on_close` is called when the connection
     /// has ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout).
@@ -141,8 +141,8 @@ impl<D: ClientData> Clients<D> {
         Ok(id)
     }
 
-    /// Returns how to secure a connection, and the server's name. Reads what the platform trusts, the
-    /// first time.
+    /// Returns how to secure a connection, and the server's name. Reads what the platform trusts,
+    /// the first time.
     #[cfg(feature = "tls")]
     fn security(
         &mut self,

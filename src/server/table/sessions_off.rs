@@ -3,7 +3,7 @@
 use crate::protocol::Shared;
 
 #[derive(Debug, Default)]
-pub(crate) struct Sessions;
+pub(crate) struct Sessions(());
 
 impl Sessions {
     pub(crate) const fn remove(&mut self, _: &mut Shared, _: usize) {}
