@@ -37,8 +37,8 @@ pub(crate) struct Options {
     /// The private key of the --tls-cert, a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Vec<PathBuf>,
-    /// Ask clients for a certificate of the authorities in this PEM file, and verify those that have
-    /// one
+    /// Ask clients for a certificate of the authorities in this PEM file, and verify those that
+    /// have one
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
     /// The largest message that is accepted, like 65536 or 64KiB
