@@ -45,6 +45,7 @@
 //! | compose an application by path | [`Router`] |
 //! | forward between two clients | [`Pipe`] |
 //! | serve HTTP on the same port: bodies, further requests, streams | [`Http`], [`HttpResponse`] |
+//! | speak TLS (`wss://`), as a server and as a client | `tls` (feature `tls-ring`) |
 //! | start with a closure instead of a type | [`Server::on_message`] |
 //! | run a server on a thread of its own | [`Server::spawn`] |
 //! | reach the loop from other threads | [`Remote`] |
@@ -65,6 +66,8 @@
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
+//! | `tls` | no | `lariat::tls`: TLS with rustls, to which you give the cryptography |
+//! | `tls-ring` | no | the feature `tls`, with ring as the cryptography |
 //! | `tungstenite` | no | conversions to and from the types of tungstenite 0.30 |
 //! | `urlencoded` | no | `Request::query_pairs`, `cookie_pairs`: queries and cookies, decoded |
 //!

@@ -3,15 +3,17 @@
 
     python3 proxies.py PATH/TO/lariat
 
-The script takes each nginx, HAProxy and systemd block from the page and replaces only ports, paths
-and certificates. It checks that messages and handshakes arrive, also large ones, that the client's
-address arrives, and that hidden pages are hidden. Needs nginx, haproxy, openssl and
-systemd-analyze, and root for the container test.
+The script takes each nginx, HAProxy and systemd block and the command lines for TLS from the page,
+and replaces only ports, paths and certificates. It checks that messages and handshakes arrive, also
+large ones, that the client's address arrives, that hidden pages are hidden, and that a renewed
+certificate is used. Needs nginx, haproxy, openssl and systemd-analyze, and root for the container
+test.
 """
 
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -66,7 +68,7 @@ def server(*arguments):
     return running(LARIAT, "serve", *arguments, stdout=subprocess.DEVNULL)
 
 
-def connect(target, source="127.0.0.1", tls=False):
+def connect(target, source="127.0.0.1", tls=False, name="example.org"):
     """Return a stream to a port or a Unix socket, when somebody listens there."""
     end = time.monotonic() + PATIENCE
     while True:
@@ -86,7 +88,7 @@ def connect(target, source="127.0.0.1", tls=False):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1"])
-        stream = context.wrap_socket(stream, server_hostname="example.org")
+        stream = context.wrap_socket(stream, server_hostname=name)
     return stream
 
 
@@ -179,11 +181,11 @@ def wait_until_ready(target):
         time.sleep(0.1)
 
 
-def certificate(folder):
+def certificate(folder, name="example.org"):
     key, cert, both = (os.path.join(folder, name) for name in ("key.pem", "cert.pem", "both.pem"))
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"]
-        + ["/CN=example.org", "-keyout", key, "-out", cert],
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+        + ["-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert],
         check=True,
         capture_output=True,
     )
@@ -261,6 +263,90 @@ def haproxy(folder):
         print(f"haproxy, {mode}: messages, addresses, pages", flush=True)
 
 
+def shown(target, name="example.org"):
+    """Return the certificate that a client sees, as it is on the wire."""
+    with contextlib.closing(connect(target, tls=True, name=name)) as stream:
+        return stream.getpeercert(binary_form=True)
+
+
+def in_file(path):
+    with open(path) as file:
+        return ssl.PEM_cert_to_DER_cert(file.read())
+
+
+def wait_for_metric(port, line):
+    end = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.closing(connect(port)) as stream:
+            stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            text = b"".join(iter(lambda: stream.recv(1 << 16), b"")).decode()
+        if line in text.splitlines():
+            return
+        assert time.monotonic() < end, f"/metrics never has {line}"
+        time.sleep(0.1)
+
+
+def own_tls(folder):
+    """Run the command lines for TLS, and replace the certificate while a client is connected."""
+    one, two = (line for line in "\n".join(blocks("sh")).replace("\\\n", "").splitlines() if "0.0.0.0:443" in line)
+    names = ("example.org", "example.net")
+    folders = {name: os.path.join(folder, name) for name in names}
+    files = {}
+    for name in names:
+        os.mkdir(folders[name])
+        files[name] = certificate(folders[name], name)
+    key, cert, _ = files["example.org"]
+
+    port, plain = free_port(), free_port()
+    live = "/etc/letsencrypt/live/example.org"
+    one = replaced(
+        one,
+        ("0.0.0.0:443", f"0.0.0.0:{port}"),
+        ("127.0.0.1:9998", f"127.0.0.1:{plain}"),
+        (f"{live}/fullchain.pem", cert),
+        (f"{live}/privkey.pem", key),
+    )
+    with running(LARIAT, *shlex.split(one)[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        check_echoes(port, tls=True, host="localhost")
+        for path in ("/readyz", "/healthz"):
+            with contextlib.closing(connect(plain)) as stream:
+                stream.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+                assert " 200 " in read_head(stream), path
+        with contextlib.closing(connect(port)) as stream:
+            stream.sendall(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+            assert b"this port speaks TLS" in b"".join(iter(lambda: stream.recv(1 << 16), b""))
+        before = shown(port)
+        assert before == in_file(cert)
+        with contextlib.closing(connect(port, tls=True)) as open_before:
+            assert status(open_before, "/echo", host="localhost") == 101
+            certificate(folders["example.org"], "example.org")
+            wait_for_metric(plain, "lariat_tls_reloads_total 1")
+            after = shown(port)
+            assert after == in_file(cert) != before
+            echo(open_before, b"still here")
+            # A key of another certificate.
+            shutil.copy(files["example.net"][0], key)
+            wait_for_metric(plain, "lariat_tls_reload_failures_total 1")
+            assert shown(port) == after
+            echo(open_before, b"still here")
+            certificate(folders["example.org"], "example.org")
+            wait_for_metric(plain, "lariat_tls_reloads_total 2")
+            process.send_signal(signal.SIGHUP)
+            wait_for_metric(plain, "lariat_tls_reloads_total 3")
+            echo(open_before, b"still here")
+    print("TLS in the program: messages, a plain listener, a renewed certificate, a wrong key", flush=True)
+
+    port = free_port()
+    two = replaced(two, ("0.0.0.0:443", f"0.0.0.0:{port}"))
+    for name in names:
+        key, cert, _ = files[name]
+        two = replaced(two, (f" {name}.pem", f" {cert}"), (f" {name}-key.pem", f" {key}"))
+    with running(LARIAT, *shlex.split(two)[1:], stdout=subprocess.DEVNULL):
+        for name, expected in (*zip(names, names), ("example.com", names[0])):
+            assert shown(port, name) == in_file(files[expected][1]), name
+    print("TLS in the program: a certificate for each name", flush=True)
+
+
 def systemd(folder):
     units = blocks("ini")
     for name, unit in zip(("lariat.service", "lariat.socket"), units, strict=True):
@@ -272,13 +358,25 @@ def systemd(folder):
     assert run.returncode == 0 and not said, run.stderr
     print("systemd-analyze verify: both units", flush=True)
 
+    [drop_in] = [block for block in blocks("text") if block.startswith("[Service]")]
+    os.mkdir(os.path.join(folder, "lariat.service.d"))
+    with open(os.path.join(folder, "lariat.service.d", "tls.conf"), "w") as file:
+        file.write(drop_in.replace("/usr/local/bin/lariat", os.path.abspath(LARIAT)))
+    run = subprocess.run(["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True)
+    said = [line for line in run.stderr.splitlines() if "lariat" in line or "tls.conf" in line]
+    assert run.returncode == 0 and not said, run.stderr
+    print("systemd-analyze verify: the service with TLS", flush=True)
+
     [line] = [line for line in blocks("text") if line.startswith("ExecStart=")]
     _, *arguments = line.removeprefix("ExecStart=").split()
     path = os.path.join(folder, "passed.sock")
-    command = ["systemd-socket-activate", "-l", path, os.path.abspath(LARIAT), *arguments]
-    with running(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        check_echoes(path, tls=False)
-    print("a passed socket: messages", flush=True)
+    key, cert, _ = certificate(folder)
+    for tls, more in ((False, []), (True, ["--tls-cert", cert, "--tls-key", key])):
+        command = ["systemd-socket-activate", "-l", path, os.path.abspath(LARIAT), *arguments, *more]
+        with running(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            check_echoes(path, tls=tls)
+        os.remove(path)
+    print("a passed socket: messages, also with TLS", flush=True)
 
 
 def container(folder):
@@ -320,7 +418,7 @@ def main():
     missing = [tool for tool in ("nginx", "haproxy", "openssl", "systemd-analyze") if not shutil.which(tool)]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
-    for check in (nginx, haproxy, systemd, container):
+    for check in (own_tls, nginx, haproxy, systemd, container):
         with tempfile.TemporaryDirectory(prefix="lariat-") as folder:
             check(folder)
 

@@ -40,9 +40,11 @@
 //! | 11 | [Many receivers](ch11_many_receivers) | How does one message reach ten thousand clients? |
 //! | 12 | [An application](ch12_application) | How do I write an application and test it? |
 //! | 13 | [How many?](ch13_how_many) | How many connections can a host hold, and how do I measure it correctly? |
+//! | 14 | [TLS](ch14_tls) | What does encryption add to a connection and to the loop? |
 //!
 //! Chapters 1 to 5 explain the protocol, RFC 6455, which every WebSocket library must follow.
-//! Chapters 6 to 11 explain the server. The last two are about your own application.
+//! Chapters 6 to 11 explain the server. Chapters 12 and 13 are about your own application. The last
+//! one adds TLS: it needs chapters 6 to 10.
 //!
 //! # Words
 //!
@@ -78,3 +80,5 @@ pub mod ch11_many_receivers {}
 pub mod ch12_application {}
 #[doc = include_str!("ch13_how_many.md")]
 pub mod ch13_how_many {}
+#[doc = include_str!("ch14_tls.md")]
+pub mod ch14_tls {}
