@@ -79,8 +79,8 @@ impl<H: Handler> Engine<H> {
         counters.accepted += 1;
         let id = client.id(index);
         log::debug!("{id} connected from {}", self.clients.shown_address(index));
+        self.limit_new_connection(index, arrival);
         self.secure(index, arrival);
-        self.limit_new_connection(index);
         if let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) {
             log::error!("cannot register a new connection with the poller: {error}");
             self.abandon(index);

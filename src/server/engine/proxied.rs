@@ -13,6 +13,7 @@ use crate::server::app::Handler;
 use crate::server::clients::Verdict;
 use crate::server::config::{Config, ForwardedHeader};
 use crate::server::data::ClientData;
+use crate::server::net::Arrival;
 use crate::server::observe::Reports;
 use crate::server::table::{At, Client, Flags};
 use http::StatusCode;
@@ -51,22 +52,23 @@ fn peer_ip<D: ClientData>(client: &Client<D>) -> IpAddr {
 impl<H: Handler> Engine<H> {
     /// Refuses a new connection if its address has too many. Behind a proxy, the address is known
     /// later.
-    pub(super) fn limit_new_connection(&mut self, index: usize) {
+    pub(super) fn limit_new_connection(&mut self, index: usize, arrival: &Arrival) {
         if !self.clients.admission.counts_addresses() {
             return;
         }
         let client = &self.clients.table[index];
         let Some(peer) = client.peer_addr() else { return };
-        if !client.flags.has(Flags::WRAPPED) && !self.trust.proxies.contains(peer.ip()) {
-            self.limit_address(index, peer.ip());
+        if !arrival.is_proxied && !self.trust.proxies.contains(peer.ip()) {
+            self.limit_address(index, peer.ip(), !arrival.is_secured());
         }
     }
 
-    /// Counts a connection's address, and refuses the connection if the address has too many.
-    fn limit_address(&mut self, index: usize, address: IpAddr) {
+    /// Counts a connection's address, and refuses the connection if the address has too many. An
+    /// answer through TLS would need a handshake, which costs more than it is worth, so such a
+    /// connection is dropped.
+    fn limit_address(&mut self, index: usize, address: IpAddr, can_answer: bool) {
         let mut verdict = self.clients.count_address(index, address);
-        if verdict == Verdict::Refused && self.clients.table.sessions().is_handshaking(index) {
-            // An answer would need a handshake, which costs more than it is worth.
+        if verdict == Verdict::Refused && !can_answer {
             verdict = Verdict::Dropped;
         }
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
@@ -111,7 +113,8 @@ impl<H: Handler> Engine<H> {
                 if let ProxyHeader::Proxied { source } = decoded {
                     let extra = client.connection.extra_mut();
                     (extra.proxied, extra.by_proxy_header) = (Some(source), Some(source));
-                    self.limit_address(index, source.ip());
+                    let can_answer = !extra.awaits_tls();
+                    self.limit_address(index, source.ip(), can_answer);
                 }
                 let rest = &mut received[length..];
                 let may_begin = self.clients.table[index].connection.state() == State::Handshaking;

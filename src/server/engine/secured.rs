@@ -51,6 +51,10 @@ impl<H: Handler> Engine<H> {
     /// protocol comes before it.
     pub(super) fn secure(&mut self, index: usize, arrival: &Arrival) {
         let Some(tls) = &arrival.tls else { return };
+        if self.clients.table[index].connection.state() != State::Handshaking {
+            // It was refused.
+            return;
+        }
         if arrival.is_proxied {
             let client = &mut self.clients.table[index];
             client.connection.extra_mut().tls_after_header = Some(tls.clone());

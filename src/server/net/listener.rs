@@ -41,12 +41,14 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     #[cfg(feature = "tls")]
-    const fn is_secured(&self) -> bool {
+    /// Whether TLS comes first.
+    pub(crate) const fn is_secured(&self) -> bool {
         self.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    const fn is_secured(&self) -> bool {
+    /// Whether TLS comes first.
+    pub(crate) const fn is_secured(&self) -> bool {
         false
     }
 }

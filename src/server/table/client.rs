@@ -110,12 +110,12 @@ pub(crate) struct Extra {
 
 impl Extra {
     #[cfg(feature = "tls")]
-    const fn awaits_tls(&self) -> bool {
+    pub(crate) const fn awaits_tls(&self) -> bool {
         self.tls_after_header.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    const fn awaits_tls(&self) -> bool {
+    pub(crate) const fn awaits_tls(&self) -> bool {
         false
     }
 
