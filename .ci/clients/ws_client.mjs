@@ -2,6 +2,8 @@
 //
 //     node ws_client.mjs ws://127.0.0.1:PORT
 //
+// With wss://, Node must trust the server's CA: NODE_EXTRA_CA_CERTS names its file.
+//
 // The package judges the protocol (the accept key, masking, opcodes, UTF-8, the close handshake);
 // this file judges what the server does with the messages. Needs `npm install` beside package.json.
 
@@ -9,6 +11,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import WebSocket from 'ws';
 
 const KIB = 1024;
@@ -18,7 +21,7 @@ const EACH = 20_000; // milliseconds for one check
 const TOTAL = 180_000; // milliseconds for all of them
 
 const BASE = process.argv[2]?.replace(/\/$/, '');
-if (process.argv.length !== 3 || !BASE.startsWith('ws://')) {
+if (process.argv.length !== 3 || !/^wss?:/.test(BASE)) {
   console.error('usage: node ws_client.mjs ws://127.0.0.1:PORT');
   process.exit(2);
 }
@@ -318,7 +321,8 @@ check('/broadcast reaches all 10 clients, the sender too, in one order', async (
 
 /** One request on its own connection: status, headers, body. */
 async function request(method, path) {
-  const sent = http.request(BASE.replace(/^ws/, 'http') + path, { method, agent: false, timeout: 10_000 });
+  const client = BASE.startsWith('wss:') ? https : http;
+  const sent = client.request(BASE.replace(/^ws/, 'http') + path, { method, agent: false, timeout: 10_000 });
   sent.on('timeout', () => sent.destroy(new Error(`no answer to ${method} ${path}`)));
   // An error may also come after the answer, such as bytes beyond its end.
   const closed = new Promise((resolve, reject) => sent.on('close', resolve).on('error', reject));

@@ -77,6 +77,46 @@ fn the_end_is_announced() {
     assert_eq!(client.stream.read(&mut [0; 10]).expect("a clean end"), 0);
 }
 
+/// A peer that closes its half first gets all output, and `close_notify` behind it.
+#[test]
+fn the_end_of_a_peer_is_answered() {
+    let (server, _calls) = echo!(Config::default());
+    for version in VERSIONS {
+        for (messages, frame) in [(0, &[][..]), (0, &close(1000, "")), (40, &[]), (40, &close(1000, ""))] {
+            let mut client = open_with(server.addr, client_config(&[version]));
+            client.send(&text(&"x".repeat(60_000)).repeat(messages));
+            client.send(frame);
+            let stream = client.stream.get_mut();
+            stream.conn.send_close_notify();
+            stream.flush().expect("it is written");
+            for _ in 0..messages {
+                client.expect_text(&"x".repeat(60_000));
+            }
+            if !frame.is_empty() {
+                client.expect_close(1000);
+            }
+            assert_eq!(client.stream.read(&mut [0; 10]).expect("a clean end"), 0, "{messages} messages");
+        }
+    }
+}
+
+/// Whatever number of writes the last output takes.
+#[test]
+fn the_end_is_announced_behind_output_of_every_size() {
+    let (handler, _calls) = script();
+    let handler = handler.on_request(|_, _, request| {
+        let length = request.path()[1..].parse().expect("a length");
+        lariat::http::Response::new("x".repeat(length)).into()
+    });
+    let server = run(server(Config::default(), server_tls()), handler);
+    for length in (0..10).map(|n| n * 40_000) {
+        let mut client = Wire::new(connect(server.addr, client_config(&VERSIONS)));
+        client.send(format!("GET /{length} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
+        assert_eq!(client.response().body.len(), length);
+        assert_eq!(client.stream.read(&mut [0; 10]).expect("a clean end"), 0, "{length} bytes");
+    }
+}
+
 #[test]
 fn an_end_inside_a_message_is_a_truncation() {
     let (server, calls) = echo!(Config::default());

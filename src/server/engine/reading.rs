@@ -147,10 +147,10 @@ impl<H: Handler> Engine<H> {
     #[cold]
     pub(super) fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
         let cut_off = if outcome.is_ok() { self.cut_off(index) } else { None };
-        let At { client, shared, counters, now, .. } = self.clients.table.at(index);
+        let At { client, shared, counters, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
             Ok(_) if cut_off.is_some() => client.connection.end(shared, cut_off.unwrap_or(CloseReason::Eof)),
-            Ok(_) => client.connection.receive_eof(shared, now),
+            Ok(_) => self.receive_end(index),
             Err(io::ErrorKind::WouldBlock) => {
                 client.flags.clear(Flags::READ_CLOSED);
                 counters.would_block += 1;

@@ -153,10 +153,7 @@ impl<H: Handler> Engine<H> {
         let length = plain.len();
         self.secured.plain = plain;
         match outcome {
-            Ok(Received { closed: true, .. }) => {
-                let At { client, shared, now, .. } = self.clients.table.at(index);
-                client.connection.receive_eof(shared, now);
-            }
+            Ok(Received { closed: true, .. }) => self.receive_end(index),
             Ok(_) => {}
             Err(error) => self.session_failed(index, error),
         }
@@ -224,7 +221,9 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        let has_unsent = !session.unsent().is_empty();
+        let connection = &self.clients.table[index].connection;
+        let is_over = connection.buffered_amount() == 0 && connection.state() == State::Draining;
+        let has_unsent = !session.unsent().is_empty() || is_over && session.must_close();
         if !has_unsent && !session.may_encrypt() {
             // Output waits for the handshake.
             self.clients.table[index].flags.set(Flags::BLOCKED);
@@ -291,7 +290,40 @@ impl<H: Handler> Engine<H> {
             session.advance(taken);
         }
         client.connection.sent(shared, now, delivered);
+        if client.connection.state() == State::Closed {
+            // The peer had closed its half before this was sent.
+            self.write_end(index, session, output);
+        }
         Wrote::Some
+    }
+
+    /// Receives the end of a peer's half. If that ends the connection and nothing else is left to
+    /// send, `close_notify` is the answer (RFC 8446 §6.1).
+    pub(super) fn receive_end(&mut self, index: usize) {
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        let is_all_sent = client.connection.buffered_amount() == 0;
+        client.connection.receive_eof(shared, now);
+        if !is_all_sent || client.connection.state() != State::Closed {
+            return;
+        }
+        let Some(mut session) = self.clients.table.take_session(index) else { return };
+        let mut output = std::mem::take(&mut self.secured.output);
+        self.write_end(index, &mut session, &mut output);
+        self.secured.output = output;
+        self.clients.table.put_session(index, session);
+    }
+
+    /// Writes `close_notify` as the last bytes, if it was not sent. A peer whose kernel does not
+    /// take it now goes without it.
+    fn write_end(&mut self, index: usize, session: &mut Session, output: &mut Output) {
+        output.clear();
+        if session.must_close() && session.close(output).is_ok() {
+            let At { client, counters, .. } = self.clients.table.at(index);
+            counters.writes += 1;
+            if let Ok(count) = client.socket.open(&self.key).write(output.bytes()) {
+                counters.bytes_written += count as u64;
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use crate::protocol::CloseReason;
 use crate::server::app::Handler;
 use crate::server::net::Arrival;
+use crate::server::table::At;
 
 impl<H: Handler> Engine<H> {
     pub(super) const fn begin_secured(&mut self) {}
@@ -22,6 +23,11 @@ impl<H: Handler> Engine<H> {
 
     pub(super) const fn cut_off(&self, _: usize) -> Option<CloseReason> {
         None
+    }
+
+    pub(super) fn receive_end(&mut self, index: usize) {
+        let At { client, shared, now, .. } = self.clients.table.at(index);
+        client.connection.receive_eof(shared, now);
     }
 
     pub(super) const fn write_secured(&mut self, _: usize) -> bool {
