@@ -34,15 +34,18 @@ let temporary;
 let finished = false;
 const servers = new Set();
 
-/** Runs a test file: `await suite(async () => { await check("…", async () => …); })`. */
-export async function suite(body) {
+/**
+ * Runs a test file: `await suite(async () => { await check("…", async () => …); })`. More arguments
+ * may be passed to the browser.
+ */
+export async function suite(body, moreArguments = []) {
   if (!program) {
     console.error(`usage: node ${name}.test.mjs LARIAT [OUTDIR]`);
     process.exit(2);
   }
   const watchdog = setTimeout(() => finish(new Error(`not done after ${TOTAL_TIMEOUT_MS / 1000} s`)), TOTAL_TIMEOUT_MS);
   try {
-    await start();
+    await start(moreArguments);
     await body();
     clearTimeout(watchdog);
     await finish(null);
@@ -51,7 +54,7 @@ export async function suite(body) {
   }
 }
 
-async function start() {
+async function start(moreArguments) {
   const { chromium } = await import("playwright-core").catch(() => {
     throw new Error("playwright-core is not installed; run `npm install` beside the tests first");
   });
@@ -60,7 +63,7 @@ async function start() {
   temporary = await mkdtemp(join(tmpdir(), "lariat-browser-"));
   browser = await chromium.launch({
     executablePath: CHROMIUM,
-    args: ARGUMENTS,
+    args: [...ARGUMENTS, ...moreArguments],
     env: { ...process.env, HOME: temporary, XDG_CONFIG_HOME: temporary, XDG_CACHE_HOME: temporary },
     timeout: STEP_TIMEOUT_MS * 6,
   }).catch((error) => {
@@ -78,7 +81,7 @@ export async function serve({ host = "127.0.0.1", port = 0, args = [] } = {}) {
   const exited = new Promise((resolve) => child.once("exit", (code) => { servers.delete(child); resolve(code); }));
   const url = await new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once("line", (line) => {
-      const found = line.match(/open (http:\/\/\S+\/) in a browser/);
+      const found = line.match(/open (https?:\/\/\S+\/) in a browser/);
       if (found) resolve(found[1]);
       else reject(new Error(`not the ready line: ${line}`));
     });

@@ -496,3 +496,52 @@ fn a_plain_and_a_secured_listener_stand_side_by_side() {
     Wire::open(server.addr).expect_text("plain");
     open(secured).expect_text("secured");
 }
+
+/// Sessions that end in every state leave nothing behind, and the memory budget counts none.
+#[test]
+fn ended_sessions_leave_nothing_behind() {
+    let mut config = Config::default();
+    config.limits.close_timeout = Duration::from_millis(300);
+    let (server, _calls) = echo!(config);
+    let held = || {
+        let stats = server.ask(|clients| clients.stats());
+        (stats.tls_sessions, stats.connections.open + stats.connections.handshaking + stats.connections.draining)
+    };
+    let visit = |kind: usize| match kind {
+        // Nothing, half of a hello, garbage.
+        0 => drop(TcpStream::connect(server.addr).expect("the server listens")),
+        1 => drop(TcpStream::connect(server.addr).and_then(|mut stream| stream.write_all(&[22, 3, 1, 2, 0, 1]))),
+        2 => drop(TcpStream::connect(server.addr).and_then(|mut stream| stream.write_all(&[0x80, 0, 1]))),
+        // A closing handshake, an end, a reset, an end in a record and in a message.
+        3 => {
+            let mut client = open(server.addr);
+            client.send(&close(1000, ""));
+            client.expect_close(1000);
+        }
+        4 => drop(open(server.addr)),
+        5 => {
+            let client = open(server.addr);
+            let stream = client.stream.into_inner().sock;
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
+        }
+        6 => {
+            let mut client = open(server.addr);
+            client.stream.get_mut().sock.write_all(&[23, 3, 3, 0, 100, 1]).expect("it is connected");
+        }
+        _ => {
+            let mut client = open(server.addr);
+            client.send(&text(&"x".repeat(1_000))[..500]);
+        }
+    };
+    // Spare buffers are kept for later, so the first rounds warm up.
+    let mut buffered = Vec::new();
+    for _ in 0..4 {
+        (0..80).for_each(|n| visit(n % 8));
+        let start = Instant::now();
+        while held() != (0, 0) {
+            assert!(start.elapsed() < WAIT, "{:?}", held());
+        }
+        buffered.push(server.ask(|clients| clients.stats()).buffered);
+    }
+    assert!(buffered[3] <= buffered[1] + (64 << 10), "{buffered:?}");
+}
