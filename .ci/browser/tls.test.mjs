@@ -1,4 +1,5 @@
-// The site over https and wss, with a certificate of `lariat cert`. The browser trusts its CA alone.
+// The site over https and wss, with a certificate of `lariat cert`. The browser trusts its CA, and
+// no other of this host.
 
 import { spawnSync } from "node:child_process";
 import { X509Certificate, createHash } from "node:crypto";

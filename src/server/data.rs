@@ -39,8 +39,8 @@
 /// [`Clients::get`](crate::Clients::get) return `None`. Give it in `on_request`
 /// ([`Upgrade::with_data`](crate::Upgrade::with_data)), or at any time
 /// ([`Clients::set_data`](crate::Clients::set_data)), for example right after
-/// [`Clients::connect`](crate::Clients::connect). A request that is accepted without data gets 500
-/// instead, and the log has the reason.
+/// [`Clients::connect`](crate::Clients::connect) or [`Clients::adopt`](crate::Clients::adopt). A
+/// request that is accepted without data gets 500 instead, and the log has the reason.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the data of clients: it neither has a default nor says that it is given later",
     note = "derive `Default`, or write `impl lariat::ClientData for {Self} {{ type Stored = Option<{Self}>; }}`"

@@ -165,9 +165,9 @@ fn plain_http_gets_a_readable_answer() {
         other.set_read_timeout(Some(WAIT)).expect("a timeout");
         other.write_all(garbage).expect("it is connected");
         let mut answer = Vec::new();
-        // An HTTP answer if it begins like HTTP, and the end or a reset.
+        // The end or a reset.
         let _ = other.read_to_end(&mut answer);
-        assert_eq!(answer.starts_with(b"HTTP/1.1 400 "), garbage[0] == b'S', "{answer:?}");
+        assert!(answer.is_empty(), "{answer:?}");
     }
     let count = || {
         server

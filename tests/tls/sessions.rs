@@ -126,6 +126,7 @@ fn what_was_agreed_is_known() {
         assert_eq!((info.version, info.server_name.as_deref(), info.resumed), (name, Some("localhost"), false));
         assert!(info.cipher.contains("_WITH_AES_") || info.cipher.starts_with("TLS13_AES_"), "{}", info.cipher);
         let info = client.session.info().expect("it is open");
+        assert_eq!(info.server_name.as_deref(), Some("localhost"));
         assert_eq!((info.version, info.peer_certificates.as_ref().map(|chain| chain.len())), (name, Some(1)));
     }
 }
@@ -166,13 +167,17 @@ fn first_bytes_that_are_not_tls_fail_at_once() {
     for (bytes, is_http) in [
         (&b"GET / HTTP/1.1\r\n"[..], true),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true),
+        (b"G", true),
+        (b"OPTIONS * HTTP/1.1\r\n", true),
+        (b"SSH-2.0-OpenSSH\r\n", false),
+        (b"PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n", false),
         (b"\x80\x2e\x01\x00\x02", false),
         (b"\x00", false),
         (b"\xff\xff\xff", false),
     ] {
         let (mut server, _) = pair(VERSIONS[1]);
         let error = server.receive(bytes).expect_err("no TLS");
-        assert_eq!((error.kind(), error.is_http()), (TlsFailure::NotTls, is_http));
+        assert_eq!((error.kind(), error.is_http()), (TlsFailure::NotTls, is_http), "{}", bytes.escape_ascii());
         // Nothing more is said or heard.
         assert!(server.session.unsent().is_empty() && server.session.may_end());
         assert_eq!(server.receive(&[0x16; 100]), Ok(()));

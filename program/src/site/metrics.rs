@@ -1,11 +1,11 @@
 //! `/metrics`: shows Prometheus what the server has done and what it holds.
 
+use super::options::MoreMetrics;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
 use lariat::{Answer, ClientId, Clients, Handler, Request};
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::fs;
-use std::sync::Arc;
 
 /// Answers with [`Stats`](lariat::Stats) and, where there is a `/proc`, the descriptors and memory
 /// of the process.
@@ -14,31 +14,14 @@ pub struct Metrics {
     pub(super) more: Option<MoreMetrics>,
 }
 
-/// Writes metrics that the site does not know of.
-#[derive(Clone)]
-pub struct MoreMetrics(Arc<dyn Fn() -> String + Send + Sync>);
-
-impl MoreMetrics {
-    /// Calls this function for each request.
-    pub fn new(write: impl Fn() -> String + Send + Sync + 'static) -> MoreMetrics {
-        MoreMetrics(Arc::new(write))
-    }
-}
-
-impl fmt::Debug for MoreMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MoreMetrics(..)")
-    }
-}
-
 impl Handler for Metrics {
     type Data = ();
 
     fn on_request(&mut self, clients: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
         let mut text = clients.stats().to_prometheus();
         write_process(&mut text);
-        if let Some(MoreMetrics(write)) = &self.more {
-            text += &write();
+        if let Some(more) = &self.more {
+            text += &more.write();
         }
         let mut response = Response::new(text.into_bytes());
         let headers = response.headers_mut();

@@ -1,7 +1,8 @@
 //! The options of the site.
 
-use super::metrics::MoreMetrics;
 use super::origin::Origin;
+use std::fmt;
+use std::sync::Arc;
 
 /// The options of the site.
 #[derive(Clone, Debug, Default)]
@@ -18,4 +19,26 @@ pub struct Options {
     pub teach: bool,
     /// Writes more metrics, in the format of Prometheus.
     pub more_metrics: Option<MoreMetrics>,
+}
+
+/// Writes metrics that the site does not know of.
+#[derive(Clone)]
+pub struct MoreMetrics(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl MoreMetrics {
+    /// Calls this function for each request.
+    pub fn new(write: impl Fn() -> String + Send + Sync + 'static) -> MoreMetrics {
+        MoreMetrics(Arc::new(write))
+    }
+
+    /// Returns the metrics, in the format of Prometheus.
+    pub(super) fn write(&self) -> String {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for MoreMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MoreMetrics(..)")
+    }
 }

@@ -48,7 +48,7 @@ fn a_full_standard_output_is_a_failure() {
 fn wrong_usage_is_explained_and_ends_with_2() {
     for (arguments, sentence) in [
         (&["load"][..], "required"),
-        (&["load", "wss://example.org/"], "not supported yet"),
+        (&["load", "wss://no-such-host.invalid/"], "has no address"),
         (&["load", "http://127.0.0.1/"], "ws://host:port/path"),
         (&["load", "ws://127.0.0.1:1/", "--header", "Host: x"], "a header of the handshake itself cannot be set"),
         (&["load", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "subprotocols must be distinct tokens"),

@@ -197,14 +197,27 @@ impl std::error::Error for CloseReason {
     }
 }
 
+/// A code, and the reason if there is one.
+struct Shown<'f>(&'f CloseFrame);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CloseFrame { code, reason } = self.0;
+        match reason.is_empty() {
+            true => write!(f, "{code}"),
+            false => write!(f, "{code} {}", Escaped(reason)),
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CloseReason::Peer(Some(frame)) => {
-                write!(f, "closed by the peer: {} {}", frame.code, Escaped(&frame.reason))
+                write!(f, "closed by the peer: {}", Shown(frame))
             }
             CloseReason::Peer(None) => f.write_str("closed by the peer"),
-            CloseReason::Local(frame) => write!(f, "closed by us: {} {}", frame.code, Escaped(&frame.reason)),
+            CloseReason::Local(frame) => write!(f, "closed by us: {}", Shown(frame)),
             CloseReason::Terminated => f.write_str("terminated by us, without a Close frame"),
             CloseReason::Protocol(error) => write!(f, "failed: {error}"),
             CloseReason::Timeout(Timeout::Handshake) => {

@@ -60,16 +60,25 @@ impl TlsError {
         TlsError { kind, text: text.into(), is_http: false }
     }
 
-    /// The first bytes are no TLS record.
-    pub(super) fn not_tls(first: &[u8]) -> TlsError {
-        let is_http = first.first().is_some_and(u8::is_ascii_uppercase);
+    /// The first bytes are no TLS record. Those of a client may be a request (RFC 9112 §3): a
+    /// method, a space, and a path or an asterisk. The rest of the method may not have come.
+    pub(super) fn not_tls(first: &[u8], of_client: bool) -> TlsError {
+        let method = first.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        let is_request = match first.get(method..) {
+            Some([b' ', b'/' | b'*', ..] | [b' '] | []) => method > 0,
+            Some(_) | None => false,
+        };
+        let is_http = is_request && of_client;
         let text = if is_http { "the peer speaks plain HTTP, not TLS" } else { "the peer does not speak TLS" };
         TlsError { is_http, ..TlsError::new(TlsFailure::NotTls, text) }
     }
 
     /// The stream ended without `close_notify` (RFC 8446 §6.1).
     pub(crate) fn truncated() -> TlsError {
-        TlsError::new(TlsFailure::Truncated, "the stream was cut off: it ended inside a message, without close_notify")
+        TlsError::new(
+            TlsFailure::Truncated,
+            "the stream was cut off: it ended inside a record or a message, without close_notify",
+        )
     }
 
     /// The kind of failure.

@@ -2,11 +2,11 @@
 
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -85,8 +85,8 @@ impl ServerTls {
         ServerTls(Arc::new(Mutex::new(with_names(config))))
     }
 
-    /// Reads certificates and keys from PEM files. TLS 1.2 and 1.3, tickets without state on the
-    /// server, no early data, `http/1.1` by ALPN.
+    /// Reads certificates and keys from PEM files. TLS 1.2 and 1.3, resumption by tickets, no
+    /// early data, `http/1.1` by ALPN.
     ///
     /// # Errors
     ///
@@ -133,7 +133,8 @@ impl Eq for ServerTls {}
 pub struct ClientTls(Arc<ClientConfig>);
 
 impl ClientTls {
-    /// Uses a configuration of rustls.
+    /// Uses a configuration of rustls. Connections with clones of the same value resume earlier
+    /// sessions by ticket, unless its `resumption` is disabled.
     pub const fn new(config: Arc<ClientConfig>) -> ClientTls {
         ClientTls(config)
     }
@@ -214,7 +215,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupErr
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsSetupError::of_file(path, error))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        pem::Error::NoItemsFound => TlsSetupError::of_file(path, "no private key in it (-----BEGIN PRIVATE KEY-----)"),
+        error => TlsSetupError::of_file(path, error),
+    })
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsSetupError> {
@@ -229,8 +233,15 @@ fn config_of(files: &TlsFiles) -> Result<ServerConfig, TlsSetupError> {
     let provider = provider()?;
     let mut shown = Vec::new();
     for (chain, key) in &files.pairs {
-        let certified = CertifiedKey::from_der(certificates(chain)?, private_key(key)?, &provider)
-            .map_err(|error| TlsSetupError::new(format!("{} and {}: {error}", chain.display(), key.display())))?;
+        let certified = CertifiedKey::from_der(certificates(chain)?, private_key(key)?, &provider).map_err(
+            |error| match error {
+                Error::InconsistentKeys(_) => {
+                    let (chain, key) = (chain.display(), key.display());
+                    TlsSetupError::new(format!("{key} is not the private key of the certificate in {chain}"))
+                }
+                error => TlsSetupError::new(format!("{} and {}: {error}", chain.display(), key.display())),
+            },
+        )?;
         shown.push(Arc::new(certified));
     }
     if shown.is_empty() {

@@ -11,7 +11,7 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// The cipher suite, with its name in the registry of IANA, such as `TLS13_AES_128_GCM_SHA256`.
     pub cipher: &'static str,
-    /// The name that the client has asked for (SNI, RFC 6066 §3).
+    /// The name that the client has asked for (SNI, RFC 6066 §3). An address is no such name.
     pub server_name: Option<Box<str>>,
     /// Whether the session continues an earlier one by a ticket (RFC 8446 §2.2).
     pub resumed: bool,

@@ -224,8 +224,13 @@ impl Session {
     ///
     /// The configuration is invalid.
     pub fn connect(tls: &ClientTls, name: ServerName<'static>, output: &mut Output) -> Result<Session, TlsError> {
+        let asked = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().into()),
+            _ => None,
+        };
         let connection = UnbufferedClientConnection::new(tls.config(), name).map_err(|error| TlsError::from(&error))?;
         let mut session = Session::new(Side::Client(connection));
+        session.name = asked;
         output.clear();
         let (_, outcome) = session.run(&mut [], Act::Nothing, &mut Vec::new(), output);
         session.keep_unsent(output, 0);
@@ -307,7 +312,7 @@ impl Session {
     fn check_first(&mut self, bytes: &[u8]) -> Result<(), TlsError> {
         if !bytes.first().is_none_or(|first| FIRST_TYPES.contains(first)) {
             self.state = State::Failed;
-            return Err(TlsError::not_tls(bytes));
+            return Err(TlsError::not_tls(bytes, matches!(self.side, Side::Server(_))));
         }
         self.state = State::Handshaking;
         Ok(())

@@ -12,7 +12,8 @@ use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// A connected stream for [`Clients::adopt`], and how far it has come.
+/// A connected stream for [`Clients::adopt`], and how far it has come. The accept key of a 101
+/// response is `tungstenite::handshake::derive_accept_key`, with tungstenite's feature `handshake`.
 ///
 /// ```
 /// use lariat::{Adopted, ClientId, Clients};
@@ -66,8 +67,8 @@ impl Adopted {
         self
     }
 
-    /// Sets the subprotocol that the 101 response has chosen. Only for a stream that is
-    /// [`upgraded`](Self::upgraded).
+    /// Sets the subprotocol that the 101 response has chosen. Without [`upgraded`](Self::upgraded), it
+    /// is ignored: `on_request` chooses.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<String>) -> Adopted {
         self.subprotocol = Some(name.into());
@@ -110,8 +111,11 @@ impl<D: ClientData> Clients<D> {
     /// The client sends its request, and all is as for any other client. If another HTTP server has
     /// done the opening handshake, say so with [`Adopted::upgraded`]: the client is open at once,
     /// so messages can be sent to it, and `on_open` is called in the next turn. It belongs to the
-    /// handler's route; use [`on_route`](Self::on_route) for another. Its [data](ClientData) can be
-    /// set with [`set_data`](Self::set_data).
+    /// handler's route; use [`on_route`](Self::on_route) for another. If its [data](ClientData) has no
+    /// default, set it right after this call with [`set_data`](Self::set_data): otherwise `on_open`
+    /// finds none. Other threads adopt through [`Remote::run`](crate::Remote::run).
+    ///
+    /// The stream is used as it is, without TLS and without a header of the PROXY protocol.
     ///
     /// [`max_connections_per_address`](crate::Config::max_connections_per_address) does not apply
     /// to adopted streams.

@@ -29,7 +29,8 @@ pub struct ConnectOptions {
     /// Where to connect, instead of the address of the URL's host. Default: none.
     pub address: Option<SocketAddr>,
     /// Which servers are trusted for `wss://`, and which certificate they see. Default `None`: the
-    /// authorities that the platform trusts, and no certificate.
+    /// authorities that the platform trusts, and no certificate. The first connection reads them
+    /// from files, which takes some milliseconds.
     #[cfg(feature = "tls")]
     pub tls: Option<ClientTls>,
     /// The local address. Each address has its own ports, about 28,000 on Linux. More connections

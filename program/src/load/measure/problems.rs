@@ -150,6 +150,9 @@ impl Problem {
             Problem::NoPorts => "no port of this host was free for a connection to this address".to_owned(),
             Problem::NoDescriptors => "this process may not open more files".to_owned(),
             Problem::ConnectFailed(kind) => format!("connecting failed: {kind}"),
+            Problem::Status(400) => {
+                "the server answered the upgrade with HTTP status 400; a port with TLS answers so: try wss://".to_owned()
+            }
             Problem::Status(status) => format!("the server answered the upgrade with HTTP status {status}"),
             Problem::BadHandshake(why) => {
                 format!("the answer of the server to the upgrade violates RFC 6455, section 4.1: {why}")

@@ -18,7 +18,7 @@ const RETRANSMISSION_US: f64 = 950_000.0;
 /// Returns what limited a run, the most likely cause first. The list is empty if the run reached
 /// its plan.
 pub(crate) fn limits(report: &Report) -> Vec<Limit> {
-    let checks: [fn(&Report) -> Option<Limit>; 18] = [
+    let checks: [fn(&Report) -> Option<Limit>; 19] = [
         process_lost,
         client_descriptors,
         client_ports,
@@ -26,6 +26,7 @@ pub(crate) fn limits(report: &Report) -> Vec<Limit> {
         no_program_listens,
         server_refuses,
         bad_handshake,
+        tls,
         no_way,
         server_closes,
         server_silent,
@@ -130,6 +131,20 @@ fn bad_handshake(report: &Report) -> Option<Limit> {
     let worst = report.errors.iter().filter(|error| error.kind == "bad-handshake").max_by_key(|error| error.count)?;
     let evidence = format!("{}: {}", counted(count, "upgrade"), worst.sentence());
     limit("bad-handshake", evidence, "check the URL and its port: this may be no WebSocket server, or one with TLS")
+}
+
+/// TLS sessions that failed.
+fn tls(report: &Report) -> Option<Limit> {
+    let worst = report.errors.iter().filter(|error| error.kind.starts_with("tls-")).max_by_key(|error| error.count)?;
+    let advice = match worst.kind.as_str() {
+        "tls-certificate" => {
+            "trust its CA with --ca FILE, use the name of its certificate, or accept any with --insecure"
+        }
+        "tls-alert" => "the server may want a certificate: --cert and --key",
+        "tls-not-tls" => "this port may speak without TLS: use ws://",
+        _ => "see what the server's log says",
+    };
+    limit("tls", format!("{}: {}", counted(worst.count, "connection"), worst.sentence()), advice)
 }
 
 /// Connections that failed below the handshake, for a reason without a limit of its own.
@@ -311,6 +326,8 @@ mod tests {
             ("status-503", 50, "server-refuses", "its own limit"),
             ("status-404", 0, "server-refuses", "check the URL"),
             ("bad-handshake", 0, "bad-handshake", "check the URL"),
+            ("tls-certificate", 0, "tls", "--ca FILE"),
+            ("tls-not-tls", 0, "tls", "use ws://"),
             ("name-not-found", 0, "cannot-connect", "name"),
             ("unreachable", 0, "cannot-connect", "routes"),
             ("connect-permission-denied", 0, "cannot-connect", "firewalls"),

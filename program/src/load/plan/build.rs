@@ -258,7 +258,7 @@ mod tests {
         for message in ["./no/such/file", "../no-such-file", "/no/such/file", "/"] {
             assert!(refusal(&["--echo", "--message", message]).contains(message), "{message:?}");
         }
-        assert!(refusal(&["WSS://example.org/"]).contains("not supported yet"));
+        assert!(refusal(&["WSS://no-such-host.invalid/"]).contains("has no address"));
         let with_password = refusal(&["ws://user:secret@127.0.0.1:9/"]);
         assert!(with_password.contains("Authorization") && !with_password.contains("secret"), "{with_password}");
         assert!(refusal(&["ws://127.0.0.1:9/#part"]).contains("fragment"));
