@@ -35,8 +35,8 @@ def send(port, counted, rounds, deflate):
 
 def under(prefix, server, scenario, rounds, read):
     """Returns the tool's counts and the number of messages."""
-    with Running(server, scenario.deflate, prefix) as running:
-        messages = send(running.port, scenario.counted, rounds, scenario.deflate)
+    with Running(server, scenario.variant, prefix) as running:
+        messages = send(running.port, scenario.counted, rounds, scenario.variant == "deflate")
         running.interrupt()
         return read(), messages
 

@@ -8,15 +8,17 @@ import tempfile
 
 from . import wire
 from .scenarios import MEMORY_CONNECTIONS, MEMORY_SIZE
-from .servers import LARIAT, Running
+from .servers import CA, LARIAT, Running
 
 
-def drive(port, pid, path, hold, options, message=b""):
+def drive(running, path, hold, options, message=b""):
     """Runs the driver once. Returns its report, or None if something failed."""
     _, core = wire.cores()
     with tempfile.NamedTemporaryFile() as report, tempfile.NamedTemporaryFile() as content:
-        command = [LARIAT, "load", f"ws://127.0.0.1:{port}{path}", "--quiet", "--pid", str(pid), "--json", report.name]
-        command += ["--hold", f"{max(1, int(hold * 1000))}ms", *options]
+        secure = running.variant == "tls"
+        command = [LARIAT, "load", f"{'wss' if secure else 'ws'}://127.0.0.1:{running.port}{path}"]
+        command += ["--quiet", "--pid", str(running.pid), "--json", report.name]
+        command += ["--hold", f"{max(1, int(hold * 1000))}ms", *options, *(["--ca", CA] if secure else [])]
         if message:
             content.write(message)
             content.flush()
@@ -57,6 +59,7 @@ class Times:
 
     def __init__(self):
         self.cpu, self.speed, self.latency, self.memory, self.failures = {}, {}, {}, {}, []
+        self.memory_tls = {}
 
     def keep(self, table, scenario, name, value):
         table.setdefault(scenario, {}).setdefault(name, []).append(value)
@@ -65,32 +68,32 @@ class Times:
 def measure(servers, scenarios, rounds, hold):
     """Runs all scenarios, round by round, with each server in turn. The first server changes."""
     times = Times()
-    plain = {server.name: Running(server) for server in servers}
-    deflating = {server.name: Running(server, deflate=True) for server in servers if server.has_deflate_command}
+    running = {(server.name, variant): Running(server, variant) for server in servers for variant in server.variants()}
+
+    def find(server, scenario):
+        """A server without a program of its own for a variant has it in the plain one."""
+        return running.get((server.name, scenario.variant)) or running.get((server.name, ""))
+
     try:
         for number in range(rounds):
             for scenario in scenarios:
                 for place in range(len(servers)):
                     server = servers[(place + number) % len(servers)]
-                    running = deflating.get(server.name, plain[server.name]) if scenario.deflate else plain[server.name]
-                    load(times, scenario, server, running, hold)
+                    load(times, scenario, server, find(server, scenario), hold)
             print(f"round {number + 1} of {rounds} is done", file=sys.stderr)
         for scenario in scenarios:
             for server in servers:
-                running = deflating.get(server.name, plain[server.name]) if scenario.deflate else plain[server.name]
-                rate(times, scenario, server, running, hold)
+                rate(times, scenario, server, find(server, scenario), hold)
     finally:
-        for running in [*plain.values(), *deflating.values()]:
-            running.stop()
+        for one in running.values():
+            one.stop()
     return times
 
 
 def load(times, scenario, server, running, hold):
     if scenario.needs not in server.abilities:
         return
-    report, problem = drive(
-        running.port, running.pid, scenario.path, scenario.hold * hold, scenario.load, scenario.message
-    )
+    report, problem = drive(running, scenario.path, scenario.hold * hold, scenario.load, scenario.message)
     if problem:
         times.failures.append(f"{server.name}, {scenario.title}: {problem}")
     times.keep(times.cpu, scenario.key, server.name, pick(report, scenario.cpu))
@@ -102,21 +105,24 @@ def rate(times, scenario, server, running, hold):
     if scenario.needs not in server.abilities or not scenario.rated:
         return
     seconds = 3 * hold if scenario.hold else 0
-    report, problem = drive(running.port, running.pid, scenario.path, seconds, scenario.rated, scenario.message)
+    report, problem = drive(running, scenario.path, seconds, scenario.rated, scenario.message)
     if problem:
         times.failures.append(f"{server.name}, {scenario.title}, at a fixed rate: {problem}")
     times.keep(times.latency, scenario.key, server.name, pick(report, scenario.latency))
 
 
 def memory(times, servers):
-    """Measures private dirty bytes per connection, of fresh servers."""
+    """Measures private dirty bytes per connection, of fresh servers, without TLS and with it."""
     count = min(MEMORY_CONNECTIONS, raise_limit() - 500)
     options = ["--echo", "-c", str(count), "--size", str(MEMORY_SIZE), "-m", str(count)]
-    for server in servers:
-        with Running(server) as running:
-            report, problem = drive(running.port, running.pid, "/echo", 1.5, options)
-        if problem:
-            times.failures.append(f"{server.name}, memory: {problem}")
-        kinds = ("memory_bytes_per_connection", "memory_bytes_per_connection_at_end")
-        times.memory[server.name] = [pick(report, ("server", kind)) for kind in kinds]
+    kinds = ("memory_bytes_per_connection", "memory_bytes_per_connection_at_end")
+    for variant, table in (("", times.memory), ("tls", times.memory_tls)):
+        for server in servers:
+            if variant not in server.variants():
+                continue
+            with Running(server, variant) as running:
+                report, problem = drive(running, "/echo", 1.5, options)
+            if problem:
+                times.failures.append(f"{server.name}, memory: {problem}")
+            table[server.name] = [pick(report, ("server", kind)) for kind in kinds]
     return count

@@ -119,6 +119,7 @@ def heap(blocks, scenarios, names, key, digits, title):
 def memory(times, names, count):
     kinds = ["idle", "after each echoed 1 KiB"]
     rows = []
-    for place, kind in enumerate(kinds):
-        rows.append([kind, *[number((times.memory.get(name) or [None, None])[place], 0) for name in names]])
+    for prefix, by_name in (("", times.memory), ("TLS: ", times.memory_tls)):
+        for place, kind in enumerate(kinds if by_name else []):
+            rows.append([prefix + kind, *[number((by_name.get(name) or [None, None])[place], 0) for name in names]])
     return table([f"private dirty bytes of a connection, of {count:,}", *names], rows)

@@ -38,10 +38,13 @@ class Scenario:
     rated_title: str = ""
     # The message, if the driver does not create it.
     message: bytes = b""
+    # A run has the scenarios of a group only if `--scenarios` names the group or the scenario.
+    group: str = ""
 
     @property
-    def deflate(self):
-        return self.needs == "deflate"
+    def variant(self):
+        """Which of the server's variants runs: plain (""), "deflate" or "tls"."""
+        return {"deflate": "deflate", "tls": "tls", "resumption": "tls"}.get(self.needs, "")
 
 
 def counted(connections, payload, rounds, depth=1, opcode=1, kind="echo"):
@@ -50,6 +53,13 @@ def counted(connections, payload, rounds, depth=1, opcode=1, kind="echo"):
 
 PUBLISH = dict(path="/broadcast", needs="publish", latency=("latency", "last_receiver"))
 ECHO = ["--echo"]
+LARGE = [*ECHO, "-c", "4", "--binary", "--size", "1MiB"]
+TLS = dict(needs="tls", group="wss")
+OPENING_TLS = dict(
+    hold=0, cpu=("server", "cpu_ns_per_handshake"), speed=("connections", "opened_per_second"), latency=("latency", "handshake"), **TLS,
+)
+# The driver keeps 8 tickets. With more handshakes at once it loses some, and full ones follow.
+FEW = ["--at-once", "8"]
 
 SCENARIOS = [
     Scenario(
@@ -97,6 +107,27 @@ SCENARIOS = [
         "deflate", "echo 1.5 KiB JSON, compressed, 64 connections", "message",
         [*ECHO, "-c", "64", "--deflate"], [*ECHO, "-c", "64", "--deflate", "-m", "1000"],
         needs="deflate", message=DOCUMENT.encode(), counted=counted(16, DOCUMENT.encode(), (20, 80)),
+    ),
+    Scenario("large", "echo 1 MiB binary, 4 connections", "message", LARGE, [*LARGE, "-m", "40"], hold=1.5, group="wss"),
+    Scenario(
+        "wss-echo", "TLS: echo 20 B, 64 connections", "message",
+        [*ECHO, "-c", "64"], [*ECHO, "-c", "64", "-m", "10000"], **TLS,
+    ),
+    Scenario(
+        "wss-pipelined", "TLS: the same, pipelined 32 deep", "message",
+        [*ECHO, "-c", "64", "--depth", "32"], [], **TLS,
+    ),
+    Scenario(
+        "wss-binary", "TLS: echo 16 KiB binary, 64 connections", "message",
+        [*ECHO, "-c", "64", "--binary", "--size", "16KiB"], [*ECHO, "-c", "64", "--binary", "--size", "16KiB", "-m", "2000"], **TLS,
+    ),
+    Scenario("wss-large", "TLS: echo 1 MiB binary, 4 connections", "message", LARGE, [*LARGE, "-m", "40"], hold=1.5, **TLS),
+    Scenario("wss-handshake", "TLS 1.3 handshake and opening handshake", "handshake", ["-c", "3000"], ["-c", "1500", "--rate", "500"], **OPENING_TLS),
+    Scenario("wss-few", "the same, 8 at a time", "handshake", ["-c", "3000", *FEW], [], **OPENING_TLS),
+    Scenario(
+        "wss-resumed", "the same, 8 at a time, resumed by ticket", "handshake",
+        ["-c", "3000", *FEW, "--resume"], ["-c", "1500", "--rate", "500", "--resume"],
+        rated_title="TLS 1.3 handshake and opening handshake, resumed by ticket", **{**OPENING_TLS, "needs": "resumption"},
     ),
 ]
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import wire
 
@@ -31,31 +31,40 @@ PROGRAMS = {
 }
 # These compress only if they are started with an option.
 WITH_DEFLATE = {"uWebSockets"}
+# The certificate of the servers with TLS, and the CA that the driver trusts.
+CERTIFICATES = os.path.join(TARGET, "peers", "certificates")
+CA, CERTIFICATE, KEY = (os.path.join(CERTIFICATES, f"lariat-{name}.pem") for name in ("ca", "cert", "key"))
 
 
 @dataclass
 class Server:
-    """How to start a server."""
+    """How to start a server. `command` is empty if the server has no variant without TLS."""
 
     name: str
     command: list
     has_deflate_command: bool = False
+    tls_command: list = field(default_factory=list)
     abilities: frozenset = frozenset()
 
-    def arguments(self, port, deflate=False):
-        filled = [part.replace("{port}", str(port)) for part in self.command]
-        return filled + ["deflate"] if deflate and self.has_deflate_command else filled
+    def variants(self):
+        """The variants that run as a process of their own."""
+        return [variant for variant, exists in (("", self.command), ("deflate", self.has_deflate_command), ("tls", self.tls_command)) if exists]
+
+    def arguments(self, port, variant=""):
+        command = self.tls_command if variant == "tls" else self.command
+        filled = [part.replace("{port}", str(port)) for part in command]
+        return filled + ["deflate"] if variant == "deflate" and self.has_deflate_command else filled
 
 
 class Running:
     """A running server, on its own core, until it is stopped."""
 
-    def __init__(self, server, deflate=False, prefix=()):
-        self.server, self.port = server, wire.free_port()
+    def __init__(self, server, variant="", prefix=()):
+        self.server, self.variant, self.port = server, variant, wire.free_port()
         self.log = tempfile.TemporaryFile()
         core, _ = wire.cores()
         self.process = subprocess.Popen(
-            [*prefix, *server.arguments(self.port, deflate)],
+            [*prefix, *server.arguments(self.port, variant)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.log,
@@ -110,10 +119,14 @@ def run(*command, **options):
     subprocess.run(command, check=True, **options)
 
 
-def build(names):
+def build(names, with_tls=False):
     """Builds Lariat and the named peers. Returns how to start each."""
     run("cargo", "build", "--release", "--quiet", cwd=ROOT)
     servers = [Server("Lariat", [LARIAT, "serve", "--listen", "127.0.0.1:{port}"])]
+    if with_tls:
+        os.makedirs(CERTIFICATES, exist_ok=True)
+        run(LARIAT, "cert", "--dir", CERTIFICATES, stdout=subprocess.DEVNULL)
+        servers[0].tls_command = [*servers[0].command, "--tls-cert", CERTIFICATE, "--tls-key", KEY]
     folder = os.path.join(TARGET, "peers")
     rust = [name for name in names if name != "uWebSockets"]
     if rust:
@@ -124,12 +137,16 @@ def build(names):
         path = build_uwebsockets(folder) if name == "uWebSockets" else os.path.join(folder, "release", PROGRAMS[name])
         if path:
             servers.append(Server(name, [path, "{port}"], name in WITH_DEFLATE))
+        if path and name == "uWebSockets" and with_tls and (secure := build_uwebsockets(folder, with_tls=True)):
+            servers[-1].tls_command = [secure, "{port}", CERTIFICATE, KEY]
+            servers.append(Server("uWebSockets low-memory", [], tls_command=[*servers[-1].tls_command, "low-memory"]))
     return servers
 
 
-def build_uwebsockets(folder):
+def build_uwebsockets(folder, with_tls=False):
     """Returns the path of the program, or None if it cannot be built."""
-    program, source = os.path.join(folder, "uwebsockets"), os.path.join(PEERS, "uwebsockets.cpp")
+    program = os.path.join(folder, "uwebsockets_tls" if with_tls else "uwebsockets")
+    source = os.path.join(PEERS, "uwebsockets.cpp")
     if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
         return program
     if not (shutil.which("c++") and shutil.which("cc")):
@@ -142,17 +159,22 @@ def build_uwebsockets(folder):
     sources = os.path.join(os.path.dirname(crate[0]["manifest_path"]), "uWebSockets")
     usockets = os.path.join(sources, "uSockets", "src")
     # Its own makefile uses -march=native, which valgrind does not support everywhere.
-    flags = ["-O3", "-flto=auto", "-DLIBUS_NO_SSL", f"-I{usockets}"]
+    flags = ["-O3", "-flto=auto", "-DLIBUS_USE_OPENSSL" if with_tls else "-DLIBUS_NO_SSL", f"-I{usockets}"]
     flags += ["-march=x86-64-v3"] if platform.machine() == "x86_64" else []
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory() as objects:
         c = [*glob.glob(f"{usockets}/*.c"), f"{usockets}/eventing/epoll_kqueue.c"]
+        crypto = f"{usockets}/crypto"
         try:
-            run("cc", "-std=c11", *flags, "-c", *c, cwd=objects)
+            run("cc", "-std=c11", "-w", *flags, "-c", *c, *([f"{crypto}/openssl.c"] if with_tls else []), cwd=objects)
+            if with_tls:
+                run("c++", "-std=c++20", "-w", *flags, "-c", f"{crypto}/sni_tree.cpp", cwd=objects)
             made = [os.path.join(objects, name) for name in os.listdir(objects)]
-            run("c++", "-std=c++20", "-w", *flags, f"-I{sources}/src", source, *made, "-lz", "-o", program)
+            libraries = ["-lssl", "-lcrypto", "-lz"] if with_tls else ["-lz"]
+            run("c++", "-std=c++20", "-w", *flags, f"-I{sources}/src", source, *made, *libraries, "-o", program)
         except subprocess.CalledProcessError:
-            print("uWebSockets is left out: it did not build (it needs zlib's headers)")
+            needed = "with TLS it needs OpenSSL's headers" if with_tls else "it needs zlib's headers"
+            print(f"uWebSockets is left out: it did not build ({needed})")
             return None
     return program
 
@@ -167,8 +189,11 @@ def peer(text):
 
 def find_abilities(server):
     """Finds out the abilities by asking the server."""
-    with Running(server) as plain:
-        if not server.has_deflate_command:
-            return wire.abilities(plain.port, plain.port)
-        with Running(server, deflate=True) as deflating:
-            return wire.abilities(plain.port, deflating.port)
+    running = {variant: Running(server, variant) for variant in server.variants()}
+    ports = {variant: one.port for variant, one in running.items()}
+    try:
+        found = wire.abilities(ports[""], ports.get("deflate", ports[""])) if "" in ports else set()
+        return found | wire.tls_abilities(ports["tls"], CA) if "tls" in ports else found
+    finally:
+        for one in running.values():
+            one.stop()

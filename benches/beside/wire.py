@@ -2,6 +2,7 @@
 same each time."""
 import os
 import socket
+import ssl
 import zlib
 
 KEY = b"\x11\x22\x33\x44"
@@ -31,9 +32,12 @@ def compress(payload):
 class Wire:
     """One connection."""
 
-    def __init__(self, port, path, deflate=False):
+    def __init__(self, port, path, deflate=False, context=None, session=None):
+        """With an SSL context, it speaks TLS and may resume a session."""
         self.stream = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context:
+            self.stream = context.wrap_socket(self.stream, server_hostname="localhost", session=session)
         offer = f"Sec-WebSocket-Extensions: {DEFLATE}\r\n" if deflate else ""
         self.stream.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -145,6 +149,24 @@ def abilities(port, has_deflate_port):
         if wire.has_deflate():
             found.add("deflate")
         wire.close()
+    except OSError:
+        pass
+    return found
+
+
+def tls_abilities(port, ca):
+    """Returns the abilities of a server with TLS: {"tls", "resumption"} or fewer."""
+    found, session = set(), None
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        for _ in range(2):
+            wire = Wire(port, "/echo", context=context, session=session)
+            wire.send(frame(b"hello"))
+            if wire.receive() == b"hello":
+                found.add("resumption" if wire.stream.session_reused else "tls")
+            session = wire.stream.session
+            wire.close()
     except OSError:
         pass
     return found

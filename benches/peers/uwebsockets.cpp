@@ -1,19 +1,33 @@
 // uWebSockets, from the sources that the crate libuwebsockets-sys has; benches/compare.py builds it.
 // With `deflate` behind the port it compresses, with the compressor and the decompressor shared by all.
+// Built with -DLIBUS_USE_OPENSSL it speaks TLS instead, with a certificate and a key behind the port,
+// and with `low-memory` behind those it frees the buffers of idle sessions.
 
 #include "App.h"
 
 struct Client {};
 
 int main(int argc, char **argv) {
+#ifdef LIBUS_USE_OPENSSL
+    using App = uWS::SSLApp;
+    if (argc < 4) {
+        std::cerr << "usage: uwebsockets_tls PORT CERT KEY [low-memory]" << std::endl;
+        return 2;
+    }
+    bool deflate = false;
+    bool low_memory = argc > 4 && std::string_view(argv[4]) == "low-memory";
+    App app({.key_file_name = argv[3], .cert_file_name = argv[2], .ssl_prefer_low_memory_usage = low_memory});
+#else
+    using App = uWS::App;
     if (argc < 2) {
         std::cerr << "usage: uwebsockets PORT [deflate]" << std::endl;
         return 2;
     }
-    int port = std::atoi(argv[1]);
     bool deflate = argc > 2 && std::string_view(argv[2]) == "deflate";
-    uWS::App app;
-    uWS::App::WebSocketBehavior<Client> echo = {
+    App app;
+#endif
+    int port = std::atoi(argv[1]);
+    App::WebSocketBehavior<Client> echo = {
         .compression = deflate ? uWS::CompressOptions(uWS::SHARED_COMPRESSOR | uWS::SHARED_DECOMPRESSOR) : uWS::DISABLED,
         .maxPayloadLength = 16 * 1024 * 1024,
         .maxBackpressure = 16 * 1024 * 1024,
@@ -21,7 +35,7 @@ int main(int argc, char **argv) {
             client->send(message, code, deflate);
         },
     };
-    uWS::App::WebSocketBehavior<Client> broadcast = {
+    App::WebSocketBehavior<Client> broadcast = {
         .compression = uWS::DISABLED,
         .maxPayloadLength = 16 * 1024 * 1024,
         .maxBackpressure = 16 * 1024 * 1024,
