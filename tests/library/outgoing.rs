@@ -195,7 +195,7 @@ fn invalid_arguments_are_refused_at_once() {
     let bad_header =
         ConnectOptions::new().header(lariat::http::header::HOST, lariat::http::HeaderValue::from_static("elsewhere"));
     for (url, options, error) in [
-        ("wss://localhost/", ConnectOptions::new(), OpeningError::BadScheme),
+        ("https://localhost/", ConnectOptions::new(), OpeningError::BadScheme),
         ("/echo", ConnectOptions::new(), OpeningError::BadUrl),
         ("ws://localhost/", ConnectOptions::new().subprotocol("a b"), OpeningError::BadSubprotocol),
         ("ws://localhost/", ConnectOptions::new().subprotocol("a").subprotocol("a"), OpeningError::BadSubprotocol),
