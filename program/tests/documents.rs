@@ -56,7 +56,7 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 /// Options of other programs that the documents name alone.
-const FOREIGN: [&str; 2] = ["--cfg", "--renew"];
+const FOREIGN: [&str; 3] = ["--cfg", "--renew", "--scenarios"];
 
 fn unknown(text: &str, known: &BTreeSet<String>) -> Vec<String> {
     named(text).into_iter().filter(|name| !known.contains(name) && !FOREIGN.contains(&&**name)).collect()
