@@ -24,8 +24,16 @@ LISTENS = re.compile(r"0100007F:270E [0-9A-F:]+ 0A ")
 
 
 def build(profile):
-    """Builds the program. Returns its path."""
-    subprocess.run(["cargo", "build", "--quiet", "--profile", profile, "--target-dir", TARGET], cwd=PACKAGE, check=True)
+    """Builds the program. Returns its path.
+
+    A program contains the paths of source files, for the messages of panics. So the length of the
+    checkout's path and of cargo's would be a part of the size; both are replaced.
+    """
+    cargo = os.environ.get("CARGO_HOME", os.path.expanduser("~/.cargo"))
+    flags = [f"--remap-path-prefix={path}={name}" for path, name in ((ROOT, "/lariat"), (cargo, "/cargo"))]
+    environment = {**os.environ, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}
+    command = ["cargo", "build", "--quiet", "--profile", profile, "--target-dir", TARGET]
+    subprocess.run(command, cwd=PACKAGE, env=environment, check=True)
     return os.path.join(TARGET, profile, "lariat-size")
 
 
