@@ -44,9 +44,9 @@ pub struct Limits {
     pub ping_interval: Option<Duration>,
     /// Whether pings are answered at once, before [`on_ping`](crate::Handler::on_ping) is called.
     /// Default `true`. If it is `false`, the application must answer each ping itself, "as soon as
-    /// is practical" (RFC 6455 §5.5.2), with [`Clients::pong`](crate::Clients::pong) and the payload
-    /// of the ping. If several have come, it is enough to answer the last one (§5.5.3). A peer that
-    /// gets no pong may close. It holds for the servers of
+    /// is practical" (RFC 6455 §5.5.2), with [`Clients::pong`](crate::Clients::pong) and the
+    /// payload of the ping. If several have come, it is enough to answer the last one (§5.5.3). A
+    /// peer that gets no pong may close. It holds for the servers of
     /// [`Clients::connect`](crate::Clients::connect) as well. It costs nothing.
     pub answer_pings: bool,
     /// The silence after which a client is closed. Any byte ends the silence. `None` means

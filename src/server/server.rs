@@ -187,7 +187,7 @@ impl<D: ClientData> Server<D> {
     ///
     /// The signal handlers cannot be installed.
     #[cfg(all(unix, feature = "signals"))]
-    pub fn shutdown_on_signals_but_hangup(mut self, drain: Drain) -> io::Result<Server<D>> {
+    pub fn shutdown_on_signals_except_hangup(mut self, drain: Drain) -> io::Result<Server<D>> {
         self.signals = Some(Signals::new(self.poller.registry(), drain, false)?);
         Ok(self)
     }

@@ -85,7 +85,12 @@ pub type Secured = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects with rustls' own client.
 pub fn connect(addr: SocketAddr, config: ClientConfig) -> Secured {
-    let name = ServerName::try_from("localhost").expect("a name");
+    connect_to(addr, "localhost", config)
+}
+
+/// Connects with rustls' own client, to a server of this name.
+pub fn connect_to(addr: SocketAddr, name: &'static str, config: ClientConfig) -> Secured {
+    let name = ServerName::try_from(name).expect("a name");
     let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
     let stream = TcpStream::connect(addr).expect("the server listens");
     stream.set_read_timeout(Some(WAIT)).expect("a timeout");
@@ -103,43 +108,4 @@ pub fn open_with(addr: SocketAddr, config: ClientConfig) -> Wire<Secured> {
     wire.send(request("/").as_bytes());
     assert_eq!(wire.response().status(), 101);
     wire
-}
-
-/// Trusts every certificate, to look at it.
-#[derive(Debug)]
-pub struct Anybody;
-
-impl lariat::tls::rustls::client::danger::ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: lariat::tls::rustls::pki_types::UnixTime,
-    ) -> Result<lariat::tls::rustls::client::danger::ServerCertVerified, lariat::tls::rustls::Error> {
-        Ok(lariat::tls::rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &lariat::tls::rustls::DigitallySignedStruct,
-    ) -> Result<lariat::tls::rustls::client::danger::HandshakeSignatureValid, lariat::tls::rustls::Error> {
-        Ok(lariat::tls::rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &lariat::tls::rustls::DigitallySignedStruct,
-    ) -> Result<lariat::tls::rustls::client::danger::HandshakeSignatureValid, lariat::tls::rustls::Error> {
-        Ok(lariat::tls::rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<lariat::tls::rustls::SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

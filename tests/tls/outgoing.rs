@@ -1,6 +1,6 @@
 //! Connections to servers with TLS.
 
-use crate::common::{echo_script, run, script, serve};
+use crate::common::{Call, echo_script, run, script, serve};
 use crate::kit::{VERSIONS, client_tls, server_tls};
 use lariat::tls::{ClientTls, TlsFailure};
 use lariat::{
@@ -167,8 +167,8 @@ fn a_handshake_that_waits_costs_no_turns() {
     assert_eq!(hello[0], 22);
     let turns = || here.ask(|clients| clients.stats()).turn_micros.count();
     let before = turns();
-    std::thread::sleep(Duration::from_millis(200));
+    here.ask(|clients| clients.set_timer(Duration::from_millis(200), 7));
+    calls.until(&Call::Timer(7));
     let after = turns();
     assert!(after - before <= 10, "{} turns", after - before);
-    drop(calls);
 }

@@ -1,12 +1,12 @@
 //! A server with TLS.
 
 use crate::common::{WAIT, Wire, close, echo_script, request, run, script, text};
-use crate::kit::{VERSIONS, authority, client_config, connect, open, open_with, server_config, server_tls};
+use crate::kit::{VERSIONS, authority, client_config, connect, connect_to, open, open_with, server_config, server_tls};
 use lariat::http::StatusCode;
 use lariat::tls::rustls::pki_types::CertificateDer;
 use lariat::tls::rustls::pki_types::pem::PemObject;
 use lariat::tls::rustls::server::WebPkiClientVerifier;
-use lariat::tls::rustls::{ClientConfig, ServerConfig};
+use lariat::tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use lariat::tls::{ServerTls, TlsFailure, TlsFiles};
 use lariat::{
     Answer, CloseReason, Config, Drain, Handler, HttpResponse, ListenOptions, Server, TrustedProxies, Upgrade,
@@ -231,11 +231,16 @@ fn the_tail_of_a_large_output_is_not_lost() {
         Answer::from(response)
     });
     let server = run(server(Config::default(), server_tls()), handler);
-    for pause in [0, 100] {
+    for reads_late in [false, true] {
+        let before = server.ask(|clients| clients.stats()).bytes_written;
         let mut client = connect(server.addr, client_config(&VERSIONS));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("the server reads");
         client.flush().expect("it is written");
-        std::thread::sleep(Duration::from_millis(pause));
+        // Until the kernel takes no more.
+        let start = Instant::now();
+        while reads_late && server.ask(|clients| clients.stats()).bytes_written < before + 500_000 {
+            assert!(start.elapsed() < WAIT);
+        }
         let mut received = Vec::new();
         client.read_to_end(&mut received).expect("a clean end");
         assert!(received.len() > length && received.ends_with(b"zzzz"), "{} bytes", received.len());
@@ -461,18 +466,20 @@ fn files_give_certificates_and_errors_name_them() {
     // Each name gets its certificate, and other names the first.
     let (handler, _calls) = echo_script();
     let server = run(server(Config::default(), tls), handler);
-    for (name, file) in [("one.example", "one"), ("two.example", "two"), ("a.three.example", "two"), ("else", "one")] {
-        let certificate = CertificateDer::from_pem_file(path(&format!("{file}.pem"))).expect("a certificate");
-        let mut config = client_config(&VERSIONS);
-        config.dangerous().set_certificate_verifier(Arc::new(crate::kit::Anybody));
-        let name = lariat::tls::rustls::pki_types::ServerName::try_from(name).expect("a name");
-        let connection = lariat::tls::rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
-        let stream = TcpStream::connect(server.addr).expect("the server listens");
-        let mut client = lariat::tls::rustls::StreamOwned::new(connection, stream);
-        client.write_all(request("/").as_bytes()).expect("a handshake");
-        let shown = client.conn.peer_certificates().expect("a certificate");
-        assert_eq!(shown[0], certificate, "{file}");
+    let mut roots = RootCertStore::empty();
+    for file in ["one.pem", "two.pem"] {
+        roots.add(CertificateDer::from_pem_file(path(file)).expect("a certificate")).expect("a root");
     }
+    let config = ClientConfig::builder_with_provider(server_config().crypto_provider().clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    for name in ["one.example", "two.example", "a.three.example"] {
+        connect_to(server.addr, name, config.clone()).write_all(request("/").as_bytes()).expect(name);
+    }
+    let error = connect_to(server.addr, "else", config).write_all(b"x").expect_err("no certificate is for it");
+    assert!(error.to_string().contains("one.example"), "{error}");
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 

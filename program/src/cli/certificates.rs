@@ -4,9 +4,10 @@ use crate::cert::expires;
 use crate::terminal::Failure;
 use lariat::tls::{ServerTls, TlsFiles};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime};
 
 /// How often the files are looked at.
@@ -17,6 +18,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Certificates {
     pub(crate) tls: ServerTls,
     state: Arc<State>,
+    /// The thread ends when this is dropped.
+    _alive: Sender<()>,
 }
 
 /// What `/metrics` shows.
@@ -28,8 +31,6 @@ struct State {
     expires: AtomicI64,
     /// SIGHUP has come.
     hangup: Arc<AtomicBool>,
-    stop: Mutex<bool>,
-    stopped: Condvar,
 }
 
 impl Certificates {
@@ -42,24 +43,18 @@ impl Certificates {
         signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&state.hangup))
             .map_err(|error| Failure(format!("cannot handle SIGHUP: {error}")))?;
         let (watched, shared) = (tls.clone(), Arc::clone(&state));
+        let (alive, ended) = channel();
         std::thread::Builder::new()
             .name("certificates".to_owned())
-            .spawn(move || watch(&watched, &files, &shared))
+            .spawn(move || watch(&watched, &files, &shared, &ended))
             .map_err(|error| Failure(format!("cannot start a thread: {error}")))?;
-        Ok(Certificates { tls, state })
+        Ok(Certificates { tls, state, _alive: alive })
     }
 
     /// Returns a function that writes the metrics of the certificates.
     pub(crate) fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
         let state = Arc::clone(&self.state);
         move || state.to_prometheus()
-    }
-}
-
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        *self.state.stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.state.stopped.notify_all();
     }
 }
 
@@ -96,18 +91,15 @@ fn stamp(path: &Path) -> Stamp {
 }
 
 fn stamps(files: &TlsFiles) -> Vec<Stamp> {
-    let paths: Vec<&PathBuf> =
-        files.pairs.iter().flat_map(|(chain, key)| [chain, key]).chain(&files.client_ca).collect();
-    paths.into_iter().map(|path| stamp(path)).collect()
+    let paths = files.pairs.iter().flat_map(|(chain, key)| [chain, key]).chain(&files.client_ca);
+    paths.map(|path| stamp(path)).collect()
 }
 
 /// Reads the files again when SIGHUP has come, and when they have changed and then stayed the same
 /// for an interval: a certificate and its key are replaced one after the other.
-fn watch(tls: &ServerTls, files: &TlsFiles, state: &State) {
+fn watch(tls: &ServerTls, files: &TlsFiles, state: &State, ended: &Receiver<()>) {
     let (mut used, mut last) = (stamps(files), stamps(files));
-    let mut stop = state.stop.lock().unwrap_or_else(PoisonError::into_inner);
-    while !*stop {
-        stop = state.stopped.wait_timeout(stop, INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+    while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
         let now = stamps(files);
         let has_changed = now != used && now == last;
         last.clone_from(&now);

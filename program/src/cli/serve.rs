@@ -144,6 +144,14 @@ impl Options {
         config
     }
 
+    /// Returns the scheme of the first address that a browser can open.
+    fn scheme(&self) -> &'static str {
+        let is_unix = |address: &&String| address.trim_start_matches("plain:").starts_with("unix:");
+        let first = self.listen.iter().find(|address| !is_unix(address));
+        let is_plain = self.tls_cert.is_empty() || first.is_some_and(|address| address.starts_with("plain:"));
+        if is_plain { "http" } else { "https" }
+    }
+
     /// Returns the files with certificates, if there are any.
     fn tls_files(&self) -> Option<TlsFiles> {
         if self.tls_cert.is_empty() {
@@ -200,16 +208,11 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     #[cfg(unix)]
     let server = match &certificates {
         // SIGHUP reads the certificates again.
-        Some(_) => server.shutdown_on_signals_but_hangup(Drain::default()),
+        Some(_) => server.shutdown_on_signals_except_hangup(Drain::default()),
         None => server.shutdown_on_signals(Drain::default()),
     }
     .map_err(failed)?;
-    let scheme = if options.listen.first().is_some_and(|first| first.starts_with("plain:")) {
-        None
-    } else {
-        certificates.as_ref()
-    };
-    announce(&server.local_addrs(), if scheme.is_some() { "https" } else { "http" });
+    announce(&server.local_addrs(), options.scheme());
     let mut site_options = site::Options::default();
     site_options.allowed_origins.clone_from(&options.allow_origin);
     site_options.allowed_hosts.clone_from(&options.allow_host);

@@ -58,19 +58,13 @@ impl<X: Default> Connection<X> {
         self.inbox.as_ref().map_or(0, |inbox| inbox.held.len())
     }
 
-    /// Holds bytes from the peer behind those that are held already. They take no more memory if
-    /// they come in several calls.
-    pub(super) fn hold(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
+    /// Holds bytes from the peer behind those that are held already: the driver receives them when
+    /// it would read next. They take no more memory if they come in several calls.
+    pub fn hold(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
         self.modes.set(Modes::HOLDS, true);
         let held = &mut shared.inbox(&mut self.inbox, now).held;
         held.reserve_exact(bytes.len());
         held.extend_from_slice(bytes);
-    }
-
-    /// Holds bytes that were read from the stream before the driver got it. It receives them when
-    /// it would read next.
-    pub fn receive_later(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
-        self.hold(shared, now, bytes);
     }
 
     /// Takes out the bytes that are held, to be received now. There are none while they must be

@@ -23,16 +23,6 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
-    /// All kinds, in order.
-    pub const ALL: [TlsFailure; 6] = [
-        TlsFailure::NotTls,
-        TlsFailure::NothingInCommon,
-        TlsFailure::Certificate,
-        TlsFailure::Alert,
-        TlsFailure::Truncated,
-        TlsFailure::Violation,
-    ];
-
     /// The kind's name in metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub const MOST_KEPT: usize = 2 * (16 << 10) + 1_024;
 
 /// The most plaintext to encrypt at once. What the kernel does not take of it must be kept.
-pub const MOST_AT_ONCE: usize = 64 << 10;
+const MOST_AT_ONCE: usize = 64 << 10;
 
 /// Room for what a record adds to its contents (RFC 8446 §5.2, RFC 5246 §6.2.3).
 const OVERHEAD: usize = 5 + 256;

@@ -141,7 +141,7 @@ impl<D: ClientData> Clients<D> {
             client.connection.adopt(shared, now);
         }
         if !received.is_empty() {
-            client.connection.receive_later(shared, now, &received);
+            client.connection.hold(shared, now, &received);
         }
         if let Some(chosen) = subprotocol.filter(|_| is_upgraded) {
             self.table.set_subprotocol(index, &chosen);

@@ -142,7 +142,7 @@ impl<H: Handler> Engine<H> {
 
     #[cold]
     fn wrote_part(&mut self, index: usize, length: usize, outcome: io::Result<usize>) {
-        match self.note_written(index, length, outcome) {
+        match self.note_written(index, length, outcome, |taken| taken) {
             true => self.write(index),
             false => self.wrote(index),
         }

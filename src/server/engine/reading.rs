@@ -56,8 +56,10 @@ impl<H: Handler> Engine<H> {
             // The index was freed since it was queued, and belongs to another client now.
             return 0;
         }
-        if let Some(count) = self.read_secured(index) {
-            return count;
+        if client.flags.has(Flags::WRAPPED) {
+            if let Some(count) = self.read_secured(index) {
+                return count;
+            }
         }
         let size = self.clients.limited_read(index, self.clients.read_size(buffer.len()));
         let buffer = &mut buffer[..size];

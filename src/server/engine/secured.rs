@@ -8,12 +8,12 @@
 //! knows nothing of TLS: its backpressure, its deadlines and its end work as without.
 
 use super::engine::Engine;
+use super::writing::WRITES_IN_A_ROW;
 use crate::protocol::tls::{MOST_KEPT, Output, Received, ServerTls, Session, TlsError};
 use crate::protocol::{CloseReason, Rejection, Role, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::net::Arrival;
 use crate::server::table::{At, Flags};
-use std::io;
 
 /// The most ciphertext to read at once.
 const READ: usize = 64 << 10;
@@ -22,9 +22,6 @@ const READ: usize = 64 << 10;
 /// signature takes about 0.1 ms with P-256, and 0.7 ms with RSA of 2,048 bits. The other clients
 /// wait for the next turn, in order.
 const HANDSHAKES_PER_TURN: usize = 6;
-
-/// The most writes to a client in a row, while the kernel takes all that it is offered.
-const WRITES_IN_A_ROW: usize = 4;
 
 /// What the sessions of a loop share.
 #[derive(Debug, Default)]
@@ -221,9 +218,8 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        let connection = &self.clients.table[index].connection;
-        let is_over = connection.buffered_amount() == 0 && connection.state() == State::Draining;
-        let has_unsent = !session.unsent().is_empty() || is_over && session.must_close();
+        let has_said_all = self.clients.table[index].has_said_all();
+        let has_unsent = !session.unsent().is_empty() || has_said_all && session.must_close();
         if !has_unsent && !session.may_encrypt() {
             // Output waits for the handshake.
             self.clients.table[index].flags.set(Flags::BLOCKED);
@@ -243,18 +239,18 @@ impl<H: Handler> Engine<H> {
     /// Writes ciphertext once: what the kernel has not taken before, the next output of the
     /// connection, or at the end `close_notify`.
     fn write_ciphertext(&mut self, index: usize, session: &mut Session, output: &mut Output) -> Wrote {
-        let At { client, shared, counters, now, .. } = self.clients.table.at(index);
+        let At { client, shared, counters, .. } = self.clients.table.at(index);
         if client.flags.has(Flags::BLOCKED) {
             return Wrote::Nothing;
         }
         let is_new = session.unsent().is_empty();
         if is_new {
             output.clear();
+            let has_said_all = client.has_said_all();
             let next = client.connection.output(shared);
-            let is_over = next.is_empty() && client.connection.state() == State::Draining;
             let made = if !next.is_empty() && session.may_encrypt() {
                 session.encrypt(next, output)
-            } else if is_over && session.must_close() {
+            } else if has_said_all && session.must_close() {
                 session.close(output)
             } else {
                 return Wrote::Nothing;
@@ -267,30 +263,19 @@ impl<H: Handler> Engine<H> {
         let bytes = if is_new { output.bytes() } else { session.unsent() };
         let length = bytes.len();
         counters.writes += 1;
-        let (taken, is_blocked) = match client.socket.open(&self.key).write(bytes) {
-            Ok(count) => (count, count < length),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, false),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                counters.would_block += 1;
-                (0, true)
+        let outcome = client.socket.open(&self.key).write(bytes);
+        let delivered = |taken| {
+            let delivered = session.delivered(taken, length);
+            match is_new {
+                true => session.keep_unsent(output, taken),
+                false => session.advance(taken),
             }
-            Err(error) => {
-                self.broke(index, error.kind());
-                return Wrote::Broken;
-            }
+            delivered
         };
-        counters.bytes_written += taken as u64;
-        if is_blocked {
-            client.flags.set(Flags::BLOCKED);
+        if !self.note_written(index, length, outcome, delivered) {
+            return Wrote::Broken;
         }
-        let delivered = session.delivered(taken, length);
-        if is_new {
-            session.keep_unsent(output, taken);
-        } else {
-            session.advance(taken);
-        }
-        client.connection.sent(shared, now, delivered);
-        if client.connection.state() == State::Closed {
+        if self.clients.table[index].connection.state() == State::Closed {
             // The peer had closed its half before this was sent.
             self.write_end(index, session, output);
         }

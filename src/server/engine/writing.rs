@@ -13,7 +13,7 @@ use std::io;
 const WRITES_PER_TURN: usize = 1_024;
 
 /// The most writes to a client in a row, while the kernel takes all that it is offered.
-const WRITES_IN_A_ROW: usize = 4;
+pub(super) const WRITES_IN_A_ROW: usize = 4;
 
 impl<H: Handler> Engine<H> {
     /// Writes to each queued client, the longest waiting first, up to the turn's share. Clients
@@ -58,35 +58,44 @@ impl<H: Handler> Engine<H> {
             }
             counters.writes += 1;
             let outcome = client.socket.open(&self.key).write(output);
-            if !self.note_written(index, length, outcome) {
+            if !self.note_written(index, length, outcome, |taken| taken) {
                 break;
             }
         }
         self.wrote(index);
     }
 
-    /// Notes the result of a write of `length` bytes. Returns `false` if the stream has failed.
-    pub(super) fn note_written(&mut self, index: usize, length: usize, outcome: io::Result<usize>) -> bool {
+    /// Notes the result of a write of `length` bytes. `delivered` gets how many of them the kernel
+    /// has taken, and returns how many bytes of the connection's output these were. Returns `false`
+    /// if the stream has failed.
+    pub(super) fn note_written(
+        &mut self,
+        index: usize,
+        length: usize,
+        outcome: io::Result<usize>,
+        delivered: impl FnOnce(usize) -> usize,
+    ) -> bool {
         let At { client, shared, counters, now, .. } = self.clients.table.at(index);
-        match outcome.map_err(|error| error.kind()) {
-            Ok(count) => {
-                counters.bytes_written += count as u64;
-                if count < length {
-                    client.flags.set(Flags::BLOCKED);
-                }
-                client.connection.sent(shared, now, count);
-            }
-            Err(io::ErrorKind::Interrupted) => {}
+        let taken = match outcome.map_err(|error| error.kind()) {
+            Ok(taken) => taken,
             Err(io::ErrorKind::WouldBlock) => {
                 counters.would_block += 1;
-                client.flags.set(Flags::BLOCKED);
-                client.connection.sent(shared, now, 0);
+                0
+            }
+            Err(io::ErrorKind::Interrupted) => {
+                delivered(0);
+                return true;
             }
             Err(kind) => {
                 self.broke(index, kind);
                 return false;
             }
+        };
+        counters.bytes_written += taken as u64;
+        if taken < length {
+            client.flags.set(Flags::BLOCKED);
         }
+        client.connection.sent(shared, now, delivered(taken));
         true
     }
 
@@ -95,13 +104,13 @@ impl<H: Handler> Engine<H> {
     pub(super) fn wrote(&mut self, index: usize) {
         let client = &mut self.clients.table[index];
         let (buffered, state) = (client.connection.buffered_amount(), client.connection.state());
-        if buffered == 0 && state == State::Draining && client.flags.raise(Flags::HALF_CLOSED) {
+        if client.has_said_all() && client.flags.raise(Flags::HALF_CLOSED) {
             // If the peer has closed already, this fails, and nothing is left to close.
             let _ = client.socket.open(&self.key).shutdown_write();
         }
         let is_connecting = state == State::Handshaking && client.connection.role() == Role::Client;
-        let is_connected = buffered == 0 || self.clients.table.sessions().is_handshaking(index);
-        if is_connected && is_connecting && self.clients.note_connected(index) {
+        let is_sent = || buffered == 0 || self.clients.table.sessions().is_handshaking(index);
+        if is_connecting && is_sent() && self.clients.note_connected(index) {
             self.call(index, |handler, clients, id| handler.on_connect(clients, id));
         }
         if buffered == 0 && state == State::Handshaking && !is_connecting {

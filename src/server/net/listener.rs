@@ -32,22 +32,21 @@ pub(crate) struct Listener {
 /// How a connection begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    /// With a header of the PROXY protocol.
+    /// A header of the PROXY protocol comes first.
     pub(crate) is_proxied: bool,
-    /// With TLS, after that.
+    /// TLS comes after that.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<ServerTls>,
 }
 
 impl Arrival {
-    #[cfg(feature = "tls")]
     /// Whether TLS comes first.
+    #[cfg(feature = "tls")]
     pub(crate) const fn is_secured(&self) -> bool {
         self.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
-    /// Whether TLS comes first.
     pub(crate) const fn is_secured(&self) -> bool {
         false
     }

@@ -34,8 +34,7 @@ impl Signals {
     /// Obeys all four signals, or all but SIGHUP.
     pub(crate) fn new(registry: &Registry, drain: Drain, hangup: bool) -> io::Result<Signals> {
         let all = [SIGINT, SIGTERM, SIGQUIT, SIGHUP];
-        let all = if hangup { &all[..] } else { &all[..3] };
-        let obeyed = all.iter().filter(|signal| **signal != SIGHUP || !is_ignored(SIGHUP));
+        let obeyed = all.iter().filter(|signal| **signal != SIGHUP || hangup && !is_ignored(SIGHUP));
         let mut signals = signal_hook_mio::v1_0::Signals::new(obeyed)?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Signals { signals, drain: Some(drain) })

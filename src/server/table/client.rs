@@ -59,6 +59,11 @@ impl<D: ClientData> Client<D> {
         self.connection.buffered_amount() > 0 || self.flags.has(Flags::WRAPPED)
     }
 
+    /// Returns whether our half is to be closed: nothing more will be said, and all is sent.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.connection.state() == State::Draining && self.connection.buffered_amount() == 0
+    }
+
     /// Returns the socket's peer address. `None` for Unix sockets, and if the peer has
     /// disconnected.
     pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {

@@ -74,8 +74,7 @@ impl NextSlot {
 
 impl<D: ClientData> Client<D> {
     /// Returns whether the fast path may read this client: it is queued and open, its gate is open,
-    /// neither a PROXY header, FIN nor an error is next, there is no TLS, and it
-    /// holds nothing.
+    /// neither a PROXY header, FIN nor an error is next, there is no TLS, and it holds nothing.
     #[inline]
     pub(crate) fn may_be_read_fast(&self, high_water: usize) -> bool {
         const SET: Flags = Flags::READ_QUEUED.or(Flags::OPENED);

@@ -17,7 +17,8 @@ pub(crate) struct Usage(pub(crate) String);
 /// rate, messages are sent on time, regardless of what comes back.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections are spread over them
+    /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections
+    /// are spread over them
     #[arg(required = true, value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
