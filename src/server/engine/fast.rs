@@ -13,6 +13,7 @@ use crate::protocol::{Input, LONGEST_RUN, Position, Run, State};
 use crate::server::app::Handler;
 use crate::server::net::Readiness;
 use crate::server::table::{At, Flags};
+use std::convert::identity;
 use std::io;
 
 impl<H: Handler> Engine<H> {
@@ -142,7 +143,7 @@ impl<H: Handler> Engine<H> {
 
     #[cold]
     fn wrote_part(&mut self, index: usize, length: usize, outcome: io::Result<usize>) {
-        match self.note_written(index, length, outcome, |taken| taken) {
+        match self.note_written(index, length, outcome, identity) {
             true => self.write(index),
             false => self.wrote(index),
         }

@@ -18,10 +18,11 @@ use crate::server::table::{At, Flags};
 /// The most ciphertext to read at once.
 const READ: usize = 64 << 10;
 
-/// The most steps of handshakes in one turn, so that a turn takes less than 5 ms. A step with a
-/// signature takes about 0.1 ms with P-256, and 0.7 ms with RSA of 2,048 bits. The other clients
-/// wait for the next turn, in order.
-const HANDSHAKES_PER_TURN: usize = 6;
+/// The most steps of handshakes in one turn, so that a turn takes less than 5 ms. A connection with
+/// its whole handshake takes about 0.2 ms of CPU with P-256, and 1.1 ms with RSA of 2,048 bits
+/// (`lariat load wss://.. -c 3000`); nearly all of that is one step. The other clients wait for the
+/// next turn, in order.
+const HANDSHAKES_PER_TURN: usize = 4;
 
 /// What the sessions of a loop share.
 #[derive(Debug, Default)]

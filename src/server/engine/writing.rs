@@ -6,6 +6,7 @@ use super::engine::Engine;
 use crate::protocol::{Role, State};
 use crate::server::app::Handler;
 use crate::server::table::{At, Flags, Reason};
+use std::convert::identity;
 use std::io;
 
 /// The most clients to write to in one turn, so that a message for a million clients does not stop
@@ -58,7 +59,7 @@ impl<H: Handler> Engine<H> {
             }
             counters.writes += 1;
             let outcome = client.socket.open(&self.key).write(output);
-            if !self.note_written(index, length, outcome, |taken| taken) {
+            if !self.note_written(index, length, outcome, identity) {
                 break;
             }
         }
