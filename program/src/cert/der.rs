@@ -1,4 +1,4 @@
-//! Reads what the CA's certificate says, as far as signing needs it.
+//! Reads what a certificate says of its owner, and when it expires.
 
 use std::str::from_utf8;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
