@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod certificates;
 mod kit;
 mod outgoing;
 mod serving;
