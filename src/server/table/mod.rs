@@ -8,6 +8,7 @@
 //! | `gate` | may a client be read, and if not, for which reasons? |
 //! | `key` | who may read, write and remove? |
 //! | `behind` | what waits for a client that reads too slowly? |
+//! | `queues` | which clients wait for which step? |
 //! | `ready_queue` | which client is next? |
 //! | `clock` | what time is it for clients, and for timers? |
 //! | `times` | until when are clients not read? |
@@ -28,6 +29,7 @@ mod flags;
 mod gate;
 mod key;
 mod last_look;
+mod queues;
 mod ready_queue;
 #[cfg_attr(not(feature = "tls"), path = "sessions_off.rs")]
 mod sessions;
