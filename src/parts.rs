@@ -42,6 +42,10 @@ pub(crate) static ADOPTING: Part = Part::new();
 /// [`Clients::set_client_timer`](crate::Clients::set_client_timer) and its kin.
 pub(crate) static CLIENT_TIMERS: Part = Part::new();
 
+/// Topics of several servers, and their histories. The door:
+/// [`Loops::backplane`](crate::Loops::backplane), or that of a simulation.
+pub(crate) static BACKPLANE: Part = Part::new();
+
 /// Connections that we begin, to other servers. The door:
 /// [`Clients::connect`](crate::Clients::connect).
 pub(crate) static CONNECTING: Part = Part::new();
@@ -57,6 +61,9 @@ pub(crate) static GIVEN_DATA: Part = Part::new();
 /// [`Http::default`](crate::Http) and
 /// [`HttpResponse::streamed`](crate::HttpResponse::streamed).
 pub(crate) static HTTP: Part = Part::new();
+
+/// Several loops. The door: [`Server::loops`](crate::Server::loops).
+pub(crate) static LOOPS: Part = Part::new();
 
 /// Changes of memberships in topics, told to handlers. The door:
 /// [`Clients::watch_topics`](crate::Clients::watch_topics).

@@ -8,7 +8,7 @@
 mod common;
 
 use common::{WAIT, Wire, binary, request, text};
-use lariat::{ClientId, Clients, EventLoop, Handler, LocalAddr, Message, Server};
+use lariat::{ClientId, Clients, Config, EventLoop, Handler, LocalAddr, Message, Server};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 use std::alloc::System;
 use std::io::{ErrorKind, Read, Write};
@@ -45,10 +45,14 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let server = Server::bind("127.0.0.1:0").expect("a free port");
+        Bench::with(Config::default())
+    }
+
+    fn with(config: Config) -> Bench {
+        let server = Server::new(config).and_then(|server| server.listen("127.0.0.1:0")).expect("a free port");
         let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("not TCP") };
         let event_loop = server.start(EchoOrBroadcast).expect("a loop");
-        Bench { event_loop, addr, received: vec![0; 4 << 20].into_boxed_slice() }
+        Bench { event_loop, addr, received: vec![0; 16 << 20].into_boxed_slice() }
     }
 
     fn open(&mut self) -> TcpStream {
@@ -201,6 +205,29 @@ fn a_large_message_gives_its_memory_back(bench: &mut Bench) {
     println!("after a message of 1 MiB: {at_first} bytes more than before, {} after {:?}", kept(), began.elapsed());
 }
 
+/// A message that takes longer than spare buffers are kept gives its memory back as well.
+fn spare_memory_has_a_deadline_however_slow_the_message() {
+    let mut config = Config::default();
+    (config.limits.max_message, config.limits.max_unsent) = (8 << 20, 16 << 20);
+    let mut bench = Bench::with(config);
+    let stream = bench.open();
+    // The kernel does not take such an answer at once, so its last bytes are written at the end of
+    // a turn, in which nothing else happens.
+    let large = binary(&vec![0; 3 << 20]);
+    let region = Region::new(ALLOCATOR);
+    bench.send(&stream, &large[..large.len() / 2]);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        bench.turn();
+    }
+    bench.send(&stream, &large[large.len() / 2..]);
+    bench.receive(&stream, echo_length(&large));
+    let (stats, wait) = (region.change(), bench.event_loop.timeout().expect("a deadline"));
+    let kept = stats.bytes_allocated as isize - stats.bytes_deallocated as isize;
+    println!("after a slow message of 3 MiB: {kept} bytes more than before, and a turn in {wait:?}");
+    assert!(kept < 160 << 10 || wait < Duration::from_secs(5), "it sleeps for {wait:?}, with {kept} spare bytes");
+}
+
 /// A main function without libtest, whose main thread allocates at any time.
 fn main() {
     let mut bench = Bench::new();
@@ -208,5 +235,6 @@ fn main() {
     fragments_and_control_frames_allocate_nothing(&mut bench);
     a_large_message_gives_its_memory_back(&mut bench);
     a_publish_allocates_once(&mut bench);
+    spare_memory_has_a_deadline_however_slow_the_message();
     println!("test result: ok");
 }

@@ -72,7 +72,8 @@ struct Mio(mio::Poll, mio::Events);
 impl Host for Mio {
     fn watch(fd: BorrowedFd<'_>) -> Mio {
         let poll = mio::Poll::new().expect("a poller");
-        let mut source = SourceFd(&fd.as_raw_fd());
+        let raw = fd.as_raw_fd();
+        let mut source = SourceFd(&raw);
         poll.registry().register(&mut source, mio::Token(0), mio::Interest::READABLE).expect("it can be watched");
         Mio(poll, mio::Events::with_capacity(4))
     }

@@ -14,25 +14,16 @@ use lariat::{
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::Command;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// In the environment of a process that is to run one test.
-const ALONE: &str = "LARIAT_TEST_ALONE";
-
 /// Calls `open` in a process of its own. `part` is the name of the switch, and `test` that of the
 /// test that calls this.
 fn alone(part: &str, test: &str, open: impl FnOnce()) {
-    if std::env::var_os(ALONE).is_some() {
-        return open();
-    }
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    let output = command.args(["--exact", test, "--nocapture"]).env(ALONE, "").output().expect("it starts");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(said.contains("running 1 test"), "{test} is not the name of this test:\n{said}");
-    assert!(output.status.success(), "{part} is not switched on:\n{said}");
+    let said = common::alone(test, open);
+    println!("{part} is switched on:\n{said}");
 }
 
 /// Counts what it is called for.
@@ -396,6 +387,62 @@ fn trace_all_tells_the_story_of_all_clients() {
         let _peer = sim.connect("/");
         sim.run_until_idle();
         assert!(sim.handler().traces > 0);
+    });
+}
+
+#[test]
+fn loops_share_a_topic() {
+    alone("LOOPS", "loops_share_a_topic", || {
+        let server = lariat::Server::<()>::bind("127.0.0.1:0").and_then(|server| server.loops(2)).expect("loops");
+        let remote = server.remote();
+        let Some(lariat::LocalAddr::Tcp(addr)) = server.local_addrs().into_iter().next() else { panic!("not TCP") };
+        let make = || {
+            lariat::Closures::<()>::new().on_open(|clients, id| assert!(clients.subscribe(id, "room"))).on_message(
+                |clients, _, message| {
+                    clients.publish("room", message);
+                },
+            )
+        };
+        let thread = std::thread::spawn(move || server.run(make).expect("a poller that works"));
+        let mut clients: Vec<_> = (0..2).map(|_| common::Wire::open(addr)).collect();
+        clients[0].send(&common::text("hello"));
+        clients.iter_mut().for_each(|client| client.expect_text("hello"));
+        remote.shutdown(lariat::Drain::default().deadline(Duration::ZERO)).expect("it runs");
+        thread.join().expect("no panic");
+    });
+}
+
+#[test]
+fn servers_with_a_backplane_share_a_topic() {
+    alone("BACKPLANE", "servers_with_a_backplane_share_a_topic", || {
+        let engine = lariat::backplane::MemoryEngine::new();
+        let servers: Vec<_> = (0..2)
+            .map(|_| {
+                let server = lariat::Server::<()>::bind("127.0.0.1:0").and_then(|server| server.loops(1));
+                let server = server.and_then(|server| server.backplane(engine.backplane())).expect("it starts");
+                let (remote, addrs) = (server.remote(), server.local_addrs());
+                let make = || {
+                    lariat::Closures::<()>::new().on_message(|clients, _, message| {
+                        clients.broadcast(message);
+                    })
+                };
+                let thread = std::thread::spawn(move || server.run(make).expect("a poller that works"));
+                (remote, addrs, thread)
+            })
+            .collect();
+        let mut clients: Vec<_> = servers
+            .iter()
+            .map(|(_, addrs, _)| match addrs[0] {
+                lariat::LocalAddr::Tcp(addr) => common::Wire::open(addr),
+                _ => panic!("not TCP"),
+            })
+            .collect();
+        clients[0].send(&common::text("hello"));
+        clients.iter_mut().for_each(|client| client.expect_text("hello"));
+        for (remote, _, thread) in servers {
+            remote.shutdown(lariat::Drain::default().deadline(Duration::ZERO)).expect("it runs");
+            thread.join().expect("no panic");
+        }
     });
 }
 

@@ -1,7 +1,8 @@
 // The chat between two contexts: who is there, who types, and nothing lost or doubled when the
 // server restarts.
 
-import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
+import { SERVER_IS_AWAY, check, equal, keyboard, look, match, serve, silent, suite, waitForLink } from "./kit.mjs";
+import { enter, say, shows } from "./talk.mjs";
 
 await suite(async () => {
   let server = await serve();
@@ -162,30 +163,6 @@ await suite(async () => {
   await server.stop();
 });
 
-/** Somebody comes in under a name. */
-async function enter(url, name) {
-  const page = await open(url, {}, `localStorage.setItem("lariat-name", ${JSON.stringify(name)})`);
-  await page.waitForFunction((name) => document.getElementById("people").textContent.includes(name), name);
-  return page;
-}
-
-async function say(page, text) {
-  await page.fill("#text", text);
-  await page.press("#text", "Enter");
-}
-
 async function said(page, wanted) {
   await page.waitForFunction((wanted) => [...document.querySelectorAll("#log .said:not(.pending) .text")].map((node) => node.textContent).join("|") === wanted, wanted.join("|"));
-}
-
-/** Waits until an element, or the first parts of its items, show a text. */
-async function shows(page, selector, text) {
-  await page.waitForFunction(([selector, text]) => {
-    const node = document.querySelector(selector);
-    const items = [...node.querySelectorAll("li")];
-    const shown = items.length ? items.map((item) => (selector === "#people" ? item.firstChild : item).textContent).join(" ") : node.textContent;
-    return shown === text;
-  }, [selector, text]).catch(async () => {
-    throw new Error(`${selector} should show ${JSON.stringify(text)}, but shows ${JSON.stringify(await page.textContent(selector))}`);
-  });
 }

@@ -31,6 +31,7 @@ await suite(async () => {
     const answer = await inside(page, response, "pre", (node) => node.textContent);
     match(answer, /^HTTP\/1\.1 101 Switching Protocols\n/, "status line");
     equal(answer.includes(`Sec-WebSocket-Accept: ${accept}\n`), true, `Sec-WebSocket-Accept in ${answer}`);
+    equal(await page.locator('#wire [data-kind="tls"]').count(), 0, "lines about TLS");
   });
 
   await check("text with multi-byte characters comes back", async () => {

@@ -3,9 +3,10 @@
 //
 //     node APP.test.mjs LARIAT [OUTDIR]
 //
-// LARIAT is the program. Needs `npm install` here once and a Chromium: /usr/bin/chromium, or the
-// program that CHROMIUM names. Screenshots go to OUTDIR if it is given. Stops at the first failure.
-// Exit codes: 0, 1 (failed), 2 (usage).
+// LARIAT is the program. LOOPS is the number of its loops, and REDIS the URL for --redis. Needs
+// `npm install` here once and a Chromium: /usr/bin/chromium, or the program that CHROMIUM names.
+// Screenshots go to OUTDIR if it is given. Stops at the first failure. Exit codes: 0, 1 (failed), 2
+// (usage).
 
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -76,6 +77,8 @@ async function start(moreArguments) {
  * a word.
  */
 export async function serve({ host = "127.0.0.1", port = 0, args = [] } = {}) {
+  const redis = process.env.REDIS ? ["--redis", process.env.REDIS] : [];
+  args = ["--loops", process.env.LOOPS ?? "1", ...redis, ...args];
   const child = spawn(program, ["serve", "--listen", `${host}:${port}`, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   servers.add(child);
   const exited = new Promise((resolve) => child.once("exit", (code) => { servers.delete(child); resolve(code); }));

@@ -32,6 +32,48 @@ await suite(async () => {
     });
   }
 
+  // An address is no server name.
+  const named = server.url.replace("127.0.0.1", "localhost");
+  const agreed = (name) => new RegExp(`^TLS 1\\.3, TLS13_[A-Z0-9_]+, (full handshake|resumed session), ${name}$`);
+
+  await check("the console shows what was agreed for each connection, before its request", async () => {
+    const page = await open(new URL("/console", named).href);
+    for (const number of [1, 2]) {
+      if (number > 1) await page.click("#connect");
+      await page.waitForFunction((number) => document.querySelector(`#wire [data-connection="${number}"]`), number);
+      const lines = await page.$$eval("#wire > *", (nodes) => nodes.map((node) => node.textContent));
+      const at = lines.findIndex((line) => line.startsWith(`#${number} TLS`));
+      match(lines[at]?.slice(3), agreed("server name localhost"), "the line about TLS");
+      match(lines[at + 1], /browserGET \/echo\?wire=/, "the line behind it");
+    }
+    equal(await page.locator('#wire [data-kind="tls"]').count(), 2, "lines about TLS");
+    silent(page);
+    await page.context().close();
+  });
+
+  await check("the loop shows what was agreed for the connection that it follows", async () => {
+    const [page, other] = [await open(new URL("/loop", server.url).href), await open(new URL("/chat", server.url).href)];
+    await Promise.all([page, other].map(waitForLink));
+    // The pages were loaded over connections that have slots as well.
+    const follows = async () => {
+      for (let slot = 0; slot < 30; slot++) {
+        await page.fill("#slot", String(slot));
+        await page.click("#follow");
+        await page.waitForFunction((slot) => document.getElementById("follow-problem").textContent
+          || document.getElementById("story-of").textContent.startsWith(`${slot}.`), slot);
+        if (/ on \/chat/.test(await page.textContent("#story-of"))) return;
+      }
+      throw new Error("no slot is that of the chat");
+    };
+    await follows();
+    await page.waitForFunction(() => document.getElementById("story-tls").textContent);
+    match(await page.textContent("#story-tls"), agreed("no server name"), "the line about TLS");
+    await page.click("#unfollow");
+    equal(await page.textContent("#story-tls"), "", "the line about TLS, when none is chosen");
+    [page, other].forEach((page) => silent(page));
+    await Promise.all([page, other].map((page) => page.context().close()));
+  });
+
   await check("a page talks over wss", async () => {
     const page = await open(server.url);
     const echoes = await page.evaluate(async (url) => {

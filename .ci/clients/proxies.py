@@ -5,9 +5,9 @@
 
 The script takes each nginx, HAProxy and systemd block and the command lines for TLS from the page,
 and replaces only ports, paths and certificates. It checks that messages and handshakes arrive, also
-large ones, that the client's address arrives, that hidden pages are hidden, and that a renewed
-certificate is used. Needs nginx, haproxy, openssl and systemd-analyze, and root for the container
-test.
+large ones, that the client's address arrives, that hidden pages are hidden, that a renewed
+certificate is used, and that nobody waits for a server that has died. Needs nginx, haproxy,
+redis-server, openssl and systemd-analyze, and root for the container test.
 """
 
 import contextlib
@@ -233,9 +233,61 @@ def nginx(folder):
         print(f"nginx, {upstream}: messages, addresses, pages, /metrics hidden", flush=True)
 
 
+def several_servers(folder):
+    """Run two servers, a Redis with the user of the page, and HAProxy. Kill a server."""
+    _, _, both = certificate(folder)
+    listen, redis, *ports = (free_port() for _ in range(4))
+    text = replaced(
+        blocks("haproxy")[0],
+        ("bind :443", f"bind 127.0.0.1:{listen}"),
+        ("/etc/haproxy/example.org.pem", both),
+        ("10.0.0.11:9998", f"127.0.0.1:{ports[0]}"),
+        ("10.0.0.12:9998", f"127.0.0.1:{ports[1]}"),
+        ("maxconn 200000", "maxconn 200"),
+    )
+    config = os.path.join(folder, "servers.cfg")
+    with open(config, "w") as file:
+        file.write(text)
+    with open(os.path.join(ROOT, "docs", "deployment.md")) as page:
+        [user] = re.findall(r"^ *ACL SETUSER (lariat .*)$", page.read(), re.MULTILINE)
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(redis), "--save", "", "--user", *user.split()]
+    os.environ["LARIAT_REDIS"] = f"redis://lariat:secret@127.0.0.1:{redis}/"
+    options = ["--trust-proxy", "127.0.0.1", "--allow-host", "example.org"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running(*command, "--user", "default", "off", stdout=subprocess.DEVNULL))
+        servers = [stack.enter_context(server("--listen", f"127.0.0.1:{port}", *options)) for port in ports]
+        for port in ports:
+            wait_for_metric(port, "lariat_backplane_up 1")
+        stack.enter_context(running("haproxy", "-W", "-f", config, stderr=subprocess.DEVNULL))
+        wait_until_ready(listen)
+        check_echoes(listen, tls=True)
+        check_site(listen)
+        streams = [stack.enter_context(contextlib.closing(connect(port))) for port in ports]
+        streams += [stack.enter_context(contextlib.closing(connect(listen, tls=True))) for _ in range(4)]
+        for stream in streams:
+            assert status(stream, "/broadcast") == 101
+        streams[0].sendall(b"\x82\x85" + bytes(4) + b"hello")
+        for stream in streams:
+            assert read_exactly(stream, 7) == b"\x82\x05hello", "a message does not reach all servers"
+        # A server dies: nobody waits for it.
+        servers[0].kill()
+        end, slowest = time.monotonic() + 4, 0
+        while time.monotonic() < end:
+            start = time.monotonic()
+            with contextlib.closing(connect(listen, tls=True)) as stream:
+                assert get(stream, "/healthz") == 200, "a request failed because another server has died"
+            slowest = max(slowest, time.monotonic() - start)
+            time.sleep(0.1)
+        assert slowest < 2, f"a request took {slowest:.1f} s after a server had died"
+        with contextlib.closing(connect(listen, tls=True)) as stream:
+            assert status(stream, "/arena", "Origin: https://example.org\r\n") == 101
+    del os.environ["LARIAT_REDIS"]
+    print(f"haproxy, two servers: messages, and one that dies; the slowest request took {slowest:.2f} s", flush=True)
+
+
 def haproxy(folder):
     _, _, both = certificate(folder)
-    for mode, text in zip(("http", "tcp"), blocks("haproxy"), strict=True):
+    for mode, text in zip(("http", "tcp"), blocks("haproxy")[1:], strict=True):
         listen, port = free_port(), free_port()
         text = replaced(
             text,
@@ -415,10 +467,10 @@ def container(folder):
 
 
 def main():
-    missing = [tool for tool in ("nginx", "haproxy", "openssl", "systemd-analyze") if not shutil.which(tool)]
+    missing = [tool for tool in ("nginx", "haproxy", "redis-server", "openssl", "systemd-analyze") if not shutil.which(tool)]
     if missing:
         sys.exit(f"not installed: {', '.join(missing)}")
-    for check in (own_tls, nginx, haproxy, systemd, container):
+    for check in (own_tls, nginx, haproxy, several_servers, systemd, container):
         with tempfile.TemporaryDirectory(prefix="lariat-") as folder:
             check(folder)
 

@@ -545,6 +545,11 @@ def _():
                 head, _, body = out.partition("\n\n")
                 if path == "/metrics":
                     head, body = re.sub(r"(?m)^(Content-Length): .*$", r"\1", head), ""
+                if " 426 " in head.partition("\n")[0]:
+                    # It says what to do, with the scheme of the port.
+                    scheme = base.partition(":")[0].replace("http", "ws")
+                    true(f'new WebSocket("{scheme}://...")' in body, f"{base}{path} says {body}")
+                    head, body = re.sub(r"(?m)^(Content-Length): .*$", r"\1", head), ""
                 answers.append((head, body))
             equal(answers[0], answers[1], f"https and http of {path}")
             paths += sorted(set(re.findall(r'(?:href|src)="(/[^"#]*)"', body)) - set(paths))
@@ -629,6 +634,7 @@ def _():
             client.echo(random.randbytes(100_000))
         clients.append(Tls(server).open())
         equal(server.metric("lariat_tls_reload_failures_total"), 0, "failures")
+        equal(server.metric("lariat_tls_reload_failed"), 0, "whether the last attempt failed")
 
         path = f"{folder}/lariat-cert.pem"
         with open(path, "r+") as file:
@@ -641,12 +647,14 @@ def _():
         equal(serial(server, folder), second, "the certificate after a broken file")
         os.unlink(path)
         until(lambda: server.metric("lariat_tls_reload_failures_total") == 2, "a missing file is counted", 5)
+        equal(server.metric("lariat_tls_reload_failed"), 1, "whether the last attempt failed")
         equal(serial(server, folder), second, "the certificate after a missing file")
 
         with open(path, "w") as file:
             file.write(good)
         done = server.metric("lariat_tls_reloads_total")
         until(lambda: server.metric("lariat_tls_reloads_total") == done + 1, "the good file is read", 5)
+        equal(server.metric("lariat_tls_reload_failed"), 0, "whether the last attempt failed")
         equal(serial(server, folder), second, "the certificate of the good file")
         server.process.send_signal(signal.SIGHUP)
         until(lambda: server.metric("lariat_tls_reloads_total") == done + 2, "SIGHUP reads again", 5)

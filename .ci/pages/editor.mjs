@@ -364,6 +364,25 @@ check("another text of the same name puts the own one aside", () => {
   assert.deepEqual(page.asides, ["what I had"]);
 });
 
+check("a copy that is none of the server's is put aside, and the page goes on with the server's text", () => {
+  const sent = [];
+  const replica = new Replica("notes", 1, (what) => sent.push(what));
+  const asides = [];
+  replica.onAside = (text) => asides.push(text);
+  replica.join("Ada");
+  replica.welcome({ lineage: [[7, 2]], text: "one TWO", kin: false, authors: [[2, 2]] });
+  // The server has lost TWO, and another edit has its number.
+  assert.throws(() => replica.confirm({ by: 3, n: 1, operation: [3, " three"] }), RangeError);
+  replica.startOver();
+  assert.deepEqual(sent.at(-1).join.lineage, []);
+  replica.welcome({ lineage: [[7, 3]], text: "one three", kin: false, authors: [[2, 1], [3, 1]] });
+  assert.deepEqual([replica.text, ...asides], ["one three", "one TWO"]);
+  replica.confirm({ by: 3, n: 2, operation: [9, "!"] });
+  assert.equal(replica.text, "one three!");
+  replica.edit(operation("x", 10));
+  assert.equal(sent.at(-1).edit.revision, 4);
+});
+
 check("1,000 seeds: undoing everything of one's own leaves what the others wrote", () => {
   for (let seed = 0; seed < 1000; seed++) {
     const random = new Random(seed);

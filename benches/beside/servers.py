@@ -143,10 +143,10 @@ def build(names, with_tls=False):
     return servers
 
 
-def build_uwebsockets(folder, with_tls=False):
+def build_uwebsockets(folder, with_tls=False, name="uwebsockets"):
     """Returns the path of the program, or None if it cannot be built."""
-    program = os.path.join(folder, "uwebsockets_tls" if with_tls else "uwebsockets")
-    source = os.path.join(PEERS, "uwebsockets.cpp")
+    program = os.path.join(folder, f"{name}_tls" if with_tls else name)
+    source = os.path.join(PEERS, f"{name}.cpp")
     if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
         return program
     if not (shutil.which("c++") and shutil.which("cc")):
@@ -170,7 +170,7 @@ def build_uwebsockets(folder, with_tls=False):
             if with_tls:
                 run("c++", "-std=c++20", "-w", *flags, "-c", f"{crypto}/sni_tree.cpp", cwd=objects)
             made = [os.path.join(objects, name) for name in os.listdir(objects)]
-            libraries = ["-lssl", "-lcrypto", "-lz"] if with_tls else ["-lz"]
+            libraries = ["-pthread", *(["-lssl", "-lcrypto"] if with_tls else []), "-lz"]
             run("c++", "-std=c++20", "-w", *flags, f"-I{sources}/src", source, *made, *libraries, "-o", program)
         except subprocess.CalledProcessError:
             needed = "with TLS it needs OpenSSL's headers" if with_tls else "it needs zlib's headers"

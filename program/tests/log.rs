@@ -69,7 +69,7 @@ fn each_event_of_a_connection_is_a_line() {
     });
     has_line(&log, &["connected from", &peer.expect("it was connected").to_string()]);
     has_line(&log, &["requested /echo, origin: http://localhost:1"]);
-    has_line(&log, &["requested /nowhere, origin: no origin"]);
+    has_line(&log, &["requested /nowhere, no origin"]);
     has_line(&log, &[" opened"]);
     has_line(&log, &["closed after ", "received 1 messages of 5 bytes, sent 1 of 5: closed by the peer: 1000 bye"]);
     has_line(&log, &["refused with 400 Bad Request: malformed or repeated Sec-WebSocket-Protocol"]);
@@ -82,6 +82,23 @@ fn each_event_of_a_connection_is_a_line() {
     );
     has_line(&log, &["refused with 431 Request Header Fields Too Large: the request head is too large"]);
     assert!(!log.contains("secret"), "{log}");
+}
+
+/// A peer that does not come to the point of a Close frame did not leave one out.
+#[test]
+fn a_peer_that_leaves_early_is_not_blamed_for_a_close_frame() {
+    let log = logged(|addr| {
+        for request in ["", "GET /echo HTTP/1.1\r\nHost:"] {
+            let mut wire = Wire::connect(addr);
+            wire.send(request.as_bytes());
+            wire.stream.get_ref().shutdown(std::net::Shutdown::Write).expect("it is connected");
+            wire.expect_end();
+        }
+        drop(Wire::open_at(addr, "/echo"));
+    });
+    has_line(&log, &["closed after ", ": the peer disconnected, and had sent nothing"]);
+    has_line(&log, &["closed after ", ": the peer disconnected before the opening handshake was complete"]);
+    has_line(&log, &["closed after ", ": the peer disconnected without a Close frame"]);
 }
 
 #[test]

@@ -166,6 +166,20 @@ fn options_take_effect() {
 }
 
 #[test]
+fn options_of_redis_are_checked_and_shown_without_passwords() {
+    assert_fails(&["--listen", "127.0.0.1:0", "--redis-prefix", "x"], 1, &["--redis-prefix", "LARIAT_REDIS"]);
+    assert_fails(&["--listen", "127.0.0.1:0", "--redis-buffer", "1MiB"], 1, &["--redis-buffer", "LARIAT_REDIS"]);
+    assert_fails(&["--listen", "127.0.0.1:0", "--redis", "redis://:p@ss:w/rd@h"], 1, &["Redis URL 1 of 1", "%40"]);
+    // Nobody listens there.
+    let urls = ["--redis", "redis://:secret@127.0.0.1:1/", "--redis", "redis://127.0.0.2:1/3"];
+    let arguments = [&["--listen", "127.0.0.1:0", "--redis-prefix", "mine"], &urls[..]].concat();
+    let mut program = Program::start(&arguments);
+    program.ready();
+    let line = "With other servers: through Redis at 127.0.0.1:1 or 127.0.0.2:1, prefix mine\n";
+    assert_eq!(program.ready_line(), line);
+}
+
+#[test]
 fn a_unix_socket_is_served_and_removed() {
     let path = Path::new("served");
     let mut program = Program::start(&["--listen", &path.address()]);

@@ -64,7 +64,7 @@ mod wire;
 pub(crate) use connection::check_close;
 pub use connection::{
     CloseReason, Connection, Counters, Event, Flow, JOINED, Mark, Message, OwnedMessage, Position, Prepared,
-    ReadyState, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic,
+    ReadyState, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic, Undecided,
 };
 #[cfg(not(lariat_plain))]
 pub use connection::{LONGEST_RUN, Run};

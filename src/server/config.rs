@@ -6,6 +6,7 @@ use crate::protocol::time::LONGEST;
 use crate::protocol::tls::ServerTls;
 use crate::protocol::{CloseCode, Deflate, JOINED, Limits, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// The most bytes that the shared compressors (one for each window) and decompressor can take.
@@ -42,7 +43,7 @@ pub struct Config {
     /// Default 10 s.
     pub pause_timeout: Duration,
     /// The most bytes of one read from a socket, and so the share of one client in one turn (four
-    /// times as much while a large frame is incomplete). Default 64 KiB, once for the whole server.
+    /// times as much while a large frame is incomplete). Default 64 KiB, once for each loop.
     pub read_buffer: usize,
     /// The most connections at a time. Beyond it, upgrades and streamed responses get 503. Plain
     /// requests are still answered. Default `None`: only the number of descriptors is a limit.
@@ -304,6 +305,32 @@ impl Config {
         let all = self.reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
         // A sixteenth is for spare buffers.
         all.saturating_add(all / 15 + 1)
+    }
+
+    /// Returns the smallest [`memory_budget`](Self::memory_budget) for so many
+    /// [loops](crate::Server::loops), in bytes: an equal share for each, of which an eighth is for
+    /// messages of the others.
+    pub const fn least_memory_budget_of_loops(&self, loops: usize) -> usize {
+        let least = self.least_memory_budget();
+        (least + least / 7 + 8).saturating_mul(loops)
+    }
+
+    /// Divides the memory budget between so many loops, and keeps one loop's share. Returns how
+    /// many bytes of others' messages may wait for each.
+    ///
+    /// # Errors
+    ///
+    /// The budget is too small for so many.
+    pub(crate) fn divide_memory_budget(&mut self, loops: usize) -> io::Result<usize> {
+        let (budget, least) = (self.memory_budget, self.least_memory_budget_of_loops(loops));
+        let share = budget / loops;
+        let most_waiting = share / 8;
+        self.memory_budget = share - most_waiting;
+        if self.validate().is_err() {
+            let problem = format!("{loops} loops need a Config::memory_budget of at least {least} bytes, not {budget}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        Ok(most_waiting)
     }
 
     /// Checks whether the fields make sense together.

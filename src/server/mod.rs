@@ -8,6 +8,7 @@
 //! | `config` | which limits, timeouts and options are there? |
 //! | `id` | which client, which timer? |
 //! | `data` | what does an application keep for each client? |
+//! | `backplane` | how do several servers share topics? |
 //! | `net` | where do bytes come from and go to, what is ready, and what time is it? |
 //! | `observe` | what has the server done, and how is that shown? |
 //! | `table` | what does the server know of each client, and who is next? |
@@ -19,6 +20,7 @@
 //! | `server` | how is a server put together? |
 
 mod app;
+pub(crate) mod backplane;
 mod clients;
 mod config;
 mod data;
@@ -34,8 +36,8 @@ mod table;
 
 pub use app::{Closures, Handler, Pipe, Router};
 pub use clients::{
-    Adopted, ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome, Remote, RemoteError,
-    SlowConsumer,
+    Adopted, Audience, BackplaneStatus, ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome,
+    Remote, RemoteError, Since, SlowConsumer,
 };
 pub use config::{Config, ConfigError, Drain, Excess, ForwardedHeader, ListenOptions, Rates};
 pub use data::{Always, ClientData, Stored};
@@ -43,4 +45,4 @@ pub use event_loop::EventLoop;
 pub use id::{ClientId, TimerId};
 pub use net::LocalAddr;
 pub use observe::{Cause, Connections, Glance, Histogram, Pace, Phase, Stats, Turn, Turns, Waiting};
-pub use server::{ClosureServer, Server};
+pub use server::{ClosureServer, Loops, Server};

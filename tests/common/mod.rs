@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
+mod alone;
 mod logged;
 pub mod prometheus;
 mod script;
@@ -10,7 +11,7 @@ mod server;
 mod wire;
 
 #[allow(unused_imports, reason = "each test program uses a part of it")]
-pub use self::{logged::*, script::*, server::*, wire::*};
+pub use self::{alone::*, logged::*, script::*, server::*, wire::*};
 
 use std::time::Duration;
 

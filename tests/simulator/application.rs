@@ -2,6 +2,7 @@
 //! which the server is compared.
 
 use lariat::sim::Clock;
+use lariat::tls::ClientTls;
 use lariat::{
     Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, Message, OwnedMessage,
     Position, ReadyState, Request, SendError, SlowConsumer, TimerId, Upgrade,
@@ -48,6 +49,8 @@ pub struct Application {
     high_water: usize,
     /// Memory may run out at any time, so clients may be closed for it.
     is_short: bool,
+    /// The TLS of outgoing connections. With it, all others have TLS as well.
+    pub tls: Option<ClientTls>,
     /// The longest delay of a timer.
     pub patience: Duration,
     /// The application only receives from now on.
@@ -85,6 +88,7 @@ impl Application {
             max_unsent: config.limits.max_unsent,
             high_water: config.limits.high_water,
             is_short,
+            tls: None,
             patience: Duration::MAX,
             is_quiet: false,
             known: BTreeMap::new(),
@@ -390,9 +394,11 @@ impl Application {
                 }
             }
             91..=93 if self.known.len() < 40 => {
-                let url = ["ws://203.0.113.1/", "ws://somewhere.test/", "ws://nowhere.test/", "ws://203.0.113.9/"];
-                let url = url[self.random.random_range(0..url.len())];
-                if let Ok(id) = clients.connect(url, &ConnectOptions::new()) {
+                let hosts = ["203.0.113.1", "somewhere.test", "nowhere.test", "203.0.113.9"];
+                let host = hosts[self.random.random_range(0..hosts.len())];
+                let (scheme, mut options) = (if self.tls.is_some() { "wss" } else { "ws" }, ConnectOptions::new());
+                options.tls = self.tls.clone();
+                if let Ok(id) = clients.connect(&format!("{scheme}://{host}/"), &options) {
                     self.known.insert(id, Known { is_outgoing: true, ..Known::default() });
                 }
             }
@@ -435,9 +441,11 @@ impl Handler for Application {
 
     fn on_open(&mut self, clients: &mut Clients<u32>, id: ClientId) {
         let known = self.known.entry(id).or_default();
+        let is_secured = clients.tls(id).is_some() == self.tls.is_some();
         let is_right = !known.opened && known.reason.is_none() && clients.data(id) == Some(&0);
         known.opened = true;
         self.check(is_right, || format!("{id} opened, again or after its end"));
+        self.check(is_secured, || format!("{id} opened, with TLS or without, and not as it should"));
         if let Some(data) = clients.data_mut(id) {
             *data = 1;
         }

@@ -1,7 +1,10 @@
 //! Bugs that the simulator has found: one test for each.
 
+use crate::secured::Tls;
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{Answer, ClientId, Clients, CloseReason, Config, Handler, Message, Request, TimerId, Upgrade};
+use lariat::{
+    Answer, ClientId, Clients, CloseReason, Config, Handler, Message, Request, SlowConsumer, TimerId, Upgrade,
+};
 use std::time::Duration;
 
 struct Echo;
@@ -107,4 +110,52 @@ fn on_drain_does_not_run_before_on_open() {
     sim.run_for(Duration::from_secs(2));
     assert!(peer.is_open());
     assert_eq!(sim.handler().calls.first(), Some(&"on_open"));
+}
+
+/// Counts calls of `on_drain`. Messages for its clients may be dropped.
+#[derive(Default)]
+struct Source {
+    client: Option<ClientId>,
+    drained: u32,
+}
+
+impl Handler for Source {
+    type Data = ();
+
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        clients.set_slow_consumer(id, SlowConsumer::DropNewest);
+        self.client = Some(id);
+    }
+
+    fn on_drain(&mut self, _: &mut Clients<()>, _: ClientId) {
+        self.drained += 1;
+    }
+}
+
+/// The bug: with TLS, a client above the low mark stayed there until the kernel had taken all that
+/// was encrypted, although it had taken most of it. Messages were dropped, and nothing was read.
+#[test]
+fn a_client_with_tls_is_below_the_mark_as_soon_as_one_without() {
+    for tls in [None, Some(Tls::new(0))] {
+        let mut config = Config::default();
+        (config.deflate, config.limits.high_water) = (None, 3_000);
+        let options = tls.as_ref().map(Tls::options).unwrap_or_default();
+        let mut sim = Simulation::with_options(1, config, &options, Source::default());
+        let peer = sim.connect("/");
+        if let Some(mut tls) = tls {
+            tls.secure_well(&peer);
+        }
+        sim.run_until_idle();
+        peer.stop_reading();
+        let mut faults = Faults::none();
+        faults.window = 4_000;
+        sim.set_faults(faults);
+        let id = sim.handler().client.expect("it is open");
+        assert_eq!(sim.clients().send(id, &[1; 5_000][..]), Ok(()));
+        sim.run_until_idle();
+        let unsent = sim.clients().buffered_amount(id);
+        assert_eq!(sim.handler().drained, 1, "{unsent} bytes are unsent");
+        assert!((1_000..3_000).contains(&unsent), "{unsent} bytes are unsent");
+        assert_eq!(sim.clients().send(id, "more"), Ok(()));
+    }
 }

@@ -1,9 +1,11 @@
 //! Compares the server with a model, with random peers, applications and network faults: thousands
-//! of runs, each from one seed.
+//! of runs, each from one seed. One of four is over TLS.
 //!
 //! `LARIAT_SEED=7 cargo test --test simulator -- --nocapture` replays one run and prints its
 //! events. `LARIAT_SIM_SECONDS=3600 cargo test --release --test simulator -- --nocapture` runs new
-//! seeds for this many seconds and counts them.
+//! seeds for this many seconds and counts them. `servers` does the same with several servers that
+//! share topics; `LARIAT_SERVERS_SEED=7` replays one of its runs. `loops` does it with one server
+//! that has several loops; `LARIAT_LOOPS_SEED=7` replays one of its runs.
 
 #![allow(missing_docs)]
 
@@ -11,46 +13,40 @@ mod application;
 mod bugs;
 mod fairness;
 mod held;
+mod judge;
+mod loops;
 mod run;
+mod secured;
+mod seeds;
+mod servers;
 
-use run::run;
+use run::{Verdict, run};
+use seeds::{Outcome, SEEDS, each_seed};
 use std::collections::BTreeMap;
 use std::env;
-use std::time::{Duration, Instant};
 
-/// As many runs as take a few seconds.
-const SEEDS: u64 = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
-
-fn from_environment(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
+impl Outcome for Verdict {
+    fn wrongs(&self) -> &[String] {
+        &self.wrongs
+    }
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
 fn every_run_agrees_with_the_model() {
-    if let Some(seed) = from_environment("LARIAT_SEED") {
-        let verdict = run(seed, true);
-        println!("{verdict:#?}");
-        assert!(verdict.wrongs.is_empty(), "seed {seed}");
-        return;
-    }
-    let (start, limit) = (Instant::now(), from_environment("LARIAT_SIM_SECONDS").map(Duration::from_secs));
-    let first = if limit.is_some() { u64::from(std::process::id()) << 32 } else { 0 };
-    let (mut seeds, mut opened, mut messages) = (0, 0, 0);
+    let (mut secured, mut opened, mut messages) = (0, 0, 0);
     let mut defences: BTreeMap<&str, u64> = BTreeMap::new();
-    while limit.map_or(seeds < SEEDS, |limit| start.elapsed() < limit) {
-        let seed = first + seeds;
-        let verdict = run(seed, false);
-        assert!(verdict.wrongs.is_empty(), "LARIAT_SEED={seed} replays this: {:#?}", verdict.wrongs);
-        seeds += 1;
+    let seeds = each_seed("LARIAT_SEED", run, |verdict| {
+        secured += u64::from(verdict.is_secured);
         opened += verdict.opened;
         messages += verdict.messages;
         for (defence, count) in verdict.defences {
             *defences.entry(defence).or_default() += count;
         }
+    });
+    if seeds == 0 {
+        return;
     }
-    let rate = seeds as f64 / start.elapsed().as_secs_f64();
-    println!("{seeds} seeds from {first}, {rate:.0} a second: {opened} conversations, {messages} messages");
+    println!("{opened} conversations, {messages} messages; {secured} seeds over TLS");
     println!("{defences:?}");
     assert!(defences.values().all(|count| *count > 0), "not all defences were tested: {defences:?}");
     assert!(opened as u64 > seeds && messages as u64 > 10 * seeds, "the runs have become too short to show anything");

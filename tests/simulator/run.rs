@@ -1,33 +1,38 @@
 //! One run: random peers, faults of all kinds, and a comparison with the model at the end.
 
-use crate::application::{Application, Known, number_of_owned, numbered};
+use crate::application::{Application, numbered};
+use crate::secured::{Talk, Tls, facts};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{Cause, ClientId, CloseCode, CloseReason, Config, Excess, ReadyState, Takeover, Timeout};
+use lariat::{Cause, CloseCode, Config, Excess, ListenOptions, ReadyState, Takeover};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A peer and its state.
-struct Actor {
-    peer: Peer,
+pub struct Actor {
+    pub peer: Peer,
     /// The numbers of the messages that the peer sent.
-    sent: Vec<u32>,
-    received: Vec<u32>,
+    pub sent: Vec<u32>,
+    pub received: Vec<u32>,
     /// The peer sent invalid bytes, or something other than WebSocket.
-    is_hostile: bool,
+    pub is_hostile: bool,
     /// The peer has not read for a while.
-    has_stopped: bool,
+    pub has_stopped: bool,
     /// The peer has begun to end the connection.
-    has_ended: bool,
+    pub has_ended: bool,
     /// The peer has closed its half without a Close frame, or has broken the connection.
-    has_broken: bool,
-    is_outgoing: bool,
+    pub has_broken: bool,
+    pub is_outgoing: bool,
+    /// The peer speaks TLS.
+    pub talk: Option<Rc<Talk>>,
 }
 
 /// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
+    pub is_secured: bool,
     pub fingerprint: u64,
     pub opened: usize,
     pub messages: usize,
@@ -36,15 +41,16 @@ pub struct Verdict {
     pub wrongs: Vec<String>,
 }
 
-struct Run {
+pub struct Run {
     seed: u64,
     random: StdRng,
-    sim: Simulation<Application>,
-    actors: Vec<Actor>,
-    faults: Faults,
-    config: Config,
+    pub sim: Simulation<Application>,
+    pub actors: Vec<Actor>,
+    pub faults: Faults,
+    pub tls: Option<Tls>,
+    pub config: Config,
     next: u32,
-    wrongs: Vec<String>,
+    pub wrongs: Vec<String>,
 }
 
 pub fn run(seed: u64, tell: bool) -> Verdict {
@@ -60,16 +66,23 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     if tell {
         println!("seed {seed}: {config:#?}\n{faults:#?}");
     }
-    let mut sim = Simulation::new(seed, config.clone(), application);
+    let mut tls = Tls::of(seed);
+    application.tls = tls.as_ref().map(|tls| tls.outgoing.clone());
+    let options = tls.as_ref().map_or_else(ListenOptions::default, Tls::options);
+    let mut sim = Simulation::with_options(seed, config.clone(), &options, application);
     let clock = sim.clock();
     sim.handler_mut().set_clock(clock);
     if tell {
         sim.record_story();
     }
     sim.set_faults(faults.clone());
-    sim.listen("203.0.113.1", 80);
-    sim.listen("somewhere.test", 80);
-    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, config, next: 0, wrongs: Vec::new() };
+    for host in ["203.0.113.1", "somewhere.test"] {
+        match &mut tls {
+            Some(tls) => sim.listen_through(host, 443, tls.host()),
+            None => sim.listen(host, 80),
+        }
+    }
+    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, tls, config, next: 0, wrongs: Vec::new() };
     run.act();
     run.settle();
     run.judge_living();
@@ -86,7 +99,7 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
         stats.closed.iter().filter(|(cause, _)| is_meant(cause)).map(|(_, count)| count).sum()
     };
     let refused = |status| stats.refused.get(&status).copied().unwrap_or_default();
-    let defences = BTreeMap::from([
+    let mut defences = BTreeMap::from([
         ("pauses", stats.pauses),
         ("pauses that lasted", closed("timeout", "pause")),
         ("evictions", stats.evictions),
@@ -98,7 +111,8 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
         ("429", refused(429)),
         ("503", refused(503)),
     ]);
-    Verdict { defences, fingerprint: run.sim.fingerprint(), opened, messages, wrongs }
+    defences.extend(facts(run.tls.as_ref(), &stats));
+    Verdict { is_secured: run.tls.is_some(), defences, fingerprint: run.sim.fingerprint(), opened, messages, wrongs }
 }
 
 /// Returns small limits and short timeouts, so that runs reach them.
@@ -189,26 +203,76 @@ impl Run {
                 }
                 _ => (0..self.random.random_range(1..5)).for_each(|_| self.sim.step()),
             }
-            while let Some(peer) = self.sim.accept() {
-                self.add(peer, true, false);
-            }
+            self.accept();
             self.audit();
         }
     }
 
+    /// Lets something happen to a peer's TLS, now and then. Returns whether something has.
+    fn act_on_tls(&mut self, index: usize) -> bool {
+        let actor = &mut self.actors[index];
+        let (Some(tls), Some(talk)) = (&mut self.tls, &actor.talk) else { return false };
+        let random = tls.random();
+        if !random.random_bool(0.12) {
+            return false;
+        }
+        let may_be_damaged = !actor.has_ended && !actor.is_hostile && actor.peer.is_open();
+        match random.random_range(0..10) {
+            _ if talk.is_mute() => match random.random_range(0..3) {
+                0 => actor.peer.half_close(),
+                1 => actor.peer.reset(),
+                _ => actor.hang_up(),
+            },
+            kind @ (0 | 1) if may_be_damaged => {
+                let at = random.random_range(0..1 << 20);
+                if kind == 0 {
+                    talk.change(at)
+                } else {
+                    talk.cut(at)
+                }
+                // This message does not arrive, and nothing after it does.
+                self.next += 1;
+                actor.peer.send(&numbered(self.next, random.random_range(0..1_000)));
+                (actor.has_ended, actor.has_broken) = (true, true);
+            }
+            _ => talk.renew_keys(&actor.peer),
+        }
+        true
+    }
+
     /// Checks that the server's count of held bytes equals the bytes in its clients and pools, and
     /// that it is within the budget.
-    fn audit(&mut self) {
+    pub fn audit(&mut self) {
         let (found, budget) = (self.sim.footprint(), self.config.memory_budget);
         let held = found.buffers + found.shared + found.contexts + found.spares;
         self.check(found.held == held, || format!("{held} bytes are held: {found:?}"));
         self.check(held <= budget, || format!("{held} bytes are held, of {budget}: {found:?}"));
     }
 
-    fn add(&mut self, peer: Peer, is_outgoing: bool, is_hostile: bool) {
+    /// Adds the peers to which the server has connected.
+    pub fn accept(&mut self) {
+        while let Some(peer) = self.sim.accept() {
+            let talk = self.tls.as_mut().and_then(Tls::accepted);
+            self.add(peer, talk, true, false);
+        }
+    }
+
+    fn add(&mut self, peer: Peer, talk: Option<Rc<Talk>>, is_outgoing: bool, is_hostile: bool) {
         let (sent, received) = (Vec::new(), Vec::new());
-        let [has_stopped, has_ended, has_broken] = [false; 3];
-        self.actors.push(Actor { peer, sent, received, is_hostile, has_stopped, has_ended, has_broken, is_outgoing });
+        // A peer whose ciphertext will be damaged ends the connection with that, in the model.
+        let is_damaged = talk.as_ref().is_some_and(|talk| talk.is_damaged());
+        let [has_stopped, has_ended, has_broken] = [false, is_damaged, is_damaged];
+        self.actors.push(Actor {
+            peer,
+            sent,
+            received,
+            is_hostile,
+            has_stopped,
+            has_ended,
+            has_broken,
+            is_outgoing,
+            talk,
+        });
     }
 
     fn connect(&mut self) {
@@ -221,10 +285,11 @@ impl Run {
             }
             _ => (self.sim.connect("/"), false),
         };
+        let talk = self.tls.as_mut().and_then(|tls| tls.secure(&peer, is_hostile));
         if is_hostile && self.is_short() {
             peer.send_raw(&hoard(&mut self.random));
         }
-        self.add(peer, false, is_hostile);
+        self.add(peer, talk, false, is_hostile);
         if !is_hostile && self.random.random_bool(0.2) {
             // This peer sends its first message without waiting for the response.
             self.next += 1;
@@ -239,6 +304,9 @@ impl Run {
             return;
         }
         let index = self.random.random_range(0..self.actors.len());
+        if self.act_on_tls(index) {
+            return;
+        }
         let random = &mut self.random;
         let actor = &mut self.actors[index];
         match random.random_range(0..100) {
@@ -265,6 +333,9 @@ impl Run {
             }
             73..=82 => actor.peer.resume_reading(),
             83..=86 => {
+                if let Some(talk) = &actor.talk {
+                    talk.forget_damage();
+                }
                 actor.peer.close(CloseCode::Normal, "bye");
                 actor.has_ended = true;
             }
@@ -277,7 +348,7 @@ impl Run {
                 (actor.has_ended, actor.has_broken) = (true, true);
             }
             91 => {
-                actor.peer.hang_up();
+                actor.hang_up();
                 (actor.has_ended, actor.has_broken) = (true, true);
             }
             92 => {
@@ -292,197 +363,18 @@ impl Run {
         }
     }
 
-    /// Ends the faults and lets every peer read. Everything that waits must then arrive.
-    fn settle(&mut self) {
-        let mut faults = Faults::none();
-        faults.window = self.faults.window;
-        self.sim.set_faults(faults);
-        self.sim.remark("the faults are over");
-        settle_application(&mut self.sim);
-        self.actors.iter().for_each(|actor| actor.peer.resume_reading());
-        let (before, peers) = (self.sim.turns(), self.actors.len() as u64);
-        self.sim.run_until_idle();
-        // New connections that could not be accepted are accepted a little later.
-        self.sim.run_for(Duration::from_millis(200));
-        let turns = self.sim.turns() - before;
-        self.check(turns < 2_000 + 200 * peers, || format!("{turns} turns until everything was done"));
-        // Messages beyond the rate are read a little later, and so are clients that hold too much
-        // memory.
-        if self.has_rates() || self.is_short() {
-            self.sim.run_for(Duration::from_secs(60));
-        }
-        self.audit();
-        while let Some(peer) = self.sim.accept() {
-            self.add(peer, true, false);
-        }
-        self.actors.iter_mut().for_each(Actor::receive);
-    }
-
-    fn has_rates(&self) -> bool {
+    pub fn has_rates(&self) -> bool {
         self.config.rates.messages_per_second.is_some() || self.config.rates.bytes_per_second.is_some()
     }
 
-    fn is_short(&self) -> bool {
+    pub fn is_short(&self) -> bool {
         self.config.memory_budget < Config::default().memory_budget
     }
 
-    /// Checks the open connections: the peers have received everything, and the server has received
-    /// everything from them. No client is stuck at a limit.
-    fn judge_living(&mut self) {
-        let mut known_ids = Vec::new();
-        for actor in &self.actors {
-            let state = actor.peer.ready_state();
-            let is_between = matches!(state, ReadyState::Connecting | ReadyState::Closing);
-            if is_between && !actor.is_hostile && !actor.has_broken && self.faults.half_close == 0.0 {
-                let known = actor.known(&self.sim);
-                self.wrongs.push(format!("{:?} is left {state:?}: {known:?}", actor.peer.addr()));
-            }
-        }
-        for actor in &self.actors {
-            let Some((id, known)) = actor.known(&self.sim) else { continue };
-            if known.reason.is_some() || !known.opened {
-                continue;
-            }
-            known_ids.push(*id);
-            if actor.is_hostile || actor.has_ended || !actor.peer.is_open() || self.faults.half_close > 0.0 {
-                continue;
-            }
-            if !actor.has_received_all(known) {
-                self.wrongs.push(format!("{id} is open and has received {:?}, not {known:?}", actor.received));
-            }
-            if known.heard != actor.sent {
-                self.wrongs
-                    .push(format!("{id} is open, and the server received {:?}, not {:?}", known.heard, actor.sent));
-            }
-        }
-        let clients = self.sim.clients();
-        let (len, is_open) = (clients.len(), |id: &ClientId| clients.ready_state(*id) == ReadyState::Open);
-        let open = known_ids.iter().filter(|id| is_open(id)).count();
-        self.check(open <= len, || format!("{open} are open, and the server knows of {len}"));
-    }
-
-    /// Disconnects all peers, and checks that nothing is left.
-    fn leave(&mut self) {
-        for (index, actor) in self.actors.iter_mut().enumerate() {
-            match index % 3 {
-                // A peer that announced a frame and did not send it cannot send a Close.
-                _ if actor.is_hostile || !actor.peer.is_open() => actor.peer.hang_up(),
-                0 => actor.peer.close(CloseCode::Away, ""),
-                1 => actor.peer.half_close(),
-                _ => actor.peer.hang_up(),
-            }
-            actor.has_ended = true;
-        }
-        self.sim.run_for(Duration::from_secs(20));
-        self.actors.iter_mut().for_each(Actor::receive);
-        let footprint = self.sim.footprint();
-        self.check(footprint.connections == 0, || format!("a connection is left: {footprint:?}"));
-        self.check(footprint.held == footprint.spares, || format!("memory is left: {footprint:?}"));
-        self.check(footprint.spares < 600 << 10, || format!("too much memory is kept: {footprint:?}"));
-        let (clients, topics) = (self.sim.clients(), ["0", "1", "2", "3"]);
-        let left = (clients.len(), clients.iter_all().count(), topics.map(|topic| clients.subscribers(topic)));
-        self.check(left == (0, 0, [0; 4]), || format!("left: {left:?}"));
-        let has_timers = self.sim.handler().has_timers();
-        self.check(!has_timers, || "timers have not fired".to_owned());
-        // After that the loop sleeps.
-        let before = self.sim.turns();
-        self.sim.run_for(Duration::from_secs(24 * 60 * 60));
-        let turns = self.sim.turns() - before;
-        self.check(turns < 20, || format!("{turns} turns in a day without clients"));
-    }
-
-    fn judge_dead(&mut self) {
-        for (id, known) in &self.sim.handler().known {
-            if (known.opened || known.is_outgoing) != known.reason.is_some() {
-                self.wrongs.push(format!("{id} did not get one on_close for each on_open: {known:?}"));
-            }
-        }
-        for actor in &self.actors {
-            let Some((id, known)) = actor.known(&self.sim) else { continue };
-            let Some(reason) = &known.reason else { continue };
-            let mut wrongs = Vec::new();
-            if !actor.has_received_in_order(known) {
-                wrongs.push(format!("received {:?}, of {known:?}", actor.received));
-            }
-            if !actor.is_hostile && !actor.sent.starts_with(&known.heard) {
-                wrongs.push(format!("the server received {:?}, of {:?}", known.heard, actor.sent));
-            }
-            // The server has received everything that the peer sent before its Close.
-            let sent_close = matches!(reason, CloseReason::Peer(_)) && !actor.is_hostile && !actor.has_broken;
-            if sent_close && known.heard != actor.sent {
-                wrongs.push(format!("the server received {:?}, not {:?}", known.heard, actor.sent));
-            }
-            // Timeouts occurred only for peers that caused them.
-            let is_patient = !actor.is_hostile && !actor.has_stopped && !actor.has_broken;
-            let is_undisturbed = self.faults.late == 0.0 && self.faults.half_close == 0.0;
-            let in_vain = match reason {
-                CloseReason::Timeout(Timeout::Close | Timeout::Write) => true,
-                // A message that is not read for a while gets no more time than others.
-                CloseReason::Timeout(Timeout::Message) => !self.has_rates() && !self.is_short(),
-                _ => false,
-            };
-            if is_patient && is_undisturbed && in_vain {
-                wrongs.push("but the peer was responsive".to_owned());
-            }
-            // We have sent a Close, and the peer has answered it. So the peer has received
-            // everything before it.
-            let was_clean = matches!(reason, CloseReason::Local(_)) && !actor.is_hostile && !actor.has_ended;
-            if was_clean && !actor.has_received_all(known) {
-                wrongs.push(format!("received {:?}, not {known:?}", actor.received));
-            }
-            self.wrongs.extend(wrongs.iter().map(|wrong| format!("{id}, closed because {reason}: {wrong}")));
-        }
-    }
-
-    fn check(&mut self, is_right: bool, wrong: impl FnOnce() -> String) {
+    pub fn check(&mut self, is_right: bool, wrong: impl FnOnce() -> String) {
         if !is_right {
             self.wrongs.push(wrong());
         }
-    }
-}
-
-/// Lets the application cancel its timers between two turns, as a host with its own loop would.
-fn settle_application(sim: &mut Simulation<Application>) {
-    let mut application = std::mem::replace(sim.handler_mut(), Application::new(0, &Config::default(), false));
-    application.settle(sim.clients());
-    *sim.handler_mut() = application;
-}
-
-impl Actor {
-    fn receive(&mut self) {
-        self.received.extend(self.peer.received().iter().filter_map(number_of_owned));
-    }
-
-    /// Whether the peer has received the messages that were accepted for it, in order and up to
-    /// some message, and for each key none after a later one.
-    fn has_received_in_order(&self, known: &Known) -> bool {
-        let mut accepted = known.accepted.iter();
-        let mut last = BTreeMap::new();
-        self.received.iter().all(|number| match known.conflated.get(number) {
-            Some(key) => last.insert(key, number).is_none_or(|before| before < number),
-            None => accepted.next() == Some(number),
-        })
-    }
-
-    /// Whether the peer has received all messages that were accepted for it, and the last one of
-    /// each key.
-    fn has_received_all(&self, known: &Known) -> bool {
-        let plain = self.received.iter().filter(|number| !known.conflated.contains_key(number)).count();
-        let lasts: BTreeMap<u64, u32> = known.conflated.iter().map(|(number, key)| (*key, *number)).collect();
-        plain == known.accepted.len()
-            && self.has_received_in_order(known)
-            && lasts.values().all(|last| self.received.contains(last))
-    }
-
-    /// Returns the model of this peer.
-    fn known<'a>(&self, sim: &'a Simulation<Application>) -> Option<(&'a ClientId, &'a Known)> {
-        let known = &sim.handler().known;
-        if self.is_outgoing {
-            let first = self.received.first()?;
-            return known.iter().find(|(_, known)| known.is_outgoing && known.accepted.first() == Some(first));
-        }
-        let addr = Some(self.peer.addr());
-        known.iter().find(|(_, known)| known.addr == addr && !known.is_outgoing)
     }
 }
 

@@ -292,12 +292,13 @@ impl Source {
     }
 }
 
-/// Returns the names of the files and folders beside a `mod.rs` or `lib.rs`, without itself.
+/// Returns the names of the files and folders beside a `mod.rs` or `lib.rs`, without itself and
+/// without unit tests.
 fn children(map: &Source, sources: &[Source]) -> BTreeSet<String> {
     let folder = map.path.trim_end_matches("lib.rs").trim_end_matches("mod.rs");
     let below = sources.iter().filter_map(|source| source.path.strip_prefix(folder));
     let names = below.map(|path| path.split('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned());
-    names.filter(|name| !matches!(name.as_str(), "lib" | "main" | "mod")).collect()
+    names.filter(|name| !matches!(name.as_str(), "lib" | "main" | "mod") && !name.ends_with("_tests")).collect()
 }
 
 /// Returns the maps that are wrong, or that contain code.

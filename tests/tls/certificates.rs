@@ -1,8 +1,9 @@
 //! The certificates of servers and clients.
 
 use crate::common::{Wire, echo_script, request, run};
-use crate::kit::{VERSIONS, authority, client_config, connect, connect_to, open, open_with, server_config, server_tls};
-use crate::serving::server;
+use crate::kit::{
+    VERSIONS, authority, client_config, connect, connect_to, open, open_with, server, server_config, server_tls,
+};
 use lariat::http::StatusCode;
 use lariat::tls::rustls::pki_types::CertificateDer;
 use lariat::tls::rustls::pki_types::pem::PemObject;
@@ -88,23 +89,31 @@ fn files_give_certificates_and_errors_name_them() {
     write("two", &["two.example", "*.three.example"]);
     std::fs::write(path("ca.pem"), authority().pem()).expect("a file");
     std::fs::write(path("empty.pem"), "nothing").expect("a file");
+    let cut = std::fs::read_to_string(path("one.pem")).expect("a file").replace("-----END", "");
+    std::fs::write(path("cut.pem"), cut).expect("a file");
+    std::fs::write(path("one-line.pem"), "-----BEGIN PRIVATE KEY-----c2VjcmV0\n").expect("a file");
     let both = TlsFiles::new(path("one.pem"), path("one-key.pem"))
         .also(path("two.pem"), path("two-key.pem"))
         .client_ca(path("ca.pem"));
     let tls = ServerTls::from_files(&both).expect("two certificates");
     tls.reload(&both).expect("the same again");
-    for (files, named) in [
-        (TlsFiles::new(path("none.pem"), path("one-key.pem")), "none.pem"),
-        (TlsFiles::new(path("empty.pem"), path("one-key.pem")), "empty.pem"),
-        (TlsFiles::new(path("one.pem"), path("empty.pem")), "empty.pem"),
-        (TlsFiles::new(path("one.pem"), path("two-key.pem")), "two-key.pem"),
-        (both.clone().client_ca(path("none.pem")), "none.pem"),
+    let other_key = format!("it is not the private key of the certificate in {}", path("one.pem").display());
+    for (files, file, why) in [
+        (TlsFiles::new(path("none.pem"), path("one-key.pem")), "none.pem", "there is no such file"),
+        (TlsFiles::new(path("empty.pem"), path("one-key.pem")), "empty.pem", "no certificate in it"),
+        (TlsFiles::new(path("cut.pem"), path("one-key.pem")), "cut.pem", "no -----END CERTIFICATE----- line"),
+        (TlsFiles::new(path("one.pem"), path("empty.pem")), "empty.pem", "no private key in it"),
+        (TlsFiles::new(path("one.pem"), path("one-line.pem")), "one-line.pem", "a -----BEGIN line"),
+        (TlsFiles::new(path("one.pem"), path("two-key.pem")), "two-key.pem", &other_key),
+        (both.clone().client_ca(path("none.pem")), "none.pem", "there is no such file"),
     ] {
-        let error = tls.reload(&files).expect_err("a file is wrong").to_string();
-        assert!(error.contains(named), "{error}");
+        let error = tls.reload(&files).expect_err("a file is wrong");
+        assert_eq!(error.file(), Some(&*path(file)));
+        assert!(error.to_string().starts_with(&format!("{}: {why}", path(file).display())), "{error}");
+        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
     }
-    let error = ServerTls::from_files(&TlsFiles::default()).expect_err("no certificate").to_string();
-    assert!(error.contains("certificate"), "{error}");
+    let error = ServerTls::from_files(&TlsFiles::default()).expect_err("no certificate");
+    assert!(error.file().is_none() && error.to_string().contains("certificate"), "{error}");
 
     // Each name gets its certificate, and other names the first.
     let (handler, _calls) = echo_script();

@@ -1,12 +1,13 @@
 //! Certificates, and a client of rustls' own.
 
 use crate::common::{WAIT, Wire, request};
-use lariat::tls::rustls::crypto::ring;
+use lariat::tls::rustls::crypto::{CryptoProvider, ring};
 use lariat::tls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use lariat::tls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned, SupportedProtocolVersion, version,
 };
 use lariat::tls::{ClientTls, ServerTls};
+use lariat::{Config, ListenOptions, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
@@ -55,22 +56,48 @@ impl Authority {
 
 /// Returns a configuration of a server with a certificate for `localhost` and `127.0.0.1`.
 pub fn server_config() -> ServerConfig {
+    server_config_with(ring::default_provider())
+}
+
+/// The same with some cipher suites.
+pub fn server_config_with(provider: CryptoProvider) -> ServerConfig {
     let (certificate, key) = authority().certificate(&["localhost", "127.0.0.1"]);
-    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key.into())
-        .expect("a certificate")
+        .expect("a certificate");
+    // As files are read.
+    config.enable_secret_extraction = true;
+    config
 }
 
 pub fn server_tls() -> ServerTls {
     ServerTls::new(Arc::new(server_config()))
 }
 
+/// Returns options of a listener with TLS.
+pub fn options(tls: ServerTls) -> ListenOptions {
+    let mut options = ListenOptions::default();
+    options.tls = Some(tls);
+    options
+}
+
+/// Returns a server with TLS on a free port.
+pub fn server(config: Config, tls: ServerTls) -> Server<()> {
+    let server = Server::new(config).expect("a server").options(options(tls));
+    server.listen("127.0.0.1:0").expect("a free port")
+}
+
 /// Returns a configuration of a client that trusts the authority, for some versions.
 pub fn client_config(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    client_config_with(ring::default_provider(), versions)
+}
+
+/// The same with some cipher suites.
+pub fn client_config_with(provider: CryptoProvider, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .expect("versions")
         .with_root_certificates(authority().roots())

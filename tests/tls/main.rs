@@ -5,9 +5,19 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod any_version;
 mod certificates;
+mod floods;
+mod forger;
+mod hostile_servers;
 mod kit;
+mod memory;
+mod moving;
+mod older_records;
 mod outgoing;
+mod records;
 mod serving;
-
 mod sessions;
+mod stage;
+mod traces;
+mod traffic;

@@ -1,24 +1,13 @@
 //! A server with TLS.
 
 use crate::common::{WAIT, Wire, close, echo_script, request, run, script, text};
-use crate::kit::{VERSIONS, client_config, connect, open, open_with, server_tls};
+use crate::kit::{VERSIONS, client_config, connect, open, open_with, options, server, server_tls};
+use lariat::tls::TlsFailure;
 use lariat::tls::rustls::ClientConfig;
-use lariat::tls::{ServerTls, TlsFailure};
-use lariat::{Answer, CloseReason, Config, Drain, Handler, HttpResponse, ListenOptions, Server, TrustedProxies};
+use lariat::{Answer, CloseReason, Config, Drain, Handler, HttpResponse, Server, TrustedProxies};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
-
-fn options(tls: ServerTls) -> ListenOptions {
-    let mut options = ListenOptions::default();
-    options.tls = Some(tls);
-    options
-}
-
-pub fn server(config: Config, tls: ServerTls) -> Server<()> {
-    let server = Server::new(config).expect("a server").options(options(tls));
-    server.listen("127.0.0.1:0").expect("a free port")
-}
 
 /// Runs a server that echoes.
 macro_rules! echo {
@@ -211,6 +200,69 @@ fn a_client_that_does_not_trust_the_server_sends_an_alert() {
         assert!(start.elapsed() < WAIT);
     }
     assert!(calls.so_far().is_empty(), "the application knows nothing of it");
+}
+
+/// Some clients that do not trust a certificate close without an alert. A connection without a byte
+/// may be a check of the port.
+#[test]
+fn an_end_in_the_handshake_is_a_failure_of_tls() {
+    let (server, calls) = echo!(Config::default());
+    let hello = || {
+        let mut client = connect(server.addr, client_config(&VERSIONS));
+        client.conn.write_tls(&mut client.sock).expect("it is connected");
+        client
+    };
+    type End<'a> = (&'a dyn Fn(), (&'static str, &'static str));
+    let ends: [End<'_>; 4] = [
+        (&|| drop(TcpStream::connect(server.addr).expect("the server listens")), ("eof", "")),
+        (
+            &|| {
+                let mut stream = TcpStream::connect(server.addr).expect("the server listens");
+                stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1]).expect("it is connected");
+            },
+            ("tls", "disconnected"),
+        ),
+        (
+            &|| {
+                let mut client = hello();
+                // Nothing stays unread, so its kernel sends no reset.
+                while client.conn.is_handshaking() {
+                    client.conn.read_tls(&mut client.sock).expect("the server's flight");
+                    client.conn.process_new_packets().expect("a certificate");
+                }
+            },
+            ("tls", "disconnected"),
+        ),
+        // `close_notify`, in clear text.
+        (&|| hello().sock.write_all(&[21, 3, 3, 0, 2, 1, 0]).expect("it is connected"), ("tls", "alert")),
+    ];
+    let mut expected = std::collections::BTreeMap::new();
+    for (end, cause) in ends {
+        end();
+        *expected.entry(cause).or_insert(0) += 1;
+        let start = Instant::now();
+        loop {
+            let closed = server.ask(|clients| clients.stats()).closed;
+            let found = closed.iter().map(|(cause, count)| ((cause.reason, cause.detail), *count)).collect();
+            if expected == found {
+                break;
+            }
+            assert!(start.elapsed() < WAIT, "{closed:?}, not {expected:?}");
+        }
+    }
+    assert!(calls.so_far().is_empty(), "the application knows nothing of it");
+}
+
+/// A page that asks a WebSocket's path learns the scheme of the port.
+#[test]
+fn a_plain_request_is_told_to_use_wss() {
+    let (server, _calls) = echo!(Config::default());
+    let mut client = Wire::new(connect(server.addr, client_config(&VERSIONS)));
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = client.response();
+    assert_eq!(response.status(), 426);
+    let body = String::from_utf8_lossy(&response.body);
+    assert!(body.contains("new WebSocket(\"wss://...\")"), "{body}");
 }
 
 /// A large answer, to a client that reads late: all of it arrives, and then the end.

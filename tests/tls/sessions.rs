@@ -1,22 +1,22 @@
 //! Sessions without sockets: bytes in, bytes out.
 
-use crate::kit::{VERSIONS, client_tls, server_tls};
-use lariat::protocol::tls::{Output, Received, Session};
+use crate::kit::{VERSIONS, client_config, client_tls, server_config, server_tls};
+use lariat::protocol::tls::{Output, Session};
 use lariat::tls::rustls::SupportedProtocolVersion;
 use lariat::tls::rustls::pki_types::ServerName;
 use lariat::tls::{ClientTls, ServerTls, TlsError, TlsFailure};
+use std::sync::Arc;
 
 /// One side, and what has become of what it has received.
 struct End {
     session: Session,
     plain: Vec<u8>,
-    opened: bool,
     closed: bool,
 }
 
 impl End {
     fn new(session: Session) -> End {
-        End { session, plain: Vec::new(), opened: false, closed: false }
+        End { session, plain: Vec::new(), closed: false }
     }
 
     /// Receives ciphertext, as the loop does: behind what was kept.
@@ -27,8 +27,7 @@ impl End {
         let mut output = Output::default();
         let outcome = self.session.receive(&mut input[..kept + bytes.len()], &mut self.plain, &mut output);
         self.session.keep_unsent(&output, 0);
-        let Received { opened, closed } = outcome?;
-        self.opened |= opened;
+        let closed = outcome?;
         self.closed |= closed;
         Ok(())
     }
@@ -82,7 +81,7 @@ fn a_handshake_and_messages_survive_every_size_of_piece() {
         for piece in [1, 2, 3, 5, 7, 100, 1 << 20] {
             let (mut server, mut client) = pair(version);
             exchange(&mut server, &mut client, piece).expect("a handshake");
-            assert!(server.opened && client.opened);
+            assert!(server.session.info().is_some() && client.session.info().is_some());
             for size in [1, 20, 16_383, 16_384, 16_385, 65_536] {
                 let message: Vec<u8> = (0..size).map(|n| n as u8).collect();
                 client.encrypt(&message);
@@ -92,9 +91,10 @@ fn a_handshake_and_messages_survive_every_size_of_piece() {
                 assert_eq!(std::mem::take(&mut client.plain), message);
             }
             client.close();
+            exchange(&mut server, &mut client, piece).expect("the client's end");
             server.close();
-            exchange(&mut server, &mut client, piece).expect("the ends");
-            assert!(server.closed && client.closed && server.session.may_end());
+            exchange(&mut server, &mut client, piece).expect("the server's end");
+            assert!(server.closed && server.session.may_end());
             // Nothing is kept at the end, whatever the pieces were.
             assert_eq!((server.session.holds(), client.session.holds()), (0, 0));
         }
@@ -182,6 +182,78 @@ fn first_bytes_that_are_not_tls_fail_at_once() {
         assert!(server.session.unsent().is_empty() && server.session.may_end());
         assert_eq!(server.receive(&[0x16; 100]), Ok(()));
     }
+}
+
+/// A client of TLS 1.0 offers no signature algorithms (RFC 5246 §7.4.1.4.1).
+#[test]
+fn a_client_with_an_old_version_is_told_apart() {
+    let groups = [0, 10, 0, 4, 0, 2, 0, 23];
+    let mut hello = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0xc0, 0x09, 1, 0, 0, groups.len() as u8], &groups].concat();
+    hello = [&[1, 0, 0, hello.len() as u8][..], &hello].concat();
+    let record = [&[22, 3, 1, 0, hello.len() as u8][..], &hello].concat();
+    let (mut server, _) = pair(VERSIONS[1]);
+    let error = server.receive(&record).expect_err("an old version");
+    assert_eq!(error.kind(), TlsFailure::NothingInCommon);
+    assert_eq!(error.to_string(), "TLS: the peer's version of TLS is too old: 1.2 is needed at least");
+}
+
+#[test]
+fn protocols_without_one_in_common_are_named() {
+    let (mut server, mut client) = (server_config(), client_config(&VERSIONS));
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let (mut server, mut client) = pair_with(&ServerTls::new(Arc::new(server)), &ClientTls::new(Arc::new(client)));
+    let error = server.receive(&client.take()).expect_err("no protocol in common");
+    assert_eq!(error.kind(), TlsFailure::NothingInCommon);
+    assert_eq!(error.to_string(), "TLS: no common ALPN protocol; this server speaks http/1.1");
+    let error = client.receive(&server.take()).expect_err("an alert");
+    assert!(error.to_string().ends_with("it does not speak http/1.1"), "{error}");
+}
+
+/// rustls must not find an error then: in a build with debug assertions, it would panic.
+#[test]
+fn nothing_is_heard_after_our_own_end() {
+    for version in VERSIONS {
+        let (mut server, mut client) = pair(version);
+        exchange(&mut server, &mut client, 1 << 20).expect("a handshake");
+        client.encrypt(&[1; 100]);
+        let mut bytes = client.take();
+        let (most, last) = bytes.split_at_mut(100);
+        server.receive(most).expect("a part of a record");
+        server.close();
+        last[0] ^= 1;
+        assert_eq!(server.receive(last), Ok(()));
+        assert_eq!((server.session.holds(), server.plain.len()), (server.session.unsent().len(), 0));
+    }
+}
+
+/// The client's last flight and a record that was changed come at once.
+#[test]
+fn a_handshake_is_over_although_an_error_follows_it() {
+    for version in VERSIONS {
+        let (mut server, mut client) = pair(version);
+        while client.session.is_handshaking() {
+            server.receive(&client.take()).expect("a flight");
+            client.receive(&server.take()).expect("a flight");
+        }
+        let mut bytes = client.take();
+        client.encrypt(&[1; 100]);
+        bytes.extend(client.take());
+        *bytes.last_mut().expect("a record") ^= 1;
+        server.receive(&bytes).expect_err("it was changed");
+        assert!(server.session.info().is_some() && !server.session.is_handshaking());
+    }
+}
+
+#[test]
+fn records_may_be_as_small_as_the_configuration_wants() {
+    let mut config = server_config();
+    config.max_fragment_size = Some(64);
+    let (mut server, mut client) = pair_with(&ServerTls::new(Arc::new(config)), &client_tls(&VERSIONS));
+    exchange(&mut server, &mut client, 1 << 20).expect("a handshake");
+    server.encrypt(&[7; 40_000]);
+    exchange(&mut server, &mut client, 1 << 20).expect("small records");
+    assert_eq!(client.plain, [7; 40_000]);
 }
 
 /// The ciphertext of a whole conversation, from both sides, for hostile changes.

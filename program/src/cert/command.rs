@@ -2,12 +2,12 @@
 
 use super::advice::{Shown, trust};
 use super::authority::{Authority, Subject};
+use super::dates::now;
 use super::files::{Content, Place, read, write};
 use super::names::{self, Name};
 use crate::terminal::{Failure, plain, print};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 use time::OffsetDateTime;
 
 /// The files of the CA, and the endings of those that belong to a certificate.
@@ -108,11 +108,4 @@ fn authority(dir: &Path, now: OffsetDateTime) -> Result<(Authority, bool), Failu
             Ok((authority, true))
         }
     }
-}
-
-/// Returns the time of the calendar, in whole seconds as certificates have it.
-#[expect(clippy::disallowed_methods, reason = "certificates have dates")]
-fn now() -> OffsetDateTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(i64::try_from(since.as_secs()).unwrap_or_default())
 }

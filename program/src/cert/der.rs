@@ -1,5 +1,6 @@
-//! Reads what a certificate says of its owner, and when it expires.
+//! Reads what a certificate says of its owner, and when it is valid.
 
+use super::dates::Validity;
 use std::str::from_utf8;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -25,7 +26,7 @@ pub(super) struct Facts<'a> {
 /// Reads a certificate (RFC 5280). Returns `None` if it is none, or if its owner has more than a
 /// common name.
 pub(super) fn facts(der: &[u8]) -> Option<Facts<'_>> {
-    let (expires, mut fields) = validity(der)?;
+    let (Validity { until: expires, .. }, mut fields) = validity(der)?;
     let mut names = take(&mut fields, SEQUENCE)?;
     let mut first = take(&mut names, SET)?;
     let mut pair = take(&mut first, SEQUENCE)?;
@@ -35,25 +36,19 @@ pub(super) fn facts(der: &[u8]) -> Option<Facts<'_>> {
     (is_common && is_all).then_some(Facts { name, expires })
 }
 
-/// Returns when the first certificate of a PEM file expires, in seconds since 1970. `None` if there
-/// is none.
-pub(crate) fn expires(file: &[u8]) -> Option<i64> {
-    let all = pem::parse_many(file).ok()?;
-    let certificate = all.iter().find(|part| part.tag() == "CERTIFICATE")?;
-    validity(certificate.contents()).map(|(expires, _)| expires.unix_timestamp())
-}
-
-/// Reads a certificate up to its validity. Returns its end, and what follows.
-fn validity(der: &[u8]) -> Option<(OffsetDateTime, &[u8])> {
+/// Reads a certificate up to its validity. Returns that, and what follows.
+pub(super) fn validity(der: &[u8]) -> Option<(Validity, &[u8])> {
     let mut certificate = take(&mut &der[..], SEQUENCE)?;
     let mut fields = take(&mut certificate, SEQUENCE)?;
     for tag in [VERSION, INTEGER, SEQUENCE, SEQUENCE] {
         take(&mut fields, tag)?;
     }
     let mut validity = take(&mut fields, SEQUENCE)?;
-    element(&mut validity)?;
-    let (tag, text) = element(&mut validity)?;
-    Some((time(tag, from_utf8(text).ok()?)?, fields))
+    let mut next = || {
+        let (tag, text) = element(&mut validity)?;
+        time(tag, from_utf8(text).ok()?)
+    };
+    Some((Validity { from: next()?, until: next()? }, fields))
 }
 
 /// Takes the next element, which must have this tag, and returns its content.

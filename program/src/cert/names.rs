@@ -35,7 +35,8 @@ pub(super) fn name(text: &str) -> Result<Name, String> {
         return Err("write it as it is in the DNS, in Punycode, like xn--mnchen-3ya.example".to_owned());
     }
     let wrong = || {
-        "a name has no scheme, no port and no path; write one like app.example, *.app.example or 192.0.2.1".to_owned()
+        "a name has no scheme, no port, no path and no spaces; write one like app.example, *.app.example or 192.0.2.1"
+            .to_owned()
     };
     let host = text.strip_prefix("*.").unwrap_or(text);
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -92,7 +93,7 @@ mod tests {
             ["", ".", "a.", ".a", "a..b", "-a", "a-", "a b", "a:1", "[::1]", "https://a", "a/b", "*", "a.*", "*a.b"];
         let bad = bad.into_iter().chain(["1.2.3", "256.1.1.1", "7", "*.1.2.3.4", "*.*.a.b", "fe80::1%eth0", "a\0b"]);
         for text in bad.chain(long.iter().map(|text| &**text)) {
-            assert!(name(text).is_err_and(|error| error.contains("app.example")), "{text:?}");
+            assert!(name(text).is_err_and(|error| error.contains("no spaces; write one like app.example")), "{text:?}");
         }
         assert!(name("münchen.example").is_err_and(|error| error.contains("Punycode")));
         assert!(name("*.localhost").is_err_and(|error| error.contains("*.app.localhost")));

@@ -10,15 +10,24 @@ use std::path::Path;
 const PORT: u16 = 9998;
 
 /// Listens on each of `addresses`. Without addresses, it listens on the sockets that systemd has
-/// passed, or else on both loopback addresses. Addresses that begin with `plain:` have no TLS.
-pub(crate) fn listen(server: Server<()>, options: ListenOptions, addresses: &[String]) -> Result<Server<()>, Failure> {
+/// passed, or else on both loopback addresses. Addresses that begin with `plain:` have no TLS. Also
+/// returns whether each of the server's addresses has TLS.
+pub(crate) fn listen(
+    server: Server<()>,
+    options: ListenOptions,
+    addresses: &[String],
+) -> Result<(Server<()>, Vec<bool>), Failure> {
     let mut plain_options = options.clone();
     plain_options.tls = None;
+    let has_tls = options.tls.is_some();
     let mut server = server.options(options.clone());
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
-        return if count == 0 { listen_on_loopback(server) } else { Ok(server) };
+        let server = if count == 0 { listen_on_loopback(server)? } else { server };
+        let are_secured = vec![has_tls; server.local_addrs().len()];
+        return Ok((server, are_secured));
     }
+    let mut are_secured = Vec::new();
     for address in addresses {
         let (address, options) = match address.strip_prefix("plain:") {
             Some(address) => (address, &plain_options),
@@ -37,8 +46,10 @@ pub(crate) fn listen(server: Server<()>, options: ListenOptions, addresses: &[St
                 server.listen(&resolved[..]).map_err(|error| port_failure(address, &error))?
             }
         };
+        // A name may have several addresses.
+        are_secured.resize(server.local_addrs().len(), options.tls.is_some());
     }
-    Ok(server)
+    Ok((server, are_secured))
 }
 
 /// Takes over the sockets that systemd has passed (`LISTEN_FDS`, sd_listen_fds(3)), and returns how

@@ -6,10 +6,9 @@ use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
 use crate::site::{self, MoreMetrics};
 use crate::terminal::{Failure, Log, units};
+use lariat::backplane::RedisBackplane;
 use lariat::tls::TlsFiles;
-use lariat::{
-    Block, Config, Drain, EventLoop, Excess, Handler, Http, ListenOptions, LocalAddr, Outcome, Server, Takeover,
-};
+use lariat::{Block, Config, Drain, Excess, Http, ListenOptions, LocalAddr, Loops, Outcome, Server, Takeover};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,9 +16,9 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Listen on this address: IP:PORT, HOST:PORT or unix:PATH. With --tls-cert, clients speak TLS
-    /// there, unless the address begins with plain: as in plain:IP:PORT. May be repeated [default:
-    /// 127.0.0.1:9998 and [::1]:9998]
+    /// Listen on this address: IP:PORT, HOST:PORT (all addresses of the host) or unix:PATH. With
+    /// --tls-cert, clients speak TLS there, unless the address begins with plain: as in
+    /// plain:IP:PORT. May be repeated [default: 127.0.0.1:9998 and [::1]:9998]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// The mode of the Unix sockets of --listen, in octal digits like 660: who may write to one may
@@ -41,6 +40,27 @@ pub(crate) struct Options {
     /// have one
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
+    /// Serve with this many event loops, each in a thread of its own; auto means as many as there
+    /// are cores. Connections go to the loop that has the fewest. Those of chat, editor, arena,
+    /// ticker and console all go to the first loop, because they share state
+    #[arg(long, value_name = "N", default_value = "1", value_parser = loops)]
+    loops: usize,
+    /// With several loops, give each a listening socket of its own (SO_REUSEPORT), so that the
+    /// kernel distributes the connections
+    #[arg(long)]
+    reuse_port: bool,
+    /// Share /broadcast, /chat and /editor with all servers that use this Redis:
+    /// redis://HOST[:PORT][/DB], or rediss:// for TLS. Repeat it to name others with the same data,
+    /// such as replicas, for the case that one fails. A URL with a password does not belong on a
+    /// command line, which others can read: write it into LARIAT_REDIS instead
+    #[arg(long, value_name = "URL")]
+    redis: Vec<String>,
+    /// What all keys and channels in Redis begin with. Servers share with those of the same prefix
+    #[arg(long, value_name = "TEXT", default_value = DEFAULT_PREFIX)]
+    redis_prefix: String,
+    /// How much may wait to be published while Redis cannot be reached; with 0, it is dropped
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = units::size)]
+    redis_buffer: usize,
     /// The largest message that is accepted, like 65536 or 64KiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = units::size)]
     max_message: usize,
@@ -110,8 +130,22 @@ fn host(text: &str) -> Result<String, String> {
     Err("a host has no scheme, no port and no path; write one like app.example, or *".to_owned())
 }
 
+/// Reads a number of `--loops`.
+fn loops(text: &str) -> Result<usize, String> {
+    let most = Loops::<()>::MOST;
+    if text == "auto" {
+        // Where that is not known, one loop works.
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(most));
+    }
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {most}, or auto"))
+}
+
 /// The bytes that may wait for a client, besides one message of the largest size.
 const SLACK: usize = 4 << 20;
+
+/// The prefix of keys and channels in Redis.
+const DEFAULT_PREFIX: &str = "lariat";
 
 /// The longest body of a request, in bytes: a message to the chat.
 const LONGEST_BODY: usize = 8 << 10;
@@ -144,12 +178,15 @@ impl Options {
         config
     }
 
-    /// Returns the scheme of the first address that a browser can open.
-    fn scheme(&self) -> &'static str {
-        let is_unix = |address: &&String| address.trim_start_matches("plain:").starts_with("unix:");
-        let first = self.listen.iter().find(|address| !is_unix(address));
-        let is_plain = self.tls_cert.is_empty() || first.is_some_and(|address| address.starts_with("plain:"));
-        if is_plain { "http" } else { "https" }
+    /// Returns the Redis that servers share, if there is one. URLs in the environment are separated
+    /// by spaces.
+    fn backplane(&self) -> Option<RedisBackplane> {
+        let from_environment = std::env::var("LARIAT_REDIS").unwrap_or_default();
+        let in_environment = from_environment.split_whitespace().map(str::to_owned);
+        let mut urls = self.redis.iter().cloned().chain(in_environment);
+        let first = RedisBackplane::new(urls.next()?);
+        let all = urls.fold(first, RedisBackplane::also);
+        Some(all.prefix(&self.redis_prefix).buffer(self.redis_buffer))
     }
 
     /// Returns the files with certificates, if there are any.
@@ -170,6 +207,10 @@ impl Options {
             let problem = "--socket-mode and --socket-group are for the file of a Unix socket: add --listen unix:PATH";
             return Err(Failure(problem.to_owned()));
         }
+        if self.backplane().is_none() && (self.redis_prefix != DEFAULT_PREFIX || self.redis_buffer > 0) {
+            let problem = "--redis-prefix and --redis-buffer need a Redis: add --redis, or set LARIAT_REDIS";
+            return Err(Failure(problem.to_owned()));
+        }
         if self.tls_cert.len() != self.tls_key.len() {
             let (certs, keys) = (self.tls_cert.len(), self.tls_key.len());
             return Err(Failure(format!("each --tls-cert needs its own --tls-key: there are {certs} and {keys}")));
@@ -181,16 +222,19 @@ impl Options {
         }
         let mut roomy = config.clone();
         roomy.memory_budget = usize::MAX;
-        match (config.validate(), roomy.validate()) {
-            (Err(_), Ok(())) => Err(Failure(format!(
-                "--memory-budget {} is too small for --max-message {}, which needs {}. Raise the first or lower the second",
-                units::Size(self.memory_budget),
-                units::Size(self.max_message),
-                units::Size(config.least_memory_budget())
-            ))),
-            (Err(error), _) => Err(Failure(error.to_string())),
-            _ => Ok(()),
+        roomy.validate().map_err(|error| Failure(error.to_string()))?;
+        let (budget, message) = (units::Size(self.memory_budget), units::Size(self.max_message));
+        let (least, most_loops) = match self.loops {
+            1 if self.backplane().is_none() => (config.least_memory_budget(), String::new()),
+            count => (config.least_memory_budget_of_loops(count), format!(" and --loops {count}")),
+        };
+        if self.memory_budget < least {
+            return Err(Failure(format!(
+                "--memory-budget {budget} is too small for --max-message {message}{most_loops}, which needs {}. Raise the first or lower the second",
+                units::Size(least)
+            )));
         }
+        Ok(())
     }
 }
 
@@ -199,12 +243,13 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     let config = options.config();
     options.check(&config)?;
     let mut listen_options = ListenOptions::default();
-    listen_options.proxy_protocol = options.proxy_protocol;
+    (listen_options.proxy_protocol, listen_options.reuse_port) = (options.proxy_protocol, options.reuse_port);
     (listen_options.unix_mode, listen_options.unix_group) = (options.socket_mode, options.socket_group);
     let certificates = options.tls_files().map(Certificates::load).transpose()?;
     listen_options.tls = certificates.as_ref().map(|certificates| certificates.tls.clone());
     let failed = |error| Failure(format!("cannot start: {error}"));
-    let server = listen::listen(Server::new(config).map_err(failed)?, listen_options, &options.listen)?;
+    let server = Server::new(config).map_err(failed)?;
+    let (server, are_secured) = listen::listen(server, listen_options, &options.listen)?;
     #[cfg(unix)]
     let server = match &certificates {
         // SIGHUP reads the certificates again.
@@ -212,14 +257,17 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
         None => server.shutdown_on_signals(Drain::default()),
     }
     .map_err(failed)?;
-    announce(&server.local_addrs(), options.scheme());
+    let addresses = server.local_addrs();
     let mut site_options = site::Options::default();
     site_options.allowed_origins.clone_from(&options.allow_origin);
     site_options.allowed_hosts.clone_from(&options.allow_host);
     site_options.teach = options.teach;
     site_options.more_metrics = certificates.as_ref().map(|certificates| MoreMetrics::new(certificates.metrics()));
-    let mut event_loop = server.start(site::Site::new(&site_options)).map_err(failed)?;
-    let outcome = turn(&mut event_loop, log).map_err(|error| Failure(format!("the event loop has failed: {error}")))?;
+    let status = StatusLine::on_terminal(log, server.remote())?;
+    let outcome = serve(server, options, &site_options, || {
+        announce(&addresses, &are_secured, options.backplane().as_ref().map(|redis| (redis, &*options.redis_prefix)));
+    })?;
+    drop(status);
     if outcome.interrupted {
         return Err(Failure(format!("interrupted; connections that were still open: {}", outcome.dropped)));
     }
@@ -229,25 +277,54 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Turns the loop until it has stopped. On a terminal, it shows a status line.
-fn turn<H: Handler>(event_loop: &mut EventLoop<H>, log: &Log) -> io::Result<Outcome> {
-    let Some(mut status) = StatusLine::on_terminal(log) else { return event_loop.run() };
-    loop {
-        event_loop.turn(Some(status.wait(event_loop)))?;
-        status.update(event_loop);
-        if let Some(outcome) = event_loop.outcome() {
-            status.finish();
-            return Ok(outcome);
-        }
+/// Serves the site, until the server has stopped. Calls `announce` when nothing can go wrong any
+/// more.
+fn serve(
+    server: Server<()>,
+    options: &Options,
+    site_options: &site::Options,
+    announce: impl FnOnce(),
+) -> Result<Outcome, Failure> {
+    let make = || site::Site::new(site_options);
+    let (loops, redis) = (options.loops, options.backplane());
+    let cannot_start = |error: io::Error| Failure(format!("cannot start: {error}"));
+    let failed = |error: io::Error| Failure(format!("the event loop has failed: {error}"));
+    if loops == 1 && redis.is_none() {
+        let mut event_loop = server.start(make()).map_err(cannot_start)?;
+        announce();
+        return event_loop.run().map_err(failed);
     }
+    let mut server = server.loops(loops).map_err(cannot_start)?;
+    if let Some(redis) = redis {
+        server = server.backplane(redis).map_err(cannot_start)?;
+    }
+    announce();
+    server.run(make).map_err(failed)
 }
 
-/// Prints the addresses, and one to open in a browser.
-fn announce(addresses: &[LocalAddr], scheme: &str) {
-    let names: Vec<String> = addresses.iter().map(LocalAddr::to_string).collect();
-    let mut line = format!("Lariat listens on {}", names.join(" and "));
+/// Prints the addresses, and one to open in a browser. With TLS, a line says who speaks it. With a
+/// Redis, the last line says which.
+fn announce(addresses: &[LocalAddr], are_secured: &[bool], redis: Option<(&RedisBackplane, &str)>) {
+    let listed = |addresses: &mut dyn Iterator<Item = &LocalAddr>| {
+        addresses.map(LocalAddr::to_string).collect::<Vec<_>>().join(" and ")
+    };
+    let mut line = format!("Lariat listens on {}", listed(&mut addresses.iter()));
     if let Some(host) = browser_host(addresses) {
+        let first = addresses.iter().zip(are_secured).find(|(address, _)| matches!(address, LocalAddr::Tcp(_)));
+        let scheme = if first.is_some_and(|(_, is_secured)| *is_secured) { "https" } else { "http" };
         line += &format!(": open {scheme}://{host}/ in a browser");
+    }
+    let with = |tls: bool| {
+        let with = addresses.iter().zip(are_secured).filter(move |(_, is_secured)| **is_secured == tls);
+        listed(&mut with.map(|(address, _)| address))
+    };
+    match (with(true), with(false)) {
+        (secured, _) if secured.is_empty() => {}
+        (secured, plain) if plain.is_empty() => line += &format!("\nWith TLS: {secured}"),
+        (secured, plain) => line += &format!("\nWith TLS: {secured}. Without TLS: {plain}"),
+    }
+    if let Some((redis, prefix)) = redis {
+        line += &format!("\nWith other servers: through Redis at {}, prefix {prefix}", redis.addresses().join(" or "));
     }
     // The reader may have gone.
     let mut stdout = std::io::stdout().lock();

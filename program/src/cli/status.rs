@@ -1,52 +1,87 @@
 //! The status line of `lariat serve` on a terminal.
+//!
+//! A thread asks all loops once in a second, and writes the line when they have answered.
 
-use crate::terminal::{Log, units};
-use lariat::{EventLoop, Handler, Stats};
+use crate::terminal::{Failure, Log, units};
+use lariat::{Clients, Remote, Stats};
 use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often the line is written.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The status line, with the counters as they were when it was written last.
-pub(crate) struct StatusLine<'a> {
-    log: &'a Log,
-    /// The loop's uptime at that time.
-    at: Duration,
-    before: Stats,
+/// The status line, until it is dropped.
+pub(crate) struct StatusLine {
+    /// The thread ends when this is dropped.
+    alive: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-impl StatusLine<'_> {
-    /// Returns a status line if standard error is a terminal and the log level is not above
-    /// `warn`.
-    pub(crate) fn on_terminal(log: &Log) -> Option<StatusLine<'_>> {
-        let is_wanted = log.has_status() && log::max_level() <= log::LevelFilter::Warn;
-        is_wanted.then(|| StatusLine { log, at: Duration::ZERO, before: Stats::default() })
-    }
-
-    /// Returns how long the loop may wait until the line is due again.
-    pub(crate) fn wait<H: Handler>(&self, event_loop: &EventLoop<H>) -> Duration {
-        (self.at + PERIOD).saturating_sub(event_loop.uptime())
-    }
-
-    /// Writes the line, if it is due.
-    pub(crate) fn update<H: Handler>(&mut self, event_loop: &mut EventLoop<H>) {
-        let now = event_loop.uptime();
-        let passed = now.saturating_sub(self.at);
-        if passed < PERIOD {
-            return;
+impl StatusLine {
+    /// Begins a status line if standard error is a terminal and the log level is not above `warn`.
+    pub(crate) fn on_terminal(log: &Log, remote: Remote<()>) -> Result<Option<StatusLine>, Failure> {
+        if !log.has_status() || log::max_level() > log::LevelFilter::Warn {
+            return Ok(None);
         }
-        let stats = event_loop.stats();
-        let slowest = event_loop.clients_mut().take_slowest_turn();
-        let line = Line { stats: &stats, before: &self.before, passed, slowest };
-        self.log.show(now, line.to_string());
-        (self.at, self.before) = (now, stats);
+        let (alive, ended) = channel();
+        let log = log.clone();
+        let thread = std::thread::Builder::new()
+            .name("status".to_owned())
+            .spawn(move || write_until(&ended, &log, &remote))
+            .map_err(|error| Failure(format!("cannot start a thread: {error}")))?;
+        Ok(Some(StatusLine { alive: Some(alive), thread: Some(thread) }))
     }
+}
 
+impl Drop for StatusLine {
     /// Ends the line, so that later output begins on a new one.
-    pub(crate) fn finish(&self) {
-        self.log.end_status(true);
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        // A panic of the thread has been reported.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+fn write_until(ended: &Receiver<()>, log: &Log, remote: &Remote<()>) {
+    let (mut at, mut before) = (Duration::ZERO, Stats::default());
+    let (sender, answers) = channel();
+    let mut is_asked = false;
+    while ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+        // Loops that do not answer are not asked again.
+        if !std::mem::replace(&mut is_asked, true) && ask(remote, sender.clone()).is_none() {
+            break;
+        }
+        let Ok(Answers { now, stats, slowest }) = answers.recv_timeout(PERIOD) else { continue };
+        is_asked = false;
+        let line = Line { stats: &stats, before: &before, passed: now.saturating_sub(at), slowest };
+        log.show(now, line.to_string());
+        (at, before) = (now, stats);
+    }
+    log.end_status(true);
+}
+
+/// What all loops have answered.
+struct Answers {
+    /// The time that they have turned and waited.
+    now: Duration,
+    stats: Stats,
+    slowest: Duration,
+}
+
+/// Asks all loops. Returns `None` if the server has stopped.
+fn ask(remote: &Remote<()>, sender: Sender<Answers>) -> Option<()> {
+    let ask = |clients: &mut Clients<()>| (clients.stats(), clients.take_slowest_turn());
+    let uptime = |stats: &Stats| stats.waited + Duration::from_micros(stats.turn_micros.sum());
+    let call = move |clients: &mut Clients<()>| {
+        clients.ask_loops(ask, move |_, all| {
+            let now = all.iter().map(|(stats, _)| uptime(stats)).max().unwrap_or_default();
+            let slowest = all.iter().map(|(_, slowest)| *slowest).max().unwrap_or_default();
+            let _ = sender.send(Answers { now, stats: all.into_iter().map(|(stats, _)| stats).sum(), slowest });
+        });
+    };
+    remote.run(call).ok()
 }
 
 struct Line<'a> {

@@ -73,7 +73,7 @@ impl Observer {
         let mut client = record.client;
         client.cpu_share_opening = share(record.cpu_opening_s, record.connections.opening_s, OWN_RESOLUTION);
         client.cpu_share_holding = share(record.cpu_holding_s, record.holding_s, OWN_RESOLUTION);
-        let opened = record.connections.opened - record.connections.churned;
+        let opened = record.connections.first_opened();
         client.cpu_ns_per_handshake = Cpu::exact(record.cpu_opening_s).each(opened);
         client.cpu_ns_per_message = Cpu::exact(record.cpu_holding_s).each(record.counted);
         client.memory_bytes_per_connection = each(record.memory as f64, record.connections.most);
@@ -127,7 +127,7 @@ impl Observer {
             name: process::name(first).unwrap_or_else(|| "ended".to_owned()),
             cpu_share_opening: share(opening.seconds, connections.opening_s, RESOLUTION),
             cpu_share_holding: share(holding.seconds, record.holding_s, RESOLUTION),
-            cpu_ns_per_handshake: opening.each(connections.opened - connections.churned),
+            cpu_ns_per_handshake: opening.each(connections.first_opened()),
             cpu_ns_per_message: holding.each(record.counted),
             memory_bytes_per_connection: each(memory(opened), connections.most).filter(|_| has_memory),
             memory_bytes_per_connection_at_end: each(memory(held), connections.most).filter(|_| has_memory),

@@ -5,9 +5,9 @@
 use super::Options;
 use super::arena::Arena;
 use super::assets::{File, Reach, file};
-use super::chat::Chat;
+use super::chat::{self, Chat};
 use super::console::Console;
-use super::editor::Editor;
+use super::editor::{self, Editor};
 use super::index::Index;
 use super::ticker::Ticker;
 use super::watch::Loop;
@@ -28,6 +28,10 @@ pub(super) struct App {
     /// Adds the handler to the router, under its path.
     pub(super) route: fn(Router<()>, &'static str, &Options) -> Router<()>,
 }
+
+/// The loop of the handlers that keep something, such as rooms: all their clients are there. It is
+/// one loop for all of them, because the console watches clients of each.
+pub(super) const STATEFUL: usize = 0;
 
 /// The page at `/`, which lists the apps.
 pub(super) const INDEX: App = App {
@@ -52,25 +56,25 @@ pub(super) const APPS: &[App] = &[
         page: include_str!("pages/console.html"),
         files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
         reach: Reach::Everywhere,
-        route: |router, path, _| router.route(path, Console::default()),
+        route: |router, path, _| router.route(path, Console::default()).on_loop(STATEFUL),
     },
     App {
-        path: "/chat",
+        path: chat::PATH,
         title: "Chat",
         sentence: "Rooms to talk in. No message is lost and none appears twice, even if the connection breaks.",
         page: include_str!("pages/chat.html"),
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
-        route: |router, path, _| router.route(path, Chat::default()).also("/chat/*"),
+        route: |router, path, _| router.route(path, Chat::default()).also("/chat/*").on_loop(STATEFUL),
     },
     App {
-        path: "/editor",
+        path: editor::PATH,
         title: "Editor",
         sentence: "Write one text with others at the same time, even while you are offline.",
         page: include_str!("pages/editor.html"),
         files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
         reach: Reach::Here,
-        route: |router, path, _| router.route(path, Editor::default()),
+        route: |router, path, _| router.route(path, Editor::default()).on_loop(STATEFUL),
     },
     App {
         path: "/arena",
@@ -79,7 +83,7 @@ pub(super) const APPS: &[App] = &[
         page: include_str!("pages/arena.html"),
         files: &[file!("arena.js"), file!("game.js"), file!("arena.css")],
         reach: Reach::Here,
-        route: |router, path, _| router.route(path, Arena::default()),
+        route: |router, path, _| router.route(path, Arena::default()).on_loop(STATEFUL),
     },
     App {
         path: "/ticker",
@@ -88,7 +92,7 @@ pub(super) const APPS: &[App] = &[
         page: include_str!("pages/ticker.html"),
         files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
         reach: Reach::Here,
-        route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest"),
+        route: |router, path, _| router.route(path, Ticker::default()).also("/ticker/latest").on_loop(STATEFUL),
     },
     App {
         path: "/loop",

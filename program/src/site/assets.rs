@@ -94,6 +94,11 @@ impl Assets {
         self.0.insert(path, asset);
     }
 
+    /// Returns whether there is a resource at a path.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// Returns the answer to a request, or `None` if there is no such resource.
     pub(super) fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
         self.0.get_mut(request.path()).map(|asset| asset.respond(request).into())

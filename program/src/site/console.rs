@@ -3,8 +3,10 @@
 //! The page opens two sockets. Over the one at `/console`, it gets a token that cannot be guessed.
 //! To the URL of the other one, on any path of this server, it adds `?wire=TOKEN.7`. That
 //! connection is traced from its handshake on, and the page gets the trace over the first socket,
-//! as its connection 7.
+//! as its connection 7. If the connection has TLS, what was agreed comes before the request:
+//! `{"tls":{"on":7,...}}`, with the fields that `secured` lists.
 
+use super::secured::Secured;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -36,11 +38,38 @@ pub(super) fn wants_no_compression(request: &Request<'_>) -> bool {
 #[serde(rename_all = "lowercase")]
 enum ToPage<'a> {
     Token(&'a str),
-    Handshake { on: u32, side: &'static str, text: &'a str },
-    Frame { on: u32, side: &'static str, header: String, wire: String, plain: String, length: u64 },
-    Payload { on: u32, wire: String, plain: String },
-    Violation { on: u32, text: String },
-    State { on: u32, from: String, to: String },
+    Tls {
+        on: u32,
+        #[serde(flatten)]
+        secured: Secured<'a>,
+    },
+    Handshake {
+        on: u32,
+        side: &'static str,
+        text: &'a str,
+    },
+    Frame {
+        on: u32,
+        side: &'static str,
+        header: String,
+        wire: String,
+        plain: String,
+        length: u64,
+    },
+    Payload {
+        on: u32,
+        wire: String,
+        plain: String,
+    },
+    Violation {
+        on: u32,
+        text: String,
+    },
+    State {
+        on: u32,
+        from: String,
+        to: String,
+    },
     Missed(u32),
 }
 
@@ -170,6 +199,11 @@ impl Handler for Console {
             self.watched.insert(id, Watched { by, on, key: None, received: 0 });
             if let Some(watcher) = self.watchers.get_mut(&by) {
                 watcher.watched.insert(on, id);
+            }
+            // `Trace::Secured` came before the request, so before it was known who watches.
+            let info = clients.tls(id).cloned();
+            if let Some(info) = &info {
+                self.send(clients, by, &ToPage::Tls { on, secured: Secured::from(info) });
             }
         }
         let Some(watched) = self.watched.get_mut(&id) else { return };

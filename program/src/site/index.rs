@@ -1,6 +1,6 @@
 //! `/`: shows how many clients each app has.
 
-use lariat::{ClientId, Clients, Handler, TimerId};
+use lariat::{ClientId, Clients, Event, Handler, TimerId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const COUNTS: &str = "counts";
 #[derive(Debug)]
 pub struct Index {
     paths: Vec<&'static str>,
-    /// The last counts that were sent.
+    /// The last counts that were sent to the pages on this loop.
     counts: String,
     timer: Option<TimerId>,
 }
@@ -25,13 +25,25 @@ impl Index {
         Index { paths: paths.into_iter().collect(), counts: String::new(), timer: None }
     }
 
-    /// Returns the counts as `{"/chat":3,"/echo":0}`.
-    fn count(&self, clients: &mut Clients<()>) -> String {
-        let count = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.len())?));
-        let counts: BTreeMap<&str, usize> = self.paths.iter().filter_map(count).collect();
-        serde_json::to_string(&counts).unwrap_or_default()
+    /// Counts the clients on all loops, and tells the pages if the counts have changed.
+    fn count(&self, clients: &mut Clients<()>) {
+        let paths = self.paths.clone();
+        let count = move |clients: &mut Clients<()>| -> Counts {
+            let of = |path: &&'static str| Some((*path, clients.on_route(path, |clients| clients.len())?));
+            paths.iter().filter_map(of).collect()
+        };
+        let remote = clients.remote();
+        clients.ask_loops(count, move |_, all| {
+            let mut sum = Counts::new();
+            all.into_iter().flatten().for_each(|(path, count)| *sum.entry(path).or_default() += count);
+            // A server that has stopped has no pages.
+            let _ = remote.post(sum);
+        });
     }
 }
+
+/// The number of clients of each route, as in `{"/chat":3,"/echo":0}`.
+type Counts = BTreeMap<&'static str, usize>;
 
 impl Handler for Index {
     type Data = ();
@@ -39,22 +51,36 @@ impl Handler for Index {
     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
         clients.subscribe(id, COUNTS);
         if self.timer.is_none() {
-            self.counts = self.count(clients);
             self.timer = Some(clients.set_interval(PERIOD, 0));
+            self.counts.clear();
         }
-        let _ = clients.send(id, &self.counts);
+        if self.counts.is_empty() {
+            self.count(clients);
+        } else {
+            let _ = clients.send(id, &self.counts);
+        }
+    }
+
+    fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
+        let counts = match event.downcast::<Counts>() {
+            Ok(counts) => serde_json::to_string(&counts).unwrap_or_default(),
+            Err(unknown) => return unknown.log_unhandled(clients),
+        };
+        if counts != self.counts {
+            // Those on other loops have a handler of their own.
+            for page in clients.members(COUNTS).collect::<Vec<_>>() {
+                let _ = clients.send(page, &counts);
+            }
+            self.counts = counts;
+        }
     }
 
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, _: u64) {
         if clients.subscribers(COUNTS) == 0 {
             clients.cancel_timer(timer);
             self.timer = None;
-            return;
-        }
-        let counts = self.count(clients);
-        if counts != self.counts {
-            clients.publish(COUNTS, &counts);
-            self.counts = counts;
+        } else {
+            self.count(clients);
         }
     }
 }

@@ -1,14 +1,16 @@
 //! `/metrics`: shows Prometheus what the server has done and what it holds.
 
+use super::all_loops::answer_for_all;
 use super::options::MoreMetrics;
+use lariat::backplane::BackplaneStatus;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
-use lariat::{Answer, ClientId, Clients, Handler, Request};
+use lariat::{Answer, ClientId, Clients, Handler, Request, Stats};
 use std::fmt::Write;
 use std::fs;
 
-/// Answers with [`Stats`](lariat::Stats) and, where there is a `/proc`, the descriptors and memory
-/// of the process.
+/// Answers with the [`Stats`](lariat::Stats) of all loops and, where there is a `/proc`, the
+/// descriptors and memory of the process.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     pub(super) more: Option<MoreMetrics>,
@@ -17,18 +19,79 @@ pub struct Metrics {
 impl Handler for Metrics {
     type Data = ();
 
-    fn on_request(&mut self, clients: &mut Clients<()>, _: ClientId, _: &Request<'_>) -> Answer {
-        let mut text = clients.stats().to_prometheus();
-        write_process(&mut text);
-        if let Some(more) = &self.more {
-            text += &more.write();
-        }
-        let mut response = Response::new(text.into_bytes());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.into()
+    fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, _: &Request<'_>) -> Answer {
+        let more = self.more.clone();
+        answer_for_all(
+            clients,
+            id,
+            |clients| clients.stats(),
+            move |clients, all| respond(all, clients.backplane_status(), more.as_ref()),
+        )
     }
+}
+
+fn respond(all: Vec<Stats>, backplane: Option<BackplaneStatus>, more: Option<&MoreMetrics>) -> Answer {
+    let of_each = write_each_loop(&all);
+    let mut text = all.into_iter().sum::<Stats>().to_prometheus();
+    text += &of_each;
+    if let Some(status) = backplane {
+        text += &write_backplane(status);
+    }
+    write_process(&mut text);
+    if let Some(more) = more {
+        text += &more.write();
+    }
+    let mut response = Response::new(text.into_bytes());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.into()
+}
+
+/// Returns what shows whether the loops have equal shares. The other metrics are those of all loops
+/// together.
+fn write_each_loop(all: &[Stats]) -> String {
+    let mut text = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, value: fn(&Stats) -> f64| {
+        text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (number, stats) in all.iter().enumerate() {
+            text += &format!("{name}{{loop=\"{number}\"}} {}\n", value(stats));
+        }
+    };
+    metric("lariat_loop_connections", "gauge", "Open connections of each event loop.", |stats| {
+        stats.connections.open as f64
+    });
+    metric("lariat_loop_messages_total", "counter", "Messages that each event loop has received.", |stats| {
+        stats.received.messages() as f64
+    });
+    metric("lariat_loop_busy_seconds_total", "counter", "Time that each event loop has not waited.", |stats| {
+        stats.turn_micros.sum() as f64 / 1e6
+    });
+    text
+}
+
+/// Returns how the connection to the backplane is.
+fn write_backplane(status: BackplaneStatus) -> String {
+    let metrics = [
+        ("lariat_backplane_up", "gauge", "Whether the backplane can be reached.", u64::from(status.is_up)),
+        (
+            "lariat_backplane_losses_total",
+            "counter",
+            "How often the backplane could not be reached any more, or at the start.",
+            status.losses,
+        ),
+        ("lariat_backplane_refused_total", "counter", "Messages that the backplane did not take.", status.refused),
+        ("lariat_backplane_gaps_total", "counter", "How often messages of a topic may have been lost.", status.gaps),
+        (
+            "lariat_backplane_kept_bytes",
+            "gauge",
+            "Bytes of messages that this server keeps of topics with a history.",
+            status.kept_bytes as u64,
+        ),
+    ];
+    metrics.iter().fold(String::new(), |text, (name, kind, help, value)| {
+        text + &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+    })
 }
 
 /// Writes the metrics of the process, under the names that the Prometheus client libraries use.

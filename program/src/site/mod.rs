@@ -13,12 +13,15 @@
 //! | `hosts` | which hosts may a request name? |
 //! | `options` | what can be chosen? |
 //! | `assets` | how do pages, scripts and styles get to the browser? |
+//! | `all_loops` | how is a request answered for all loops? |
 //! | `echo` | how are messages sent back? |
 //! | `broadcast` | how are messages sent to everybody? |
 //! | `health` | is the server alive, and is it ready? |
 //! | `metrics` | what does Prometheus read? |
 //! | `index` | how many clients does each app have? |
+//! | `secured` | what was agreed in the TLS handshake of a connection? |
 //! | `console` | what went over the wire of a page's socket? |
+//! | `others` | what do servers know of each other that share rooms? |
 //! | `chat` | who is in a room, and what is said there? |
 //! | `editor` | how do several people write one text? |
 //! | `arena` | where is everybody in the game? |
@@ -27,6 +30,7 @@
 //! | `apps` | which apps are on the site? A new app is a line there |
 //! | `shell` | what do all apps have in common? |
 
+mod all_loops;
 mod apps;
 mod arena;
 mod assets;
@@ -41,6 +45,8 @@ mod index;
 mod metrics;
 mod options;
 mod origin;
+mod others;
+mod secured;
 mod shell;
 mod ticker;
 mod watch;

@@ -1,15 +1,16 @@
 //! What all apps have in common: the frame of their pages, the checks of `Host` and `Origin`, and
 //! the trace for the console.
 
-use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED};
+use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED, STATEFUL};
 use super::assets::Assets;
 use super::hosts::Hosts;
-use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console};
+use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console, editor};
+use lariat::backplane::{Kept, Member, PublishError, StreamPosition};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
 use lariat::{
-    Answer, ClientId, Clients, CloseReason, Escaped, Event, Handler, Message, Method, Position, Request, Router,
-    TimerId, Trace,
+    Answer, Audience, ClientId, Clients, CloseReason, Escaped, Event, Handler, Message, Method, Position, Request,
+    Router, TimerId, Trace,
 };
 
 /// The whole site: pages over plain HTTP, and the handlers of their sockets at the same paths.
@@ -103,6 +104,22 @@ impl Handler for Site {
 
     fn on_start(&mut self, clients: &mut Clients<()>) {
         self.router.on_start(clients);
+        // What the others say to their pages is about state that other servers do not have.
+        for app in [&INDEX].into_iter().chain(APPS).filter(|app| ![chat::PATH, editor::PATH].contains(&app.path)) {
+            clients.on_route(app.path, Clients::isolate_topics);
+        }
+    }
+
+    /// A connection whose handler keeps something goes to the loop of that handler. What the
+    /// console watches goes to the console.
+    fn choose_loop(&mut self, clients: &mut Clients<()>, request: &Request<'_>) -> Option<usize> {
+        if !request.is_upgrade() && self.assets.has(request.path()) {
+            return None;
+        }
+        if console::is_watched(request) {
+            return Some(STATEFUL);
+        }
+        self.router.choose_loop(clients, request)
     }
 
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
@@ -178,6 +195,26 @@ impl Handler for Site {
 
     fn on_event(&mut self, clients: &mut Clients<()>, event: Event) {
         self.router.on_event(clients, event);
+    }
+
+    fn on_kept(&mut self, clients: &mut Clients<()>, topic: &str, kept: &Kept, to: Audience<'_>) {
+        self.router.on_kept(clients, topic, kept, to);
+    }
+
+    fn on_gap(&mut self, clients: &mut Clients<()>, topic: &str, to: Audience<'_>, position: Option<StreamPosition>) {
+        self.router.on_gap(clients, topic, to, position);
+    }
+
+    fn on_caught(&mut self, clients: &mut Clients<()>, id: ClientId, topic: &str, position: StreamPosition) {
+        self.router.on_caught(clients, id, topic, position);
+    }
+
+    fn on_published(&mut self, clients: &mut Clients<()>, token: u64, outcome: Result<StreamPosition, PublishError>) {
+        self.router.on_published(clients, token, outcome);
+    }
+
+    fn on_members(&mut self, clients: &mut Clients<()>, token: u64, outcome: Result<Vec<Member>, PublishError>) {
+        self.router.on_members(clients, token, outcome);
     }
 
     fn on_trace(&mut self, clients: &mut Clients<()>, id: ClientId, trace: &Trace) {

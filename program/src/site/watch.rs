@@ -3,7 +3,8 @@
 //! While pages are open, each one gets a report a few times per second: what the loop did, and what
 //! has changed in the grid of connections. A page can follow one connection. With `--teach`, pages
 //! on the server's own host can also slow the loop down, hold it, and read the messages of the
-//! connection that they follow.
+//! connection that they follow. If the server has several loops, `/loop?loop=1` shows the second
+//! one: its pages are on that loop.
 //!
 //! | from the page | meaning |
 //! |---|---|
@@ -15,10 +16,11 @@
 //!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"hello":{"slot":3,"teaches":true}}` | the page's slot, and whether it may change the pace |
+//! | `{"hello":{"slot":3,"teaches":true,"number":0,"loops":2}}` | slot, rights, loop |
 //! | `{"turns":{}}` | what the loop did |
 //! | binary | the number of slots, then the changes: `skip, run, cell`, repeated |
 //! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | the connection that the page follows |
+//! | `{"tls":{}}` | its TLS, once the handshake is over; `secured` lists the fields |
 //! | `{"line":"< TEXT \"hi\" [2 bytes, masked]"}` | a line of its trace |
 //! | `{"missed":12}` | the number of lines that were skipped, because the page reads too slowly |
 //! | `{"gone":"12.7"}` | the connection has ended |
@@ -26,6 +28,7 @@
 //!
 //! All numbers of a binary message except the cells are LEB128.
 
+use super::secured::Secured;
 use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};
 use lariat::{
@@ -75,9 +78,10 @@ enum FromPage {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum ToPage<'a> {
-    Hello { slot: usize, teaches: bool },
+    Hello { slot: usize, teaches: bool, number: usize, loops: usize },
     Turns(Box<Report>),
     Follows { slot: usize, id: String, route: Option<&'a str> },
+    Tls(Secured<'a>),
     Line(&'a str),
     Missed(u32),
     Gone(String),
@@ -155,6 +159,9 @@ impl Loop {
         }
         let route = clients.route_of(id).map(str::to_owned);
         ToPage::Follows { slot, id: id.to_string(), route: route.as_deref() }.send(clients, by);
+        if let Some(info) = clients.tls(id).cloned() {
+            ToPage::Tls(Secured::from(&info)).send(clients, by);
+        }
     }
 
     fn unfollow(&mut self, clients: &mut Clients<()>, by: ClientId) {
@@ -299,6 +306,10 @@ fn is_local(clients: &Clients<()>, id: ClientId, request: &Request<'_>) -> bool 
 impl Handler for Loop {
     type Data = ();
 
+    fn choose_loop(&mut self, _: &mut Clients<()>, request: &Request<'_>) -> Option<usize> {
+        Some(request.query_value("loop").and_then(|number| number.parse().ok()).unwrap_or_default())
+    }
+
     fn on_request(&mut self, clients: &mut Clients<()>, id: ClientId, request: &Request<'_>) -> Answer {
         self.opening = Some((id, self.teaches && is_local(clients, id, request)));
         // Compressing four reports per second would cost the loop more than making them.
@@ -316,7 +327,8 @@ impl Handler for Loop {
             clients.exempt(id);
         }
         self.watchers.insert(id, Watcher { may_teach, ..Watcher::default() });
-        ToPage::Hello { slot: id.slot(), teaches: may_teach }.send(clients, id);
+        let (number, loops) = (clients.loop_number(), clients.loops());
+        ToPage::Hello { slot: id.slot(), teaches: may_teach, number, loops }.send(clients, id);
     }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
@@ -366,6 +378,10 @@ impl Handler for Loop {
             let missed = std::mem::take(&mut watcher.missed);
             if missed > 0 {
                 ToPage::Missed(missed).send(clients, follower);
+            }
+            if let Trace::Secured(info) = trace {
+                ToPage::Tls(Secured::from(&**info)).send(clients, follower);
+                continue;
             }
             let line = if watcher.may_teach { trace.to_string() } else { without_content(trace) };
             ToPage::Line(&line.chars().take(LONGEST_LINE).collect::<String>()).send(clients, follower);

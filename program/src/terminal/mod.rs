@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `units` | how do people write sizes, times and rates? |
 //! | `failure` | what went wrong, and what should the user do? |
+//! | `tls_files` | which option names a file that TLS cannot use? |
 //! | `escape` | how is text of strangers quoted in a sentence? |
 //! | `screen` | what stands on standard error, lines and the status? |
 //! | `logging` | how does text get to standard error without holding up the loop? |
@@ -16,6 +17,7 @@ mod logging;
 mod plain;
 mod screen;
 mod stdout;
+mod tls_files;
 pub(crate) mod units;
 
 pub(crate) use escape::{quoted, quoted_bytes};
@@ -23,3 +25,4 @@ pub(crate) use failure::Failure;
 pub(crate) use logging::Log;
 pub(crate) use plain::plain;
 pub(crate) use stdout::print;
+pub(crate) use tls_files::tls_problem;

@@ -7,6 +7,8 @@ mod common;
 
 mod bad_servers;
 mod doctor;
+#[cfg(unix)]
+mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
 mod runs;

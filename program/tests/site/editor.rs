@@ -3,6 +3,7 @@
 
 mod operation;
 mod page;
+mod servers;
 
 use lariat::Config;
 use lariat::sim::{Faults, Peer, Simulation};
@@ -175,7 +176,7 @@ fn documents_are_separate_and_selections_move_with_the_text() {
     assert_eq!((pages[0].people.len(), pages[2].people.len()), (2, 1));
     pages[1].send(&json!({"select": {"revision": 1, "selection": [5, 10]}}));
     settle(&mut sim, &mut pages);
-    let selected = |page: &Page, who: u32| page.people[&who].1;
+    let selected = |page: &Page, who: u64| page.people[&who].1;
     let who = pages[1].you;
     assert_eq!(selected(&pages[0], who), Some((5, 10)));
     pages[0].write(0, "but ");

@@ -11,5 +11,6 @@ mod editor;
 mod metrics;
 mod pages;
 mod scripts;
+mod servers;
 mod ticker;
 mod watch;

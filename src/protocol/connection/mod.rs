@@ -11,6 +11,7 @@
 //! | `receive` | how do bytes from the peer become events? |
 //! | `handshake` | how is the opening handshake received? |
 //! | `http` | how are several requests answered, and long responses sent? |
+//! | `undecided` | what travels with a request that another driver answers? |
 //! | `pause` | which bytes does the application get later? |
 //! | `inbox` | what has arrived of something incomplete? |
 //! | `partial_message` | how do fragments become a message? |
@@ -68,6 +69,7 @@ mod shared_bytes;
 mod state;
 mod status;
 mod trace;
+mod undecided;
 
 pub use budget::Mark;
 pub use counters::{Counters, Flow, Traffic};
@@ -86,3 +88,4 @@ pub use shared::Shared;
 pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};
 pub use trace::{Side, Trace};
+pub use undecided::Undecided;

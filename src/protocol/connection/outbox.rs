@@ -105,12 +105,17 @@ impl Outbox {
 
     /// The unsent bytes, as the text of a handshake.
     pub(super) fn to_trace(&self) -> Trace {
-        let mut text = self.own.as_slice().to_vec();
+        Trace::Handshake { side: Side::Us, text: self.to_vec() }
+    }
+
+    /// The unsent bytes.
+    pub(super) fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = self.own.as_slice().to_vec();
         if let Some(shared) = self.shared.as_ref().filter(|_| self.has_shared_frames()) {
-            text.clear();
-            self.collect(shared, usize::MAX, &mut text);
+            bytes.clear();
+            self.collect(shared, usize::MAX, &mut bytes);
         }
-        Trace::Handshake { side: Side::Us, text }
+        bytes
     }
 
     // ---- bytes are queued ----------------------------------------------------------------------

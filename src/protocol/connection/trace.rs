@@ -7,8 +7,12 @@
 use super::shared::Shared;
 use super::{Connection, State};
 use crate::parts::TRACES;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::TlsInfo;
 use crate::protocol::wire::{Escaped, Header, Opcode, ProtocolError, mask};
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 /// The side that has sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,12 @@ impl Traces {
         self.0.push((label, trace));
     }
 
+    /// Puts a step before all that were not taken yet.
+    #[cfg(feature = "tls")]
+    pub(super) fn push_first(&mut self, label: u64, trace: Trace) {
+        self.0.insert(0, (label, trace));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty() || !TRACES.is_used()
     }
@@ -41,6 +51,10 @@ impl Traces {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trace {
+    /// What was agreed in the TLS handshake, when it is over. The trace of a secured connection
+    /// begins with it, also if the tracing begins later.
+    #[cfg(feature = "tls")]
+    Secured(Arc<TlsInfo>),
     /// A request or response head, or a whole HTTP response.
     Handshake {
         /// The side that has sent it.
@@ -93,6 +107,8 @@ impl Trace {
                 Some(payload)
             }
             Trace::Handshake { .. } | Trace::Payload { .. } | Trace::Violation(_) | Trace::State { .. } => None,
+            #[cfg(feature = "tls")]
+            Trace::Secured(_) => None,
         }
     }
 }
@@ -109,6 +125,16 @@ impl<X: Default> Connection<X> {
     /// Whether the connection is traced.
     pub fn is_traced(&self) -> bool {
         self.modes.is_traced()
+    }
+
+    /// Records what was agreed in the TLS handshake: before everything that was not delivered yet,
+    /// because a trace begins with it.
+    #[cfg(feature = "tls")]
+    #[cold]
+    pub fn record_secured(&self, shared: &mut Shared, info: Arc<TlsInfo>) {
+        if let Some(rare) = self.rare.as_ref().filter(|_| self.modes.is_traced()) {
+            shared.traces.push_first(rare.label, Trace::Secured(info));
+        }
     }
 
     /// Records the request head, for a driver that begins to trace after reading it.
@@ -145,6 +171,8 @@ const SHOWN: usize = 60;
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(feature = "tls")]
+            Trace::Secured(info) => write!(f, "= {info}"),
             Trace::Handshake { side, text } => {
                 let first = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
                 write!(f, "{} {}", arrow(*side), Escaped(String::from_utf8_lossy(first)))

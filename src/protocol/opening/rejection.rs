@@ -47,6 +47,18 @@ impl Rejection {
     }
 }
 
+/// What to do instead of a plain request, with the scheme of the port.
+macro_rules! use_a_websocket {
+    ($scheme:literal) => {
+        concat!(
+            "this is a WebSocket: connect with new WebSocket(\"",
+            $scheme,
+            "://...\"). If the client did that, a proxy has dropped its Upgrade header; for nginx: \
+             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\""
+        )
+    };
+}
+
 impl Rejection {
     /// Returns the status as in the response's first line: its number and its name.
     pub(super) const fn status_line(self) -> &'static str {
@@ -63,8 +75,8 @@ impl Rejection {
         }
     }
 
-    /// Returns a sentence that tells the peer the reason.
-    pub(super) const fn sentence(self) -> &'static str {
+    /// Returns a sentence that tells a peer with or without TLS the reason.
+    pub(crate) const fn sentence(self, is_secured: bool) -> &'static str {
         match self {
             Rejection::BadRequest(why) | Rejection::BadAnswer(why) => why,
             Rejection::MethodNotAllowed => {
@@ -72,11 +84,8 @@ impl Rejection {
             }
             Rejection::Timeout => "the request did not arrive within the server's handshake_timeout",
             Rejection::BodyTooLarge => "the body of the request is larger than the server's max_body",
-            Rejection::UpgradeRequired => {
-                "this is a WebSocket: connect with new WebSocket(\"ws://...\"). If the client did that, a proxy has \
-                 dropped its Upgrade header; for nginx: proxy_set_header Upgrade $http_upgrade; proxy_set_header \
-                 Connection \"upgrade\""
-            }
+            Rejection::UpgradeRequired if is_secured => use_a_websocket!("wss"),
+            Rejection::UpgradeRequired => use_a_websocket!("ws"),
             Rejection::UnsupportedVersion => "only version 13 of the WebSocket protocol is supported",
             Rejection::TooManyConnections => "there are too many connections from this address: try again later",
             Rejection::HeadTooLarge => {
@@ -90,7 +99,7 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.sentence())
+        f.write_str(self.sentence(false))
     }
 }
 

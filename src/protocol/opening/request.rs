@@ -405,10 +405,14 @@ pub struct Ticket {
     pub(crate) offered: String,
     /// The first acceptable offer of permessage-deflate.
     pub(crate) deflate: Option<Parameters>,
+    /// The request came through TLS.
+    #[cfg(feature = "tls")]
+    is_secured: bool,
 }
 
 impl Ticket {
     /// Creates the ticket for the answer to `request`.
+    #[inline(never)]
     pub fn new(request: &Request<'_>) -> Ticket {
         let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
         let deflate = match accept {
@@ -422,6 +426,8 @@ impl Ticket {
             accept,
             offered: request.subprotocols.join(","),
             deflate,
+            #[cfg(feature = "tls")]
+            is_secured: request.tls.is_some(),
         }
     }
 
@@ -434,7 +440,20 @@ impl Ticket {
             accept: None,
             offered: String::new(),
             deflate: None,
+            #[cfg(feature = "tls")]
+            is_secured: false,
         }
+    }
+
+    /// Returns whether the request came through TLS.
+    #[cfg(feature = "tls")]
+    pub(super) const fn is_secured(&self) -> bool {
+        self.is_secured
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub(super) const fn is_secured(&self) -> bool {
+        false
     }
 
     pub(crate) fn is_options(&self) -> bool {

@@ -228,7 +228,7 @@ pub(crate) fn encode_options(out: &mut Vec<u8>) {
 /// Appends the response to a refused request: the status, the headers that the status requires, and
 /// a sentence. The connection closes after it.
 pub(crate) fn encode_refusal(ticket: &Ticket, rejection: Rejection, out: &mut Vec<u8>) {
-    let (status, sentence) = (rejection.status_line(), rejection.sentence());
+    let (status, sentence) = (rejection.status_line(), rejection.sentence(ticket.is_secured()));
     let (headers, connection) = match rejection {
         Rejection::MethodNotAllowed => ("Allow: GET, HEAD, OPTIONS\r\n", "close"),
         // RFC 9110 §7.8: a sender of Upgrade lists it in Connection.

@@ -1,7 +1,7 @@
 //! Reasons why TLS fails.
 
 use crate::protocol::wire::Escaped;
-use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 use std::fmt;
 
 /// The kind of a [`TlsError`], for counters.
@@ -16,6 +16,8 @@ pub enum TlsFailure {
     Certificate,
     /// The peer has ended the session with an alert.
     Alert,
+    /// The peer has disconnected in the handshake, without an alert.
+    Disconnected,
     /// The stream ended in the middle of something.
     Truncated,
     /// The peer broke a rule of TLS, or sent more than is allowed.
@@ -30,6 +32,7 @@ impl TlsFailure {
             TlsFailure::NothingInCommon => "nothing_in_common",
             TlsFailure::Certificate => "certificate",
             TlsFailure::Alert => "alert",
+            TlsFailure::Disconnected => "disconnected",
             TlsFailure::Truncated => "truncated",
             TlsFailure::Violation => "violation",
         }
@@ -63,12 +66,30 @@ impl TlsError {
         TlsError { is_http, ..TlsError::new(TlsFailure::NotTls, text) }
     }
 
+    /// The peer has begun a handshake and then disconnected. Clients that do not accept a
+    /// certificate should send an alert (RFC 8446 §4.4.2.4), but some do this.
+    pub(crate) fn disconnected(is_client: bool) -> TlsError {
+        let text = match is_client {
+            true => "the peer disconnected in the TLS handshake; it may not trust the certificate",
+            false => "the peer disconnected in the TLS handshake",
+        };
+        TlsError::new(TlsFailure::Disconnected, text)
+    }
+
     /// The stream ended without `close_notify` (RFC 8446 §6.1).
     pub(crate) fn truncated() -> TlsError {
         TlsError::new(
             TlsFailure::Truncated,
             "the stream was cut off: it ended inside a record or a message, without close_notify",
         )
+    }
+
+    /// The same error of a peer that has finished a handshake: it does speak TLS.
+    pub(super) fn of_open_session(mut self) -> TlsError {
+        if self.kind == TlsFailure::NotTls {
+            self.kind = TlsFailure::Violation;
+        }
+        self
     }
 
     /// The kind of failure.
@@ -103,10 +124,25 @@ impl From<&Error> for TlsError {
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
                 "the peer's certificate is not signed by an authority that is trusted here".to_owned()
             }
+            Error::NoApplicationProtocol => "no common ALPN protocol; this server speaks http/1.1".to_owned(),
+            Error::PeerIncompatible(why) if is_old(why) => {
+                "the peer's version of TLS is too old: 1.2 is needed at least".to_owned()
+            }
             error => error.to_string(),
         };
         TlsError::new(kind, text)
     }
+}
+
+/// Returns whether a peer speaks only versions before TLS 1.2. rustls looks for the signature
+/// algorithms, which came with TLS 1.2, before it looks at the version.
+const fn is_old(why: &PeerIncompatible) -> bool {
+    matches!(
+        why,
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired
+            | PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::Tls12NotOffered
+    )
 }
 
 /// What a peer means by an alert, with the usual reason.
@@ -120,6 +156,7 @@ fn alert_text(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired => ": it wants a certificate of ours",
         AlertDescription::UnrecognisedName => ": it does not know the name that we asked for",
         AlertDescription::ProtocolVersion => ": no common version of TLS",
+        AlertDescription::NoApplicationProtocol => ": it does not speak http/1.1",
         AlertDescription::HandshakeFailure => ": nothing in common, such as a cipher suite",
         _ => "",
     };

@@ -1,5 +1,7 @@
 //! The certificates that a server or a client shows, and those that it accepts.
 
+use super::traffic::can_extract;
+use crate::protocol::wire::Escaped;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -9,26 +11,50 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, Error, RootCertStore, ServerConfig};
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A server's or client's TLS cannot be set up.
 #[derive(Debug)]
-pub struct TlsSetupError(String);
+pub struct TlsSetupError {
+    text: String,
+    file: Option<PathBuf>,
+}
 
 impl TlsSetupError {
     fn new(text: impl Into<String>) -> TlsSetupError {
-        TlsSetupError(text.into())
+        TlsSetupError { text: text.into(), file: None }
     }
 
     fn of_file(path: &Path, error: impl fmt::Display) -> TlsSetupError {
-        TlsSetupError(format!("{}: {error}", path.display()))
+        TlsSetupError { text: format!("{}: {error}", path.display()), file: Some(path.to_owned()) }
+    }
+
+    /// A PEM file cannot be read.
+    fn of_pem(path: &Path, error: &pem::Error) -> TlsSetupError {
+        let text = match error {
+            pem::Error::MissingSectionEnd { end_marker } => {
+                format!("no -----END {}----- line", Escaped(&String::from_utf8_lossy(end_marker)))
+            }
+            // The line may have a key.
+            pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line that does not end with -----".to_owned(),
+            pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            pem::Error::Io(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        TlsSetupError::of_file(path, text)
+    }
+
+    /// Returns the file that cannot be used, if it is a file. The text begins with its path.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 
 impl fmt::Display for TlsSetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -207,7 +233,7 @@ fn provider() -> Result<Arc<CryptoProvider>, TlsSetupError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let certificates = certificates.map_err(|error| TlsSetupError::of_file(path, error))?;
+    let certificates = certificates.map_err(|error| TlsSetupError::of_pem(path, &error))?;
     match certificates.is_empty() {
         true => Err(TlsSetupError::of_file(path, "no certificate in it (-----BEGIN CERTIFICATE-----)")),
         false => Ok(certificates),
@@ -217,7 +243,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupErr
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsSetupError::of_file(path, "no private key in it (-----BEGIN PRIVATE KEY-----)"),
-        error => TlsSetupError::of_file(path, error),
+        error => TlsSetupError::of_pem(path, &error),
     })
 }
 
@@ -236,10 +262,10 @@ fn config_of(files: &TlsFiles) -> Result<ServerConfig, TlsSetupError> {
         let certified = CertifiedKey::from_der(certificates(chain)?, private_key(key)?, &provider).map_err(
             |error| match error {
                 Error::InconsistentKeys(_) => {
-                    let (chain, key) = (chain.display(), key.display());
-                    TlsSetupError::new(format!("{key} is not the private key of the certificate in {chain}"))
+                    let why = format!("it is not the private key of the certificate in {}", chain.display());
+                    TlsSetupError::of_file(key, why)
                 }
-                error => TlsSetupError::new(format!("{} and {}: {error}", chain.display(), key.display())),
+                error => TlsSetupError::of_file(chain, format!("with the key in {}: {error}", key.display())),
             },
         )?;
         shown.push(Arc::new(certified));
@@ -262,6 +288,10 @@ fn config_of(files: &TlsFiles) -> Result<ServerConfig, TlsSetupError> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(Shown(shown)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // An open session then takes a third of the memory, see `traffic`.
+    config.enable_secret_extraction = can_extract(&config.crypto_provider().cipher_suites);
+    // The server's order begins with AES-256, whose sessions take the least memory.
+    config.ignore_client_order = true;
     // A WebSocket's client opens one connection at a time.
     config.send_tls13_tickets = 1;
     #[cfg(feature = "tls-ring")]

@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use std::fmt;
 
 /// What the two sides of a TLS session have agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +10,8 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 pub struct TlsInfo {
     /// `TLS 1.2` or `TLS 1.3`.
     pub version: &'static str,
-    /// The cipher suite, with its name in the registry of IANA, such as `TLS13_AES_128_GCM_SHA256`.
+    /// The cipher suite, with rustls' name for it. Those of TLS 1.3 begin with `TLS13_`, such as
+    /// `TLS13_AES_128_GCM_SHA256`, which is `TLS_AES_128_GCM_SHA256` in the registry of IANA.
     pub cipher: &'static str,
     /// The name that the client has asked for (SNI, RFC 6066 §3). An address is no such name.
     pub server_name: Option<Box<str>>,
@@ -34,5 +36,14 @@ impl TlsInfo {
             resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
             peer_certificates: state.peer_certificates().map(Into::into),
         }
+    }
+}
+
+/// `TLS 1.3 TLS13_AES_128_GCM_SHA256, resumed, for localhost`.
+impl fmt::Display for TlsInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.resumed { "resumed" } else { "full" };
+        let name = self.server_name.as_deref().unwrap_or("no name");
+        write!(f, "{} {}, {how}, for {name}", self.version, self.cipher)
     }
 }

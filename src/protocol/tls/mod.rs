@@ -3,6 +3,9 @@
 //! | file | question |
 //! |---|---|
 //! | `session` | how do a stream's bytes become a connection's, and back? |
+//! | `machine` | what does rustls do, and when does it wait? |
+//! | `traffic` | what follows a handshake, in little memory? |
+//! | `output` | where does ciphertext for sockets lie? |
 //! | `identity` | which certificates does a server or client show, and which does it accept? |
 //! | `info` | what have both sides agreed on? |
 //! | `error` | why does TLS fail? |
@@ -13,9 +16,13 @@
 mod error;
 mod identity;
 mod info;
+mod machine;
+mod output;
 mod session;
+mod traffic;
 
 pub use error::{TlsError, TlsFailure};
 pub use identity::{ClientTls, ServerTls, TlsFiles, TlsSetupError};
 pub use info::TlsInfo;
-pub use session::{MOST_KEPT, Output, Received, Session};
+pub use output::Output;
+pub use session::{MOST_KEPT, Session};

@@ -8,6 +8,7 @@ use crate::server::id::{ClientId, TimerId};
 use std::fmt;
 
 type OnStart<D> = Box<dyn FnMut(&mut Clients<D>)>;
+type ChooseLoop<D> = Box<dyn FnMut(&mut Clients<D>, &Request<'_>) -> Option<usize>>;
 type OnRequest<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &Request<'_>) -> Answer>;
 type OnClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId)>;
 type OnMessage<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, Message<'_>)>;
@@ -25,6 +26,7 @@ macro_rules! for_each_callback {
     ($call:ident) => {
         $call! {
             on_start: OnStart = (&mut Clients<D>);
+            choose_loop: ChooseLoop = (&mut Clients<D>, &Request<'_>) -> Option<usize>;
             on_request: OnRequest = (&mut Clients<D>, ClientId, &Request<'_>) -> Answer;
             on_connect: OnClient = (&mut Clients<D>, ClientId);
             on_secured: OnClient = (&mut Clients<D>, ClientId);
@@ -76,6 +78,7 @@ pub(crate) use for_each_callback;
 /// [`Server::spawn`](crate::Server::spawn) does.
 pub struct Closures<D: ClientData> {
     on_start: Option<OnStart<D>>,
+    choose_loop: Option<ChooseLoop<D>>,
     on_request: Option<OnRequest<D>>,
     on_connect: Option<OnClient<D>>,
     on_secured: Option<OnClient<D>>,
@@ -141,6 +144,10 @@ impl<D: ClientData> Handler for Closures<D> {
         if let Some(call) = &mut self.on_start {
             call(clients);
         }
+    }
+
+    fn choose_loop(&mut self, clients: &mut Clients<D>, request: &Request<'_>) -> Option<usize> {
+        self.choose_loop.as_mut().and_then(|call| call(clients, request))
     }
 
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {

@@ -1,15 +1,16 @@
 //! The trait that an application implements.
 
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace, Upgrade};
-use crate::server::clients::{Clients, Event};
+use crate::server::backplane::{Kept, Member, PublishError, StreamPosition};
+use crate::server::clients::{Audience, Clients, Event};
 use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 
 /// An application. Every method has a default, so an application implements only what it needs.
 ///
-/// A callback that blocks stops all clients. Work that takes long belongs on another thread, which
-/// answers through a [`Remote`](crate::Remote).
+/// A callback that blocks stops all clients of its loop. Work that takes long belongs on another
+/// thread, which answers through a [`Remote`](crate::Remote).
 ///
 /// # What you can rely on
 ///
@@ -55,6 +56,23 @@ pub trait Handler {
     /// Called before the first turn of the loop. Set timers and connect to other servers here.
     fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
         let _ = clients;
+    }
+
+    /// Called with each request if the server has [several loops](crate::Loops), before
+    /// [`on_request`](Self::on_request). Returns the number of the loop that is to answer it, or
+    /// `None` for the loop that has the connection: that is the default. Numbers are taken modulo
+    /// the [number of loops](Clients::loops).
+    ///
+    /// The connection goes to that loop before anything is answered, and all further callbacks
+    /// are called there. So state that clients share can stay in a handler without locks: choose
+    /// the same loop for all of them. [`loop_for`](Clients::loop_for) spreads names, such as those
+    /// of rooms, over the loops. [`Router::on_loop`](crate::Router::on_loop) gives a route to one
+    /// loop.
+    ///
+    /// Requests that that loop cannot take, because it is far behind or has stopped, get 503.
+    fn choose_loop(&mut self, clients: &mut Clients<Self::Data>, request: &Request<'_>) -> Option<usize> {
+        let _ = (clients, request);
+        None
     }
 
     /// Called when a client requests a resource. By default, every upgrade is accepted without a
@@ -153,9 +171,79 @@ pub trait Handler {
         event.log_unhandled(clients);
     }
 
+    /// Called for each message of a topic with a history that a client of the handler's route has
+    /// [subscribed to](Clients::subscribe_from), in the order of the topic: for the members of the
+    /// topic on this loop when the message is published, on whatever server, and for a client that
+    /// has come back with each message that it has missed. By default, the message is sent to
+    /// them.
+    ///
+    /// A client needs the [position](Kept::position) of its last message when it comes back. So put
+    /// it into what you send:
+    ///
+    /// ```
+    /// # use lariat::backplane::Kept;
+    /// # use lariat::{Audience, Clients, Handler};
+    /// # struct Chat;
+    /// # impl Handler for Chat {
+    /// # type Data = ();
+    /// fn on_kept(&mut self, clients: &mut Clients<()>, _: &str, kept: &Kept, to: Audience<'_>) {
+    ///     let text = String::from_utf8_lossy(kept.message.as_bytes());
+    ///     to.send(clients, &format!("{} {text}", kept.position));
+    /// }
+    /// # }
+    /// ```
+    fn on_kept(&mut self, clients: &mut Clients<Self::Data>, topic: &str, kept: &Kept, to: Audience<'_>) {
+        let _ = topic;
+        to.send(clients, &*kept.message);
+    }
+
+    /// Called if messages of a topic may have been lost, for the members of the topic on this loop
+    /// or for one client that has come back. Tell them to load the state anew. By default, nothing
+    /// happens.
+    ///
+    /// If the topic has a history, what follows begins behind `position`. Without a history,
+    /// `position` is `None`: the server was cut off from the [backplane](crate::Loops::backplane)
+    /// for a while.
+    fn on_gap(
+        &mut self,
+        clients: &mut Clients<Self::Data>,
+        topic: &str,
+        to: Audience<'_>,
+        position: Option<StreamPosition>,
+    ) {
+        let _ = (clients, topic, to, position);
+    }
+
+    /// Called when a client has got what it had missed of a topic with a history, to which it has
+    /// [subscribed](Clients::subscribe_from). It is a member now. The topic ends at `position`: the
+    /// next message is the one behind it. By default, nothing happens.
+    fn on_caught(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, topic: &str, position: StreamPosition) {
+        let _ = (clients, id, topic, position);
+    }
+
+    /// Called with what has come of [`Clients::publish_kept`], and its token.
+    fn on_published(
+        &mut self,
+        clients: &mut Clients<Self::Data>,
+        token: u64,
+        outcome: Result<StreamPosition, PublishError>,
+    ) {
+        let _ = (clients, token, outcome);
+    }
+
+    /// Called with the answer to [`Clients::ask_members`], and its token.
+    fn on_members(
+        &mut self,
+        clients: &mut Clients<Self::Data>,
+        token: u64,
+        outcome: Result<Vec<Member>, PublishError>,
+    ) {
+        let _ = (clients, token, outcome);
+    }
+
     /// Called for each step of a connection that [`Clients::trace`] or [`Clients::trace_all`]
-    /// records, soon after it happened. If this callback sends to a traced client, that is traced
-    /// as well.
+    /// records, soon after it happened: [`Clients::now`] is its time, to the turn. If this callback
+    /// sends to a traced client, that is traced as well.
     fn on_trace(&mut self, clients: &mut Clients<Self::Data>, id: ClientId, trace: &Trace) {
         let _ = (clients, id, trace);
     }

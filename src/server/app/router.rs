@@ -2,7 +2,8 @@
 
 use super::handler::Handler;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
-use crate::server::clients::{Clients, Event};
+use crate::server::backplane::{Kept, Member, PublishError, StreamPosition};
+use crate::server::clients::{Audience, Clients, Event};
 use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
@@ -59,6 +60,8 @@ struct Route<D: ClientData> {
     handler: Box<dyn Handler<Data = D>>,
     /// What [`Clients::route`] is for this handler. Those of a router inside it follow.
     number: u16,
+    /// The loop that has all its clients, if one does.
+    on_loop: Option<usize>,
 }
 
 impl<D: ClientData> Default for Router<D> {
@@ -92,7 +95,7 @@ impl<D: ClientData> Router<D> {
         }
         assert!(self.routes.len() <= usize::from(u16::MAX), "at most 65,536 routes");
         let number = self.routes.len() as u16;
-        self.routes.push(Route { paths: vec![path], handler: Box::new(handler), number });
+        self.routes.push(Route { paths: vec![path], handler: Box::new(handler), number, on_loop: None });
         self
     }
 
@@ -109,6 +112,31 @@ impl<D: ClientData> Router<D> {
         self
     }
 
+    /// Gives the handler that was added last to one loop of a server with
+    /// [several](crate::Loops), by its number: all its clients are on that loop, wherever they were
+    /// accepted. So what the handler keeps, it keeps once. Numbers beyond the last loop begin again
+    /// at 0. The handler's own [`choose_loop`](Handler::choose_loop) is not called then.
+    ///
+    /// ```
+    /// # #[derive(Default)] struct Rooms; impl lariat::Handler for Rooms { type Data = (); }
+    /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
+    /// use lariat::{Router, Server};
+    ///
+    /// let server = Server::<()>::bind("127.0.0.1:0")?.loops(2)?;
+    /// # server.remote().shutdown(lariat::Drain::default())?;
+    /// server.run(|| Router::new().route("/chat", Rooms::default()).on_loop(1).route("/echo", Echo))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there is no route yet.
+    #[must_use]
+    pub fn on_loop(mut self, number: usize) -> Router<D> {
+        self.routes.last_mut().expect("add a route first").on_loop = Some(number);
+        self
+    }
+
     /// Every path here must be one that `outer` gives to this router.
     fn check_below(&self, outer: &str) {
         for path in self.routes.iter().flat_map(|route| &route.paths) {
@@ -116,9 +144,9 @@ impl<D: ClientData> Router<D> {
         }
     }
 
-    fn find(&self, path: &str) -> Option<u16> {
-        let found = self.routes.iter().find(|route| route.paths.iter().any(|pattern| fits(pattern, path)));
-        found.map(|route| route.number)
+    /// Returns the first route that matches.
+    fn find(&mut self, path: &str) -> Option<&mut Route<D>> {
+        self.routes.iter_mut().find(|route| route.paths.iter().any(|pattern| fits(pattern, path)))
     }
 
     /// Returns the handler of the route with this number, or of a route inside it.
@@ -192,16 +220,19 @@ impl<D: ClientData> Handler for Router<D> {
         }
     }
 
+    fn choose_loop(&mut self, clients: &mut Clients<D>, request: &Request<'_>) -> Option<usize> {
+        let route = self.find(request.path())?;
+        clients.route = route.number;
+        route.on_loop.or_else(|| route.handler.choose_loop(clients, request))
+    }
+
     fn on_request(&mut self, clients: &mut Clients<D>, id: ClientId, request: &Request<'_>) -> Answer {
         let Some(route) = self.find(request.path()) else {
             return not_found();
         };
-        clients.set_route(id, route);
-        clients.route = route;
-        match self.handler(route) {
-            Some(handler) => handler.on_request(clients, id, request),
-            None => not_found(),
-        }
+        clients.set_route(id, route.number);
+        clients.route = route.number;
+        route.handler.on_request(clients, id, request)
     }
 
     fn on_connect(&mut self, clients: &mut Clients<D>, id: ClientId) {
@@ -280,6 +311,36 @@ impl<D: ClientData> Handler for Router<D> {
         match self.handler(clients.route) {
             Some(handler) => handler.on_event(clients, event),
             None => event.log_unhandled(clients),
+        }
+    }
+
+    fn on_kept(&mut self, clients: &mut Clients<D>, topic: &str, kept: &Kept, to: Audience<'_>) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_kept(clients, topic, kept, to);
+        }
+    }
+
+    fn on_gap(&mut self, clients: &mut Clients<D>, topic: &str, to: Audience<'_>, position: Option<StreamPosition>) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_gap(clients, topic, to, position);
+        }
+    }
+
+    fn on_caught(&mut self, clients: &mut Clients<D>, id: ClientId, topic: &str, position: StreamPosition) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_caught(clients, id, topic, position);
+        }
+    }
+
+    fn on_published(&mut self, clients: &mut Clients<D>, token: u64, outcome: Result<StreamPosition, PublishError>) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_published(clients, token, outcome);
+        }
+    }
+
+    fn on_members(&mut self, clients: &mut Clients<D>, token: u64, outcome: Result<Vec<Member>, PublishError>) {
+        if let Some(handler) = self.handler(clients.route) {
+            handler.on_members(clients, token, outcome);
         }
     }
 

@@ -12,16 +12,19 @@
 
 use super::bucket::Bucket;
 use super::clients::Clients;
+use super::queue::lock;
 use crate::protocol::Rejection;
 use crate::protocol::time::Tick;
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
 
 /// What counts as one address: an IPv4 address, or the 64-bit network of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum AddressGroup {
+pub(crate) enum AddressGroup {
     V4([u8; 4]),
     V6([u8; 8]),
 }
@@ -38,11 +41,67 @@ impl AddressGroup {
     }
 }
 
+/// How many connections each address has.
+type Counts = HashMap<AddressGroup, u32>;
+
+/// One more of an address. Returns how many there are.
+fn enter(counts: &mut Counts, group: AddressGroup) -> u32 {
+    let count = counts.entry(group).or_default();
+    *count += 1;
+    *count
+}
+
+/// One less of an address.
+fn leave(counts: &mut Counts, group: AddressGroup) {
+    if let Some(count) = counts.get_mut(&group) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&group);
+        }
+    }
+}
+
+/// Takes a token for an opening handshake. Returns `false` if there is none.
+fn take_one(bucket: &mut Bucket, rate: u32, now: Tick) -> bool {
+    bucket.fill(rate as f32, now, 0.0);
+    let has_room = bucket.tokens >= 1.0;
+    if has_room {
+        bucket.tokens -= 1.0;
+    }
+    has_room
+}
+
+/// The state of limits that hold for all loops of a server together.
+#[derive(Debug)]
+pub(crate) struct SharedLimits {
+    counts: Mutex<Counts>,
+    handshakes: Mutex<Bucket>,
+}
+
+impl SharedLimits {
+    pub(crate) fn new(config: &Config) -> SharedLimits {
+        let rate = config.handshakes_per_second.unwrap_or_default() as f32;
+        SharedLimits { counts: Mutex::default(), handshakes: Mutex::new(Bucket::full(rate, Tick::from_millis(0))) }
+    }
+
+    /// Stops counting a connection that no loop has.
+    pub(super) fn uncount(&self, group: AddressGroup) {
+        leave(&mut lock(&self.counts), group);
+    }
+
+    /// Returns whether one more opening handshake is allowed now, and counts it. `elapsed` is the
+    /// time since the clock of all loops began.
+    fn takes_handshake(&self, rate: Option<u32>, elapsed: Duration) -> bool {
+        let now = Tick::not_before(elapsed.as_nanos() as u64);
+        rate.is_none_or(|rate| take_one(&mut lock(&self.handshakes), rate, now))
+    }
+}
+
 /// The state of all limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     per_address: Option<u32>,
-    counts: HashMap<AddressGroup, u32>,
+    counts: Counts,
     /// The group of each client, by index.
     groups: Vec<Option<AddressGroup>>,
     handshakes_per_second: Option<u32>,
@@ -54,7 +113,7 @@ impl Admission {
         let handshakes = config.handshakes_per_second.unwrap_or_default() as f32;
         Admission {
             per_address: config.max_connections_per_address,
-            counts: HashMap::new(),
+            counts: Counts::new(),
             groups: Vec::new(),
             handshakes_per_second: config.handshakes_per_second,
             handshakes: Bucket::full(handshakes, now),
@@ -65,39 +124,22 @@ impl Admission {
         self.per_address.is_some()
     }
 
-    /// Counts a client whose address has become known. Returns how many its group has.
-    fn enter(&mut self, index: usize, address: IpAddr) -> u32 {
-        self.leave(index);
+    /// Notes the group of a client.
+    pub(crate) fn set_group(&mut self, index: usize, group: AddressGroup) {
         if self.groups.len() <= index {
             self.groups.resize(index + 1, None);
         }
-        let group = AddressGroup::of(address);
         self.groups[index] = Some(group);
-        let count = self.counts.entry(group).or_default();
-        *count += 1;
-        *count
     }
 
-    /// Stops counting a client.
-    fn leave(&mut self, index: usize) {
-        let Some(group) = self.groups.get_mut(index).and_then(Option::take) else { return };
-        if let Some(count) = self.counts.get_mut(&group) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&group);
-            }
-        }
+    /// Forgets the group of a client, and returns it.
+    pub(super) fn take_group(&mut self, index: usize) -> Option<AddressGroup> {
+        self.groups.get_mut(index)?.take()
     }
 
     /// Returns whether one more opening handshake is allowed now, and counts it.
     fn takes_handshake(&mut self, now: Tick) -> bool {
-        let Some(rate) = self.handshakes_per_second else { return true };
-        self.handshakes.fill(rate as f32, now, 0.0);
-        let has_room = self.handshakes.tokens >= 1.0;
-        if has_room {
-            self.handshakes.tokens -= 1.0;
-        }
-        has_room
+        self.handshakes_per_second.is_none_or(|rate| take_one(&mut self.handshakes, rate, now))
     }
 }
 
@@ -115,7 +157,13 @@ impl<D: ClientData> Clients<D> {
     /// Counts a client whose address has become known, and returns whether it is admitted.
     pub(crate) fn count_address(&mut self, index: usize, address: IpAddr) -> Verdict {
         let Some(most) = self.admission.per_address else { return Verdict::Admitted };
-        let count = self.admission.enter(index, address);
+        self.uncount_address(index);
+        let group = AddressGroup::of(address);
+        self.admission.set_group(index, group);
+        let count = match self.peers() {
+            Some(peers) => enter(&mut lock(&peers.limits().counts), group),
+            None => enter(&mut self.admission.counts, group),
+        };
         if count <= most {
             Verdict::Admitted
         } else if count <= most.saturating_mul(2) {
@@ -127,20 +175,30 @@ impl<D: ClientData> Clients<D> {
 
     /// Stops counting a client that ends.
     pub(crate) fn uncount_address(&mut self, index: usize) {
-        if self.admission.counts_addresses() {
-            self.admission.leave(index);
+        if let Some(group) = self.admission.take_group(index) {
+            match self.peers() {
+                Some(peers) => leave(&mut lock(&peers.limits().counts), group),
+                None => leave(&mut self.admission.counts, group),
+            }
         }
     }
 
     /// Returns why an upgrade is refused now, if it is. Counts the handshake.
     pub(crate) fn refuse_upgrade(&mut self) -> Option<Rejection> {
-        let refuses = self.takes_no_more() || !self.admission.takes_handshake(self.table.now());
+        let takes_handshake = match self.peers() {
+            Some(peers) => {
+                let elapsed = self.table.clock().elapsed();
+                peers.limits().takes_handshake(self.admission.handshakes_per_second, elapsed)
+            }
+            None => self.admission.takes_handshake(self.table.now()),
+        };
+        let refuses = self.takes_no_more() || !takes_handshake;
         refuses.then_some(Rejection::Unavailable)
     }
 
     /// Returns whether connections that last are refused now: the server stops or is full.
     pub(super) fn takes_no_more(&self) -> bool {
-        let is_full = self.table.len() > self.max_connections || self.pressure.is_full();
+        let is_full = self.connections_of_all_loops() > self.max_connections || self.pressure.is_full();
         self.shutdown.is_some() || is_full
     }
 }

@@ -1,6 +1,7 @@
 //! [`Clients`]: the table of a loop, and what belongs to all clients.
 
 use super::admission::Admission;
+use super::beyond::BeyondPlace;
 use super::memberships::Memberships;
 use super::pressure::Pressure;
 use super::rates::RateLimits;
@@ -21,7 +22,8 @@ use std::time::Duration;
 /// [`Connection::trace`]. A pointer, so that programs that do not trace do without it.
 type TraceNew = fn(&mut Connection<Extra>, Option<u64>);
 
-/// All clients of a server, and what an application can do with them.
+/// All clients of a loop, and what an application can do with them. Most servers have one loop; see
+/// [`Loops`](crate::Loops) for more.
 ///
 /// Handlers get it as an argument of every callback. Other threads reach it through a
 /// [`Remote`](crate::Remote), and a host that turns the loop itself through
@@ -72,6 +74,7 @@ pub struct Clients<D: ClientData> {
     /// What the platform trusts, once a connection has needed it.
     #[cfg(feature = "tls")]
     pub(super) platform_tls: Option<ClientTls>,
+    pub(super) beyond: BeyondPlace,
     /// If a handler watches topics.
     pub(super) memberships: Option<Box<Memberships>>,
     /// Traces each new client, if set.
@@ -109,6 +112,7 @@ impl<D: ClientData> Clients<D> {
             resolver: None,
             #[cfg(feature = "tls")]
             platform_tls: None,
+            beyond: BeyondPlace::default(),
             memberships: None,
             trace_new: None,
             route: 0,
@@ -155,6 +159,7 @@ impl<D: ClientData> Clients<D> {
     /// Adds a connection and returns its index.
     pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize {
         let index = self.table.insert(socket, connection);
+        self.count_connection(true);
         if let Some(trace) = self.trace_new {
             let client = &mut self.table[index];
             let label = client.id(index).to_u64();
@@ -169,6 +174,8 @@ impl<D: ClientData> Clients<D> {
     /// Removes a client.
     pub(crate) fn remove(&mut self, key: &LoopKey, index: usize) {
         self.uncount_address(index);
+        self.count_connection(false);
+        self.leave_topics_of_loop(index);
         self.rates.forget(self.table[index].id(index));
         self.table.remove(key, index);
     }

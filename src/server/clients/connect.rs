@@ -102,7 +102,7 @@ impl ConnectOptions {
 impl<D: ClientData> Clients<D> {
     /// Connects to a server. The connection is a client of the same loop (RFC 6455 §4.1). With the
     /// feature `tls`, the URL may begin with `wss://`. The server's certificate is then verified;
-    /// if it is not accepted, `on_close` gets [`CloseReason::Tls`].
+    /// if it is not accepted, `on_close` gets `CloseReason::Tls`.
     ///
     /// `on_open` is called when the server has accepted. `on_close` is called when the connection
     /// has ended, or was not open within [`handshake_timeout`](crate::Limits::handshake_timeout).

@@ -3,6 +3,7 @@
 //! A message for many clients is framed once, and compressed once for all that can share it.
 
 use super::clients::Clients;
+use crate::parts::BACKPLANE;
 use crate::protocol::{Message, Prepared, SendError};
 use crate::server::data::ClientData;
 use crate::server::id::ClientId;
@@ -42,10 +43,18 @@ impl<D: ClientData> Clients<D> {
         self.table.iter().filter(move |(_, client)| is_listed(client)).map(|(index, client)| client.id(index))
     }
 
-    /// Queues a message for every open client of the handler's route. The message is framed once.
-    /// Returns the number of clients for which it was queued.
+    /// Queues a message for every open client of the handler's route, on all [loops](crate::Loops)
+    /// and [servers](crate::Loops::backplane). The message is framed once per loop. Returns the
+    /// number of clients of this loop for which it was queued.
     pub fn broadcast<'m>(&mut self, message: impl Into<Message<'m>>) -> usize {
-        let prepared = Prepared::new(message.into());
+        let message = message.into();
+        self.broadcast_elsewhere(message);
+        self.broadcast_to(message)
+    }
+
+    /// [`broadcast`](Self::broadcast), to the clients of this loop.
+    pub(super) fn broadcast_to(&mut self, message: Message<'_>) -> usize {
+        let prepared = Prepared::new(message);
         let mut accepted = 0;
         for index in 0..self.table.places() {
             let is_meant = |client: &Client<D>| client.route == self.route && client.flags.has(Flags::LISTED);
@@ -57,27 +66,33 @@ impl<D: ClientData> Clients<D> {
     }
 
     /// Makes a client a member of a topic of its route. Returns `false` if it is one already, or
-    /// has disconnected. [`watch_topics`](Self::watch_topics) tells the handler who joins and leaves.
+    /// has disconnected. [`watch_topics`](Self::watch_topics) tells the handler who joins and
+    /// leaves.
     pub fn subscribe(&mut self, id: ClientId, topic: &str) -> bool {
         let Some(index) = self.find(id) else { return false };
         let has_joined = self.table.subscribe(index, topic);
         if has_joined {
+            self.joined_on_loop(index, topic);
             self.note_membership(index, topic, true);
         }
         has_joined
     }
 
-    /// Ends a membership. Returns `false` if there was none.
+    /// Ends a membership, or the wait for one ([`subscribe_from`](Self::subscribe_from)). Returns
+    /// `false` if there was none.
     pub fn unsubscribe(&mut self, id: ClientId, topic: &str) -> bool {
         let Some(index) = self.find(id) else { return false };
         let has_left = self.table.unsubscribe(index, topic);
         if has_left {
+            self.left_on_loop(index, topic);
             self.note_membership(index, topic, false);
+            return true;
         }
-        has_left
+        BACKPLANE.is_used() && self.wait_no_more(index, id, topic)
     }
 
-    /// Returns the number of members of a topic of the handler's route.
+    /// Returns the number of members of a topic of the handler's route, on this
+    /// [loop](crate::Loops).
     pub fn subscribers(&self, topic: &str) -> usize {
         self.table.topics().members(self.route, topic).len()
     }
@@ -114,16 +129,21 @@ impl<D: ClientData> Clients<D> {
         subscriptions.iter().map(|subscription| self.table.topics().name(*subscription))
     }
 
-    /// Queues a message for all current members of a topic of the handler's route. The message is
-    /// framed once. All messages of one turn are sent to a member in one write. Returns the number
-    /// of clients for which it was queued.
+    /// Queues a message for all current members of a topic of the handler's route, on all
+    /// [loops](crate::Loops) and [servers](crate::Loops::backplane). The message is framed once per
+    /// loop. All messages of one turn are sent to a member in one write. Returns the number of
+    /// clients of this loop for which it was queued.
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<Message<'m>>) -> usize {
-        self.publish_to(topic, None, message.into())
+        let message = message.into();
+        self.publish_elsewhere(topic, None, message);
+        self.publish_to(topic, None, message)
     }
 
     /// [`publish`](Self::publish), except to one client, such as the sender of the message.
     pub fn publish_except<'m>(&mut self, topic: &str, except: ClientId, message: impl Into<Message<'m>>) -> usize {
-        self.publish_to(topic, Some(except), message.into())
+        let message = message.into();
+        self.publish_elsewhere(topic, None, message);
+        self.publish_to(topic, Some(except), message)
     }
 
     /// Runs a call on another route of the [`Router`](crate::Router), given by its first pattern.
@@ -144,7 +164,8 @@ impl<D: ClientData> Clients<D> {
         Some(outcome)
     }
 
-    fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
+    /// [`publish`](Self::publish), to the members of this loop.
+    pub(super) fn publish_to(&mut self, topic: &str, except: Option<ClientId>, message: Message<'_>) -> usize {
         let except = except.and_then(|id| self.find(id));
         let Some(topic) = self.table.topics().find(self.route, topic) else { return 0 };
         let prepared = Prepared::new(message);

@@ -105,11 +105,15 @@ impl<D: ClientData> Clients<D> {
 
     /// Lets a client leave its topics, if the handler of its route wants to know.
     pub(crate) fn leave_watched_topics(&mut self, index: usize) {
-        let client = &self.table[index];
-        let (id, route) = (client.id(index), client.route);
-        if !self.memberships.as_ref().is_some_and(|memberships| memberships.routes.contains(&route)) {
-            return;
+        let route = self.table[index].route;
+        if self.memberships.as_ref().is_some_and(|memberships| memberships.routes.contains(&route)) {
+            self.leave_all_topics(index);
         }
+    }
+
+    /// Lets a client leave its topics, one by one.
+    pub(super) fn leave_all_topics(&mut self, index: usize) {
+        let id = self.table[index].id(index);
         let topics: Vec<Box<str>> = self.topics(id).map(Box::from).collect();
         for topic in topics {
             self.unsubscribe(id, &topic);

@@ -15,6 +15,14 @@
 //! | `http` | how is a response streamed? |
 //! | `connect` | how does a loop connect to other servers? |
 //! | `adopt` | how is a stream served that the application has accepted? |
+//! | `peers` | what do the loops of a server share? |
+//! | `handed` | how does a connection get from one loop to another? |
+//! | `beyond` | what does a loop keep of other loops and servers? |
+//! | `hub` | what do a server's loops and its backplane tell each other? |
+//! | `log` | which messages of a topic does this server know? |
+//! | `kept` | what does a loop know of topics with a history, and who waits for them? |
+//! | `servers` | what can be done with topics of several servers? |
+//! | `ask` | how are all loops asked? |
 //! | `pause` | how is a client held back? |
 //! | `admission` | who may connect? |
 //! | `rates` | how much may a client send in a second? |
@@ -31,22 +39,30 @@
 
 mod admission;
 mod adopt;
+mod ask;
+mod beyond;
 mod bucket;
 mod clients;
 mod connect;
 mod event;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod handed;
 mod handle;
 mod http;
+mod hub;
+mod kept;
+mod log;
 mod many;
 mod memberships;
 mod one;
 mod pause;
+mod peers;
 mod pressure;
 mod queue;
 mod rates;
 mod remote;
+mod servers;
 mod shutdown;
 mod slow;
 mod stats;
@@ -59,7 +75,13 @@ pub use adopt::Adopted;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub use event::Event;
+pub(crate) use handed::{Asking, Handed, Leaving, OwnedRequest};
 pub use handle::ClientHandle;
+pub use hub::BackplaneStatus;
+pub(crate) use hub::{Heard, KeepAlive};
+pub(crate) use kept::Replay;
+pub use kept::{Audience, Since};
+pub(crate) use peers::{MOST_LOOPS, Peers};
 pub use queue::RemoteError;
 pub(crate) use queue::{Act, Call, Queue};
 pub use remote::{NotPosted, NotRun, Remote};

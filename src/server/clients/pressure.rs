@@ -176,13 +176,18 @@ impl<D: ClientData> Clients<D> {
 
     // ---- once a turn ----------------------------------------------------------------------------
 
-    /// Resumes clients and allows upgrades if enough memory is free. Frees spare buffers that were
-    /// not used.
+    /// Resumes clients and allows upgrades if enough memory is free.
     #[inline]
     pub(crate) fn review_pressure(&mut self) {
         if self.table.shared().is_near_budget() || self.pressure.is_full() || self.table.is_any_closed_by_memory() {
             self.review_all();
         }
+    }
+
+    /// Frees spare buffers that were not used for a while. It comes after the last step of a turn
+    /// that gives buffers back, so that the loop does not sleep without a deadline for them.
+    #[inline]
+    pub(crate) fn trim_spares(&mut self) {
         if self.pressure.trim_at.is_some() || self.table.shared().has_ample_spares() {
             self.review_spares();
         }

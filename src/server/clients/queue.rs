@@ -5,11 +5,13 @@
 
 use super::clients::Clients;
 use super::event::Event;
+use super::peers::Peers;
+use crate::parts::LOOPS;
 use crate::server::data::ClientData;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// The calls that wait for the loop.
 pub(crate) struct Queue<D: ClientData> {
@@ -17,6 +19,8 @@ pub(crate) struct Queue<D: ClientData> {
     /// `None` in a simulation, which never sleeps.
     waker: Option<Waker>,
     capacity: usize,
+    /// The loops of the server, if it has several.
+    peers: OnceLock<Weak<Peers<D>>>,
 }
 
 pub(super) struct Waiting<D: ClientData> {
@@ -36,7 +40,8 @@ pub(crate) struct Call<D: ClientData> {
 pub(crate) enum Act<D: ClientData> {
     /// A closure is to be run.
     Run(Run<D>),
-    /// The handler is to be told.
+    /// The handler is to be told. What the backplane has reported is an event as well, with a
+    /// [`Heard`](super::Heard).
     Tell(Event),
 }
 
@@ -76,11 +81,16 @@ impl std::error::Error for RemoteError {}
 
 impl<D: ClientData> Queue<D> {
     pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
-        Queue { calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }), waker, capacity }
+        Queue {
+            calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }),
+            waker,
+            capacity,
+            peers: OnceLock::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<D>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.calls)
     }
 
     /// Returns the queue, if it has room for one more call.
@@ -111,6 +121,27 @@ impl<D: ClientData> Queue<D> {
         }
     }
 
+    /// Makes the queue that of one of several loops.
+    pub(super) fn join_loops(&self, peers: &Arc<Peers<D>>) {
+        // It is called once.
+        let _ = self.peers.set(Arc::downgrade(peers));
+    }
+
+    /// Returns the loops of the server, while they run, if there are several.
+    pub(super) fn peers(&self) -> Option<Arc<Peers<D>>> {
+        if !LOOPS.is_used() {
+            return None;
+        }
+        self.peers.get()?.upgrade()
+    }
+
+    /// Queues a call even if the queue is full. Only for calls that are bounded in another way.
+    pub(super) fn push_always(&self, route: Route, act: Act<D>) {
+        if let Some(waiting) = self.enter_always() {
+            self.push(waiting, route, act);
+        }
+    }
+
     /// Takes all calls.
     pub(crate) fn take(&self) -> VecDeque<Call<D>> {
         std::mem::take(&mut self.lock().calls)
@@ -134,4 +165,9 @@ impl<D: ClientData> Queue<D> {
         drop(waiting);
         drop(dropped);
     }
+}
+
+/// Locks what threads share. A panic of another thread does not spoil it.
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

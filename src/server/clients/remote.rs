@@ -5,6 +5,7 @@
 
 use super::clients::Clients;
 use super::event::Event;
+use super::peers::Peers;
 use super::queue::{Act, Queue, RemoteError, Route};
 use crate::parts::{EVENTS, ROUTE_PATTERNS};
 use crate::protocol::{Answer, CloseCode, Message, OwnedMessage};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// clients ([`send`](Self::send), [`answer`](Self::answer), [`close`](Self::close)), or run a
 /// closure in the loop ([`run`](Self::run)).
 ///
-/// All calls of all remotes of a server are run in the order in which they were made.
+/// All calls of all remotes of a loop are run in the order in which they were made.
 ///
 /// [`Server::remote`](crate::Server::remote), [`EventLoop::remote`](crate::EventLoop::remote) and
 /// [`Clients::remote`] return one. Its clones belong to the same route of a
@@ -91,6 +92,35 @@ impl<D: ClientData> Remote<D> {
         Remote { queue, route: Route::FIRST }
     }
 
+    /// Returns a remote for another [loop](crate::Loops) of the server, by its number. Its
+    /// [`run`](Self::run), [`post`](Self::post) and [`publish`](Self::publish) run there. A server's
+    /// first remote belongs to loop 0. Calls for a client always run on the client's loop:
+    /// [`send`](Self::send), [`answer`](Self::answer), [`close`](Self::close). Returns a clone if
+    /// there is no such loop.
+    #[must_use]
+    pub fn on_loop(&self, number: usize) -> Remote<D> {
+        let mut remote = self.clone();
+        if let Some(queue) = self.queue.peers().and_then(|peers| peers.queue(number).cloned()) {
+            remote.queue = queue;
+        }
+        remote
+    }
+
+    pub(super) fn peers(&self) -> Option<Arc<Peers<D>>> {
+        self.queue.peers()
+    }
+
+    /// Returns the number of the server's loops.
+    pub fn loops(&self) -> usize {
+        self.queue.peers().map_or(1, |peers| peers.len())
+    }
+
+    /// Returns the queue of the loop to which a client belongs.
+    fn queue_of(&self, id: ClientId) -> Arc<Queue<D>> {
+        let peers = self.queue.peers();
+        Arc::clone(peers.as_ref().map_or(&self.queue, |peers| peers.queue_of(id)))
+    }
+
     /// Returns a remote for a route of a [`Router`](crate::Router), given by its first pattern. Its
     /// [`run`](Self::run), [`publish`](Self::publish) and [`post`](Self::post) belong to that route.
     /// Those of a server's first remote belong to the first route.
@@ -111,7 +141,7 @@ impl<D: ClientData> Remote<D> {
     #[must_use]
     pub fn on_route(&self, pattern: &str) -> Remote<D> {
         ROUTE_PATTERNS.use_it();
-        Remote { queue: Arc::clone(&self.queue), route: Route::Pattern(pattern.into()) }
+        Remote { route: Route::Pattern(pattern.into()), ..self.clone() }
     }
 
     /// Queues an event for the handler: [`Handler::on_event`](crate::Handler::on_event) is called
@@ -199,17 +229,17 @@ impl<D: ClientData> Remote<D> {
     where
         F: FnOnce(&mut Clients<D>) + Send + 'static,
     {
-        self.run_on(self.route.clone(), call)
+        Remote::run_on(&self.queue, self.route.clone(), call)
     }
 
-    fn run_on<F>(&self, route: Route, call: F) -> Result<(), NotRun<F>>
+    fn run_on<F>(queue: &Queue<D>, route: Route, call: F) -> Result<(), NotRun<F>>
     where
         F: FnOnce(&mut Clients<D>) + Send + 'static,
     {
         // The lock is released before a refused call is dropped.
-        match self.queue.enter() {
+        match queue.enter() {
             Ok(waiting) => {
-                self.queue.push(waiting, route, Act::Run(Box::new(call)));
+                queue.push(waiting, route, Act::Run(Box::new(call)));
                 Ok(())
             }
             Err(error) => Err(NotRun { error, call }),
@@ -218,9 +248,7 @@ impl<D: ClientData> Remote<D> {
 
     /// Queues a call even if the queue is full. Only for calls that are rare.
     pub(super) fn run_always(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
-        if let Some(waiting) = self.queue.enter_always() {
-            self.queue.push(waiting, Route::FIRST, Act::Run(Box::new(call)));
-        }
+        self.queue.push_always(self.route.clone(), Act::Run(Box::new(call)));
     }
 
     /// Sends a message to a client, if it is still connected.
@@ -230,7 +258,7 @@ impl<D: ClientData> Remote<D> {
     /// As [`run`](Self::run).
     pub fn send<'m>(&self, id: ClientId, message: impl Into<Message<'m>>) -> Result<(), RemoteError> {
         let message = OwnedMessage::from(message.into());
-        Ok(self.run_on(Route::FIRST, move |clients| {
+        Ok(Remote::run_on(&self.queue_of(id), Route::FIRST, move |clients| {
             let _ = clients.send(id, &message);
         })?)
     }
@@ -254,7 +282,7 @@ impl<D: ClientData> Remote<D> {
     /// As [`run`](Self::run).
     pub fn close(&self, id: ClientId, code: CloseCode, reason: impl Into<String>) -> Result<(), RemoteError> {
         let reason = reason.into();
-        Ok(self.run_on(Route::FIRST, move |clients| {
+        Ok(Remote::run_on(&self.queue_of(id), Route::FIRST, move |clients| {
             let _ = clients.close(id, code, &reason);
         })?)
     }
@@ -292,7 +320,7 @@ impl<D: ClientData> Remote<D> {
     /// ```
     pub fn answer(&self, id: ClientId, answer: impl Into<Answer>) -> Result<(), RemoteError> {
         let answer = answer.into();
-        Ok(self.run_on(Route::FIRST, move |clients| {
+        Ok(Remote::run_on(&self.queue_of(id), Route::FIRST, move |clients| {
             let _ = clients.answer(id, answer);
         })?)
     }
@@ -303,7 +331,7 @@ impl<D: ClientData> Remote<D> {
     ///
     /// As [`run`](Self::run).
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
-        Ok(self.run_on(Route::FIRST, move |clients| clients.shutdown(drain))?)
+        Ok(Remote::run_on(&self.queue, Route::FIRST, move |clients| clients.shutdown(drain))?)
     }
 }
 
@@ -333,7 +361,7 @@ impl<D: ClientData> Clients<D> {
     /// }
     /// ```
     pub fn remote(&self) -> Remote<D> {
-        Remote { queue: Arc::clone(&self.remote.queue), route: Route::Number(self.route) }
+        Remote { route: Route::Number(self.route), ..self.remote.clone() }
     }
 
     /// Returns the number of a call's route. `None` if there is no such route, which is logged.

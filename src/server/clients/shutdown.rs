@@ -89,7 +89,17 @@ impl<D: ClientData> Clients<D> {
     ///
     /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
     /// error is logged.
-    pub fn shutdown(&mut self, mut drain: Drain) {
+    ///
+    /// All loops of the server shut down.
+    pub fn shutdown(&mut self, drain: Drain) {
+        if self.shutdown.is_none() {
+            self.shut_others_down(&drain);
+            self.shut_down(drain);
+        }
+    }
+
+    /// [`shutdown`](Self::shutdown) of this loop.
+    pub(super) fn shut_down(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
                 log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);

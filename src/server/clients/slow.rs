@@ -80,6 +80,12 @@ impl<D: ClientData> Clients<D> {
     /// Returns the number of clients for which it was queued.
     pub fn publish_latest<'m>(&mut self, topic: &str, key: u64, message: impl Into<Message<'m>>) -> usize {
         let message = message.into();
+        self.publish_elsewhere(topic, Some(key), message);
+        self.publish_latest_to(topic, key, message)
+    }
+
+    /// [`publish_latest`](Self::publish_latest), to the members of this loop.
+    pub(super) fn publish_latest_to(&mut self, topic: &str, key: u64, message: Message<'_>) -> usize {
         let prepared = Prepared::new(message);
         let mut kept: Option<SharedBytes> = None;
         let mut accepted = 0;
@@ -195,7 +201,11 @@ impl<D: ClientData> Clients<D> {
     }
 
     pub(crate) fn count_dropped(&mut self, index: usize) {
-        self.table[index].connection.extra_mut().behind.get_or_insert_default().dropped += 1;
-        self.table.counters_mut().dropped += 1;
+        self.count_many_dropped(index, 1);
+    }
+
+    pub(super) fn count_many_dropped(&mut self, index: usize, count: u64) {
+        self.table[index].connection.extra_mut().behind.get_or_insert_default().dropped += count;
+        self.table.counters_mut().dropped += count;
     }
 }

@@ -7,6 +7,9 @@ use crate::server::id::ClientId;
 use crate::server::observe::Logged;
 use crate::server::table::Extra;
 
+#[cfg(feature = "tls")]
+use crate::server::table::At;
+
 /// Whether the log reports what the connection has sent and received.
 fn is_logged(connection: &Connection<Extra>) -> bool {
     connection.extra().is_some_and(|extra| extra.logged.is_some())
@@ -18,13 +21,23 @@ impl<D: ClientData> Clients<D> {
     /// [`on_request`](crate::Handler::on_request), the trace begins with the request. Messages
     /// already read in the same batch are not traced. Returns `false` if the client has
     /// disconnected.
+    ///
+    /// With TLS, the handshake has mostly passed before anybody can ask. So what was agreed in it
+    /// is the first step of the trace whenever that begins, as `Trace::Secured`. A handler that
+    /// joins the trace of another one does not get it again; `Clients::tls` has the same.
     pub fn trace(&mut self, id: ClientId) -> bool {
         let (route, Some(index)) = (self.route, self.find(id)) else { return false };
+        #[cfg(feature = "tls")]
+        let begins = !self.is_listened_to(index);
         let connection = &mut self.table[index].connection;
         connection.trace(Some(id.to_u64()));
         let traced_by = &mut connection.extra_mut().traced_by;
         if !traced_by.contains(&route) {
             traced_by.push(route);
+        }
+        #[cfg(feature = "tls")]
+        if begins {
+            self.record_secured(index);
         }
         true
     }
@@ -42,8 +55,8 @@ impl<D: ClientData> Clients<D> {
         true
     }
 
-    /// Traces every new client, including its opening handshake. The handler of its route gets the
-    /// trace.
+    /// Traces every new client, including its TLS handshake and its opening handshake. The handler
+    /// of its route gets the trace.
     pub fn trace_all(&mut self) {
         self.trace_new = Some(Connection::trace);
     }
@@ -68,6 +81,22 @@ impl<D: ClientData> Clients<D> {
         let label = client.id(index).to_u64();
         client.connection.trace(Some(label));
         client.connection.extra_mut().logged = Some(Box::new(Logged::new(now)));
+    }
+
+    /// Whether some handler traces a client. The log alone does not count: it reports TLS itself.
+    #[cfg(feature = "tls")]
+    fn is_listened_to(&self, index: usize) -> bool {
+        self.table[index].connection.is_traced() && !self.listeners_to(index).is_empty()
+    }
+
+    /// Records the end of a client's TLS handshake, if a handler traces it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn record_secured(&mut self, index: usize) {
+        let info = self.table.sessions().info(index).cloned();
+        if let Some(info) = info.filter(|_| self.is_listened_to(index)) {
+            let At { client, shared, .. } = self.table.at(index);
+            client.connection.record_secured(shared, info);
+        }
     }
 
     /// Returns the routes whose handlers trace a client.

@@ -4,10 +4,10 @@ use super::proxied::Trust;
 use super::reading::READ_PER_TURN;
 #[cfg(feature = "tls")]
 use super::secured::Secured;
-use crate::parts::EVENTS;
+use crate::parts::{BACKPLANE, EVENTS};
 use crate::protocol::{CloseCode, CloseReason, Connection, Role, Shared, State};
 use crate::server::app::Handler;
-use crate::server::clients::{Act, Call, Clients, Event, Remote};
+use crate::server::clients::{Act, Call, Clients, Event, Heard, Remote};
 use crate::server::config::Config;
 use crate::server::id::ClientId;
 use crate::server::net::{Arrival, Clock, Readiness, Socket};
@@ -104,7 +104,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Removes a connection that cannot be served.
-    fn abandon(&mut self, index: usize) {
+    pub(super) fn abandon(&mut self, index: usize) {
         let At { client, shared, .. } = self.clients.table.at(index);
         client.connection.end(shared, CloseReason::Eof);
         self.clients.remove(&self.key, index);
@@ -230,6 +230,7 @@ impl<H: Handler> Engine<H> {
         self.clients.route = route;
         match act {
             Act::Run(call) => self.run(call),
+            Act::Tell(event) if BACKPLANE.is_used() && event.is::<Heard>() => self.hear(event),
             Act::Tell(event) if EVENTS.is_used() => self.tell(event),
             Act::Tell(_) => {}
         }

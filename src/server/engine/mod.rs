@@ -16,10 +16,12 @@
 //! | `reading` | how is a client read? |
 //! | `delivery` | how do its bytes reach the application? |
 //! | `request` | how is a request answered? |
+//! | `moving` | how does a request get to the loop that answers it? |
 //! | `proxied` | what is the address of a client behind proxies? |
 //! | `secured` | what does TLS do between a socket and a connection? |
 //! | `secured_off` | what replaces `secured` without the feature `tls`? |
 //! | `expiry` | what happens when something is due? |
+//! | `kept` | how do handlers and clients get topics with a history? |
 //! | `memberships` | how are handlers told who has joined and left topics? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are clients removed that have ended? |
@@ -30,7 +32,9 @@ mod engine;
 mod expiry;
 #[cfg(not(lariat_plain))]
 mod fast;
+mod kept;
 mod memberships;
+mod moving;
 mod proxied;
 mod reading;
 mod reap;

@@ -148,7 +148,13 @@ impl<H: Handler> Engine<H> {
     /// Handles a read without bytes: the end of the stream, nothing to read, or an error.
     #[cold]
     pub(super) fn read_nothing(&mut self, index: usize, outcome: io::Result<usize>) -> usize {
-        let cut_off = if outcome.is_ok() { self.cut_off(index) } else { None };
+        let cut_off = match &outcome {
+            Ok(_) => {
+                self.log_silence(index);
+                self.cut_off(index)
+            }
+            Err(_) => None,
+        };
         let At { client, shared, counters, .. } = self.clients.table.at(index);
         match outcome.map_err(|error| error.kind()) {
             Ok(_) if cut_off.is_some() => client.connection.end(shared, cut_off.unwrap_or(CloseReason::Eof)),

@@ -1,6 +1,7 @@
 //! Reaping: clients that have ended are removed.
 
 use super::engine::Engine;
+use crate::parts::PROXIES;
 use crate::protocol::{CloseReason, Escaped, Role, Side, State, Timeout, Trace};
 use crate::server::app::Handler;
 use crate::server::id::ClientId;
@@ -57,7 +58,25 @@ impl<H: Handler> Engine<H> {
             let logged = client.connection.extra().and_then(|extra| extra.logged.as_ref());
             let now = self.clients.table.clock().now_nanos();
             let counts = logged.map_or_else(String::new, |logged| format!(" {}", logged.until(now)));
-            log::debug!("{} closed{counts}: {reason}", client.id(index));
+            let why = logged.and_then(|logged| logged.why(reason, client.flags.has(Flags::OPENED)));
+            let why = why.as_ref().map_or(reason as &dyn Display, |why| why);
+            log::debug!("{} closed{counts}: {why}", client.id(index));
+        }
+    }
+
+    /// Notes for the log that a peer whose stream has ended has sent nothing, if that is so.
+    pub(super) fn log_silence(&mut self, index: usize) {
+        if !log::log_enabled!(log::Level::Debug) {
+            return;
+        }
+        let has_begun_tls = self.has_begun_session(index);
+        let connection = &mut self.clients.table[index].connection;
+        let is_receiving = connection.is_receiving();
+        let Some(extra) = connection.extra_if_any() else { return };
+        let has_header = PROXIES.is_used() && !extra.proxy_header.is_empty();
+        let is_silent = !has_begun_tls && !is_receiving && !has_header;
+        if let Some(logged) = extra.logged.as_mut().filter(|_| is_silent) {
+            logged.note_silence();
         }
     }
 

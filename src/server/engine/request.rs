@@ -1,12 +1,13 @@
 //! Requests and their answers.
 
 use super::engine::Engine;
+use crate::parts::LOOPS;
 use crate::protocol::{Answer, Escaped, Rejection, Request, State, Ticket};
 use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
 
 impl<H: Handler> Engine<H> {
-    /// Answers a request.
+    /// Answers a request, unless the application has chosen another loop for it.
     #[inline(never)]
     pub(super) fn request(&mut self, index: usize, head: &[u8], body: &[u8]) {
         let request = Request::parse(head).map(|request| request.with_body(body));
@@ -17,6 +18,9 @@ impl<H: Handler> Engine<H> {
         };
         let (ticket, answer) = match request {
             Ok(request) => {
+                if LOOPS.is_used() && self.leaves_with(index, &request, head) {
+                    return;
+                }
                 self.log_request(index, &request);
                 (Ticket::new(&request), self.decide(index, &request, head))
             }
@@ -52,6 +56,7 @@ impl<H: Handler> Engine<H> {
 
     #[cold]
     fn report_rejection(&mut self, index: usize) {
+        let is_secured = self.has_begun_session(index);
         let At { client, now, .. } = self.clients.table.at(index);
         let rejection = match client.connection.take_rejection() {
             // The log has it as an error of the application.
@@ -60,8 +65,8 @@ impl<H: Handler> Engine<H> {
         };
         let status = rejection.status();
         let Some(count) = self.refusals.with(status).count(now) else { return };
-        let address = self.clients.shown_address(index);
-        log::warn!("requests refused with {status}: {count}; the last from {address}: {rejection}");
+        let (address, why) = (self.clients.shown_address(index), rejection.sentence(is_secured));
+        log::warn!("requests refused with {status}: {count}; the last from {address}: {why}");
     }
 
     /// Logs a request. The query is left out, because it may have a secret.
@@ -69,8 +74,8 @@ impl<H: Handler> Engine<H> {
         if log::log_enabled!(log::Level::Debug) {
             let id = self.clients.table[index].id(index);
             let origin = request.values("origin").next().map(String::from_utf8_lossy);
-            let origin = origin.as_deref().map_or("no origin", |origin| origin);
-            log::debug!("{id} requested {}, origin: {}", Escaped(request.path()), Escaped(origin));
+            let (what, origin) = origin.as_deref().map_or(("no origin", ""), |origin| ("origin: ", origin));
+            log::debug!("{id} requested {}, {what}{}", Escaped(request.path()), Escaped(origin));
         }
     }
 

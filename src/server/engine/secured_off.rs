@@ -25,6 +25,10 @@ impl<H: Handler> Engine<H> {
         None
     }
 
+    pub(super) const fn has_begun_session(&self, _: usize) -> bool {
+        false
+    }
+
     pub(super) fn receive_end(&mut self, index: usize) {
         let At { client, shared, now, .. } = self.clients.table.at(index);
         client.connection.receive_eof(shared, now);

@@ -138,7 +138,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Opens the gate of a client that is no longer above the watermark, and calls `on_drain`.
-    fn open_watermark(&mut self, index: usize) {
+    pub(super) fn open_watermark(&mut self, index: usize) {
         let (client, limits) = (&self.clients.table[index], &self.clients.table.shared().limits);
         if client.connection.buffered_amount() > limits.high_water || !self.clients.table.open(index, Reason::Watermark)
         {

@@ -2,15 +2,15 @@
 //!
 //! Only this file asks the poller what is ready and what time it is.
 
-use crate::parts::{ADOPTING, CONNECTING, WATCH};
+use crate::parts::{ADOPTING, BACKPLANE, CONNECTING, LOOPS, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Moment, Tick};
 use crate::server::app::Handler;
-use crate::server::clients::{Clients, Outcome, Queue, Remote};
+use crate::server::clients::{Clients, KeepAlive, Outcome, Queue, Remote};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use crate::server::engine::Engine;
-use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor, is_exhaustion};
+use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::{Signalled, Signals};
 use crate::server::observe::{Phase, Stats};
@@ -25,9 +25,6 @@ const SHORT: u64 = 100_000_000;
 
 /// After an absence of which the beginning is not known, clients have this much more time.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// The pause before accepting is tried again after descriptors have run out.
-const RETRY_ACCEPT: Duration = Duration::from_millis(100);
 
 /// A server that is ready to run: [`run`](Self::run) it, or [`turn`](Self::turn) it from the host's
 /// own loop.
@@ -70,7 +67,7 @@ pub struct EventLoop<H: Handler> {
     pub(super) poller: Poller,
     pub(super) listeners: Vec<Listener>,
     /// Whether any listener may have new connections.
-    has_new_connections: bool,
+    pub(super) has_new_connections: bool,
     pub(super) engine: Engine<H>,
     /// The buffer for reads from all clients.
     read_buffer: Box<[u8]>,
@@ -81,10 +78,10 @@ pub struct EventLoop<H: Handler> {
     ended_at: Moment,
     /// The poller may have left events.
     pub(super) has_more: bool,
-    spare: SpareDescriptor,
+    pub(super) spare: SpareDescriptor,
     /// Nothing is accepted until then, because descriptors have run out.
     pub(super) accept_again: Option<Tick>,
-    accepts_per_turn: usize,
+    pub(super) accepts_per_turn: usize,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
     outcome: Option<Outcome>,
@@ -109,6 +106,8 @@ pub(crate) struct Parts<D: ClientData> {
     pub(crate) seed: Option<u64>,
     /// If it is `None`, a thread is started when a name must be looked up.
     pub(crate) resolver: Option<Resolver>,
+    /// The loop's number among those of its server.
+    pub(crate) number: usize,
     #[cfg(all(unix, feature = "signals"))]
     pub(crate) signals: Option<Signals>,
 }
@@ -128,7 +127,13 @@ impl<H: Handler> EventLoop<H> {
         let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
         let mut engine = Engine::new(handler, &config, shared, poller.clock(), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
+        if LOOPS.is_used() {
+            engine.clients.join_loops(parts.number);
+        }
         engine.start();
+        if BACKPLANE.is_used() {
+            engine.clients.follow_broadcasts();
+        }
         Ok(EventLoop {
             poller,
             listeners,
@@ -198,10 +203,13 @@ impl<H: Handler> EventLoop<H> {
         self.ended(Phase::Read);
         self.engine.expire();
         self.engine.tell_memberships();
+        self.engine.replay();
         self.ended(Phase::Expire);
         self.engine.flush();
         self.ended(Phase::Flush);
+        self.engine.let_leave(|socket| self.poller.unwatch(socket));
         self.engine.reap();
+        self.engine.clients.trim_spares();
         self.stop_when_done();
         let end = self.poller.now();
         if self.engine.clients.is_watched() {
@@ -253,6 +261,11 @@ impl<H: Handler> EventLoop<H> {
     /// Returns the handler.
     pub const fn handler(&self) -> &H {
         &self.engine.handler
+    }
+
+    /// The loop keeps its peers alive, because nothing else does.
+    pub(crate) fn keep_alive(&mut self, peers: KeepAlive) {
+        self.engine.clients.keep_alive(peers);
     }
 
     /// Returns the handler, mutably.
@@ -358,72 +371,17 @@ impl<H: Handler> EventLoop<H> {
             for call in self.queue.take() {
                 self.engine.obey(call);
             }
+            if LOOPS.is_used() {
+                self.accept_handed();
+                if self.outcome.is_none() && self.engine.clients.must_stop() {
+                    self.stop(true);
+                }
+            }
         }
         #[cfg(all(unix, feature = "signals"))]
         if woken.by_signal {
             self.obey_signals();
         }
-    }
-
-    /// Accepts connections until none is left, or the turn's share is used up.
-    fn accept(&mut self) {
-        if self.accept_again.is_some_and(|again| !again.is_due(self.engine.clients.table.now())) {
-            return;
-        }
-        // If accepting fails again, `exhausted` sets another pause.
-        let is_retry = self.accept_again.take().is_some();
-        if self.has_new_connections {
-            self.accept_waiting(is_retry);
-            self.has_new_connections = self.listeners.iter().any(|listener| listener.ready);
-        }
-    }
-
-    #[inline(never)]
-    fn accept_waiting(&mut self, is_retry: bool) {
-        let mut share = self.accepts_per_turn;
-        for index in 0..self.listeners.len() {
-            while self.listeners[index].ready && share > 0 {
-                share -= 1;
-                match self.listeners[index].accept() {
-                    Ok(socket) => {
-                        let poller = &self.poller;
-                        let watch = |socket: &mut _, client| poller.watch(socket, client);
-                        self.engine.accept(socket, &self.listeners[index].arrival, watch);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.listeners[index].ready = false,
-                    Err(error) if is_exhaustion(&error) => {
-                        self.exhausted(index, &error, is_retry);
-                        return;
-                    }
-                    // The peer has already closed (such as ECONNABORTED): go on to the next.
-                    Err(error) => {
-                        self.engine.clients.table.counters_mut().accept_errors += 1;
-                        log::debug!("accept: {error}");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Handles that descriptors or memory have run out: turns waiting connections away, and pauses
-    /// accepting.
-    #[cold]
-    fn exhausted(&mut self, index: usize, error: &io::Error, is_retry: bool) {
-        if !is_retry {
-            let clients = self.engine.clients.len_all();
-            log::error!(
-                "new connections are turned away, with {clients} clients open: {error}. `ulimit -n` sets the limit."
-            );
-        }
-        let counters = self.engine.clients.table.counters_mut();
-        counters.accept_errors += 1;
-        for _ in 0..self.accepts_per_turn {
-            if !self.spare.turn_away(&self.listeners[index]) {
-                break;
-            }
-            counters.turned_away += 1;
-        }
-        self.accept_again = Some(self.engine.clients.table.now().after(RETRY_ACCEPT));
     }
 
     /// Begins the connections that the application has asked for, and watches the streams that it
@@ -446,7 +404,7 @@ impl<H: Handler> EventLoop<H> {
     }
 
     fn stop_when_done(&mut self) {
-        if self.outcome.is_none() && self.engine.has_stopped() {
+        if self.outcome.is_none() && self.engine.has_stopped() && self.engine.clients.may_end() {
             self.stop(false);
         }
     }
@@ -464,7 +422,10 @@ impl<H: Handler> EventLoop<H> {
     fn obey_signals(&mut self) {
         match self.signals.as_mut().map(Signals::take) {
             Some(Signalled::Once(drain)) => self.engine.clients.shutdown(drain),
-            Some(Signalled::Again) => self.stop(true),
+            Some(Signalled::Again) => {
+                self.stop(true);
+                self.engine.clients.stop_other_loops();
+            }
             Some(Signalled::No) | None => {}
         }
     }
@@ -483,7 +444,12 @@ impl<H: Handler> EventLoop<H> {
     fn has_work(&self) -> bool {
         let may_accept = self.accept_again.is_none() && self.has_new_connections;
         let is_told = self.engine.clients.membership_changes() == 0;
-        may_accept || self.engine.clients.table.has_work() || self.queue.has_silent_calls() || self.has_more || !is_told
+        may_accept
+            || self.engine.clients.table.has_work()
+            || self.queue.has_silent_calls()
+            || self.has_more
+            || !is_told
+            || self.engine.clients.has_replays()
     }
 
     /// Returns when the next deadline is, in the loop's time.

@@ -9,9 +9,11 @@
 //! | file | question |
 //! |---|---|
 //! | `event_loop` | what is one turn, and how does a host run it? |
+//! | `accepting` | where do new connections come from? |
 //! | `descriptor` | which descriptor does a host's own loop watch? |
 //! | `watched` | what is different in a turn that is watched? |
 
+mod accepting;
 #[cfg(unix)]
 mod descriptor;
 mod event_loop;

@@ -27,6 +27,8 @@ pub(crate) struct Listener {
     pub(crate) arrival: Arrival,
     /// Whether there may be connections to accept. No new edge reports them.
     pub(crate) ready: bool,
+    /// The backlog, if other sockets may listen on the same address (`SO_REUSEPORT`).
+    shared: Option<i32>,
 }
 
 /// How a connection begins.
@@ -165,8 +167,8 @@ impl Listener {
 
     /// Listens on a simulated network.
     #[cfg(feature = "sim")]
-    pub(crate) fn simulated(backlog: Backlog) -> Listener {
-        Listener::new(ListeningSocket::Simulated(backlog), &ListenOptions::default())
+    pub(crate) fn simulated(backlog: Backlog, options: &ListenOptions) -> Listener {
+        Listener::new(ListeningSocket::Simulated(backlog), options)
     }
 
     fn new(socket: ListeningSocket, options: &ListenOptions) -> Listener {
@@ -175,7 +177,50 @@ impl Listener {
             #[cfg(feature = "tls")]
             tls: options.tls.clone(),
         };
-        Listener { socket, arrival, ready: true }
+        let shared = options.reuse_port.then(|| backlog(options));
+        Listener { socket, arrival, ready: true, shared }
+    }
+
+    /// Returns whether other loops of the server listen on the same address, so that the kernel
+    /// chooses among them.
+    pub(crate) const fn is_one_of_several(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Returns another socket that listens on the same address, with the same options, if they
+    /// allow that.
+    #[cfg(unix)]
+    pub(crate) fn another(&self) -> Option<io::Result<Listener>> {
+        match (&self.socket, self.shared) {
+            (ListeningSocket::Tcp(first), Some(backlog)) => Some(self.another_tcp(first, backlog)),
+            _ => None,
+        }
+    }
+
+    #[cfg(unix)]
+    fn another_tcp(&self, first: &mio::net::TcpListener, backlog: i32) -> io::Result<Listener> {
+        let (addr, first) = (first.local_addr()?, socket2::SockRef::from(first));
+        let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(first.only_v6()?)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&addr.into()).and_then(|()| socket.listen(backlog)).map_err(|error| cannot_listen(addr, error))?;
+        let options = ListenOptions {
+            reuse_port: true,
+            keepalive: first.keepalive()?.then(|| first.tcp_keepalive_time()).transpose()?,
+            #[cfg(target_os = "linux")]
+            user_timeout: first.tcp_user_timeout()?,
+            ..ListenOptions::default()
+        };
+        let listener = Listener::from_tcp(socket.into(), &options)?;
+        Ok(Listener { arrival: self.arrival.clone(), shared: self.shared, ..listener })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) const fn another(&self) -> Option<io::Result<Listener>> {
+        None
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<LocalAddr> {

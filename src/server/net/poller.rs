@@ -81,6 +81,11 @@ impl Kernel {
         Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: clock() })
     }
 
+    /// Returns another one, with the same clock.
+    pub(crate) fn beside(&self, events_per_turn: usize) -> io::Result<Kernel> {
+        Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: self.start })
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         self.poll.registry()
     }
@@ -187,6 +192,18 @@ impl Poller {
             #[cfg(feature = "sim")]
             Poller::Simulated(network) => {
                 network.watch(socket, client);
+                Ok(())
+            }
+        }
+    }
+
+    /// Watches a client's socket no more. Another loop may watch it then.
+    pub(crate) fn unwatch(&self, socket: &mut Socket) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => socket.deregister(kernel.registry()),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(network) => {
+                network.unwatch(socket);
                 Ok(())
             }
         }

@@ -109,6 +109,16 @@ impl Socket {
         }
     }
 
+    /// Ends the registration.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Socket::Stream(stream) => stream.deregister(registry),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(_) => Ok(()),
+            Socket::Unconnected => Ok(()),
+        }
+    }
+
     /// Registers for all events, for as long as the socket exists.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -6,12 +6,14 @@
 //! | `logged` | what does the log say of a connection when it closes? |
 //! | `prometheus` | how does a monitoring system read that? |
 //! | `reports` | when may something be reported that anybody can cause? |
+//! | `sum` | what have several loops done together? |
 //! | `watch` | what does the loop do, turn by turn? |
 
 mod logged;
 mod prometheus;
 mod reports;
 mod stats;
+mod sum;
 mod watch;
 
 pub(crate) use logged::Logged;

@@ -131,10 +131,9 @@ impl Stats {
     #[cfg(feature = "tls")]
     fn write_tls(&self, text: &mut Text) {
         text.one("tls_sessions", "gauge", "TLS sessions now.", self.tls_sessions);
-        let handshakes = self
-            .tls_handshakes
-            .iter()
-            .map(|((version, resumed), count)| (format!("version=\"{version}\",resumed=\"{resumed}\""), count));
+        let handshakes = self.tls_handshakes.iter().map(|((version, cipher, resumed), count)| {
+            (format!("version=\"{version}\",cipher=\"{cipher}\",resumed=\"{resumed}\""), count)
+        });
         text.many("tls_handshakes_total", "counter", "TLS handshakes that succeeded.", handshakes);
     }
 

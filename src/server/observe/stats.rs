@@ -73,10 +73,11 @@ pub struct Stats {
     /// TLS sessions now.
     #[cfg(feature = "tls")]
     pub tls_sessions: usize,
-    /// TLS handshakes that succeeded, by version and by whether a ticket has shortened them. Those
-    /// that failed are in [`closed`](Self::closed).
+    /// TLS handshakes that succeeded, by version, cipher suite, and whether a ticket has shortened
+    /// them. Those that failed are in [`closed`](Self::closed). They are not counted by server
+    /// name: clients choose it, so the number of names has no bound.
     #[cfg(feature = "tls")]
-    pub tls_handshakes: BTreeMap<(&'static str, bool), u64>,
+    pub tls_handshakes: BTreeMap<(&'static str, &'static str, bool), u64>,
 }
 
 /// How many connections are in which state (see [`protocol`](crate::protocol)).
@@ -190,9 +191,9 @@ fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, kind: K) {
 /// `i` that no bucket before it counts; the last one takes the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    buckets: [u64; Histogram::BUCKETS],
-    sum: u64,
-    max: u64,
+    pub(super) buckets: [u64; Histogram::BUCKETS],
+    pub(super) sum: u64,
+    pub(super) max: u64,
 }
 
 impl Histogram {
@@ -259,9 +260,9 @@ pub(crate) struct LoopCounters {
     pub(crate) waited: u64,
     /// Microseconds of the slowest turn since the last snapshot.
     pub(crate) slowest: u64,
-    /// TLS handshakes, by version and by whether they were resumed.
+    /// TLS handshakes, by version, cipher suite, and whether they were resumed.
     #[cfg(feature = "tls")]
-    pub(crate) tls_handshakes: Vec<((&'static str, bool), u64)>,
+    pub(crate) tls_handshakes: Vec<((&'static str, &'static str, bool), u64)>,
 }
 
 impl LoopCounters {
@@ -273,7 +274,7 @@ impl LoopCounters {
     /// Counts a TLS handshake.
     #[cfg(feature = "tls")]
     pub(crate) fn tls_opened(&mut self, info: &crate::protocol::tls::TlsInfo) {
-        count(&mut self.tls_handshakes, (info.version, info.resumed));
+        count(&mut self.tls_handshakes, (info.version, info.cipher, info.resumed));
     }
 
     /// Counts a response after which the connection goes on.

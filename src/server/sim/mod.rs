@@ -58,6 +58,10 @@
 //! assert_eq!(sim.handler().last, 250);
 //! ```
 //!
+//! A listener with other options, such as TLS, needs [`Simulation::with_options`], and peers with a
+//! [`Layer`]. Several loops of one server are made with [`Simulation::with_loops`], and several
+//! servers that share topics with [`Simulation::with_backplane`].
+//!
 //! Not simulated: real threads (a [`Remote`](crate::Remote) works in them, but its calls come when
 //! the thread makes them), signals, and the time that a handler takes, unless the handler advances
 //! the clock ([`Clock::advance`]).
@@ -65,11 +69,15 @@
 //! | file | question |
 //! |---|---|
 //! | `simulation` | what is a simulated server, and how does its time pass? |
+//! | `loops` | how do several loops of a simulated server take turns? |
+//! | `turning` | what is one loop of a simulated server? |
 //! | `peer` | who is at the other end of a simulated connection? |
 
+mod loops;
 mod peer;
 mod simulation;
+mod turning;
 
-pub use crate::server::net::memory::Faults;
+pub use crate::server::net::memory::{Faults, Layer};
 pub use peer::Peer;
 pub use simulation::{Clock, Footprint, Simulation};

@@ -1,7 +1,7 @@
 //! The other end of a simulated connection.
 
 use crate::protocol::{CloseCode, CloseReason, Message, OwnedMessage, ReadyState, State};
-use crate::server::net::memory::{Marks, Network, NetworkRef, Stays};
+use crate::server::net::memory::{Layer, Marks, Network, NetworkRef, Stays, Wrapped};
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 
@@ -35,6 +35,12 @@ impl Peer {
         self.network.find(|network| ask(network, self.line)).unwrap_or_default()
     }
 
+    /// Puts a layer between the peer and the wire, such as a TLS session. Call it right after the
+    /// peer has connected, before the simulation goes on.
+    pub fn wrap(&self, layer: impl Layer + 'static) {
+        self.act(|network, index| network.line(index).wrap(Wrapped::new(Box::new(layer))));
+    }
+
     // ---- what it does --------------------------------------------------------------------------
 
     /// Sends a message as soon as the connection is open. Does nothing after its end.
@@ -65,7 +71,7 @@ impl Peer {
             let line = &mut network.lines[index as usize];
             line.collect(&mut network.shared, now);
             if !line.marks.has(Marks::PEER_GONE) {
-                line.unsent.extend(bytes);
+                line.say(bytes);
             }
         });
     }

@@ -1,19 +1,20 @@
 //! A simulated server, and how its time passes.
 
+use super::loops::{Order, Together};
 use super::peer::Peer;
+use super::turning::Turning;
 use crate::protocol::{Opening, OpeningError};
 use crate::server::app::Handler;
+use crate::server::backplane::Backplane;
 use crate::server::clients::{Clients, ConnectOptions, Outcome, Queue, Remote};
-use crate::server::config::Config;
-use crate::server::event_loop::{EventLoop, Parts};
-use crate::server::net::memory::{Backlog, Faults, NetworkRef, SERVER, Stays};
-use crate::server::net::{Listener, Poller, Question, Resolver};
+use crate::server::config::{Config, ListenOptions};
+use crate::server::net::Listener;
+use crate::server::net::memory::{Backlog, Faults, Layer, NetworkRef, SERVER, Stays};
 use crate::server::table::Client;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// After this many turns without time passing, the loop is considered stuck.
@@ -24,9 +25,14 @@ const TOO_MANY_TURNS: u64 = 1_000_000;
 /// It stays in the thread in which it was made; there can be 256 at a time in each. It is not
 /// `Send`, because its network belongs to the thread.
 pub struct Simulation<H: Handler> {
-    event_loop: EventLoop<H>,
-    /// Names that the server wants to have looked up.
-    questions: Receiver<Question>,
+    pub(super) first: Turning<H>,
+    /// The other loops, if there are several.
+    pub(super) others: Vec<Turning<H>>,
+    /// Which loop turns next.
+    pub(super) order: Order,
+    /// What the loops share, if there are several, or a backplane.
+    pub(super) together: Option<Together<H::Data>>,
+    pub(super) outcome: Option<Outcome>,
     turns: u64,
     // The last: sockets that are dropped look for their network.
     network: OwnNetwork,
@@ -35,12 +41,22 @@ pub struct Simulation<H: Handler> {
 
 impl<H: Handler> fmt::Debug for Simulation<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Simulation").field("event_loop", &self.event_loop).finish_non_exhaustive()
+        f.debug_struct("Simulation").field("event_loop", &self.first.event_loop).finish_non_exhaustive()
     }
 }
 
+pub(super) fn or_panic<T>(result: Result<T, impl fmt::Display>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Ends with its simulation.
-struct OwnNetwork(NetworkRef);
+pub(super) struct OwnNetwork(pub(super) NetworkRef);
+
+impl OwnNetwork {
+    pub(super) fn new(seed: u64, config: &Config) -> OwnNetwork {
+        OwnNetwork(NetworkRef::new(seed, config))
+    }
+}
 
 impl Drop for OwnNetwork {
     fn drop(&mut self) {
@@ -108,24 +124,88 @@ impl<H: Handler> Simulation<H> {
     ///
     /// If the config is invalid, or with more than 256 simulations in one thread.
     pub fn new(seed: u64, config: Config, handler: H) -> Simulation<H> {
-        if let Err(error) = config.validate() {
-            panic!("{error}");
-        }
-        let network = OwnNetwork(NetworkRef::new(seed, &config));
-        let (ask, questions) = channel();
-        let queue = Arc::new(Queue::new(None, config.remote_queue));
-        let parts = Parts {
-            poller: Poller::Simulated(network.0),
-            listeners: vec![Listener::simulated(Backlog(network.0))],
-            queue,
-            config,
-            seed: Some(seed),
-            resolver: Some(Resolver::by_hand(ask)),
-            #[cfg(all(unix, feature = "signals"))]
-            signals: None,
-        };
-        let event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
-        Simulation { event_loop, questions, turns: 0, network, stays: PhantomData }
+        Simulation::with_options(seed, config, &ListenOptions::default(), handler)
+    }
+
+    /// As [`new`](Self::new), with options of the listener, such as TLS. Peers then need a
+    /// [`Layer`]: see [`Peer::wrap`]. Options that concern sockets have no effect.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_options(seed: u64, config: Config, options: &ListenOptions, handler: H) -> Simulation<H> {
+        or_panic(config.validate());
+        let (network, queue) = (OwnNetwork::new(seed, &config), Arc::new(Queue::new(None, config.remote_queue)));
+        let listeners = vec![Listener::simulated(Backlog(network.0), options)];
+        let first = Turning::new(0, network.0, listeners, queue, config, seed, handler);
+        Simulation::begin(seed, network, first, Vec::new(), None)
+    }
+
+    /// As [`new`](Self::new), for a server that shares its topics with others
+    /// ([`Loops::backplane`](crate::Loops::backplane)): simulations of the same thread that use the
+    /// same [`MemoryEngine`](crate::backplane::MemoryEngine). Its
+    /// [`NodeId`](crate::backplane::NodeId) is the seed, so each of them needs another one.
+    ///
+    /// A simulation has its own clock, and the engine one more. What one server publishes waits for
+    /// the others, which are then not [idle](Self::is_idle), until their next turns. So let them
+    /// turn one after the other, until all are idle. When a simulation is dropped, what the engine
+    /// has not got is published nevertheless. A server that is killed loses that:
+    /// [cut](crate::backplane::MemoryEngine::cut) its connection first.
+    ///
+    /// ```
+    /// use lariat::backplane::MemoryEngine;
+    /// use lariat::sim::Simulation;
+    /// use lariat::{ClientId, Clients, Config, Handler, Message};
+    ///
+    /// struct Chat;
+    ///
+    /// impl Handler for Chat {
+    ///     type Data = ();
+    ///     fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+    ///         clients.subscribe(id, "lobby");
+    ///     }
+    ///     fn on_message(&mut self, clients: &mut Clients<()>, _: ClientId, message: Message<'_>) {
+    ///         clients.publish("lobby", message);
+    ///     }
+    /// }
+    ///
+    /// let engine = MemoryEngine::with_seed(1);
+    /// let mut servers = [1, 2].map(|seed| {
+    ///     Simulation::with_backplane(seed, Config::default(), engine.backplane(), Chat)
+    /// });
+    /// let [anna, bert] = servers.each_mut().map(|server| server.connect("/"));
+    /// servers.iter_mut().for_each(Simulation::run_until_idle);
+    ///
+    /// anna.send("hello");
+    /// while servers.iter().any(|server| !server.is_idle()) {
+    ///     servers.iter_mut().for_each(Simulation::run_until_idle);
+    /// }
+    /// assert_eq!(bert.received_text(), ["hello"]);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new), or if the backplane cannot be started: another server of this seed
+    /// uses the engine. The config needs the memory budget of a server with
+    /// [one loop](Config::least_memory_budget_of_loops).
+    pub fn with_backplane(seed: u64, config: Config, backplane: impl Backplane + 'static, handler: H) -> Simulation<H>
+    where
+        H::Data: 'static,
+    {
+        let mut handler = Some(handler);
+        let make = || handler.take().expect("there is one loop");
+        Simulation::with_loops_and_backplane(seed, config, 1, backplane, make)
+    }
+
+    pub(super) fn begin(
+        seed: u64,
+        network: OwnNetwork,
+        first: Turning<H>,
+        others: Vec<Turning<H>>,
+        together: Option<Together<H::Data>>,
+    ) -> Simulation<H> {
+        let order = Order::new(seed);
+        Simulation { first, others, order, together, outcome: None, turns: 0, network, stays: PhantomData }
     }
 
     /// From now on, these faults are committed.
@@ -189,7 +269,13 @@ impl<H: Handler> Simulation<H> {
     /// From now on, the server can connect there: to an IP address or a name, and a port. Elsewhere
     /// it is refused.
     pub fn listen(&mut self, host: &str, port: u16) {
-        self.network.0.with(|network| network.add_host(host, port));
+        self.network.0.with(|network| network.add_host(host, port, None));
+    }
+
+    /// As [`listen`](Self::listen), with a layer for each peer there, such as a TLS session.
+    pub fn listen_through<L: Layer + 'static>(&mut self, host: &str, port: u16, mut make: impl FnMut() -> L + 'static) {
+        let make = Box::new(move || Box::new(make()) as Box<dyn Layer>);
+        self.network.0.with(|network| network.add_host(host, port, Some(make)));
     }
 
     /// The next peer to which the server has connected. It accepts every upgrade.
@@ -247,14 +333,18 @@ impl<H: Handler> Simulation<H> {
     /// Lets the network carry what it would carry while the loop waits in its next turn. For those
     /// who measure turns, and do not want to measure the network.
     pub fn carry(&mut self) {
-        self.network.0.with(|network| network.advance());
+        let count = 1 + self.others.len() as u8;
+        self.network.0.with(|network| {
+            network.advance();
+            (0..count).for_each(|number| network.tell_loop(number));
+        });
     }
 
     /// Whether nothing happens without time passing.
     pub fn is_idle(&self) -> bool {
         let (is_busy, now) = self.network.0.with(|network| (network.is_busy(), network.now));
-        let is_due = || self.event_loop.next_moment().is_some_and(|due| due <= now);
-        self.outcome().is_some() || !(is_busy || is_due())
+        let is_due = || self.first.is_due(now) || self.others.iter().any(|turning| turning.is_due(now));
+        self.outcome.is_some() || !(is_busy || is_due())
     }
 
     /// Time that has passed.
@@ -267,23 +357,18 @@ impl<H: Handler> Simulation<H> {
         Clock(self.network.0, PhantomData)
     }
 
-    /// Turns that the loop has made.
+    /// Turns that the loop has made, or all loops together.
     pub const fn turns(&self) -> u64 {
         self.turns
     }
 
     fn turn(&mut self, timeout: Option<Duration>) {
         self.turns += 1;
-        self.answer_questions();
-        self.event_loop.turn(timeout).expect("a simulated poller does not fail");
-        self.answer_questions();
-    }
-
-    fn answer_questions(&mut self) {
-        while let Ok(question) = self.questions.try_recv() {
-            let found = self.network.0.with(|network| network.names.get(&question.name).copied());
-            let addresses = found.map(|ip| SocketAddr::new(ip, question.port)).into_iter().collect();
-            self.event_loop.clients_mut().resolved(question.id, addresses);
+        if self.others.is_empty() {
+            self.first.turn(self.network.0, timeout);
+            self.outcome = self.first.event_loop.outcome();
+        } else {
+            self.turn_one_of_several(self.network.0, timeout);
         }
     }
 
@@ -294,52 +379,58 @@ impl<H: Handler> Simulation<H> {
         SERVER
     }
 
-    /// The application.
+    /// The application, on the first loop.
     pub const fn handler(&self) -> &H {
-        self.event_loop.handler()
+        self.first.event_loop.handler()
     }
 
-    /// The application, to be changed.
+    /// The application, to be changed, on the first loop.
     pub const fn handler_mut(&mut self) -> &mut H {
-        self.event_loop.handler_mut()
+        self.first.event_loop.handler_mut()
     }
 
-    /// The clients.
+    /// The clients of the first loop.
     pub const fn clients(&mut self) -> &mut Clients<H::Data> {
-        self.event_loop.clients_mut()
+        self.first.event_loop.clients_mut()
     }
 
     /// A handle for other threads, or for an application that wants one.
     pub fn remote(&self) -> Remote<H::Data> {
-        self.event_loop.remote()
+        self.first.event_loop.remote()
     }
 
-    /// How the server stopped, once it has.
+    /// How the server stopped, once it has: all its loops.
     pub const fn outcome(&self) -> Option<Outcome> {
-        self.event_loop.outcome()
+        self.outcome
     }
 
     // ---- what can be known of a run ------------------------------------------------------------
 
     /// What the server holds in memory now.
     pub fn footprint(&self) -> Footprint {
-        let clients = self.event_loop.clients();
-        Footprint {
-            connections: clients.table.len(),
-            entry: size_of::<Client<H::Data>>(),
-            buffers: clients.table.iter().map(|(_, client)| client.connection.memory()).sum(),
-            rare: clients.table.iter().map(|(_, client)| client.connection.rare_memory()).sum(),
-            shared: clients.shared_bytes(),
-            contexts: clients.table.iter().map(|(_, client)| client.connection.context_bytes()).sum(),
-            spares: clients.table.shared().memory(),
-            held: clients.table.shared().held(),
-            queues: clients.table.queue_memory(),
-            simulation: self.network.0.with(|network| network.memory()),
+        let mut all = Footprint::default();
+        for Turning { event_loop, .. } in std::iter::once(&self.first).chain(&self.others) {
+            let clients = event_loop.clients();
+            let sessions = clients.table.sessions();
+            let buffers = |(index, client): (usize, &Client<_>)| client.connection.memory() + sessions.holds(index);
+            all.connections += clients.table.len();
+            all.buffers += clients.table.iter().map(buffers).sum::<usize>();
+            all.rare += clients.table.iter().map(|(_, client)| client.connection.rare_memory()).sum::<usize>();
+            all.shared += clients.shared_bytes();
+            all.contexts += clients.table.iter().map(|(_, client)| client.connection.context_bytes()).sum::<usize>();
+            all.spares += clients.table.shared().memory();
+            all.held += clients.table.shared().held();
+            all.queues += clients.table.queue_memory();
         }
+        all.entry = size_of::<Client<H::Data>>();
+        all.simulation = self.network.0.with(|network| network.memory());
+        all
     }
 
     /// A number that depends on every byte that the server has read and written, and when: two runs
-    /// of one seed have the same.
+    /// of one seed have the same. For peers with a [`Layer`], it depends on every byte that they
+    /// have said and heard, and on how many bytes the server has read and written, because what is
+    /// encrypted is never the same.
     pub fn fingerprint(&self) -> u64 {
         self.network.0.with(|network| network.fingerprint())
     }

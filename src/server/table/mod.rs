@@ -18,6 +18,7 @@
 //! | `sessions` | which clients have TLS? |
 //! | `sessions_off` | what replaces `sessions` without the feature `tls`? |
 //! | `topics` | who gets what is published? |
+//! | `spread` | which other loops have members of a topic? |
 //! | `fast` | which functions of the table have a fast path? |
 
 mod behind;
@@ -33,6 +34,7 @@ mod queues;
 mod ready_queue;
 #[cfg_attr(not(feature = "tls"), path = "sessions_off.rs")]
 mod sessions;
+mod spread;
 mod table;
 mod timers;
 mod times;
@@ -45,6 +47,7 @@ pub(crate) use flags::Flags;
 pub(crate) use gate::Reason;
 pub(crate) use key::LoopKey;
 pub(crate) use last_look::LastLook;
+pub(crate) use spread::Spread;
 pub(crate) use table::{At, Table};
 pub(crate) use timers::Expired;
 pub(crate) use wheel::MAX_INDEX;

@@ -37,6 +37,13 @@ impl Sessions {
         self.len += 1;
     }
 
+    /// Lets a session rest, if there is one.
+    pub(crate) fn rest(&mut self, index: usize) {
+        if let Some(Some(session)) = self.sessions.get_mut(index) {
+            session.rest();
+        }
+    }
+
     /// Drops a session, if there is one.
     pub(crate) fn remove(&mut self, shared: &mut Shared, index: usize) {
         if let Some(mut session) = self.take(index) {

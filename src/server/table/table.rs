@@ -13,7 +13,7 @@ use super::sessions::Sessions;
 use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
-use crate::parts::{CLIENT_TIMERS, TOPICS};
+use crate::parts::{CLIENT_TIMERS, LOOPS, TOPICS};
 use crate::protocol::time::{Moment, Tick};
 #[cfg(feature = "tls")]
 use crate::protocol::tls::Session;
@@ -65,6 +65,10 @@ pub(crate) struct Table<D: ClientData> {
     /// `listed` by route. Routes beyond its end have no clients.
     listed_by_route: Vec<usize>,
     generation: u32,
+    /// What comes after the last generation, and the distance of two generations: the number of the
+    /// server's loops. Ids of different loops differ in their generations.
+    first_generation: u32,
+    loops: u32,
 }
 
 /// Mutable borrows of a client and of what its connection needs.
@@ -137,6 +141,8 @@ impl<D: ClientData> Table<D> {
             listed: 0,
             listed_by_route: Vec::new(),
             generation: 0,
+            first_generation: 1,
+            loops: 1,
         };
         (table, LoopKey::new())
     }
@@ -247,7 +253,8 @@ impl<D: ClientData> Table<D> {
     // ---- life of a client ----------------------------------------------------------------------
 
     pub(super) fn next_generation(&mut self) -> NonZeroU32 {
-        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        let (first, step) = if LOOPS.is_used() { (self.first_generation, self.loops) } else { (1, 1) };
+        self.generation = self.generation.checked_add(step).unwrap_or(first);
         NonZeroU32::new(self.generation).unwrap_or(NonZeroU32::MIN)
     }
 
@@ -360,9 +367,38 @@ impl<D: ClientData> Table<D> {
         self.sessions.put(&mut self.shared, index, session);
     }
 
+    /// Lets a client's session rest, if it has one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn rest_session(&mut self, index: usize) {
+        self.sessions.rest(index);
+    }
+
     /// Drops a client's session, if it has one.
     pub(crate) fn remove_session(&mut self, index: usize) {
         self.sessions.remove(&mut self.shared, index);
+    }
+
+    /// Takes out the session of a client that leaves with it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn give_session_away(&mut self, index: usize) -> Option<Box<Session>> {
+        let mut session = self.sessions.take(index)?;
+        self.shared.recount(&mut session.counted, 0);
+        session.rest();
+        Some(session)
+    }
+
+    // ---- several loops -------------------------------------------------------------------------
+
+    /// Makes the table that of one of several loops. It must have no clients and no timers.
+    pub(crate) fn join_loops(&mut self, number: usize, loops: usize) {
+        let (number, loops) = (number as u32, loops as u32);
+        (self.generation, self.loops) = (number, loops);
+        self.first_generation = if number == 0 { loops } else { number };
+    }
+
+    /// Returns the number of this loop among those of its server.
+    pub(crate) const fn loop_number(&self) -> usize {
+        (self.first_generation % self.loops) as usize
     }
 
     // ---- topics --------------------------------------------------------------------------------

@@ -26,12 +26,13 @@ fn configs() -> &'static (ServerTls, ClientTls) {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).expect("a root");
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_no_client_auth()
             .with_single_cert(vec![certificate], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .expect("a certificate");
+        server.enable_secret_extraction = true;
         let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -66,12 +67,19 @@ fn take(session: &mut Session) -> Vec<u8> {
     bytes
 }
 
-/// Returns two sessions whose handshake is over.
-fn open() -> (Session, Session) {
+/// Returns two sessions whose handshake is over. If the server `has_spoken`, it has another record
+/// layer.
+fn open(has_spoken: bool) -> (Session, Session) {
     let (mut server, mut client) = begin();
     loop {
         let (to_server, to_client) = (take(&mut client), take(&mut server));
         if to_server.is_empty() && to_client.is_empty() {
+            if has_spoken {
+                let mut output = Output::default();
+                server.encrypt(b"hello", &mut output).expect("an open session");
+                receive(&mut client, output.bytes(), 1 << 20).expect("a record");
+                server.delivered(1, 1);
+            }
             return (server, client);
         }
         receive(&mut server, &to_server, 1 << 20).expect("a handshake");
@@ -103,7 +111,7 @@ fn use_it(session: &mut Session) {
 fuzz_target!(|data: &[u8]| {
     let [mode, piece, bytes @ ..] = data else { return };
     let piece = usize::from(*piece);
-    let (mut server, mut client) = if mode & 4 == 0 { begin() } else { open() };
+    let (mut server, mut client) = if mode & 4 == 0 { begin() } else { open(mode & 8 != 0) };
     match mode & 3 {
         0 => {
             let _ = receive(&mut server, bytes, piece);

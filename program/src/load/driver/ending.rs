@@ -35,7 +35,7 @@ impl Driver {
         }
         connections.opened_per_second = match self.plan.churn {
             Some(_) => per_second(connections.churned, self.measured.messages.sending_s),
-            None => per_second(connections.opened, connections.opening_s),
+            None => per_second(connections.opened - connections.reconnected, connections.opening_s),
         };
     }
 
@@ -54,6 +54,7 @@ impl Driver {
             self.ended = Ended::Interrupted;
             self.stop_sending(now);
             self.measured.messages.unanswered += self.pending.len() as u64 + self.publications.missing();
+            self.measured.problem(Problem::Missed, self.measured.messages.missed);
             self.measured.end_second(now, self.open.len());
             self.state = RunState::Closing;
         }
@@ -70,6 +71,7 @@ impl Driver {
         if self.ended != Ended::Interrupted {
             self.measured.problem(Problem::Unanswered, unanswered);
         }
+        self.measured.problem(Problem::Missed, self.measured.messages.missed);
         self.state = RunState::Closing;
         self.state_ends = NEVER;
         self.next_second = NEVER;

@@ -41,7 +41,11 @@ impl Handler for Driver {
         self.underway -= 1;
         let connections = &mut self.measured.connections;
         connections.opened += 1;
-        connections.churned += u64::from(self.state == RunState::Holding);
+        let is_again = u64::from(self.state == RunState::Holding);
+        match self.plan.mode {
+            Mode::Follow => connections.reconnected += is_again,
+            _ => connections.churned += is_again,
+        }
         let is_late = self.state == RunState::Closing;
         if is_late || self.state == RunState::Holding && self.plan.churn == Some(Churn::Max) {
             return self.churn(clients, id);
@@ -61,6 +65,7 @@ impl Handler for Driver {
         match self.plan.mode {
             Mode::Echo => self.echoed(clients, id, message),
             Mode::Subscribe => self.delivered(clients, id, message),
+            Mode::Follow => self.followed(clients, id, message),
             Mode::Hold | Mode::Send => {}
         }
     }
@@ -92,7 +97,15 @@ impl Handler for Driver {
                 }
             }
         }
-        if self.plan.churn.is_some() && self.state == RunState::Holding {
+        let is_again = match self.state {
+            RunState::Holding => self.plan.churn.is_some() || self.plan.mode == Mode::Follow,
+            // It is opened again once the others are open.
+            RunState::Opening | RunState::Opened => {
+                self.plan.mode == Mode::Follow && matches!(stage, Stage::Open { .. })
+            }
+            _ => false,
+        };
+        if is_again {
             let now = self.clock.nanos();
             if stage == Stage::Churning {
                 self.again.push_front(Attempt { number, due: now });

@@ -30,7 +30,7 @@ impl Driver {
             self.publisher = self.open.first().map(|id| (*id, number(*id)));
         }
         match self.plan.pace {
-            _ if self.plan.mode == Mode::Hold => {}
+            _ if matches!(self.plan.mode, Mode::Hold | Mode::Follow) => {}
             Pace::Rate(rate) => {
                 if self.plan.until.is_some() {
                     self.search = Some(Search::new(rate));
@@ -74,7 +74,8 @@ impl Driver {
             self.churn(clients, id);
         }
         self.send_due(clients, now);
-        if self.plan.churn.is_none() && self.open.is_empty() {
+        let opens_again = self.plan.churn.is_some() || self.plan.mode == Mode::Follow;
+        if !opens_again && self.open.is_empty() {
             self.ended = Ended::AllLost;
             self.await_answers(now);
         } else if now >= self.state_ends {

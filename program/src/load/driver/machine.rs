@@ -1,6 +1,7 @@
 //! The state of the driver, and what is due next.
 
 use super::conn::Conn;
+use super::follower::Follower;
 use super::pacer::Pacer;
 use super::pending::Pending;
 use super::publications::Publications;
@@ -53,6 +54,8 @@ pub(crate) struct Driver {
     pub(super) churn_pacer: Option<Pacer>,
     pub(super) search: Option<Search>,
     pub(super) publications: Publications,
+    /// With --follow, one for each connection, by its number.
+    pub(super) followers: Vec<Follower>,
     /// The connection that publishes, with its number.
     pub(super) publisher: Option<(ClientId, u32)>,
     /// The place of the connection that sent last.
@@ -85,6 +88,8 @@ impl Driver {
             Pace::Depth(depth) => depth as usize,
             Pace::Rate(_) => 1,
         };
+        let followers = if plan.mode == Mode::Follow { plan.connections as usize } else { 0 };
+        let followers = std::iter::repeat_with(Follower::default).take(followers).collect();
         Driver {
             measured: Measurements::new(plan.mode == Mode::Subscribe),
             state: RunState::Opening,
@@ -99,6 +104,7 @@ impl Driver {
             churn_pacer: None,
             search: None,
             publications: Publications::default(),
+            followers,
             publisher: None,
             cursor: 0,
             sending: Sending::NotBegun,

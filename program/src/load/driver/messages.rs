@@ -1,6 +1,7 @@
 //! Messages that are sent, and those that come back.
 
 use super::conn::Conn;
+use super::follower::Arrival;
 use super::machine::Driver;
 use super::states::{Ended, RunState};
 use crate::load::measure::Problem;
@@ -129,6 +130,43 @@ impl Driver {
             self.measured.trip(took);
             self.publish_again(clients, now);
         }
+    }
+
+    /// Compares the position of a message with those that its subscriber has.
+    pub(super) fn followed(&mut self, clients: &mut Clients<Conn>, id: ClientId, message: Message<'_>) {
+        if self.state == RunState::Closing {
+            return;
+        }
+        let now = self.arrival(id);
+        let Some(number) = clients.data(id).map(|conn| conn.number - self.plan.first_number) else { return };
+        let Some(follower) = self.followers.get_mut(number as usize) else { return };
+        let arrival = follower.receive(message.as_bytes());
+        let messages = &mut self.measured.messages;
+        let problem = match arrival {
+            Arrival::Next => return self.came_right(now),
+            Arrival::After(missing) => {
+                messages.missed += missing;
+                return self.came_right(now);
+            }
+            Arrival::Doubled => {
+                messages.doubled += 1;
+                Problem::Doubled
+            }
+            Arrival::Late { was_missing } => {
+                messages.out_of_order += 1;
+                messages.missed -= u64::from(was_missing);
+                Problem::OutOfOrder
+            }
+            Arrival::Restarted => {
+                messages.restarted += 1;
+                Problem::Restarted
+            }
+            Arrival::Unnumbered => {
+                messages.wrong += 1;
+                Problem::Unnumbered
+            }
+        };
+        self.measured.problem(problem, 1);
     }
 
     /// Publishes the next burst, if the last one has reached all.

@@ -15,6 +15,7 @@
 //! | `pacer` | when is the next thing due, at a given rate? |
 //! | `pending` | which messages have not come back yet? |
 //! | `publications` | who has received what was published? |
+//! | `follower` | which positions has a subscriber received? |
 //! | `search` | what is the highest rate that keeps a bound? |
 //! | `conn` | what is known of one connection? |
 //! | `states` | where does a run stand, and how did it end? |
@@ -27,6 +28,7 @@
 
 mod conn;
 mod ending;
+mod follower;
 mod handler;
 mod holding;
 mod machine;

@@ -30,7 +30,7 @@ impl Driver {
             self.measured.connections.opening_s = now as f64 / 1e9;
             self.state = RunState::Opened;
             self.state_ends = now;
-            if self.open.is_empty() && self.plan.churn.is_none() {
+            if self.open.is_empty() && self.again.is_empty() && self.plan.churn.is_none() {
                 self.ended = Ended::NoneOpened;
                 self.stop_sending(now);
                 self.state = RunState::Held;
@@ -43,13 +43,22 @@ impl Driver {
     pub(super) fn begin(&mut self, clients: &mut Clients<Conn>, attempt: Attempt) -> Result<(), OpeningError> {
         let routes = &self.plan.routes;
         let route = &routes[attempt.number as usize % routes.len()];
-        let id = clients.connect(&route.url, &route.options)?;
+        let resumed = self.resumed(&route.url, attempt.number);
+        let id = clients.connect(resumed.as_deref().unwrap_or(&route.url), &route.options)?;
         if let Some(conn) = clients.data_mut(id) {
             (conn.number, conn.since) = (attempt.number, micros(attempt.due));
         }
         self.underway += 1;
         self.measured.connections.begun += 1;
         Ok(())
+    }
+
+    /// Returns the URL with which a subscriber comes back: it names the last position.
+    fn resumed(&self, url: &str, number: u32) -> Option<String> {
+        let parameter = self.plan.follow.as_ref()?;
+        let position = self.followers.get((number - self.plan.first_number) as usize)?.position()?;
+        let separator = if url.contains('?') { '&' } else { '?' };
+        Some(format!("{url}{separator}{parameter}={position}"))
     }
 
     /// Removes the connection at `place` from the list of open connections. The last one takes its

@@ -37,6 +37,11 @@ pub(crate) enum Problem {
     Unanswered,
     Lost,
     Unexpected,
+    Missed,
+    Doubled,
+    OutOfOrder,
+    Restarted,
+    Unnumbered,
     CloseUnanswered,
 }
 
@@ -95,7 +100,8 @@ impl Problem {
             CloseReason::Unreachable { address, kind: ErrorKind::ConnectionRefused } => {
                 Some(format!("nobody listens at {address}"))
             }
-            CloseReason::Tls(error) => Some(error.to_string()),
+            // The explanation says that it is TLS.
+            CloseReason::Tls(error) => Some(error.to_string().trim_start_matches("TLS: ").to_owned()),
             CloseReason::Unreachable { address, .. } => Some(address.to_string()),
             CloseReason::Unaccepted(Unaccepted::Redirect { location, .. }) => {
                 Some(format!("Location: {}", quoted(location)))
@@ -133,6 +139,11 @@ impl Problem {
             Problem::Unanswered => "unanswered".to_owned(),
             Problem::Lost => "lost".to_owned(),
             Problem::Unexpected => "unexpected-message".to_owned(),
+            Problem::Missed => "missed".to_owned(),
+            Problem::Doubled => "doubled".to_owned(),
+            Problem::OutOfOrder => "out-of-order".to_owned(),
+            Problem::Restarted => "restarted".to_owned(),
+            Problem::Unnumbered => "unnumbered".to_owned(),
             Problem::CloseUnanswered => "close-unanswered".to_owned(),
         }
     }
@@ -173,6 +184,11 @@ impl Problem {
             Problem::Unanswered => "sent, but had not come back when the run ended".to_owned(),
             Problem::Lost => "sent, but had not come back when the connection ended".to_owned(),
             Problem::Unexpected => "arrived although none was expected".to_owned(),
+            Problem::Missed => "positions that a subscriber has skipped and not received later".to_owned(),
+            Problem::Doubled => "positions that a subscriber already had".to_owned(),
+            Problem::OutOfOrder => "positions that came after a higher one".to_owned(),
+            Problem::Restarted => "positions of another sequence: what is before the number has changed".to_owned(),
+            Problem::Unnumbered => "the first word of the message does not end in a number".to_owned(),
             Problem::CloseUnanswered => "the server did not answer the Close frame".to_owned(),
         }
     }

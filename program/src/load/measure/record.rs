@@ -88,6 +88,7 @@ fn add_connections(sum: &mut Connections, other: &Connections) {
     sum.most += other.most;
     sum.lost += other.lost;
     sum.churned += other.churned;
+    sum.reconnected += other.reconnected;
     sum.at_end += other.at_end;
     sum.opening_s = sum.opening_s.max(other.opening_s);
     sum.opened_per_second += other.opened_per_second;
@@ -104,6 +105,10 @@ fn add_messages(sum: &mut Messages, other: &Messages) {
     sum.bytes_received += other.bytes_received;
     sum.published += other.published;
     sum.complete += other.complete;
+    sum.missed += other.missed;
+    sum.doubled += other.doubled;
+    sum.out_of_order += other.out_of_order;
+    sum.restarted += other.restarted;
     sum.sending_s = sum.sending_s.max(other.sending_s);
     sum.per_second += other.per_second;
 }

@@ -44,7 +44,7 @@ pub(crate) struct Report {
 pub(crate) struct Asked {
     pub(crate) urls: Vec<String>,
     pub(crate) connections: u64,
-    /// "hold", "send", "echo" or "subscribe".
+    /// "hold", "send", "echo", "subscribe" or "follow".
     pub(crate) mode: &'static str,
     /// Connections begun per second; null means as fast as the server accepted them.
     pub(crate) rate: Option<f64>,
@@ -76,6 +76,8 @@ pub(crate) struct Connections {
     pub(crate) lost: u64,
     /// Opened again by --churn while holding.
     pub(crate) churned: u64,
+    /// Opened again by --follow after they were lost.
+    pub(crate) reconnected: u64,
     /// Open when the run ended.
     pub(crate) at_end: u64,
     /// The time from the first attempt to the last answer.
@@ -84,13 +86,22 @@ pub(crate) struct Connections {
     pub(crate) opened_per_second: f64,
 }
 
+impl Connections {
+    /// Returns how many were opened, without those that were opened again.
+    pub(crate) fn first_opened(&self) -> u64 {
+        self.opened - self.churned - self.reconnected
+    }
+}
+
 /// The messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Messages {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Came back as they were sent, or were received by a subscriber as they were published.
+    /// Came back as they were sent, or were received by a subscriber as they were published. With
+    /// --follow, had a higher position than those before.
     pub(crate) right: u64,
+    /// Differ from what was sent. With --follow, have no position.
     pub(crate) wrong: u64,
     /// Expected, but not received before the run or their connection ended.
     pub(crate) unanswered: u64,
@@ -101,6 +112,14 @@ pub(crate) struct Messages {
     pub(crate) published: u64,
     /// Published, and received by all subscribers.
     pub(crate) complete: u64,
+    /// With --follow: positions that a subscriber has skipped, and not received later.
+    pub(crate) missed: u64,
+    /// With --follow: positions that a subscriber already had.
+    pub(crate) doubled: u64,
+    /// With --follow: positions that came after a higher one.
+    pub(crate) out_of_order: u64,
+    /// With --follow: how often what is before the number of a position has changed.
+    pub(crate) restarted: u64,
     /// For how long messages were sent.
     pub(crate) sending_s: f64,
     /// Right messages per second in that time, extended by the time that the first one took. Sent

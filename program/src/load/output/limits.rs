@@ -140,11 +140,27 @@ fn tls(report: &Report) -> Option<Limit> {
         "tls-certificate" => {
             "trust its CA with --ca FILE, use the name of its certificate, or accept any with --insecure"
         }
-        "tls-alert" => "the server may want a certificate: --cert and --key",
+        "tls-alert" => alert(worst),
         "tls-not-tls" => "this port may speak without TLS: use ws://",
         _ => "see what the server's log says",
     };
     limit("tls", format!("{}: {}", counted(worst.count, "connection"), worst.sentence()), advice)
+}
+
+/// What to do about an alert of the server. The first three are about a certificate of ours.
+fn alert(error: &ErrorCount) -> &'static str {
+    let says = |alert: &str| error.details.iter().any(|detail| detail.text.contains(alert));
+    if says("UnknownCA") {
+        "the server does not trust the authority of the certificate of --cert: show one that its own authority signs"
+    } else if says("CertificateExpired") {
+        "the certificate of --cert has expired: show another one"
+    } else if says("BadCertificate") || says("CertificateUnknown") {
+        "the server does not accept the certificate of --cert: see what its log says"
+    } else if says("CertificateRequired") || says("HandshakeFailure") {
+        "the server may want a certificate: --cert and --key"
+    } else {
+        "see what the server's log says"
+    }
 }
 
 /// Connections that failed below the handshake, for a reason without a limit of its own.
@@ -341,6 +357,21 @@ mod tests {
             assert!(found[0].advice.contains(advice), "{kind}: {}", found[0].advice);
         }
         assert!(names(&Report::default()).is_empty());
+    }
+
+    #[test]
+    fn the_advice_about_an_alert_depends_on_the_alert() {
+        for (alert, advice) in [
+            ("UnknownCA: it does not trust the authority of our certificate", "its own authority"),
+            ("CertificateExpired", "expired"),
+            ("CertificateRequired: it wants a certificate of ours", "--cert and --key"),
+            ("InternalError", "log"),
+        ] {
+            let mut report = with_error("tls-alert", 0);
+            report.errors[0].detail(7, format!("the peer sent the alert {alert}"));
+            let found = limits(&report);
+            assert!(found[0].advice.contains(advice), "{alert}: {}", found[0].advice);
+        }
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub(crate) fn asked(asked: &Asked) -> String {
     if let Some(churn) = &asked.churn {
         text += &format!(", churning at {churn}");
     }
-    if asked.mode != "hold" {
+    if asked.mode == "follow" {
+        text += "; following positions";
+    } else if asked.mode != "hold" {
         let kind = if asked.binary { "binary" } else { "text" };
         text += &format!("; {}, {kind} of {}", asked.mode, bytes(asked.message_bytes as f64));
         if asked.deflate {
@@ -59,9 +61,11 @@ pub(crate) fn asked(asked: &Asked) -> String {
 fn connections(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     let connections = &report.connections;
     write!(f, "connections  {} open at the same time", grouped(connections.most))?;
-    for (count, what) in
-        [(connections.failed, "failed"), (connections.lost, "lost while held"), (connections.churned, "opened again")]
-    {
+    for (count, what) in [
+        (connections.failed, "failed"),
+        (connections.lost, "lost while held"),
+        (connections.churned + connections.reconnected, "opened again"),
+    ] {
         if count > 0 {
             write!(f, ", {} {what}", grouped(count))?;
         }
@@ -76,6 +80,15 @@ fn messages(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
             writeln!(f, "messages     {} received, none sent", grouped(messages.received))?;
         }
         return Ok(());
+    }
+    if report.asked.mode == "follow" {
+        write!(f, "messages     {} received", grouped(messages.received))?;
+        for (count, what) in
+            [(messages.missed, "missed"), (messages.doubled, "doubled"), (messages.out_of_order, "out of order")]
+        {
+            write!(f, ", {} {what}", grouped(count))?;
+        }
+        return writeln!(f, "; {}/s for {}", decimal(messages.per_second), time(messages.sending_s * 1e9));
     }
     write!(f, "messages     {} sent, {} received", grouped(messages.sent), grouped(messages.received))?;
     match report.asked.mode {

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) pace: Pace,
     pub(crate) payload: Payload,
     pub(crate) churn: Option<Churn>,
+    /// The parameter of the URL that names the last position.
+    pub(crate) follow: Option<String>,
     pub(crate) until: Option<Bound>,
     pub(crate) deflate: bool,
     pub(crate) seed: u64,
@@ -94,6 +96,7 @@ impl Plan {
                 Churn::Rate(rate) => Churn::Rate(each(rate)),
                 Churn::Max => Churn::Max,
             }),
+            follow: options.follow.clone(),
             until: options.until,
             deflate: options.deflate,
             seed: options.seed,
@@ -160,7 +163,7 @@ fn check_memory(options: &Options, pace: Pace, length: u64, host: &Host) -> Resu
 fn waiting(options: &Options, pace: Pace) -> Option<u64> {
     let connections = u64::from(if options.subscribe { 1 } else { options.connections });
     match (mode(options), pace) {
-        (Mode::Hold, _) => None,
+        (Mode::Hold | Mode::Follow, _) => None,
         (_, Pace::Depth(depth)) => Some(connections * u64::from(depth)),
         // At a rate, a connection for which more than this waits counts as stalled.
         (_, Pace::Rate(_)) => Some(connections * 2),
@@ -175,7 +178,7 @@ fn worker(options: &Options) -> Result<(u32, u32), Usage> {
 }
 
 fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Duration) -> Asked {
-    let sends = mode != Mode::Hold;
+    let sends = !matches!(mode, Mode::Hold | Mode::Follow);
     let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
     Asked {
         urls: options.urls.clone(),
@@ -185,6 +188,7 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
             Mode::Send => "send",
             Mode::Echo => "echo",
             Mode::Subscribe => "subscribe",
+            Mode::Follow => "follow",
         },
         rate: options.rate.or(ramp),
         hold_s: hold.as_secs_f64(),
@@ -252,6 +256,12 @@ mod tests {
         assert!(refusal(&["--churn", "often"]).contains("or max"));
         assert!(refusal(&["--echo", "-m", "x"]).contains("500/s"));
         assert!(refusal(&["--echo", "--subscribe"]).contains("cannot be used with"));
+        for other in [&["--echo"][..], &["--subscribe"], &["-m", "5"], &["--until", "p99<1s"], &["--churn", "5"]] {
+            assert!(refusal(&[&["--follow", "after"], other].concat()).contains("cannot be used with"), "{other:?}");
+        }
+        for parameter in ["", "a=b", "a&b", "a b"] {
+            assert!(refusal(&["--follow", parameter]).contains("?NAME=POSITION"), "{parameter:?}");
+        }
         for header in ["a b", "NoColon", ": x", "a b: c", "a: b\u{7f}c"] {
             assert!(refusal(&["--header", header]).contains("Name: value"), "{header:?}");
         }

@@ -78,6 +78,9 @@ enum Count {
     Sent,
     Received,
     Unanswered,
+    Missed,
+    Doubled,
+    OutOfOrder,
     Rate,
 }
 
@@ -110,7 +113,7 @@ enum Comparison {
     More,
 }
 
-const COUNTS: [(&str, Count); 8] = [
+const COUNTS: [(&str, Count); 11] = [
     ("errors", Count::Errors),
     ("connections", Count::Connections),
     ("failed", Count::Failed),
@@ -118,6 +121,9 @@ const COUNTS: [(&str, Count); 8] = [
     ("sent", Count::Sent),
     ("received", Count::Received),
     ("unanswered", Count::Unanswered),
+    ("missed", Count::Missed),
+    ("doubled", Count::Doubled),
+    ("out_of_order", Count::OutOfOrder),
     ("rate", Count::Rate),
 ];
 
@@ -213,6 +219,9 @@ impl Count {
             Count::Sent => messages.sent as f64,
             Count::Received => messages.received as f64,
             Count::Unanswered => messages.unanswered as f64,
+            Count::Missed => messages.missed as f64,
+            Count::Doubled => messages.doubled as f64,
+            Count::OutOfOrder => messages.out_of_order as f64,
             Count::Rate => messages.per_second,
         }
     }

@@ -10,11 +10,20 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Parses the name of a parameter of a URL.
+fn parameter(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._~".contains(letter);
+    if text.is_empty() || !text.chars().all(is_plain) {
+        return Err("write the NAME of ?NAME=POSITION: letters, digits and -._~".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Open many connections to a server, hold them, send messages, and report what limited the run.
 ///
-/// Without --echo, --subscribe or --messages-per-second, the connections are only held. With --echo
-/// and no rate, each connection sends its next message when the last one has come back. With a
-/// rate, messages are sent on time, regardless of what comes back.
+/// Without --echo, --subscribe, --follow or --messages-per-second, the connections are only held.
+/// With --echo and no rate, each connection sends its next message when the last one has come back.
+/// With a rate, messages are sent on time, regardless of what comes back.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections
@@ -84,6 +93,11 @@ pub(crate) struct Options {
     /// last one has it
     #[arg(long, conflicts_with = "echo", help_heading = "Messages")]
     pub(crate) subscribe: bool,
+    /// Only receive, and check that nothing is missed, doubled or out of order, also when
+    /// connections are lost. They are opened again, with ?NAME=POSITION in the URL. POSITION is the
+    /// first word of the last message; it ends in a number, and the next message has the next one
+    #[arg(long, value_name = "NAME", value_parser = parameter, conflicts_with_all = ["echo", "subscribe", "messages_per_second", "until", "churn"], help_heading = "Messages")]
+    pub(crate) follow: Option<String>,
     /// Send so many messages per second: R in total, or R/connection
     #[arg(long, short = 'm', value_name = "R", help_heading = "Messages")]
     pub(crate) messages_per_second: Option<String>,

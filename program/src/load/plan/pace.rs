@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     Send,
     Echo,
     Subscribe,
+    /// Only receives, and comes back after the last position.
+    Follow,
 }
 
 /// When messages are sent.
@@ -40,6 +42,9 @@ pub(crate) enum Churn {
 }
 
 pub(crate) const fn mode(options: &Options) -> Mode {
+    if options.follow.is_some() {
+        return Mode::Follow;
+    }
     match (options.echo, options.subscribe, &options.messages_per_second, options.until) {
         (true, _, _, _) => Mode::Echo,
         (_, true, _, _) => Mode::Subscribe,

@@ -1,6 +1,7 @@
 //! Which servers are trusted, and which certificate they see.
 
 use super::options::{Options, Usage};
+use crate::terminal::tls_problem;
 use lariat::tls::ClientTls;
 use lariat::tls::rustls::client::Resumption;
 use lariat::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,12 +21,13 @@ pub(super) fn trust(options: &Options) -> Result<Option<ClientTls>, Usage> {
         };
     }
     let own = options.cert.as_deref().zip(options.key.as_deref());
-    let failed = |error: lariat::tls::TlsSetupError| Usage(format!("cannot use TLS: {error}"));
+    let files = [("--ca", &options.ca), ("--cert", &options.cert), ("--key", &options.key)];
+    let files = files.into_iter().filter_map(|(option, file)| Some((option, file.as_deref()?)));
     let tls = match &options.ca {
         Some(ca) => ClientTls::from_files(ca, own),
         None => ClientTls::platform(own),
     }
-    .map_err(failed)?;
+    .map_err(|error| Usage(tls_problem(&error, files)))?;
     let mut config = tls.to_config();
     if options.insecure {
         config.dangerous().set_certificate_verifier(Arc::new(Anybody(ring::default_provider())));

@@ -5,12 +5,15 @@
 //! | `page` | what do a page and the server say to each other? |
 //! | `script` | how does a script say something? |
 //! | `room` | who is in a room, and what was said there? |
+//! | `shared` | how do several servers have the same rooms? |
 //! | `handler` | which rooms are there, and which client is in which? |
 
 mod handler;
 mod page;
 mod room;
 mod script;
+mod shared;
 
 pub use handler::Chat;
+pub(super) use page::PATH;
 pub(super) use script::is_room;

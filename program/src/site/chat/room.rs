@@ -1,8 +1,7 @@
 //! A room: the people in it, and its messages.
 
-use super::page::ToPage;
+use super::page::{Said, ToPage};
 use lariat::ClientId;
-use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -25,23 +24,13 @@ const TYPES_FOR: Duration = Duration::from_secs(4);
 const MAX_TYPING: usize = 5;
 
 /// The greatest age of a message.
-const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A message as pages get it.
-#[derive(Serialize)]
-pub(super) struct Said<'a> {
-    n: u64,
-    id: String,
-    name: &'a str,
-    text: &'a str,
-    /// Milliseconds.
-    age: u64,
-}
+pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A message as a room keeps it.
 struct Kept {
     n: u64,
-    id: u128,
+    /// 32 hexadecimal digits.
+    id: Box<str>,
     name: Box<str>,
     text: Box<str>,
     at: Duration,
@@ -52,7 +41,7 @@ struct Kept {
 impl Kept {
     fn as_said(&self, now: Duration) -> Said<'_> {
         let age = (now.saturating_sub(self.at) + self.age).as_millis() as u64;
-        Said { n: self.n, id: format!("{:032x}", self.id), name: &self.name, text: &self.text, age }
+        Said { n: self.n, id: &self.id, name: &self.name, text: &self.text, age, server: None }
     }
 
     fn bytes(&self) -> usize {
@@ -70,15 +59,17 @@ struct Person {
 #[derive(Default)]
 pub(super) struct Room {
     /// By number.
-    people: BTreeMap<u32, Person>,
+    people: BTreeMap<u64, Person>,
     /// Numbers by key and by name.
-    keys: HashMap<String, u32>,
-    names: HashMap<String, u32>,
+    keys: HashMap<String, u64>,
+    names: HashMap<String, u64>,
+    /// Who is here over other servers, by number.
+    elsewhere: BTreeMap<u64, String>,
     /// Who has entered and left since pages were last told.
-    came: Vec<u32>,
-    left: Vec<u32>,
+    came: Vec<u64>,
+    left: Vec<u64>,
     /// Who is typing, and until when unless it is repeated.
-    typing: Vec<(u32, Duration)>,
+    typing: Vec<(u64, Duration)>,
     typing_changed: bool,
     kept: VecDeque<Kept>,
     kept_bytes: usize,
@@ -94,21 +85,40 @@ impl Room {
         self.people.len()
     }
 
-    pub(super) fn people(&self) -> Vec<(u32, &str)> {
-        self.people.iter().map(|(number, person)| (*number, person.name.as_str())).collect()
+    /// Returns who is here, over all servers.
+    pub(super) fn people(&self) -> Vec<(u64, &str)> {
+        let here = self.people.iter().map(|(number, person)| (*number, person.name.as_str()));
+        here.chain(self.elsewhere.iter().map(|(number, name)| (*number, name.as_str()))).collect()
+    }
+
+    /// Returns the name of somebody who is here over this server.
+    pub(super) fn name(&self, person: u64) -> Option<&str> {
+        self.people.get(&person).map(|person| person.name.as_str())
+    }
+
+    /// Notes who is here over other servers. Returns the message about what has changed, and for
+    /// whom it is.
+    pub(super) fn set_elsewhere(&mut self, now: BTreeMap<u64, String>) -> Option<(String, Vec<ClientId>)> {
+        let before = std::mem::replace(&mut self.elsewhere, now);
+        let came = self.elsewhere.iter().filter(|(number, name)| before.get(number) != Some(*name));
+        let came: Vec<(u64, &str)> = came.map(|(number, name)| (*number, name.as_str())).collect();
+        let left: Vec<u64> = before.into_keys().filter(|number| !self.elsewhere.contains_key(number)).collect();
+        let has_changed = !(came.is_empty() && left.is_empty());
+        let to = self.people.values().map(|person| person.client).collect();
+        has_changed.then(|| (ToPage::People { came, left }.to_json(), to))
     }
 
     /// Adds a person, and returns the person's number. The same key as somebody who is here means
     /// the same person over another connection; the client that is replaced is returned too. (The
     /// server may not have noticed yet that its connection is broken.)
-    pub(super) fn enter(&mut self, new: u32, client: ClientId, name: &str, key: &str) -> (u32, Option<ClientId>) {
+    pub(super) fn enter(&mut self, new: u64, client: ClientId, name: &str, key: &str) -> (u64, Option<ClientId>) {
         self.empty_since = None;
         let known = self.keys.get(key).copied();
         let number = known.unwrap_or(new);
         let replaced = known.and_then(|number| self.remove(number)).map(|person| person.client);
         // Two people of the same name get different names.
         let is_free = !self.names.contains_key(name);
-        let name = if is_free { name.to_owned() } else { format!("{name} #{number}") };
+        let name = if is_free { name.to_owned() } else { format!("{name} #{}", number as u32) };
         self.keys.insert(key.to_owned(), number);
         self.names.insert(name.clone(), number);
         self.people.insert(number, Person { name, key: key.to_owned(), client });
@@ -120,7 +130,7 @@ impl Room {
     }
 
     /// Removes a person.
-    pub(super) fn leave(&mut self, number: u32, now: Duration) {
+    pub(super) fn leave(&mut self, number: u64, now: Duration) {
         if self.remove(number).is_none() {
             return;
         }
@@ -132,7 +142,7 @@ impl Room {
         }
     }
 
-    fn remove(&mut self, number: u32) -> Option<Person> {
+    fn remove(&mut self, number: u64) -> Option<Person> {
         let person = self.people.remove(&number)?;
         self.keys.remove(&person.key);
         self.names.remove(&person.name);
@@ -140,7 +150,7 @@ impl Room {
     }
 
     /// Adds a message. Returns `None` if the room has had a message with this id.
-    pub(super) fn say(&mut self, person: u32, id: u128, text: &str, now: Duration, age: Duration) -> Option<Said<'_>> {
+    pub(super) fn say(&mut self, person: u64, id: u128, text: &str, now: Duration, age: Duration) -> Option<Said<'_>> {
         let name = self.people.get(&person)?.name.clone();
         if !self.ids.insert(id) {
             return None;
@@ -154,10 +164,15 @@ impl Room {
         while !self.ids.insert(id) {
             id = id.wrapping_add(1);
         }
+        self.is_used(now);
+        self.keep(name, id, text, now, Duration::ZERO)
+    }
+
+    /// Something was said here. An empty room is kept for another while.
+    pub(super) fn is_used(&mut self, now: Duration) {
         if self.people.is_empty() {
             self.empty_since = Some(now);
         }
-        self.keep(name, id, text, now, Duration::ZERO)
     }
 
     /// Keeps a message whose id is new.
@@ -167,7 +182,8 @@ impl Room {
             self.ids_in_order.pop_front().map(|oldest| self.ids.remove(&oldest));
         }
         self.said += 1;
-        let added = Kept { n: self.said, id, name: name.into(), text: text.into(), at: now, age: age.min(MAX_AGE) };
+        let (n, id, age) = (self.said, format!("{id:032x}").into(), age.min(MAX_AGE));
+        let added = Kept { n, id, name: name.into(), text: text.into(), at: now, age };
         self.kept_bytes += added.bytes();
         self.kept.push_back(added);
         while self.kept.len() > MAX_KEPT || self.kept_bytes > MAX_KEPT_BYTES {
@@ -192,7 +208,7 @@ impl Room {
     }
 
     /// Notes that a person is typing.
-    pub(super) fn types(&mut self, person: u32, now: Duration) {
+    pub(super) fn types(&mut self, person: u64, now: Duration) {
         let until = now + TYPES_FOR;
         match self.typing.iter_mut().find(|(other, _)| *other == person) {
             Some((_, known)) => *known = until,
@@ -203,28 +219,28 @@ impl Room {
         }
     }
 
-    fn stops_typing(&mut self, person: u32) {
+    pub(super) fn stops_typing(&mut self, person: u64) {
         let before = self.typing.len();
         self.typing.retain(|(other, _)| *other != person);
         self.typing_changed |= self.typing.len() < before;
     }
 
-    /// Returns the messages to all pages about what has changed since the last call.
-    pub(super) fn changes(&mut self, now: Duration) -> Vec<String> {
-        let mut messages = Vec::new();
-        if !(self.came.is_empty() && self.left.is_empty()) {
-            let (came, left) = (std::mem::take(&mut self.came), std::mem::take(&mut self.left));
-            let came = came.iter().filter_map(|number| Some((*number, self.people.get(number)?.name.as_str())));
-            messages.push(ToPage::People { came: came.collect(), left }.to_json());
-        }
+    /// Returns the message about who has come and left since the last call.
+    pub(super) fn people_changes(&mut self) -> Option<String> {
+        let (came, left) = (std::mem::take(&mut self.came), std::mem::take(&mut self.left));
+        let has_changed = !(came.is_empty() && left.is_empty());
+        let came = came.iter().filter_map(|number| Some((*number, self.people.get(number)?.name.as_str())));
+        has_changed.then(|| ToPage::People { came: came.collect(), left }.to_json())
+    }
+
+    /// Returns the message about who is typing, if that has changed since the last call. `on` is
+    /// the server, if there are several.
+    pub(super) fn typing_changes(&mut self, now: Duration, on: Option<&str>) -> Option<String> {
         let before = self.typing.len();
         self.typing.retain(|(_, until)| now < *until);
-        if self.typing_changed || self.typing.len() < before {
-            self.typing_changed = false;
-            let who: Vec<u32> = self.typing.iter().take(MAX_TYPING).map(|(person, _)| *person).collect();
-            let more = self.typing.len() - who.len();
-            messages.push(ToPage::Typing { who, more }.to_json());
-        }
-        messages
+        let has_changed = std::mem::take(&mut self.typing_changed) || self.typing.len() < before;
+        let who: Vec<u64> = self.typing.iter().take(MAX_TYPING).map(|(person, _)| *person).collect();
+        let more = self.typing.len() - who.len();
+        has_changed.then(|| ToPage::Typing { who, more, on }.to_json())
     }
 }

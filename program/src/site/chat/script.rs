@@ -10,7 +10,7 @@
 //! | 405 | only POST |
 //! | 413 | it is longer than 8 KiB |
 //! | 429 | scripts have sent too many lately |
-//! | 503 | there are too many rooms |
+//! | 503 | there are too many rooms, or the engine between servers cannot be reached |
 //!
 //! Pages show the sender as `script`, or with `?name=backup` as `backup (script)`.
 
@@ -65,6 +65,11 @@ pub(super) fn read<'r>(request: &Request<'r>, longest: usize) -> Result<Post<'r>
 /// Decodes the name of a room. Returns `None` if it is not UTF-8.
 fn decoded(room: &str) -> Option<String> {
     Some(percent_decode_str(room).decode_utf8().ok()?.into_owned())
+}
+
+/// Returns the answer to a message that was not stored.
+pub(super) fn unstored() -> Answer {
+    answer(StatusCode::SERVICE_UNAVAILABLE, "Redis has not confirmed the message: it may have been said")
 }
 
 /// Returns an answer of one line.

@@ -23,11 +23,14 @@ const MAX_WORK: usize = 200_000;
 /// The last edit of so many authors is remembered.
 const MAX_AUTHORS: usize = 2_048;
 
+/// The most authors in the state of another server: those of the kept edits, and so many others.
+const MAX_STATE_AUTHORS: usize = MAX_AUTHORS + MAX_KEPT_PARTS;
+
 /// The most lives in a lineage.
 pub(super) const MAX_LIVES: usize = 16;
 
-/// Revisions are below this number, so that JavaScript can represent them.
-const MAX_REVISION: u64 = 1 << 52;
+/// Revisions and lives are below this number, so that JavaScript can represent them.
+pub(super) const MAX_REVISION: u64 = 1 << 52;
 
 /// A change of the text: the `n`-th edit of the page with the number `by`, as it was applied.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -45,6 +48,8 @@ pub(super) type Selection = (usize, usize);
 pub(super) enum Refusal {
     /// The edits since its revision are not kept any more, or there are too many.
     Late,
+    /// It belongs to another text.
+    Foreign,
     /// It does not fit, for this reason.
     Unfit(&'static str),
 }
@@ -61,13 +66,25 @@ pub(super) struct Person {
 pub(super) type Lineage = Vec<(u64, u64)>;
 
 /// A page's copy of a document that the server does not know any more.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Kept {
     text: String,
     /// The last edit of each author.
     authors: Vec<(u64, u64)>,
     /// The last edits that led to the text.
     edits: Vec<Edit>,
+}
+
+/// A document without its people.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct State {
+    text: String,
+    pub(super) life: u64,
+    ancestors: Lineage,
+    pub(super) revision: u64,
+    edits: Vec<Edit>,
+    /// The last edit of each author, and the revision that it has made.
+    authors: Vec<(u64, u64, u64)>,
 }
 
 /// How a page gets from what it has to the present text.
@@ -89,15 +106,17 @@ pub(super) struct Document {
     edits: VecDeque<Edit>,
     kept_parts: usize,
     kept_units: usize,
-    /// The last edit of each author.
-    authors: HashMap<u64, u64>,
-    pub(super) people: BTreeMap<u32, Person>,
+    /// The last edit of each author, and the revision that it has made.
+    authors: HashMap<u64, (u64, u64)>,
+    pub(super) people: BTreeMap<u64, Person>,
+    /// Who is here over other servers, by number.
+    elsewhere: BTreeMap<u64, String>,
     /// Who has entered since pages were last told.
-    pub(super) came: BTreeSet<u32>,
+    pub(super) came: BTreeSet<u64>,
     /// Who has left.
-    pub(super) left: BTreeSet<u32>,
+    pub(super) left: BTreeSet<u64>,
     /// Whose selection has changed, the longest waiting first.
-    pub(super) moved: VecDeque<u32>,
+    pub(super) moved: VecDeque<u64>,
     /// The minutes for which nobody has been here.
     pub(super) empty_for: u32,
 }
@@ -114,6 +133,7 @@ impl Document {
             kept_units: 0,
             authors: HashMap::new(),
             people: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             came: BTreeSet::new(),
             left: BTreeSet::new(),
             moved: VecDeque::new(),
@@ -139,7 +159,7 @@ impl Document {
         self.ancestors = lineage;
         self.ancestors.push((self.life, 0));
         self.life = life;
-        self.authors = kept.authors.into_iter().take(MAX_AUTHORS).collect();
+        self.authors = kept.authors.into_iter().take(MAX_AUTHORS).map(|(by, n)| (by, (n, 0))).collect();
         // Each edit must lead to the next one and the last one to the text. Edits before a gap are
         // of no use.
         let mut length = text.len();
@@ -147,8 +167,8 @@ impl Document {
             |edit: &&Edit| std::mem::replace(&mut length, edit.operation.len_before()) == edit.operation.len_after();
         let fitting = kept.edits.iter().rev().take_while(fits).count().min(revision as usize);
         let skipped = kept.edits.len() - fitting;
-        kept.edits.into_iter().skip(skipped).for_each(|edit| self.keep(edit));
         (self.text, self.revision) = (text, revision);
+        kept.edits.into_iter().skip(skipped).for_each(|edit| self.keep(edit));
         Ok(())
     }
 
@@ -162,7 +182,7 @@ impl Document {
     ) -> Result<(&Edit, Option<Selection>), Refusal> {
         let Edit { by, n, mut operation } = edit;
         let mut selection = selection.filter(|(anchor, head)| *anchor.max(head) <= operation.len_after());
-        if self.authors.get(&by).is_some_and(|known| n <= *known) {
+        if self.authors.get(&by).is_some_and(|(known, _)| n <= *known) {
             return Err(Refusal::Unfit("This edit is known already."));
         }
         if operation.parts() > MAX_PARTS {
@@ -175,14 +195,14 @@ impl Document {
                 return Err(Refusal::Late);
             }
             let both = earlier.operation.transform(&operation);
-            let (earlier, ours) = both.ok_or(Refusal::Unfit("This edit belongs to another text."))?;
+            let (earlier, ours) = both.ok_or(Refusal::Foreign)?;
             selection = selection.map(|places| transform_selection(&earlier, places));
             operation = ours;
         }
         if operation.len_after() > MAX_TEXT.max(operation.len_before()) {
             return Err(Refusal::Unfit("The text would become too long."));
         }
-        self.text = operation.apply(&self.text).ok_or(Refusal::Unfit("This edit belongs to another text."))?;
+        self.text = operation.apply(&self.text).ok_or(Refusal::Foreign)?;
         for person in self.people.values_mut() {
             person.selection = person.selection.map(|places| transform_selection(&operation, places));
         }
@@ -199,7 +219,7 @@ impl Document {
 
     /// Keeps an edit that has been applied, and removes old ones beyond the limits.
     fn keep(&mut self, edit: Edit) {
-        self.authors.insert(edit.by, edit.n);
+        self.authors.insert(edit.by, (edit.n, self.revision));
         self.kept_parts += edit.operation.parts();
         self.kept_units += edit.operation.inserted();
         self.edits.push_back(edit);
@@ -209,10 +229,56 @@ impl Document {
             self.kept_units -= oldest.operation.inserted();
         }
         if self.authors.len() > MAX_AUTHORS {
-            let mut present: BTreeSet<u64> = self.people.values().map(|person| person.author).collect();
-            present.extend(self.edits.iter().map(|edit| edit.by));
-            self.authors.retain(|author, _| present.contains(author));
+            let oldest = self.revision.saturating_sub(self.edits.len() as u64);
+            self.authors.retain(|_, (_, revision)| *revision >= oldest);
         }
+    }
+
+    /// Returns what another server needs to go on from here, with the edits since a revision, as
+    /// far as they are kept.
+    pub(super) fn state(&self, since: u64) -> State {
+        let mut authors: Vec<_> = self.authors.iter().map(|(by, (n, revision))| (*by, *n, *revision)).collect();
+        authors.sort_unstable();
+        let count = usize::try_from(self.revision.saturating_sub(since)).unwrap_or(usize::MAX);
+        State {
+            text: String::from_utf16_lossy(&self.text),
+            life: self.life,
+            ancestors: self.ancestors.clone(),
+            revision: self.revision,
+            edits: self.edits.iter().skip(self.edits.len().saturating_sub(count)).cloned().collect(),
+            authors,
+        }
+    }
+
+    /// Takes over the state of another server. The people stay. Returns `false` if it cannot be
+    /// one.
+    pub(super) fn set_state(&mut self, state: State) -> bool {
+        let text: Vec<u16> = state.text.encode_utf16().collect();
+        if state.life >= MAX_REVISION || state.revision >= MAX_REVISION {
+            return false;
+        }
+        if text.len() > MAX_TEXT || state.ancestors.len() > 2 * MAX_LIVES || state.authors.len() > MAX_STATE_AUTHORS {
+            return false;
+        }
+        (self.text, self.life, self.ancestors, self.revision) = (text, state.life, state.ancestors, state.revision);
+        (self.kept_parts, self.kept_units) = (0, 0);
+        self.edits.clear();
+        state.edits.into_iter().for_each(|edit| self.keep(edit));
+        self.authors = state.authors.into_iter().map(|(by, n, revision)| (by, (n, revision))).collect();
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &[u16] {
+        &self.text
+    }
+
+    pub(super) const fn life(&self) -> u64 {
+        self.life
+    }
+
+    pub(super) const fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn lineage(&self) -> Lineage {
@@ -228,7 +294,7 @@ impl Document {
         match edits {
             Some((revision, edits)) => Catch::Edits(revision, edits),
             None => {
-                let authors = self.authors.iter().map(|(author, n)| (*author, *n)).collect();
+                let authors = self.authors.iter().map(|(author, (n, _))| (*author, *n)).collect();
                 Catch::Text(String::from_utf16_lossy(&self.text), common.is_some(), authors)
             }
         }
@@ -236,8 +302,22 @@ impl Document {
 
     // ---- the people ----------------------------------------------------------------------------
 
+    /// Returns who is here, over all servers. Of those over others, the selection is not known.
+    pub(super) fn everybody(&self) -> Vec<(u64, &str, Option<Selection>)> {
+        let here = self.people.iter().map(|(number, person)| (*number, person.name.as_str(), person.selection));
+        here.chain(self.elsewhere.iter().map(|(number, name)| (*number, name.as_str(), None))).collect()
+    }
+
+    /// Notes who is here over other servers. Returns who has come, and who has left.
+    pub(super) fn set_elsewhere(&mut self, now: BTreeMap<u64, String>) -> (Vec<(u64, &str)>, Vec<u64>) {
+        let before = std::mem::replace(&mut self.elsewhere, now);
+        let came = self.elsewhere.iter().filter(|(number, name)| before.get(number) != Some(*name));
+        let came = came.map(|(number, name)| (*number, name.as_str())).collect();
+        (came, before.into_keys().filter(|number| !self.elsewhere.contains_key(number)).collect())
+    }
+
     /// Adds a person. A person with the same author is removed, and its client is returned.
-    pub(super) fn enter(&mut self, number: u32, person: Person) -> Option<ClientId> {
+    pub(super) fn enter(&mut self, number: u64, person: Person) -> Option<ClientId> {
         self.empty_for = 0;
         let before = self.people.iter().find(|(_, other)| other.author == person.author).map(|(number, _)| *number);
         self.came.insert(number);
@@ -246,7 +326,7 @@ impl Document {
     }
 
     /// Removes a person.
-    pub(super) fn leave(&mut self, number: u32) -> Option<Person> {
+    pub(super) fn leave(&mut self, number: u64) -> Option<Person> {
         let person = self.people.remove(&number)?;
         self.moved.retain(|moved| *moved != number);
         self.came.remove(&number);
@@ -255,7 +335,7 @@ impl Document {
     }
 
     /// Sets the selection of a person, in the text at `revision`.
-    pub(super) fn select(&mut self, number: u32, revision: u64, selection: Selection) {
+    pub(super) fn select(&mut self, number: u64, revision: u64, selection: Selection) {
         let Some(edits) = self.since(revision) else { return };
         let known = (selection.0.min(MAX_TEXT), selection.1.min(MAX_TEXT));
         let after = edits.fold(known, |places, edit| transform_selection(&edit.operation, places));
@@ -266,7 +346,7 @@ impl Document {
     }
 
     /// Sets the selection of a person, in the present text.
-    pub(super) fn place(&mut self, number: u32, selection: Option<Selection>) {
+    pub(super) fn place(&mut self, number: u64, selection: Option<Selection>) {
         let end = self.text.len();
         if let Some(person) = self.people.get_mut(&number) {
             person.selection = selection.map(|(anchor, head)| (anchor.min(end), head.min(end)));

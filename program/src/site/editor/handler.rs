@@ -2,9 +2,13 @@
 //!
 //! Memory: at most [`MAX_DOCUMENTS`] documents of at most 1 MiB each, and the names of the people.
 
-use super::document::{Catch, Document, Edit, Kept, MAX_LIVES, Person, Refusal, Selection};
+use super::document::{Catch, Document, Edit, Kept, MAX_LIVES, MAX_REVISION, Person, Refusal, Selection};
+use super::feed::Entry;
 use super::page::{Caught, FromPage, Join, ToPage};
-use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, TimerId};
+use super::shared::Shared;
+use crate::site::others::{company, first_person, topic, unsubscribe};
+use lariat::backplane::{Kept as KeptEntry, Member, PublishError, StreamPosition};
+use lariat::{Audience, ClientId, Clients, CloseCode, CloseReason, Handler, Message, TimerId};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -23,39 +27,42 @@ const SEND_AFTER: Duration = Duration::from_millis(100);
 /// The most selections in one message. The others follow in the next one.
 const MAX_MOVED: usize = 32;
 
-/// The first life is below this number, so that JavaScript can represent them.
-const MAX_LIFE: u64 = 1 << 52;
-
-/// The topic of everybody in a document. The topics of documents begin with `#`.
-const EVERYBODY: &str = "everybody";
-
 /// The close code for a page that has entered again over another connection.
 const REPLACED: u16 = 4000;
 
-/// The timer tokens: changes are to be sent; a minute has passed.
+/// The timer tokens: changes are to be sent; a minute has passed; other servers are to be asked.
 const SEND: u64 = 0;
 const MINUTE: u64 = 1;
+pub(super) const ASK: u64 = 2;
 
 /// Where a client is.
-struct Place {
-    join: Join,
-    person: u32,
+pub(super) struct Place {
+    pub(super) join: Join,
+    pub(super) person: u64,
 }
 
 /// The handler of `/editor`: all documents, and who is in them.
 pub struct Editor {
-    documents: BTreeMap<String, Document>,
-    places: HashMap<ClientId, Place>,
+    pub(super) documents: BTreeMap<String, Document>,
+    pub(super) places: HashMap<ClientId, Place>,
     /// The pages that were asked for their copy.
-    asked: HashMap<ClientId, Join>,
-    people: u32,
+    pub(super) asked: HashMap<ClientId, Join>,
+    /// What several servers need, if there is a backplane.
+    pub(super) shared: Option<Shared>,
+    /// The topic of everybody in a document of this server.
+    everybody: String,
+    /// A random number, different after each start.
+    server: u64,
+    /// The number of the person who has come last. Those of different servers have different high
+    /// parts.
+    people: u64,
     /// Different for each document that begins or is restored.
     life: u64,
     /// Set while changes are to be sent.
     sending: Option<TimerId>,
     /// Runs every minute, while there are documents.
     ticking: Option<TimerId>,
-    documents_changed: bool,
+    pub(super) documents_changed: bool,
 }
 
 impl Default for Editor {
@@ -72,8 +79,11 @@ impl Editor {
             documents: BTreeMap::new(),
             places: HashMap::new(),
             asked: HashMap::new(),
+            shared: None,
+            everybody: format!("everybody {server:016x}"),
+            server,
             people: 0,
-            life: server % MAX_LIFE,
+            life: server % MAX_REVISION,
             sending: None,
             ticking: None,
             documents_changed: false,
@@ -87,6 +97,14 @@ impl Editor {
             return ToPage::Full("There are too many documents already.").send(clients, id);
         }
         join.lineage.drain(..join.lineage.len().saturating_sub(MAX_LIVES));
+        if self.shared.is_some() {
+            return self.open(clients, id, join);
+        }
+        self.admit(clients, id, join);
+    }
+
+    /// Lets a page enter a document that is known, or asks it for its copy.
+    pub(super) fn admit(&mut self, clients: &mut Clients<()>, id: ClientId, join: Join) {
         let is_untouched = self.documents.get(&join.document).is_none_or(Document::is_untouched);
         // A page at revision 0 has nothing to restore.
         if is_untouched && join.lineage.last().is_some_and(|(_, revision)| *revision > 0) {
@@ -97,8 +115,16 @@ impl Editor {
     }
 
     fn restore(&mut self, clients: &mut Clients<()>, id: ClientId, kept: Kept) {
-        let Some(join) = self.asked.remove(&id) else { return not_understood(clients, id) };
         self.life += 1;
+        if self.shared.is_some() {
+            let Some(join) = self.asked.get(&id) else { return not_understood(clients, id) };
+            let (document, lineage) = (join.document.clone(), join.lineage.clone());
+            if let Err(why) = Document::new(0).restore(self.life, lineage.clone(), kept.clone()) {
+                return ToPage::Full(why).send(clients, id);
+            }
+            return self.add(clients, id, &document, &Entry::Restore { life: self.life, lineage, kept });
+        }
+        let Some(join) = self.asked.remove(&id) else { return not_understood(clients, id) };
         if self.documents.len() >= MAX_DOCUMENTS && !self.documents.contains_key(&join.document) {
             return ToPage::Full("There are too many documents already.").send(clients, id);
         }
@@ -108,23 +134,25 @@ impl Editor {
             if let Err(why) = document.restore(self.life, join.lineage.clone(), kept) {
                 return ToPage::Full(why).send(clients, id);
             }
-            let here: Vec<ClientId> = document.people.values().map(|person| person.client).collect();
-            here.into_iter().for_each(|other| self.enter_again(clients, other));
+            self.all_enter_again(clients, &join.document);
         }
         self.enter(clients, id, join);
     }
 
-    /// Lets a page enter again, so that it gets the present text.
-    fn enter_again(&mut self, clients: &mut Clients<()>, id: ClientId) {
-        let Some(Place { join, .. }) = self.places.get(&id) else { return };
-        let mut join = join.clone();
-        if let Some(document) = self.documents.get(&join.document) {
-            // From revision 0 on. Mostly those edits are not kept any more, and the page gets the
-            // whole text.
-            join.lineage = document.lineage().into_iter().map(|(life, _)| (life, 0)).collect();
-        }
-        self.leave(clients, id);
-        self.enter(clients, id, join);
+    /// Gives all pages of a document the present text.
+    fn all_enter_again(&self, clients: &mut Clients<()>, document: &str) {
+        let people = self.documents.get(document).into_iter().flat_map(|document| document.people.values());
+        people.for_each(|person| self.enter_again(clients, person.client));
+    }
+
+    /// Gives a page the present text.
+    fn enter_again(&self, clients: &mut Clients<()>, id: ClientId) {
+        let Some(place) = self.places.get(&id) else { return };
+        let Some(document) = self.documents.get(&place.join.document) else { return };
+        // From revision 0 on. Mostly those edits are not kept any more, and the page gets the whole
+        // text.
+        let lineage: Vec<_> = document.lineage().into_iter().map(|(life, _)| (life, 0)).collect();
+        welcome(clients, id, document, place.person, &lineage);
     }
 
     fn enter(&mut self, clients: &mut Clients<()>, id: ClientId, join: Join) {
@@ -133,32 +161,32 @@ impl Editor {
         self.people += 1;
         let person = Person { name: join.name.clone(), author: join.author, client: id, selection: None };
         if let Some(ghost) = document.enter(self.people, person) {
-            self.places.remove(&ghost);
-            clients.unsubscribe(ghost, &topic(&join.document));
+            let place = self.places.remove(&ghost);
+            place.filter(|_| self.shared.is_some()).inspect(|place| place.leave_presence(clients));
+            unsubscribe(clients, self.shared.as_ref().map(|shared| &shared.others), ghost, &join.document);
             // It may be closing already.
             let _ = clients.close(ghost, CloseCode::from(REPLACED), "this page has opened another connection");
         }
-        clients.subscribe(id, EVERYBODY);
-        clients.subscribe(id, &topic(&join.document));
-        let catch = match document.catch_up(&join.lineage) {
-            Catch::Edits(since, edits) => Caught::Edits { since, edits },
-            Catch::Text(text, kin, authors) => Caught::Text { text, kin, authors },
+        clients.subscribe(id, &self.everybody);
+        clients.subscribe(id, &company(&join.document));
+        match &self.shared {
+            Some(shared) => clients.subscribe(id, &shared.others.here(&join.document)),
+            None => clients.subscribe(id, &topic(&join.document)),
         };
-        let people = document.people.iter();
-        let people = people.map(|(number, person)| (*number, person.name.as_str(), person.selection)).collect();
-        ToPage::Welcome { you: self.people, people, lineage: document.lineage(), catch }.send(clients, id);
+        welcome(clients, id, document, self.people, &join.lineage);
         self.places.insert(id, Place { join, person: self.people });
         self.ticking.get_or_insert_with(|| clients.set_interval(Duration::from_secs(60), MINUTE));
         self.send_soon(clients);
         self.documents_changed = true;
         ToPage::Documents(self.list()).send(clients, id);
+        self.note_person(clients, id);
     }
 
     /// Makes place for one more document, if need be by removing the one that has been empty
     /// longest. Returns `false` if there is none to remove.
     fn make_place(&mut self) -> bool {
-        if self.documents.len() < MAX_DOCUMENTS {
-            return true;
+        if self.documents.len() < MAX_DOCUMENTS || self.shared.is_some() {
+            return self.documents.len() < MAX_DOCUMENTS;
         }
         let empty = self.documents.iter().filter(|(_, document)| document.people.is_empty());
         let longest = empty.max_by_key(|(_, document)| document.empty_for).map(|(name, _)| name.clone());
@@ -166,9 +194,10 @@ impl Editor {
     }
 
     fn leave(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        self.leave_shared(clients, id);
         self.asked.remove(&id);
         let Some(place) = self.places.remove(&id) else { return };
-        clients.unsubscribe(id, &topic(&place.join.document));
+        unsubscribe(clients, self.shared.as_ref().map(|shared| &shared.others), id, &place.join.document);
         if let Some(document) = self.documents.get_mut(&place.join.document) {
             document.leave(place.person);
         }
@@ -188,6 +217,11 @@ impl Editor {
         let Some(Place { join, person }) = self.places.get(&id) else { return };
         let Some(document) = self.documents.get_mut(&join.document) else { return };
         let (by, n, who) = (edit.by, edit.n, *person);
+        if self.shared.is_some() {
+            let (life, name) = (document.life(), join.document.clone());
+            let entry = Entry::Edit { edit, life, revision, who, selection, on: self.server };
+            return self.add(clients, id, &name, &entry);
+        }
         match document.edit(edit, revision, selection) {
             Ok((edit, selection)) => {
                 clients.publish(&topic(&join.document), &ToPage::Edit { edit, who, selection }.to_json());
@@ -196,16 +230,25 @@ impl Editor {
                 }
             }
             Err(Refusal::Late) => self.enter_again(clients, id),
+            Err(Refusal::Foreign) => {
+                let why = "This edit belongs to another text.";
+                ToPage::Refused { by, n, why }.send(clients, id);
+            }
             Err(Refusal::Unfit(why)) => ToPage::Refused { by, n, why }.send(clients, id),
         }
     }
 
-    fn send_soon(&mut self, clients: &mut Clients<()>) {
+    pub(super) fn send_soon(&mut self, clients: &mut Clients<()>) {
         self.sending.get_or_insert_with(|| clients.set_timer(SEND_AFTER, SEND));
     }
 
     fn list(&self) -> Vec<(&str, usize)> {
-        self.documents.iter().map(|(name, document)| (name.as_str(), document.people.len())).collect()
+        let here = self.documents.iter().map(|(name, document)| (name.as_str(), document.people.len()));
+        let mut list: BTreeMap<&str, usize> = here.collect();
+        if let Some(shared) = &self.shared {
+            shared.others.add_to(&mut list);
+        }
+        list.into_iter().collect()
     }
 
     /// Sends who has come, left and changed the selection, and the list of documents.
@@ -215,7 +258,7 @@ impl Editor {
             let came = std::mem::take(&mut document.came);
             let left = std::mem::take(&mut document.left).into_iter().collect::<Vec<_>>();
             let some = document.moved.len().min(MAX_MOVED);
-            let moved: Vec<u32> = document.moved.drain(..some).collect();
+            let moved: Vec<u64> = document.moved.drain(..some).collect();
             is_more |= !document.moved.is_empty();
             if came.is_empty() && left.is_empty() && moved.is_empty() {
                 continue;
@@ -223,11 +266,21 @@ impl Editor {
             let people = &document.people;
             let came = came.iter().filter_map(|number| people.get_key_value(number));
             let came = came.map(|(number, person)| (*number, person.name.as_str(), person.selection)).collect();
-            let moved = moved.iter().filter_map(|number| Some((*number, people.get(number)?.selection?))).collect();
-            clients.publish(&topic(name), &ToPage::People { came, left, moved }.to_json());
+            let moved: Vec<_> =
+                moved.iter().filter_map(|number| Some((*number, people.get(number)?.selection?))).collect();
+            let Some(shared) = &self.shared else {
+                clients.publish(&company(name), &ToPage::People { came, left, moved }.to_json());
+                continue;
+            };
+            clients.publish(&shared.others.here(name), &ToPage::People { came, left, moved: Vec::new() }.to_json());
+            if !moved.is_empty() {
+                let message = ToPage::People { came: Vec::new(), left: Vec::new(), moved };
+                clients.publish(&company(name), &message.to_json());
+            }
         }
         if std::mem::take(&mut self.documents_changed) {
-            clients.publish(EVERYBODY, &ToPage::Documents(self.list()).to_json());
+            clients.publish(&self.everybody, &ToPage::Documents(self.list()).to_json());
+            self.note_documents(clients);
         }
         self.sending = None;
         if is_more {
@@ -237,6 +290,7 @@ impl Editor {
 
     /// Removes documents that have been empty for long.
     fn forget(&mut self, clients: &mut Clients<()>) {
+        self.add_states(clients);
         let before = self.documents.len();
         self.documents.retain(|_, document| {
             document.empty_for += u32::from(document.people.is_empty());
@@ -252,8 +306,13 @@ impl Editor {
     }
 }
 
-fn topic(document: &str) -> String {
-    format!("#{document}")
+/// Tells a page the present text, and how it gets there from its own.
+pub(super) fn welcome(clients: &mut Clients<()>, id: ClientId, document: &Document, you: u64, lineage: &[(u64, u64)]) {
+    let catch = match document.catch_up(lineage) {
+        Catch::Edits(since, edits) => Caught::Edits { since, edits },
+        Catch::Text(text, kin, authors) => Caught::Text { text, kin, authors },
+    };
+    ToPage::Welcome { you, people: document.everybody(), lineage: document.lineage(), catch }.send(clients, id);
 }
 
 /// Returns a name without invisible characters, cut to the longest length.
@@ -269,6 +328,13 @@ fn not_understood(clients: &mut Clients<()>, id: ClientId) {
 
 impl Handler for Editor {
     type Data = ();
+
+    fn on_start(&mut self, clients: &mut Clients<()>) {
+        if clients.backplane_status().is_some() {
+            self.shared = Some(Shared::new(self.server));
+            self.people = first_person(self.server);
+        }
+    }
 
     fn on_message(&mut self, clients: &mut Clients<()>, id: ClientId, message: Message<'_>) {
         match message.as_text().and_then(|text| serde_json::from_str(text).ok()) {
@@ -289,8 +355,35 @@ impl Handler for Editor {
     fn on_timer(&mut self, clients: &mut Clients<()>, _: TimerId, token: u64) {
         match token {
             SEND => self.send_changes(clients),
+            ASK => self.ask_others(clients),
             _ => self.forget(clients),
         }
+    }
+
+    fn on_client_timer(&mut self, clients: &mut Clients<()>, id: ClientId, _: TimerId, _: u64) {
+        self.ask_again(clients, id);
+    }
+
+    fn on_kept(&mut self, clients: &mut Clients<()>, topic: &str, kept: &KeptEntry, to: Audience<'_>) {
+        self.hear(clients, topic, kept, to);
+    }
+
+    fn on_gap(&mut self, clients: &mut Clients<()>, topic: &str, _: Audience<'_>, position: Option<StreamPosition>) {
+        if position.is_some() {
+            self.lose(clients, topic);
+        }
+    }
+
+    fn on_caught(&mut self, clients: &mut Clients<()>, id: ClientId, topic: &str, position: StreamPosition) {
+        self.caught(clients, id, topic, position);
+    }
+
+    fn on_published(&mut self, clients: &mut Clients<()>, token: u64, outcome: Result<StreamPosition, PublishError>) {
+        self.published(clients, token, outcome.is_ok());
+    }
+
+    fn on_members(&mut self, clients: &mut Clients<()>, token: u64, outcome: Result<Vec<Member>, PublishError>) {
+        self.members(clients, token, outcome);
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {

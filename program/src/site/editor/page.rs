@@ -12,6 +12,9 @@
 //! page that has seen more sends those edits again, its own and those of others; their numbers show
 //! which are known. So nothing needs to be written to a disk.
 //!
+//! If several servers share the documents, an engine between them orders the edits, and all servers
+//! apply them in this order (`feed`). Pages do not notice: all servers have the same revisions.
+//!
 //! | from the page | meaning |
 //! |---|---|
 //! | `{"join":{"document","name","author","lineage"}}` | enters a document, or enters it again |
@@ -41,6 +44,9 @@
 use super::document::{Edit, Kept, Lineage, Selection};
 use lariat::{ClientId, Clients};
 use serde::{Deserialize, Serialize};
+
+/// The path of the page and of its sockets.
+pub(in crate::site) const PATH: &str = "/editor";
 
 /// A message from a page.
 #[derive(Deserialize)]
@@ -74,7 +80,7 @@ pub(super) struct Join {
 #[serde(rename_all = "lowercase")]
 pub(super) enum ToPage<'a> {
     Welcome {
-        you: u32,
+        you: u64,
         people: Vec<Shown<'a>>,
         lineage: Lineage,
         #[serde(flatten)]
@@ -84,13 +90,13 @@ pub(super) enum ToPage<'a> {
     Edit {
         #[serde(flatten)]
         edit: &'a Edit,
-        who: u32,
+        who: u64,
         selection: Option<Selection>,
     },
     People {
         came: Vec<Shown<'a>>,
-        left: Vec<u32>,
-        moved: Vec<(u32, Selection)>,
+        left: Vec<u64>,
+        moved: Vec<(u64, Selection)>,
     },
     Documents(Vec<(&'a str, usize)>),
     Refused {
@@ -102,7 +108,7 @@ pub(super) enum ToPage<'a> {
 }
 
 /// A person's number, name and selection.
-pub(super) type Shown<'a> = (u32, &'a str, Option<Selection>);
+pub(super) type Shown<'a> = (u64, &'a str, Option<Selection>);
 
 /// How a page gets from what it has to the present text.
 #[derive(Serialize)]

@@ -17,7 +17,8 @@ const send = (what) => socket.send(JSON.stringify(what));
 let conversation;
 let me = null;
 let people = new Map();
-let typing = { who: [], more: 0 };
+/** Who is typing, by server. */
+let typing = new Map();
 
 // ---- Entering
 
@@ -32,10 +33,10 @@ const roomOfUrl = () => {
 
 function enter(room) {
   conversation = new Conversation(room, send);
-  conversation.onMessage = (message) => ("missed" in message ? note(`${count(message.missed)} earlier messages are no longer available`) : show(message));
+  conversation.onMessage = (message) => ("missed" in message ? noteMissed(message) : show(message));
   conversation.onSettled = settled;
   people = new Map();
-  typing = { who: [], more: 0 };
+  typing = new Map();
   $("messages").replaceChildren();
   setText($("room-title"), `#${room}`);
   setText($("script-url"), `${location.origin}/chat/${encodeURIComponent(room)}`);
@@ -56,11 +57,15 @@ const handlers = {
   welcome(content) {
     me = content.you;
     people = new Map(content.people);
+    typing = new Map();
     renderPeople();
+    renderTyping();
     conversation.welcome(content);
   },
   message: (content) => conversation.message(content),
   said: (id) => conversation.said(id),
+  place: (content) => conversation.place(content),
+  again: () => conversation.again(),
   refused(content) {
     if (content.id) conversation.refused(content);
     else note(content.why);
@@ -71,7 +76,7 @@ const handlers = {
     renderPeople();
   },
   typing(content) {
-    typing = content;
+    typing.set(content.on, content);
     renderTyping();
   },
   rooms: renderRooms,
@@ -104,6 +109,10 @@ function said({ id, name, text, at, isOwn }) {
   return element("li", { class: isOwn ? "said own" : "said", id: `m-${id}`, "data-hue": hueOf(name) },
     element("p", { class: "who" }, element("b", { dir: "auto" }, name), " ", element("time", { datetime: date.toISOString() }, hourAndMinute(date))),
     element("p", { class: "text", dir: "auto" }, text));
+}
+
+function noteMissed({ missed }) {
+  note(missed === null ? "Earlier messages may be missing" : `${count(missed)} earlier messages are no longer available`);
 }
 
 function note(text) {
@@ -156,6 +165,7 @@ function renderRooms(rooms) {
   });
 }
 
+const byName = new Intl.Collator();
 let renderingPeople = 0;
 
 // A thousand people may enter at once.
@@ -163,7 +173,8 @@ function renderPeople() {
   if (!renderingPeople) {
     renderingPeople = requestAnimationFrame(() => {
       renderingPeople = 0;
-      const shown = [...people].slice(0, SHOWN_PEOPLE).map(([number, name]) => {
+      const sorted = [...people].sort(([, one], [, other]) => byName.compare(one, other));
+      const shown = sorted.slice(0, SHOWN_PEOPLE).map(([number, name]) => {
         const item = element("li", {}, element("span", { dir: "auto" }, name), number === me ? element("span", { class: "soft tiny" }, "you") : "");
         item.style.setProperty("--hue", `var(${hueOf(name)})`);
         return item;
@@ -176,10 +187,12 @@ function renderPeople() {
 }
 
 function renderTyping() {
-  const names = typing.who.filter((number) => number !== me).map((number) => people.get(number)).filter(Boolean);
-  if (typing.more) names.push(`${count(typing.more)} more`);
+  const who = [...typing.values()].flatMap((of) => of.who);
+  const more = [...typing.values()].reduce((sum, of) => sum + of.more, 0);
+  const names = who.filter((number) => number !== me).map((number) => people.get(number)).filter(Boolean);
+  if (more) names.push(`${count(more)} more`);
   const list = new Intl.ListFormat("en").format(names);
-  setText($("typing"), names.length ? `${list} ${names.length > 1 || typing.more > 1 ? "are" : "is"} typing…` : "");
+  setText($("typing"), names.length ? `${list} ${names.length > 1 || more > 1 ? "are" : "is"} typing…` : "");
 }
 
 // ---- Sending

@@ -71,7 +71,13 @@ socket.onMessage = (data) => {
 function hear(data) {
   const message = JSON.parse(data);
   const [[kind, content]] = typeof message === "string" ? [[message]] : Object.entries(message);
-  handlers[kind]?.(content);
+  try {
+    handlers[kind]?.(content);
+  } catch (error) {
+    // An operation for another text.
+    if (!(error instanceof RangeError)) throw error;
+    replica.startOver();
+  }
   render();
 }
 

@@ -1,7 +1,7 @@
 // The page of the loop: the slab, the turns, and the trace of one connection.
 
 import { BLOCKED, Grid, HEARD, HUES, STATES, TO_READ, TO_WRITE } from "./grid.js";
-import { $, count, duration, element, setAttribute, setText } from "./page.js";
+import { $, count, duration, element, secured, setAttribute, setText } from "./page.js";
 import { Socket } from "./socket.js";
 
 const STORY_LINES = 500;
@@ -20,7 +20,7 @@ const COUNTS = {
   bytes_written: "bytes written", would_block: "WouldBlock", timers: "timers", deadlines: "deadlines", removed: "removed",
 };
 
-const socket = new Socket();
+const socket = new Socket(location.pathname + location.search);
 const send = (what) => socket.send(JSON.stringify(what));
 const grid = new Grid($("grid"));
 let mayTeach = false;
@@ -43,8 +43,9 @@ socket.onClose = () => {
 };
 
 const handlers = {
-  hello({ slot, teaches }) {
+  hello({ slot, teaches, number, loops }) {
     mayTeach = teaches;
+    showLoops(number, loops);
     grid.mark("own", slot);
     setText($("pace-hint"), teaches
       ? "This page is served at any pace. While the loop is on hold, time stands still for all other connections. A step lets at most 0.1 s pass."
@@ -55,15 +56,24 @@ const handlers = {
   turns: showTurns,
   follows({ slot, id, route }) {
     $("lines").replaceChildren();
+    setText($("story-tls"), "");
     grid.mark("chosen", slot);
     setText($("story-of"), `${id}${route ? ` on ${route}` : ""}`);
     setAttribute($("unfollow"), "aria-disabled", null);
   },
+  tls: (agreed) => setText($("story-tls"), secured(agreed)),
   line: addLine,
   missed: (lines) => addLine(`… ${count(lines)} lines left out, because this page reads too slowly`),
   gone: (id) => endStory(`${id} has disconnected`),
   refused: (why) => setText($("follow-problem"), why),
 };
+
+/** The loops of the server, if there are several: this page shows one of them. */
+function showLoops(number, loops) {
+  $("loops").hidden = loops < 2;
+  $("loops").replaceChildren("Loop ", ...Array.from({ length: loops }, (_, other) =>
+    element("a", { href: `?loop=${other}`, ...(other === number ? { "aria-current": "page" } : {}) }, `${other}`)));
+}
 
 // ---- The slab
 
@@ -205,6 +215,7 @@ function addLine(text) {
 function endStory(why) {
   grid.mark("chosen", -1);
   setText($("story-of"), why || "none chosen");
+  setText($("story-tls"), "");
   setAttribute($("unfollow"), "aria-disabled", "true");
 }
 

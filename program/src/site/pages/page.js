@@ -39,6 +39,10 @@ export function duration(ms) {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** Formats what was agreed in a TLS handshake. */
+export const secured = ({ version, cipher, name, resumed }) =>
+  `${version}, ${cipher}, ${resumed ? "resumed session" : "full handshake"}, ${name === null ? "no server name" : `server name ${name}`}`;
+
 const two = (number) => String(number).padStart(2, "0");
 
 /** Formats a time of day: 09:05. */

@@ -48,6 +48,8 @@ export class Replica {
   #isSending = false;
   /** Only a comparison of both texts can lead to the server's text. */
   #isAstray = false;
+  /** This copy is none of the server's text. */
+  #isForeign = false;
   /** A selection that waits until it can be sent. */
   #selection = null;
 
@@ -81,13 +83,22 @@ export class Replica {
   join(name) {
     this.name = name;
     this.#isIn = false;
-    const lineage = this.#isAstray ? [] : this.#lineage();
+    const lineage = this.#isAstray || this.#isForeign ? [] : this.#lineage();
     this.#send({ join: { document: this.document, name, author: this.author, lineage } });
   }
 
   #lineage() {
     const earlier = this.#lives.slice(0, -1);
     return [...earlier, ...this.#lives.slice(-1).map(([life]) => [life, this.#revision])];
+  }
+
+  /**
+   * To be called when a message does not fit this copy: the server has lost what it is made of. The
+   * page takes the server's text, and puts its own aside.
+   */
+  startOver() {
+    this.#isForeign = true;
+    this.join(this.name);
   }
 
   /** To be called when the connection is lost. */
@@ -150,9 +161,10 @@ export class Replica {
     if (text === undefined) {
       this.#goBackTo(since);
       for (const edit of edits) this.#confirm(edit);
-    } else if (kin || this.#isAstray || this.#revision === 0) this.#goOnWith(text, new Map(authors));
+    } else if (!this.#isForeign && (kin || this.#isAstray || this.#revision === 0)) this.#goOnWith(text, new Map(authors));
     else this.#startAgainWith(text, new Map(authors));
     this.#isAstray = false;
+    this.#isForeign = false;
     this.#lives = lineage;
     this.#revision = lineage.at(-1)[1];
     this.#isIn = true;

@@ -1,6 +1,6 @@
 // What went over the wire, as the server sends it: handshakes as text, and each frame bit by bit.
 
-import { bytes, count, element } from "./page.js";
+import { bytes, count, element, secured } from "./page.js";
 
 const STEPS = 300;
 const SHOW_AFTER_MS = 40;
@@ -78,6 +78,7 @@ export class WireView {
 
   #nodeOf(kind, step) {
     switch (kind) {
+      case "tls": return moved(kind, `#${step.on} `, element("b", {}, secured(step)));
       case "handshake": return this.#details(step, firstLine(step.text), bytes(step.text.length), () => [handshake(step.text)]);
       case "frame": return this.#frame(step);
       case "state": return moved(kind, `#${step.on} `, element("b", {}, `${step.from.toUpperCase()} → ${step.to.toUpperCase()}`));

@@ -17,13 +17,13 @@ pub struct Edit {
 
 type Lineage = Vec<(u64, u64)>;
 
-type Shown = (u32, String, Option<(usize, usize)>);
+type Shown = (u64, String, Option<(usize, usize)>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Told {
     Welcome {
-        you: u32,
+        you: u64,
         people: Vec<Shown>,
         lineage: Lineage,
         since: Option<u64>,
@@ -40,13 +40,13 @@ pub enum Told {
         by: u64,
         n: u64,
         operation: Operation,
-        who: u32,
+        who: u64,
         selection: Option<(usize, usize)>,
     },
     People {
         came: Vec<Shown>,
-        left: Vec<u32>,
-        moved: Vec<(u32, (usize, usize))>,
+        left: Vec<u64>,
+        moved: Vec<(u64, (usize, usize))>,
     },
     Documents(Vec<(String, usize)>),
     Refused {
@@ -65,6 +65,8 @@ pub struct Page {
     pub peer: Option<Peer>,
     is_in: bool,
     is_sending: bool,
+    /// Only the whole text can lead to that of the server.
+    is_astray: bool,
     n: u64,
     pub lineage: Lineage,
     pub revision: u64,
@@ -72,12 +74,14 @@ pub struct Page {
     pub history: Vec<(Edit, String)>,
     pub authors: BTreeMap<u64, u64>,
     pending: Vec<Edit>,
-    pub you: u32,
-    pub people: BTreeMap<u32, (String, Option<(usize, usize)>)>,
+    pub you: u64,
+    pub people: BTreeMap<u64, (String, Option<(usize, usize)>)>,
     pub documents: Vec<(String, usize)>,
     pub refused: Vec<String>,
     /// Texts that could only be merged by comparison.
     pub inexact: usize,
+    /// Texts that are shown beside the document, because it was begun anew without them.
+    pub aside: usize,
 }
 
 impl Page {
@@ -88,6 +92,7 @@ impl Page {
             peer: None,
             is_in: false,
             is_sending: false,
+            is_astray: false,
             n: 0,
             lineage: Vec::new(),
             revision: 0,
@@ -100,6 +105,7 @@ impl Page {
             documents: Vec::new(),
             refused: Vec::new(),
             inexact: 0,
+            aside: 0,
         }
     }
 
@@ -130,7 +136,7 @@ impl Page {
         );
     }
 
-    fn is_connected(&self) -> bool {
+    pub fn is_connected(&self) -> bool {
         self.peer.as_ref().is_some_and(Peer::is_open)
     }
 
@@ -161,6 +167,13 @@ impl Page {
         let received = self.peer.as_ref().map(Peer::received_text).unwrap_or_default();
         for text in received {
             match serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) {
+                Told::Welcome { since: Some(since), .. }
+                    if self.revision.saturating_sub(since) > self.history.len() as u64 =>
+                {
+                    // Only the whole text can help.
+                    (self.is_astray, self.lineage) = (true, Vec::new());
+                    self.join();
+                }
                 Told::Welcome { you, people, lineage, since, edits, text, kin, authors } => {
                     (self.you, self.people) =
                         (you, people.into_iter().map(|(who, name, at)| (who, (name, at))).collect());
@@ -190,7 +203,10 @@ impl Page {
                 Told::People { came, left, moved } => {
                     left.iter().for_each(|who| drop(self.people.remove(who)));
                     self.people.extend(came.into_iter().map(|(who, name, at)| (who, (name, at))));
-                    moved.into_iter().for_each(|(who, at)| self.people.get_mut(&who).expect("somebody").1 = Some(at));
+                    for (who, at) in moved {
+                        // With several servers, it may be somebody whom this one does not know yet.
+                        self.people.entry(who).and_modify(|person| person.1 = Some(at));
+                    }
                 }
                 Told::Documents(documents) => self.documents = documents,
                 Told::Refused { by, n, why } => {
@@ -219,9 +235,10 @@ impl Page {
         }
         let Some(text) = text else { return };
         self.authors = authors.into_iter().collect();
-        if !kin && self.revision > 0 {
+        if !kin && !std::mem::take(&mut self.is_astray) && self.revision > 0 {
             self.pending.clear();
             self.history.clear();
+            self.aside += 1;
         }
         let authors = self.authors.clone();
         let is_known = |edit: &Edit| authors.get(&edit.by).is_some_and(|known| edit.n <= *known);

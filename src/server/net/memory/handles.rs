@@ -3,6 +3,7 @@
 //! The networks of a thread are in a table of that thread, as the sockets of a process are in its
 //! table of descriptors. So a simulated socket is a number, as small as a real one.
 
+use super::line::Watched;
 use super::network::{Network, SERVER};
 use crate::protocol::time::Moment;
 use crate::server::config::Config;
@@ -25,10 +26,13 @@ struct Table {
     count: u64,
 }
 
-/// A simulation's network, by its place in the table of its thread.
+/// A simulation's network, by its place in the table of its thread, as one loop of the server sees
+/// it.
 #[derive(Clone, Copy)]
 pub(crate) struct NetworkRef {
     pub(super) place: u8,
+    /// The number of the loop.
+    number: u8,
     pub(super) serial: u64,
 }
 
@@ -53,10 +57,15 @@ impl NetworkRef {
                 table.networks.push(None);
             }
             table.count += 1;
-            let network = NetworkRef { place: place as u8, serial: table.count };
+            let network = NetworkRef { place: place as u8, number: 0, serial: table.count };
             table.networks[place] = Some(Box::new(Network::new(network, seed, config)));
             network
         })
+    }
+
+    /// Returns the network as another loop of the server sees it.
+    pub(crate) const fn on_loop(self, number: u8) -> NetworkRef {
+        NetworkRef { number, ..self }
     }
 
     /// `None` after the simulation.
@@ -83,29 +92,37 @@ impl NetworkRef {
     /// Returns whether time has passed since the last wait although the loop did not wait.
     pub(crate) fn wait(self, timeout: Option<Duration>, tell: impl FnMut(Ready)) -> bool {
         let mut ready = self.with(|network| {
-            network.wait(timeout);
-            std::mem::take(&mut network.ready)
+            network.wait(self.number, timeout);
+            std::mem::take(&mut network.watcher(self.number).ready)
         });
         ready.iter().copied().for_each(tell);
         ready.clear();
         self.with(|network| {
-            network.ready = ready;
-            std::mem::take(&mut network.was_interrupted)
+            let watcher = network.watcher(self.number);
+            watcher.ready = ready;
+            std::mem::take(&mut watcher.was_interrupted)
         })
     }
 
     pub(crate) fn was_interrupted(self) -> bool {
-        self.with(|network| std::mem::take(&mut network.was_interrupted))
+        self.with(|network| std::mem::take(&mut network.watcher(self.number).was_interrupted))
     }
 
     /// Lets time pass while the loop does not wait.
     pub(crate) fn pass_time(self, by: Duration) {
-        self.with(|network| (network.now, network.was_interrupted) = (network.now.after(by), true));
+        self.with(|network| network.pass_time(by));
     }
 
     pub(crate) fn watch(self, socket: &Socket, client: usize) {
         if let Socket::Simulated(wire) = socket {
-            self.with(|network| network.watch(wire.line(), client));
+            let watched = Watched { by: self.number, client: client as u32 };
+            self.with(|network| network.watch(wire.line(), watched));
+        }
+    }
+
+    pub(crate) fn unwatch(self, socket: &Socket) {
+        if let Socket::Simulated(wire) = socket {
+            self.with(|network| network.unwatch(wire.line()));
         }
     }
 

@@ -1,5 +1,6 @@
 //! A simulated connection.
 
+use super::layer::Wrapped;
 use crate::protocol::time::Tick;
 use crate::protocol::{CloseReason, Connection, Opening, OwnedMessage, Role, Shared};
 use std::collections::VecDeque;
@@ -151,6 +152,15 @@ impl Marks {
     }
 }
 
+/// Who watches the server's socket of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// The number of the loop.
+    pub(crate) by: u8,
+    /// The place of the loop's client.
+    pub(crate) client: u32,
+}
+
 /// One connection, with the peer at its far end.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -161,11 +171,13 @@ pub(crate) struct Line {
     pub(crate) marks: Marks,
     /// What the server's next call fails with.
     pub(crate) error: Option<io::ErrorKind>,
-    /// The place of the server's client, while its socket is watched.
-    pub(crate) client: Option<u32>,
+    /// Who watches the server's socket, while anybody does.
+    pub(crate) watched: Option<Watched>,
     /// The peer's.
     pub(crate) address: SocketAddr,
     pub(crate) connection: Connection,
+    /// What lies between that and the wire, if anything does.
+    pub(crate) wrapped: Option<Wrapped>,
     /// What the peer has said and there is no room for yet.
     pub(crate) unsent: VecDeque<u8>,
     /// What the peer sends as soon as it is open.
@@ -185,9 +197,10 @@ impl Line {
             outward: Pipe::default(),
             marks: Marks::default(),
             error: None,
-            client: None,
+            watched: None,
             address,
             connection: Connection::new(peer, now),
+            wrapped: None,
             unsent: VecDeque::new(),
             early: Vec::new(),
             messages: Vec::new(),
@@ -212,9 +225,21 @@ impl Line {
             if count == 0 {
                 return;
             }
-            self.unsent.extend(output);
+            say(&mut self.wrapped, &mut self.unsent, output);
             self.connection.sent(shared, now, count);
         }
+    }
+
+    /// The peer says something beside what its connection says.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        say(&mut self.wrapped, &mut self.unsent, bytes);
+    }
+
+    /// Puts a layer between the peer and the wire. What it has said and not sent passes through.
+    pub(crate) fn wrap(&mut self, wrapped: Wrapped) {
+        self.wrapped = Some(wrapped);
+        let said = Vec::from(std::mem::take(&mut self.unsent));
+        self.say(&said);
     }
 
     /// Returns whether the peer has something to send, and room for it.
@@ -262,5 +287,12 @@ impl Line {
             + self.connection.rare_memory()
             + buffers.iter().sum::<usize>()
             + self.raw.capacity()
+    }
+}
+
+fn say(wrapped: &mut Option<Wrapped>, unsent: &mut VecDeque<u8>, bytes: &[u8]) {
+    match wrapped {
+        Some(wrapped) => wrapped.send(bytes, unsent),
+        None => unsent.extend(bytes),
     }
 }

@@ -8,7 +8,8 @@
 
 use super::faults::Faults;
 use super::handles::{MAX_LINES, NetworkRef, Wire};
-use super::line::{Line, Marks};
+use super::layer::{MakeLayer, Wrapped};
+use super::line::{Line, Marks, Watched};
 use crate::protocol::time::{Epoch, Moment};
 use crate::protocol::{CloseReason, Limits, Opening, Role, Shared};
 use crate::server::config::Config;
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use slab::Slab;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,6 +30,16 @@ pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(1
 /// How long the network rests when all that is under way is delayed.
 const PAUSE: Duration = Duration::from_micros(100);
 
+/// What a loop of the server has of the network, as of a poller.
+#[derive(Default)]
+pub(super) struct Watcher {
+    /// Lines whose edge is to be told, the longest waiting first: one turn takes only so many.
+    to_tell: VecDeque<u32>,
+    pub(super) ready: Vec<Ready>,
+    /// Time has passed that the loop has not waited for.
+    pub(super) was_interrupted: bool,
+}
+
 /// All lines of one simulation.
 pub(crate) struct Network {
     pub(super) serial: u64,
@@ -36,22 +47,19 @@ pub(crate) struct Network {
     pub(crate) faults: Faults,
     random: StdRng,
     pub(crate) now: Moment,
-    /// Time has passed that the loop has not waited for.
-    pub(super) was_interrupted: bool,
     epoch: Epoch,
     pub(crate) lines: Slab<Box<Line>>,
     /// Those on which something is to happen, the longest waiting first.
     active: VecDeque<u32>,
-    /// Those whose edge is to be told, the longest waiting first: one turn takes only so many.
-    to_tell: VecDeque<u32>,
-    pub(super) ready: Vec<Ready>,
+    /// One for each loop of the server.
+    watchers: Vec<Watcher>,
     events_per_turn: usize,
     /// New connections that the server has not accepted.
     backlog: VecDeque<u32>,
     listener_edge: bool,
     is_listening: bool,
-    /// Where the server can connect to.
-    hosts: BTreeSet<SocketAddr>,
+    /// Where the server can connect to, and the layers of the peers there.
+    hosts: BTreeMap<SocketAddr, Option<MakeLayer>>,
     pub(crate) names: BTreeMap<String, IpAddr>,
     /// Peers to which the server has connected.
     pub(crate) dialled: VecDeque<u32>,
@@ -75,17 +83,15 @@ impl Network {
             faults: Faults::none(),
             random: StdRng::seed_from_u64(seed),
             now: Moment::default(),
-            was_interrupted: false,
             epoch: Epoch::default(),
             lines: Slab::new(),
             active: VecDeque::new(),
-            to_tell: VecDeque::new(),
-            ready: Vec::new(),
+            watchers: vec![Watcher::default()],
             events_per_turn: config.events_per_turn,
             backlog: VecDeque::new(),
             listener_edge: false,
             is_listening: true,
-            hosts: BTreeSet::new(),
+            hosts: BTreeMap::new(),
             names: BTreeMap::new(),
             dialled: VecDeque::new(),
             connected_so_far: 0,
@@ -179,7 +185,7 @@ impl Network {
     pub(super) fn close(&mut self, index: u32) {
         let line = self.line(index);
         line.marks.set(Marks::SERVER_GONE);
-        line.client = None;
+        line.watched = None;
         let has_unread = !line.inward.is_empty();
         line.outward.end();
         self.note(index, if has_unread { "close, with unread bytes" } else { "close" }, b"");
@@ -189,9 +195,45 @@ impl Network {
         self.activate(index);
     }
 
-    pub(super) fn watch(&mut self, index: u32, client: usize) {
-        self.line(index).client = Some(client as u32);
+    pub(super) fn watch(&mut self, index: u32, watched: Watched) {
+        self.line(index).watched = Some(watched);
         self.tell_edge(index);
+    }
+
+    /// Nobody watches the line any more. An edge that has not been told is forgotten: who watches
+    /// it next is told the state.
+    pub(super) fn unwatch(&mut self, index: u32) {
+        let line = self.line(index);
+        line.watched = None;
+        line.marks.clear(Marks::TO_TELL);
+    }
+
+    pub(super) fn watcher(&mut self, number: u8) -> &mut Watcher {
+        &mut self.watchers[usize::from(number)]
+    }
+
+    /// The server has so many loops.
+    pub(crate) fn set_loops(&mut self, count: usize) {
+        self.watchers.resize_with(count, Watcher::default);
+    }
+
+    /// A loop of several turns.
+    pub(crate) fn loop_turns(&mut self, number: u8) {
+        self.fingerprint.write_u8(number);
+        if self.story.is_some() {
+            self.remark(&format!("loop {number} turns"));
+        }
+    }
+
+    /// A loop has stopped: it takes no events any more.
+    pub(crate) fn stop_loop(&mut self, number: u8) {
+        *self.watcher(number) = Watcher::default();
+    }
+
+    /// Lets time pass while no loop waits.
+    pub(super) fn pass_time(&mut self, by: Duration) {
+        self.now = self.now.after(by);
+        self.watchers.iter_mut().for_each(|watcher| watcher.was_interrupted = true);
     }
 
     pub(super) fn accept(&mut self) -> io::Result<Socket> {
@@ -211,8 +253,11 @@ impl Network {
     /// Connects the server to a host. The connection is refused if there is no such host.
     pub(super) fn connect(&mut self, address: SocketAddr) -> io::Result<Socket> {
         let mut line = Line::new(Role::Server, self.tick(), address);
-        let is_host = self.hosts.contains(&address);
-        if !is_host {
+        let host = self.hosts.get_mut(&address);
+        let is_host = host.is_some();
+        if let Some(make) = host {
+            line.wrapped = make.as_mut().map(|make| Wrapped::new(make()));
+        } else {
             line.error = Some(io::ErrorKind::ConnectionRefused);
             line.marks.set(Marks::RESET);
             line.marks.set(Marks::PEER_GONE);
@@ -230,18 +275,23 @@ impl Network {
 // ---- what happens while the loop waits ---------------------------------------------------------
 
 impl Network {
-    pub(super) fn wait(&mut self, timeout: Option<Duration>) {
+    pub(super) fn wait(&mut self, number: u8, timeout: Option<Duration>) {
         let asked = self.now;
         if self.commits(self.faults.late) {
             let most = if self.random.random_bool(0.1) { 1_000_000 } else { 5_000 };
             self.now = self.now.after(Duration::from_micros(self.random.random_range(0..most)));
         }
         // The loop checks itself whether another thread has left a call.
-        self.ready.push(Ready::Remote);
+        self.watcher(number).ready.push(Ready::Remote);
         loop {
             self.advance();
+            self.tell_loop(number);
             let left = timeout.map(|timeout| asked.after(timeout).since(self.now));
-            if self.ready.len() > 1 || left.is_some_and(|left| left.is_zero()) {
+            if self.watcher(number).ready.len() > 1 || left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            // No time passes for a loop that has something to do.
+            if self.watchers.len() > 1 && self.is_other_busy(number) {
                 return;
             }
             if self.active.is_empty() {
@@ -265,37 +315,44 @@ impl Network {
             self.line(index).marks.clear(Marks::ACTIVE);
             self.carry(index);
             let line = &mut *self.lines[index as usize];
-            if line.client.is_some() && line.marks.has(Marks::EDGE) {
+            if let Some(Watched { by, .. }) = line.watched.filter(|_| line.marks.has(Marks::EDGE)) {
                 if !line.marks.has(Marks::TO_TELL) {
                     line.marks.set(Marks::TO_TELL);
-                    self.to_tell.push_back(index);
+                    self.watchers[usize::from(by)].to_tell.push_back(index);
                 }
             } else if line.is_over() {
                 self.lines.remove(index as usize);
             }
         }
-        while self.ready.len() <= self.events_per_turn {
-            let Some(index) = self.to_tell.pop_front() else { break };
-            self.tell(index);
+    }
+
+    /// Reports events to a loop, as many as one turn takes.
+    pub(crate) fn tell_loop(&mut self, number: u8) {
+        while self.watcher(number).ready.len() <= self.events_per_turn {
+            let Some(index) = self.watcher(number).to_tell.pop_front() else { break };
+            self.tell(number, index);
         }
-        if std::mem::take(&mut self.listener_edge) {
-            self.ready.push(Ready::Listener(0));
+        // The first one accepts.
+        if number == 0 && std::mem::take(&mut self.listener_edge) {
+            self.watcher(number).ready.push(Ready::Listener(0));
         }
     }
 
-    /// Reports the event of one line to the loop.
-    fn tell(&mut self, index: u32) {
+    /// Reports the event of one line to a loop.
+    fn tell(&mut self, number: u8, index: u32) {
         let window = self.faults.window;
-        // The line may be over, and another one may have its place.
-        let Some(line) = self.lines.get_mut(index as usize).filter(|line| line.marks.has(Marks::TO_TELL)) else {
-            return;
-        };
+        // The line may be over, and another one may have its place. Or another loop has it.
+        let is_meant = |line: &&mut Box<Line>| line.marks.has(Marks::TO_TELL);
+        let Some(line) = self.lines.get_mut(index as usize).filter(is_meant) else { return };
+        let Some(Watched { client, .. }) = line.watched.filter(|watched| watched.by == number) else { return };
         line.marks.clear(Marks::TO_TELL);
-        let Some(client) = line.client.filter(|_| line.marks.has(Marks::EDGE)) else { return };
+        if !line.marks.has(Marks::EDGE) {
+            return;
+        }
         line.marks.clear(Marks::EDGE);
         let is_reset = line.marks.has(Marks::RESET);
         let read_closed = line.inward.end_has_arrived() || is_reset;
-        self.ready.push(Ready::Client(Readiness {
+        self.watchers[usize::from(number)].ready.push(Ready::Client(Readiness {
             client: client as usize,
             readable: line.inward.arrived() > 0 || read_closed,
             writable: line.outward.room(window) > 0 || is_reset,
@@ -401,7 +458,17 @@ impl Network {
 
     /// Whether something happens without time passing.
     pub(crate) fn is_busy(&self) -> bool {
-        self.listener_edge || !self.active.is_empty() || !self.to_tell.is_empty() || !self.ready.is_empty()
+        !self.active.is_empty() || (0..self.watchers.len()).any(|number| self.is_loop_busy(number as u8))
+    }
+
+    fn is_other_busy(&self, number: u8) -> bool {
+        (0..self.watchers.len() as u8).any(|other| other != number && self.is_loop_busy(other))
+    }
+
+    /// Whether a loop has events to take.
+    pub(crate) fn is_loop_busy(&self, number: u8) -> bool {
+        let watcher = &self.watchers[usize::from(number)];
+        (number == 0 && self.listener_edge) || !watcher.to_tell.is_empty() || !watcher.ready.is_empty()
     }
 }
 
@@ -441,10 +508,10 @@ impl Network {
     }
 
     /// Lets the server connect there from now on.
-    pub(crate) fn add_host(&mut self, name: &str, port: u16) {
+    pub(crate) fn add_host(&mut self, name: &str, port: u16, make: Option<MakeLayer>) {
         let known = self.names.len();
         let ip = name.parse().unwrap_or_else(|_| *self.names.entry(name.to_owned()).or_insert_with(|| numbered(known)));
-        self.hosts.insert(SocketAddr::new(ip, port));
+        self.hosts.insert(SocketAddr::new(ip, port), make);
     }
 
     /// The server no longer listens. Waiting connections are refused.
@@ -466,10 +533,11 @@ impl Network {
     /// Returns roughly how many bytes of memory the network and the peers take.
     pub(crate) fn memory(&self) -> usize {
         let lines: usize = self.lines.iter().map(|(_, line)| line.memory()).sum();
+        let to_tell: usize = self.watchers.iter().map(|watcher| watcher.to_tell.capacity()).sum();
+        let ready: usize = self.watchers.iter().map(|watcher| watcher.ready.capacity()).sum();
         let queues =
-            (self.active.capacity() + self.to_tell.capacity() + self.backlog.capacity() + self.dialled.capacity())
-                * size_of::<u32>();
-        let tables = self.lines.capacity() * (size_of::<usize>() * 2) + self.ready.capacity() * size_of::<Ready>();
+            (self.active.capacity() + to_tell + self.backlog.capacity() + self.dialled.capacity()) * size_of::<u32>();
+        let tables = self.lines.capacity() * (size_of::<usize>() * 2) + ready * size_of::<Ready>();
         lines + queues + tables + self.shared.memory()
     }
 
@@ -481,11 +549,18 @@ impl Network {
         self.story.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Notes that something has happened on a line.
+    /// Notes that something has happened on a line. What a layer has put on the wire may be random:
+    /// what counts is what was meant.
     pub(crate) fn note(&mut self, index: u32, what: &str, bytes: &[u8]) {
         self.fingerprint.write_u128(self.now.elapsed().as_nanos() << 32 | u128::from(index));
         self.fingerprint.write(what.as_bytes());
-        self.fingerprint.write(bytes);
+        match self.lines.get(index as usize).and_then(|line| line.wrapped.as_ref()) {
+            None => self.fingerprint.write(bytes),
+            Some(wrapped) => {
+                self.fingerprint.write_usize(bytes.len());
+                self.fingerprint.write_u64(wrapped.fingerprint());
+            }
+        }
         if self.story.is_some() {
             let shown = bytes[..bytes.len().min(48)].escape_ascii();
             let size = if bytes.is_empty() { String::new() } else { format!(" {} bytes: {shown}", bytes.len()) };

@@ -1,8 +1,10 @@
 //! What peers do with what they receive.
 
+use super::layer::Wrapped;
 use super::line::{Line, Marks};
 use super::network::Network;
 use crate::protocol::{Answer, CloseReason, Connection, Event, Input, Message, Request, Role, State, Ticket, Upgrade};
+use std::io;
 
 impl Line {
     /// A message has come to the peer.
@@ -22,7 +24,10 @@ impl Network {
         if line.marks.has(Marks::STOPPED) || line.marks.has(Marks::PEER_GONE) {
             return;
         }
-        let mut bytes = line.outward.take_arrived();
+        let (mut bytes, mut goes_on) = (line.outward.take_arrived(), true);
+        if let Some(wrapped) = &mut line.wrapped {
+            (bytes, goes_on) = wrapped.receive(&bytes, &mut line.unsent);
+        }
         if line.marks.has(Marks::RAW) {
             line.raw.append(&mut bytes);
         }
@@ -44,6 +49,9 @@ impl Network {
             if !line.marks.has(Marks::RAW) {
                 line.connection.receive_eof(&mut self.shared, now);
             }
+        }
+        if !goes_on {
+            line.connection.end(&mut self.shared, CloseReason::Io(io::ErrorKind::InvalidData));
         }
         self.speak(index);
         // There may be room for the server now.
@@ -77,6 +85,9 @@ impl Network {
                 line.reason = line.reason.take().or_else(|| line.connection.take_close_reason());
             }
         }
+        if let Some(wrapped) = line.wrapped.as_mut().filter(|_| line.marks.has(Marks::FINISHES)) {
+            wrapped.end(&mut line.unsent);
+        }
     }
 
     /// The peer disconnects at once.
@@ -84,6 +95,7 @@ impl Network {
         let line = &mut *self.lines[index as usize];
         line.connection.end(&mut self.shared, reason);
         line.unsent.clear();
+        line.wrapped.iter_mut().for_each(Wrapped::break_off);
         self.speak(index);
     }
 

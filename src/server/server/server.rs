@@ -1,5 +1,6 @@
 //! The builder of a server.
 
+use super::loops::Loops;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request};
 use crate::server::app::{Closures, Handler, for_each_callback};
 use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
@@ -54,9 +55,9 @@ use std::thread::JoinHandle;
 /// ```
 pub struct Server<D: ClientData = ()> {
     poller: Kernel,
-    listeners: Vec<Listener>,
-    queue: Arc<Queue<D>>,
-    config: Config,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) queue: Arc<Queue<D>>,
+    pub(super) config: Config,
     options: ListenOptions,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
@@ -202,12 +203,45 @@ impl<D: ClientData> Server<D> {
         Remote::new(Arc::clone(&self.queue))
     }
 
+    /// Returns a server with several loops, each in a thread of its own, for more than one core.
+    /// See [`Loops`] for what they share. Call it after every `listen` and after
+    /// `shutdown_on_signals`.
+    ///
+    /// # Errors
+    ///
+    /// The number is 0 or more than 64, or the [`memory_budget`](Config::memory_budget) is too
+    /// small for so many ([`InvalidInput`](io::ErrorKind::InvalidInput)). A poller cannot be made,
+    /// or with [`reuse_port`](ListenOptions::reuse_port) a listening socket.
+    pub fn loops(self, count: usize) -> io::Result<Loops<D>> {
+        Loops::new(self, count)
+    }
+
+    /// Returns a server for another loop of the same server, with the same clock. It listens where
+    /// this one does, if the kernel is to choose between them.
+    pub(super) fn beside(&self) -> io::Result<Server<D>> {
+        let poller = self.poller.beside(self.config.events_per_turn)?;
+        Ok(Server {
+            queue: Arc::new(Queue::new(Some(poller.waker()?), self.config.remote_queue)),
+            poller,
+            listeners: self.listeners.iter().filter_map(Listener::another).collect::<io::Result<_>>()?,
+            config: self.config.clone(),
+            options: self.options.clone(),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
+        })
+    }
+
     /// Returns the loop, for hosts that turn it themselves or need to know how it ended.
     ///
     /// # Errors
     ///
     /// The listening sockets cannot be watched.
     pub fn start<H: Handler<Data = D>>(self, handler: H) -> io::Result<EventLoop<H>> {
+        self.start_as(0, handler)
+    }
+
+    /// [`start`](Self::start), as the loop with this number.
+    pub(super) fn start_as<H: Handler<Data = D>>(self, number: usize, handler: H) -> io::Result<EventLoop<H>> {
         let Server { poller, listeners, queue, config, .. } = self;
         let parts = Parts {
             poller: Poller::Kernel(poller),
@@ -216,6 +250,7 @@ impl<D: ClientData> Server<D> {
             config,
             seed: None,
             resolver: None,
+            number,
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,
         };

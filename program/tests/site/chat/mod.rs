@@ -1,183 +1,20 @@
 //! Everybody sees every message exactly once and in the same order, even if connections break and
 //! the server restarts.
 
+mod page;
+mod servers;
+
 use lariat::Config;
 use lariat::sim::{Faults, Peer, Simulation};
 use lariat_cli::site::Chat;
+use page::Page;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde::Deserialize;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Deserialize)]
-struct Said {
-    n: u64,
-    id: String,
-    name: String,
-    text: String,
-    age: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Told {
-    Welcome { server: String, you: u32, people: Vec<(u32, String)>, messages: Vec<Said>, missed: u64 },
-    Message(Said),
-    Said(String),
-    People { came: Vec<(u32, String)>, left: Vec<u32> },
-    Typing { who: Vec<u32>, more: usize },
-    Rooms(Vec<(String, usize)>),
-    Refused { id: Option<String>, why: String },
-}
-
-/// A page, which does what `conversation.js` does.
-struct Page {
-    room: &'static str,
-    name: String,
-    key: String,
-    peer: Option<Peer>,
-    is_in: bool,
-    server: String,
-    last: u64,
-    pending: Vec<(String, String)>,
-    own: BTreeMap<String, String>,
-    /// The ids of messages, in the order in which they were shown.
-    shown: Vec<String>,
-    shown_set: BTreeSet<String>,
-    /// The ids that came from this server.
-    from_server: BTreeSet<String>,
-    texts: Vec<String>,
-    ages: Vec<u64>,
-    missed: u64,
-    you: u32,
-    people: BTreeMap<u32, String>,
-    typing: (Vec<u32>, usize),
-    rooms: Vec<(String, usize)>,
-    refused: Vec<(Option<String>, String)>,
-}
-
-impl Page {
-    fn new(number: usize, room: &'static str) -> Page {
-        Page {
-            room,
-            name: format!("user {number}"),
-            key: format!("key {number}"),
-            peer: None,
-            is_in: false,
-            server: String::new(),
-            last: 0,
-            pending: Vec::new(),
-            own: BTreeMap::new(),
-            shown: Vec::new(),
-            shown_set: BTreeSet::new(),
-            from_server: BTreeSet::new(),
-            texts: Vec::new(),
-            ages: Vec::new(),
-            missed: 0,
-            you: 0,
-            people: BTreeMap::new(),
-            typing: (Vec::new(), 0),
-            rooms: Vec::new(),
-            refused: Vec::new(),
-        }
-    }
-
-    fn send(&self, what: &serde_json::Value) {
-        if let Some(peer) = &self.peer {
-            peer.send(&what.to_string());
-        }
-    }
-
-    fn connect(&mut self, sim: &mut Simulation<Chat>) {
-        self.peer = Some(sim.connect("/chat"));
-        self.is_in = false;
-        self.join();
-    }
-
-    fn join(&self) {
-        let (room, name, key) = (self.room, &self.name, &self.key);
-        let (server, after) = (&self.server, self.last);
-        self.send(&json!({"join": {"room": room, "name": name, "key": key, "server": server, "after": after}}));
-    }
-
-    fn is_connected(&self) -> bool {
-        self.peer.as_ref().is_some_and(Peer::is_open)
-    }
-
-    fn say(&mut self, random: &mut StdRng, text: &str) {
-        let id = format!("{:032x}", random.random::<u128>());
-        self.pending.push((id.clone(), text.to_owned()));
-        if self.is_in {
-            self.tell(&id, text);
-        }
-    }
-
-    fn tell(&self, id: &str, text: &str) {
-        self.send(&json!({"say": {"id": id, "text": text, "age": 0}}));
-    }
-
-    /// Handles the received messages.
-    fn listen(&mut self) {
-        let received = self.peer.as_ref().map(Peer::received_text).unwrap_or_default();
-        for text in received {
-            match serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) {
-                Told::Welcome { server, you, people, messages, missed } => {
-                    self.missed += missed;
-                    self.welcome(server, messages);
-                    (self.you, self.people) = (you, people.into_iter().collect());
-                }
-                Told::Message(said) => self.show(said),
-                Told::Said(id) => self.pending.retain(|(pending, _)| *pending != id),
-                Told::People { came, left } => {
-                    left.iter().for_each(|number| drop(self.people.remove(number)));
-                    self.people.extend(came);
-                }
-                Told::Typing { who, more } => self.typing = (who, more),
-                Told::Rooms(rooms) => self.rooms = rooms,
-                Told::Refused { id, why } => self.refused.push((id, why)),
-            }
-        }
-    }
-
-    fn welcome(&mut self, server: String, messages: Vec<Said>) {
-        let is_restarted = !self.server.is_empty() && self.server != server;
-        if self.server != server {
-            self.last = 0;
-            self.from_server.clear();
-        }
-        (self.server, self.is_in) = (server, true);
-        if is_restarted {
-            let lately = &self.shown[self.shown.len().saturating_sub(100)..];
-            let own = lately.iter().filter_map(|id| Some((id.clone(), self.own.remove(id)?)));
-            self.pending.splice(0..0, own.collect::<Vec<_>>());
-        }
-        messages.into_iter().for_each(|said| self.show(said));
-        self.pending.iter().for_each(|(id, text)| self.tell(id, text));
-    }
-
-    fn show(&mut self, said: Said) {
-        if said.n <= self.last {
-            return;
-        }
-        assert!(self.last == 0 || said.n == self.last + 1 || self.missed > 0, "{} follows {}", said.n, self.last);
-        self.last = said.n;
-        assert!(self.from_server.insert(said.id.clone()), "{} is told {:?} twice by one server", self.name, said.text);
-        if let Some(at) = self.pending.iter().position(|(id, _)| *id == said.id) {
-            assert!(said.name.starts_with(&self.name), "{} has said what {} did", said.name, self.name);
-            let (id, text) = self.pending.remove(at);
-            self.own.insert(id, text);
-        }
-        if self.shown_set.insert(said.id.clone()) {
-            self.shown.push(said.id);
-            self.texts.push(said.text);
-            self.ages.push(said.age);
-        }
-    }
-}
 
 /// Runs for a second. Pages without a connection come back.
 fn settle(sim: &mut Simulation<Chat>, pages: &mut [Page]) {

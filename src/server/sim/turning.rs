@@ -1,0 +1,76 @@
+//! One loop of a simulated server.
+
+use crate::protocol::time::Moment;
+use crate::server::app::Handler;
+use crate::server::clients::Queue;
+use crate::server::config::Config;
+use crate::server::event_loop::{EventLoop, Parts};
+use crate::server::net::memory::NetworkRef;
+use crate::server::net::{Listener, Poller, Question, Resolver};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// A loop of the server.
+pub(super) struct Turning<H: Handler> {
+    pub(super) event_loop: EventLoop<H>,
+    /// Names that it wants to have looked up.
+    questions: Receiver<Question>,
+}
+
+impl<H: Handler> Turning<H> {
+    pub(super) fn new(
+        number: u8,
+        network: NetworkRef,
+        listeners: Vec<Listener>,
+        queue: Arc<Queue<H::Data>>,
+        config: Config,
+        seed: u64,
+        handler: H,
+    ) -> Turning<H> {
+        let (ask, questions) = channel();
+        let parts = Parts {
+            number: number.into(),
+            poller: Poller::Simulated(network.on_loop(number)),
+            listeners,
+            queue,
+            config,
+            seed: Some(seed.wrapping_add(number.into())),
+            resolver: Some(Resolver::by_hand(ask)),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
+        };
+        let event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
+        Turning { event_loop, questions }
+    }
+
+    pub(super) fn turn(&mut self, network: NetworkRef, timeout: Option<Duration>) {
+        self.answer_questions(network);
+        self.event_loop.turn(timeout).expect("a simulated poller does not fail");
+        self.answer_questions(network);
+    }
+
+    fn answer_questions(&mut self, network: NetworkRef) {
+        while let Ok(question) = self.questions.try_recv() {
+            let found = network.with(|network| network.names.get(&question.name).copied());
+            let addresses = found.map(|ip| SocketAddr::new(ip, question.port)).into_iter().collect();
+            self.event_loop.clients_mut().resolved(question.id, addresses);
+        }
+    }
+
+    /// Whether it has stopped.
+    pub(super) const fn has_stopped(&self) -> bool {
+        self.event_loop.outcome().is_some()
+    }
+
+    /// Returns when it turns at the latest, if it does.
+    pub(super) fn next_moment(&self) -> Option<Moment> {
+        if self.has_stopped() { None } else { self.event_loop.next_moment() }
+    }
+
+    /// Whether it has something to do at a time, without an event.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.next_moment().is_some_and(|due| due <= now)
+    }
+}
