@@ -233,11 +233,14 @@ impl fmt::Display for Unaccepted {
 impl std::error::Error for Unaccepted {}
 
 /// Returns the first bytes of an answer that cannot become an HTTP/1 response. `head` may be
-/// incomplete. Empty lines before a response are allowed, as in httparse.
+/// incomplete. Empty lines before a response are allowed, as in httparse, if they end with CR LF.
 pub(crate) fn not_http(head: &[u8]) -> Option<Box<[u8]>> {
     const SHOWN: usize = 64;
-    let begin = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-    let is_http = head[begin..].iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+    let begin = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(head.len());
+    let (empty_lines, line) = head.split_at(begin);
+    let mut ends = empty_lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let is_http = ends.all(|end| end.ends_with(b"\r\n"))
+        && line.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
     (!is_http).then(|| head[..head.len().min(SHOWN)].into())
 }
 
@@ -322,6 +325,18 @@ mod tests {
         }
         for bad in ["ws://[]:9908", "ws://[host]/", "ws://[[::1]]/", "ws://[127.0.0.1]/", "ws://[::1/"] {
             assert_eq!(parsed(bad).unwrap_err(), OpeningError::BadUrl, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_become_a_response_is_known_however_much_of_it_has_arrived() {
+        for answer in [&b"\nHTTP/1.1 101\r\n"[..], b"\r\n\nx", b"\r\r\nSSH-2.0", b"\r\rH\n", b"HTTP/2 101\r\n"] {
+            let known = (1..=answer.len()).map(|length| not_http(&answer[..length]).is_some());
+            let mut later = known.skip_while(|known| !known).peekable();
+            assert!(later.peek().is_some() && later.all(|known| known), "{}", answer.escape_ascii());
+        }
+        for answer in [&b""[..], b"\r", b"\r\n\r\n", b"\r\nHTT", b"\r\r\nHTTP/1.1 101 \n"] {
+            assert_eq!(not_http(answer), None, "{}", answer.escape_ascii());
         }
     }
 
