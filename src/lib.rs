@@ -171,6 +171,9 @@ pub use protocol::{
 #[cfg(feature = "sim")]
 #[doc(inline)]
 pub use server::sim;
+#[cfg(all(unix, feature = "handover"))]
+#[doc(inline)]
+pub use server::{HandoverError, Predecessor, RestoreError};
 #[doc(inline)]
 pub use server::{
     Adopted, Always, Audience, Cause, ClientData, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config,

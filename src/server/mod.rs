@@ -9,6 +9,7 @@
 //! | `id` | which client, which timer? |
 //! | `data` | what does an application keep for each client? |
 //! | `backplane` | how do several servers share topics? |
+//! | `handover` | what does a process tell the next one? |
 //! | `net` | where do bytes come from and go to, what is ready, and what time is it? |
 //! | `observe` | what has the server done, and how is that shown? |
 //! | `table` | what does the server know of each client, and who is next? |
@@ -26,6 +27,8 @@ mod config;
 mod data;
 mod engine;
 mod event_loop;
+#[cfg(all(unix, feature = "handover"))]
+mod handover;
 mod id;
 mod net;
 mod observe;
@@ -34,6 +37,8 @@ mod server;
 pub mod sim;
 mod table;
 
+#[cfg(all(unix, feature = "handover"))]
+pub use app::RestoreError;
 pub use app::{Closures, Handler, Pipe, Router};
 pub use clients::{
     Adopted, Audience, BackplaneStatus, ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome,
@@ -42,6 +47,8 @@ pub use clients::{
 pub use config::{Config, ConfigError, Drain, Excess, ForwardedHeader, ListenOptions, Rates};
 pub use data::{Always, ClientData, Stored};
 pub use event_loop::EventLoop;
+#[cfg(all(unix, feature = "handover"))]
+pub use handover::{HandoverError, Predecessor};
 pub use id::{ClientId, TimerId};
 pub use net::LocalAddr;
 pub use observe::{Cause, Connections, Glance, Histogram, Pace, Phase, Stats, Turn, Turns, Waiting};

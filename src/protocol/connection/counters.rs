@@ -91,6 +91,23 @@ impl ByOpcode {
     }
 }
 
+#[cfg(feature = "handover")]
+impl ByOpcode {
+    fn flows(&self) -> Vec<(u8, Flow)> {
+        let flows = (0..).zip(self.messages.iter().zip(&self.bytes));
+        let flows = flows.map(|(opcode, (messages, bytes))| (opcode, Flow { messages: *messages, bytes: *bytes }));
+        flows.filter(|(_, flow)| *flow != Flow::default()).collect()
+    }
+
+    fn add_flows(&mut self, flows: &[(u8, Flow)]) {
+        for (opcode, flow) in flows {
+            let place = usize::from(*opcode) % self.messages.len();
+            self.messages[place] = self.messages[place].saturating_add(flow.messages);
+            self.bytes[place] = self.bytes[place].saturating_add(flow.bytes);
+        }
+    }
+}
+
 impl Counters {
     /// What has been received from peers.
     pub const fn received(&self) -> Traffic {
@@ -105,6 +122,19 @@ impl Counters {
     /// Number of connections in this state.
     pub const fn in_state(&self, state: State) -> usize {
         self.states[state as usize]
+    }
+
+    /// Returns what peers have sent and were sent, by opcode.
+    #[cfg(feature = "handover")]
+    pub(crate) fn by_opcode(&self) -> [Vec<(u8, Flow)>; 2] {
+        [&self.received, &self.sent].map(ByOpcode::flows)
+    }
+
+    /// Adds what another process has counted.
+    #[cfg(feature = "handover")]
+    pub(crate) fn add_by_opcode(&mut self, received: &[(u8, Flow)], sent: &[(u8, Flow)]) {
+        self.received.add_flows(received);
+        self.sent.add_flows(sent);
     }
 
     /// A connection begins.

@@ -145,6 +145,9 @@ pub enum CloseReason {
     NameNotFound,
     /// The connection reached its maximum lifetime. The client was sent 1001.
     Lifetime,
+    /// This process has taken over from another one, in which the connection stays until it ends.
+    #[cfg(feature = "handover")]
+    LeftBehind,
     /// TLS has failed.
     #[cfg(feature = "tls")]
     Tls(crate::protocol::tls::TlsError),
@@ -173,6 +176,8 @@ impl CloseReason {
             | CloseReason::BadProxyHeader
             | CloseReason::NameNotFound => CloseCode::Abnormal,
             CloseReason::Lifetime => CloseCode::Away,
+            #[cfg(feature = "handover")]
+            CloseReason::LeftBehind => CloseCode::Abnormal,
             #[cfg(feature = "tls")]
             CloseReason::Tls(_) => CloseCode::Abnormal,
         }
@@ -251,6 +256,8 @@ impl fmt::Display for CloseReason {
             CloseReason::BadProxyHeader => f.write_str("no PROXY header from one of trusted_proxies"),
             CloseReason::NameNotFound => f.write_str("the server's name has no address"),
             CloseReason::Lifetime => f.write_str("the connection reached max_lifetime"),
+            #[cfg(feature = "handover")]
+            CloseReason::LeftBehind => f.write_str("it stays in the process that has handed over"),
             #[cfg(feature = "tls")]
             CloseReason::Tls(error) => write!(f, "{error}"),
         }

@@ -50,6 +50,12 @@ impl PartialFrame {
         PartialFrame { header, remaining: header.length }
     }
 
+    /// A frame of which `remaining` bytes are missing. `None` if it has not so many.
+    #[cfg(feature = "handover")]
+    pub(super) fn with_remaining(header: Header, remaining: u64) -> Option<PartialFrame> {
+        (remaining <= header.length).then_some(PartialFrame { header, remaining })
+    }
+
     /// Bytes of payload that are missing.
     pub(super) fn remaining(&self) -> usize {
         usize::try_from(self.remaining).unwrap_or(usize::MAX)
@@ -88,6 +94,12 @@ impl Inbox {
             + self.held.capacity()
             + self.control.capacity()
             + self.message.as_ref().map_or(0, PartialMessage::memory)
+    }
+
+    /// The bytes of a header that has arrived in part.
+    #[cfg(feature = "handover")]
+    pub(super) fn partial_header(&self) -> &[u8] {
+        &self.header[..usize::from(self.header_len)]
     }
 
     /// Drops everything but keeps the buffers. Returns the buffer of a message.

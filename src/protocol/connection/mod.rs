@@ -27,6 +27,7 @@
 //! | `trace` | how is recorded what happens in a connection? |
 //! | `fast` | how are short messages received and sent faster? |
 //! | `shared` | what do all connections of a loop share? |
+//! | `carried` | what goes to another process of an open connection? |
 //! | `pools` | which buffers are kept for reuse? |
 //! | `budget` | how much memory may all connections hold together? |
 //! | `growing` | when does the budget count an inbox or outbox again? |
@@ -38,6 +39,8 @@
 
 mod budget;
 mod byte_queue;
+#[cfg(feature = "handover")]
+mod carried;
 mod compress;
 mod counters;
 mod deadlines;
@@ -72,6 +75,8 @@ mod trace;
 mod undecided;
 
 pub use budget::Mark;
+#[cfg(feature = "handover")]
+pub use carried::{Carried, Malformed};
 pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;

@@ -67,6 +67,15 @@ struct SharedFrame {
     frame: SharedBytes,
 }
 
+/// A piece of the unsent bytes.
+#[cfg(feature = "handover")]
+pub(super) enum UnsentPiece<'a> {
+    /// Bytes of the connection's own.
+    Own(&'a [u8]),
+    /// A frame that other outboxes have too, and how many of its bytes have been sent.
+    Shared(&'a SharedBytes, usize),
+}
+
 impl Outbox {
     /// Unsent bytes.
     #[inline]
@@ -239,6 +248,46 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    // ---- another process sends the rest -------------------------------------------------------
+
+    /// The unsent bytes in order: own bytes, and shared frames with how much of each has been sent.
+    #[cfg(feature = "handover")]
+    pub(super) fn pieces(&self) -> impl Iterator<Item = UnsentPiece<'_>> {
+        let shared = self.shared.as_deref();
+        let mut frames = shared.map(|shared| shared.frames.iter()).into_iter().flatten().peekable();
+        let (mut own, mut sent) = (self.own.start(), shared.map_or(0, |shared| shared.sent));
+        std::iter::from_fn(move || {
+            if let Some(shared) = frames.next_if(|shared| shared.at == own) {
+                return Some(UnsentPiece::Shared(&shared.frame, std::mem::take(&mut sent)));
+            }
+            let end = frames.peek().map_or(self.own.end(), |shared| shared.at);
+            let piece = self.own.between(own, end);
+            own = end;
+            (!piece.is_empty()).then_some(UnsentPiece::Own(piece))
+        })
+    }
+
+    /// Appends a shared frame, of which so many bytes have been sent. `false` if it cannot be: only
+    /// the first bytes of an outbox can have been sent in part.
+    #[cfg(feature = "handover")]
+    pub(super) fn append_rest_of_shared(&mut self, frame: &SharedBytes, sent: usize) -> bool {
+        if sent > 0 && (self.len() > 0 || sent >= frame.len()) {
+            return false;
+        }
+        self.append_shared(frame);
+        if let Some(shared) = self.shared.as_deref_mut().filter(|_| sent > 0) {
+            shared.sent = sent;
+            shared.unsent -= sent;
+        }
+        true
+    }
+
+    /// Notes whether a frame may have been sent in part.
+    #[cfg(feature = "handover")]
+    pub(super) const fn set_begun(&mut self, is_begun: bool) {
+        self.is_begun = is_begun;
     }
 
     // ---- all bytes have been sent --------------------------------------------------------------

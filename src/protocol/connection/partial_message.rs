@@ -22,7 +22,7 @@ pub struct PartialMessage {
     /// It is delivered in pieces. Decided when it began.
     pub(super) in_pieces: bool,
     /// A piece of it has been delivered.
-    is_handed_out: bool,
+    pub(super) is_handed_out: bool,
     /// The decompressor, if it is decompressed as it arrives.
     pub(super) decoder: Decoder,
 }

@@ -88,7 +88,7 @@ impl SharedBytes {
     }
 
     /// Their address, which is the same for all owners.
-    #[cfg(feature = "sim")]
+    #[cfg(any(feature = "sim", feature = "handover"))]
     pub(crate) fn place(&self) -> *const u8 {
         self.as_ptr()
     }

@@ -119,6 +119,12 @@ impl Inflater {
         Ok(())
     }
 
+    /// Returns how many bytes of earlier messages a message can refer to, or more.
+    #[cfg(feature = "handover")]
+    pub(super) fn remembered(&self) -> usize {
+        usize::try_from(self.stream.total_out()).unwrap_or(usize::MAX)
+    }
+
     /// Resets the inflater to its initial state.
     pub fn forget(&mut self) {
         self.stream.reset(false);

@@ -62,6 +62,26 @@ impl Inflater {
         Err(ProtocolError::InvalidDeflate)
     }
 
+    /// Returns nothing.
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn window(&mut self) -> Result<Vec<u8>, ProtocolError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns an error.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn remember(&mut self, _: &[u8]) -> Result<(), ProtocolError> {
+        Err(ProtocolError::InvalidDeflate)
+    }
+
     /// Does nothing.
     pub const fn forget(&mut self) {}
 }

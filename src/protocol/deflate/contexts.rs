@@ -44,6 +44,12 @@ impl Contexts {
         self.bytes
     }
 
+    /// Returns the connection's decompressor, if it has been used.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn used_inflater(&mut self) -> Option<&mut Inflater> {
+        self.inflater.as_mut()
+    }
+
     /// Returns the connection's decompressor. Creates it at first use.
     pub(crate) fn inflater(&mut self) -> &mut Inflater {
         self.inflater.get_or_insert_with(Inflater::new)

@@ -275,6 +275,20 @@ impl Agreed {
         Agreed(agreed)
     }
 
+    /// Returns the agreement as a number, for another process.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    /// Returns the agreement of a number, or `None` if it is not one.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn from_bits(bits: u8) -> Option<Agreed> {
+        let known = Agreed::WINDOW | Agreed::COMPRESSED | Agreed::KEEPS_SENT | Agreed::KEEPS_RECEIVED;
+        let is_sensible = bits == 0 || bits & Agreed::COMPRESSED != 0;
+        if bits & !known == 0 && is_sensible { Some(Agreed(bits)) } else { None }
+    }
+
     /// Returns whether messages may be compressed.
     pub const fn is_compressed(self) -> bool {
         self.0 & Agreed::COMPRESSED != 0

@@ -7,6 +7,7 @@
 //! | `codec` | how is a message compressed and decompressed? |
 //! | `codec_off` | what replaces `codec` without the feature `deflate`? |
 //! | `contexts` | who owns a compressor, and what may it cost? |
+//! | `window` | what does a decompressor remember, for another process? |
 //!
 //! `codec_tests` and `extension_tests` contain the unit tests of `codec` and `extension`.
 
@@ -15,6 +16,8 @@ mod codec;
 mod contexts;
 mod extension;
 mod grammar;
+#[cfg(all(feature = "deflate", feature = "handover"))]
+mod window;
 
 pub(crate) use codec::AVAILABLE;
 pub use codec::{Deflater, Inflater, NotSmaller, STEP};

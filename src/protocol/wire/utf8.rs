@@ -72,6 +72,12 @@ impl PartialText {
         Ok(())
     }
 
+    /// Returns all bytes that have been received.
+    #[cfg(feature = "handover")]
+    pub(crate) fn to_vec(&self) -> Vec<u8> {
+        [self.text.as_bytes(), &self.tail[..usize::from(self.tail_len)]].concat()
+    }
+
     /// Returns whether there is at least one complete character.
     pub fn has_checked(&self) -> bool {
         !self.text.is_empty()

@@ -1,6 +1,8 @@
 //! A handler made of closures.
 
 use super::handler::Handler;
+#[cfg(all(unix, feature = "handover"))]
+use super::handler::RestoreError;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Upgrade};
 use crate::server::clients::{Clients, Event};
 use crate::server::data::ClientData;
@@ -94,6 +96,8 @@ pub struct Closures<D: ClientData> {
     on_client_timer: Option<OnClientTimer<D>>,
     on_event: Option<OnEvent<D>>,
     on_close: Option<OnClose<D>>,
+    #[cfg(all(unix, feature = "handover"))]
+    saving: Saving<D>,
 }
 
 impl<D: ClientData> Default for Closures<D> {
@@ -117,7 +121,11 @@ macro_rules! closures {
         impl<D: ClientData> Closures<D> {
             /// Creates a handler without closures. It accepts every client and sends nothing.
             pub const fn new() -> Closures<D> {
-                Closures { $($name: None),* }
+                Closures {
+                    $($name: None,)*
+                    #[cfg(all(unix, feature = "handover"))]
+                    saving: Saving::new(),
+                }
             }
 
             $(
@@ -136,6 +144,60 @@ macro_rules! closures {
 }
 
 for_each_callback!(closures);
+
+/// The closures that save and restore.
+#[cfg(all(unix, feature = "handover"))]
+struct Saving<D: ClientData> {
+    save: Option<Save<D>>,
+    save_client: Option<SaveClient<D>>,
+    restore: Option<Restore<D>>,
+    restore_client: Option<RestoreClient<D>>,
+}
+
+#[cfg(all(unix, feature = "handover"))]
+type Save<D> = Box<dyn FnMut(&mut Clients<D>) -> Option<Vec<u8>>>;
+#[cfg(all(unix, feature = "handover"))]
+type SaveClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId) -> Option<Vec<u8>>>;
+#[cfg(all(unix, feature = "handover"))]
+type Restore<D> = Box<dyn FnMut(&mut Clients<D>, &[u8]) -> Result<(), RestoreError>>;
+#[cfg(all(unix, feature = "handover"))]
+type RestoreClient<D> = Box<dyn FnMut(&mut Clients<D>, ClientId, &[u8]) -> Result<(), RestoreError>>;
+
+#[cfg(all(unix, feature = "handover"))]
+impl<D: ClientData> Saving<D> {
+    const fn new() -> Saving<D> {
+        Saving { save: None, save_client: None, restore: None, restore_client: None }
+    }
+}
+
+#[cfg(all(unix, feature = "handover"))]
+impl<D: ClientData> Closures<D> {
+    /// Sets the closures for [`Handler::save`] and [`Handler::restore`]. Without them, these
+    /// closures cannot be handed over, because nobody knows what they have captured. If that is
+    /// nothing: `.saved_as(|_| Some(Vec::new()), |_, _| Ok(()))`.
+    #[must_use]
+    pub fn saved_as<S, R>(mut self, save: S, restore: R) -> Closures<D>
+    where
+        S: FnMut(&mut Clients<D>) -> Option<Vec<u8>> + 'static,
+        R: FnMut(&mut Clients<D>, &[u8]) -> Result<(), RestoreError> + 'static,
+    {
+        self.saving.save = Some(Box::new(save));
+        self.saving.restore = Some(Box::new(restore));
+        self
+    }
+
+    /// Sets the closures for [`Handler::save_client`] and [`Handler::restore_client`].
+    #[must_use]
+    pub fn clients_saved_as<S, R>(mut self, save: S, restore: R) -> Closures<D>
+    where
+        S: FnMut(&mut Clients<D>, ClientId) -> Option<Vec<u8>> + 'static,
+        R: FnMut(&mut Clients<D>, ClientId, &[u8]) -> Result<(), RestoreError> + 'static,
+    {
+        self.saving.save_client = Some(Box::new(save));
+        self.saving.restore_client = Some(Box::new(restore));
+        self
+    }
+}
 
 impl<D: ClientData> Handler for Closures<D> {
     type Data = D;
@@ -233,6 +295,37 @@ impl<D: ClientData> Handler for Closures<D> {
         match &mut self.on_event {
             Some(call) => call(clients, event),
             None => event.log_unhandled(clients),
+        }
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn save(&mut self, clients: &mut Clients<D>) -> Option<Vec<u8>> {
+        self.saving.save.as_mut().and_then(|call| call(clients))
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn save_client(&mut self, clients: &mut Clients<D>, id: ClientId) -> Option<Vec<u8>> {
+        match &mut self.saving.save_client {
+            Some(call) => call(clients, id),
+            None => (size_of::<D>() == 0).then(Vec::new),
+        }
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore(&mut self, clients: &mut Clients<D>, saved: &[u8]) -> Result<(), RestoreError> {
+        match &mut self.saving.restore {
+            Some(call) => call(clients, saved),
+            None if saved.is_empty() => Ok(()),
+            None => Err("there is no closure that restores".into()),
+        }
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore_client(&mut self, clients: &mut Clients<D>, id: ClientId, saved: &[u8]) -> Result<(), RestoreError> {
+        match &mut self.saving.restore_client {
+            Some(call) => call(clients, id, saved),
+            None if saved.is_empty() => Ok(()),
+            None => Err("there is no closure that restores a client".into()),
         }
     }
 

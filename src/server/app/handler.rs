@@ -7,6 +7,10 @@ use crate::server::data::ClientData;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 
+/// Why a handler cannot restore what another process has saved.
+#[cfg(all(unix, feature = "handover"))]
+pub type RestoreError = Box<dyn std::error::Error + Send + Sync>;
+
 /// An application. Every method has a default, so an application implements only what it needs.
 ///
 /// A callback that blocks stops all clients of its loop. Work that takes long belongs on another
@@ -53,7 +57,9 @@ pub trait Handler {
     /// beginning for the next request of the connection.
     type Data: ClientData;
 
-    /// Called before the first turn of the loop. Set timers and connect to other servers here.
+    /// Called before the first turn of the loop. Set timers and connect to other servers here. If
+    /// this process takes over from another one, the timers and connections that are begun here
+    /// are dropped: those of the other process go on.
     fn on_start(&mut self, clients: &mut Clients<Self::Data>) {
         let _ = clients;
     }
@@ -252,6 +258,62 @@ pub trait Handler {
     /// on.
     fn on_turns(&mut self, clients: &mut Clients<Self::Data>, turns: &Turns) {
         let _ = (clients, turns);
+    }
+
+    /// Returns what the handler keeps, for the process that [takes
+    /// over](crate::Server::take_over). It is called at the end of a turn, when no callback runs.
+    /// The handler must not change: this process goes on with it if the other one fails.
+    /// `lariat::saved` writes any type of `serde` (feature `serde`).
+    ///
+    /// By default, a handler without fields keeps nothing. Any other one returns `None`: it cannot
+    /// be handed over, and the log says so.
+    #[cfg(all(unix, feature = "handover"))]
+    fn save(&mut self, clients: &mut Clients<Self::Data>) -> Option<Vec<u8>> {
+        let _ = clients;
+        (size_of_val(self) == 0).then(Vec::new)
+    }
+
+    /// Returns the data of a client, for the process that takes over. Called for each client that
+    /// had [`on_open`](Self::on_open), after [`save`](Self::save).
+    ///
+    /// By default, data without size is nothing. For any other, it returns `None`, and nothing can
+    /// be handed over.
+    #[cfg(all(unix, feature = "handover"))]
+    fn save_client(&mut self, clients: &mut Clients<Self::Data>, id: ClientId) -> Option<Vec<u8>> {
+        let _ = (clients, id);
+        (size_of::<Self::Data>() == 0).then(Vec::new)
+    }
+
+    /// Called with what the other process's handler has [saved](Self::save), after
+    /// [`on_start`](Self::on_start), before the first client is restored. All ids of clients and
+    /// timers stay valid. The timers that `on_start` has set are dropped before this, because those
+    /// of the other process go on; so are connections that it has begun.
+    ///
+    /// # Errors
+    ///
+    /// The bytes make no sense. The other process then goes on as if nothing had happened, and this
+    /// one does not start.
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore(&mut self, clients: &mut Clients<Self::Data>, saved: &[u8]) -> Result<(), RestoreError> {
+        let _ = clients;
+        if saved.is_empty() { Ok(()) } else { Err("the handler has no method restore".into()) }
+    }
+
+    /// Called with what the other process's handler has saved of a client. Set its data. The client
+    /// had its [`on_open`](Self::on_open) there, so it has none here.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore_client(
+        &mut self,
+        clients: &mut Clients<Self::Data>,
+        id: ClientId,
+        saved: &[u8],
+    ) -> Result<(), RestoreError> {
+        let _ = (clients, id);
+        if saved.is_empty() { Ok(()) } else { Err("the handler has no method restore_client".into()) }
     }
 
     /// Called when a client has disconnected, once for each client that had

@@ -15,5 +15,7 @@ mod router;
 pub use closures::Closures;
 pub(crate) use closures::for_each_callback;
 pub use handler::Handler;
+#[cfg(all(unix, feature = "handover"))]
+pub use handler::RestoreError;
 pub use pipe::Pipe;
 pub use router::Router;

@@ -1,10 +1,14 @@
 //! A handler that consists of several.
 
 use super::handler::Handler;
+#[cfg(all(unix, feature = "handover"))]
+use super::handler::RestoreError;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request, Trace};
 use crate::server::backplane::{Kept, Member, PublishError, StreamPosition};
 use crate::server::clients::{Audience, Clients, Event};
 use crate::server::data::ClientData;
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::handover::SavedRoutes;
 use crate::server::id::{ClientId, TimerId};
 use crate::server::observe::Turns;
 use http::{HeaderValue, StatusCode, header};
@@ -353,6 +357,48 @@ impl<D: ClientData> Handler for Router<D> {
     fn on_turns(&mut self, clients: &mut Clients<D>, turns: &Turns) {
         if let Some(handler) = self.handler(clients.route) {
             handler.on_turns(clients, turns);
+        }
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn save(&mut self, clients: &mut Clients<D>) -> Option<Vec<u8>> {
+        let mut saved = Vec::new();
+        for route in &mut self.routes {
+            clients.route = route.number;
+            let Some(bytes) = route.handler.save(clients) else {
+                log::warn!("the handler of {} does not save what it keeps (Handler::save)", route.paths[0]);
+                return None;
+            };
+            saved.push((route.paths[0].clone(), bytes.into()));
+        }
+        SavedRoutes(saved).to_bytes()
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn save_client(&mut self, clients: &mut Clients<D>, id: ClientId) -> Option<Vec<u8>> {
+        self.handler(clients.route)?.save_client(clients, id)
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore(&mut self, clients: &mut Clients<D>, saved: &[u8]) -> Result<(), RestoreError> {
+        for (path, bytes) in SavedRoutes::from_bytes(saved)?.0 {
+            match self.routes.iter_mut().find(|route| route.paths[0] == path) {
+                Some(route) => {
+                    clients.route = route.number;
+                    route.handler.restore(clients, &bytes).map_err(|error| format!("the route {path}: {error}"))?;
+                }
+                None if bytes.is_empty() => {}
+                None => return Err(format!("there is no route {path} any more, and its handler has saved").into()),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn restore_client(&mut self, clients: &mut Clients<D>, id: ClientId, saved: &[u8]) -> Result<(), RestoreError> {
+        match self.handler(clients.route) {
+            Some(handler) => handler.restore_client(clients, id, saved),
+            None => Ok(()),
         }
     }
 

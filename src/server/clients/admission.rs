@@ -41,6 +41,21 @@ impl AddressGroup {
     }
 }
 
+#[cfg(all(unix, feature = "handover"))]
+impl AddressGroup {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        match self {
+            AddressGroup::V4(bytes) => bytes.to_vec(),
+            AddressGroup::V6(bytes) => bytes.to_vec(),
+        }
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<AddressGroup> {
+        let v4 = || bytes.try_into().map(AddressGroup::V4).ok();
+        v4().or_else(|| bytes.try_into().map(AddressGroup::V6).ok())
+    }
+}
+
 /// How many connections each address has.
 type Counts = HashMap<AddressGroup, u32>;
 
@@ -151,6 +166,25 @@ pub(crate) enum Verdict {
     Refused,
     /// Dropped. There are so many that responses would cost too much.
     Dropped,
+}
+
+#[cfg(all(unix, feature = "handover"))]
+impl<D: ClientData> Clients<D> {
+    /// Returns what a client counts as, if addresses are counted.
+    pub(super) fn address_group(&self, index: usize) -> Option<AddressGroup> {
+        self.admission.groups.get(index).copied().flatten()
+    }
+
+    /// Counts a client of another process.
+    pub(super) fn count_group(&mut self, index: usize, group: AddressGroup) {
+        if self.admission.counts_addresses() {
+            self.admission.set_group(index, group);
+            match self.peers() {
+                Some(peers) => enter(&mut lock(&peers.limits().counts), group),
+                None => enter(&mut self.admission.counts, group),
+            };
+        }
+    }
 }
 
 impl<D: ClientData> Clients<D> {

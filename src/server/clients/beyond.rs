@@ -3,6 +3,8 @@
 //! It is a trait object, so that other programs do not contain what drops it (`src/parts.rs`).
 
 use super::handed::Leaving;
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::handover::Giving;
 use super::hub::KeepAlive;
 use super::kept::KeptTopics;
 use crate::server::id::ClientId;
@@ -22,6 +24,9 @@ pub(super) struct Beyond {
     pub(super) kept: KeptTopics,
     /// The routes whose topics other servers do not share.
     pub(super) isolated: Vec<u16>,
+    /// Another process takes over at the end of the turn.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) giving: Option<std::sync::Arc<Giving>>,
     /// What keeps the loops of the server together, if nothing else does.
     pub(super) keep_alive: Option<KeepAlive>,
 }

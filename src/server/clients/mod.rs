@@ -35,6 +35,7 @@
 //! | `trace` | how is a connection traced? |
 //! | `watch` | how is the loop watched and slowed down? |
 //! | `stats` | what has the server done so far? |
+//! | `carried` | what has another process to know of a client? |
 //! | `fast` | which of these calls have a fast path? |
 
 mod admission;
@@ -42,6 +43,8 @@ mod adopt;
 mod ask;
 mod beyond;
 mod bucket;
+#[cfg(all(unix, feature = "handover"))]
+mod carried;
 mod clients;
 mod connect;
 mod event;
@@ -71,6 +74,8 @@ mod trace;
 mod watch;
 
 pub(crate) use admission::Verdict;
+#[cfg(all(unix, feature = "handover"))]
+pub(crate) use carried::Told;
 pub use adopt::Adopted;
 pub use clients::Clients;
 pub use connect::ConnectOptions;

@@ -152,6 +152,12 @@ impl<D: ClientData> Peers<D> {
         }
     }
 
+    /// Runs something on a loop.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn run_on(&self, number: usize, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
+        self.loops[number].run(call);
+    }
+
     /// Gives a message to a loop. If too many wait there, the message is dropped, and the loop is
     /// told.
     pub(super) fn publish(self: &Arc<Self>, number: usize, published: &Arc<Published>) {

@@ -26,6 +26,22 @@ pub(crate) struct Queue<D: ClientData> {
 pub(super) struct Waiting<D: ClientData> {
     calls: VecDeque<Call<D>>,
     is_closed: bool,
+    /// The loop is handed over, or goes on soon.
+    #[cfg(feature = "handover")]
+    is_frozen: bool,
+}
+
+impl<D: ClientData> Waiting<D> {
+    /// Returns whether other threads must wait.
+    #[cfg(feature = "handover")]
+    const fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    #[cfg(not(feature = "handover"))]
+    const fn is_frozen(&self) -> bool {
+        false
+    }
 }
 
 type Run<D> = Box<dyn FnOnce(&mut Clients<D>) + Send>;
@@ -82,7 +98,12 @@ impl std::error::Error for RemoteError {}
 impl<D: ClientData> Queue<D> {
     pub(crate) fn new(waker: Option<Waker>, capacity: usize) -> Queue<D> {
         Queue {
-            calls: Mutex::new(Waiting { calls: VecDeque::new(), is_closed: false }),
+            calls: Mutex::new(Waiting {
+                calls: VecDeque::new(),
+                is_closed: false,
+                #[cfg(feature = "handover")]
+                is_frozen: false,
+            }),
             waker,
             capacity,
             peers: OnceLock::new(),
@@ -98,7 +119,7 @@ impl<D: ClientData> Queue<D> {
         let waiting = self.lock();
         if waiting.is_closed {
             Err(RemoteError::Stopped)
-        } else if waiting.calls.len() >= self.capacity {
+        } else if waiting.calls.len() >= self.capacity || waiting.is_frozen() {
             Err(RemoteError::Full)
         } else {
             Ok(waiting)
@@ -140,6 +161,19 @@ impl<D: ClientData> Queue<D> {
         if let Some(waiting) = self.enter_always() {
             self.push(waiting, route, act);
         }
+    }
+
+    /// Refuses calls of other threads, as if the queue were full, or takes them again. Other loops
+    /// are not concerned.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn freeze(&self, on: bool) {
+        self.lock().is_frozen = on;
+    }
+
+    /// Queues a call of this library's own, even if the queue is full.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn push_internal(&self, call: impl FnOnce(&mut Clients<D>) + Send + 'static) {
+        self.push_always(Route::FIRST, Act::Run(Box::new(call)));
     }
 
     /// Takes all calls.

@@ -76,7 +76,7 @@ impl RateLimits {
         if OWN_RATES.is_used() { self.own.get(&id) } else { None }
     }
 
-    fn set(&mut self, index: usize, id: ClientId, rates: Rates) {
+    pub(super) fn set(&mut self, index: usize, id: ClientId, rates: Rates) {
         OWN_RATES.use_it();
         self.own.insert(id, rates);
         self.are_used = true;
@@ -90,6 +90,36 @@ impl RateLimits {
         if OWN_RATES.is_used() && self.own.remove(&id).is_some() {
             self.are_used = !self.own.is_empty() || !self.rates.are_off();
         }
+    }
+
+    /// Returns the rates of a client, and what it may still send: messages and bytes.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn carry(&self, index: usize, id: ClientId, now: Tick) -> (Option<Rates>, Option<(f32, f32)>) {
+        if !self.are_used {
+            return (None, None);
+        }
+        let rates = self.of(id);
+        let allowance = self.allowances.get(index).filter(|allowance| allowance.generation == id.generation.get());
+        let left = allowance.map(|allowance| {
+            let tokens = |mut bucket: Bucket, rate: Option<f32>| {
+                bucket.fill(rate.unwrap_or_default(), now, self.lost - allowance.lost);
+                bucket.tokens
+            };
+            (tokens(allowance.messages, rates.messages()), tokens(allowance.bytes, rates.bytes()))
+        });
+        (self.own_rates(id).cloned(), left)
+    }
+
+    /// Gives a client of another process what it may still send.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn restore(&mut self, index: usize, id: ClientId, (messages, bytes): (f32, f32), now: Tick) {
+        let tokens = |tokens: f32| Bucket::full(if tokens.is_finite() { tokens } else { 0.0 }, now);
+        let (generation, lost) = (id.generation.get(), self.lost);
+        let allowance = Allowance { generation, messages: tokens(messages), bytes: tokens(bytes), lost };
+        if self.allowances.len() <= index {
+            self.allowances.resize(index + 1, Allowance { generation: 0, ..allowance });
+        }
+        self.allowances[index] = allowance;
     }
 
     /// Charges a client for messages and bytes. Returns for how long it must not be read, and what

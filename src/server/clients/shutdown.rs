@@ -18,6 +18,9 @@ pub struct Outcome {
     pub dropped: usize,
     /// Whether a second signal ended the shutdown early.
     pub interrupted: bool,
+    /// The number of connections that another process has taken over
+    /// (`Server::take_over`, feature `handover`).
+    pub handed_over: usize,
 }
 
 /// A shutdown in progress.
@@ -99,7 +102,7 @@ impl<D: ClientData> Clients<D> {
     }
 
     /// [`shutdown`](Self::shutdown) of this loop.
-    pub(super) fn shut_down(&mut self, mut drain: Drain) {
+    pub(crate) fn shut_down(&mut self, mut drain: Drain) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
                 log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);

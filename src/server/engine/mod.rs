@@ -25,8 +25,11 @@
 //! | `memberships` | how are handlers told who has joined and left topics? |
 //! | `writing` | how is a client written to? |
 //! | `reap` | how are clients removed that have ended? |
+//! | `carried` | what goes to another process, and what comes from one? |
 //! | `fast` | which of these steps have a fast path? |
 
+#[cfg(all(unix, feature = "handover"))]
+mod carried;
 mod delivery;
 mod engine;
 mod expiry;
@@ -43,4 +46,6 @@ mod request;
 mod secured;
 mod writing;
 
+#[cfg(all(unix, feature = "handover"))]
+pub(crate) use carried::Batch;
 pub(crate) use engine::Engine;

@@ -2,6 +2,8 @@
 //!
 //! Only this file asks the poller what is ready and what time it is.
 
+#[cfg(all(unix, feature = "handover"))]
+use super::handover::Handing;
 use crate::parts::{ADOPTING, BACKPLANE, CONNECTING, LOOPS, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Moment, Tick};
@@ -10,6 +12,8 @@ use crate::server::clients::{Clients, KeepAlive, Outcome, Queue, Remote};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use crate::server::engine::Engine;
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::handover::Taking;
 use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::{Signalled, Signals};
@@ -84,6 +88,8 @@ pub struct EventLoop<H: Handler> {
     pub(super) accepts_per_turn: usize,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) handing: Handing,
     outcome: Option<Outcome>,
 }
 
@@ -93,6 +99,8 @@ struct Woken {
     by_remote: bool,
     #[cfg(all(unix, feature = "signals"))]
     by_signal: bool,
+    #[cfg(all(unix, feature = "handover"))]
+    by_handover: bool,
 }
 
 /// The parts of a loop that do not depend on its handler.
@@ -110,6 +118,11 @@ pub(crate) struct Parts<D: ClientData> {
     pub(crate) number: usize,
     #[cfg(all(unix, feature = "signals"))]
     pub(crate) signals: Option<Signals>,
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) handing: Handing,
+    /// From which process this one takes over.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) taking: Option<Arc<Taking>>,
 }
 
 impl<H: Handler> EventLoop<H> {
@@ -134,7 +147,9 @@ impl<H: Handler> EventLoop<H> {
         if BACKPLANE.is_used() {
             engine.clients.follow_broadcasts();
         }
-        Ok(EventLoop {
+        #[cfg(all(unix, feature = "handover"))]
+        let handing = parts.handing;
+        let event_loop = EventLoop {
             poller,
             listeners,
             // Connections may already wait.
@@ -150,8 +165,13 @@ impl<H: Handler> EventLoop<H> {
             accepts_per_turn: config.accepts_per_turn,
             #[cfg(all(unix, feature = "signals"))]
             signals: parts.signals,
+            #[cfg(all(unix, feature = "handover"))]
+            handing,
             outcome: None,
-        })
+        };
+        #[cfg(all(unix, feature = "handover"))]
+        let event_loop = event_loop.began(parts.taking)?;
+        Ok(event_loop)
     }
 
     /// Turns until the server has shut down. Returns how it stopped.
@@ -211,6 +231,8 @@ impl<H: Handler> EventLoop<H> {
         self.engine.reap();
         self.engine.clients.trim_spares();
         self.stop_when_done();
+        #[cfg(all(unix, feature = "handover"))]
+        self.hand_over_if_asked();
         let end = self.poller.now();
         if self.engine.clients.is_watched() {
             self.watched_turn_ends(end);
@@ -322,6 +344,8 @@ impl<H: Handler> EventLoop<H> {
             Ready::Remote => woken.by_remote = true,
             #[cfg(all(unix, feature = "signals"))]
             Ready::Signal => woken.by_signal = true,
+            #[cfg(all(unix, feature = "handover"))]
+            Ready::Handover => woken.by_handover = true,
             Ready::Listener(index) => (listeners[index].ready, *has_new_connections) = (true, true),
             Ready::Client(readiness) => {
                 events += 1;
@@ -382,6 +406,10 @@ impl<H: Handler> EventLoop<H> {
         if woken.by_signal {
             self.obey_signals();
         }
+        #[cfg(all(unix, feature = "handover"))]
+        if woken.by_handover {
+            self.meet_successors();
+        }
     }
 
     /// Begins the connections that the application has asked for, and watches the streams that it
@@ -403,7 +431,19 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
-    fn stop_when_done(&mut self) {
+    /// The last turn ends now.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn ended_now(&mut self) {
+        self.ended_at = self.poller.now();
+    }
+
+    /// Connections that another process has taken over.
+    #[cfg(not(all(unix, feature = "handover")))]
+    const fn handed_over(&self) -> usize {
+        0
+    }
+
+    pub(super) fn stop_when_done(&mut self) {
         if self.outcome.is_none() && self.engine.has_stopped() && self.engine.clients.may_end() {
             self.stop(false);
         }
@@ -411,7 +451,9 @@ impl<H: Handler> EventLoop<H> {
 
     fn stop(&mut self, interrupted: bool) {
         let dropped = self.engine.end_all();
-        self.outcome = Some(Outcome { dropped, interrupted });
+        self.outcome = Some(Outcome { dropped, interrupted, handed_over: self.handed_over() });
+        #[cfg(all(unix, feature = "handover"))]
+        self.handing.stop();
         self.queue.close();
         self.listeners.clear();
         self.has_new_connections = false;

@@ -11,13 +11,18 @@
 //! | `event_loop` | what is one turn, and how does a host run it? |
 //! | `accepting` | where do new connections come from? |
 //! | `descriptor` | which descriptor does a host's own loop watch? |
+//! | `handover` | how does another process take over, and how does this one? |
 //! | `watched` | what is different in a turn that is watched? |
 
 mod accepting;
 #[cfg(unix)]
 mod descriptor;
 mod event_loop;
+#[cfg(all(unix, feature = "handover"))]
+mod handover;
 mod watched;
 
 pub use event_loop::EventLoop;
 pub(crate) use event_loop::Parts;
+#[cfg(all(unix, feature = "handover"))]
+pub(crate) use handover::{Handing, offered};

@@ -218,6 +218,12 @@ impl Listener {
         Ok(Listener { arrival: self.arrival.clone(), shared: self.shared, ..listener })
     }
 
+    /// Returns another socket as one of several on the address of this one.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn like(&self, other: Listener) -> Listener {
+        Listener { arrival: self.arrival.clone(), shared: self.shared, ..other }
+    }
+
     #[cfg(not(unix))]
     pub(crate) const fn another(&self) -> Option<io::Result<Listener>> {
         None
@@ -235,6 +241,46 @@ impl Listener {
             }
             #[cfg(feature = "sim")]
             ListeningSocket::Simulated(backlog) => Ok(LocalAddr::Tcp(backlog.local_addr())),
+        }
+    }
+
+    /// Returns its descriptor, for another process.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => Some(listener.as_fd()),
+            #[cfg(unix)]
+            ListeningSocket::Unix(listener, _) => Some(listener.as_fd()),
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(_) => None,
+        }
+    }
+
+    /// Another process listens on the socket as well: its file stays when this is dropped.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn leave_file(&mut self) {
+        if let ListeningSocket::Unix(_, path) = &mut self.socket {
+            if let Some(path) = path.take() {
+                path.forget();
+            }
+        }
+    }
+
+    /// Listens on another process's Unix socket, whose file is this one.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn inherited_unix(
+        socket: std::os::fd::OwnedFd,
+        path: &Path,
+        options: &ListenOptions,
+    ) -> io::Result<Listener> {
+        let path = UnixPath::of(path)?;
+        match path.set_owner_and_mode(options) {
+            Ok(()) => Listener::from_unix(UnixListener::from(socket), Some(path), options),
+            Err(error) => {
+                path.forget();
+                Err(error)
+            }
         }
     }
 
@@ -351,6 +397,13 @@ impl UnixPath {
         let path = std::path::absolute(path)?;
         let metadata = std::fs::symlink_metadata(&path)?;
         Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Leaves the file where it is.
+    #[cfg(all(unix, feature = "handover"))]
+    fn forget(self) {
+        // Only the path is lost.
+        std::mem::forget(self);
     }
 
     fn set_owner_and_mode(&self, options: &ListenOptions) -> io::Result<()> {

@@ -14,11 +14,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// Tokens from here on are not clients.
-const FIRST_OTHER: usize = FIRST_LISTENER - 2;
+const FIRST_OTHER: usize = FIRST_LISTENER - 3;
 const FIRST_LISTENER: usize = usize::MAX / 2;
 const WAKER: Token = Token(FIRST_LISTENER - 1);
 #[cfg(all(unix, feature = "signals"))]
 pub(crate) const SIGNALS: Token = Token(FIRST_LISTENER - 2);
+
+#[cfg(all(unix, feature = "handover"))]
+const HANDOVER: Token = Token(FIRST_LISTENER - 3);
 
 /// Where a loop waits.
 pub(crate) enum Poller {
@@ -62,6 +65,9 @@ pub(crate) enum Ready {
     Remote,
     #[cfg(all(unix, feature = "signals"))]
     Signal,
+    /// Another process wants to take over.
+    #[cfg(all(unix, feature = "handover"))]
+    Handover,
     /// This listener has new connections.
     Listener(usize),
     Client(Readiness),
@@ -84,6 +90,20 @@ impl Kernel {
     /// Returns another one, with the same clock.
     pub(crate) fn beside(&self, events_per_turn: usize) -> io::Result<Kernel> {
         Ok(Kernel { poll: Poll::new()?, events: Events::with_capacity(events_per_turn), start: self.start })
+    }
+
+    /// When its clock began, in nanoseconds of the host's monotonic clock.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn began(&self) -> u64 {
+        let elapsed = Clock::Kernel(self.start).now().elapsed();
+        monotonic().saturating_sub(elapsed).as_nanos() as u64
+    }
+
+    /// Goes on with the clock of another process of this host.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn begin_at(&mut self, began: u64) {
+        let elapsed = monotonic().saturating_sub(Duration::from_nanos(began));
+        self.start = clock().checked_sub(elapsed).unwrap_or(self.start);
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -114,11 +134,20 @@ impl Kernel {
                 WAKER => Ready::Remote,
                 #[cfg(all(unix, feature = "signals"))]
                 SIGNALS => Ready::Signal,
+                #[cfg(all(unix, feature = "handover"))]
+                HANDOVER => Ready::Handover,
                 Token(token) => Ready::Listener(token.saturating_sub(FIRST_LISTENER)),
             });
         }
         Ok(Waited { was_interrupted, has_more: was_interrupted || count >= self.events.capacity() })
     }
+}
+
+/// The host's monotonic clock, which all its processes share.
+#[cfg(all(unix, feature = "handover"))]
+fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
@@ -182,6 +211,26 @@ impl Poller {
             Poller::Kernel(kernel) => listener.register(kernel.registry(), Token(FIRST_LISTENER + index)),
             #[cfg(feature = "sim")]
             Poller::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Watches the listener for handovers.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn watch_handovers(&self, listener: &mut Listener) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => listener.register(kernel.registry(), HANDOVER),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Returns when its clock began, in nanoseconds of the host's monotonic clock.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn began(&self) -> u64 {
+        match self {
+            Poller::Kernel(kernel) => kernel.began(),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => 0,
         }
     }
 

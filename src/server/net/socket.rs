@@ -109,6 +109,29 @@ impl Socket {
         }
     }
 
+    /// Returns the descriptor of a kernel's socket.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        match self {
+            Socket::Stream(stream) => Some(std::os::fd::AsFd::as_fd(stream)),
+            #[cfg(feature = "sim")]
+            Socket::Simulated(_) => None,
+            Socket::Unconnected => None,
+        }
+    }
+
+    /// Returns whether there is a stream.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) const fn is_connected(&self) -> bool {
+        !matches!(self, Socket::Unconnected)
+    }
+
+    /// Returns the stream of another process's descriptor.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn from_descriptor(descriptor: std::os::fd::OwnedFd) -> Socket {
+        Socket::Stream(descriptor.into())
+    }
+
     /// Ends the registration.
     pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self {

@@ -7,8 +7,11 @@
 //! | `prometheus` | how does a monitoring system read that? |
 //! | `reports` | when may something be reported that anybody can cause? |
 //! | `sum` | what have several loops done together? |
+//! | `carried` | how do counters get to another process? |
 //! | `watch` | what does the loop do, turn by turn? |
 
+#[cfg(all(unix, feature = "handover"))]
+mod carried;
 mod logged;
 mod prometheus;
 mod reports;

@@ -139,6 +139,8 @@ impl From<&CloseReason> for Cause {
             CloseReason::BadProxyHeader => ("proxy_header", ""),
             CloseReason::NameNotFound => ("name_not_found", ""),
             CloseReason::Lifetime => ("lifetime", ""),
+            #[cfg(feature = "handover")]
+            CloseReason::LeftBehind => ("handover", "left_behind"),
             #[cfg(feature = "tls")]
             CloseReason::Tls(error) => ("tls", error.kind().name()),
         };
@@ -260,6 +262,18 @@ pub(crate) struct LoopCounters {
     pub(crate) waited: u64,
     /// Microseconds of the slowest turn since the last snapshot.
     pub(crate) slowest: u64,
+    /// Handovers from the process before, and before that one; those that have failed; and of the
+    /// last: the connections that were moved and that stayed behind, and microseconds.
+    #[cfg(feature = "handover")]
+    pub(crate) handovers: u64,
+    #[cfg(feature = "handover")]
+    pub(crate) handover_failures: u64,
+    #[cfg(feature = "handover")]
+    pub(crate) handover_moved: u64,
+    #[cfg(feature = "handover")]
+    pub(crate) handover_left: u64,
+    #[cfg(feature = "handover")]
+    pub(crate) handover_micros: u64,
     /// TLS handshakes, by version, cipher suite, and whether they were resumed.
     #[cfg(feature = "tls")]
     pub(crate) tls_handshakes: Vec<((&'static str, &'static str, bool), u64)>,

@@ -125,6 +125,8 @@ impl<D: ClientData> Loops<D> {
         }
         let most_waiting = first.config.divide_memory_budget(count)?;
         let others = (1..count).map(|_| first.beside()).collect::<io::Result<Vec<_>>>()?;
+        #[cfg(all(unix, feature = "handover"))]
+        first.succession.add_others(others.iter().flat_map(|server| &server.listeners))?;
         let servers: Vec<Server<D>> = [first].into_iter().chain(others).collect();
         let queues = servers.iter().map(|server| Arc::clone(&server.queue));
         let peers = Peers::new(queues, &servers[0].config, most_waiting);
@@ -237,12 +239,13 @@ impl<D: ClientData> Loops<D> {
             }
             let mut outcome = match first {
                 Some((number, server)) => run(number, server, first_guard)?,
-                None => Outcome { dropped: 0, interrupted: false },
+                None => Outcome { dropped: 0, interrupted: false, handed_over: 0 },
             };
             for thread in threads {
                 let other = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 outcome.dropped += other.dropped;
                 outcome.interrupted |= other.interrupted;
+                outcome.handed_over += other.handed_over;
             }
             Ok(outcome)
         })

@@ -2,6 +2,8 @@
 
 use super::loops::Loops;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request};
+#[cfg(all(unix, feature = "handover"))]
+use super::succession::Succession;
 use crate::server::app::{Closures, Handler, for_each_callback};
 use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
@@ -15,7 +17,7 @@ use crate::server::net::Signals;
 use crate::server::net::{Kernel, Listener, LocalAddr, Poller};
 use std::fmt;
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -61,6 +63,8 @@ pub struct Server<D: ClientData = ()> {
     options: ListenOptions,
     #[cfg(all(unix, feature = "signals"))]
     signals: Option<Signals>,
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) succession: Succession,
 }
 
 impl<D: ClientData> fmt::Debug for Server<D> {
@@ -100,6 +104,8 @@ impl<D: ClientData> Server<D> {
             options: ListenOptions::default(),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
+            #[cfg(all(unix, feature = "handover"))]
+            succession: Succession::default(),
         })
     }
 
@@ -126,9 +132,31 @@ impl<D: ClientData> Server<D> {
     ///
     /// As [`bind`](Self::bind). The server is then unchanged.
     pub fn listen_also(&mut self, addrs: impl ToSocketAddrs) -> io::Result<()> {
-        let listeners = addrs.to_socket_addrs()?.map(|addr| Listener::tcp(addr, &self.options));
-        self.listeners.append(&mut listeners.collect::<io::Result<Vec<Listener>>>()?);
+        let addrs: Vec<SocketAddr> = addrs.to_socket_addrs()?.collect();
+        let listeners = addrs.into_iter().map(|addr| self.listen_tcp(addr));
+        let mut listeners = listeners.collect::<io::Result<Vec<Listener>>>()?;
+        self.listeners.append(&mut listeners);
         Ok(())
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn listen_tcp(&mut self, addr: SocketAddr) -> io::Result<Listener> {
+        self.succession.listen_tcp(addr, &self.options)
+    }
+
+    #[cfg(not(all(unix, feature = "handover")))]
+    fn listen_tcp(&mut self, addr: SocketAddr) -> io::Result<Listener> {
+        Listener::tcp(addr, &self.options)
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn listen_at(&mut self, path: &std::path::Path) -> io::Result<Listener> {
+        self.succession.listen_unix(path, &self.options)
+    }
+
+    #[cfg(all(unix, not(feature = "handover")))]
+    fn listen_at(&mut self, path: &std::path::Path) -> io::Result<Listener> {
+        Listener::unix(path, &self.options)
     }
 
     /// Also listens on a Unix socket. Creates its file now and removes it at the end. The mode and
@@ -143,7 +171,8 @@ impl<D: ClientData> Server<D> {
     /// path.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
-        self.listeners.push(Listener::unix(path.as_ref(), &self.options)?);
+        let listener = self.listen_at(path.as_ref())?;
+        self.listeners.push(listener);
         Ok(self)
     }
 
@@ -193,6 +222,96 @@ impl<D: ClientData> Server<D> {
         Ok(self)
     }
 
+    /// Takes over from the server that can be reached at a path, and lets the next one take over
+    /// there: all open connections go on in this process, and their clients notice nothing. If no
+    /// server is at the path, this one simply starts. Call it before every `listen`.
+    ///
+    /// ```no_run
+    /// # struct Echo; impl lariat::Handler for Echo { type Data = (); }
+    /// use lariat::{Config, Server};
+    ///
+    /// let server = Server::new(Config::default())?.take_over("/run/echo/handover")?;
+    /// server.listen("0.0.0.0:9998")?.run(Echo)
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Start the program a second time to replace it. What `listen` and `listen_unix` ask for is
+    /// the old server's socket, if that listens there, so no connection attempt is refused.
+    ///
+    /// # What happens
+    ///
+    /// 1. **Prepare.** The processes agree on a version. The old one serves as before until this one
+    ///    has its handlers: [`start`](Self::start) or [`run`](Self::run) has called
+    ///    [`on_start`](Handler::on_start).
+    /// 2. **Freeze**, at the end of a turn: no callback is called any more. Calls of a
+    ///    [`Remote`] fail with [`RemoteError::Full`](crate::RemoteError::Full) meanwhile.
+    /// 3. **Transfer.** [`Handler::save`] and [`Handler::save_client`] say what the handler keeps,
+    ///    and [`Handler::restore`] and [`Handler::restore_client`] take it.
+    /// 4. **Commit.** This process takes a token, which only one of the two can have. From then on
+    ///    it serves, and the old server's `run` returns.
+    ///
+    /// Until the commit, everything can fail: this process ends, stalls for five seconds, has no
+    /// descriptors left, or does not understand what it gets. The old one then goes on as if nothing
+    /// had happened, and logs why.
+    ///
+    /// # What goes along
+    ///
+    /// Open and closing connections of both roles, with what is incomplete and unsent, compression,
+    /// subprotocols, deadlines, pauses, rates, policies, topics and traces; [`ClientId`]s,
+    /// timers with their [`TimerId`]s, [`Clients::now`], and the counters of
+    /// [`Stats`](crate::Stats). Several [loops](Self::loops) hand over together, if both servers
+    /// have as many.
+    ///
+    /// **What stays behind** is closed by the old process over 10 seconds, with 1012: requests that
+    /// are not answered yet, HTTP responses, connections to servers that are not open yet, messages
+    /// that are decompressed as they arrive, and TLS. The handler here is told of the end of those
+    /// that were open ([`CloseReason::LeftBehind`]). Options come from this process: limits,
+    /// timeouts, the memory budget. A server with a [backplane](crate::Loops::backplane) does not
+    /// hand over.
+    ///
+    /// # Who may take over
+    ///
+    /// The socket's file has the mode 0600, and on Linux each process checks that the other one
+    /// belongs to the same user.
+    ///
+    /// # Errors
+    ///
+    /// The server at the path refuses, or speaks another version. Another file is at the path, or
+    /// none can be created there. [`start`](Self::start) and [`run`](Self::run) return an error if
+    /// the takeover fails later: a [`HandoverError`](crate::HandoverError) as the source.
+    #[cfg(all(unix, feature = "handover"))]
+    pub fn take_over(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
+        self.succession = Succession::at(path.as_ref(), self.config.memory_budget)?;
+        self.go_on_with_clock();
+        Ok(self)
+    }
+
+    /// As [`take_over`](Self::take_over), from the server at the other end of a stream, which calls
+    /// [`EventLoop::hand_over`]. For programs that have their own way to find it.
+    ///
+    /// # Errors
+    ///
+    /// As [`take_over`](Self::take_over).
+    #[cfg(all(unix, feature = "handover"))]
+    pub fn take_over_from(mut self, stream: std::os::unix::net::UnixStream) -> io::Result<Server<D>> {
+        self.succession = Succession::from(stream, self.config.memory_budget)?;
+        self.go_on_with_clock();
+        Ok(self)
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn go_on_with_clock(&mut self) {
+        if let Some(began) = self.succession.began() {
+            self.poller.begin_at(began);
+        }
+    }
+
+    /// Returns from which server this one takes over, if it does.
+    #[cfg(all(unix, feature = "handover"))]
+    pub fn predecessor(&self) -> Option<&crate::Predecessor> {
+        self.succession.predecessor()
+    }
+
     /// Where the server listens.
     pub fn local_addrs(&self) -> Vec<LocalAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
@@ -218,17 +337,31 @@ impl<D: ClientData> Server<D> {
 
     /// Returns a server for another loop of the same server, with the same clock. It listens where
     /// this one does, if the kernel is to choose between them.
-    pub(super) fn beside(&self) -> io::Result<Server<D>> {
+    pub(super) fn beside(&mut self) -> io::Result<Server<D>> {
         let poller = self.poller.beside(self.config.events_per_turn)?;
         Ok(Server {
             queue: Arc::new(Queue::new(Some(poller.waker()?), self.config.remote_queue)),
             poller,
-            listeners: self.listeners.iter().filter_map(Listener::another).collect::<io::Result<_>>()?,
+            listeners: self.other_listeners().collect::<io::Result<_>>()?,
             config: self.config.clone(),
             options: self.options.clone(),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
+            #[cfg(all(unix, feature = "handover"))]
+            succession: self.succession.beside(),
         })
+    }
+
+    #[cfg(all(unix, feature = "handover"))]
+    fn other_listeners(&mut self) -> impl Iterator<Item = io::Result<Listener>> {
+        let Server { listeners, succession, options, .. } = self;
+        let several = listeners.iter().filter(|listener| listener.is_one_of_several());
+        several.filter_map(|listener| succession.another(listener, options).or_else(|| listener.another()))
+    }
+
+    #[cfg(not(all(unix, feature = "handover")))]
+    fn other_listeners(&mut self) -> impl Iterator<Item = io::Result<Listener>> {
+        self.listeners.iter().filter_map(Listener::another)
     }
 
     /// Returns the loop, for hosts that turn it themselves or need to know how it ended.
@@ -243,6 +376,8 @@ impl<D: ClientData> Server<D> {
     /// [`start`](Self::start), as the loop with this number.
     pub(super) fn start_as<H: Handler<Data = D>>(self, number: usize, handler: H) -> io::Result<EventLoop<H>> {
         let Server { poller, listeners, queue, config, .. } = self;
+        #[cfg(all(unix, feature = "handover"))]
+        let (handing, taking) = self.succession.into_parts();
         let parts = Parts {
             poller: Poller::Kernel(poller),
             listeners,
@@ -253,6 +388,10 @@ impl<D: ClientData> Server<D> {
             number,
             #[cfg(all(unix, feature = "signals"))]
             signals: self.signals,
+            #[cfg(all(unix, feature = "handover"))]
+            handing,
+            #[cfg(all(unix, feature = "handover"))]
+            taking,
         };
         EventLoop::new(parts, handler)
     }

@@ -221,6 +221,7 @@ impl<H: Handler> Simulation<H> {
         let sum = |all: Outcome, one: Outcome| Outcome {
             dropped: all.dropped + one.dropped,
             interrupted: all.interrupted || one.interrupted,
+            handed_over: all.handed_over + one.handed_over,
         };
         let outcomes: Option<Vec<Outcome>> = outcomes.collect();
         self.outcome = outcomes.and_then(|outcomes| outcomes.into_iter().reduce(sum));

@@ -40,6 +40,10 @@ impl<H: Handler> Turning<H> {
             resolver: Some(Resolver::by_hand(ask)),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
+            #[cfg(all(unix, feature = "handover"))]
+            handing: crate::server::event_loop::Handing::default(),
+            #[cfg(all(unix, feature = "handover"))]
+            taking: None,
         };
         let event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
         Turning { event_loop, questions }

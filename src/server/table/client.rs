@@ -75,6 +75,18 @@ impl<D: ClientData> Client<D> {
         self.socket.peek().local_addr()
     }
 
+    /// Returns the descriptor of its socket.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.socket.peek().descriptor()
+    }
+
+    /// Returns whether it has a stream.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.socket.peek().is_connected()
+    }
+
     pub(crate) fn id(&self, index: usize) -> ClientId {
         ClientId { index: index as u32, generation: self.generation }
     }

@@ -43,6 +43,27 @@ impl Flags {
     /// The client is in a queue for reading or writing.
     pub(crate) const QUEUED: Flags = Flags(Flags::READ_QUEUED.0 | Flags::WRITE_QUEUED.0);
 
+    /// What another process has to know. The rest follows from other state, or from readiness.
+    #[cfg(feature = "handover")]
+    const TRAVELLING: u16 = Flags::OPENED.0
+        | Flags::WRAPPED.0
+        | Flags::DROPS.0
+        | Flags::CONFLATES.0
+        | Flags::CLOSED_BY_WATERMARK.0
+        | Flags::CLOSED_BY_RATE.0;
+
+    /// Returns what another process has to know.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn travelling(self) -> u16 {
+        self.0 & Flags::TRAVELLING
+    }
+
+    /// Returns the flags of another process's client, or `None` if they are not such ones.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn from_travelling(bits: u16) -> Option<Flags> {
+        if bits & !Flags::TRAVELLING == 0 { Some(Flags(bits)) } else { None }
+    }
+
     pub(crate) const fn has(self, flag: Flags) -> bool {
         self.0 & flag.0 != 0
     }

@@ -19,9 +19,12 @@
 //! | `sessions_off` | what replaces `sessions` without the feature `tls`? |
 //! | `topics` | who gets what is published? |
 //! | `spread` | which other loops have members of a topic? |
+//! | `carried` | how do clients and timers get to another process? |
 //! | `fast` | which functions of the table have a fast path? |
 
 mod behind;
+#[cfg(all(unix, feature = "handover"))]
+mod carried;
 mod client;
 mod clock;
 #[cfg(not(lariat_plain))]
@@ -41,7 +44,11 @@ mod times;
 mod topics;
 mod wheel;
 
+#[cfg(all(unix, feature = "handover"))]
+pub(crate) use behind::Behind;
 pub(crate) use behind::Latest;
+#[cfg(all(unix, feature = "handover"))]
+pub(crate) use carried::{Fillers, OwnTimer};
 pub(crate) use client::{Client, Extra, Outgoing};
 pub(crate) use flags::Flags;
 pub(crate) use gate::Reason;

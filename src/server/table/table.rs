@@ -36,7 +36,7 @@ const PLACES: usize = 4_096;
 pub(crate) struct Table<D: ClientData> {
     pub(super) slab: Slab<Client<D>>,
     /// All clients that ever were have had an index below this one.
-    places: usize,
+    pub(super) places: usize,
     pub(super) shared: Shared,
     /// The [clients' time](LoopClock) at the beginning of the turn.
     pub(super) now: Tick,
@@ -64,7 +64,7 @@ pub(crate) struct Table<D: ClientData> {
     listed: usize,
     /// `listed` by route. Routes beyond its end have no clients.
     listed_by_route: Vec<usize>,
-    generation: u32,
+    pub(super) generation: u32,
     /// What comes after the last generation, and the distance of two generations: the number of the
     /// server's loops. Ids of different loops differ in their generations.
     first_generation: u32,
@@ -225,6 +225,12 @@ impl<D: ClientData> Table<D> {
         &mut self.counters
     }
 
+    /// Borrows all counters.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) const fn counting(&mut self) -> (&mut LoopCounters, &mut crate::protocol::Counters) {
+        (&mut self.counters, &mut self.shared.counters)
+    }
+
     /// Returns the [clients' time](LoopClock) at the beginning of the turn.
     pub(crate) const fn now(&self) -> Tick {
         self.now
@@ -293,7 +299,7 @@ impl<D: ClientData> Table<D> {
     }
 
     /// Lists a client: `len` counts it, and `iter` returns it.
-    fn list(&mut self, index: usize) {
+    pub(super) fn list(&mut self, index: usize) {
         self[index].flags.set(Flags::LISTED);
         let route = usize::from(self[index].route);
         if self.listed_by_route.len() <= route {
@@ -338,6 +344,12 @@ impl<D: ClientData> Table<D> {
     pub(crate) fn subprotocol(&self, index: usize) -> Option<&str> {
         let chosen = self.subprotocols.get(index)?.as_deref();
         chosen.filter(|_| self[index].flags.has(Flags::OPENED))
+    }
+
+    /// Returns the subprotocol that was chosen for a client, whether it is open or not.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn chosen_subprotocol(&self, index: usize) -> Option<&str> {
+        self.subprotocols.get(index)?.as_deref()
     }
 
     /// Notes the subprotocol that is chosen for a client. If its handshake fails, nobody sees it.

@@ -19,16 +19,35 @@ pub(super) struct AppTimer {
     token: u64,
 }
 
+#[cfg(feature = "handover")]
+impl AppTimer {
+    pub(super) const fn new(generation: NonZeroU32, token: u64) -> AppTimer {
+        AppTimer { node: Node::new(), generation, token }
+    }
+
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(super) const fn generation(&self) -> NonZeroU32 {
+        self.generation
+    }
+
+    pub(super) const fn token(&self) -> u64 {
+        self.token
+    }
+}
+
 /// What only few timers have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimerExtra {
     /// When an interval is due, or a timer that is further away than ticks can express.
-    due: Option<u64>,
+    pub(super) due: Option<u64>,
     /// The period of an interval.
-    period: Option<NonZeroU64>,
-    route: u16,
+    pub(super) period: Option<NonZeroU64>,
+    pub(super) route: u16,
     /// The client with which it ends. Its list has the timer.
-    client: Option<ClientId>,
+    pub(super) client: Option<ClientId>,
 }
 
 /// Calls of an interval that are late by no more than this are all made, in nanoseconds: waits and
@@ -157,7 +176,7 @@ impl<D: ClientData> Table<D> {
     }
 
     /// Arms a timer, for as far away as ticks can express.
-    fn arm_timer(&mut self, index: u32, due: u64) {
+    pub(super) fn arm_timer(&mut self, index: u32, due: u64) {
         let furthest = self.clock.now_nanos().saturating_add(nanos(LONGEST));
         let due = if due > furthest { Tick::not_before(furthest) } else { Tick::not_before(due) };
         let mut nodes = Entries { clients: &mut self.slab, timers: &mut self.timers };
@@ -173,6 +192,13 @@ impl<D: ClientData> Table<D> {
         self.disarm_timer(timer.index);
         self.remove_timer(timer.index);
         true
+    }
+
+    /// Drops a timer that has not expired.
+    #[cfg(feature = "handover")]
+    pub(super) fn drop_timer(&mut self, index: u32) {
+        self.disarm_timer(index);
+        self.remove_timer(index);
     }
 
     fn remove_timer(&mut self, index: u32) {

@@ -23,6 +23,14 @@ pub(crate) struct Member {
     place: u32,
 }
 
+impl Subscription {
+    /// Returns the number of the topic.
+    #[cfg(feature = "handover")]
+    pub(crate) const fn topic(self) -> u32 {
+        self.topic
+    }
+}
+
 #[derive(Debug)]
 struct Topic {
     route: u16,
@@ -52,6 +60,12 @@ impl Topics {
     /// Returns the name of a topic that a client has in its list.
     pub(crate) fn name(&self, subscription: Subscription) -> &str {
         &self.topics[subscription.topic as usize].name
+    }
+
+    /// Iterates over all topics that have members: numbers, routes and names.
+    #[cfg(feature = "handover")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u16, &str)> {
+        self.topics.iter().map(|(number, topic)| (number as u32, topic.route, &*topic.name))
     }
 
     /// Finds a topic that has members. The result is valid until a member joins or leaves.

@@ -1,0 +1,360 @@
+//! The handover of a loop: to a process that takes over, and from the one before.
+
+use super::event_loop::EventLoop;
+use crate::protocol::{CloseCode, Malformed};
+use crate::server::app::Handler;
+use crate::server::clients::{Clients, Queue};
+use crate::server::config::Drain;
+use crate::server::data::ClientData;
+use crate::server::engine::{Batch, Engine};
+use crate::server::handover::{
+    Batches, Counts, Giving, HandoverError, Link, LoopEnd, LoopHead, Message, Offered, Taking, Verdict, meet,
+};
+use crate::server::net::{Listener, Poller, Socket};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Rounds in which loops do what others have asked of them. With more, they are too busy.
+const MOST_ROUNDS: usize = 32;
+
+/// Connections that stay behind are closed over this time, so that they do not all come back at
+/// once.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a loop needs to hand over.
+#[derive(Debug, Default)]
+pub(crate) struct Handing {
+    /// Where other processes ask to take over.
+    pub(crate) listener: Option<Listener>,
+    /// The listening sockets of the other loops.
+    pub(crate) others: Vec<(String, OwnedFd)>,
+    /// Whether a process is being spoken with.
+    is_meeting: Arc<AtomicBool>,
+    /// Connections that another process has taken over.
+    handed_over: usize,
+}
+
+impl Handing {
+    pub(crate) fn new(listener: Option<Listener>, others: Vec<(String, OwnedFd)>) -> Handing {
+        Handing { listener, others, ..Handing::default() }
+    }
+
+    /// The server stops: nobody can take over any more.
+    pub(super) fn stop(&mut self) {
+        self.listener = None;
+        self.others.clear();
+    }
+}
+
+/// Returns a listening socket with its address, for another process.
+pub(crate) fn offered(listener: &Listener) -> io::Result<Option<(String, OwnedFd)>> {
+    let Some(descriptor) = listener.descriptor() else { return Ok(None) };
+    Ok(Some((listener.local_addr()?.to_string(), descriptor.try_clone_to_owned()?)))
+}
+
+impl<H: Handler> EventLoop<H> {
+    // ---- another process takes over ------------------------------------------------------------
+
+    /// Hands the server over to the process at the other end of a stream, which calls
+    /// [`Server::take_over_from`](crate::Server::take_over_from). For hosts that have their own way
+    /// to find that process; [`Server::take_over`](crate::Server::take_over) needs no call.
+    ///
+    /// Waits until the other process is ready, for at most a minute. Clients are not served
+    /// meanwhile. If it returns `Ok`, that process has all connections but those that
+    /// [stay behind](crate::Server::take_over). Turn on until there is an
+    /// [`outcome`](Self::outcome).
+    ///
+    /// # Errors
+    ///
+    /// A [`HandoverError`]. The loop goes on as if nothing had happened.
+    ///
+    /// With [several loops](crate::Loops), use [`Server::take_over`](crate::Server::take_over).
+    pub fn hand_over(&mut self, to: UnixStream) -> Result<(), HandoverError> {
+        if self.engine.clients.loops() > 1 {
+            return Err(HandoverError::Unable("several loops hand over through Server::take_over".to_owned()));
+        }
+        let link = meet(to, &self.offered()?)?;
+        self.engine.clients.begin_handover(link);
+        match self.hand_over_if_asked() {
+            Some(Verdict::Committed) => Ok(()),
+            Some(Verdict::Resumed(why)) => Err(HandoverError::Unable(why)),
+            None => Err(HandoverError::Unable("nothing was handed over".to_owned())),
+        }
+    }
+
+    /// Returns what another process gets first.
+    fn offered(&self) -> io::Result<Offered> {
+        let mut listeners = Vec::new();
+        for listener in &self.listeners {
+            listeners.extend(offered(listener)?);
+        }
+        for (address, descriptor) in &self.handing.others {
+            listeners.push((address.clone(), descriptor.try_clone()?));
+        }
+        let handover = self.handing.listener.as_ref().and_then(Listener::descriptor);
+        Ok(Offered {
+            listeners,
+            handover: handover.map(|descriptor| descriptor.try_clone_to_owned()).transpose()?,
+            loops: self.engine.clients.loops(),
+            began: self.poller.began(),
+            connections: self.engine.clients.connections_of_all_loops(),
+        })
+    }
+
+    /// Accepts processes that want to take over. A thread speaks with the first one, until that is
+    /// ready; the others must wait.
+    #[cold]
+    pub(super) fn meet_successors(&mut self) {
+        loop {
+            let accepted = self.handing.listener.as_ref().map(Listener::accept);
+            match accepted {
+                Some(Ok(Socket::Stream(stream))) => {
+                    let stream = UnixStream::from(OwnedFd::from(stream));
+                    if let Err(error) = self.meet_one(stream) {
+                        log::error!("no process can take over: {error}");
+                    }
+                }
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Some(Err(error)) => {
+                    log::error!("no process can take over: {error}");
+                    return;
+                }
+                Some(Ok(_)) | None => return,
+            }
+        }
+    }
+
+    fn meet_one(&mut self, stream: UnixStream) -> io::Result<()> {
+        let is_meeting = Arc::clone(&self.handing.is_meeting);
+        if is_meeting.swap(true, Ordering::AcqRel) {
+            log::warn!("another process asks to take over while one is about to: it must wait");
+            let mut link = Link::new(stream, 1 << 10)?;
+            let _ = link.send(&Message::Refused("another process is about to take over".to_owned()), &[]);
+            return Ok(());
+        }
+        let meeting = Meeting(is_meeting);
+        let (offered, queue) = (self.offered()?, Arc::clone(&self.queue));
+        let thread = std::thread::Builder::new().name("lariat handover".to_owned());
+        thread.spawn(move || meet_in_thread(stream, &offered, &queue, meeting)).map(drop)
+    }
+
+    /// Hands over at the end of a turn, if a process is ready to take over.
+    pub(super) fn hand_over_if_asked(&mut self) -> Option<Verdict> {
+        let giving = self.engine.clients.take_giving()?;
+        let began = self.poller.began();
+        let frozen = began.saturating_add(self.poller.now().elapsed().as_nanos() as u64);
+        self.queue.freeze(true);
+        let (verdict, counts, moved) = self.give(&giving, frozen);
+        self.queue.freeze(false);
+        let took = Duration::from_nanos(self.poller.now().elapsed().as_nanos() as u64 + began - frozen);
+        match &verdict {
+            Verdict::Committed => self.gone(&moved, counts, took),
+            Verdict::Resumed(why) => {
+                self.engine.clients.table.counters_mut().handover_failures += 1;
+                log::error!("the handover has failed, and this process goes on: {why} (it was frozen for {took:?})");
+            }
+        }
+        Some(verdict)
+    }
+
+    fn give(&mut self, giving: &Giving, frozen: u64) -> (Verdict, Counts, Vec<usize>) {
+        if let Err(why) = self.come_to_rest(giving) {
+            let (verdict, counts) = giving.give_up(&why);
+            return (verdict, counts, Vec::new());
+        }
+        let mut moved = Vec::new();
+        let (number, engine) = (self.engine.clients.loop_number(), &mut self.engine);
+        let (verdict, counts) = giving.send(number, |link| send_loop(engine, link, frozen, &mut moved));
+        (verdict, counts, moved)
+    }
+
+    /// Does what other loops have asked of this one, until none has asked for more.
+    fn come_to_rest(&mut self, giving: &Giving) -> Result<(), HandoverError> {
+        if let Some(why) = self.engine.clients.cannot_hand_over() {
+            return Err(HandoverError::Unable(why.to_owned()));
+        }
+        if self.outcome().is_some() {
+            return Err(HandoverError::Unable("the server has stopped".to_owned()));
+        }
+        for _ in 0..MOST_ROUNDS {
+            let mut is_busy = self.queue.has_calls();
+            for call in self.queue.take() {
+                self.engine.obey(call);
+            }
+            self.accept_handed();
+            is_busy |= self.engine.tell_what_is_left();
+            self.engine.let_leave(|socket| self.poller.unwatch(socket));
+            is_busy |= self.engine.clients.table.has_ended();
+            self.engine.reap();
+            if !giving.meet_others(is_busy)? {
+                return Ok(());
+            }
+        }
+        Err(HandoverError::Unable("the loops are too busy".to_owned()))
+    }
+
+    /// Another process owns the connections that were moved, and the listening sockets.
+    fn gone(&mut self, moved: &[usize], counts: Counts, took: Duration) {
+        let poller = &self.poller;
+        self.engine.release(moved, |socket| poller.unwatch(socket));
+        self.handing.handed_over = moved.len();
+        self.listeners.iter_mut().chain(&mut self.handing.listener).for_each(Listener::leave_file);
+        self.listeners.clear();
+        self.handing.stop();
+        self.has_new_connections = false;
+        if self.engine.clients.loop_number() == 0 {
+            let Counts { moved, left } = counts;
+            log::info!("handed over: {moved} connections, frozen for {took:?}; {left} stay behind and are closed");
+        }
+        let drain = Drain::default().over(DRAIN).code(CloseCode::Restart);
+        self.engine.clients.shut_down(drain);
+        self.stop_when_done();
+    }
+
+    /// Connections that another process has taken over.
+    pub(super) const fn handed_over(&self) -> usize {
+        self.handing.handed_over
+    }
+
+    /// A loop begins: other processes can take over from it, and it takes over itself if it is to.
+    pub(super) fn began(mut self, taking: Option<Arc<Taking>>) -> io::Result<EventLoop<H>> {
+        if let Some(taking) = taking {
+            self.take_over(&taking)?;
+        }
+        if let Some(listener) = &mut self.handing.listener {
+            self.poller.watch_handovers(listener)?;
+        }
+        Ok(self)
+    }
+
+    // ---- this process takes over ---------------------------------------------------------------
+
+    /// Takes over a loop, before the first turn.
+    pub(super) fn take_over(&mut self, taking: &Taking) -> Result<(), HandoverError> {
+        let (loops, number) = (self.engine.clients.loops(), self.engine.clients.loop_number());
+        if loops != taking.predecessor.loops {
+            taking.give_up();
+            let old = taking.predecessor.loops;
+            return Err(HandoverError::Unable(format!("the old server has {old} loops, this one {loops}")));
+        }
+        let mut took = None;
+        taking.take(number, |link| self.receive_loop(link).map(|end| took = Some(end)))?;
+        let Some(Received { moved, left, frozen }) = took else { return Ok(()) };
+        let now = self.poller.began().saturating_add(self.poller.now().elapsed().as_nanos() as u64);
+        let took = Duration::from_nanos(now.saturating_sub(frozen));
+        let counters = self.engine.clients.table.counters_mut();
+        counters.handovers += 1;
+        (counters.handover_moved, counters.handover_left) = (moved, left);
+        counters.handover_micros = took.as_micros() as u64;
+        let predecessor = &taking.predecessor;
+        log::info!(
+            "took over {moved} connections in {took:?} from {} (process {}), where {left} stay",
+            predecessor.program,
+            predecessor.process
+        );
+        Ok(())
+    }
+
+    fn receive_loop(&mut self, link: &mut Link) -> Result<Received, HandoverError> {
+        let head = expect_head(link, self.engine.clients.loop_number())?;
+        // The time of `on_start` may be long ago.
+        self.now = self.poller.now();
+        self.engine.clients.table.begin_turn(self.now);
+        let (frozen, poller) = (head.frozen, &self.poller);
+        let mut restoring = self.engine.restore(head)?;
+        let end = loop {
+            match link.receive()? {
+                (Message::Frames(frames), _) => {
+                    self.engine.restore_frames(&mut restoring, frames.into_iter().map(Vec::from).collect());
+                }
+                (Message::Clients(records), descriptors) => {
+                    let sockets = descriptors.into_iter().map(Socket::from_descriptor).collect();
+                    let watch = |socket: &mut Socket, index| watch(poller, socket, index);
+                    self.engine.restore_clients(&mut restoring, records, sockets, watch)?;
+                    link.send(&Message::Received, &[])?;
+                }
+                (Message::LoopEnd(end), _) => break *end,
+                (message, _) => return Err(unexpected(&message)),
+            }
+        };
+        let LoopEnd { moved, left, .. } = end;
+        self.engine.restore_end(restoring, end)?;
+        self.ended_now();
+        Ok(Received { moved, left, frozen })
+    }
+}
+
+/// What has come of a loop.
+struct Received {
+    moved: u64,
+    left: u64,
+    frozen: u64,
+}
+
+fn watch(poller: &Poller, socket: &mut Socket, index: usize) -> io::Result<()> {
+    poller.watch(socket, index)
+}
+
+fn unexpected(message: &Message) -> HandoverError {
+    HandoverError::Malformed(format!("{} came", message.name()))
+}
+
+fn expect_head(link: &mut Link, number: usize) -> Result<LoopHead, HandoverError> {
+    match link.receive()? {
+        (Message::Loop(head), _) if usize::from(head.number) == number => Ok(head),
+        (Message::Loop(_), _) => Err(Malformed("the order of loops").into()),
+        (Message::Refused(why), _) => Err(HandoverError::Refused(why)),
+        (message, _) => Err(unexpected(&message)),
+    }
+}
+
+/// Sends a loop to the process that takes over. Notes whose connections have gone along.
+fn send_loop<H: Handler>(
+    engine: &mut Engine<H>,
+    link: &mut Link,
+    frozen: u64,
+    moved: &mut Vec<usize>,
+) -> Result<Counts, HandoverError> {
+    let (mut head, mut told) = engine.save()?;
+    head.frozen = frozen;
+    let mut batches = Batches::new(link);
+    batches.send(&Message::Loop(head), &[])?;
+    while let Some(Batch { frames, records, moved: indexes }) = engine.next_batch(&mut told)? {
+        for frame in frames {
+            batches.send(&Message::Frames(vec![frame.to_vec().into()]), &[])?;
+        }
+        let table = &engine.clients.table;
+        let descriptors: Vec<BorrowedFd<'_>> = indexes.iter().filter_map(|index| table[*index].descriptor()).collect();
+        batches.send(&Message::Clients(records), &descriptors)?;
+        moved.extend(indexes);
+    }
+    let end = engine.end_of_loop(&told, moved.len());
+    let counts = Counts { moved: moved.len(), left: end.left as usize };
+    batches.send(&Message::LoopEnd(Box::new(end)), &[])?;
+    batches.wait(0)?;
+    Ok(counts)
+}
+
+/// Whether a process is being spoken with, until this is dropped.
+struct Meeting(Arc<AtomicBool>);
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Speaks with a process, and lets the loops hand over when it is ready.
+fn meet_in_thread<D: ClientData>(stream: UnixStream, offered: &Offered, queue: &Queue<D>, meeting: Meeting) {
+    match meet(stream, offered) {
+        Ok(link) => queue.push_internal(move |clients: &mut Clients<D>| {
+            clients.begin_handover(link);
+            drop(meeting);
+        }),
+        Err(error) => log::warn!("a process asked to take over, and did not: {error}"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Servers that take over from one another, in one process.
+
+use crate::common::WAIT;
+use lariat::{Clients, Config, Drain, Handler, LocalAddr, Outcome, Remote, Server};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A folder for sockets, removed at the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("lariat-handover-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).expect("a new folder");
+        Folder(folder)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub struct Running<H: Handler> {
+    pub addr: SocketAddr,
+    pub remote: Remote<H::Data>,
+    thread: Option<JoinHandle<io::Result<Outcome>>>,
+}
+
+/// Starts a server that can be taken over at a path, or takes over there.
+pub fn serve<H: Handler>(path: &Path, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
+    serve_with(Config::default(), path, make)
+}
+
+pub fn serve_with<H: Handler>(
+    config: Config,
+    path: &Path,
+    make: impl FnOnce() -> H + Send + 'static,
+) -> Running<H> {
+    let server = Server::new(config).and_then(|server| server.take_over(path)).expect("it can be taken over");
+    run(server.listen("127.0.0.1:0").expect("a port"), make)
+}
+
+pub fn run<H: Handler>(server: Server<H::Data>, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
+    let Some(LocalAddr::Tcp(addr)) = server.local_addrs().into_iter().next() else { panic!("not TCP") };
+    let remote = server.remote();
+    Running { addr, remote, thread: Some(server.spawn(make).expect("a thread")) }
+}
+
+impl<H: Handler> Running<H> {
+    pub fn ask<T: Send + 'static>(&self, call: impl FnOnce(&mut Clients<H::Data>) -> T + Send + 'static) -> T {
+        let (answer, answered) = mpsc::channel();
+        self.remote.run(move |clients| drop(answer.send(call(clients)))).expect("it runs");
+        answered.recv_timeout(WAIT).expect("an answer")
+    }
+
+    /// Waits until the server has stopped.
+    pub fn outcome(mut self) -> io::Result<Outcome> {
+        let thread = self.thread.take().expect("not joined before");
+        let start = Instant::now();
+        while !thread.is_finished() {
+            assert!(start.elapsed() < WAIT, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        thread.join().expect("no panic")
+    }
+
+    /// Waits until another server has taken over, and returns how many connections that has.
+    pub fn handed_over(self) -> usize {
+        let outcome = self.outcome().expect("a poller that works");
+        assert!(!outcome.interrupted);
+        outcome.handed_over
+    }
+}
+
+impl<H: Handler> Drop for Running<H> {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        let _ = self.remote.shutdown(Drain::default().deadline(Duration::ZERO));
+        let _ = thread.join();
+    }
+}
