@@ -171,9 +171,6 @@ pub use protocol::{
 #[cfg(feature = "sim")]
 #[doc(inline)]
 pub use server::sim;
-#[cfg(all(unix, feature = "handover"))]
-#[doc(inline)]
-pub use server::{HandoverError, Predecessor, RestoreError};
 #[doc(inline)]
 pub use server::{
     Adopted, Always, Audience, Cause, ClientData, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config,
@@ -181,3 +178,6 @@ pub use server::{
     ListenOptions, LocalAddr, Loops, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Router, Server,
     Since, SlowConsumer, Stats, Stored, TimerId,
 };
+#[cfg(all(unix, feature = "handover"))]
+#[doc(inline)]
+pub use server::{HandoverError, Predecessor, RestoreError};

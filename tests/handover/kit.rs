@@ -44,11 +44,7 @@ pub fn serve<H: Handler>(path: &Path, make: impl FnOnce() -> H + Send + 'static)
     serve_with(Config::default(), path, make)
 }
 
-pub fn serve_with<H: Handler>(
-    config: Config,
-    path: &Path,
-    make: impl FnOnce() -> H + Send + 'static,
-) -> Running<H> {
+pub fn serve_with<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
     let server = Server::new(config).and_then(|server| server.take_over(path)).expect("it can be taken over");
     run(server.listen("127.0.0.1:0").expect("a port"), make)
 }

@@ -21,6 +21,13 @@ pub(crate) fn listen(
     plain_options.tls = None;
     let has_tls = options.tls.is_some();
     let mut server = server.options(options.clone());
+    #[cfg(unix)]
+    if addresses.is_empty() && server.predecessor().is_some() {
+        // Those of the old process: systemd has passed them to that one, or they are the default.
+        let server = server.listen_as_before().map_err(|error| Failure(format!("cannot start: {error}")))?;
+        let are_secured = vec![has_tls; server.local_addrs().len()];
+        return Ok((server, are_secured));
+    }
     if addresses.is_empty() {
         let (server, count) = listen_on_passed(server)?;
         let server = if count == 0 { listen_on_loopback(server)? } else { server };

@@ -13,12 +13,15 @@
 //! | `arguments` | which command, and which exit code? |
 //! | `serve` | what are the options of `lariat serve`, and how does it run? |
 //! | `certificates` | which certificates does it show, and when are they read again? |
+//! | `handover` | how does the next process take over, and who tells systemd? |
 //! | `listen` | where does the server listen, and what if it cannot? |
 //! | `socket_file` | which mode and group does a Unix socket get? |
 //! | `status` | what does the status line on the terminal show? |
 
 mod arguments;
 mod certificates;
+#[cfg(unix)]
+mod handover;
 mod listen;
 mod serve;
 mod socket_file;

@@ -1,6 +1,8 @@
 //! `lariat serve`: serves the site until a signal comes.
 
 use super::certificates::Certificates;
+#[cfg(unix)]
+use super::handover;
 use super::status::StatusLine;
 use super::{listen, socket_file};
 use crate::doctor::raise_descriptor_limit;
@@ -115,6 +117,12 @@ pub(crate) struct Options {
     /// page can point its own name to this server. May be repeated; * is every host
     #[arg(long, value_name = "HOST", value_parser = host)]
     allow_host: Vec<String>,
+    /// Let the next `lariat serve` with this option take over all connections, and take them over
+    /// from the one that runs. PATH is a Unix socket for that, with the mode 600. SIGUSR2 starts
+    /// the program's file again with the same options, which takes over
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH")]
+    handover: Option<PathBuf>,
     /// For teaching: let the page /loop, opened on this host, slow down or stop the event loop and
     /// read the messages of other clients
     #[arg(long)]
@@ -189,6 +197,17 @@ impl Options {
         Some(all.prefix(&self.redis_prefix).buffer(self.redis_buffer))
     }
 
+    /// Returns whether processes hand over to one another.
+    #[cfg(unix)]
+    const fn is_handed_over(&self) -> bool {
+        self.handover.is_some()
+    }
+
+    #[cfg(not(unix))]
+    const fn is_handed_over(&self) -> bool {
+        false
+    }
+
     /// Returns the files with certificates, if there are any.
     fn tls_files(&self) -> Option<TlsFiles> {
         if self.tls_cert.is_empty() {
@@ -249,6 +268,11 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     listen_options.tls = certificates.as_ref().map(|certificates| certificates.tls.clone());
     let failed = |error| Failure(format!("cannot start: {error}"));
     let server = Server::new(config).map_err(failed)?;
+    #[cfg(unix)]
+    let server = match &options.handover {
+        Some(path) => handover::take_over(server, path)?,
+        None => server,
+    };
     let (server, are_secured) = listen::listen(server, listen_options, &options.listen)?;
     #[cfg(unix)]
     let server = match &certificates {
@@ -264,10 +288,15 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     site_options.teach = options.teach;
     site_options.more_metrics = certificates.as_ref().map(|certificates| MoreMetrics::new(certificates.metrics()));
     let status = StatusLine::on_terminal(log, server.remote())?;
-    let outcome = serve(server, options, &site_options, || {
-        announce(&addresses, &are_secured, options.backplane().as_ref().map(|redis| (redis, &*options.redis_prefix)));
-    })?;
+    let redis = options.backplane();
+    let redis = redis.as_ref().map(|redis| (redis, &*options.redis_prefix));
+    let lines = announcement(&addresses, &are_secured, redis);
+    let is_main = options.is_handed_over();
+    let outcome = serve(server, options, &site_options, move || announce(&lines, is_main))?;
     drop(status);
+    if outcome.handed_over > 0 {
+        log::info!("connections that another process has taken over: {}", outcome.handed_over);
+    }
     if outcome.interrupted {
         return Err(Failure(format!("interrupted; connections that were still open: {}", outcome.dropped)));
     }
@@ -277,13 +306,12 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves the site, until the server has stopped. Calls `announce` when nothing can go wrong any
-/// more.
+/// Serves the site, until the server has stopped. Calls `announce` when this process serves.
 fn serve(
     server: Server<()>,
     options: &Options,
     site_options: &site::Options,
-    announce: impl FnOnce(),
+    announce: impl FnOnce() + Send + 'static,
 ) -> Result<Outcome, Failure> {
     let make = || site::Site::new(site_options);
     let (loops, redis) = (options.loops, options.backplane());
@@ -298,13 +326,24 @@ fn serve(
     if let Some(redis) = redis {
         server = server.backplane(redis).map_err(cannot_start)?;
     }
-    announce();
+    // In the first turn.
+    server.remote().run(|_| announce()).map_err(|error| Failure(format!("cannot start: {error}")))?;
     server.run(make).map_err(failed)
 }
 
-/// Prints the addresses, and one to open in a browser. With TLS, a line says who speaks it. With a
+/// Says that this process serves: to the reader of the terminal, and to systemd. After a handover,
+/// it `is_main` instead of the one before.
+fn announce(lines: &str, is_main: bool) {
+    // The reader may have gone.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{lines}").and_then(|()| stdout.flush());
+    #[cfg(unix)]
+    handover::ready(is_main);
+}
+
+/// Returns the addresses, and one to open in a browser. With TLS, a line says who speaks it. With a
 /// Redis, the last line says which.
-fn announce(addresses: &[LocalAddr], are_secured: &[bool], redis: Option<(&RedisBackplane, &str)>) {
+fn announcement(addresses: &[LocalAddr], are_secured: &[bool], redis: Option<(&RedisBackplane, &str)>) -> String {
     let listed = |addresses: &mut dyn Iterator<Item = &LocalAddr>| {
         addresses.map(LocalAddr::to_string).collect::<Vec<_>>().join(" and ")
     };
@@ -326,9 +365,7 @@ fn announce(addresses: &[LocalAddr], are_secured: &[bool], redis: Option<(&Redis
     if let Some((redis, prefix)) = redis {
         line += &format!("\nWith other servers: through Redis at {}, prefix {prefix}", redis.addresses().join(" or "));
     }
-    // The reader may have gone.
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    line
 }
 
 /// Returns `localhost` if both of its addresses are served, or else the first address.

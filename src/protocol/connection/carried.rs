@@ -419,9 +419,7 @@ fn restored_message(carried: CarriedMessage) -> Result<PartialMessage, Malformed
     let opcode = if carried.is_text { Opcode::Text } else { Opcode::Binary };
     let mut message = match (carried.is_compressed, carried.inflates) {
         (true, false) if !carried.in_pieces => PartialMessage::compressed(opcode, Vec::new()),
-        (false, true) if carried.in_pieces && carried.bytes.is_empty() => {
-            PartialMessage::inflating(opcode, Vec::new())
-        }
+        (false, true) if carried.in_pieces && carried.bytes.is_empty() => PartialMessage::inflating(opcode, Vec::new()),
         (false, false) if carried.in_pieces => PartialMessage::in_pieces(opcode, Vec::new()),
         (false, false) => PartialMessage::new(opcode, Vec::new()),
         _ => return Err(Malformed("a message")),

@@ -239,8 +239,8 @@ pub(crate) fn not_http(head: &[u8]) -> Option<Box<[u8]>> {
     let begin = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(head.len());
     let (empty_lines, line) = head.split_at(begin);
     let mut ends = empty_lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    let is_http = ends.all(|end| end.ends_with(b"\r\n"))
-        && line.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
+    let is_http =
+        ends.all(|end| end.ends_with(b"\r\n")) && line.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
     (!is_http).then(|| head[..head.len().min(SHOWN)].into())
 }
 

@@ -3,10 +3,10 @@
 //! It is a trait object, so that other programs do not contain what drops it (`src/parts.rs`).
 
 use super::handed::Leaving;
-#[cfg(all(unix, feature = "handover"))]
-use crate::server::handover::Giving;
 use super::hub::KeepAlive;
 use super::kept::KeptTopics;
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::handover::Giving;
 use crate::server::id::ClientId;
 use std::any::Any;
 

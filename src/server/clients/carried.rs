@@ -336,8 +336,10 @@ fn conflated(behind: &Behind, mut number: impl FnMut(&SharedBytes) -> u32) -> Ve
     keys.sort_unstable();
     let latest = |(place, key)| behind.latest.get(place).map(|latest: &Latest| (key, latest));
     let records = keys.into_iter().filter_map(latest);
-    let record = |(key, latest): (u64, &Latest)| {
-        ConflatedRecord { key, is_text: latest.is_text, frame: number(&latest.payload) }
+    let record = |(key, latest): (u64, &Latest)| ConflatedRecord {
+        key,
+        is_text: latest.is_text,
+        frame: number(&latest.payload),
     };
     records.map(record).collect()
 }

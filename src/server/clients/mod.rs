@@ -74,9 +74,9 @@ mod trace;
 mod watch;
 
 pub(crate) use admission::Verdict;
+pub use adopt::Adopted;
 #[cfg(all(unix, feature = "handover"))]
 pub(crate) use carried::Told;
-pub use adopt::Adopted;
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub use event::Event;

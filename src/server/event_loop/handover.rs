@@ -267,7 +267,7 @@ impl<H: Handler> EventLoop<H> {
         let (frozen, poller) = (head.frozen, &self.poller);
         let mut restoring = self.engine.restore(head)?;
         let end = loop {
-            match link.receive()? {
+            match link.expect()? {
                 (Message::Frames(frames), _) => {
                     self.engine.restore_frames(&mut restoring, frames.into_iter().map(Vec::from).collect());
                 }
@@ -304,10 +304,9 @@ fn unexpected(message: &Message) -> HandoverError {
 }
 
 fn expect_head(link: &mut Link, number: usize) -> Result<LoopHead, HandoverError> {
-    match link.receive()? {
+    match link.expect()? {
         (Message::Loop(head), _) if usize::from(head.number) == number => Ok(head),
         (Message::Loop(_), _) => Err(Malformed("the order of loops").into()),
-        (Message::Refused(why), _) => Err(HandoverError::Refused(why)),
         (message, _) => Err(unexpected(&message)),
     }
 }

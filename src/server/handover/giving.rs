@@ -1,7 +1,7 @@
 //! The old process: it prepares, and its loops hand over one after the other.
 
 use super::error::HandoverError;
-use super::format::{Hello, Message, Offer, OLDEST, PARTS, VERSION};
+use super::format::{Hello, Message, OLDEST, Offer, PARTS, VERSION};
 use super::link::{Link, STALL, shown};
 use super::token::Token;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -164,7 +164,8 @@ impl Giving {
             self.changed.notify_all();
         }
         let waits = |state: &mut State| state.rounds == round && state.verdict.is_none();
-        let (state, timed_out) = self.changed.wait_timeout_while(state, STALL, waits).unwrap_or_else(PoisonError::into_inner);
+        let (state, timed_out) =
+            self.changed.wait_timeout_while(state, STALL, waits).unwrap_or_else(PoisonError::into_inner);
         if timed_out.timed_out() {
             return Err(HandoverError::Unable("a loop is busy and did not come".to_owned()));
         }
@@ -190,7 +191,10 @@ impl Giving {
         let sent = send(&mut link);
         let is_last = number + 1 == self.loops;
         let verdict = match &sent {
-            Err(error) => Some(Verdict::Resumed(error.to_string())),
+            Err(error) => {
+                let _ = link.refuse(error.to_string());
+                Some(Verdict::Resumed(error.to_string()))
+            }
             Ok(_) if is_last => Some(commit(&mut link)),
             Ok(_) => None,
         };
@@ -211,7 +215,9 @@ impl Giving {
     pub(crate) fn give_up(&self, why: &HandoverError) -> (Verdict, Counts) {
         let mut state = self.lock();
         state.verdict.get_or_insert_with(|| Verdict::Resumed(why.to_string()));
-        state.link = None;
+        if let Some(mut link) = state.link.take() {
+            let _ = link.refuse(why.to_string());
+        }
         self.changed.notify_all();
         self.outcome(state)
     }

@@ -102,7 +102,7 @@ impl Link {
     ///
     /// The other process is gone or has stalled, what it says makes no sense, or this process has
     /// no room for the descriptors.
-    pub(crate) fn receive(&mut self) -> Result<(Message, Vec<OwnedFd>), HandoverError> {
+    fn receive(&mut self) -> Result<(Message, Vec<OwnedFd>), HandoverError> {
         let (mut header, mut descriptors) = ([0; HEADER], Vec::new());
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(BATCH))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -138,7 +138,7 @@ impl Link {
     }
 
     /// Receives a message, and says why if the other process has refused.
-    pub(super) fn expect(&mut self) -> Result<(Message, Vec<OwnedFd>), HandoverError> {
+    pub(crate) fn expect(&mut self) -> Result<(Message, Vec<OwnedFd>), HandoverError> {
         match self.receive()? {
             (Message::Refused(why), _) => Err(HandoverError::Refused(shown(&why))),
             message => Ok(message),

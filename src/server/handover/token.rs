@@ -56,7 +56,7 @@ mod tests {
         assert!(other.take().expect("it can be read"));
         assert!(!token.take().expect("it can be read"));
         assert!(!other.take().expect("it can be read"));
-        
+
         drop(token);
         assert!(!other.take().expect("a pipe that has ended is empty"));
     }

@@ -80,7 +80,9 @@ impl LoopCounters {
             #[cfg(feature = "tls")]
             tls_handshakes: {
                 let handshakes = tls_handshakes.iter();
-                handshakes.map(|((version, suite, resumed), n)| ((*version).into(), (*suite).into(), *resumed, *n)).collect()
+                handshakes
+                    .map(|((version, suite, resumed), n)| ((*version).into(), (*suite).into(), *resumed, *n))
+                    .collect()
             },
             #[cfg(not(feature = "tls"))]
             tls_handshakes: Vec::new(),

@@ -1,9 +1,9 @@
 //! The builder of a server.
 
 use super::loops::Loops;
-use crate::protocol::{Answer, CloseReason, Message, Position, Request};
 #[cfg(all(unix, feature = "handover"))]
 use super::succession::Succession;
+use crate::protocol::{Answer, CloseReason, Message, Position, Request};
 use crate::server::app::{Closures, Handler, for_each_callback};
 use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
@@ -304,6 +304,19 @@ impl<D: ClientData> Server<D> {
         if let Some(began) = self.succession.began() {
             self.poller.begin_at(began);
         }
+    }
+
+    /// Listens on every socket of the old server that no `listen` has asked for, in the same way as
+    /// there. Those that nothing asks for are closed otherwise.
+    ///
+    /// # Errors
+    ///
+    /// A socket cannot be set up.
+    #[cfg(all(unix, feature = "handover"))]
+    pub fn listen_as_before(mut self) -> io::Result<Server<D>> {
+        let mut listeners = self.succession.listen_on_rest(&self.options)?;
+        self.listeners.append(&mut listeners);
+        Ok(self)
     }
 
     /// Returns from which server this one takes over, if it does.

@@ -33,9 +33,7 @@ impl Succession {
         let mut options = ListenOptions::default();
         options.unix_mode = Some(MODE);
         match Taking::connect(path, memory)? {
-            None => {
-                Ok(Succession { listener: Some(Listener::unix(path, &options)?), ..Succession::default() })
-            }
+            None => Ok(Succession { listener: Some(Listener::unix(path, &options)?), ..Succession::default() }),
             Some((taking, Inherited { listeners, handover, began })) => {
                 let listener = handover.map(|socket| Listener::inherited_unix(socket, path, &options)).transpose()?;
                 Ok(Succession::of(taking, listeners, began, listener))
@@ -105,6 +103,16 @@ impl Succession {
             Some(socket) => Listener::inherited_unix(socket, path, options),
             None => Listener::unix(path, options),
         }
+    }
+
+    /// Listens on all that is left.
+    pub(super) fn listen_on_rest(&mut self, options: &ListenOptions) -> io::Result<Vec<Listener>> {
+        let rest = std::mem::take(&mut self.inherited);
+        let listen = |(address, socket): (String, OwnedFd)| match address.strip_prefix("unix:") {
+            Some(path) => Listener::inherited_unix(socket, Path::new(path), options),
+            None => Listener::from_tcp(TcpListener::from(socket), options),
+        };
+        rest.into_iter().map(listen).collect()
     }
 
     /// Takes the socket of another loop on the same address, if the old server has one.

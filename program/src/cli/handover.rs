@@ -1,0 +1,58 @@
+//! Takes over from the process that runs, and starts the next one.
+
+use crate::terminal::Failure;
+use lariat::Server;
+use sd_notify::NotifyState;
+use signal_hook::consts::SIGUSR2;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Takes over from the server at a path, if there is one. From now on, SIGUSR2 starts the next
+/// process.
+pub(super) fn take_over(server: Server<()>, path: &Path) -> Result<Server<()>, Failure> {
+    let server = server.take_over(path).map_err(|error| {
+        Failure(format!("cannot take over at {}: {error}. The server that runs there goes on", path.display()))
+    })?;
+    if let Some(predecessor) = server.predecessor() {
+        let (program, process) = (&predecessor.program, predecessor.process);
+        log::info!("taking over from {program} (process {process}): {} connections", predecessor.connections);
+    }
+    restart_at_signal().map_err(|error| Failure(format!("cannot handle SIGUSR2: {error}")))?;
+    Ok(server)
+}
+
+/// Tells systemd, if it has started the service, that this process serves now.
+pub(super) fn ready(is_main: bool) {
+    let main = NotifyState::MainPid(std::process::id());
+    let state = if is_main { &[main, NotifyState::Ready][..] } else { &[NotifyState::Ready] };
+    if let Err(error) = sd_notify::notify(state) {
+        log::warn!("systemd was not told that the server is ready: {error}");
+    }
+}
+
+/// Starts the program again at each SIGUSR2.
+fn restart_at_signal() -> io::Result<()> {
+    // The file may be replaced; its path stays.
+    let program = std::env::current_exe()?;
+    let (mut signals, sender) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGUSR2, sender)?;
+    let restart = move || {
+        while signals.read_exact(&mut [0]).is_ok() {
+            restart(&program);
+        }
+    };
+    std::thread::Builder::new().name("restart".to_owned()).spawn(restart).map(drop)
+}
+
+/// Starts the program with the same options, and waits until it has ended: if it takes over, this
+/// process ends first.
+fn restart(program: &PathBuf) {
+    log::info!("SIGUSR2: starting {} to take over", program.display());
+    let child = Command::new(program).args(std::env::args_os().skip(1)).spawn();
+    match child.and_then(|mut child| child.wait()) {
+        Ok(status) => log::error!("the process that was to take over has ended ({status}), and this one goes on"),
+        Err(error) => log::error!("{} cannot be started: {error}. This process goes on", program.display()),
+    }
+}
