@@ -178,6 +178,9 @@ pub use server::{
     ListenOptions, LocalAddr, Loops, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Router, Server,
     Since, SlowConsumer, Stats, Stored, TimerId,
 };
+#[cfg(feature = "handover")]
+#[doc(inline)]
+pub use server::Handovers;
 #[cfg(all(unix, feature = "handover"))]
 #[doc(inline)]
 pub use server::{HandoverError, Predecessor, RestoreError};

@@ -63,7 +63,7 @@ mod wire;
 
 pub(crate) use connection::check_close;
 #[cfg(feature = "handover")]
-pub use connection::{Carried, Malformed};
+pub use connection::{Carried, CarriedReason, Malformed};
 pub use connection::{
     CloseReason, Connection, Counters, Event, Flow, JOINED, Mark, Message, OwnedMessage, Position, Prepared,
     ReadyState, SendError, Shared, SharedBytes, Side, State, Timeout, Trace, Traffic, Undecided,

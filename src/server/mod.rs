@@ -51,5 +51,7 @@ pub use event_loop::EventLoop;
 pub use handover::{HandoverError, Predecessor};
 pub use id::{ClientId, TimerId};
 pub use net::LocalAddr;
+#[cfg(feature = "handover")]
+pub use observe::Handovers;
 pub use observe::{Cause, Connections, Glance, Histogram, Pace, Phase, Stats, Turn, Turns, Waiting};
 pub use server::{ClosureServer, Loops, Server};

@@ -5,7 +5,7 @@ use lariat::sim::Clock;
 use lariat::tls::ClientTls;
 use lariat::{
     Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, Message, OwnedMessage,
-    Position, ReadyState, Request, SendError, SlowConsumer, TimerId, Upgrade,
+    Position, ReadyState, Request, RestoreError, SendError, SlowConsumer, TimerId, Upgrade,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -99,6 +99,12 @@ impl Application {
             must_end: false,
             wrongs: Vec::new(),
         }
+    }
+
+    /// Moves everything into the handler of the next server.
+    pub fn take(&mut self) -> Application {
+        let emptied = Application::new(0, &Config::default(), false);
+        std::mem::replace(self, emptied)
     }
 
     pub fn set_clock(&mut self, clock: Clock) {
@@ -503,6 +509,19 @@ impl Handler for Application {
         if let Some(id) = self.any() {
             self.act(clients, id);
         }
+    }
+
+    fn save(&mut self, _: &mut Clients<u32>) -> Option<Vec<u8>> {
+        Some(Vec::new())
+    }
+
+    fn save_client(&mut self, clients: &mut Clients<u32>, id: ClientId) -> Option<Vec<u8>> {
+        Some(clients.data(id)?.to_be_bytes().to_vec())
+    }
+
+    fn restore_client(&mut self, clients: &mut Clients<u32>, id: ClientId, saved: &[u8]) -> Result<(), RestoreError> {
+        *clients.data_mut(id).ok_or("no client")? = u32::from_be_bytes(saved.try_into()?);
+        Ok(())
     }
 
     fn on_close(&mut self, clients: &mut Clients<u32>, id: ClientId, reason: &CloseReason) {

@@ -3,7 +3,7 @@
 use crate::application::{Application, numbered};
 use crate::secured::{Talk, Tls, facts};
 use lariat::sim::{Faults, Peer, Simulation};
-use lariat::{Cause, CloseCode, Config, Excess, ListenOptions, ReadyState, Takeover};
+use lariat::{Cause, CloseCode, Config, Excess, HandoverError, ListenOptions, ReadyState, Takeover};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::collections::BTreeMap;
@@ -51,6 +51,10 @@ pub struct Run {
     pub config: Config,
     next: u32,
     pub wrongs: Vec<String>,
+    /// Decides when the server hands over to the next one.
+    handovers: StdRng,
+    handed_over: u64,
+    stayed: u64,
 }
 
 pub fn run(seed: u64, tell: bool) -> Verdict {
@@ -82,7 +86,11 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
             None => sim.listen(host, 80),
         }
     }
-    let mut run = Run { seed, random, sim, actors: Vec::new(), faults, tls, config, next: 0, wrongs: Vec::new() };
+    let handovers = StdRng::seed_from_u64(seed ^ 0x4a4d);
+    let (actors, wrongs) = (Vec::new(), Vec::new());
+    let (next, handed_over, stayed) = (0, 0, 0);
+    let mut run =
+        Run { seed, random, sim, actors, faults, tls, config, next, wrongs, handovers, handed_over, stayed };
     run.act();
     run.settle();
     run.judge_living();
@@ -110,6 +118,8 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
         ("slow consumers", closed("slow_consumer", "")),
         ("429", refused(429)),
         ("503", refused(503)),
+        ("handovers", run.handed_over),
+        ("handovers that were not possible", run.stayed),
     ]);
     defences.extend(facts(run.tls.as_ref(), &stats));
     Verdict { is_secured: run.tls.is_some(), defences, fingerprint: run.sim.fingerprint(), opened, messages, wrongs }
@@ -205,7 +215,25 @@ impl Run {
             }
             self.accept();
             self.audit();
+            self.hand_over();
         }
+    }
+
+    /// Now and then, the next server takes over, and neither the application nor the peers notice. It
+    /// goes on without that if something would stay behind.
+    fn hand_over(&mut self) {
+        if !self.handovers.random_bool(0.3) {
+            return;
+        }
+        match self.sim.hand_over(Application::take) {
+            Ok(()) => {
+                self.handed_over += 1;
+                self.sim.remark("the next server has taken over");
+            }
+            Err(HandoverError::Unable(why)) if why.ends_with("would stay behind") => self.stayed += 1,
+            Err(error) => self.wrongs.push(format!("the handover has failed: {error}")),
+        }
+        self.audit();
     }
 
     /// Lets something happen to a peer's TLS, now and then. Returns whether something has.

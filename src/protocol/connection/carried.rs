@@ -12,6 +12,7 @@
 //! the application, send a response, connect to a server, or are nearly over; and those in the
 //! middle of a message that is decompressed as it arrives.
 
+use super::error::CloseReason;
 use super::inbox::{Inbox, PartialFrame};
 use super::outbox::{Outbox, UnsentPiece};
 use super::partial_message::{Decoder, PartialMessage, PartialPayload};
@@ -21,7 +22,7 @@ use super::{Connection, Modes, State};
 use crate::parts::{CONNECTING, PAUSES, PIECES, TRACES};
 use crate::protocol::deflate::Agreed;
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role};
+use crate::protocol::wire::{CloseFrame, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role};
 use minicbor::{Decode, Encode};
 use std::fmt;
 use std::time::Duration;
@@ -57,6 +58,80 @@ pub struct Carried {
     /// The label of its traces.
     #[n(9)]
     label: Option<u64>,
+    /// Why it is closing.
+    #[n(10)]
+    reason: Option<CarriedReason>,
+}
+
+/// Why a connection ends, for another process: the reasons that are known before the end.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum CarriedReason {
+    /// [`CloseReason::Local`]: the code and the text.
+    #[n(0)]
+    Local(#[n(0)] u16, #[n(1)] String),
+    /// [`CloseReason::Peer`], with a code.
+    #[n(1)]
+    Peer(#[n(0)] u16, #[n(1)] String),
+    /// [`CloseReason::Peer`], without one.
+    #[n(2)]
+    PeerWithoutCode,
+    /// [`CloseReason::Lifetime`].
+    #[n(3)]
+    Lifetime,
+    /// [`CloseReason::Terminated`].
+    #[n(4)]
+    Terminated,
+    /// [`CloseReason::Eof`].
+    #[n(5)]
+    Eof,
+    /// [`CloseReason::SlowConsumer`].
+    #[n(6)]
+    SlowConsumer,
+    /// [`CloseReason::Evicted`].
+    #[n(7)]
+    Evicted,
+    /// [`CloseReason::TooFast`].
+    #[n(8)]
+    TooFast,
+    /// [`CloseReason::HandlerPanicked`].
+    #[n(9)]
+    HandlerPanicked,
+}
+
+impl CarriedReason {
+    /// Returns a reason that can be told.
+    fn of(reason: &CloseReason) -> Option<CarriedReason> {
+        Some(match reason {
+            CloseReason::Local(frame) => CarriedReason::Local(frame.code.into(), frame.reason.clone()),
+            CloseReason::Peer(Some(frame)) => CarriedReason::Peer(frame.code.into(), frame.reason.clone()),
+            CloseReason::Peer(None) => CarriedReason::PeerWithoutCode,
+            CloseReason::Lifetime => CarriedReason::Lifetime,
+            CloseReason::Terminated => CarriedReason::Terminated,
+            CloseReason::Eof => CarriedReason::Eof,
+            CloseReason::SlowConsumer => CarriedReason::SlowConsumer,
+            CloseReason::Evicted => CarriedReason::Evicted,
+            CloseReason::TooFast => CarriedReason::TooFast,
+            CloseReason::HandlerPanicked => CarriedReason::HandlerPanicked,
+            _ => return None,
+        })
+    }
+
+    /// Returns the reason.
+    pub fn into_reason(self) -> CloseReason {
+        let frame = |code: u16, reason: String| CloseFrame { code: code.into(), reason };
+        match self {
+            CarriedReason::Local(code, text) => CloseReason::Local(frame(code, text)),
+            CarriedReason::Peer(code, text) => CloseReason::Peer(Some(frame(code, text))),
+            CarriedReason::PeerWithoutCode => CloseReason::Peer(None),
+            CarriedReason::Lifetime => CloseReason::Lifetime,
+            CarriedReason::Terminated => CloseReason::Terminated,
+            CarriedReason::Eof => CloseReason::Eof,
+            CarriedReason::SlowConsumer => CloseReason::SlowConsumer,
+            CarriedReason::Evicted => CloseReason::Evicted,
+            CarriedReason::TooFast => CloseReason::TooFast,
+            CarriedReason::HandlerPanicked => CloseReason::HandlerPanicked,
+        }
+    }
 }
 
 /// Something incomplete.
@@ -179,13 +254,19 @@ impl Carried {
 }
 
 impl<X: Default> Connection<X> {
+    /// Why the connection ends, if that is known and can be told to another process.
+    pub fn carried_reason(&self) -> Option<CarriedReason> {
+        CarriedReason::of(self.rare.as_ref()?.reason.as_ref()?)
+    }
+
     /// Copies what another process needs to go on with this connection. `frames` gives each shared
     /// frame a number. Returns `None` if the connection stays behind.
     pub fn carry(&mut self, now: Tick, mut frames: impl FnMut(&SharedBytes) -> u32) -> Option<Carried> {
         let state = match (self.state(), self.role()) {
             (State::Handshaking, Role::Server) if self.requests() == 0 => 0,
             (State::Open, _) => 1,
-            (State::Closing, _) => 2,
+            // Without a reason, the peer's Close would be the reason.
+            (State::Closing, _) if self.carried_reason().is_some() => 2,
             _ => return None,
         };
         let incomplete = match &self.inbox {
@@ -209,6 +290,7 @@ impl<X: Default> Connection<X> {
             unsent: self.outbox.as_ref().map(|outbox| Box::new(carry_outbox(outbox, now, &mut frames))),
             opened: rare.and_then(|rare| rare.opened).map(|opened| millis(now, opened)),
             label: rare.filter(|_| self.modes.is_traced()).map(|rare| rare.label),
+            reason: self.carried_reason(),
         })
     }
 
@@ -254,6 +336,9 @@ impl<X: Default> Connection<X> {
         };
         if let Some(opened) = carried.opened {
             self.rare().opened = Some(ago(now, opened));
+        }
+        if let Some(reason) = carried.reason {
+            self.rare().reason = Some(reason.into_reason());
         }
         if let Some(label) = carried.label {
             self.rare().label = label;

@@ -76,7 +76,7 @@ mod undecided;
 
 pub use budget::Mark;
 #[cfg(feature = "handover")]
-pub use carried::{Carried, Malformed};
+pub use carried::{Carried, CarriedReason, Malformed};
 pub use counters::{Counters, Flow, Traffic};
 pub use error::{CloseReason, SendError, Timeout};
 pub use event::Event;

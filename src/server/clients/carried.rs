@@ -3,7 +3,8 @@
 use super::admission::AddressGroup;
 use super::clients::Clients;
 use crate::parts::{PROXIES, SLOW_CONSUMERS};
-use crate::protocol::{CloseReason, Connection, Malformed, Role, Shared, SharedBytes, State};
+use crate::protocol::time::Tick;
+use crate::protocol::{CarriedReason, CloseReason, Connection, Malformed, Role, Shared, SharedBytes, State};
 use crate::server::config::{Excess, Rates};
 use crate::server::data::ClientData;
 use crate::server::handover::{
@@ -124,6 +125,7 @@ impl<D: ClientData> Clients<D> {
     fn describe(&mut self, index: usize, told: &mut Told, frames: &mut Vec<SharedBytes>) -> Option<Described> {
         let stays = self.table.sessions().get(index).is_some() || !self.table[index].is_connected();
         let rare = self.describe_rare(index, &mut told.frames, frames);
+        let subprotocol = self.table.chosen_subprotocol(index).map(str::to_owned);
         let At { client, now, .. } = self.table.at(index);
         let awaits_tls = client.connection.extra().is_some_and(Extra::awaits_tls);
         let connection = match stays || awaits_tls {
@@ -145,9 +147,10 @@ impl<D: ClientData> Clients<D> {
             route: Some(client.route).filter(|route| *route > 0),
             flags: client.flags.travelling(),
             topics: some(topics.collect()),
-            subprotocol: self.table.chosen_subprotocol(index).map(str::to_owned),
+            subprotocol,
             rare: rare.map(Box::new),
             data: None,
+            reason: client.connection.carried_reason().filter(|_| connection.is_none()),
             connection,
         };
         Some(Described { index, moves: record.connection.is_some(), record })
@@ -220,7 +223,7 @@ impl<D: ClientData> Clients<D> {
         shared.counters.begins();
         let (socket, connection) = match (record.connection, socket) {
             (Some(carried), Some(socket)) => (socket, Connection::from_carried(shared, now, carried, frames)?),
-            (None, None) => (Socket::Unconnected, left_behind(shared, now)),
+            (None, None) => (Socket::Unconnected, left_behind(shared, now, record.reason)),
             _ => return Err(Malformed("a client without its descriptor")),
         };
         let index = self.table.insert_carried(fillers, id, (socket, connection), (own_route, flags))?;
@@ -345,9 +348,9 @@ fn conflated(behind: &Behind, mut number: impl FnMut(&SharedBytes) -> u32) -> Ve
 }
 
 /// Returns a connection that has ended here, because it stays in the other process.
-fn left_behind(shared: &mut Shared, now: crate::protocol::time::Tick) -> Connection<Extra> {
+fn left_behind(shared: &mut Shared, now: Tick, reason: Option<CarriedReason>) -> Connection<Extra> {
     let mut connection = Connection::new(Role::Server, now);
-    connection.end(shared, CloseReason::LeftBehind);
+    connection.end(shared, reason.map_or(CloseReason::LeftBehind, CarriedReason::into_reason));
     debug_assert_eq!(connection.state(), State::Closed);
     connection
 }

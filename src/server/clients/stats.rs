@@ -3,6 +3,8 @@
 use super::clients::Clients;
 use crate::protocol::{Message, Position, State};
 use crate::server::data::ClientData;
+#[cfg(feature = "handover")]
+use crate::server::observe::Handovers;
 use crate::server::observe::{Connections, Stats};
 use std::time::Duration;
 
@@ -56,6 +58,14 @@ impl<D: ClientData> Clients<D> {
             turn_micros: counters.turn_micros,
             turn_events: counters.turn_events,
             waited: Duration::from_nanos(counters.waited),
+            #[cfg(feature = "handover")]
+            handovers: Handovers {
+                count: counters.handovers,
+                failures: counters.handover_failures,
+                moved: counters.handover_moved,
+                left: counters.handover_left,
+                frozen: Duration::from_micros(counters.handover_micros),
+            },
             #[cfg(feature = "tls")]
             tls_sessions: self.table.sessions().len(),
             #[cfg(feature = "tls")]

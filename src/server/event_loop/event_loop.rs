@@ -3,7 +3,7 @@
 //! Only this file asks the poller what is ready and what time it is.
 
 #[cfg(all(unix, feature = "handover"))]
-use super::handover::Handing;
+use super::handover::{Handing, Predecession};
 use crate::parts::{ADOPTING, BACKPLANE, CONNECTING, LOOPS, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Moment, Tick};
@@ -12,8 +12,6 @@ use crate::server::clients::{Clients, KeepAlive, Outcome, Queue, Remote};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use crate::server::engine::Engine;
-#[cfg(all(unix, feature = "handover"))]
-use crate::server::handover::Taking;
 use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::{Signalled, Signals};
@@ -122,7 +120,7 @@ pub(crate) struct Parts<D: ClientData> {
     pub(crate) handing: Handing,
     /// From which process this one takes over.
     #[cfg(all(unix, feature = "handover"))]
-    pub(crate) taking: Option<Arc<Taking>>,
+    pub(crate) taking: Option<Predecession>,
 }
 
 impl<H: Handler> EventLoop<H> {

@@ -10,7 +10,8 @@ use crate::server::engine::{Batch, Engine};
 use crate::server::handover::{
     Batches, Counts, Giving, HandoverError, Link, LoopEnd, LoopHead, Message, Offered, Taking, Verdict, meet,
 };
-use crate::server::net::{Listener, Poller, Socket};
+use crate::server::net::{Listener, Socket};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -48,6 +49,14 @@ impl Handing {
         self.listener = None;
         self.others.clear();
     }
+}
+
+/// From whom a loop takes over.
+#[derive(Debug)]
+pub(crate) enum Predecession {
+    Process(Arc<Taking>),
+    #[cfg(feature = "sim")]
+    Recorded(super::recorded::Recorded),
 }
 
 /// Returns a listening socket with its address, for another process.
@@ -180,6 +189,15 @@ impl<H: Handler> EventLoop<H> {
         if self.outcome().is_some() {
             return Err(HandoverError::Unable("the server has stopped".to_owned()));
         }
+        self.do_what_is_asked(|is_busy| giving.meet_others(is_busy))
+    }
+
+    /// Does what was asked of this loop, round by round. `meet_others` returns whether any loop had
+    /// something to do.
+    pub(super) fn do_what_is_asked(
+        &mut self,
+        mut meet_others: impl FnMut(bool) -> Result<bool, HandoverError>,
+    ) -> Result<(), HandoverError> {
         for _ in 0..MOST_ROUNDS {
             let mut is_busy = self.queue.has_calls();
             for call in self.queue.take() {
@@ -190,7 +208,7 @@ impl<H: Handler> EventLoop<H> {
             self.engine.let_leave(|socket| self.poller.unwatch(socket));
             is_busy |= self.engine.clients.table.has_ended();
             self.engine.reap();
-            if !giving.meet_others(is_busy)? {
+            if !meet_others(is_busy)? {
                 return Ok(());
             }
         }
@@ -221,9 +239,12 @@ impl<H: Handler> EventLoop<H> {
     }
 
     /// A loop begins: other processes can take over from it, and it takes over itself if it is to.
-    pub(super) fn began(mut self, taking: Option<Arc<Taking>>) -> io::Result<EventLoop<H>> {
-        if let Some(taking) = taking {
-            self.take_over(&taking)?;
+    pub(super) fn began(mut self, from: Option<Predecession>) -> io::Result<EventLoop<H>> {
+        match from {
+            None => {}
+            Some(Predecession::Process(taking)) => self.take_over(&taking)?,
+            #[cfg(feature = "sim")]
+            Some(Predecession::Recorded(mut recorded)) => self.receive_loop(0, &mut recorded).map(drop)?,
         }
         if let Some(listener) = &mut self.handing.listener {
             self.poller.watch_handovers(listener)?;
@@ -242,7 +263,7 @@ impl<H: Handler> EventLoop<H> {
             return Err(HandoverError::Unable(format!("the old server has {old} loops, this one {loops}")));
         }
         let mut took = None;
-        taking.take(number, |link| self.receive_loop(link).map(|end| took = Some(end)))?;
+        taking.take(number, |link| self.receive_loop(number, link).map(|end| took = Some(end)))?;
         let Some(Received { moved, left, frozen }) = took else { return Ok(()) };
         let now = self.poller.began().saturating_add(self.poller.now().elapsed().as_nanos() as u64);
         let took = Duration::from_nanos(now.saturating_sub(frozen));
@@ -259,23 +280,23 @@ impl<H: Handler> EventLoop<H> {
         Ok(())
     }
 
-    fn receive_loop(&mut self, link: &mut Link) -> Result<Received, HandoverError> {
-        let head = expect_head(link, self.engine.clients.loop_number())?;
+    /// Receives the loop with this number.
+    pub(super) fn receive_loop(&mut self, number: usize, link: &mut impl Incoming) -> Result<Received, HandoverError> {
+        let head = expect_head(link, number)?;
         // The time of `on_start` may be long ago.
         self.now = self.poller.now();
         self.engine.clients.table.begin_turn(self.now);
         let (frozen, poller) = (head.frozen, &self.poller);
         let mut restoring = self.engine.restore(head)?;
         let end = loop {
-            match link.expect()? {
+            match link.next()? {
                 (Message::Frames(frames), _) => {
                     self.engine.restore_frames(&mut restoring, frames.into_iter().map(Vec::from).collect());
                 }
-                (Message::Clients(records), descriptors) => {
-                    let sockets = descriptors.into_iter().map(Socket::from_descriptor).collect();
-                    let watch = |socket: &mut Socket, index| watch(poller, socket, index);
+                (Message::Clients(records), sockets) => {
+                    let watch = |socket: &mut Socket, index| poller.watch(socket, index);
                     self.engine.restore_clients(&mut restoring, records, sockets, watch)?;
-                    link.send(&Message::Received, &[])?;
+                    link.received()?;
                 }
                 (Message::LoopEnd(end), _) => break *end,
                 (message, _) => return Err(unexpected(&message)),
@@ -289,22 +310,37 @@ impl<H: Handler> EventLoop<H> {
 }
 
 /// What has come of a loop.
-struct Received {
+pub(super) struct Received {
     moved: u64,
     left: u64,
     frozen: u64,
 }
 
-fn watch(poller: &Poller, socket: &mut Socket, index: usize) -> io::Result<()> {
-    poller.watch(socket, index)
+/// The messages of the process that hands over, with sockets.
+pub(super) trait Incoming {
+    fn next(&mut self) -> Result<(Message, VecDeque<Socket>), HandoverError>;
+
+    /// A batch of clients has arrived.
+    fn received(&mut self) -> Result<(), HandoverError>;
+}
+
+impl Incoming for Link {
+    fn next(&mut self) -> Result<(Message, VecDeque<Socket>), HandoverError> {
+        let (message, descriptors) = self.expect()?;
+        Ok((message, descriptors.into_iter().map(Socket::from_descriptor).collect()))
+    }
+
+    fn received(&mut self) -> Result<(), HandoverError> {
+        self.send(&Message::Received, &[])
+    }
 }
 
 fn unexpected(message: &Message) -> HandoverError {
     HandoverError::Malformed(format!("{} came", message.name()))
 }
 
-fn expect_head(link: &mut Link, number: usize) -> Result<LoopHead, HandoverError> {
-    match link.expect()? {
+fn expect_head(link: &mut impl Incoming, number: usize) -> Result<LoopHead, HandoverError> {
+    match link.next()? {
         (Message::Loop(head), _) if usize::from(head.number) == number => Ok(head),
         (Message::Loop(_), _) => Err(Malformed("the order of loops").into()),
         (message, _) => Err(unexpected(&message)),
@@ -318,23 +354,37 @@ fn send_loop<H: Handler>(
     frozen: u64,
     moved: &mut Vec<usize>,
 ) -> Result<Counts, HandoverError> {
+    let mut batches = Batches::new(link);
+    let counts = tell_loop(engine, frozen, moved, |message, engine, indexes| {
+        let table = &engine.clients.table;
+        let descriptors = indexes.iter().filter_map(|index| table[*index].descriptor());
+        batches.send(message, &descriptors.collect::<Vec<BorrowedFd<'_>>>())
+    })?;
+    batches.wait(0)?;
+    Ok(counts)
+}
+
+/// Tells a loop, message by message. `tell` gets each message with the indexes of the clients whose
+/// sockets belong to it.
+pub(super) fn tell_loop<H: Handler>(
+    engine: &mut Engine<H>,
+    frozen: u64,
+    moved: &mut Vec<usize>,
+    mut tell: impl FnMut(&Message, &Engine<H>, &[usize]) -> Result<(), HandoverError>,
+) -> Result<Counts, HandoverError> {
     let (mut head, mut told) = engine.save()?;
     head.frozen = frozen;
-    let mut batches = Batches::new(link);
-    batches.send(&Message::Loop(head), &[])?;
+    tell(&Message::Loop(head), engine, &[])?;
     while let Some(Batch { frames, records, moved: indexes }) = engine.next_batch(&mut told)? {
         for frame in frames {
-            batches.send(&Message::Frames(vec![frame.to_vec().into()]), &[])?;
+            tell(&Message::Frames(vec![frame.to_vec().into()]), engine, &[])?;
         }
-        let table = &engine.clients.table;
-        let descriptors: Vec<BorrowedFd<'_>> = indexes.iter().filter_map(|index| table[*index].descriptor()).collect();
-        batches.send(&Message::Clients(records), &descriptors)?;
+        tell(&Message::Clients(records), engine, &indexes)?;
         moved.extend(indexes);
     }
     let end = engine.end_of_loop(&told, moved.len());
     let counts = Counts { moved: moved.len(), left: end.left as usize };
-    batches.send(&Message::LoopEnd(Box::new(end)), &[])?;
-    batches.wait(0)?;
+    tell(&Message::LoopEnd(Box::new(end)), engine, &[])?;
     Ok(counts)
 }
 

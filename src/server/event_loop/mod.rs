@@ -12,6 +12,7 @@
 //! | `accepting` | where do new connections come from? |
 //! | `descriptor` | which descriptor does a host's own loop watch? |
 //! | `handover` | how does another process take over, and how does this one? |
+//! | `recorded` | what does a simulated loop hand over? |
 //! | `watched` | what is different in a turn that is watched? |
 
 mod accepting;
@@ -20,9 +21,13 @@ mod descriptor;
 mod event_loop;
 #[cfg(all(unix, feature = "handover"))]
 mod handover;
+#[cfg(all(unix, feature = "handover", feature = "sim"))]
+mod recorded;
 mod watched;
 
 pub use event_loop::EventLoop;
 pub(crate) use event_loop::Parts;
 #[cfg(all(unix, feature = "handover"))]
-pub(crate) use handover::{Handing, offered};
+pub(crate) use handover::{Handing, Predecession, offered};
+#[cfg(all(unix, feature = "handover", feature = "sim"))]
+pub(crate) use recorded::Recorded;

@@ -4,7 +4,7 @@
 //! know; so what must not be ignored needs a new [`VERSION`] or a new name in [`PARTS`], and is
 //! refused before anything freezes. `docs/handover.md` describes the format.
 
-use crate::protocol::Carried;
+use crate::protocol::{Carried, CarriedReason};
 use minicbor::{Decode, Encode};
 use std::net::SocketAddr;
 
@@ -186,6 +186,9 @@ pub(crate) struct ClientRecord {
     pub(crate) topics: Option<Vec<u32>>,
     #[n(8)]
     pub(crate) rare: Option<Box<RareRecord>>,
+    /// Why it ends, if it stays behind because of that.
+    #[n(9)]
+    pub(crate) reason: Option<CarriedReason>,
 }
 
 /// What few clients have.

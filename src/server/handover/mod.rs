@@ -38,6 +38,8 @@ pub(crate) use format::{
     RatesRecord, SavedRoutes, TimerRecord, TopicRecord,
 };
 pub(crate) use giving::{Batches, Counts, Giving, Offered, Verdict, meet};
+#[cfg(feature = "sim")]
+pub(crate) use link::decode;
 pub(crate) use link::{BATCH, Link};
 pub use taking::Predecessor;
 pub(crate) use taking::{Inherited, Taking};

@@ -257,6 +257,14 @@ impl Listener {
         }
     }
 
+    /// Returns the same simulated socket once more.
+    #[cfg(all(unix, feature = "handover", feature = "sim"))]
+    pub(crate) fn simulated_again(&self) -> Option<Listener> {
+        let ListeningSocket::Simulated(backlog) = &self.socket else { return None };
+        let socket = ListeningSocket::Simulated(Backlog(backlog.0));
+        Some(Listener { socket, arrival: self.arrival.clone(), ready: true, shared: None })
+    }
+
     /// Another process listens on the socket as well: its file stays when this is dropped.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) fn leave_file(&mut self) {

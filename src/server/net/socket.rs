@@ -120,6 +120,15 @@ impl Socket {
         }
     }
 
+    /// Returns the same simulated socket once more.
+    #[cfg(all(unix, feature = "handover", feature = "sim"))]
+    pub(crate) fn simulated_again(&self) -> Option<Socket> {
+        match self {
+            Socket::Simulated(wire) => Some(Socket::Simulated(wire.again())),
+            Socket::Stream(_) | Socket::Unconnected => None,
+        }
+    }
+
     /// Returns whether there is a stream.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) const fn is_connected(&self) -> bool {

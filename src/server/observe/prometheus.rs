@@ -64,6 +64,8 @@ impl Stats {
         self.write_traffic(&mut text);
         self.write_pressure(&mut text);
         self.write_turns(&mut text);
+        #[cfg(feature = "handover")]
+        self.write_handovers(&mut text);
         #[cfg(feature = "tls")]
         self.write_tls(&mut text);
         text.0
@@ -113,6 +115,19 @@ impl Stats {
         text.many("socket_bytes_total", "counter", "Bytes read from and written to sockets.", bytes);
         let calls = directions(self.reads, self.writes);
         text.many("socket_calls_total", "counter", "Calls that read from and wrote to sockets.", calls);
+    }
+
+    #[cfg(feature = "handover")]
+    fn write_handovers(&self, text: &mut Text) {
+        let all = &self.handovers;
+        text.one("handovers_total", "counter", "Processes that have handed over to the next one.", all.count);
+        let help = "Handovers that failed, after which the process went on.";
+        text.one("handover_failures_total", "counter", help, all.failures);
+        let connections = [("outcome=\"moved\"".to_owned(), all.moved), ("outcome=\"left\"".to_owned(), all.left)];
+        let help = "Connections of the last handover: moved, and left behind.";
+        text.many("handover_connections", "gauge", help, connections);
+        let help = "How long no process served in the last handover.";
+        text.one("handover_frozen_seconds", "gauge", help, all.frozen.as_secs_f64());
     }
 
     fn write_pressure(&self, text: &mut Text) {

@@ -70,6 +70,10 @@ pub struct Stats {
     pub turn_events: Histogram,
     /// Time that the loop has waited for something to do.
     pub waited: Duration,
+    /// How the server got its connections from the process before
+    /// ([`Server::take_over`](crate::Server::take_over)).
+    #[cfg(feature = "handover")]
+    pub handovers: Handovers,
     /// TLS sessions now.
     #[cfg(feature = "tls")]
     pub tls_sessions: usize,
@@ -78,6 +82,23 @@ pub struct Stats {
     /// name: clients choose it, so the number of names has no bound.
     #[cfg(feature = "tls")]
     pub tls_handshakes: BTreeMap<(&'static str, &'static str, bool), u64>,
+}
+
+/// Handovers from one process to the next.
+#[cfg(feature = "handover")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Handovers {
+    /// How many processes have handed over since the server was first started.
+    pub count: u64,
+    /// How often a process went on, because the next one could not take over.
+    pub failures: u64,
+    /// Connections that the last one has moved.
+    pub moved: u64,
+    /// Connections that have stayed behind in it.
+    pub left: u64,
+    /// How long no process has served. Of several loops, the longest.
+    pub frozen: Duration,
 }
 
 /// How many connections are in which state (see [`protocol`](crate::protocol)).

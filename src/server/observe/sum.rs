@@ -55,6 +55,8 @@ impl Stats {
             turn_micros,
             turn_events,
             waited,
+            #[cfg(feature = "handover")]
+            handovers,
             #[cfg(feature = "tls")]
             tls_sessions,
             #[cfg(feature = "tls")]
@@ -90,6 +92,8 @@ impl Stats {
         add_traffic(&mut self.sent, sent);
         self.turn_micros.add(turn_micros);
         self.turn_events.add(turn_events);
+        #[cfg(feature = "handover")]
+        self.handovers.add(handovers);
         #[cfg(feature = "tls")]
         {
             self.tls_sessions += tls_sessions;
@@ -108,6 +112,19 @@ impl Connections {
         self.draining += draining;
         self.flushing += flushing;
         self.responding += responding;
+    }
+}
+
+#[cfg(feature = "handover")]
+impl super::stats::Handovers {
+    /// All loops of a server hand over together.
+    fn add(&mut self, other: &super::stats::Handovers) {
+        let super::stats::Handovers { count, failures, moved, left, frozen } = *other;
+        self.count = self.count.max(count);
+        self.failures = self.failures.max(failures);
+        self.moved += moved;
+        self.left += left;
+        self.frozen = self.frozen.max(frozen);
     }
 }
 

@@ -10,6 +10,8 @@ use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
 use crate::server::config::Drain;
 use crate::server::config::{Config, ListenOptions};
 use crate::server::data::ClientData;
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::event_loop::Predecession;
 use crate::server::event_loop::{EventLoop, Parts};
 use crate::server::id::{ClientId, TimerId};
 #[cfg(all(unix, feature = "signals"))]
@@ -404,7 +406,7 @@ impl<D: ClientData> Server<D> {
             #[cfg(all(unix, feature = "handover"))]
             handing,
             #[cfg(all(unix, feature = "handover"))]
-            taking,
+            taking: taking.map(Predecession::Process),
         };
         EventLoop::new(parts, handler)
     }

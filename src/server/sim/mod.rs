@@ -70,9 +70,12 @@
 //! |---|---|
 //! | `simulation` | what is a simulated server, and how does its time pass? |
 //! | `loops` | how do several loops of a simulated server take turns? |
+//! | `handover` | how does a simulated server hand over to the next one? |
 //! | `turning` | what is one loop of a simulated server? |
 //! | `peer` | who is at the other end of a simulated connection? |
 
+#[cfg(all(unix, feature = "handover"))]
+mod handover;
 mod loops;
 mod peer;
 mod simulation;

@@ -34,8 +34,11 @@ pub struct Simulation<H: Handler> {
     pub(super) together: Option<Together<H::Data>>,
     pub(super) outcome: Option<Outcome>,
     turns: u64,
+    /// That of the loop that runs now.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) seed: u64,
     // The last: sockets that are dropped look for their network.
-    network: OwnNetwork,
+    pub(super) network: OwnNetwork,
     stays: Stays,
 }
 
@@ -205,7 +208,18 @@ impl<H: Handler> Simulation<H> {
         together: Option<Together<H::Data>>,
     ) -> Simulation<H> {
         let order = Order::new(seed);
-        Simulation { first, others, order, together, outcome: None, turns: 0, network, stays: PhantomData }
+        Simulation {
+            first,
+            others,
+            order,
+            together,
+            outcome: None,
+            turns: 0,
+            #[cfg(all(unix, feature = "handover"))]
+            seed,
+            network,
+            stays: PhantomData,
+        }
     }
 
     /// From now on, these faults are committed.

@@ -5,6 +5,10 @@ use crate::server::app::Handler;
 use crate::server::clients::Queue;
 use crate::server::config::Config;
 use crate::server::event_loop::{EventLoop, Parts};
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::event_loop::{Predecession, Recorded};
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::handover::HandoverError;
 use crate::server::net::memory::NetworkRef;
 use crate::server::net::{Listener, Poller, Question, Resolver};
 use std::net::SocketAddr;
@@ -17,6 +21,9 @@ pub(super) struct Turning<H: Handler> {
     pub(super) event_loop: EventLoop<H>,
     /// Names that it wants to have looked up.
     questions: Receiver<Question>,
+    /// For the loop that takes over.
+    #[cfg(all(unix, feature = "handover"))]
+    config: Config,
 }
 
 impl<H: Handler> Turning<H> {
@@ -45,8 +52,46 @@ impl<H: Handler> Turning<H> {
             #[cfg(all(unix, feature = "handover"))]
             taking: None,
         };
+        #[cfg(all(unix, feature = "handover"))]
+        let config = parts.config.clone();
         let event_loop = EventLoop::new(parts, handler).expect("a simulated loop asks the system for nothing");
-        Turning { event_loop, questions }
+        Turning {
+            event_loop,
+            questions,
+            #[cfg(all(unix, feature = "handover"))]
+            config,
+        }
+    }
+
+    /// Returns the loop that takes over from this one.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn take_over(
+        &self,
+        network: NetworkRef,
+        seed: u64,
+        handler: H,
+        recorded: Recorded,
+    ) -> Result<Turning<H>, HandoverError> {
+        let (ask, questions) = channel();
+        let config = self.config.clone();
+        let parts = Parts {
+            number: 0,
+            poller: Poller::Simulated(network.on_loop(0)),
+            listeners: self.event_loop.listeners_again(),
+            queue: Arc::new(Queue::new(None, config.remote_queue)),
+            config: config.clone(),
+            seed: Some(seed),
+            resolver: Some(Resolver::by_hand(ask)),
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
+            handing: crate::server::event_loop::Handing::default(),
+            taking: Some(Predecession::Recorded(recorded)),
+        };
+        let event_loop = EventLoop::new(parts, handler).map_err(|error| {
+            let cause = error.downcast::<HandoverError>();
+            cause.unwrap_or_else(|error| HandoverError::Unable(error.to_string()))
+        })?;
+        Ok(Turning { event_loop, questions, config })
     }
 
     pub(super) fn turn(&mut self, network: NetworkRef, timeout: Option<Duration>) {

@@ -133,7 +133,9 @@ impl<D: ClientData> Table<D> {
     /// Returns the nanoseconds until a node is due.
     fn until_tick(&self, node: &Node) -> u64 {
         let (now, due) = (self.clock.now(), node.due().unwrap_or(self.clock.now()));
-        u64::try_from(due.since(now).as_nanos()).unwrap_or(u64::MAX)
+        let until = u64::try_from(due.since(now).as_nanos()).unwrap_or(u64::MAX);
+        // A tick begins with a whole millisecond. Otherwise each handover would delay the timer.
+        until.saturating_sub(self.clock.now_nanos() % 1_000_000)
     }
 
     /// Takes the timers out that handlers have set already, for routes that are new.

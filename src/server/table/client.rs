@@ -81,6 +81,12 @@ impl<D: ClientData> Client<D> {
         self.socket.peek().descriptor()
     }
 
+    /// Returns its simulated socket once more.
+    #[cfg(all(unix, feature = "handover", feature = "sim"))]
+    pub(crate) fn simulated_socket_again(&self) -> Option<Socket> {
+        self.socket.peek().simulated_again()
+    }
+
     /// Returns whether it has a stream.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) const fn is_connected(&self) -> bool {

@@ -179,6 +179,12 @@ impl Wire {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// The same socket once more, for the server that takes over.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) const fn again(&self) -> Wire {
+        Wire(self.0)
+    }
+
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.with(|network, line| network.read(line, buffer))?
     }

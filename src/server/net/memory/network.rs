@@ -69,6 +69,9 @@ pub(crate) struct Network {
     /// Of every byte that the server has read and written, and when.
     fingerprint: DefaultHasher,
     story: Option<Vec<String>>,
+    /// Another server takes over: sockets that are dropped stay open, because it has them too.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) hands_over: bool,
 }
 
 impl Network {
@@ -99,6 +102,8 @@ impl Network {
             shared: Shared::with_seed(limits, seed).with_deflate(config.deflate.clone()),
             fingerprint: DefaultHasher::new(),
             story: None,
+            #[cfg(all(unix, feature = "handover"))]
+            hands_over: false,
         }
     }
 
@@ -183,6 +188,10 @@ impl Network {
     /// The server has dropped its socket. If it has not read everything, the kernel sends a reset,
     /// and that eats what the peer has not read.
     pub(super) fn close(&mut self, index: u32) {
+        #[cfg(all(unix, feature = "handover"))]
+        if self.hands_over {
+            return;
+        }
         let line = self.line(index);
         line.marks.set(Marks::SERVER_GONE);
         line.watched = None;
@@ -516,6 +525,10 @@ impl Network {
 
     /// The server no longer listens. Waiting connections are refused.
     pub(crate) fn stop_listening(&mut self) {
+        #[cfg(all(unix, feature = "handover"))]
+        if self.hands_over {
+            return;
+        }
         self.is_listening = false;
         for index in std::mem::take(&mut self.backlog) {
             self.close(index);
