@@ -168,6 +168,9 @@ pub use protocol::{
     OpeningError, OwnedMessage, OwnedRequest, Position, ProtocolError, ReadyState, Rejection, Request, SendError, Side,
     State, Takeover, Timeout, Trace, Traffic, Unaccepted, Upgrade,
 };
+#[cfg(feature = "handover")]
+#[doc(inline)]
+pub use server::Handovers;
 #[cfg(feature = "sim")]
 #[doc(inline)]
 pub use server::sim;
@@ -178,9 +181,6 @@ pub use server::{
     ListenOptions, LocalAddr, Loops, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Router, Server,
     Since, SlowConsumer, Stats, Stored, TimerId,
 };
-#[cfg(feature = "handover")]
-#[doc(inline)]
-pub use server::Handovers;
 #[cfg(all(unix, feature = "handover"))]
 #[doc(inline)]
 pub use server::{HandoverError, Predecessor, RestoreError};

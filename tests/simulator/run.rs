@@ -89,8 +89,7 @@ pub fn run(seed: u64, tell: bool) -> Verdict {
     let handovers = StdRng::seed_from_u64(seed ^ 0x4a4d);
     let (actors, wrongs) = (Vec::new(), Vec::new());
     let (next, handed_over, stayed) = (0, 0, 0);
-    let mut run =
-        Run { seed, random, sim, actors, faults, tls, config, next, wrongs, handovers, handed_over, stayed };
+    let mut run = Run { seed, random, sim, actors, faults, tls, config, next, wrongs, handovers, handed_over, stayed };
     run.act();
     run.settle();
     run.judge_living();

@@ -333,8 +333,11 @@ impl Layer for Session {
 
     fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>, wire: &mut Vec<u8>) -> bool {
         let mut goes_on = true;
+        // A peer that has ended in the handshake ignores the rest of it: an error would be a second
+        // alert, which breaks a debug assertion of rustls (rustls#959).
+        let has_left = self.talk.has_given_up.get() && self.rustls.is_handshaking();
         // After `close_notify`, nothing is read.
-        while goes_on && !bytes.is_empty() && !self.talk.has_heard_close() {
+        while goes_on && !has_left && !bytes.is_empty() && !self.talk.has_heard_close() {
             self.rustls.read_tls(&mut bytes).expect("it takes bytes");
             goes_on = self.process(plain);
         }

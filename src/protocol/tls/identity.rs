@@ -1,5 +1,6 @@
 //! The certificates that a server or a client shows, and those that it accepts.
 
+use super::ratchet::Recorder;
 use super::traffic::can_extract;
 use crate::protocol::wire::Escaped;
 use rustls::client::verify_server_name;
@@ -349,5 +350,8 @@ impl ResolvesServerCert for Names {
 fn with_names(config: Arc<ServerConfig>) -> Arc<ServerConfig> {
     let mut config = Arc::unwrap_or_clone(config);
     config.cert_resolver = Arc::new(Names(config.cert_resolver));
+    if config.enable_secret_extraction {
+        config.key_log = Arc::new(Recorder(config.key_log));
+    }
     Arc::new(config)
 }

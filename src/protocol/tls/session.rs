@@ -9,11 +9,14 @@
 //! bytes of its own only while a record is incomplete, and while the kernel has not taken all of
 //! its ciphertext.
 
+#[cfg(feature = "handover")]
+use super::carried::CarriedSession;
 use super::error::{TlsError, TlsFailure};
 use super::identity::{ClientTls, ServerTls, asked_name};
 use super::info::TlsInfo;
 use super::machine::{Act, Machine};
 use super::output::{HEADER, Output, RECORD};
+use super::ratchet::{Secrets, told_secrets};
 use super::traffic::{self, Traffic};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
@@ -60,6 +63,8 @@ struct UnderWay {
     taken: usize,
     /// The name that the client has asked for, until the handshake is over.
     name: Option<Box<str>>,
+    /// What the keys for data follow from, until they are used.
+    secrets: Option<Box<Secrets>>,
 }
 
 /// Who does TLS.
@@ -164,6 +169,7 @@ impl Session {
         if self.info.is_none() {
             self.set_name(asked_name());
         }
+        self.note_secrets();
         self.note_open();
         let closed = match outcome {
             Ok(closed) => closed,
@@ -230,9 +236,21 @@ impl Session {
         }
     }
 
+    /// Keeps the secrets that rustls has just told.
+    fn note_secrets(&mut self) {
+        if self.extract > 0 && matches!(self.layer, Layer::Machine(_)) {
+            let secrets = told_secrets();
+            if secrets.is_some() {
+                self.under_way.get_or_insert_default().secrets = secrets;
+            }
+        }
+    }
+
     /// Drops the room for what is under way, if nothing is.
     fn tidy(&mut self) {
-        let is_empty = |way: &UnderWay| way.kept.is_empty() && way.unsent.is_empty() && way.name.is_none();
+        let is_empty = |way: &UnderWay| {
+            way.kept.is_empty() && way.unsent.is_empty() && way.name.is_none() && way.secrets.is_none()
+        };
         if self.under_way.as_deref().is_some_and(is_empty) {
             self.under_way = None;
         }
@@ -263,8 +281,10 @@ impl Session {
         if let Layer::Machine(Machine::Server(connection)) = std::mem::replace(&mut self.layer, Layer::None) {
             // If it fails, nobody does TLS any more.
             self.state = State::Failed;
-            self.layer = Layer::Traffic(Box::new(Traffic::take_over(*connection, self.extract)?));
+            let secrets = self.under_way.as_mut().and_then(|under_way| under_way.secrets.take());
+            self.layer = Layer::Traffic(Box::new(Traffic::take_over(*connection, self.extract, secrets)?));
             self.state = State::Open;
+            self.tidy();
         }
         Ok(())
     }
@@ -382,6 +402,49 @@ impl Session {
     /// Returns whether some output of the connection is encrypted, but has not reached the kernel.
     pub const fn is_ahead(&self) -> bool {
         self.ahead > 0
+    }
+
+    // ---- another process -----------------------------------------------------------------------
+
+    /// Describes an open session for another process. Returns `None` if it stays behind.
+    #[cfg(feature = "handover")]
+    pub fn carry(&self) -> Option<CarriedSession> {
+        let (Layer::Traffic(traffic), Some(info)) = (&self.layer, &self.info) else { return None };
+        let peer_has_closed = match self.state {
+            State::Open => false,
+            State::PeerClosed => true,
+            State::New | State::Handshaking | State::Failed => return None,
+        };
+        let mut carried = traffic.carry()?;
+        let some = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
+        (carried.peer_has_closed, carried.has_closed) = (peer_has_closed, self.has_closed);
+        (carried.kept, carried.unsent) = (some(self.kept()), some(self.unsent()));
+        carried.ahead = self.ahead;
+        carried.set_info(info);
+        Some(carried)
+    }
+
+    /// Puts an open session of another process together.
+    #[cfg(feature = "handover")]
+    pub(super) fn restored(traffic: Traffic, info: TlsInfo, carried: CarriedSession) -> Session {
+        let under_way = UnderWay {
+            kept: carried.kept.unwrap_or_default(),
+            unsent: carried.unsent.unwrap_or_default(),
+            ..UnderWay::default()
+        };
+        let mut session = Session {
+            layer: Layer::Traffic(Box::new(traffic)),
+            extract: carried.record,
+            under_way: Some(Box::new(under_way)),
+            ahead: carried.ahead,
+            info: Some(Arc::new(info)),
+            has_closed: carried.has_closed,
+            is_awake: false,
+            state: if carried.peer_has_closed { State::PeerClosed } else { State::Open },
+            counted: 0,
+        };
+        session.tidy();
+        session
     }
 
     // ---- questions -----------------------------------------------------------------------------

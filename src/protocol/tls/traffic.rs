@@ -1,19 +1,24 @@
 //! The record layer of an open session, in a third of the memory: TLS 1.3, in a server's role.
 //!
 //! When a handshake is over, rustls can hand out the keys and keep only what derives the next ones
-//! (`rustls::kernel`). What is left to do is RFC 8446 §5 and what may follow a handshake: data,
-//! alerts (§6) and KeyUpdate (§4.6.3). The provider's cryptography protects one record at a time.
+//! (`rustls::kernel`). The [secrets](super::ratchet) do that in less memory. What is left to do is
+//! RFC 8446 §5 and what may follow a handshake: data, alerts (§6) and KeyUpdate (§4.6.3). The
+//! provider's cryptography protects one record at a time.
 //!
 //! A key is 32 bytes, but what the provider computes from it to use it is 560 (ring). So a
 //! [`Traffic`] makes that when it reads or writes, and [`rest`](Traffic::rest) drops it. Keys of
 //! AES-128 cannot be built from bytes with rustls 0.23: these sessions never rest.
 
+#[cfg(feature = "handover")]
+use super::carried::CarriedSession;
 use super::error::{TlsError, TlsFailure};
 use super::machine::Act;
 use super::output::{HEADER, Output, RECORD};
+use super::ratchet::{self, KEY, Secrets};
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, Iv, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
 };
+use rustls::crypto::tls13::OkmBlock;
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::{
@@ -33,15 +38,13 @@ const MOST_KEY_UPDATES: u8 = 32;
 const MOST_UPDATES_IN_READ: u8 = 64;
 /// Warnings in the life of a session, as BoringSSL and rustls. They say nothing in TLS 1.3.
 const MOST_WARNINGS: u8 = 4;
-/// The bytes of a key that can be built from its bytes.
-const KEY: usize = 32;
 const WARNING: u8 = 1;
 const FATAL: u8 = 2;
 
 /// An open session.
 pub(super) struct Traffic {
-    /// Derives the next keys.
-    kernel: KernelConnection<ServerConnectionData>,
+    suite: &'static Tls13CipherSuite,
+    next_keys: NextKeys,
     receiving: Direction<dyn MessageDecrypter>,
     sending: Direction<dyn MessageEncrypter>,
     /// The most plaintext in a record that we send.
@@ -54,6 +57,16 @@ pub(super) struct Traffic {
     warnings: u8,
     /// The peer has asked for a KeyUpdate.
     owes_update: bool,
+}
+
+/// What the next keys follow from.
+enum NextKeys {
+    Secrets {
+        receiving: OkmBlock,
+        sending: OkmBlock,
+    },
+    /// rustls knows. Keys of 16 bytes cannot be built.
+    Kernel(Box<KernelConnection<ServerConnectionData>>),
 }
 
 /// One direction: how records are protected, and the number of the next one.
@@ -140,14 +153,30 @@ impl Traffic {
     /// # Errors
     ///
     /// rustls does not hand out the keys. The session has failed.
-    pub(super) fn take_over(connection: UnbufferedServerConnection, record: u16) -> Result<Traffic, TlsError> {
-        let (secrets, kernel) =
+    pub(super) fn take_over(
+        connection: UnbufferedServerConnection,
+        record: u16,
+        secrets: Option<Box<Secrets>>,
+    ) -> Result<Traffic, TlsError> {
+        let (extracted, kernel) =
             connection.dangerous_into_kernel_connection().map_err(|error| TlsError::from(&error))?;
         let suite = suite_of(&kernel)?;
+        let receiving: Direction<dyn MessageDecrypter> = Direction::new(suite, extracted.rx)?;
+        let sending: Direction<dyn MessageEncrypter> = Direction::new(suite, extracted.tx)?;
+        let next_keys = match secrets.map(|secrets| (secrets.receiving, secrets.sending)) {
+            // A session that has changed its keys already has other secrets.
+            Some((Some(first), Some(second)))
+                if receiving.follows(suite, &first)? && sending.follows(suite, &second)? =>
+            {
+                NextKeys::Secrets { receiving: first, sending: second }
+            }
+            _ => NextKeys::Kernel(Box::new(kernel)),
+        };
         Ok(Traffic {
-            kernel,
-            receiving: Direction::new(suite, secrets.rx)?,
-            sending: Direction::new(suite, secrets.tx)?,
+            suite,
+            next_keys,
+            receiving,
+            sending,
             record,
             begun: 0,
             key_updates: 0,
@@ -155,6 +184,58 @@ impl Traffic {
             warnings: 0,
             owes_update: false,
         })
+    }
+
+    /// Describes it for another process, if its secrets are known.
+    #[cfg(feature = "handover")]
+    pub(super) fn carry(&self) -> Option<CarriedSession> {
+        let NextKeys::Secrets { receiving, sending } = &self.next_keys else { return None };
+        Some(CarriedSession {
+            suite: self.suite.common.suite.into(),
+            receiving: receiving.as_ref().to_vec(),
+            sending: sending.as_ref().to_vec(),
+            next_received: self.receiving.number,
+            next_sent: self.sending.number,
+            record: self.record,
+            begun: self.begun,
+            key_updates: self.key_updates,
+            warnings: self.warnings,
+            owes_update: self.owes_update,
+            peer_has_closed: false,
+            has_closed: false,
+            ahead: 0,
+            kept: None,
+            unsent: None,
+            server_name: None,
+            resumed: false,
+            certificates: None,
+        })
+    }
+
+    /// Goes on with one of another process.
+    #[cfg(feature = "handover")]
+    pub(super) fn from_carried(
+        suite: &'static Tls13CipherSuite,
+        secrets: Secrets,
+        carried: &CarriedSession,
+    ) -> Option<Traffic> {
+        let (receiving, sending) = (secrets.receiving?, secrets.sending?);
+        let mut traffic = Traffic {
+            suite,
+            receiving: Direction::of_secret(suite, &receiving).ok()?,
+            sending: Direction::of_secret(suite, &sending).ok()?,
+            next_keys: NextKeys::Secrets { receiving, sending },
+            record: carried.record,
+            begun: carried.begun.min(KEY_UPDATE.len() as u8),
+            key_updates: carried.key_updates,
+            updates_in_read: 0,
+            warnings: carried.warnings,
+            owes_update: carried.owes_update,
+        };
+        (traffic.receiving.number, traffic.sending.number) = (carried.next_received, carried.next_sent);
+        // A key is good for so many records, and the last one is a KeyUpdate.
+        let limit = suite.common.confidentiality_limit;
+        (carried.next_sent < limit && carried.next_received < u64::MAX / 2).then_some(traffic)
     }
 
     /// As [`Machine::run`](super::machine::Machine::run). The rest of the input is an incomplete
@@ -225,8 +306,7 @@ impl Traffic {
     fn open(&mut self, record: &mut [u8], plain: &mut Vec<u8>) -> Result<bool, Fault> {
         let payload = &mut record[HEADER..];
         let message = InboundOpaqueMessage::new(ContentType::ApplicationData, ProtocolVersion::TLSv1_2, payload);
-        let suite = suite_of(&self.kernel).map_err(Fault::internal)?;
-        let (cipher, number) = self.receiving.next(suite);
+        let (cipher, number) = self.receiving.next(self.suite);
         let message = cipher.decrypt(message, number).map_err(|error| Fault::of(&error))?;
         match message.typ {
             ContentType::Handshake => self.handshake(message.payload).map(|()| false),
@@ -301,9 +381,17 @@ impl Traffic {
             1 => self.owes_update = true,
             _ => return Err(Fault::new(AlertDescription::IllegalParameter, "a KeyUpdate with a wrong request")),
         }
-        let suite = suite_of(&self.kernel).map_err(Fault::internal)?;
-        let secrets = self.kernel.update_rx_secret().map_err(|error| Fault::of(&error))?;
-        self.receiving = Direction::new(suite, secrets).map_err(Fault::internal)?;
+        let suite = self.suite;
+        self.receiving = match &mut self.next_keys {
+            NextKeys::Secrets { receiving, .. } => {
+                *receiving = ratchet::next(suite, receiving);
+                Direction::of_secret(suite, receiving).map_err(Fault::internal)?
+            }
+            NextKeys::Kernel(kernel) => {
+                let keys = kernel.update_rx_secret().map_err(|error| Fault::of(&error))?;
+                Direction::new(suite, keys).map_err(Fault::internal)?
+            }
+        };
         Ok(())
     }
 
@@ -319,9 +407,16 @@ impl Traffic {
         self.owes_update = false;
         let [kind, high, middle, low] = KEY_UPDATE;
         self.put(ContentType::Handshake, &[kind, high, middle, low, 0], output)?;
-        let suite = suite_of(&self.kernel)?;
-        let secrets = self.kernel.update_tx_secret().map_err(|error| TlsError::from(&error))?;
-        self.sending = Direction::new(suite, secrets)?;
+        let suite = self.suite;
+        self.sending = match &mut self.next_keys {
+            NextKeys::Secrets { sending, .. } => {
+                *sending = ratchet::next(suite, sending);
+                Direction::of_secret(suite, sending)?
+            }
+            NextKeys::Kernel(kernel) => {
+                Direction::new(suite, kernel.update_tx_secret().map_err(|error| TlsError::from(&error))?)?
+            }
+        };
         Ok(())
     }
 
@@ -329,7 +424,7 @@ impl Traffic {
         if self.owes_update {
             self.update(output)?;
         }
-        let suite = suite_of(&self.kernel)?;
+        let suite = self.suite;
         for part in bytes.chunks(usize::from(self.record)) {
             // A key is good for so many records (RFC 8446 §5.5). KeyUpdate is the last of them.
             if self.sending.number + 1 >= suite.common.confidentiality_limit {
@@ -348,8 +443,7 @@ impl Traffic {
     fn put(&mut self, typ: ContentType, contents: &[u8], output: &mut Output) -> Result<(), TlsError> {
         let payload = OutboundChunks::Single(contents);
         let message = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
-        let suite = suite_of(&self.kernel)?;
-        let (cipher, number) = self.sending.next(suite);
+        let (cipher, number) = self.sending.next(self.suite);
         let record = cipher.encrypt(message, number).map_err(|error| TlsError::from(&error))?;
         output.put(&record.encode());
         Ok(())
@@ -372,6 +466,20 @@ impl<C: Cipher + ?Sized> Direction<C> {
             _ => Key::Fixed(C::new(suite, key, iv)),
         };
         Ok(Direction { key, number })
+    }
+
+    /// Returns the direction after a KeyUpdate to this secret.
+    fn of_secret(suite: &Tls13CipherSuite, secret: &OkmBlock) -> Result<Direction<C>, TlsError> {
+        let key = ratchet::key_of(suite, secret)?;
+        let (key, iv) = key.ok_or_else(|| TlsError::new(TlsFailure::Violation, "keys of an unknown cipher"))?;
+        Ok(Direction { key: Key::Bytes(key, iv, None), number: 0 })
+    }
+
+    /// Returns whether its key is that of a secret.
+    fn follows(&self, suite: &Tls13CipherSuite, secret: &OkmBlock) -> Result<bool, TlsError> {
+        let Key::Bytes(key, iv, _) = &self.key else { return Ok(false) };
+        let derived = ratchet::key_of(suite, secret)?;
+        Ok(derived.is_some_and(|(other, other_iv)| key.as_ref() == other.as_ref() && iv.as_ref() == other_iv.as_ref()))
     }
 
     /// Returns what protects the next record, and the number of that record. 2^64 of them never

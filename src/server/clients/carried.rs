@@ -4,6 +4,8 @@ use super::admission::AddressGroup;
 use super::clients::Clients;
 use crate::parts::{PROXIES, SLOW_CONSUMERS};
 use crate::protocol::time::Tick;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::{CarriedSession, ServerTls, Session};
 use crate::protocol::{CarriedReason, CloseReason, Connection, Malformed, Role, Shared, SharedBytes, State};
 use crate::server::config::{Excess, Rates};
 use crate::server::data::ClientData;
@@ -28,6 +30,15 @@ pub(crate) struct Told {
     frames: HashMap<*const u8, u32>,
     /// Clients of any kind.
     pub(crate) clients: u64,
+}
+
+/// What is known of another process when a client of it is added.
+pub(crate) struct Known<'a> {
+    pub(crate) topics: &'a [TopicRecord],
+    pub(crate) frames: &'a [SharedBytes],
+    /// The TLS of a listener here: its suites are those of all.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<&'a ServerTls>,
 }
 
 /// A client that has been described.
@@ -123,7 +134,12 @@ impl<D: ClientData> Clients<D> {
     }
 
     fn describe(&mut self, index: usize, told: &mut Told, frames: &mut Vec<SharedBytes>) -> Option<Described> {
-        let stays = self.table.sessions().get(index).is_some() || !self.table[index].is_connected();
+        #[cfg(feature = "tls")]
+        let session = self.table.sessions().get(index).map(Session::carry);
+        #[cfg(feature = "tls")]
+        let stays = matches!(session, Some(None)) || !self.table[index].is_connected();
+        #[cfg(not(feature = "tls"))]
+        let stays = !self.table[index].is_connected();
         let rare = self.describe_rare(index, &mut told.frames, frames);
         let subprotocol = self.table.chosen_subprotocol(index).map(str::to_owned);
         let At { client, now, .. } = self.table.at(index);
@@ -151,6 +167,8 @@ impl<D: ClientData> Clients<D> {
             rare: rare.map(Box::new),
             data: None,
             reason: client.connection.carried_reason().filter(|_| connection.is_none()),
+            #[cfg(feature = "tls")]
+            session: session.flatten().filter(|_| connection.is_some()).map(Box::new),
             connection,
         };
         Some(Described { index, moves: record.connection.is_some(), record })
@@ -163,9 +181,11 @@ impl<D: ClientData> Clients<D> {
         frames: &mut Vec<SharedBytes>,
     ) -> Option<RareRecord> {
         let group = self.address_group(index).map(AddressGroup::to_bytes);
+        let has_session = self.table.sessions().has(index);
         let until = self.table.closed_until(index, crate::server::table::Reason::Rate);
         let At { client, now, .. } = self.table.at(index);
         let (rates, allowance) = self.rates.carry(index, client.id(index), now);
+        let awaits_header = client.flags.has(Flags::WRAPPED) && !has_session;
         let mut record = RareRecord {
             rates: rates.map(|rates| RatesRecord {
                 messages: rates.messages_per_second,
@@ -180,14 +200,14 @@ impl<D: ClientData> Clients<D> {
         if let Some(extra) = client.connection.extra() {
             record.proxied = extra.proxied;
             record.by_proxy_header = extra.by_proxy_header;
-            record.proxy_header = client.flags.has(Flags::WRAPPED).then(|| extra.proxy_header.clone());
+            record.proxy_header = awaits_header.then(|| extra.proxy_header.clone());
             record.traced_by = some(extra.traced_by.clone());
             record.reads_above_high_water = extra.reads_above_high_water;
             if let Some(behind) = &extra.behind {
                 record.dropped = Some(behind.dropped).filter(|dropped| *dropped > 0);
                 record.conflated = some(conflated(behind, |frame| number(numbers, frames, frame)));
             }
-        } else if client.flags.has(Flags::WRAPPED) {
+        } else if awaits_header {
             record.proxy_header = Some(Vec::new());
         }
         record.is_needed().then_some(record)
@@ -210,7 +230,12 @@ impl<D: ClientData> Clients<D> {
         fillers: &mut Fillers,
         record: ClientRecord,
         socket: Option<Socket>,
-        (topics, frames): (&[TopicRecord], &[SharedBytes]),
+        Known {
+            topics,
+            frames,
+            #[cfg(feature = "tls")]
+            tls,
+        }: Known<'_>,
         route: impl Fn(u16) -> Result<u16, Malformed>,
     ) -> Result<ClientId, Malformed> {
         let generation = NonZeroU32::new(record.generation).ok_or(Malformed("a generation"))?;
@@ -228,6 +253,14 @@ impl<D: ClientData> Clients<D> {
         };
         let index = self.table.insert_carried(fillers, id, (socket, connection), (own_route, flags))?;
         self.count_connection(true);
+        #[cfg(feature = "tls")]
+        let has_session = self.restore_session(index, tls, record.session)?;
+        #[cfg(not(feature = "tls"))]
+        let has_session = false;
+        let awaits_header = record.rare.as_ref().is_some_and(|rare| rare.proxy_header.is_some());
+        if !stays_behind && flags.has(Flags::WRAPPED) != (has_session != awaits_header) {
+            return Err(Malformed("a stream of TLS or of the PROXY protocol"));
+        }
         if let Some(name) = &record.subprotocol {
             self.table.set_subprotocol(index, name);
         }
@@ -247,6 +280,21 @@ impl<D: ClientData> Clients<D> {
             self.queue_carried(index);
         }
         Ok(id)
+    }
+
+    /// Goes on with a client's TLS. Returns whether it has some.
+    #[cfg(feature = "tls")]
+    fn restore_session(
+        &mut self,
+        index: usize,
+        tls: Option<&ServerTls>,
+        carried: Option<Box<CarriedSession>>,
+    ) -> Result<bool, Malformed> {
+        let Some(carried) = carried else { return Ok(false) };
+        let tls = tls.ok_or(Malformed("a client with TLS, and this server has none"))?;
+        let session = Session::from_carried(tls, *carried).ok_or(Malformed("a session of TLS"))?;
+        self.table.put_session(index, Box::new(session));
+        Ok(true)
     }
 
     /// What a client of another process has to do first.
@@ -293,11 +341,7 @@ impl<D: ClientData> Clients<D> {
         let traced_by = record.traced_by.unwrap_or_default().into_iter().map(route).collect::<Result<_, _>>()?;
         let conflated = record.conflated.unwrap_or_default();
         let client = &mut self.table[index];
-        let must_wrap = record.proxy_header.is_some();
-        if must_wrap != client.flags.has(Flags::WRAPPED) {
-            return Err(Malformed("a PROXY header"));
-        }
-        if must_wrap {
+        if record.proxy_header.is_some() {
             PROXIES.use_it();
         }
         let extra = client.connection.extra_mut();

@@ -76,7 +76,7 @@ mod watch;
 pub(crate) use admission::Verdict;
 pub use adopt::Adopted;
 #[cfg(all(unix, feature = "handover"))]
-pub(crate) use carried::Told;
+pub(crate) use carried::{Known, Told};
 pub use clients::Clients;
 pub use connect::ConnectOptions;
 pub use event::Event;

@@ -2,11 +2,15 @@
 
 use super::engine::Engine;
 use crate::parts::MEMBERSHIPS;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ServerTls;
 use crate::protocol::{CloseReason, Malformed, SharedBytes};
 use crate::server::app::{Handler, RestoreError};
-use crate::server::clients::Told;
+use crate::server::clients::{Known, Told};
 use crate::server::handover::{BATCH, ClientRecord, HandoverError, LoopEnd, LoopHead, TopicRecord};
 use crate::server::id::ClientId;
+#[cfg(feature = "tls")]
+use crate::server::net::Listener;
 use crate::server::net::Socket;
 use crate::server::table::{At, Fillers, Flags, OwnTimer};
 use std::collections::VecDeque;
@@ -36,9 +40,18 @@ pub(crate) struct Restoring {
     names: Vec<String>,
     clients: u64,
     own_timers: Vec<OwnTimer>,
+    /// The TLS of one of our listeners.
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
 }
 
 impl Restoring {
+    /// Sessions of TLS go on with the suites of a listener.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_tls(&mut self, listeners: &[Listener]) {
+        self.tls = listeners.iter().find_map(|listener| listener.arrival.tls.clone());
+    }
+
     fn route(&self, number: u16) -> Result<u16, Malformed> {
         match self.routes.get(usize::from(number)) {
             Some(Some(route)) => Ok(*route),
@@ -158,7 +171,17 @@ impl<H: Handler> Engine<H> {
         said_of(restored, "restore")?;
         let (topics, names) = (head.topics, head.routes);
         let (fillers, frames) = (Fillers::default(), Vec::new());
-        Ok(Restoring { fillers, topics, frames, routes, names, clients: 0, own_timers })
+        Ok(Restoring {
+            fillers,
+            topics,
+            frames,
+            routes,
+            names,
+            clients: 0,
+            own_timers,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
     }
 
     /// Drops the connections that the handler has begun in `on_start`.
@@ -195,7 +218,12 @@ impl<H: Handler> Engine<H> {
             let socket = if record.connection.is_some() { sockets.pop_front() } else { None };
             let is_moved = socket.is_some();
             let mut fillers = std::mem::take(&mut restoring.fillers);
-            let known = (&*restoring.topics, &*restoring.frames);
+            let known = Known {
+                topics: &restoring.topics,
+                frames: &restoring.frames,
+                #[cfg(feature = "tls")]
+                tls: restoring.tls.as_ref(),
+            };
             let route = |number| restoring.route(number);
             let id = self.clients.insert_carried(&mut fillers, record, socket, known, route);
             restoring.fillers = fillers;

@@ -288,6 +288,8 @@ impl<H: Handler> EventLoop<H> {
         self.engine.clients.table.begin_turn(self.now);
         let (frozen, poller) = (head.frozen, &self.poller);
         let mut restoring = self.engine.restore(head)?;
+        #[cfg(feature = "tls")]
+        restoring.set_tls(&self.listeners);
         let end = loop {
             match link.next()? {
                 (Message::Frames(frames), _) => {

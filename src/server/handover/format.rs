@@ -4,6 +4,8 @@
 //! know; so what must not be ignored needs a new [`VERSION`] or a new name in [`PARTS`], and is
 //! refused before anything freezes. `docs/handover.md` describes the format.
 
+#[cfg(feature = "tls")]
+use crate::protocol::tls::CarriedSession;
 use crate::protocol::{Carried, CarriedReason};
 use minicbor::{Decode, Encode};
 use std::net::SocketAddr;
@@ -189,6 +191,11 @@ pub(crate) struct ClientRecord {
     /// Why it ends, if it stays behind because of that.
     #[n(9)]
     pub(crate) reason: Option<CarriedReason>,
+    /// Its TLS. The flag for wrapped streams says that there is some, so that a process without TLS
+    /// refuses it.
+    #[cfg(feature = "tls")]
+    #[n(10)]
+    pub(crate) session: Option<Box<CarriedSession>>,
 }
 
 /// What few clients have.

@@ -21,9 +21,9 @@ mod watch;
 
 pub(crate) use logged::Logged;
 pub(crate) use reports::{Refusals, Reports};
-pub(crate) use stats::LoopCounters;
 #[cfg(feature = "handover")]
 pub use stats::Handovers;
+pub(crate) use stats::LoopCounters;
 pub use stats::{Cause, Connections, Histogram, Stats};
 pub(crate) use watch::{Aside, STEP, Watch};
 pub use watch::{Glance, Pace, Phase, Turn, Turns, Waiting};

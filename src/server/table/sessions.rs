@@ -18,6 +18,12 @@ impl Sessions {
         self.sessions.get(index)?.as_deref()
     }
 
+    /// Returns whether a client has a session.
+    #[cfg(feature = "handover")]
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.get(index).is_some()
+    }
+
     /// Takes a session out, to use it together with its client.
     pub(crate) fn take(&mut self, index: usize) -> Option<Box<Session>> {
         let session = self.sessions.get_mut(index)?.take();

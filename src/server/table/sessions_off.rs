@@ -12,6 +12,11 @@ impl Sessions {
         0
     }
 
+    #[cfg(feature = "handover")]
+    pub(crate) const fn has(&self, _: usize) -> bool {
+        false
+    }
+
     pub(crate) const fn is_busy(&self, _: usize) -> bool {
         false
     }
