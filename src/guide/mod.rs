@@ -41,10 +41,11 @@
 //! | 12 | [An application](ch12_application) | How do I write an application and test it? |
 //! | 13 | [How many?](ch13_how_many) | How many connections can a host hold, and how do I measure it correctly? |
 //! | 14 | [TLS](ch14_tls) | What does encryption add to a connection and to the loop? |
+//! | 15 | [Handover](ch15_handover) | How does a new process take over the connections of an old one? |
 //!
 //! Chapters 1 to 5 explain the protocol, RFC 6455, which every WebSocket library must follow.
 //! Chapters 6 to 11 explain the server. Chapters 12 and 13 are about your own application. The last
-//! one adds TLS: it needs chapters 6 to 10.
+//! two stand alone: TLS needs chapters 6 to 10, and the handover chapters 7, 8 and 12.
 //!
 //! # Words
 //!
@@ -82,3 +83,5 @@ pub mod ch12_application {}
 pub mod ch13_how_many {}
 #[doc = include_str!("ch14_tls.md")]
 pub mod ch14_tls {}
+#[doc = include_str!("ch15_handover.md")]
+pub mod ch15_handover {}
