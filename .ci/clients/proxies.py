@@ -400,7 +400,8 @@ def own_tls(folder):
 
 
 def systemd(folder):
-    units = blocks("ini")
+    with open(os.path.join(ROOT, "docs", "lariat.service")) as file:
+        units = [file.read(), *blocks("ini")]
     for name, unit in zip(("lariat.service", "lariat.socket"), units, strict=True):
         with open(os.path.join(folder, name), "w") as file:
             file.write(unit.replace("/usr/local/bin/lariat", os.path.abspath(LARIAT)))
@@ -420,7 +421,7 @@ def systemd(folder):
     print("systemd-analyze verify: the service with TLS", flush=True)
 
     [line] = [line for line in blocks("text") if line.startswith("ExecStart=")]
-    _, *arguments = line.removeprefix("ExecStart=").split()
+    _, *arguments = replaced(line, ("%t/lariat", folder)).removeprefix("ExecStart=").split()
     path = os.path.join(folder, "passed.sock")
     key, cert, _ = certificate(folder)
     for tls, more in ((False, []), (True, ["--tls-cert", cert, "--tls-key", key])):
