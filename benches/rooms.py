@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints rooms, files, lines of code and imports of the library: the table in ARCHITECTURE.md.
+"""Prints rooms, files, lines of code and imports of the library: the figures in ARCHITECTURE.md.
 
     python3 benches/rooms.py [CHECKOUT]
 
