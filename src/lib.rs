@@ -51,6 +51,7 @@
 //! | reach the loop from other threads | [`Remote`] |
 //! | talk to the handler from other threads | [`Remote::post`], [`Handler::on_event`] |
 //! | turn the loop from a host's own loop | [`EventLoop`] |
+//! | replace the process without disconnecting anybody | `Server::take_over` (feature `handover`) |
 //! | use all cores; choose the loop of a room | [`Server::loops`], [`Handler::choose_loop`] |
 //! | share topics between servers | [`Loops::backplane`] |
 //! | keep the history of a topic | [`Clients::subscribe_from`] |
@@ -67,6 +68,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
+//! | `handover` | no | `Server::take_over`: a new process takes over all connections. Unix only |
 //! | `redis` | no | `lariat::backplane::RedisBackplane`: topics of several servers, through Redis |
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
