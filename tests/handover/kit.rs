@@ -1,7 +1,7 @@
 //! Servers that take over from one another, in one process.
 
 use crate::common::WAIT;
-use lariat::{Clients, Config, Drain, Handler, LocalAddr, Outcome, Remote, Server};
+use lariat::{Clients, Closures, Config, Drain, Handler, LocalAddr, Outcome, Remote, RemoteError, Server, Stats};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +49,37 @@ pub fn serve_with<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -
     run(server.listen("127.0.0.1:0").expect("a port"), make)
 }
 
+/// Tries to take over, and returns why that fails.
+#[track_caller]
+pub fn fails<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -> H) -> io::Error {
+    let server = Server::new(config).expect("a poller").take_over(path);
+    let started = server.and_then(|server| server.listen("127.0.0.1:0")).and_then(|server| server.start(make()));
+    match started {
+        Ok(_) => panic!("it has taken over"),
+        Err(error) => error,
+    }
+}
+
+/// Waits until something has happened.
+#[track_caller]
+pub fn until(mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < WAIT, "it has not happened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends every message back.
+pub fn echo() -> Closures<()> {
+    nothing_saved(Closures::new().on_message(|clients, id, message| drop(clients.send(id, message))))
+}
+
+/// These closures keep nothing.
+pub fn nothing_saved(closures: Closures<()>) -> Closures<()> {
+    closures.saved_as(|_| Some(Vec::new()), |_, _| Ok(()))
+}
+
 pub fn run<H: Handler>(server: Server<H::Data>, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
     let Some(LocalAddr::Tcp(addr)) = server.local_addrs().into_iter().next() else { panic!("not TCP") };
     let remote = server.remote();
@@ -58,8 +89,33 @@ pub fn run<H: Handler>(server: Server<H::Data>, make: impl FnOnce() -> H + Send 
 impl<H: Handler> Running<H> {
     pub fn ask<T: Send + 'static>(&self, call: impl FnOnce(&mut Clients<H::Data>) -> T + Send + 'static) -> T {
         let (answer, answered) = mpsc::channel();
-        self.remote.run(move |clients| drop(answer.send(call(clients)))).expect("it runs");
+        let mut call = Some(move |clients: &mut Clients<H::Data>| drop(answer.send(call(clients))));
+        // It is frozen for moments.
+        until(|| match self.remote.run(call.take().expect("it comes back")) {
+            Ok(()) => true,
+            Err(refused) => {
+                assert_eq!(refused.error, RemoteError::Full);
+                call = Some(refused.call);
+                false
+            }
+        });
         answered.recv_timeout(WAIT).expect("an answer")
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.ask(|clients| clients.stats())
+    }
+
+    /// Another server takes over, with this config and this handler.
+    pub fn replace<N: Handler<Data = H::Data>>(
+        self,
+        config: Config,
+        path: &Path,
+        make: impl FnOnce() -> N + Send + 'static,
+    ) -> Running<N> {
+        let next = serve_with(config, path, make);
+        self.handed_over();
+        next
     }
 
     /// Waits until the server has stopped.

@@ -3,5 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod failures;
 mod kit;
+mod raw;
 mod state;
+mod steady;
+
