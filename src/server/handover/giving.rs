@@ -192,7 +192,10 @@ impl Giving {
         let is_last = number + 1 == self.loops;
         let verdict = match &sent {
             Err(error) => {
-                let _ = link.refuse(error.to_string());
+                // To tell one that does nothing would take as long again.
+                if !matches!(error, HandoverError::Stalled | HandoverError::Gone(_)) {
+                    let _ = link.refuse(error.to_string());
+                }
                 Some(Verdict::Resumed(error.to_string()))
             }
             Ok(_) if is_last => Some(commit(&mut link)),

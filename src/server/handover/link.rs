@@ -28,6 +28,10 @@ pub(super) const STALL: Duration = Duration::from_secs(5);
 
 const HEADER: usize = 6;
 
+/// The most bytes of one write. Linux takes so few whole or not at all. A larger write would return
+/// after [`STALL`] with what it has written, and the next one would wait as long again.
+const WRITE: usize = 16 << 10;
+
 /// Memory for a message is allocated as its bytes arrive, in steps of this many.
 const STEP: usize = 1 << 20;
 
@@ -90,9 +94,12 @@ impl Link {
             if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
                 return Err(HandoverError::Unable("too many descriptors at once".to_owned()));
             }
-            sent = retry(|| sendmsg(&self.stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL))?;
+            let first = &bytes[..bytes.len().min(WRITE)];
+            sent = retry(|| sendmsg(&self.stream, &[IoSlice::new(first)], &mut control, SendFlags::NOSIGNAL))?;
         }
-        self.stream.write_all(&bytes[sent..])?;
+        for piece in bytes[sent..].chunks(WRITE) {
+            self.stream.write_all(piece)?;
+        }
         Ok(())
     }
 
