@@ -183,13 +183,10 @@ impl<H: Handler> EventLoop<H> {
 
     /// Does what other loops have asked of this one, until none has asked for more.
     fn come_to_rest(&mut self, giving: &Giving) -> Result<(), HandoverError> {
-        if let Some(why) = self.engine.clients.cannot_hand_over() {
-            return Err(HandoverError::Unable(why.to_owned()));
-        }
-        if self.outcome().is_some() {
-            return Err(HandoverError::Unable("the server has stopped".to_owned()));
-        }
-        self.do_what_is_asked(|is_busy| giving.meet_others(is_busy))
+        self.check_handover()?;
+        self.do_what_is_asked(|is_busy| giving.meet_others(is_busy))?;
+        // What was asked of it may have changed that.
+        self.check_handover()
     }
 
     /// Does what was asked of this loop, round by round. `meet_others` returns whether any loop had
@@ -213,6 +210,12 @@ impl<H: Handler> EventLoop<H> {
             }
         }
         Err(HandoverError::Unable("the loops are too busy".to_owned()))
+    }
+
+    fn check_handover(&self) -> Result<(), HandoverError> {
+        let why = if self.outcome().is_some() { Some("the server has stopped") } else { None };
+        let why = why.or_else(|| self.engine.clients.cannot_hand_over());
+        why.map_or(Ok(()), |why| Err(HandoverError::Unable(why.to_owned())))
     }
 
     /// Another process owns the connections that were moved, and the listening sockets.
