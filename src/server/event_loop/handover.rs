@@ -267,6 +267,7 @@ impl<H: Handler> EventLoop<H> {
         }
         let mut took = None;
         taking.take(number, |link| self.receive_loop(number, link).map(|end| took = Some(end)))?;
+        self.listeners.iter_mut().chain(&mut self.handing.listener).for_each(Listener::own_file);
         let Some(Received { moved, left, frozen }) = took else { return Ok(()) };
         let now = self.poller.began().saturating_add(self.poller.now().elapsed().as_nanos() as u64);
         let took = Duration::from_nanos(now.saturating_sub(frozen));

@@ -267,28 +267,31 @@ impl Listener {
 
     /// Another process listens on the socket as well: its file stays when this is dropped.
     #[cfg(all(unix, feature = "handover"))]
-    pub(crate) fn leave_file(&mut self) {
-        if let ListeningSocket::Unix(_, path) = &mut self.socket {
-            if let Some(path) = path.take() {
-                path.forget();
-            }
+    pub(crate) const fn leave_file(&mut self) {
+        if let ListeningSocket::Unix(_, Some(path)) = &mut self.socket {
+            path.is_ours = false;
         }
     }
 
-    /// Listens on another process's Unix socket, whose file is this one.
+    /// Listens on another process's Unix socket, whose file is this one. The file stays that
+    /// process's, until it [is ours](Self::own_file).
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) fn inherited_unix(
         socket: std::os::fd::OwnedFd,
         path: &Path,
         options: &ListenOptions,
     ) -> io::Result<Listener> {
-        let path = UnixPath::of(path)?;
-        match path.set_owner_and_mode(options) {
-            Ok(()) => Listener::from_unix(UnixListener::from(socket), Some(path), options),
-            Err(error) => {
-                path.forget();
-                Err(error)
-            }
+        let mut path = UnixPath::of(path)?;
+        path.is_ours = false;
+        path.set_owner_and_mode(options)?;
+        Listener::from_unix(UnixListener::from(socket), Some(path), options)
+    }
+
+    /// Another process has handed over: its file is removed when this is dropped.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) const fn own_file(&mut self) {
+        if let ListeningSocket::Unix(_, Some(path)) = &mut self.socket {
+            path.is_ours = true;
         }
     }
 
@@ -297,6 +300,17 @@ impl Listener {
             ListeningSocket::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
             #[cfg(unix)]
             ListeningSocket::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            #[cfg(feature = "sim")]
+            ListeningSocket::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Ends the registration. It would outlive this listener if another process has the socket too.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener.deregister(registry),
+            ListeningSocket::Unix(listener, _) => listener.deregister(registry),
             #[cfg(feature = "sim")]
             ListeningSocket::Simulated(_) => Ok(()),
         }
@@ -396,6 +410,8 @@ pub(crate) struct UnixPath {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Otherwise it is another process's.
+    is_ours: bool,
 }
 
 #[cfg(unix)]
@@ -404,14 +420,7 @@ impl UnixPath {
         use std::os::unix::fs::MetadataExt;
         let path = std::path::absolute(path)?;
         let metadata = std::fs::symlink_metadata(&path)?;
-        Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    /// Leaves the file where it is.
-    #[cfg(all(unix, feature = "handover"))]
-    fn forget(self) {
-        // Only the path is lost.
-        std::mem::forget(self);
+        Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino(), is_ours: true })
     }
 
     fn set_owner_and_mode(&self, options: &ListenOptions) -> io::Result<()> {
@@ -433,7 +442,7 @@ impl UnixPath {
 #[cfg(unix)]
 impl Drop for UnixPath {
     fn drop(&mut self) {
-        if !UNIX_SOCKETS.is_used() {
+        if !UNIX_SOCKETS.is_used() || !self.is_ours {
             return;
         }
         let is_same = UnixPath::of(&self.path)
