@@ -223,7 +223,11 @@ impl<H: Handler> EventLoop<H> {
         let poller = &self.poller;
         self.engine.release(moved, |socket| poller.unwatch(socket));
         self.handing.handed_over = moved.len();
-        self.listeners.iter_mut().chain(&mut self.handing.listener).for_each(Listener::leave_file);
+        for listener in self.listeners.iter_mut().chain(&mut self.handing.listener) {
+            listener.leave_file();
+            // The other process has the same socket, so it would report here as well.
+            let _ = poller.unwatch_listener(listener);
+        }
         self.listeners.clear();
         self.handing.stop();
         self.has_new_connections = false;

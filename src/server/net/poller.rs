@@ -224,6 +224,16 @@ impl Poller {
         }
     }
 
+    /// Watches a listener no more: another process has its socket as well.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn unwatch_listener(&self, listener: &mut Listener) -> io::Result<()> {
+        match self {
+            Poller::Kernel(kernel) => listener.deregister(kernel.registry()),
+            #[cfg(feature = "sim")]
+            Poller::Simulated(_) => Ok(()),
+        }
+    }
+
     /// Returns when its clock began, in nanoseconds of the host's monotonic clock.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) fn began(&self) -> u64 {
