@@ -243,9 +243,10 @@ fn a_process_that_has_the_token_owns_the_connections_even_if_it_does_not_say_so(
         // Nobody else reads what the clients say, and new connections wait for the new process.
         let word = steady.last_word();
         let mut heard = vec![0; word.len()];
-        let is_heard = packets[1].descriptors.iter().any(|descriptor| {
-            rustix::io::read(descriptor, &mut heard).is_ok_and(|count| count == word.len())
-        });
+        let is_heard = packets[1]
+            .descriptors
+            .iter()
+            .any(|descriptor| rustix::io::read(descriptor, &mut heard).is_ok_and(|count| count == word.len()));
         assert!(is_heard && heard == word, "the descriptors are those of the clients");
         assert!(std::net::TcpStream::connect(addr).is_err(), "the fake has closed the listening socket");
     }

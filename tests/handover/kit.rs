@@ -72,7 +72,9 @@ pub fn until(mut happened: impl FnMut() -> bool) {
 
 /// Sends every message back.
 pub fn echo() -> Closures<()> {
-    nothing_saved(Closures::new().on_message(|clients, id, message| drop(clients.send(id, message))))
+    nothing_saved(Closures::new().on_message(|clients, id, message| {
+        let _ = clients.send(id, message);
+    }))
 }
 
 /// These closures keep nothing.

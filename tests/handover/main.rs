@@ -6,6 +6,6 @@ mod common;
 mod failures;
 mod kit;
 mod raw;
+mod resources;
 mod state;
 mod steady;
-

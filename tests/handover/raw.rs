@@ -24,8 +24,7 @@ pub const END: u8 = 9;
 pub const TAKEN: u8 = 10;
 
 /// All parts that a process must know.
-pub const PARTS: [&str; 8] =
-    ["connections", "conflated", "counters", "data", "rates", "timers", "topics", "traces"];
+pub const PARTS: [&str; 8] = ["connections", "conflated", "counters", "data", "rates", "timers", "topics", "traces"];
 
 /// A message as it is on the wire.
 #[derive(Debug)]
@@ -182,7 +181,9 @@ pub fn hello(version: u16, oldest: u16, parts: &[&str]) -> Vec<u8> {
         let hello = encoder.array(2).and_then(|it| it.u8(HELLO)?.array(1)?.map(4)).expect("a vector");
         hello.u8(0).and_then(|it| it.u16(version)?.u8(1)?.u16(oldest)).expect("a vector");
         hello.u8(2).and_then(|it| it.array(parts.len() as u64)).expect("a vector");
-        parts.iter().for_each(|part| drop(hello.str(part).expect("a vector")));
+        for part in parts {
+            hello.str(part).expect("a vector");
+        }
         hello.u8(3).and_then(|it| it.str("a fake")).expect("a vector");
     })
 }
