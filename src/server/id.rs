@@ -52,3 +52,55 @@ pub struct TimerId {
     pub(crate) index: u32,
     pub(crate) generation: NonZeroU32,
 }
+
+impl TimerId {
+    /// Returns the id as a number, for what a handler [saves](crate::Handler::save).
+    pub const fn to_u64(self) -> u64 {
+        (self.index as u64) << 32 | self.generation.get() as u64
+    }
+
+    /// Returns the id of a number from [`to_u64`](Self::to_u64), or `None` if the number is not a
+    /// valid id.
+    pub const fn from_u64(number: u64) -> Option<TimerId> {
+        match NonZeroU32::new(number as u32) {
+            Some(generation) => Some(TimerId { index: (number >> 32) as u32, generation }),
+            None => None,
+        }
+    }
+}
+
+/// Ids are numbers for serde: those of `to_u64`.
+#[cfg(feature = "serde")]
+mod as_numbers {
+    use super::{ClientId, TimerId};
+    use serde::de::{Error, Unexpected};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    impl Serialize for ClientId {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64(self.to_u64())
+        }
+    }
+
+    impl<'de> Deserialize<'de> for ClientId {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ClientId, D::Error> {
+            let number = u64::deserialize(deserializer)?;
+            let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &"the id of a client");
+            ClientId::from_u64(number).ok_or_else(wrong)
+        }
+    }
+
+    impl Serialize for TimerId {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64(self.to_u64())
+        }
+    }
+
+    impl<'de> Deserialize<'de> for TimerId {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TimerId, D::Error> {
+            let number = u64::deserialize(deserializer)?;
+            let wrong = || D::Error::invalid_value(Unexpected::Unsigned(number), &"the id of a timer");
+            TimerId::from_u64(number).ok_or_else(wrong)
+        }
+    }
+}

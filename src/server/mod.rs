@@ -39,6 +39,8 @@ mod table;
 
 #[cfg(all(unix, feature = "handover"))]
 pub use app::RestoreError;
+#[cfg(all(unix, feature = "serde"))]
+pub use app::saved;
 pub use app::{Closures, Handler, Pipe, Router};
 pub use clients::{
     Adopted, Audience, BackplaneStatus, ClientHandle, Clients, ConnectOptions, Event, NotPosted, NotRun, Outcome,

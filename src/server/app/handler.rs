@@ -263,7 +263,7 @@ pub trait Handler {
     /// Returns what the handler keeps, for the process that [takes
     /// over](crate::Server::take_over). It is called at the end of a turn, when no callback runs.
     /// The handler must not change: this process goes on with it if the other one fails.
-    /// `lariat::saved` writes any type of `serde` (feature `serde`).
+    /// With the feature `serde`, `lariat::saved` turns any type of serde into bytes.
     ///
     /// By default, a handler without fields keeps nothing. Any other one returns `None`: it cannot
     /// be handed over, and the log says so.

@@ -6,11 +6,14 @@
 //! | `router` | how is an application composed of small ones? |
 //! | `closures` | how small can an application be? |
 //! | `pipe` | how do two clients forward to each other? |
+//! | `saved` | how does what a handler keeps become bytes? |
 
 mod closures;
 mod handler;
 mod pipe;
 mod router;
+#[cfg(all(unix, feature = "serde"))]
+pub mod saved;
 
 pub use closures::Closures;
 pub(crate) use closures::for_each_callback;
