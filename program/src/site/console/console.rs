@@ -6,13 +6,13 @@
 //! as its connection 7. If the connection has TLS, what was agreed comes before the request:
 //! `{"tls":{"on":7,...}}`, with the fields that `secured` lists.
 
-use super::secured::Secured;
+use crate::site::secured::Secured;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The path of the console.
-pub(super) const PATH: &str = "/console";
+pub(in crate::site) const PATH: &str = "/console";
 
 /// The bytes of a frame's payload that are shown.
 const SHOWN: usize = 256;
@@ -24,12 +24,12 @@ const TOO_MUCH: usize = 1 << 20;
 const MAX_WATCHED: usize = 16;
 
 /// Returns whether a request asks for a trace. The token is checked later.
-pub(super) fn is_watched(request: &Request<'_>) -> bool {
+pub(in crate::site) fn is_watched(request: &Request<'_>) -> bool {
     request.path() != PATH && request.query_value("wire").is_some()
 }
 
 /// Returns whether a request asks for uncompressed messages, which can be read on the wire.
-pub(super) fn wants_no_compression(request: &Request<'_>) -> bool {
+pub(in crate::site) fn wants_no_compression(request: &Request<'_>) -> bool {
     is_watched(request) && request.query_value("plain").is_some()
 }
 

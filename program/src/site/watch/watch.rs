@@ -28,7 +28,7 @@
 //!
 //! All numbers of a binary message except the cells are LEB128.
 
-use super::secured::Secured;
+use crate::site::secured::Secured;
 use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};
 use lariat::{
