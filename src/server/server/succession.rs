@@ -30,8 +30,7 @@ pub(super) struct Succession {
 impl Succession {
     /// Takes over from the server at a path, if there is one, and listens there.
     pub(super) fn at(path: &Path, memory: usize) -> io::Result<Succession> {
-        let mut options = ListenOptions::default();
-        options.unix_mode = Some(MODE);
+        let options = ListenOptions { unix_mode: Some(MODE), ..ListenOptions::default() };
         match Taking::connect(path, memory)? {
             None => Ok(Succession { listener: Some(Listener::unix(path, &options)?), ..Succession::default() }),
             Some((taking, Inherited { listeners, handover, began })) => {
