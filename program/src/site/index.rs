@@ -1,6 +1,12 @@
 //! `/`: shows how many clients each app has.
 
 use lariat::{ClientId, Clients, Event, Handler, TimerId};
+#[cfg(unix)]
+use lariat::{RestoreError, saved};
+#[cfg(unix)]
+use serde::{Deserialize, Serialize};
+#[cfg(unix)]
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -45,6 +51,27 @@ impl Index {
 /// The number of clients of each route, as in `{"/chat":3,"/echo":0}`.
 type Counts = BTreeMap<&'static str, usize>;
 
+/// What goes along to the process that takes over. The paths are those of that process.
+#[cfg(unix)]
+#[derive(Deserialize, Serialize)]
+struct Saved<'a> {
+    counts: Cow<'a, str>,
+    timer: Option<TimerId>,
+}
+
+#[cfg(unix)]
+impl Index {
+    fn saved(&self) -> Option<Vec<u8>> {
+        saved::to_bytes(&Saved { counts: (&*self.counts).into(), timer: self.timer })
+    }
+
+    fn restore_saved(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let Saved { counts, timer } = saved::from_bytes(bytes)?;
+        (self.counts, self.timer) = (counts.into_owned(), timer);
+        Ok(())
+    }
+}
+
 impl Handler for Index {
     type Data = ();
 
@@ -75,6 +102,16 @@ impl Handler for Index {
         }
     }
 
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        self.restore_saved(saved)
+    }
+
     fn on_timer(&mut self, clients: &mut Clients<()>, timer: TimerId, _: u64) {
         if clients.subscribers(COUNTS) == 0 {
             clients.cancel_timer(timer);
@@ -82,5 +119,22 @@ impl Handler for Index {
         } else {
             self.count(clients);
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::Index;
+    use crate::site::carried_tests;
+    use lariat::TimerId;
+
+    #[test]
+    fn what_is_saved_is_restored_and_nothing_else() {
+        let mut index = Index::new(["/chat"]);
+        (index.counts, index.timer) = (r#"{"/chat":1}"#.to_owned(), TimerId::from_u64(5));
+        let bytes = index.saved().expect("it can be saved");
+        let restored = carried_tests::check(&bytes, || Index::new(["/", "/chat"]), Index::restore_saved, Index::saved);
+        assert_eq!((restored.counts, restored.timer), (index.counts, index.timer));
+        carried_tests::damage(&bytes, || Index::new(["/chat"]), Index::restore_saved, drop);
     }
 }

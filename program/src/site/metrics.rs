@@ -28,6 +28,12 @@ impl Handler for Metrics {
             move |clients, all| respond(all, clients.backplane_status(), more.as_ref()),
         )
     }
+
+    /// Nothing: the metrics of the program are those of the new process.
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        Some(Vec::new())
+    }
 }
 
 fn respond(all: Vec<Stats>, backplane: Option<BackplaneStatus>, more: Option<&MoreMetrics>) -> Answer {

@@ -13,6 +13,7 @@
 //! | `hosts` | which hosts may a request name? |
 //! | `options` | what can be chosen? |
 //! | `assets` | how do pages, scripts and styles get to the browser? |
+//! | `carried` | does it make sense what another process has saved? |
 //! | `all_loops` | how is a request answered for all loops? |
 //! | `echo` | how are messages sent back? |
 //! | `broadcast` | how are messages sent to everybody? |
@@ -35,6 +36,10 @@ mod apps;
 mod arena;
 mod assets;
 mod broadcast;
+#[cfg(unix)]
+mod carried;
+#[cfg(all(test, unix))]
+mod carried_tests;
 mod chat;
 mod console;
 mod echo;

@@ -5,6 +5,8 @@ use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED, STATEFUL};
 use super::assets::Assets;
 use super::hosts::Hosts;
 use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console, editor};
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::backplane::{Kept, Member, PublishError, StreamPosition};
 use lariat::http::{HeaderValue, Response, StatusCode, header};
 use lariat::observe::Turns;
@@ -223,6 +225,27 @@ impl Handler for Site {
 
     fn on_turns(&mut self, clients: &mut Clients<()>, turns: &Turns) {
         self.router.on_turns(clients, turns);
+    }
+
+    /// What the handlers keep. All else comes from the options.
+    #[cfg(unix)]
+    fn save(&mut self, clients: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.router.save(clients)
+    }
+
+    #[cfg(unix)]
+    fn save_client(&mut self, clients: &mut Clients<()>, id: ClientId) -> Option<Vec<u8>> {
+        self.router.save_client(clients, id)
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, clients: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        self.router.restore(clients, saved)
+    }
+
+    #[cfg(unix)]
+    fn restore_client(&mut self, clients: &mut Clients<()>, id: ClientId, saved: &[u8]) -> Result<(), RestoreError> {
+        self.router.restore_client(clients, id, saved)
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, reason: &CloseReason) {

@@ -7,6 +7,8 @@ use super::plane::Vec2;
 use super::rider::{Rider, Steering};
 use super::snapshot;
 use super::world::{Event, RATE, World};
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::{Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, Request, TimerId, Upgrade};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(1_000 / RATE as u64);
 
 /// The most people at a time.
-const MAX_PEOPLE: usize = 2_000;
+pub(super) const MAX_PEOPLE: usize = 2_000;
 
 /// The most characters of a name.
 const MAX_NAME: usize = 20;
@@ -34,13 +36,13 @@ const SCORES: u64 = 1;
 
 /// The handler of `/arena`: one world for everybody.
 pub struct Arena {
-    world: World,
-    seed: u64,
+    pub(super) world: World,
+    pub(super) seed: u64,
     /// The rider of each client.
-    people: HashMap<ClientId, u16>,
-    timer: Option<TimerId>,
+    pub(super) people: HashMap<ClientId, u16>,
+    pub(super) timer: Option<TimerId>,
     /// The last scores that were sent.
-    scores: String,
+    pub(super) scores: String,
 }
 
 impl Default for Arena {
@@ -183,6 +185,16 @@ impl Handler for Arena {
             self.send_scores(clients);
         }
         events.iter().for_each(|event| self.send_event(clients, event));
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        self.restore_saved(saved)
     }
 
     fn on_close(&mut self, _: &mut Clients<()>, id: ClientId, _: &CloseReason) {

@@ -8,11 +8,18 @@
 //! | `snapshot` | what does a page see of a tick, in bytes? |
 //! | `page` | what do a page and the server say to each other? |
 //! | `handler` | who rides, and what does each page get? |
+//! | `saved` | what does the process get that takes over? |
+//!
+//! `saved_tests` has the unit tests of `saved`.
 
 mod handler;
 mod page;
 mod plane;
 mod rider;
+#[cfg(unix)]
+mod saved;
+#[cfg(all(test, unix))]
+mod saved_tests;
 mod snapshot;
 mod world;
 

@@ -55,13 +55,13 @@ pub(super) struct Rider {
     /// In units per second.
     pub(super) speed: Vec2,
     /// The wanted direction and speed, as a share of the top speed. Its length is at most 1.
-    wish: Vec2,
+    pub(super) wish: Vec2,
     /// The number of that wish.
     pub(super) wish_number: u16,
     /// The ticks for which it has been followed.
     pub(super) wish_age: u16,
     /// Its past places, the latest last.
-    rope: Vec<Vec2>,
+    pub(super) rope: Vec<Vec2>,
     /// The loops that it has closed.
     pub(super) loops: u8,
     /// The ticks for which it is still held.

@@ -46,7 +46,7 @@ const SMALLEST_LOOP: f32 = 1_500.0;
 const BUMP: f32 = 60.0;
 
 /// Bots fill the arena up to so many riders.
-const FULL: usize = 8;
+pub(super) const FULL: usize = 8;
 
 /// A bot that has closed a loop is slow for so many ticks.
 const BOT_REST: u32 = 4 * RATE;
@@ -55,15 +55,15 @@ const BOT_REST: u32 = 4 * RATE;
 const SPACE: f32 = 320.0;
 
 /// The least side of the pasture, and the most by which it shrinks in a tick.
-const LEAST_SIDE: f32 = 1_200.0;
+pub(super) const LEAST_SIDE: f32 = 1_200.0;
 const SHRINKAGE: f32 = 10.0;
 
 /// The strays for each rider, and in each herd.
-const STRAYS: usize = 4;
-const HERD: usize = 6;
+pub(super) const STRAYS: usize = 4;
+pub(super) const HERD: usize = 6;
 
 /// The ticks of a round.
-const ROUND: u32 = 90 * RATE;
+pub(super) const ROUND: u32 = 90 * RATE;
 
 /// An event that pages learn of.
 pub(super) enum Event {
@@ -76,15 +76,15 @@ pub(super) enum Event {
 
 pub(super) struct Stray {
     pub(super) place: Vec2,
-    herd: usize,
+    pub(super) herd: usize,
     /// Its wanted place in the herd.
-    offset: Vec2,
+    pub(super) offset: Vec2,
 }
 
 /// A group of strays that moves slowly to a goal.
-struct Herd {
-    place: Vec2,
-    goal: Vec2,
+pub(super) struct Herd {
+    pub(super) place: Vec2,
+    pub(super) goal: Vec2,
 }
 
 /// The pasture, with riders and strays.
@@ -94,13 +94,13 @@ pub(super) struct World {
     pub(super) side: f32,
     pub(super) riders: Vec<Rider>,
     pub(super) strays: Vec<Stray>,
-    herds: Vec<Herd>,
+    pub(super) herds: Vec<Herd>,
     /// The ticks until the round ends.
     pub(super) rest: u32,
     pub(super) near_riders: Grid,
     pub(super) near_strays: Grid,
-    next_id: u16,
-    random: StdRng,
+    pub(super) next_id: u16,
+    pub(super) random: StdRng,
 }
 
 impl World {

@@ -8,6 +8,8 @@ use super::room::Room;
 use super::script::{self, Post};
 use super::shared::{self, Given, HISTORY, Seen};
 use crate::site::others::{Asked, Others, company, first_person, topic, unsubscribe};
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::backplane::{Kept, Member, PublishError, StreamPosition};
 use lariat::http::StatusCode;
 use lariat::{
@@ -39,39 +41,39 @@ const REPLACED: u16 = 4000;
 
 /// The most messages of scripts in a period of [`PERIOD`]. A script can open a connection for each
 /// message, so they count together.
-const MAX_POSTS: u32 = 25;
+pub(super) const MAX_POSTS: u32 = 25;
 
 /// Where a client is.
-struct Place {
-    room: String,
-    person: u64,
+pub(super) struct Place {
+    pub(super) room: String,
+    pub(super) person: u64,
 }
 
 /// The handler of `/chat`: all rooms, and who is in them.
 pub struct Chat {
     /// Different after each start.
-    number: u64,
+    pub(super) number: u64,
     /// The number as pages know it.
-    server: String,
+    pub(super) server: String,
     /// The topic of everybody in a room of this server.
-    everybody: String,
+    pub(super) everybody: String,
     /// The other servers, if there is a backplane.
-    others: Option<Others<Given>>,
+    pub(super) others: Option<Others<Given>>,
     /// What pages have seen that wait for what they have missed.
-    seen: HashMap<ClientId, Seen>,
-    rooms: BTreeMap<String, Room>,
-    places: HashMap<ClientId, Place>,
+    pub(super) seen: HashMap<ClientId, Seen>,
+    pub(super) rooms: BTreeMap<String, Room>,
+    pub(super) places: HashMap<ClientId, Place>,
     /// The number of the person who has come last. Those of different servers have different high
     /// parts.
-    people: u64,
+    pub(super) people: u64,
     /// Time since the first room began.
-    now: Duration,
-    timer: Option<TimerId>,
-    rooms_changed: bool,
+    pub(super) now: Duration,
+    pub(super) timer: Option<TimerId>,
+    pub(super) rooms_changed: bool,
     /// The first id for the next message of a script.
-    next_post: u128,
+    pub(super) next_post: u128,
     /// The messages of scripts in this period.
-    posts: u32,
+    pub(super) posts: u32,
 }
 
 impl Default for Chat {
@@ -421,6 +423,17 @@ impl Handler for Chat {
             (Some(Asked::Places), Ok(members)) => self.rooms_changed |= others.set_places(&members),
             _ => {}
         }
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        *self = Chat::restored(saved)?;
+        Ok(())
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {

@@ -7,10 +7,17 @@
 //! | `room` | who is in a room, and what was said there? |
 //! | `shared` | how do several servers have the same rooms? |
 //! | `handler` | which rooms are there, and which client is in which? |
+//! | `saved` | what does the process get that takes over? |
+//!
+//! `saved_tests` has the unit tests of `saved`.
 
 mod handler;
 mod page;
 mod room;
+#[cfg(unix)]
+mod saved;
+#[cfg(all(test, unix))]
+mod saved_tests;
 mod script;
 mod shared;
 

@@ -27,15 +27,15 @@ const MAX_TYPING: usize = 5;
 pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A message as a room keeps it.
-struct Kept {
-    n: u64,
+pub(super) struct Kept {
+    pub(super) n: u64,
     /// 32 hexadecimal digits.
-    id: Box<str>,
-    name: Box<str>,
-    text: Box<str>,
-    at: Duration,
+    pub(super) id: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) text: Box<str>,
+    pub(super) at: Duration,
     /// How old it was when it arrived.
-    age: Duration,
+    pub(super) age: Duration,
 }
 
 impl Kept {
@@ -44,38 +44,38 @@ impl Kept {
         Said { n: self.n, id: &self.id, name: &self.name, text: &self.text, age, server: None }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.name.len() + self.text.len()
     }
 }
 
-struct Person {
-    name: String,
-    key: String,
-    client: ClientId,
+pub(super) struct Person {
+    pub(super) name: String,
+    pub(super) key: String,
+    pub(super) client: ClientId,
 }
 
 /// One room.
 #[derive(Default)]
 pub(super) struct Room {
     /// By number.
-    people: BTreeMap<u64, Person>,
+    pub(super) people: BTreeMap<u64, Person>,
     /// Numbers by key and by name.
-    keys: HashMap<String, u64>,
-    names: HashMap<String, u64>,
+    pub(super) keys: HashMap<String, u64>,
+    pub(super) names: HashMap<String, u64>,
     /// Who is here over other servers, by number.
-    elsewhere: BTreeMap<u64, String>,
+    pub(super) elsewhere: BTreeMap<u64, String>,
     /// Who has entered and left since pages were last told.
-    came: Vec<u64>,
-    left: Vec<u64>,
+    pub(super) came: Vec<u64>,
+    pub(super) left: Vec<u64>,
     /// Who is typing, and until when unless it is repeated.
-    typing: Vec<(u64, Duration)>,
-    typing_changed: bool,
-    kept: VecDeque<Kept>,
-    kept_bytes: usize,
-    said: u64,
-    ids: HashSet<u128>,
-    ids_in_order: VecDeque<u128>,
+    pub(super) typing: Vec<(u64, Duration)>,
+    pub(super) typing_changed: bool,
+    pub(super) kept: VecDeque<Kept>,
+    pub(super) kept_bytes: usize,
+    pub(super) said: u64,
+    pub(super) ids: HashSet<u128>,
+    pub(super) ids_in_order: VecDeque<u128>,
     /// Since when nobody has been here; `None` if somebody is.
     pub(super) empty_since: Option<Duration>,
 }

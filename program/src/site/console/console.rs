@@ -7,6 +7,8 @@
 //! `{"tls":{"on":7,...}}`, with the fields that `secured` lists.
 
 use crate::site::secured::Secured;
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -82,29 +84,29 @@ enum FromPage {
 }
 
 /// A page.
-struct Watcher {
-    token: String,
+pub(super) struct Watcher {
+    pub(super) token: String,
     /// Its watched connections, by the numbers that the page gave them.
-    watched: HashMap<u32, ClientId>,
+    pub(super) watched: HashMap<u32, ClientId>,
     /// The traces that it did not get.
-    missed: u32,
+    pub(super) missed: u32,
 }
 
 /// A connection that is watched.
-struct Watched {
-    by: ClientId,
-    on: u32,
+pub(super) struct Watched {
+    pub(super) by: ClientId,
+    pub(super) on: u32,
     /// The key of the peer's last frame.
-    key: Option<[u8; 4]>,
+    pub(super) key: Option<[u8; 4]>,
     /// The bytes of its payload so far.
-    received: usize,
+    pub(super) received: usize,
 }
 
 /// The handler of `/console`: sends pages the traces of their other connections.
 #[derive(Default)]
 pub struct Console {
-    watchers: HashMap<ClientId, Watcher>,
-    watched: HashMap<ClientId, Watched>,
+    pub(super) watchers: HashMap<ClientId, Watcher>,
+    pub(super) watched: HashMap<ClientId, Watched>,
 }
 
 impl Console {
@@ -151,7 +153,7 @@ impl Console {
 
 impl Watched {
     /// Returns the shown bytes of a payload, masked and unmasked, in hexadecimal digits.
-    fn shown(&mut self, wire: &[u8]) -> (String, String) {
+    pub(super) fn shown(&mut self, wire: &[u8]) -> (String, String) {
         let start = self.received;
         self.received += wire.len();
         let wire = &wire[..wire.len().min(SHOWN.saturating_sub(start))];
@@ -245,6 +247,17 @@ impl Handler for Console {
             }
             _ => {}
         }
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        *self = Console::restored(saved)?;
+        Ok(())
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {

@@ -78,13 +78,13 @@ pub(super) struct Kept {
 /// A document without its people.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct State {
-    text: String,
+    pub(super) text: String,
     pub(super) life: u64,
-    ancestors: Lineage,
+    pub(super) ancestors: Lineage,
     pub(super) revision: u64,
-    edits: Vec<Edit>,
+    pub(super) edits: Vec<Edit>,
     /// The last edit of each author, and the revision that it has made.
-    authors: Vec<(u64, u64, u64)>,
+    pub(super) authors: Vec<(u64, u64, u64)>,
 }
 
 /// How a page gets from what it has to the present text.

@@ -7,6 +7,8 @@ use super::feed::Entry;
 use super::page::{Caught, FromPage, Join, ToPage};
 use super::shared::Shared;
 use crate::site::others::{company, first_person, topic, unsubscribe};
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::backplane::{Kept as KeptEntry, Member, PublishError, StreamPosition};
 use lariat::{Audience, ClientId, Clients, CloseCode, CloseReason, Handler, Message, TimerId};
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +18,7 @@ use std::time::Duration;
 const MAX_DOCUMENTS: usize = 64;
 
 /// An empty document is removed after so many minutes.
-const FORGET_AFTER_MINUTES: u32 = 60;
+pub(super) const FORGET_AFTER_MINUTES: u32 = 60;
 
 /// The most characters of the name of a person or document.
 const MAX_NAME: usize = 32;
@@ -50,18 +52,18 @@ pub struct Editor {
     /// What several servers need, if there is a backplane.
     pub(super) shared: Option<Shared>,
     /// The topic of everybody in a document of this server.
-    everybody: String,
+    pub(super) everybody: String,
     /// A random number, different after each start.
-    server: u64,
+    pub(super) server: u64,
     /// The number of the person who has come last. Those of different servers have different high
     /// parts.
-    people: u64,
+    pub(super) people: u64,
     /// Different for each document that begins or is restored.
-    life: u64,
+    pub(super) life: u64,
     /// Set while changes are to be sent.
-    sending: Option<TimerId>,
+    pub(super) sending: Option<TimerId>,
     /// Runs every minute, while there are documents.
-    ticking: Option<TimerId>,
+    pub(super) ticking: Option<TimerId>,
     pub(super) documents_changed: bool,
 }
 
@@ -384,6 +386,17 @@ impl Handler for Editor {
 
     fn on_members(&mut self, clients: &mut Clients<()>, token: u64, outcome: Result<Vec<Member>, PublishError>) {
         self.members(clients, token, outcome);
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        *self = Editor::restored(saved)?;
+        Ok(())
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {

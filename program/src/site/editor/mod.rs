@@ -8,8 +8,9 @@
 //! | `feed` | how do several servers have the same text? |
 //! | `shared` | which documents do several servers have? |
 //! | `handler` | which documents are there, and which client is in which? |
+//! | `saved` | what does the process get that takes over? |
 //!
-//! `feed_tests` has the unit tests of `feed`.
+//! `feed_tests` and `saved_tests` have the unit tests of `feed` and `saved`.
 
 mod document;
 mod feed;
@@ -18,6 +19,10 @@ mod feed_tests;
 mod handler;
 mod operation;
 mod page;
+#[cfg(unix)]
+mod saved;
+#[cfg(all(test, unix))]
+mod saved_tests;
 mod shared;
 
 pub use handler::Editor;

@@ -67,7 +67,7 @@ pub(super) enum FromPage {
 }
 
 /// A page that enters a document.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(super) struct Join {
     pub(super) document: String,
     pub(super) name: String,

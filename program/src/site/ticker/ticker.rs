@@ -23,6 +23,8 @@
 //! A page that is opened with `?measure` is traced, and so are its polls (`GET
 //! /ticker/latest?symbols=ROPE,KNOT&for=TOKEN`). Every byte on the wire is counted.
 
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use lariat::http::{HeaderValue, Response};
 use lariat::{
@@ -32,6 +34,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The symbols, their names, and the price at which each begins, in cents.
@@ -54,7 +57,10 @@ const BOOK_PERIOD: Duration = Duration::from_millis(4);
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
 /// The past prices of each symbol that are kept.
-const PAST: usize = 300;
+pub(super) const PAST: usize = 300;
+
+/// What a price can be.
+pub(super) const PRICES: RangeInclusive<u32> = 100..=10_000_000;
 
 /// The prices on each side of an order book.
 const DEPTH: usize = 50;
@@ -103,45 +109,45 @@ impl ToPage<'_> {
 
 /// The bytes that the server has read and written for a page.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Cost {
+pub(super) struct Cost {
     /// The frames to the page, or its requests.
-    count: u64,
-    read: u64,
-    written: u64,
+    pub(super) count: u64,
+    pub(super) read: u64,
+    pub(super) written: u64,
 }
 
 /// A measured page.
 #[derive(Debug, Default)]
-struct Meter {
-    token: String,
-    pushed: Cost,
-    polled: Cost,
+pub(super) struct Meter {
+    pub(super) token: String,
+    pub(super) pushed: Cost,
+    pub(super) polled: Cost,
 }
 
 /// A symbol with its price and its past prices.
 #[derive(Debug)]
-struct Walk {
-    name: &'static str,
-    price: u32,
-    past: VecDeque<u32>,
+pub(super) struct Walk {
+    pub(super) name: &'static str,
+    pub(super) price: u32,
+    pub(super) past: VecDeque<u32>,
 }
 
 /// The handler of `/ticker`: prices, and the measured pages.
 #[derive(Debug)]
 pub struct Ticker {
-    random: StdRng,
-    walks: Vec<Walk>,
+    pub(super) random: StdRng,
+    pub(super) walks: Vec<Walk>,
     /// The number of ticks so far.
-    ticks: u64,
+    pub(super) ticks: u64,
     /// The number of ticks since the last one with a subscriber.
-    idle: u32,
-    books: u64,
-    tick_timer: Option<TimerId>,
-    book_timer: Option<TimerId>,
-    report_timer: Option<TimerId>,
-    meters: HashMap<ClientId, Meter>,
+    pub(super) idle: u32,
+    pub(super) books: u64,
+    pub(super) tick_timer: Option<TimerId>,
+    pub(super) book_timer: Option<TimerId>,
+    pub(super) report_timer: Option<TimerId>,
+    pub(super) meters: HashMap<ClientId, Meter>,
     /// The polls in progress, and the page of each.
-    polls: HashMap<ClientId, ClientId>,
+    pub(super) polls: HashMap<ClientId, ClientId>,
 }
 
 impl Default for Ticker {
@@ -263,11 +269,11 @@ impl Ticker {
 
 impl Walk {
     /// Moves the price at random, with a slight pull towards its first value.
-    fn step(&mut self, start: u32, random: &mut StdRng) {
+    pub(super) fn step(&mut self, start: u32, random: &mut StdRng) {
         let price = f64::from(self.price);
         let noise = (0..4).map(|_| random.random_range(-1.0..1.0)).sum::<f64>();
         let moved = price * (1.0 + noise * 0.0007) + (f64::from(start) - price) * 0.002;
-        self.price = moved.round().clamp(100.0, 10_000_000.0) as u32;
+        self.price = (moved.round() as u32).clamp(*PRICES.start(), *PRICES.end());
         if self.past.len() == PAST {
             self.past.pop_front();
         }
@@ -363,6 +369,16 @@ impl Handler for Ticker {
             }
             _ => {}
         }
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, _: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        self.restore_saved(saved)
     }
 
     fn on_close(&mut self, _: &mut Clients<()>, id: ClientId, _: &CloseReason) {

@@ -29,6 +29,8 @@
 //! All numbers of a binary message except the cells are LEB128.
 
 use crate::site::secured::Secured;
+#[cfg(unix)]
+use lariat::RestoreError;
 use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};
 use lariat::{
@@ -116,24 +118,24 @@ struct Report {
 
 /// A page that watches.
 #[derive(Default)]
-struct Watcher {
-    may_teach: bool,
-    follows: Option<ClientId>,
-    missed: u32,
+pub(super) struct Watcher {
+    pub(super) may_teach: bool,
+    pub(super) follows: Option<ClientId>,
+    pub(super) missed: u32,
     /// The cells as the page knows them.
-    known: Vec<u8>,
+    pub(super) known: Vec<u8>,
 }
 
 /// The handler of `/loop`: shows pages what the loop does.
 #[derive(Default)]
 pub struct Loop {
-    teaches: bool,
+    pub(super) teaches: bool,
     /// The client that is about to open, and whether it may change the pace.
-    opening: Option<(ClientId, bool)>,
-    watchers: HashMap<ClientId, Watcher>,
+    pub(super) opening: Option<(ClientId, bool)>,
+    pub(super) watchers: HashMap<ClientId, Watcher>,
     /// The followers of each client.
-    followers: HashMap<ClientId, Vec<ClientId>>,
-    cells: Vec<u8>,
+    pub(super) followers: HashMap<ClientId, Vec<ClientId>>,
+    pub(super) cells: Vec<u8>,
 }
 
 impl Loop {
@@ -393,6 +395,29 @@ impl Handler for Loop {
         if is_gone {
             self.followers.remove(&id);
         }
+    }
+
+    #[cfg(unix)]
+    fn save(&mut self, _: &mut Clients<()>) -> Option<Vec<u8>> {
+        self.saved()
+    }
+
+    #[cfg(unix)]
+    fn restore(&mut self, clients: &mut Clients<()>, saved: &[u8]) -> Result<(), RestoreError> {
+        self.restore_saved(saved)?;
+        if !self.watchers.is_empty() {
+            clients.watch_turns(PERIOD);
+        }
+        Ok(())
+    }
+
+    /// The clients of this route keep nothing else.
+    #[cfg(unix)]
+    fn restore_client(&mut self, clients: &mut Clients<()>, id: ClientId, _: &[u8]) -> Result<(), RestoreError> {
+        if self.watchers.get(&id).is_some_and(|watcher| watcher.may_teach) {
+            clients.exempt(id);
+        }
+        Ok(())
     }
 
     fn on_close(&mut self, clients: &mut Clients<()>, id: ClientId, _: &CloseReason) {
