@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
             "id",
             "data",
             "backplane",
+            "handover",
             "net",
             "observe",
             "table",

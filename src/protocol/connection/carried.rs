@@ -421,7 +421,7 @@ impl<X: Default> Connection<X> {
             return Err(Malformed("a control frame"));
         }
         let (head, held) = (carried.head.unwrap_or_default(), carried.held.unwrap_or_default());
-        if head.len() > shared.limits.max_head || held.is_empty() == self.modes.has(Modes::HOLDS) {
+        if held.is_empty() == self.modes.has(Modes::HOLDS) {
             return Err(Malformed("held bytes"));
         }
         if carried.message.as_ref().is_some_and(|message| message.is_compressed && !agreed.is_compressed()) {

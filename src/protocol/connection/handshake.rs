@@ -77,7 +77,7 @@ impl<X: Default> Connection<X> {
     ) -> Result<Option<Cow<'b, [u8]>>, Rejection> {
         let limit = shared.limits.max_head;
         let kept = self.inbox.as_ref().map_or(0, |inbox| inbox.head.len());
-        let piece = &input.peek()[..input.len().min(limit - kept)];
+        let piece = &input.peek()[..input.len().min(limit.saturating_sub(kept))];
         if kept == 0 {
             if let Some(end) = head_end(piece, 0)? {
                 return Ok(Some(Cow::Borrowed(input.take(end))));
@@ -94,7 +94,7 @@ impl<X: Default> Connection<X> {
                 self.release_inbox(shared);
                 Ok(Some(Cow::Owned(head)))
             }
-            None if inbox.head.len() == limit => Err(Rejection::HeadTooLarge),
+            None if inbox.head.len() >= limit => Err(Rejection::HeadTooLarge),
             None => {
                 input.take_all();
                 Ok(None)

@@ -35,7 +35,7 @@ pub(crate) struct Told {
 /// What is known of another process when a client of it is added.
 pub(crate) struct Known<'a> {
     pub(crate) topics: &'a [TopicRecord],
-    pub(crate) frames: &'a [SharedBytes],
+    pub(crate) shared: &'a [SharedBytes],
     /// The TLS of a listener here: its suites are those of all.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<&'a ServerTls>,
@@ -113,6 +113,7 @@ impl<D: ClientData> Clients<D> {
             topics,
             application: Vec::new(),
             frozen: 0,
+            timers: self.table.timer_records(),
         };
         (head, told)
     }
@@ -232,7 +233,7 @@ impl<D: ClientData> Clients<D> {
         socket: Option<Socket>,
         Known {
             topics,
-            frames,
+            shared: frames,
             #[cfg(feature = "tls")]
             tls,
         }: Known<'_>,

@@ -12,7 +12,7 @@ use crate::server::id::ClientId;
 #[cfg(feature = "tls")]
 use crate::server::net::Listener;
 use crate::server::net::Socket;
-use crate::server::table::{At, Fillers, Flags, OwnTimer};
+use crate::server::table::{At, Fillers, Flags};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +22,8 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Clients for another process, at most as many as descriptors go at once.
 pub(crate) struct Batch {
-    /// Shared frames that are new.
-    pub(crate) frames: Vec<SharedBytes>,
+    /// Output that several clients share, and that is new.
+    pub(crate) shared: Vec<SharedBytes>,
     pub(crate) records: Vec<ClientRecord>,
     /// The indexes of those whose connections go along, in order.
     pub(crate) moved: Vec<usize>,
@@ -33,13 +33,12 @@ pub(crate) struct Batch {
 pub(crate) struct Restoring {
     fillers: Fillers,
     topics: Vec<TopicRecord>,
-    frames: Vec<SharedBytes>,
+    shared: Vec<SharedBytes>,
     /// Our numbers of its routes. `None` if we have no such route.
     routes: Vec<Option<u16>>,
     /// The names of its routes, for errors.
     names: Vec<String>,
     clients: u64,
-    own_timers: Vec<OwnTimer>,
     /// The TLS of one of our listeners.
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
@@ -98,10 +97,10 @@ impl<H: Handler> Engine<H> {
     ///
     /// The handler cannot save the data of a client.
     pub(crate) fn next_batch(&mut self, told: &mut Told) -> Result<Option<Batch>, HandoverError> {
-        let mut batch = Batch { frames: Vec::new(), records: Vec::new(), moved: Vec::new() };
+        let mut batch = Batch { shared: Vec::new(), records: Vec::new(), moved: Vec::new() };
         let mut bytes = 0;
         while batch.records.len() < BATCH && bytes < BATCH_BYTES {
-            let Some(mut described) = self.clients.describe_next(told, &mut batch.frames) else { break };
+            let Some(mut described) = self.clients.describe_next(told, &mut batch.shared) else { break };
             let index = described.index;
             if self.clients.table[index].flags.has(Flags::OPENED) {
                 let saved = self.save_client(index)?;
@@ -132,7 +131,7 @@ impl<H: Handler> Engine<H> {
         let table = &self.clients.table;
         let counters = table.counters().to_record(&table.shared().counters);
         let (moved, left) = (moved as u64, (table.len() - moved) as u64);
-        LoopEnd { timers: table.timer_records(), counters, clients: told.clients, moved, left }
+        LoopEnd { counters, clients: told.clients, moved, left }
     }
 
     /// Another process owns these clients. Forgets them, without a word to them or to the handler.
@@ -161,27 +160,27 @@ impl<H: Handler> Engine<H> {
         self.forget_start();
         let own = &self.clients.route_patterns;
         let number = |name: &String| own.iter().position(|own| own == name).map(|number| number as u16);
-        let routes: Vec<Option<u16>> = head.routes.iter().map(number).collect();
+        let (routes, names) = (head.routes.iter().map(number).collect::<Vec<_>>(), head.routes);
         let is_new = |route: u16| !own.is_empty() && !routes.contains(&Some(route));
         let own_timers = self.clients.table.take_own_timers(is_new);
-        self.clients.table.continue_generations(head.generation, head.places as usize);
+        let fillers = self.clients.table.continue_ids(head.generation, head.places as usize)?;
+        let restoring = Restoring {
+            fillers,
+            topics: head.topics,
+            shared: Vec::new(),
+            routes,
+            names,
+            clients: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        self.clients.table.restore_timers(head.timers, |number| restoring.route(number))?;
+        self.clients.table.put_own_timers(own_timers);
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         clients.route = 0;
         let restored = catch_unwind(AssertUnwindSafe(|| handler.restore(clients, &head.application)));
         said_of(restored, "restore")?;
-        let (topics, names) = (head.topics, head.routes);
-        let (fillers, frames) = (Fillers::default(), Vec::new());
-        Ok(Restoring {
-            fillers,
-            topics,
-            frames,
-            routes,
-            names,
-            clients: 0,
-            own_timers,
-            #[cfg(feature = "tls")]
-            tls: None,
-        })
+        Ok(restoring)
     }
 
     /// Drops the connections that the handler has begun in `on_start`.
@@ -195,10 +194,10 @@ impl<H: Handler> Engine<H> {
         self.clients.table.forget_queued();
     }
 
-    /// Notes shared frames of the other process.
-    pub(crate) fn restore_frames(&mut self, restoring: &mut Restoring, frames: Vec<Vec<u8>>) {
+    /// Notes output that clients of the other process share.
+    pub(crate) fn restore_shared(&mut self, restoring: &mut Restoring, outputs: Vec<Vec<u8>>) {
         let shared = self.clients.table.shared_mut();
-        restoring.frames.extend(frames.into_iter().map(|frame| shared.share(frame)));
+        restoring.shared.extend(outputs.into_iter().map(|output| shared.share(output)));
     }
 
     /// Adds clients. `watch` registers a socket with the poller.
@@ -220,7 +219,7 @@ impl<H: Handler> Engine<H> {
             let mut fillers = std::mem::take(&mut restoring.fillers);
             let known = Known {
                 topics: &restoring.topics,
-                frames: &restoring.frames,
+                shared: &restoring.shared,
                 #[cfg(feature = "tls")]
                 tls: restoring.tls.as_ref(),
             };
@@ -258,8 +257,7 @@ impl<H: Handler> Engine<H> {
             return Err(Malformed("the number of clients").into());
         }
         self.clients.table.remove_fillers(std::mem::take(&mut restoring.fillers));
-        self.clients.table.restore_timers(end.timers, |number| restoring.route(number))?;
-        self.clients.table.put_own_timers(std::mem::take(&mut restoring.own_timers));
+        self.clients.table.join_timers_to_clients()?;
         self.clients.table.add_counters(&end.counters);
         Ok(())
     }

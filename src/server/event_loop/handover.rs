@@ -8,7 +8,8 @@ use crate::server::config::Drain;
 use crate::server::data::ClientData;
 use crate::server::engine::{Batch, Engine};
 use crate::server::handover::{
-    Batches, Counts, Giving, HandoverError, Link, LoopEnd, LoopHead, Message, Offered, Taking, Verdict, meet,
+    Batches, Counts, Giving, HandoverError, Link, LoopEnd, LoopHead, Message, Offered, Predecessor, Taking, Verdict,
+    meet,
 };
 use crate::server::net::{Listener, Socket};
 use std::collections::VecDeque;
@@ -25,6 +26,10 @@ const MOST_ROUNDS: usize = 32;
 /// Connections that stay behind are closed over this time, so that they do not all come back at
 /// once.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// What the address of a Unix socket begins with whose file belongs to somebody else, such as
+/// systemd.
+pub(crate) const PASSED: &str = "passed:";
 
 /// What a loop needs to hand over.
 #[derive(Debug, Default)]
@@ -62,7 +67,9 @@ pub(crate) enum Predecession {
 /// Returns a listening socket with its address, for another process.
 pub(crate) fn offered(listener: &Listener) -> io::Result<Option<(String, OwnedFd)>> {
     let Some(descriptor) = listener.descriptor() else { return Ok(None) };
-    Ok(Some((listener.local_addr()?.to_string(), descriptor.try_clone_to_owned()?)))
+    let address = listener.local_addr()?.to_string();
+    let address = if listener.has_own_file() { address } else { format!("{PASSED}{address}") };
+    Ok(Some((address, descriptor.try_clone_to_owned()?)))
 }
 
 impl<H: Handler> EventLoop<H> {
@@ -265,9 +272,9 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn take_over(&mut self, taking: &Taking) -> Result<(), HandoverError> {
         let (loops, number) = (self.engine.clients.loops(), self.engine.clients.loop_number());
         if loops != taking.predecessor.loops {
-            taking.give_up();
-            let old = taking.predecessor.loops;
-            return Err(HandoverError::Unable(format!("the old server has {old} loops, this one {loops}")));
+            let why = format!("the old server has {} loops, the new one {loops}", taking.predecessor.loops);
+            taking.give_up(&why);
+            return Err(HandoverError::Unable(why));
         }
         let mut took = None;
         taking.take(number, |link| self.receive_loop(number, link).map(|end| took = Some(end)))?;
@@ -280,10 +287,10 @@ impl<H: Handler> EventLoop<H> {
         (counters.handover_moved, counters.handover_left) = (moved, left);
         counters.handover_micros = took.as_micros() as u64;
         let predecessor = &taking.predecessor;
+        let Predecessor { program, process, .. } = predecessor;
+        let of_loop = if loops > 1 { format!(" of loop {number}") } else { String::new() };
         log::info!(
-            "took over {moved} connections in {took:?} from {} (process {}), where {left} stay",
-            predecessor.program,
-            predecessor.process
+            "took over {moved} connections{of_loop} in {took:?} from {program} (process {process}); {left} stay there"
         );
         Ok(())
     }
@@ -300,8 +307,8 @@ impl<H: Handler> EventLoop<H> {
         restoring.set_tls(&self.listeners);
         let end = loop {
             match link.next()? {
-                (Message::Frames(frames), _) => {
-                    self.engine.restore_frames(&mut restoring, frames.into_iter().map(Vec::from).collect());
+                (Message::Shared(shared), _) => {
+                    self.engine.restore_shared(&mut restoring, shared.into_iter().map(Vec::from).collect());
                 }
                 (Message::Clients(records), sockets) => {
                     let watch = |socket: &mut Socket, index| poller.watch(socket, index);
@@ -385,9 +392,9 @@ pub(super) fn tell_loop<H: Handler>(
     let (mut head, mut told) = engine.save()?;
     head.frozen = frozen;
     tell(&Message::Loop(head), engine, &[])?;
-    while let Some(Batch { frames, records, moved: indexes }) = engine.next_batch(&mut told)? {
-        for frame in frames {
-            tell(&Message::Frames(vec![frame.to_vec().into()]), engine, &[])?;
+    while let Some(Batch { shared, records, moved: indexes }) = engine.next_batch(&mut told)? {
+        for output in shared {
+            tell(&Message::Shared(vec![output.to_vec().into()]), engine, &[])?;
         }
         tell(&Message::Clients(records), engine, &indexes)?;
         moved.extend(indexes);

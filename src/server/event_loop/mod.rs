@@ -28,6 +28,6 @@ mod watched;
 pub use event_loop::EventLoop;
 pub(crate) use event_loop::Parts;
 #[cfg(all(unix, feature = "handover"))]
-pub(crate) use handover::{Handing, Predecession, offered};
+pub(crate) use handover::{Handing, PASSED, Predecession, offered};
 #[cfg(all(unix, feature = "handover", feature = "sim"))]
 pub(crate) use recorded::Recorded;

@@ -31,9 +31,9 @@ pub(crate) enum Message {
     Ready,
     #[n(4)]
     Loop(#[n(0)] LoopHead),
-    /// Shared frames. Their numbers follow those of the last ones of the loop.
+    /// Output that several clients share. Its numbers follow those of the last one of the loop.
     #[n(5)]
-    Frames(#[n(0)] Vec<minicbor::bytes::ByteVec>),
+    Shared(#[n(0)] Vec<minicbor::bytes::ByteVec>),
     /// Clients, with the descriptors of those that come along.
     #[n(6)]
     Clients(#[n(0)] Vec<ClientRecord>),
@@ -57,7 +57,7 @@ impl Message {
             Message::Refused(_) => "Refused",
             Message::Ready => "Ready",
             Message::Loop(_) => "Loop",
-            Message::Frames(_) => "Frames",
+            Message::Shared(_) => "Shared",
             Message::Clients(_) => "Clients",
             Message::Received => "Received",
             Message::LoopEnd(_) => "LoopEnd",
@@ -153,6 +153,8 @@ pub(crate) struct LoopHead {
     /// When the loop froze, in nanoseconds of the host's monotonic clock.
     #[n(7)]
     pub(crate) frozen: u64,
+    #[n(8)]
+    pub(crate) timers: Vec<TimerRecord>,
 }
 
 #[derive(Debug, Encode, Decode)]
@@ -270,21 +272,19 @@ pub(crate) struct RatesRecord {
     pub(crate) closes: bool,
 }
 
-/// The end of a loop: what needs its clients.
+/// The end of a loop: its sums.
 #[derive(Debug, Default, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct LoopEnd {
     #[n(0)]
-    pub(crate) timers: Vec<TimerRecord>,
-    #[n(1)]
     pub(crate) counters: CountersRecord,
     /// How many clients were sent, with those that stay behind.
-    #[n(2)]
+    #[n(1)]
     pub(crate) clients: u64,
     /// How many connections go along, and how many stay behind.
-    #[n(3)]
+    #[n(2)]
     pub(crate) moved: u64,
-    #[n(4)]
+    #[n(3)]
     pub(crate) left: u64,
 }
 

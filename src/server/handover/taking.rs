@@ -73,7 +73,7 @@ impl Taking {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
-            Err(error) => Err(HandoverError::Gone(error)),
+            Err(error) => Err(HandoverError::Unable(format!("cannot connect there: {error}"))),
         }
     }
 
@@ -139,7 +139,11 @@ impl Taking {
         };
         drop(state);
         let is_last = number + 1 == self.predecessor.loops;
-        restore(&mut link).and_then(|()| if is_last { take_token(&mut link) } else { Ok(()) })?;
+        let restored = restore(&mut link).and_then(|()| if is_last { take_token(&mut link) } else { Ok(()) });
+        if let Err(error) = &restored {
+            let _ = link.refuse(error.to_string());
+        }
+        restored?;
         let mut state = self.lock();
         state.next += 1;
         state.link = Some(link).filter(|_| !is_last);
@@ -171,10 +175,12 @@ impl Taking {
     }
 
     /// A loop has failed, and so has the takeover.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn give_up(&self, why: &str) {
         let mut state = self.lock();
         state.outcome.get_or_insert(false);
-        state.link = None;
+        if let Some(mut link) = state.link.take() {
+            let _ = link.refuse(why);
+        }
         self.changed.notify_all();
     }
 }
@@ -184,7 +190,7 @@ struct Guard<'a>(&'a Taking);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        self.0.give_up();
+        self.0.give_up("the new process cannot take over");
     }
 }
 

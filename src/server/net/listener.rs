@@ -265,6 +265,12 @@ impl Listener {
         Some(Listener { socket, arrival: self.arrival.clone(), ready: true, shared: None })
     }
 
+    /// Returns whether its file is removed at the end, if it has one.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) const fn has_own_file(&self) -> bool {
+        !matches!(self.socket, ListeningSocket::Unix(_, None))
+    }
+
     /// Another process listens on the socket as well: its file stays when this is dropped.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) const fn leave_file(&mut self) {

@@ -4,6 +4,8 @@ use super::loops::Loops;
 #[cfg(all(unix, feature = "handover"))]
 use super::succession::Succession;
 use crate::protocol::{Answer, CloseReason, Message, Position, Request};
+#[cfg(all(unix, feature = "handover"))]
+use crate::server::app::RestoreError;
 use crate::server::app::{Closures, Handler, for_each_callback};
 use crate::server::clients::{Clients, Event, Outcome, Queue, Remote};
 #[cfg(all(unix, feature = "signals"))]
@@ -533,6 +535,31 @@ impl<D: ClientData> Server<D> {
     /// the closures can be set right away: [`on_message`](Server::on_message) and its kin.
     pub fn closures(self) -> ClosureServer<D> {
         ClosureServer { server: self, closures: Closures::new() }
+    }
+}
+
+#[cfg(all(unix, feature = "handover"))]
+impl<D: ClientData> ClosureServer<D> {
+    /// As [`Closures::saved_as`].
+    #[must_use]
+    pub fn saved_as<S, R>(mut self, save: S, restore: R) -> ClosureServer<D>
+    where
+        S: FnMut(&mut Clients<D>) -> Option<Vec<u8>> + 'static,
+        R: FnMut(&mut Clients<D>, &[u8]) -> Result<(), RestoreError> + 'static,
+    {
+        self.closures = self.closures.saved_as(save, restore);
+        self
+    }
+
+    /// As [`Closures::clients_saved_as`].
+    #[must_use]
+    pub fn clients_saved_as<S, R>(mut self, save: S, restore: R) -> ClosureServer<D>
+    where
+        S: FnMut(&mut Clients<D>, ClientId) -> Option<Vec<u8>> + 'static,
+        R: FnMut(&mut Clients<D>, ClientId, &[u8]) -> Result<(), RestoreError> + 'static,
+    {
+        self.closures = self.closures.clients_saved_as(save, restore);
+        self
     }
 }
 

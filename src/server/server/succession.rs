@@ -1,13 +1,13 @@
 //! From which server this one takes over, and where the next one can.
 
 use crate::server::config::ListenOptions;
-use crate::server::event_loop::{Handing, offered};
+use crate::server::event_loop::{Handing, PASSED, offered};
 use crate::server::handover::{Inherited, Predecessor, Taking};
 use crate::server::net::{Listener, LocalAddr};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,9 +107,14 @@ impl Succession {
     /// Listens on all that is left.
     pub(super) fn listen_on_rest(&mut self, options: &ListenOptions) -> io::Result<Vec<Listener>> {
         let rest = std::mem::take(&mut self.inherited);
-        let listen = |(address, socket): (String, OwnedFd)| match address.strip_prefix("unix:") {
-            Some(path) => Listener::inherited_unix(socket, Path::new(path), options),
-            None => Listener::from_tcp(TcpListener::from(socket), options),
+        let listen = |(address, socket): (String, OwnedFd)| {
+            if address.starts_with(PASSED) {
+                return Listener::from_unix(UnixListener::from(socket), None, options);
+            }
+            match address.strip_prefix("unix:") {
+                Some(path) => Listener::inherited_unix(socket, Path::new(path), options),
+                None => Listener::from_tcp(TcpListener::from(socket), options),
+            }
         };
         rest.into_iter().map(listen).collect()
     }

@@ -14,14 +14,17 @@ use crate::server::data::ClientData;
 use crate::server::handover::{CountersRecord, TimerRecord};
 use crate::server::id::ClientId;
 use crate::server::net::Socket;
+use slab::Slab;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-/// The places between clients of another process, until all of these are there.
+/// Which places of clients of another process are still filled with nothing. So what a handler
+/// connects meanwhile gets another place.
 #[derive(Debug, Default)]
-pub(crate) struct Fillers {
-    clients: Vec<usize>,
-}
+pub(crate) struct Fillers(Vec<bool>);
+
+/// The most places of a loop that is taken over. Each takes memory before its client has arrived.
+const MOST_PLACES: usize = 1 << 24;
 
 /// A timer that a handler has set in `on_start`, for a route that the other process does not have.
 #[derive(Debug)]
@@ -38,19 +41,32 @@ impl<D: ClientData> Table<D> {
         self.generation
     }
 
-    /// Goes on with the generations of another process.
-    pub(crate) fn continue_generations(&mut self, last: u32, places: usize) {
+    /// Goes on with the ids of another process, which has had clients at so many places. There must
+    /// be no clients yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`]: so many places cannot be.
+    pub(crate) fn continue_ids(&mut self, last: u32, places: usize) -> Result<Fillers, Malformed> {
+        if places > MOST_PLACES || !self.slab.is_empty() {
+            return Err(Malformed("the number of places"));
+        }
         self.generation = last;
-        self.slab.reserve(places.min(MAX_INDEX).saturating_sub(self.slab.len()));
+        self.slab = Slab::with_capacity(places.max(self.slab.capacity()));
+        for _ in 0..places {
+            self.slab.insert(Client::filler(self.now));
+        }
+        self.places = self.places.max(places);
+        Ok(Fillers(vec![true; places]))
     }
 
     // ---- clients -------------------------------------------------------------------------------
 
-    /// Adds a client of another process. They come in the order of their indexes.
+    /// Adds a client of another process.
     ///
     /// # Errors
     ///
-    /// [`Malformed`]: an index is too large or was used.
+    /// [`Malformed`]: there is no such place, or it is taken.
     pub(crate) fn insert_carried(
         &mut self,
         fillers: &mut Fillers,
@@ -59,19 +75,15 @@ impl<D: ClientData> Table<D> {
         (route, flags): (u16, Flags),
     ) -> Result<usize, Malformed> {
         let index = id.index as usize;
-        if index > MAX_INDEX || index < self.slab.vacant_key() {
-            return Err(Malformed("the order of clients"));
-        }
-        while self.slab.vacant_key() < index {
-            let filler = (Socket::Unconnected, Connection::new(Role::Server, self.now));
-            fillers.clients.push(self.slab.insert(Client::new(NonZeroU32::MIN, filler, 0, Flags::default())));
-        }
+        let (Some(is_free @ true), Some(place)) = (fillers.0.get_mut(index), self.slab.get_mut(index)) else {
+            return Err(Malformed("the place of a client"));
+        };
+        *is_free = false;
         if flags.has(Flags::DROPS) || flags.has(Flags::CONFLATES) {
             SLOW_CONSUMERS.use_it();
         }
         let is_listed = flags.has(Flags::OPENED) && connection.state() == State::Open;
-        self.slab.insert(Client::new(id.generation, (socket, connection), route, flags));
-        self.places = self.places.max(index + 1);
+        *place = Client::new(id.generation, (socket, connection), route, flags);
         if is_listed {
             self.list(index);
         }
@@ -82,9 +94,8 @@ impl<D: ClientData> Table<D> {
     /// All clients of the other process are there: gives the places between them back.
     pub(crate) fn remove_fillers(&mut self, fillers: Fillers) {
         // The place that is given back last is the first to be used.
-        for index in fillers.clients.into_iter().rev() {
-            self.slab.remove(index);
-        }
+        let free = fillers.0.iter().enumerate().rev().filter(|(_, is_free)| **is_free);
+        free.for_each(|(index, _)| drop(self.slab.remove(index)));
     }
 
     /// Closes a client's gate for the rest of the time for which it was closed.
@@ -170,11 +181,11 @@ impl<D: ClientData> Table<D> {
         dropped.into_iter().for_each(|index| self.drop_timer(index));
     }
 
-    /// Sets the timers of another process. Its clients must be there.
+    /// Sets the timers of another process. There must be none yet.
     ///
     /// # Errors
     ///
-    /// [`Malformed`]: indexes or clients make no sense.
+    /// [`Malformed`]: indexes make no sense.
     pub(crate) fn restore_timers(
         &mut self,
         mut records: Vec<TimerRecord>,
@@ -182,6 +193,7 @@ impl<D: ClientData> Table<D> {
     ) -> Result<(), Malformed> {
         records.sort_unstable_by_key(|record| record.index);
         let mut fillers = Vec::new();
+        self.timers = Slab::new();
         for record in records {
             TIMERS.use_it();
             let (index, generation) = (record.index as usize, NonZeroU32::new(record.generation));
@@ -201,18 +213,33 @@ impl<D: ClientData> Table<D> {
         Ok(())
     }
 
+    /// All clients of the other process are there: they get their timers.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`]: a client is not there.
+    pub(crate) fn join_timers_to_clients(&mut self) -> Result<(), Malformed> {
+        let of_clients = self.timer_extras.iter().filter_map(|(timer, extra)| Some((*timer, extra.client?)));
+        for (timer, client) in of_clients.collect::<Vec<_>>() {
+            let index = self.find(client).ok_or(Malformed("a timer's client"))?;
+            let timers = &mut self[index].connection.extra_mut().timers;
+            // A handler may have set it while it was restored.
+            if !timers.contains(&timer) {
+                timers.push(timer);
+            }
+        }
+        Ok(())
+    }
+
     fn restore_timer(&mut self, record: &TimerRecord, route: u16) -> Result<(), Malformed> {
         let due = self.clock.now_nanos().saturating_add(record.after).saturating_sub(record.late);
         let period = record.period.and_then(NonZeroU64::new);
         let client = match record.client {
             None => None,
             Some((index, generation)) => {
-                let generation = NonZeroU32::new(generation).ok_or(Malformed("a timer's client"))?;
-                let id = ClientId { index, generation };
-                let index = self.find(id).ok_or(Malformed("a timer's client"))?;
                 CLIENT_TIMERS.use_it();
-                self[index].connection.extra_mut().timers.push(record.index);
-                Some(id)
+                let generation = NonZeroU32::new(generation).ok_or(Malformed("a timer's client"))?;
+                Some(ClientId { index, generation })
             }
         };
         let is_far = record.after > u64::try_from(crate::protocol::time::LONGEST.as_nanos()).unwrap_or(u64::MAX);
@@ -226,6 +253,12 @@ impl<D: ClientData> Table<D> {
 }
 
 impl<D: ClientData> Client<D> {
+    /// A place without a client.
+    fn filler(now: Tick) -> Client<D> {
+        let nothing = (Socket::Unconnected, Connection::new(Role::Server, now));
+        Client::new(NonZeroU32::MAX, nothing, 0, Flags::default())
+    }
+
     fn new(
         generation: NonZeroU32,
         (socket, connection): (Socket, Connection<Extra>),

@@ -48,7 +48,7 @@ mod wheel;
 pub(crate) use behind::Behind;
 pub(crate) use behind::Latest;
 #[cfg(all(unix, feature = "handover"))]
-pub(crate) use carried::{Fillers, OwnTimer};
+pub(crate) use carried::Fillers;
 pub(crate) use client::{Client, Extra, Outgoing};
 pub(crate) use flags::Flags;
 pub(crate) use gate::Reason;
