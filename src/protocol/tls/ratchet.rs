@@ -9,7 +9,7 @@ use super::error::{TlsError, TlsFailure};
 use rustls::crypto::cipher::{AeadKey, Iv, NONCE_LEN};
 use rustls::crypto::tls13::{HkdfExpander, OkmBlock};
 use rustls::{KeyLog, Tls13CipherSuite};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The bytes of a key that can be built from its bytes.
@@ -24,7 +24,7 @@ pub(super) struct Secrets {
 
 thread_local! {
     /// What was told since it was last taken.
-    static TOLD: RefCell<Secrets> = const { RefCell::new(Secrets { receiving: None, sending: None }) };
+    static TOLD: Cell<Secrets> = const { Cell::new(Secrets { receiving: None, sending: None }) };
 }
 
 /// Takes the secrets of a server's session that were told since the last call.
@@ -44,11 +44,13 @@ const SERVER: &str = "SERVER_TRAFFIC_SECRET_0";
 impl KeyLog for Recorder {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         if secret.len() <= OkmBlock::MAX_LEN {
-            TOLD.with_borrow_mut(|told| match label {
+            let mut told = TOLD.take();
+            match label {
                 CLIENT => told.receiving = Some(OkmBlock::new(secret)),
                 SERVER => told.sending = Some(OkmBlock::new(secret)),
                 _ => {}
-            });
+            }
+            TOLD.set(told);
         }
         if self.0.will_log(label) {
             self.0.log(label, client_random, secret);
