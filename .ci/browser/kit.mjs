@@ -94,6 +94,8 @@ export async function serve({ host = "127.0.0.1", port = 0, args = [] } = {}) {
     url,
     host,
     port: Number(new URL(url).port),
+    /** The exit code, once it has ended. */
+    ended: exited,
     end(signal) { child.kill(signal); return exited; },
     async stop() { equal(await this.end("SIGTERM"), 0, "the server's exit code"); },
     async kill() { await this.end("SIGKILL"); },
