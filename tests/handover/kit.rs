@@ -142,7 +142,10 @@ impl<H: Handler> Running<H> {
 impl<H: Handler> Drop for Running<H> {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        let _ = self.remote.shutdown(Drain::default().deadline(Duration::ZERO));
+        // It may be frozen.
+        while self.remote.shutdown(Drain::default().deadline(Duration::ZERO)) == Err(RemoteError::Full) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = thread.join();
     }
 }

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod bytes;
 mod failures;
 mod kit;
 mod raw;
