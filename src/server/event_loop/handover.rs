@@ -161,8 +161,10 @@ impl<H: Handler> EventLoop<H> {
     /// Hands over at the end of a turn, if a process is ready to take over.
     pub(super) fn hand_over_if_asked(&mut self) -> Option<Verdict> {
         let giving = self.engine.clients.take_giving()?;
-        let began = self.poller.began();
-        let frozen = began.saturating_add(self.poller.now().elapsed().as_nanos() as u64);
+        let (began, now) = (self.poller.began(), self.poller.now());
+        // What is described is described as of now.
+        self.engine.clients.table.begin_turn(now);
+        let frozen = began.saturating_add(now.elapsed().as_nanos() as u64);
         self.queue.freeze(true);
         let (verdict, counts, moved) = self.give(&giving, frozen);
         self.queue.freeze(false);
@@ -302,6 +304,7 @@ impl<H: Handler> EventLoop<H> {
         self.now = self.poller.now();
         self.engine.clients.table.begin_turn(self.now);
         let (frozen, poller) = (head.frozen, &self.poller);
+        let ago = poller.began().saturating_add(self.now.elapsed().as_nanos() as u64).saturating_sub(frozen);
         let mut restoring = self.engine.restore(head)?;
         #[cfg(feature = "tls")]
         restoring.set_tls(&self.listeners);
@@ -320,7 +323,7 @@ impl<H: Handler> EventLoop<H> {
             }
         };
         let LoopEnd { moved, left, .. } = end;
-        self.engine.restore_end(restoring, end)?;
+        self.engine.restore_end(restoring, end, ago)?;
         self.ended_now();
         Ok(Received { moved, left, frozen })
     }
@@ -399,7 +402,7 @@ pub(super) fn tell_loop<H: Handler>(
         tell(&Message::Clients(records), engine, &indexes)?;
         moved.extend(indexes);
     }
-    let end = engine.end_of_loop(&told, moved.len());
+    let end = engine.end_of_loop(&told, moved);
     let counts = Counts { moved: moved.len(), left: end.left as usize };
     tell(&Message::LoopEnd(Box::new(end)), engine, &[])?;
     Ok(counts)
