@@ -1,12 +1,13 @@
 //! A server takes over all connections of another one.
 #![cfg(unix)]
 
+mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
-mod bytes;
 mod failures;
 mod kit;
 mod raw;
 mod resources;
 mod state;
 mod steady;
+mod travels;
