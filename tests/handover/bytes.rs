@@ -60,6 +60,8 @@ fn takeovers_at_every_cut<S: Read + Write>(
     let mut undisturbed = connect(server.addr);
     undisturbed.send(stream);
     let expected = see(&mut undisturbed, inflate());
+    drop(undisturbed);
+    until(|| server.ask(|clients| clients.iter_all().count()) == 0 && server.stats().connections.closing == 0);
     assert!(expected.head.starts_with("HTTP/1.1 101"), "{expected:?}");
     assert!(expected.frames.len() > 1);
     let mut clients: Vec<(usize, Wire<S>)> = cuts.map(|cut| (cut, connect(server.addr))).collect();

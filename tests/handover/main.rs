@@ -6,6 +6,7 @@ mod bytes;
 mod common;
 mod failures;
 mod kit;
+mod old;
 mod raw;
 mod resources;
 mod state;

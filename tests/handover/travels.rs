@@ -227,6 +227,7 @@ fn a_clients_own_rates_go_along() {
         last = client.frame();
     }
     assert_eq!((last.first, &last.payload[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
+    drop(client);
     drop(server);
 }
 
@@ -594,6 +595,7 @@ fn a_client_that_we_have_closed_ends_once() {
     let server = server.replace(Config::default(), &path, make);
     client.send(&close(4001, "enough"));
     client.expect_end();
+    drop(client);
     let (closed, reason) = reported.recv_timeout(WAIT).expect("its end");
     assert!(
         closed == id && matches!(&reason, CloseReason::Local(frame) if frame.code == CloseCode::from(4001)),
@@ -664,6 +666,7 @@ fn what_is_not_answered_yet_is_answered_by_the_old_server() {
     outcome.expect("it is still there");
     let response = waiting.response();
     assert_eq!((response.status(), &response.body[..]), (200, &b"at last"[..]));
+    drop(waiting);
     assert_eq!(old.handed_over(), 1);
     open.echo("still there");
     drop(new);
@@ -700,6 +703,7 @@ fn a_response_that_is_being_streamed_is_completed_by_the_old_server() {
     let mut body = String::new();
     stream.stream.read_to_string(&mut body).expect("text");
     assert!(body.contains("before, ") && body.contains("and after"), "{body:?}");
+    drop(stream);
     assert_eq!(old.handed_over(), 0);
     drop(new);
 }
@@ -733,6 +737,7 @@ fn the_new_handler_is_told_of_the_end_of_what_stays_behind() {
     assert_eq!((ended, reason), (id, CloseReason::LeftBehind));
     client.expect_close(1012);
     client.send(&close(1012, ""));
+    drop(client);
     assert_eq!(old.handed_over(), 0);
     drop(new);
 }
