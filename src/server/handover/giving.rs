@@ -241,14 +241,15 @@ fn commit(link: &mut Link) -> Verdict {
         Err(error) => return Verdict::Resumed(format!("no pipe can be made: {error}")),
     };
     let heard = link.send(&Message::End, &[token.as_fd()]).and_then(|()| link.expect());
+    // Only the token decides.
     let why = match heard {
-        Ok((Message::Taken, _)) => return Verdict::Committed,
+        Ok((Message::Taken, _)) => "it has not taken the token".to_owned(),
         Ok((message, _)) => format!("{} instead of Taken", message.name()),
         Err(error) => error.to_string(),
     };
     match token.take() {
         Ok(true) => Verdict::Resumed(why),
-        // It has the token, but could not say so: it serves, or has ended since.
+        // It serves, or has ended since, even if it could not say so.
         Ok(false) => Verdict::Committed,
         Err(error) => Verdict::Resumed(format!("{why}; and the token cannot be read: {error}")),
     }
