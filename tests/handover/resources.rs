@@ -151,6 +151,26 @@ fn what_is_no_lariat_is_not_taken_over() {
 }
 
 #[test]
+fn a_path_where_nobody_accepts_is_not_waited_for_without_end() {
+    let folder = Folder::new();
+    let path = folder.path("other");
+    let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
+    let address = socket2::SockAddr::unix(&path).expect("an address");
+    other.bind(&address).and_then(|()| other.listen(0)).expect("it listens");
+    let waiting: Vec<socket2::Socket> = (0..3)
+        .map(|_| {
+            let client = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
+            client.set_nonblocking(true).expect("non-blocking");
+            let _ = client.connect(&address);
+            client
+        })
+        .collect();
+    let error = Server::<()>::new(Config::default()).expect("a poller").take_over(&path).expect_err("nobody accepts");
+    assert!(matches!(source(&error), HandoverError::Stalled), "{error:?}");
+    drop(waiting);
+}
+
+#[test]
 fn the_path_belongs_to_the_last_server() {
     let folder = Folder::new();
     let path = folder.path("handover");
