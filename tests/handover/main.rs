@@ -1,5 +1,6 @@
 //! A server takes over all connections of another one.
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod bytes;
 #[path = "../common/mod.rs"]

@@ -14,6 +14,7 @@
 
 use super::error::CloseReason;
 use super::inbox::{Inbox, PartialFrame};
+use super::machine::check_close;
 use super::outbox::{Outbox, UnsentPiece};
 use super::partial_message::{Decoder, PartialMessage, PartialPayload};
 use super::shared::Shared;
@@ -114,6 +115,14 @@ impl CarriedReason {
             CloseReason::HandlerPanicked => CarriedReason::HandlerPanicked,
             _ => return None,
         })
+    }
+
+    /// Whether the code and the text can have been sent.
+    fn is_sensible(&self) -> bool {
+        match self {
+            CarriedReason::Local(code, text) => check_close((*code).into(), text).is_ok(),
+            _ => true,
+        }
     }
 
     /// Returns the reason.
@@ -336,6 +345,9 @@ impl<X: Default> Connection<X> {
         };
         if let Some(opened) = carried.opened {
             self.rare().opened = Some(ago(now, opened));
+        }
+        if to == State::Closing && !carried.reason.as_ref().is_some_and(CarriedReason::is_sensible) {
+            return Err(Malformed("a Close frame"));
         }
         if let Some(reason) = carried.reason {
             self.rare().reason = Some(reason.into_reason());

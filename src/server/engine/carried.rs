@@ -151,12 +151,13 @@ impl<H: Handler> Engine<H> {
 
     // ---- from another process ------------------------------------------------------------------
 
-    /// Begins to restore a loop: its handler first.
+    /// Begins to restore a loop: its timers, and its handler. The other process froze so many
+    /// nanoseconds before this turn.
     ///
     /// # Errors
     ///
     /// The handler cannot restore what was saved.
-    pub(crate) fn restore(&mut self, head: LoopHead) -> Result<Restoring, HandoverError> {
+    pub(crate) fn restore(&mut self, head: LoopHead, ago: u64) -> Result<Restoring, HandoverError> {
         self.forget_start();
         let own = &self.clients.route_patterns;
         let number = |name: &String| own.iter().position(|own| own == name).map(|number| number as u16);
@@ -174,7 +175,10 @@ impl<H: Handler> Engine<H> {
             #[cfg(feature = "tls")]
             tls: None,
         };
-        self.clients.table.restore_timers(head.timers, |number| restoring.route(number))?;
+        self.clients
+            .table
+            .restore_timers(head.timers, ago, |number| restoring.route(number))
+            .map_err(|error| restoring.explain(error))?;
         self.clients.table.put_own_timers(own_timers);
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         clients.route = 0;
@@ -257,7 +261,7 @@ impl<H: Handler> Engine<H> {
             return Err(Malformed("the number of clients").into());
         }
         self.clients.table.remove_fillers(std::mem::take(&mut restoring.fillers));
-        self.clients.table.join_timers_to_clients()?;
+        self.clients.table.join_timers_to_clients();
         self.clients.table.add_counters(&end.counters);
         Ok(())
     }

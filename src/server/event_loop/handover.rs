@@ -305,7 +305,7 @@ impl<H: Handler> EventLoop<H> {
         self.engine.clients.table.begin_turn(self.now);
         let (frozen, poller) = (head.frozen, &self.poller);
         let ago = poller.began().saturating_add(self.now.elapsed().as_nanos() as u64).saturating_sub(frozen);
-        let mut restoring = self.engine.restore(head)?;
+        let mut restoring = self.engine.restore(head, ago)?;
         #[cfg(feature = "tls")]
         restoring.set_tls(&self.listeners);
         let end = loop {
@@ -323,7 +323,7 @@ impl<H: Handler> EventLoop<H> {
             }
         };
         let LoopEnd { moved, left, .. } = end;
-        self.engine.restore_end(restoring, end, ago)?;
+        self.engine.restore_end(restoring, end)?;
         self.ended_now();
         Ok(Received { moved, left, frozen })
     }
@@ -402,7 +402,7 @@ pub(super) fn tell_loop<H: Handler>(
         tell(&Message::Clients(records), engine, &indexes)?;
         moved.extend(indexes);
     }
-    let end = engine.end_of_loop(&told, moved);
+    let end = engine.end_of_loop(&told, moved.len());
     let counts = Counts { moved: moved.len(), left: end.left as usize };
     tell(&Message::LoopEnd(Box::new(end)), engine, &[])?;
     Ok(counts)

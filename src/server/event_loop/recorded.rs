@@ -38,7 +38,10 @@ impl<H: Handler> EventLoop<H> {
     pub(crate) fn record(&mut self) -> Result<(Recorded, usize), HandoverError> {
         self.do_what_is_asked(Ok)?;
         let (mut messages, mut moved) = (VecDeque::new(), Vec::new());
-        let counts = tell_loop(&mut self.engine, 0, &mut moved, |message, engine, indexes| {
+        let now = self.poller.now();
+        self.engine.clients.table.begin_turn(now);
+        let frozen = now.elapsed().as_nanos() as u64;
+        let counts = tell_loop(&mut self.engine, frozen, &mut moved, |message, engine, indexes| {
             let bytes = minicbor::to_vec(message).map_err(|error| HandoverError::Unable(error.to_string()))?;
             let sockets = indexes.iter().filter_map(|index| engine.clients.table[*index].simulated_socket_again());
             messages.push_back((bytes, sockets.collect()));

@@ -286,9 +286,6 @@ pub(crate) struct LoopEnd {
     pub(crate) moved: u64,
     #[n(3)]
     pub(crate) left: u64,
-    /// All timers have indexes below this one.
-    #[n(5)]
-    pub(crate) timer_places: u32,
 }
 
 /// A timer of the application. Times are nanoseconds.

@@ -68,11 +68,12 @@ impl Taking {
     ///
     /// The server refuses, or speaks another version.
     pub(crate) fn connect(path: &Path, most: usize) -> Result<Option<(Taking, Inherited)>, HandoverError> {
-        match UnixStream::connect(path) {
+        match connect(path) {
             Ok(stream) => Taking::begin(stream, most).map(Some),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(HandoverError::Stalled),
             Err(error) => Err(HandoverError::Unable(format!("cannot connect there: {error}"))),
         }
     }
@@ -183,6 +184,14 @@ impl Taking {
         }
         self.changed.notify_all();
     }
+}
+
+/// Connects. If nobody accepts connections there, and no more may wait, this waits for a while.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.set_write_timeout(Some(STALL))?;
+    socket.connect(&socket2::SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Gives up for all loops unless it is forgotten: also if a handler panics.

@@ -181,7 +181,8 @@ impl<D: ClientData> Table<D> {
         dropped.into_iter().for_each(|index| self.drop_timer(index));
     }
 
-    /// Sets the timers of another process. There must be none yet.
+    /// Sets the timers of another process, which has described them so many nanoseconds ago. There
+    /// must be none yet.
     ///
     /// # Errors
     ///
@@ -189,6 +190,7 @@ impl<D: ClientData> Table<D> {
     pub(crate) fn restore_timers(
         &mut self,
         mut records: Vec<TimerRecord>,
+        ago: u64,
         route: impl Fn(u16) -> Result<u16, Malformed>,
     ) -> Result<(), Malformed> {
         records.sort_unstable_by_key(|record| record.index);
@@ -205,7 +207,7 @@ impl<D: ClientData> Table<D> {
                 fillers.push(self.timers.insert(AppTimer::new(NonZeroU32::MIN, 0)));
             }
             self.timers.insert(AppTimer::new(generation, record.token));
-            self.restore_timer(&record, route(record.route)?)?;
+            self.restore_timer(&record, ago, route(record.route)?)?;
         }
         for index in fillers.into_iter().rev() {
             self.timers.remove(index);
@@ -213,26 +215,26 @@ impl<D: ClientData> Table<D> {
         Ok(())
     }
 
-    /// All clients of the other process are there: they get their timers.
-    ///
-    /// # Errors
-    ///
-    /// [`Malformed`]: a client is not there.
-    pub(crate) fn join_timers_to_clients(&mut self) -> Result<(), Malformed> {
+    /// All clients of the other process are there: they get their timers. Those of clients that
+    /// nobody knows here end, because these stay behind.
+    pub(crate) fn join_timers_to_clients(&mut self) {
         let of_clients = self.timer_extras.iter().filter_map(|(timer, extra)| Some((*timer, extra.client?)));
         for (timer, client) in of_clients.collect::<Vec<_>>() {
-            let index = self.find(client).ok_or(Malformed("a timer's client"))?;
+            let Some(index) = self.find(client) else {
+                self.drop_timer(timer);
+                continue;
+            };
             let timers = &mut self[index].connection.extra_mut().timers;
             // A handler may have set it while it was restored.
             if !timers.contains(&timer) {
                 timers.push(timer);
             }
         }
-        Ok(())
     }
 
-    fn restore_timer(&mut self, record: &TimerRecord, route: u16) -> Result<(), Malformed> {
-        let due = self.clock.now_nanos().saturating_add(record.after).saturating_sub(record.late);
+    fn restore_timer(&mut self, record: &TimerRecord, ago: u64, route: u16) -> Result<(), Malformed> {
+        let due = self.clock.now_nanos().saturating_add(record.after);
+        let due = due.saturating_sub(record.late).saturating_sub(ago);
         let period = record.period.and_then(NonZeroU64::new);
         let client = match record.client {
             None => None,
