@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
+mod behind;
 mod bytes;
 #[path = "../common/mod.rs"]
 mod common;

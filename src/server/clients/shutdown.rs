@@ -32,6 +32,8 @@ pub(crate) struct Shutdown {
     ids: Vec<ClientId>,
     /// How many of them have been closed.
     closed: usize,
+    /// Another process serves: handlers get no more requests.
+    is_handed_over: bool,
 }
 
 /// The most clients to close in one turn, so that a million Close frames are not in memory at once.
@@ -42,7 +44,7 @@ const STEP: Duration = Duration::from_millis(10);
 
 impl Shutdown {
     pub(crate) fn new(drain: Drain, now: Tick, ids: Vec<ClientId>) -> Shutdown {
-        Shutdown { drain, started: now, ids, closed: 0 }
+        Shutdown { drain, started: now, ids, closed: 0, is_handed_over: false }
     }
 
     /// Takes the clients that are to be closed now, at most as many as one turn closes.
@@ -113,6 +115,25 @@ impl<D: ClientData> Clients<D> {
             let ids = self.iter_all().chain(streams.map(|(index, client)| client.id(index))).collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
+    }
+
+    /// Shuts down because another process serves now. What clients that have stayed here say from
+    /// now on would be lost, so their handlers do not hear it: messages wait until they are dropped
+    /// with the connection, and requests get 503.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(crate) fn leave_to_another(&mut self, drain: Drain) {
+        for id in self.iter_all().collect::<Vec<_>>() {
+            self.pause(id);
+        }
+        self.shut_down(drain);
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.is_handed_over = true;
+        }
+    }
+
+    /// Returns whether another process serves now.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_handed_over)
     }
 
     /// Returns whether a shutdown has begun.

@@ -82,6 +82,9 @@ impl<H: Handler> Engine<H> {
     /// Decides on a request: the server refuses it, or the application answers it.
     fn decide(&mut self, index: usize, request: &Request<'_>, head: &[u8]) -> Result<Answer, Rejection> {
         self.note_forwarded(index, request);
+        if self.clients.is_handed_over() {
+            return Err(Rejection::Unavailable);
+        }
         if request.is_upgrade() {
             let refused = self.limit_forwarded(index).or_else(|| self.clients.refuse_upgrade());
             refused.map_or(Ok(()), Err)?;

@@ -245,7 +245,7 @@ impl<H: Handler> EventLoop<H> {
             log::info!("handed over: {moved} connections, frozen for {took:?}; {left} stay behind and are closed");
         }
         let drain = Drain::default().over(DRAIN).code(CloseCode::Restart);
-        self.engine.clients.shut_down(drain);
+        self.engine.clients.leave_to_another(drain);
         self.stop_when_done();
     }
 
