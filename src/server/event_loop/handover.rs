@@ -23,9 +23,10 @@ use std::time::Duration;
 /// Rounds in which loops do what others have asked of them. With more, they are too busy.
 const MOST_ROUNDS: usize = 32;
 
-/// Connections that stay behind are closed over this time, so that they do not all come back at
-/// once.
+/// Connections that stay behind are closed over this time at most, so that they do not all come back
+/// at once. Few of them need less: this much for each.
 const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN_EACH: Duration = Duration::from_millis(5);
 
 /// What the address of a Unix socket begins with whose file belongs to somebody else, such as
 /// systemd.
@@ -244,7 +245,8 @@ impl<H: Handler> EventLoop<H> {
             let Counts { moved, left } = counts;
             log::info!("handed over: {moved} connections, frozen for {took:?}; {left} stay behind and are closed");
         }
-        let drain = Drain::default().over(DRAIN).code(CloseCode::Restart);
+        let over = DRAIN_EACH.saturating_mul(u32::try_from(counts.left).unwrap_or(u32::MAX)).min(DRAIN);
+        let drain = Drain::default().over(over).code(CloseCode::Restart);
         self.engine.clients.leave_to_another(drain);
         self.stop_when_done();
     }
