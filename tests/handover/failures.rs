@@ -175,6 +175,7 @@ fn stalls_after(count: usize) {
     refused.send(&frame(0x83, b"no such opcode"));
     refused.expect_close(1002);
     refused.expect_end();
+    drop((closing, refused));
     steady.check();
     let took = begin.elapsed();
     assert!(took >= STALL - Duration::from_millis(100), "it waits, not {took:?}");
