@@ -281,7 +281,7 @@ fn an_old_process_that_refuses_or_is_another_one_is_named() {
     let (error, _) = connect(&[offer(1, "topics"), refused("it has changed its mind")]);
     assert!(error.contains("it has changed its mind"), "{error}");
     for message in [unit(READY), hello(1, 1, &PARTS), unit(END)] {
-        let (error, _) = connect(&[message.clone()]);
+        let (error, _) = connect(std::slice::from_ref(&message));
         assert!(error.contains("instead of Offer"), "{error}");
         let (error, _) = connect(&[offer(1, "topics"), message]);
         assert!(error.contains("came") || error.contains("instead of"), "{error}");

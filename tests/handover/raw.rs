@@ -8,7 +8,7 @@ use rustix::net::{
 };
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -38,11 +38,6 @@ impl Packet {
     pub fn kind(&self) -> u8 {
         assert_eq!(self.body[0], 0x82, "an enum is a list of two");
         self.body[1]
-    }
-
-    /// Its bytes, behind their length and the number of descriptors.
-    pub fn bytes(&self) -> Vec<u8> {
-        framed(&self.body, self.descriptors.len())
     }
 }
 
@@ -86,11 +81,6 @@ impl Raw {
         assert!(descriptors.is_empty() || control.push(SendAncillaryMessage::ScmRights(descriptors)));
         let sent = sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).unwrap_or(bytes.len());
         self.bytes(&bytes[sent..]);
-    }
-
-    pub fn packet(&mut self, packet: &Packet) {
-        let descriptors: Vec<BorrowedFd<'_>> = packet.descriptors.iter().map(AsFd::as_fd).collect();
-        self.bytes_with(&packet.bytes(), &descriptors);
     }
 
     /// Receives a message. `None` if the other side has closed.

@@ -238,8 +238,12 @@ fn timers_come_once_and_can_be_cancelled() {
     let (reports, reported) = mpsc::channel();
     let make = move || {
         let (timers, of_clients) = (reports.clone(), reports.clone());
-        let on_timer = Closures::new().on_timer(move |_, _, token| drop(timers.send(token)));
-        nothing_saved(on_timer.on_client_timer(move |_, _, _, token| drop(of_clients.send(token))))
+        let on_timer = Closures::new().on_timer(move |_, _, token| {
+            let _ = timers.send(token);
+        });
+        nothing_saved(on_timer.on_client_timer(move |_, _, _, token| {
+            let _ = of_clients.send(token);
+        }))
     };
     let server = serve(&path, make.clone());
     let client = Wire::open(server.addr);
@@ -274,7 +278,7 @@ fn timers_come_once_and_can_be_cancelled() {
     drop(client);
     until(|| server.ask(|clients| clients.is_empty()));
     drop(server);
-    assert_eq!(reported.try_iter().filter(|token| *token < 4 || *token > 4).count(), 0);
+    assert_eq!(reported.try_iter().filter(|token| *token != 4).count(), 0);
 }
 
 #[test]
@@ -285,7 +289,9 @@ fn an_interval_keeps_its_phase() {
     let (reports, reported) = mpsc::channel();
     let make = move || {
         let reports = reports.clone();
-        let closures = Closures::<()>::new().on_timer(move |clients, _, _| drop(reports.send(clients.now())));
+        let closures = Closures::<()>::new().on_timer(move |clients, _, _| {
+            let _ = reports.send(clients.now());
+        });
         let save = |_: &mut Clients<()>| {
             std::thread::sleep(Duration::from_millis(300));
             Some(Vec::new())
@@ -296,7 +302,9 @@ fn an_interval_keeps_its_phase() {
         })
     };
     let server = serve(&path, make.clone());
-    server.ask(|clients| drop(clients.set_interval(PERIOD, 0)));
+    server.ask(|clients| {
+        clients.set_interval(PERIOD, 0);
+    });
     let first = reported.recv_timeout(WAIT).expect("a tick");
     let server = server.replace(Config::default(), &path, make);
     let second = reported.recv_timeout(WAIT).expect("a tick");
@@ -613,7 +621,9 @@ fn a_client_that_has_gone_ends_in_one_of_the_servers() {
     let counted = Arc::clone(&ends);
     let make = move || {
         let ends = Arc::clone(&counted);
-        nothing_saved(Closures::new().on_close(move |_, _, _| drop(ends.fetch_add(1, Ordering::Relaxed))))
+        nothing_saved(Closures::new().on_close(move |_, _, _| {
+            ends.fetch_add(1, Ordering::Relaxed);
+        }))
     };
     let mut server = serve(&path, make.clone());
     for round in 1..=10 {
