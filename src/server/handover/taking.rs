@@ -93,8 +93,11 @@ impl Taking {
         }
         let parts = PARTS.map(str::to_owned).to_vec();
         let hello = Hello { version: VERSION, oldest: OLDEST, parts, program: program() };
-        link.send(&Message::Hello(hello), &[])?;
-        let (offer, mut descriptors) = match link.expect()? {
+        // An old process that refuses at once may have closed before it has read this.
+        let said = link.send(&Message::Hello(hello), &[]);
+        let heard = link.expect();
+        let heard = if matches!(heard, Err(HandoverError::Refused(_))) { heard } else { said.and(heard) };
+        let (offer, mut descriptors) = match heard? {
             (Message::Offer(offer), descriptors) => (offer, descriptors),
             (message, _) => return Err(HandoverError::Malformed(format!("{} instead of Offer", message.name()))),
         };
