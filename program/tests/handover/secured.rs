@@ -1,11 +1,12 @@
-//! A client with TLS stays behind: it is closed, and its app is told.
+//! A client with TLS 1.3 goes along. One with TLS 1.2 stays behind: it is closed, and its app is told.
 
 use crate::apps::{Talker, talk};
 use crate::common::program::Program;
 use crate::common::{Frame, WAIT, Wire, request_with, text};
 use crate::kit::{Folder, next, start};
 use lariat::tls::rustls::crypto::ring;
-use lariat::tls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use lariat::tls::rustls::version::{TLS12, TLS13};
+use lariat::tls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
@@ -37,12 +38,12 @@ impl Certificate {
         (program, [secured, plain].map(|address| address.parse().expect("an address")))
     }
 
-    fn open(&self, addr: SocketAddr, path: &str) -> Secured {
+    fn open(&self, addr: SocketAddr, path: &str, version: &'static SupportedProtocolVersion) -> Secured {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_file(self.0.path("lariat-ca.pem")).expect("a certificate");
         roots.add(authority).expect("an authority");
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let config = config.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+        let config = config.with_protocol_versions(&[version]).expect("a version").with_root_certificates(roots);
         let name = "localhost".try_into().expect("a name");
         let session = ClientConnection::new(Arc::new(config.with_no_client_auth()), name).expect("a session");
         let stream = TcpStream::connect(addr).expect("it listens");
@@ -54,15 +55,43 @@ impl Certificate {
     }
 }
 
+fn join(name: &str) -> Vec<u8> {
+    text(&json!({"join": {"room": "lobby", "name": name, "key": name, "server": "", "after": 0}}).to_string())
+}
+
+fn say(id: &str, words: &str) -> Vec<u8> {
+    text(&json!({"say": {"id": id, "text": words, "age": 0}}).to_string())
+}
+
 #[test]
-fn a_person_with_tls_leaves_and_comes_back() {
+fn a_person_with_tls_goes_on_through_three_handovers() {
+    let (certificate, folder) = (Certificate::new(), Folder::new());
+    let socket = folder.socket();
+    let (mut server, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket);
+    let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
+    let mut bo = certificate.open(addrs[0], "/chat", &TLS13);
+    bo.send(&join("Bo"));
+    next(&mut bo, "welcome");
+    for round in 0..3 {
+        let names = addrs.map(|addr| addr.to_string());
+        let (new, same) = certificate.serve(names.each_ref().map(String::as_str), &socket);
+        assert_eq!(same, addrs);
+        assert!(std::mem::replace(&mut server, new).wait().success());
+        let words = format!("round {round}");
+        bo.send(&say(&format!("b{round}"), &words));
+        while next(&mut talkers[0].wire, "message")["text"] != json!(words) {}
+        while next(&mut bo, "message")["text"] != json!(words) {}
+    }
+}
+
+#[test]
+fn a_person_with_tls_1_2_leaves_and_comes_back() {
     let (certificate, folder) = (Certificate::new(), Folder::new());
     let socket = folder.socket();
     let (mut old, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket);
     let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
-    let mut bo = certificate.open(addrs[0], "/chat");
-    let join = json!({"join": {"room": "lobby", "name": "Bo", "key": "Bo", "server": "", "after": 0}}).to_string();
-    bo.send(&text(&join));
+    let mut bo = certificate.open(addrs[0], "/chat", &TLS12);
+    bo.send(&join("Bo"));
     let you = next(&mut bo, "welcome")["you"].clone();
     talk(&mut talkers);
     while next(&mut talkers[0].wire, "rooms") != json!([["lobby", 2]]) {}
@@ -70,13 +99,13 @@ fn a_person_with_tls_leaves_and_comes_back() {
     assert_eq!(same, addrs);
     assert_eq!(next(&mut talkers[0].wire, "people")["left"], json!([you]));
     // The page comes back.
-    let mut again = certificate.open(addrs[0], "/chat");
-    again.send(&text(&join));
+    let mut again = certificate.open(addrs[0], "/chat", &TLS12);
+    again.send(&join("Bo"));
     let welcome = next(&mut again, "welcome");
     assert_eq!((&welcome["server"], welcome["people"].as_array().map(Vec::len)), (&talkers[0].server, Some(2)));
     talk(&mut talkers);
     // Nobody else would hear what it says to the old process, so that hears nothing.
-    bo.send(&text(&json!({"say": {"id": "b1", "text": "lost", "age": 0}}).to_string()));
+    bo.send(&say("b1", "lost"));
     let mut frames = std::iter::from_fn(|| Some(bo.frame()));
     let is_answer = |frame: &Frame| frame.first == 0x88 || frame.payload.ends_with(br#""text":"lost","age":0}}"#);
     let frame = frames.find(is_answer).expect("a Close frame");
