@@ -54,7 +54,7 @@ pub struct TimerId {
 }
 
 impl TimerId {
-    /// Returns the id as a number, for what a handler [saves](crate::Handler::save).
+    /// Returns the id as a number, for what a handler saves (`Handler::save`).
     pub const fn to_u64(self) -> u64 {
         (self.index as u64) << 32 | self.generation.get() as u64
     }
