@@ -106,6 +106,7 @@ impl Taking {
         if descriptors.len() != offer.listeners.len() || handover.is_some() != offer.has_handover {
             return Err(HandoverError::Malformed("listening sockets are missing".to_owned()));
         }
+        make_room(&link, offer.connections);
         let predecessor = Predecessor {
             process: offer.process,
             program: shown(&offer.program),
@@ -187,6 +188,16 @@ impl Taking {
         }
         self.changed.notify_all();
     }
+}
+
+/// Makes the table of descriptors large enough now, while the old process serves. In a process with
+/// several threads, the kernel takes up to 50 ms for each doubling of the table.
+fn make_room(link: &Link, connections: u64) {
+    /// The descriptors of the program itself, of both pollers and of listening sockets.
+    const OTHERS: u64 = 100;
+    let highest = i32::try_from(connections.saturating_add(OTHERS)).unwrap_or(i32::MAX);
+    // If that is beyond the limit, the descriptors do not fit anyway, or there are fewer then.
+    let _ = rustix::io::fcntl_dupfd_cloexec(link, highest);
 }
 
 /// Connects. If nobody accepts connections there, and no more may wait, this waits for a while.
