@@ -287,7 +287,8 @@ pub trait Handler {
     /// Called with what the other process's handler has [saved](Self::save), after
     /// [`on_start`](Self::on_start), before the first client is restored. All ids of clients and
     /// timers stay valid. The timers that `on_start` has set are dropped before this, because those
-    /// of the other process go on; so are connections that it has begun.
+    /// of the other process go on; so are connections that it has begun. Those that this method
+    /// sets and begins stay.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@
 //!   │ Hello: versions, parts ────────►│ prepare: serves as before
 //!   │◄── Offer: listening sockets ─────│
 //!   │ Ready: its handlers exist ──────►│ freeze, at the end of a turn
-//!   │◄── Loop, Frames, Clients.. ──────│ transfer: descriptors in batches
+//!   │◄── Loop, Shared, Clients.. ──────│ transfer: descriptors in batches
 //!   │ Received, for each batch ───────►│
 //!   │◄── End: the token ───────────────│ may still go on as if nothing had happened
 //!   │ takes the token ─ commit         │

@@ -266,12 +266,18 @@ impl<D: ClientData> Server<D> {
     /// [`Stats`](crate::Stats). Several [loops](Self::loops) hand over together, if both servers
     /// have as many.
     ///
+    /// Sessions of TLS go along if this process was not the client, the version is 1.3, the keys
+    /// have 32 bytes (AES-256, ChaCha20), and rustls may hand them out: that is what
+    /// `ServerTls::from_files` gives with usual clients. The new server must have a listener with
+    /// TLS and the same cipher suites.
+    ///
     /// **What stays behind** is closed by the old process over 10 seconds, with 1012: requests that
     /// are not answered yet, HTTP responses, connections to servers that are not open yet, messages
-    /// that are decompressed as they arrive, and TLS. The handler here is told of the end of those
-    /// that were open ([`CloseReason::LeftBehind`]). Options come from this process: limits,
-    /// timeouts, the memory budget. A server with a [backplane](crate::Loops::backplane) does not
-    /// hand over.
+    /// that are decompressed as they arrive, handshakes of TLS that are not over, and other sessions
+    /// of TLS. The handler here is told of the end of those that were open
+    /// ([`CloseReason::LeftBehind`]). What they still say reaches no handler. Options come from this
+    /// process: limits, timeouts, the memory budget. A server with a
+    /// [backplane](crate::Loops::backplane) does not hand over.
     ///
     /// # Who may take over
     ///
