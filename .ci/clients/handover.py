@@ -3,20 +3,20 @@
 
     python handover.py PATH/TO/lariat [--upgrades 5] [--clients 2000] [--node PATH/TO/handover_client.mjs]
 
-Each upgrade starts `lariat serve --handover` beside the process that serves, or sends it SIGUSR2. The
-old one must exit with 0. Meanwhile these run, and none of them may lose its connection, or get a
-message twice, late, altered or in another order:
+Each upgrade starts `lariat serve --handover` beside the process that serves, or sends it SIGUSR2.
+The old one must exit with 0. Meanwhile these run, and none of them may lose its connection, or get
+a message twice, late, altered or in another order:
 
-* `lariat load`: most of the clients echo short messages; some echo 1 MiB each; some are members of a
-  topic in which one speaks;
+* `lariat load`: most of the clients echo short messages; some echo 1 MiB each; some are members of
+  a topic in which one speaks;
 * the package websockets, with compression contexts on both sides: random and compressible messages
   in both directions, pings, and two people in a room of the chat;
 * a large message that a client sends byte by byte, and one that it does not read, through all
   upgrades;
 * with --node, the package ws, and with it a client of `wss://`.
 
-At the end the metrics must have counted on, and every handover. Prints the longest time that a client
-has waited. Needs requirements.txt.
+At the end the metrics must have counted on, and every handover. Prints the longest time that a
+client has waited. Needs requirements.txt.
 """
 
 import argparse
@@ -204,7 +204,7 @@ HANDSHAKE = (
 
 
 async def slowly(port, stop, size=3_000_000):
-    """Send one message, a little at a time through all upgrades, and read the answer in the same way."""
+    """Send one message bit by bit through all upgrades, and read the answer in the same way."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     half = len(HANDSHAKE) // 2
     writer.write(HANDSHAKE[:half].encode())

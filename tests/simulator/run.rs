@@ -218,8 +218,8 @@ impl Run {
         }
     }
 
-    /// Now and then, the next server takes over, and neither the application nor the peers notice. It
-    /// goes on without that if something would stay behind.
+    /// Now and then, the next server takes over, and neither the application nor the peers notice.
+    /// It goes on without that if something would stay behind.
     fn hand_over(&mut self) {
         if !self.handovers.random_bool(0.3) {
             return;

@@ -1,4 +1,5 @@
-//! A client with TLS 1.3 goes along. One with TLS 1.2 stays behind: it is closed, and its app is told.
+//! A client with TLS 1.3 goes along. One with TLS 1.2 stays behind: it is closed, and its app is
+//! told.
 
 use crate::apps::{Talker, talk};
 use crate::common::program::Program;

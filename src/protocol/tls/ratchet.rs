@@ -1,9 +1,9 @@
 //! The secrets of an open session of TLS 1.3, and what follows from them: its keys (RFC 8446 §7.3),
 //! and the secrets after a KeyUpdate (§7.2).
 //!
-//! rustls tells them to whoever logs keys, in the thread that does the handshake. [`Recorder`] takes
-//! them there, and the session keeps them. So rustls' own state can go, and what stays is a few
-//! bytes that can also go to another process.
+//! rustls tells them to whoever logs keys, in the thread that does the handshake. [`Recorder`]
+//! takes them there, and the session keeps them. So rustls' own state can go, and what stays is a
+//! few bytes that can also go to another process.
 
 use super::error::{TlsError, TlsFailure};
 use rustls::crypto::cipher::{AeadKey, Iv, NONCE_LEN};

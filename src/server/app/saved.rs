@@ -1,11 +1,11 @@
 //! What handlers keep, as bytes for the process that [takes over](crate::Server::take_over).
 //!
-//! [`to_bytes`] and [`from_bytes`] are for [`Handler::save`](crate::Handler::save) and its kin. They
-//! write and read any type of serde. [`ClientId`](crate::ClientId) and [`TimerId`](crate::TimerId)
-//! can be in it: both stay valid.
+//! [`to_bytes`] and [`from_bytes`] are for [`Handler::save`](crate::Handler::save) and its kin.
+//! They write and read any type of serde. [`ClientId`](crate::ClientId) and
+//! [`TimerId`](crate::TimerId) can be in it: both stay valid.
 //!
-//! The next process may be a later release of your program, or an earlier one. The format (CBOR, RFC
-//! 8949) names the fields of structures, so both can read what the other one has saved:
+//! The next process may be a later release of your program, or an earlier one. The format (CBOR,
+//! RFC 8949) names the fields of structures, so both can read what the other one has saved:
 //!
 //! * Give a new field `#[serde(default)]`. An earlier release ignores it.
 //! * Never give an old name another meaning.

@@ -23,8 +23,8 @@ use std::time::Duration;
 /// Rounds in which loops do what others have asked of them. With more, they are too busy.
 const MOST_ROUNDS: usize = 32;
 
-/// Connections that stay behind are closed over this time at most, so that they do not all come back
-/// at once. Few of them need less: this much for each.
+/// Connections that stay behind are closed over this time at most, so that they do not all come
+/// back at once. Few of them need less: this much for each.
 const DRAIN: Duration = Duration::from_secs(10);
 const DRAIN_EACH: Duration = Duration::from_millis(5);
 

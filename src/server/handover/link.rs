@@ -4,8 +4,8 @@
 //!  length (4 bytes, big-endian) | descriptors (2 bytes) | CBOR
 //! ```
 //!
-//! The descriptors come with the first byte (`SCM_RIGHTS`), at most [`BATCH`] of them, which is what
-//! the kernel takes at a time.
+//! The descriptors come with the first byte (`SCM_RIGHTS`), at most [`BATCH`] of them, which is
+//! what the kernel takes at a time.
 
 use super::error::HandoverError;
 use super::format::Message;

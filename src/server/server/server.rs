@@ -244,8 +244,8 @@ impl<D: ClientData> Server<D> {
     ///
     /// # What happens
     ///
-    /// 1. **Prepare.** The processes agree on a version. The old one serves as before until this one
-    ///    has its handlers: [`start`](Self::start) or [`run`](Self::run) has called
+    /// 1. **Prepare.** The processes agree on a version. The old one serves as before until this
+    ///    one has its handlers: [`start`](Self::start) or [`run`](Self::run) has called
     ///    [`on_start`](Handler::on_start).
     /// 2. **Freeze**, at the end of a turn: no callback is called any more. Calls of a
     ///    [`Remote`] fail with [`RemoteError::Full`](crate::RemoteError::Full) meanwhile.
@@ -255,8 +255,8 @@ impl<D: ClientData> Server<D> {
     ///    it serves, and the old server's `run` returns.
     ///
     /// Until the commit, everything can fail: this process ends, stalls for five seconds, has no
-    /// descriptors left, or does not understand what it gets. The old one then goes on as if nothing
-    /// had happened, and logs why.
+    /// descriptors left, or does not understand what it gets. The old one then goes on as if
+    /// nothing had happened, and logs why.
     ///
     /// # What goes along
     ///
@@ -271,12 +271,12 @@ impl<D: ClientData> Server<D> {
     /// `ServerTls::from_files` gives with usual clients. The new server must have a listener with
     /// TLS and the same cipher suites.
     ///
-    /// **What stays behind** is closed by the old process within 10 seconds, with 1012: requests that
-    /// are not answered yet, HTTP responses, connections to servers that are not open yet, messages
-    /// that are decompressed as they arrive, handshakes of TLS that are not over, and other sessions
-    /// of TLS. The handler here is told of the end of those that were open
-    /// ([`CloseReason::LeftBehind`]). What they still say reaches no handler. Options come from this
-    /// process: limits, timeouts, the memory budget. A server with a
+    /// **What stays behind** is closed by the old process within 10 seconds, with 1012: requests
+    /// that are not answered yet, HTTP responses, connections to servers that are not open yet,
+    /// messages that are decompressed as they arrive, handshakes of TLS that are not over, and
+    /// other sessions of TLS. The handler here is told of the end of those that were open
+    /// ([`CloseReason::LeftBehind`]). What they still say reaches no handler. Options come from
+    /// this process: limits, timeouts, the memory budget. A server with a
     /// [backplane](crate::Loops::backplane) does not hand over.
     ///
     /// # Who may take over

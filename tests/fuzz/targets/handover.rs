@@ -1,6 +1,7 @@
-//! What a process says of its connections when it hands over is altered on its way, or replaced. The
-//! server that takes over must refuse it, or serve: it never panics, counts its memory right, and
-//! comes to an end. If it refuses, the server before it goes on, and its clients notice nothing.
+//! What a process says of its connections when it hands over is altered on its way, or replaced.
+//! The server that takes over must refuse it, or serve: it never panics, counts its memory right,
+//! and comes to an end. If it refuses, the server before it goes on, and its clients notice
+//! nothing.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! What the editor keeps, for the process that takes over.
 //!
-//! The edits that pages may still refer to go along, so a page goes on at its revision. Documents of
-//! several servers are in the engine between them; such servers do not hand over.
+//! The edits that pages may still refer to go along, so a page goes on at its revision. Documents
+//! of several servers are in the engine between them; such servers do not hand over.
 
 use super::document::{Document, Person, Selection, State};
 use super::handler::{Editor, FORGET_AFTER_MINUTES, Place};
