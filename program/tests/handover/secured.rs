@@ -29,10 +29,11 @@ impl Certificate {
     }
 
     /// Starts a process with TLS at the first address, and without TLS at the second one.
-    fn serve(&self, addrs: [&str; 2], socket: &str) -> (Program, [SocketAddr; 2]) {
+    fn serve(&self, addrs: [&str; 2], socket: &str, loops: &str) -> (Program, [SocketAddr; 2]) {
         let [cert, key] = ["lariat-cert.pem", "lariat-key.pem"].map(|name| self.0.path(name));
         let plain = format!("plain:{}", addrs[1]);
-        let mut program = start(addrs[0], socket, &["--listen", &plain, "--tls-cert", &cert, "--tls-key", &key]);
+        let mut program =
+            start(addrs[0], socket, &["--loops", loops, "--listen", &plain, "--tls-cert", &cert, "--tls-key", &key]);
         let line = program.ready_line();
         let names = line.strip_prefix("Lariat listens on ").and_then(|rest| rest.split(": open ").next());
         let (secured, plain) = names.and_then(|names| names.split_once(" and ")).expect("two addresses");
@@ -66,19 +67,31 @@ fn say(id: &str, words: &str) -> Vec<u8> {
 
 #[test]
 fn a_person_with_tls_goes_on_through_three_handovers() {
+    goes_on("1");
+}
+
+#[test]
+fn a_person_with_tls_goes_on_on_several_loops() {
+    goes_on("3");
+}
+
+fn goes_on(loops: &str) {
     let (certificate, folder) = (Certificate::new(), Folder::new());
     let socket = folder.socket();
-    let (mut server, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket);
+    let (mut server, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket, loops);
     let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
+    // They are on different loops.
+    let mut echoes: Vec<Secured> = (0..6).map(|_| certificate.open(addrs[0], "/echo", &TLS13)).collect();
     let mut bo = certificate.open(addrs[0], "/chat", &TLS13);
     bo.send(&join("Bo"));
     next(&mut bo, "welcome");
     for round in 0..3 {
         let names = addrs.map(|addr| addr.to_string());
-        let (new, same) = certificate.serve(names.each_ref().map(String::as_str), &socket);
+        let (new, same) = certificate.serve(names.each_ref().map(String::as_str), &socket, loops);
         assert_eq!(same, addrs);
         assert!(std::mem::replace(&mut server, new).wait().success());
         let words = format!("round {round}");
+        echoes.iter_mut().for_each(|wire| wire.echo(&words));
         bo.send(&say(&format!("b{round}"), &words));
         while next(&mut talkers[0].wire, "message")["text"] != json!(words) {}
         while next(&mut bo, "message")["text"] != json!(words) {}
@@ -89,14 +102,15 @@ fn a_person_with_tls_goes_on_through_three_handovers() {
 fn a_person_with_tls_1_2_leaves_and_comes_back() {
     let (certificate, folder) = (Certificate::new(), Folder::new());
     let socket = folder.socket();
-    let (mut old, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket);
+    let (mut old, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket, "1");
     let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
     let mut bo = certificate.open(addrs[0], "/chat", &TLS12);
     bo.send(&join("Bo"));
     let you = next(&mut bo, "welcome")["you"].clone();
     talk(&mut talkers);
     while next(&mut talkers[0].wire, "rooms") != json!([["lobby", 2]]) {}
-    let (_new, same) = certificate.serve(addrs.map(|addr| addr.to_string()).each_ref().map(String::as_str), &socket);
+    let (_new, same) =
+        certificate.serve(addrs.map(|addr| addr.to_string()).each_ref().map(String::as_str), &socket, "1");
     assert_eq!(same, addrs);
     assert_eq!(next(&mut talkers[0].wire, "people")["left"], json!([you]));
     // The page comes back.

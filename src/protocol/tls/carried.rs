@@ -6,13 +6,18 @@
 
 use super::identity::ServerTls;
 use super::info::TlsInfo;
+use super::output::RECORD;
 use super::ratchet::{KEY, Secrets};
-use super::session::{MOST_KEPT, Session};
+use super::session::{MOST_AT_ONCE, MOST_KEPT, Session};
 use super::traffic::Traffic;
 use minicbor::{Decode, Encode};
 use rustls::crypto::tls13::OkmBlock;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, SupportedCipherSuite};
+
+/// The most ciphertext that the kernel has not taken: what is encrypted at once, in the smallest
+/// records.
+const MOST_UNSENT: usize = 300 * MOST_AT_ONCE;
 
 /// What a session is, for another process.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -83,6 +88,13 @@ impl CarriedSession {
     }
 }
 
+impl CarriedSession {
+    /// Returns how many bytes of the connection's output are encrypted already.
+    pub fn ahead(&self) -> usize {
+        self.ahead as usize
+    }
+}
+
 impl Session {
     /// Goes on with a session of another process. Returns `None` if that makes no sense, or if
     /// `tls` has no such suite.
@@ -93,7 +105,9 @@ impl Session {
         let suite = suites.find(|suite| suite.common.suite == meant && suite.aead_alg.key_len() == KEY)?;
         let most = carried.kept.as_ref().map_or(0, Vec::len);
         let is_sensible = [&carried.receiving, &carried.sending].iter().all(|secret| secret.len() == suite_hash(suite));
-        if !is_sensible || most > MOST_KEPT || carried.record == 0 {
+        let unsent = carried.unsent.as_ref().map_or(0, Vec::len);
+        let is_bounded = most <= MOST_KEPT && unsent <= MOST_UNSENT && usize::from(carried.record) <= RECORD;
+        if !is_sensible || !is_bounded || carried.record == 0 || (carried.ahead > 0 && unsent == 0) {
             return None;
         }
         let secrets = Secrets {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub const MOST_KEPT: usize = 2 * (16 << 10) + 1_024;
 
 /// The most plaintext to encrypt at once. What the kernel does not take of it must be kept.
-const MOST_AT_ONCE: usize = 64 << 10;
+pub(super) const MOST_AT_ONCE: usize = 64 << 10;
 
 /// The content types of a record that can come first: an alert and a handshake.
 const FIRST_TYPES: [u8; 2] = [21, 22];

@@ -293,6 +293,9 @@ impl<D: ClientData> Clients<D> {
     ) -> Result<bool, Malformed> {
         let Some(carried) = carried else { return Ok(false) };
         let tls = tls.ok_or(Malformed("a client with TLS, and this server has none"))?;
+        if carried.ahead() > self.table[index].connection.buffered_amount() {
+            return Err(Malformed("output of a client with TLS"));
+        }
         let session = Session::from_carried(tls, *carried).ok_or(Malformed("a session of TLS"))?;
         self.table.put_session(index, Box::new(session));
         Ok(true)

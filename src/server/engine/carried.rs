@@ -9,8 +9,6 @@ use crate::server::app::{Handler, RestoreError};
 use crate::server::clients::{Known, Told};
 use crate::server::handover::{BATCH, ClientRecord, HandoverError, LoopEnd, LoopHead, TopicRecord};
 use crate::server::id::ClientId;
-#[cfg(feature = "tls")]
-use crate::server::net::Listener;
 use crate::server::net::Socket;
 use crate::server::table::{At, Fillers, Flags};
 use std::collections::VecDeque;
@@ -47,8 +45,8 @@ pub(crate) struct Restoring {
 impl Restoring {
     /// Sessions of TLS go on with the suites of a listener.
     #[cfg(feature = "tls")]
-    pub(crate) fn set_tls(&mut self, listeners: &[Listener]) {
-        self.tls = listeners.iter().find_map(|listener| listener.arrival.tls.clone());
+    pub(crate) fn set_tls(&mut self, tls: Option<ServerTls>) {
+        self.tls = tls;
     }
 
     fn route(&self, number: u16) -> Result<u16, Malformed> {

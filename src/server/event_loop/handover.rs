@@ -1,6 +1,8 @@
 //! The handover of a loop: to a process that takes over, and from the one before.
 
 use super::event_loop::EventLoop;
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ServerTls;
 use crate::protocol::{CloseCode, Malformed};
 use crate::server::app::Handler;
 use crate::server::clients::{Clients, Queue};
@@ -39,10 +41,13 @@ pub(crate) struct Handing {
     pub(crate) listener: Option<Listener>,
     /// The listening sockets of the other loops.
     pub(crate) others: Vec<(String, OwnedFd)>,
+    /// The TLS of the server's listeners, which the first loop has.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ServerTls>,
     /// Whether a process is being spoken with.
-    is_meeting: Arc<AtomicBool>,
+    pub(crate) is_meeting: Arc<AtomicBool>,
     /// Connections that another process has taken over.
-    handed_over: usize,
+    pub(crate) handed_over: usize,
 }
 
 impl Handing {
@@ -309,7 +314,7 @@ impl<H: Handler> EventLoop<H> {
         let ago = poller.began().saturating_add(self.now.elapsed().as_nanos() as u64).saturating_sub(frozen);
         let mut restoring = self.engine.restore(head, ago)?;
         #[cfg(feature = "tls")]
-        restoring.set_tls(&self.listeners);
+        restoring.set_tls(self.handing.tls.clone());
         let end = loop {
             match link.next()? {
                 (Message::Shared(shared), _) => {

@@ -56,8 +56,8 @@ struct State {
     ready: usize,
     /// The loop that receives next.
     next: usize,
-    /// Whether all has been taken over. `false`: it has failed.
-    outcome: Option<bool>,
+    /// Whether all has been taken over, or why not.
+    outcome: Option<Result<(), String>>,
 }
 
 impl Taking {
@@ -140,28 +140,29 @@ impl Taking {
         let waits = |state: &mut State| state.next != number && state.outcome.is_none();
         let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
         let Some(mut link) = state.link.take().filter(|_| state.outcome.is_none()) else {
-            return Err(failed());
+            return Err(failed(&state));
         };
         drop(state);
         let is_last = number + 1 == self.predecessor.loops;
         let restored = restore(&mut link).and_then(|()| if is_last { take_token(&mut link) } else { Ok(()) });
         if let Err(error) = &restored {
             let _ = link.refuse(error.to_string());
+            self.give_up(&error.to_string());
         }
         restored?;
         let mut state = self.lock();
         state.next += 1;
         state.link = Some(link).filter(|_| !is_last);
         if is_last {
-            state.outcome = Some(true);
+            state.outcome = Some(Ok(()));
         }
         self.changed.notify_all();
         let waits = |state: &mut State| state.outcome.is_none();
         let state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
-        let is_taken = state.outcome == Some(true);
+        let outcome = if state.outcome == Some(Ok(())) { Ok(()) } else { Err(failed(&state)) };
         drop(state);
         std::mem::forget(guard);
-        if is_taken { Ok(()) } else { Err(failed()) }
+        outcome
     }
 
     /// Says that all loops are ready, if this is the last one.
@@ -169,20 +170,21 @@ impl Taking {
         let (loops, mut state) = (self.predecessor.loops, self.lock());
         state.ready += 1;
         if state.ready == loops {
-            let link = state.link.as_mut().ok_or_else(failed)?;
+            let Some(link) = state.link.as_mut() else { return Err(failed(&state)) };
             link.wait_for(STALL)?;
             link.send(&Message::Ready, &[])?;
             self.changed.notify_all();
         }
         let waits = |state: &mut State| state.ready < loops && state.outcome.is_none();
-        let outcome = self.changed.wait_timeout_while(state, OTHERS, waits).unwrap_or_else(PoisonError::into_inner).1;
-        if outcome.timed_out() { Err(failed()) } else { Ok(()) }
+        let (state, waited) =
+            self.changed.wait_timeout_while(state, OTHERS, waits).unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() { Err(failed(&state)) } else { Ok(()) }
     }
 
     /// A loop has failed, and so has the takeover.
     pub(crate) fn give_up(&self, why: &str) {
         let mut state = self.lock();
-        state.outcome.get_or_insert(false);
+        state.outcome.get_or_insert_with(|| Err(why.to_owned()));
         if let Some(mut link) = state.link.take() {
             let _ = link.refuse(why);
         }
@@ -217,8 +219,10 @@ impl Drop for Guard<'_> {
     }
 }
 
-fn failed() -> HandoverError {
-    HandoverError::Unable("another loop has failed to take over".to_owned())
+/// Returns why another loop has failed.
+fn failed(state: &State) -> HandoverError {
+    let why = state.outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
+    HandoverError::Unable(why.cloned().unwrap_or_else(|| "another loop does not become ready".to_owned()))
 }
 
 /// Returns why an offer cannot be taken, if it cannot.

@@ -371,7 +371,7 @@ impl<D: ClientData> Server<D> {
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
             #[cfg(all(unix, feature = "handover"))]
-            succession: self.succession.beside(),
+            succession: self.succession.beside(&self.listeners),
         })
     }
 
@@ -400,7 +400,7 @@ impl<D: ClientData> Server<D> {
     pub(super) fn start_as<H: Handler<Data = D>>(self, number: usize, handler: H) -> io::Result<EventLoop<H>> {
         let Server { poller, listeners, queue, config, .. } = self;
         #[cfg(all(unix, feature = "handover"))]
-        let (handing, taking) = self.succession.into_parts();
+        let (handing, taking) = self.succession.into_parts(&listeners);
         let parts = Parts {
             poller: Poller::Kernel(poller),
             listeners,

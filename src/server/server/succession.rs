@@ -1,5 +1,7 @@
 //! From which server this one takes over, and where the next one can.
 
+#[cfg(feature = "tls")]
+use crate::protocol::tls::ServerTls;
 use crate::server::config::ListenOptions;
 use crate::server::event_loop::{Handing, PASSED, offered};
 use crate::server::handover::{Inherited, Predecessor, Taking};
@@ -25,6 +27,14 @@ pub(super) struct Succession {
     listener: Option<Listener>,
     /// The listening sockets of other loops.
     others: Vec<(String, OwnedFd)>,
+    /// The TLS of the server's listeners, for loops that have none.
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+}
+
+#[cfg(feature = "tls")]
+fn tls_of(listeners: &[Listener]) -> Option<ServerTls> {
+    listeners.iter().find_map(|listener| listener.arrival.tls.clone())
 }
 
 impl Succession {
@@ -47,7 +57,8 @@ impl Succession {
     }
 
     fn of(taking: Taking, inherited: Vec<(String, OwnedFd)>, began: u64, listener: Option<Listener>) -> Succession {
-        Succession { taking: Some(Arc::new(taking)), inherited, began: Some(began), listener, others: Vec::new() }
+        let taking = Some(Arc::new(taking));
+        Succession { taking, inherited, began: Some(began), listener, ..Succession::default() }
     }
 
     pub(super) const fn began(&self) -> Option<u64> {
@@ -59,12 +70,24 @@ impl Succession {
     }
 
     /// That of another loop of the same server.
-    pub(super) fn beside(&self) -> Succession {
-        Succession { taking: self.taking.clone(), ..Succession::default() }
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "their TLS is what counts"))]
+    pub(super) fn beside(&self, listeners: &[Listener]) -> Succession {
+        Succession {
+            taking: self.taking.clone(),
+            #[cfg(feature = "tls")]
+            tls: tls_of(listeners),
+            ..Succession::default()
+        }
     }
 
-    pub(super) fn into_parts(self) -> (Handing, Option<Arc<Taking>>) {
-        (Handing::new(self.listener, self.others), self.taking)
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, unused_mut, reason = "their TLS is what counts"))]
+    pub(super) fn into_parts(self, listeners: &[Listener]) -> (Handing, Option<Arc<Taking>>) {
+        let mut handing = Handing::new(self.listener, self.others);
+        #[cfg(feature = "tls")]
+        {
+            handing.tls = self.tls.or_else(|| tls_of(listeners));
+        }
+        (handing, self.taking)
     }
 
     // ---- listening sockets ---------------------------------------------------------------------

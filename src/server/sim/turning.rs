@@ -6,7 +6,7 @@ use crate::server::clients::Queue;
 use crate::server::config::Config;
 use crate::server::event_loop::{EventLoop, Parts};
 #[cfg(all(unix, feature = "handover"))]
-use crate::server::event_loop::{Predecession, Recorded};
+use crate::server::event_loop::{Handing, Predecession, Recorded};
 #[cfg(all(unix, feature = "handover"))]
 use crate::server::handover::HandoverError;
 use crate::server::net::memory::NetworkRef;
@@ -48,7 +48,7 @@ impl<H: Handler> Turning<H> {
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
             #[cfg(all(unix, feature = "handover"))]
-            handing: crate::server::event_loop::Handing::default(),
+            handing: Handing::default(),
             #[cfg(all(unix, feature = "handover"))]
             taking: None,
         };
@@ -73,18 +73,22 @@ impl<H: Handler> Turning<H> {
         recorded: Recorded,
     ) -> Result<Turning<H>, HandoverError> {
         let (ask, questions) = channel();
-        let config = self.config.clone();
+        let (config, listeners) = (self.config.clone(), self.event_loop.listeners_again());
         let parts = Parts {
             number: 0,
             poller: Poller::Simulated(network.on_loop(0)),
-            listeners: self.event_loop.listeners_again(),
             queue: Arc::new(Queue::new(None, config.remote_queue)),
             config: config.clone(),
             seed: Some(seed),
             resolver: Some(Resolver::by_hand(ask)),
             #[cfg(all(unix, feature = "signals"))]
             signals: None,
-            handing: crate::server::event_loop::Handing::default(),
+            handing: Handing {
+                #[cfg(feature = "tls")]
+                tls: listeners.iter().find_map(|listener| listener.arrival.tls.clone()),
+                ..Handing::default()
+            },
+            listeners,
             taking: Some(Predecession::Recorded(recorded)),
         };
         let event_loop = EventLoop::new(parts, handler).map_err(|error| {
