@@ -3,8 +3,8 @@
 
     cargo build --release && python3 benches/handover.py [IDLE [ECHOING [UPGRADES]]]
 
-Starts `lariat serve --handover`, opens IDLE silent connections (18,000) and ECHOING ones (1,000), on
-which `lariat load` echoes 2,000 messages of 20 bytes a second in all, and upgrades the server
+Starts `lariat serve --handover`, opens IDLE silent connections (18,000) and ECHOING ones (1,000),
+on which `lariat load` echoes 2,000 messages of 20 bytes a second in all, and upgrades the server
 UPGRADES times (10). Prints for each upgrade how long no process served, as the metrics have it, and
 the anonymous memory (RssAnon) of the old process before and of the new one after it; at the end the
 longest time that a message took, and whether anything was lost. Two processes of `lariat load` and

@@ -148,7 +148,7 @@ pub mod backplane {
 /// [`ConnectOptions::tls`]. The cryptography is [`rustls`]'s; its configurations can be used as
 /// they are, or made from PEM files ([`ServerTls::from_files`](tls::ServerTls::from_files)).
 ///
-/// An idle secured connection costs MEASURED-TLS more than one without TLS (3.4 KiB with TLS 1.2),
+/// An idle secured connection costs 430 bytes more than one without TLS (3.4 KiB with TLS 1.2),
 /// and no buffer.
 #[cfg(feature = "tls")]
 pub mod tls {

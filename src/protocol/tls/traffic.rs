@@ -1,4 +1,4 @@
-//! The record layer of an open session, in a third of the memory: TLS 1.3, in a server's role.
+//! The record layer of an open session, in an eighth of the memory: TLS 1.3, in a server's role.
 //!
 //! When a handshake is over, rustls can hand out the keys and keep only what derives the next ones
 //! (`rustls::kernel`). The [secrets](super::ratchet) do that in less memory. What is left to do is
