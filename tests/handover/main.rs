@@ -14,3 +14,4 @@ mod resources;
 mod state;
 mod steady;
 mod travels;
+mod versions;

@@ -79,7 +79,7 @@ fn goes_on(loops: &str) {
     let (certificate, folder) = (Certificate::new(), Folder::new());
     let socket = folder.socket();
     let (mut server, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket, loops);
-    let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
+    let mut ada = Talker::enter(addrs[1], "Ada").0;
     // They are on different loops.
     let mut echoes: Vec<Secured> = (0..6).map(|_| certificate.open(addrs[0], "/echo", &TLS13)).collect();
     let mut bo = certificate.open(addrs[0], "/chat", &TLS13);
@@ -93,7 +93,7 @@ fn goes_on(loops: &str) {
         let words = format!("round {round}");
         echoes.iter_mut().for_each(|wire| wire.echo(&words));
         bo.send(&say(&format!("b{round}"), &words));
-        while next(&mut talkers[0].wire, "message")["text"] != json!(words) {}
+        while next(&mut ada.wire, "message")["text"] != json!(words) {}
         while next(&mut bo, "message")["text"] != json!(words) {}
     }
 }

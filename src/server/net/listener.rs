@@ -289,15 +289,20 @@ impl Listener {
     ) -> io::Result<Listener> {
         let mut path = UnixPath::of(path)?;
         path.is_ours = false;
-        path.set_owner_and_mode(options)?;
+        path.wanted = Some(Box::new(options.clone()));
         Listener::from_unix(UnixListener::from(socket), Some(path), options)
     }
 
-    /// Another process has handed over: its file is removed when this is dropped.
+    /// Another process has handed over: its file gets our owner and mode, and is removed when this
+    /// is dropped.
     #[cfg(all(unix, feature = "handover"))]
-    pub(crate) const fn own_file(&mut self) {
+    pub(crate) fn own_file(&mut self) {
         if let ListeningSocket::Unix(_, Some(path)) = &mut self.socket {
             path.is_ours = true;
+            let wanted = path.wanted.take();
+            if let Some(Err(error)) = wanted.map(|options| path.set_owner_and_mode(&options)) {
+                log::warn!("{}: {error}", path.path.display());
+            }
         }
     }
 
@@ -418,6 +423,9 @@ pub(crate) struct UnixPath {
     inode: u64,
     /// Otherwise it is another process's.
     is_ours: bool,
+    /// The owner and the mode that it gets when it is.
+    #[cfg(feature = "handover")]
+    wanted: Option<Box<ListenOptions>>,
 }
 
 #[cfg(unix)]
@@ -426,7 +434,14 @@ impl UnixPath {
         use std::os::unix::fs::MetadataExt;
         let path = std::path::absolute(path)?;
         let metadata = std::fs::symlink_metadata(&path)?;
-        Ok(UnixPath { path, device: metadata.dev(), inode: metadata.ino(), is_ours: true })
+        Ok(UnixPath {
+            path,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            is_ours: true,
+            #[cfg(feature = "handover")]
+            wanted: None,
+        })
     }
 
     fn set_owner_and_mode(&self, options: &ListenOptions) -> io::Result<()> {
