@@ -13,7 +13,8 @@ a message twice, late, altered or in another order:
   in both directions, pings, and two people in a room of the chat;
 * a large message that a client sends byte by byte, and one that it does not read, through all
   upgrades;
-* with --node, the package ws, and with it a client of `wss://`.
+* with --node, the package ws;
+* then, in three more upgrades of a server with TLS 1.3, `lariat load` and the package websockets.
 
 At the end the metrics must have counted on, and every handover. Prints the longest time that a
 client has waited. Needs requirements.txt.
@@ -29,6 +30,7 @@ import random
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -130,11 +132,11 @@ class Load:
         return json.loads(self.report.read_text())
 
 
-async def echoes(url, seed, stop):
+async def echoes(url, seed, stop, **options):
     """Echo random messages, in both directions at once, until `stop` is set."""
     draw = random.Random(seed)
     deflate = ClientPerMessageDeflateFactory(server_no_context_takeover=False, client_no_context_takeover=False)
-    options = {"extensions": [deflate], "compression": None} if seed % 2 else {}
+    options |= {"extensions": [deflate], "compression": None} if seed % 2 else {}
     longest = sent = 0
     async with connect(url, max_size=None, ping_interval=0.5, ping_timeout=PATIENCE, **options) as client:
         words = [draw.randbytes(8).hex() for _ in range(50)]
@@ -310,6 +312,32 @@ async def attend(arguments, folder, server):
     return slowest
 
 
+async def secured(arguments, folder):
+    """The same with TLS: sessions go on with the next record."""
+    subprocess.run([arguments.lariat, "cert", "--dir", folder], check=True, stdout=subprocess.DEVNULL)
+    files = ["--tls-cert", str(folder / "lariat-cert.pem"), "--tls-key", str(folder / "lariat-key.pem")]
+    server = Server(arguments.lariat, folder, "secured", files)
+    try:
+        await server.serves(1)
+        url, ca = f"wss://localhost:{server.port}/echo", folder / "lariat-ca.pem"
+        hold = f"{PAUSE * 5 + 2}s"
+        load = Load(arguments.lariat, folder, "wss", url, ["-c", "300", "--echo", "-m", "1000", "--ca", str(ca), "--hold", hold])
+        stop = asyncio.Event()
+        context = ssl.create_default_context(cafile=ca)
+        tasks = [asyncio.create_task(echoes(url, seed, stop, ssl=context)) for seed in range(6)]
+        await asyncio.sleep(1.5)
+        for _ in range(3):
+            await asyncio.sleep(PAUSE)
+            await server.upgrade()
+            assert not any(task.done() for task in tasks), "a client with TLS has ended too early"
+        stop.set()
+        ends = await asyncio.gather(*tasks)
+        check("wss", await load.end())
+        print(f"  package websockets over TLS: {sum(sent for sent, _ in ends):,} messages")
+    finally:
+        server.stop()
+
+
 def check(name, report):
     """Check that a run of `lariat load` has lost nothing."""
     messages, connections = report["messages"], report["connections"]
@@ -326,6 +354,7 @@ async def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="lariat-handover-") as folder:
         slowest = await run(arguments, pathlib.Path(folder))
+        await secured(arguments, pathlib.Path(folder))
     if arguments.longest is not None:
         assert slowest <= arguments.longest, f"a client has waited for {slowest:.0f} ms"
     print(f"{arguments.upgrades} upgrades with {arguments.clients} clients: nothing was lost; the longest wait was {slowest:.0f} ms")

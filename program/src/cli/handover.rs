@@ -34,8 +34,7 @@ pub(super) fn ready(is_main: bool) {
 
 /// Starts the program again at each SIGUSR2.
 fn restart_at_signal() -> io::Result<()> {
-    // The file may be replaced; its path stays.
-    let program = std::env::current_exe()?;
+    let program = own_path()?;
     let (mut signals, sender) = UnixStream::pair()?;
     signal_hook::low_level::pipe::register(SIGUSR2, sender)?;
     let restart = move || {
@@ -46,13 +45,25 @@ fn restart_at_signal() -> io::Result<()> {
     std::thread::Builder::new().name("restart".to_owned()).spawn(restart).map(drop)
 }
 
+/// Returns the path of the program, whose file may be replaced: as it was written if that is a
+/// path, so that a link can be changed, or else the path of the file.
+fn own_path() -> io::Result<PathBuf> {
+    let written = std::env::args_os().next().map(PathBuf::from);
+    match written.filter(|path| path.components().count() > 1 && path.is_file()) {
+        Some(path) => std::path::absolute(path),
+        None => std::env::current_exe(),
+    }
+}
+
 /// Starts the program with the same options, and waits until it has ended: if it takes over, this
 /// process ends first.
 fn restart(program: &PathBuf) {
     log::info!("SIGUSR2: starting {} to take over", program.display());
     let child = Command::new(program).args(std::env::args_os().skip(1)).spawn();
     match child.and_then(|mut child| child.wait()) {
-        Ok(status) => log::error!("the process that was to take over has ended ({status}), and this one goes on"),
+        // If it has taken over, this process only waits for what has stayed behind.
+        Ok(status) if status.success() => log::info!("the process that took over has ended as well"),
+        Ok(status) => log::error!("the process that was started to take over has ended: {status}"),
         Err(error) => log::error!("{} cannot be started: {error}. This process goes on", program.display()),
     }
 }

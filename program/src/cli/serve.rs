@@ -316,7 +316,10 @@ fn serve(
     let make = || site::Site::new(site_options);
     let (loops, redis) = (options.loops, options.backplane());
     let cannot_start = |error: io::Error| Failure(format!("cannot start: {error}"));
-    let failed = |error: io::Error| Failure(format!("the event loop has failed: {error}"));
+    let failed = |error: io::Error| match is_handover(&error) {
+        true => cannot_start(error),
+        false => Failure(format!("the event loop has failed: {error}")),
+    };
     if loops == 1 && redis.is_none() {
         let mut event_loop = server.start(make()).map_err(cannot_start)?;
         announce();
@@ -329,6 +332,17 @@ fn serve(
     // In the first turn.
     server.remote().run(|_| announce()).map_err(|error| Failure(format!("cannot start: {error}")))?;
     server.run(make).map_err(failed)
+}
+
+/// Returns whether the server could not take over.
+#[cfg(unix)]
+fn is_handover(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<lariat::HandoverError>())
+}
+
+#[cfg(not(unix))]
+const fn is_handover(_: &io::Error) -> bool {
+    false
 }
 
 /// Says that this process serves: to the reader of the terminal, and to systemd. After a handover,
