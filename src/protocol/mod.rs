@@ -49,6 +49,8 @@
 //! | `connection` | what happens in one connection? The state machine, and what it needs |
 //! | `foreign` | how are messages and Close frames converted to tungstenite's? |
 
+#[cfg(feature = "handover")]
+pub(crate) mod byte_string;
 mod connection;
 mod deflate;
 #[cfg(feature = "tungstenite")]

@@ -135,6 +135,7 @@ impl<H: Handler> Running<H> {
     pub fn handed_over(self) -> usize {
         let outcome = self.outcome().expect("a poller that works");
         assert!(!outcome.interrupted);
+        assert!(outcome.replaced || outcome.handed_over == 0);
         outcome.handed_over
     }
 }

@@ -17,9 +17,9 @@ fn source(error: &std::io::Error) -> &HandoverError {
 fn a_handler_that_cannot_save_or_restore_goes_on() {
     let mut steady = Steady::new();
     let cases = [
-        (Fault::SavesNothing, "implement Handler::save"),
+        (Fault::SavesNothing, "Handler::save has returned None"),
         (Fault::PanicsInSave, "the handler panicked in save"),
-        (Fault::SavesNoClient, "implement Handler::save_client"),
+        (Fault::SavesNoClient, "Handler::save_client has returned None"),
         (Fault::PanicsInSaveClient, "the handler panicked in save_client"),
         (Fault::CannotRestore, "the handler cannot restore: it is meant to"),
         (Fault::PanicsInRestore, "the handler panicked in restore"),

@@ -800,7 +800,7 @@ fn several_loops_hand_over_together() {
             let error =
                 Server::new(roomy()).and_then(|server| server.take_over(&path)).and_then(|server| server.start(echo()));
             let error = error.expect_err("it has one loop");
-            assert!(error.to_string().contains("2 loops"), "{error}");
+            assert!(error.to_string().contains("loops of the old server: 2, of the new one: 1"), "{error}");
             until(|| {
                 let next = Server::<()>::new(roomy()).and_then(|server| server.take_over(&path));
                 next.is_ok()
@@ -815,6 +815,7 @@ fn several_loops_hand_over_together() {
             });
             let old = std::mem::replace(&mut server, next.expect("it starts"));
             let outcome = old.thread.join().expect("no panic").expect("it works");
+            assert!(outcome.replaced);
             assert_eq!(outcome.handed_over, clients.len());
             assert_eq!(old.addr, server.addr);
             for (client, number) in clients.iter_mut().zip(&loops) {
@@ -827,7 +828,7 @@ fn several_loops_hand_over_together() {
         }
         assert!(loops.iter().any(|number| number.ends_with(b"0")) && loops.iter().any(|number| number.ends_with(b"1")));
         server.remote.shutdown(lariat::Drain::default().deadline(Duration::ZERO)).expect("it runs");
-        server.thread.join().expect("no panic").expect("it works");
+        assert!(!server.thread.join().expect("no panic").expect("it works").replaced);
         assert!(!path.exists());
     }
 }

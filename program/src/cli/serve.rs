@@ -290,11 +290,14 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     let status = StatusLine::on_terminal(log, server.remote())?;
     let redis = options.backplane();
     let redis = redis.as_ref().map(|redis| (redis, &*options.redis_prefix));
+    if redis.is_some() && options.is_handed_over() {
+        log::warn!("no other process will be able to take over: a server with --redis cannot hand over");
+    }
     let lines = announcement(&addresses, &are_secured, redis);
     let is_main = options.is_handed_over();
     let outcome = serve(server, options, &site_options, move || announce(&lines, is_main))?;
     drop(status);
-    if outcome.handed_over > 0 {
+    if outcome.replaced {
         log::info!("connections that another process has taken over: {}", outcome.handed_over);
     }
     if outcome.interrupted {

@@ -2,10 +2,14 @@
 
 use crate::apps::{Talker, talk};
 use crate::common::program::Program;
-use crate::common::{Wire, request, text};
-use crate::kit::{Site, next, say, start, told};
+use crate::common::{WAIT, Wire, request, text};
+use crate::kit::{Folder, Site, next, open, say, start, told};
 use serde_json::json;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The process that serves after a signal is none of ours. Another one takes over from it, and ends
 /// with the test.
@@ -22,7 +26,8 @@ impl Last<'_> {
 impl Drop for Last<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.take_over();
+            // A panic here would abort.
+            let _ = std::panic::catch_unwind(|| self.take_over());
         }
     }
 }
@@ -66,6 +71,68 @@ fn a_loop_that_is_held_goes_on_freely_in_the_next_process() {
     while next(&mut page, "turns")["pace"] != "held" {}
     say(&mut page, &json!("free"));
     echo.echo("served");
+}
+
+fn until(what: impl Fn() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !what() {
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_successor_that_hangs_is_named_and_the_next_signal_works_when_it_has_ended() {
+    let folder = Folder::new();
+    let (socket, current, log) = (folder.socket(), folder.path("current"), folder.path("log"));
+    symlink(env!("CARGO_BIN_EXE_lariat"), &current).expect("a folder");
+    let mut command = Command::new(&current);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--handover", &socket]).env_remove("RUST_LOG");
+    command.stderr(File::create(&log).expect("a folder"));
+    let mut program = Program::spawn(command);
+    let mut echo = open(program.ready(), "/echo");
+    let process = folder.path("process");
+    let hangs = format!("#!/bin/sh\necho $$ > {process}.part && mv {process}.part {process} && exec sleep 100\n");
+    std::fs::write(folder.path("hangs"), hangs).expect("a folder");
+    std::fs::set_permissions(folder.path("hangs"), PermissionsExt::from_mode(0o755)).expect("our file");
+    let put = |target: &str| {
+        symlink(target, folder.path("next")).expect("a folder");
+        std::fs::rename(folder.path("next"), &current).expect("a folder");
+    };
+    put(&folder.path("hangs"));
+    program.signal("USR2");
+    until(|| std::path::Path::new(&process).exists());
+    let hanging = std::fs::read_to_string(&process).expect("it is there");
+    let has_said = |what: &str| std::fs::read_to_string(&log).expect("a log").contains(what);
+    program.signal("USR2");
+    until(|| has_said(&format!("process {} was started to take over, and still runs", hanging.trim())));
+    echo.echo("still here");
+    assert!(Command::new("kill").arg(hanging.trim()).status().expect("kill(1)").success());
+    until(|| has_said("the process that was started to take over has ended"));
+    // The one that hung is started again, by a new signal only.
+    std::fs::remove_file(&process).expect("it is there");
+    until(|| {
+        program.signal("USR2");
+        std::path::Path::new(&process).exists()
+    });
+    let hanging = std::fs::read_to_string(&process).expect("it is there");
+    assert!(Command::new("kill").arg(hanging.trim()).status().expect("kill(1)").success());
+    echo.echo("still here");
+}
+
+/// Nobody could say what other servers publish meanwhile. The old process says so before it freezes.
+#[test]
+fn a_server_with_redis_refuses_and_goes_on() {
+    let site = Site::new(&["--redis", "redis://127.0.0.1:1"]);
+    let mut echo = site.open("/echo");
+    let log = site.folder.path("log");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+    command.args(["serve", "--listen", &site.addr.to_string(), "--handover", &site.folder.socket()]);
+    command.env_remove("RUST_LOG").stderr(File::create(&log).expect("a folder"));
+    assert!(!Program::spawn(command).wait().success());
+    let said = std::fs::read_to_string(&log).expect("a log");
+    assert!(said.contains("a server that shares topics with others cannot hand over"), "{said}");
+    echo.echo("still here");
 }
 
 /// The old process goes on if the next one cannot serve the same.

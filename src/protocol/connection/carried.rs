@@ -24,7 +24,7 @@ use crate::parts::{CONNECTING, PAUSES, PIECES, TRACES};
 use crate::protocol::deflate::Agreed;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::{CloseFrame, Header, MAX_CONTROL_PAYLOAD, MAX_HEADER, Opcode, Role};
-use minicbor::{Decode, Encode};
+use minicbor_derive::{Decode, Encode};
 use std::fmt;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub struct Carried {
     #[n(4)]
     agreed: Option<u8>,
     /// What the decompressor remembers.
-    #[cbor(n(5), with = "minicbor::bytes")]
+    #[cbor(n(5), with = "crate::protocol::byte_string")]
     window: Option<Vec<u8>>,
     #[n(6)]
     incomplete: Option<Box<CarriedInbox>>,
@@ -147,20 +147,20 @@ impl CarriedReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 struct CarriedInbox {
-    #[cbor(n(0), with = "minicbor::bytes")]
+    #[cbor(n(0), with = "crate::protocol::byte_string")]
     head: Option<Vec<u8>>,
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[cbor(n(1), with = "crate::protocol::byte_string")]
     held: Option<Vec<u8>>,
     /// The first bytes of a frame's header.
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[cbor(n(2), with = "crate::protocol::byte_string")]
     begun: Option<Vec<u8>>,
     /// The header of an incomplete frame. Its masking key is rotated to the next byte.
-    #[cbor(n(3), with = "minicbor::bytes")]
+    #[cbor(n(3), with = "crate::protocol::byte_string")]
     header: Option<Vec<u8>>,
     /// Bytes of that frame that are missing.
     #[n(4)]
     missing: Option<u64>,
-    #[cbor(n(5), with = "minicbor::bytes")]
+    #[cbor(n(5), with = "crate::protocol::byte_string")]
     control: Option<Vec<u8>>,
     #[n(6)]
     message: Option<CarriedMessage>,
@@ -177,7 +177,7 @@ struct CarriedMessage {
     is_text: bool,
     #[n(1)]
     is_compressed: bool,
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[cbor(n(2), with = "crate::protocol::byte_string")]
     bytes: Vec<u8>,
     #[n(3)]
     fragments: u32,
@@ -206,7 +206,7 @@ struct CarriedOutbox {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 enum CarriedPiece {
     #[n(0)]
-    Own(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>),
+    Own(#[cbor(n(0), with = "crate::protocol::byte_string")] Vec<u8>),
     /// The number of a shared frame, and how many of its bytes have been sent.
     #[n(1)]
     Shared(#[n(0)] u32, #[n(1)] u64),

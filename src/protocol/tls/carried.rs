@@ -10,7 +10,7 @@ use super::output::RECORD;
 use super::ratchet::{KEY, Secrets};
 use super::session::{MOST_AT_ONCE, MOST_KEPT, Session};
 use super::traffic::Traffic;
-use minicbor::{Decode, Encode};
+use minicbor_derive::{Decode, Encode};
 use rustls::crypto::tls13::OkmBlock;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, SupportedCipherSuite};
@@ -26,9 +26,9 @@ pub struct CarriedSession {
     /// The number of the suite (RFC 8446 §B.4).
     #[n(0)]
     pub(super) suite: u16,
-    #[cbor(n(1), with = "minicbor::bytes")]
+    #[cbor(n(1), with = "crate::protocol::byte_string")]
     pub(super) receiving: Vec<u8>,
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[cbor(n(2), with = "crate::protocol::byte_string")]
     pub(super) sending: Vec<u8>,
     /// The numbers of the next records.
     #[n(3)]
@@ -54,9 +54,9 @@ pub struct CarriedSession {
     /// Bytes of the connection's output that are encrypted, but not taken by the kernel.
     #[n(12)]
     pub(super) ahead: u32,
-    #[cbor(n(13), with = "minicbor::bytes")]
+    #[cbor(n(13), with = "crate::protocol::byte_string")]
     pub(super) kept: Option<Vec<u8>>,
-    #[cbor(n(14), with = "minicbor::bytes")]
+    #[cbor(n(14), with = "crate::protocol::byte_string")]
     pub(super) unsent: Option<Vec<u8>>,
     #[n(15)]
     pub(super) server_name: Option<String>,

@@ -366,7 +366,7 @@ impl<D: ClientData> Handler for Router<D> {
         for route in &mut self.routes {
             clients.route = route.number;
             let Some(bytes) = route.handler.save(clients) else {
-                log::warn!("the handler of {} does not save what it keeps (Handler::save)", route.paths[0]);
+                log::warn!("Handler::save of {} has returned None", route.paths[0]);
                 return None;
             };
             saved.push((route.paths[0].clone(), bytes.into()));

@@ -292,7 +292,7 @@ impl<D: ClientData> Clients<D> {
         carried: Option<Box<CarriedSession>>,
     ) -> Result<bool, Malformed> {
         let Some(carried) = carried else { return Ok(false) };
-        let tls = tls.ok_or(Malformed("a client with TLS, and this server has none"))?;
+        let tls = tls.ok_or(Malformed("a client with TLS, and this server has no listener with TLS"))?;
         if carried.ahead() > self.table[index].connection.buffered_amount() {
             return Err(Malformed("output of a client with TLS"));
         }

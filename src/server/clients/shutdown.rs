@@ -18,8 +18,10 @@ pub struct Outcome {
     pub dropped: usize,
     /// Whether a second signal ended the shutdown early.
     pub interrupted: bool,
-    /// The number of connections that another process has taken over
-    /// (`Server::take_over`, feature `handover`).
+    /// Whether another process has taken over (`Server::take_over`, feature `handover`), even if no
+    /// client was connected. That process now owns what both use, such as files of the application.
+    pub replaced: bool,
+    /// The number of connections that it has taken over.
     pub handed_over: usize,
 }
 

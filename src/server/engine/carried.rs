@@ -84,7 +84,7 @@ impl<H: Handler> Engine<H> {
         let (handler, clients) = (&mut self.handler, &mut self.clients);
         clients.route = 0;
         let Ok(saved) = catch_unwind(AssertUnwindSafe(|| handler.save(clients))) else { return panicked("save") };
-        let why = "the handler does not save what it keeps: implement Handler::save";
+        let why = "Handler::save has returned None, as it does by default for a handler with fields";
         head.application = saved.ok_or_else(|| HandoverError::Unable(why.to_owned()))?;
         Ok((head, told))
     }
@@ -120,7 +120,7 @@ impl<H: Handler> Engine<H> {
         clients.route = route;
         let saved = catch_unwind(AssertUnwindSafe(|| handler.save_client(clients, id)));
         let Ok(saved) = saved else { return panicked("save_client") };
-        let why = "the handler does not save the data of clients: implement Handler::save_client";
+        let why = "Handler::save_client has returned None, as it does by default for data with a size";
         saved.ok_or_else(|| HandoverError::Unable(why.to_owned()))
     }
 

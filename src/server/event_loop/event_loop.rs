@@ -435,10 +435,10 @@ impl<H: Handler> EventLoop<H> {
         self.ended_at = self.poller.now();
     }
 
-    /// Connections that another process has taken over.
+    /// Whether another process has taken over, and how many connections.
     #[cfg(not(all(unix, feature = "handover")))]
-    const fn handed_over(&self) -> usize {
-        0
+    const fn replaced(&self) -> (bool, usize) {
+        (false, 0)
     }
 
     pub(super) fn stop_when_done(&mut self) {
@@ -449,7 +449,8 @@ impl<H: Handler> EventLoop<H> {
 
     fn stop(&mut self, interrupted: bool) {
         let dropped = self.engine.end_all();
-        self.outcome = Some(Outcome { dropped, interrupted, handed_over: self.handed_over() });
+        let (replaced, handed_over) = self.replaced();
+        self.outcome = Some(Outcome { dropped, interrupted, replaced, handed_over });
         #[cfg(all(unix, feature = "handover"))]
         self.handing.stop();
         self.queue.close();

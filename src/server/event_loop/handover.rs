@@ -46,7 +46,8 @@ pub(crate) struct Handing {
     pub(crate) tls: Option<ServerTls>,
     /// Whether a process is being spoken with.
     pub(crate) is_meeting: Arc<AtomicBool>,
-    /// Connections that another process has taken over.
+    /// Whether another process has taken over, and how many connections.
+    pub(crate) is_replaced: bool,
     pub(crate) handed_over: usize,
 }
 
@@ -124,6 +125,7 @@ impl<H: Handler> EventLoop<H> {
             loops: self.engine.clients.loops(),
             began: self.poller.began(),
             connections: self.engine.clients.connections_of_all_loops(),
+            refusal: self.check_handover().err().map(|error| error.to_string()),
         })
     }
 
@@ -237,6 +239,7 @@ impl<H: Handler> EventLoop<H> {
     fn gone(&mut self, moved: &[usize], counts: Counts, took: Duration) {
         let poller = &self.poller;
         self.engine.release(moved, |socket| poller.unwatch(socket));
+        self.handing.is_replaced = true;
         self.handing.handed_over = moved.len();
         for listener in self.listeners.iter_mut().chain(&mut self.handing.listener) {
             listener.leave_file();
@@ -256,9 +259,9 @@ impl<H: Handler> EventLoop<H> {
         self.stop_when_done();
     }
 
-    /// Connections that another process has taken over.
-    pub(super) const fn handed_over(&self) -> usize {
-        self.handing.handed_over
+    /// Whether another process has taken over, and how many connections.
+    pub(super) const fn replaced(&self) -> (bool, usize) {
+        (self.handing.is_replaced, self.handing.handed_over)
     }
 
     /// A loop begins: other processes can take over from it, and it takes over itself if it is to.
@@ -281,7 +284,7 @@ impl<H: Handler> EventLoop<H> {
     pub(super) fn take_over(&mut self, taking: &Taking) -> Result<(), HandoverError> {
         let (loops, number) = (self.engine.clients.loops(), self.engine.clients.loop_number());
         if loops != taking.predecessor.loops {
-            let why = format!("the old server has {} loops, the new one {loops}", taking.predecessor.loops);
+            let why = format!("loops of the old server: {}, of the new one: {loops}", taking.predecessor.loops);
             taking.give_up(&why);
             return Err(HandoverError::Unable(why));
         }

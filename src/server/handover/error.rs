@@ -15,7 +15,8 @@ pub enum HandoverError {
     Gone(io::Error),
     /// The other process did nothing for five seconds.
     Stalled,
-    /// What the other process sent makes no sense: it speaks another version, or is no Lariat.
+    /// This process cannot use what the other process sent. For example, that process speaks another
+    /// version, is no Lariat, or has clients with TLS, and this one has no certificate.
     Malformed(String),
     /// This process cannot take part.
     Unable(String),
@@ -27,7 +28,7 @@ impl fmt::Display for HandoverError {
             HandoverError::Refused(why) => write!(f, "the other process has refused: {why}"),
             HandoverError::Gone(error) => write!(f, "the other process is gone: {error}"),
             HandoverError::Stalled => f.write_str("the other process did nothing for 5 seconds"),
-            HandoverError::Malformed(what) => write!(f, "what the other process sent makes no sense: {what}"),
+            HandoverError::Malformed(what) => write!(f, "this process cannot use what the other process sent: {what}"),
             HandoverError::Unable(why) => f.write_str(why),
         }
     }

@@ -7,7 +7,7 @@
 #[cfg(feature = "tls")]
 use crate::protocol::tls::CarriedSession;
 use crate::protocol::{Carried, CarriedReason};
-use minicbor::{Decode, Encode};
+use minicbor_derive::{Decode, Encode};
 use std::net::SocketAddr;
 
 /// The version that this library writes.
@@ -148,7 +148,7 @@ pub(crate) struct LoopHead {
     #[n(5)]
     pub(crate) topics: Vec<TopicRecord>,
     /// What its handler has saved.
-    #[cbor(n(6), with = "minicbor::bytes")]
+    #[cbor(n(6), with = "crate::protocol::byte_string")]
     pub(crate) application: Vec<u8>,
     /// When the loop froze, in nanoseconds of the host's monotonic clock.
     #[n(7)]
@@ -181,7 +181,7 @@ pub(crate) struct ClientRecord {
     /// `None` if its connection stays behind: its handler is told of its end.
     #[n(4)]
     pub(crate) connection: Option<Carried>,
-    #[cbor(n(5), with = "minicbor::bytes")]
+    #[cbor(n(5), with = "crate::protocol::byte_string")]
     pub(crate) data: Option<Vec<u8>>,
     #[n(6)]
     pub(crate) subprotocol: Option<String>,
@@ -208,7 +208,7 @@ pub(crate) struct RareRecord {
     pub(crate) proxied: Option<SocketAddr>,
     #[n(1)]
     pub(crate) by_proxy_header: Option<SocketAddr>,
-    #[cbor(n(2), with = "minicbor::bytes")]
+    #[cbor(n(2), with = "crate::protocol::byte_string")]
     pub(crate) proxy_header: Option<Vec<u8>>,
     #[n(3)]
     pub(crate) traced_by: Option<Vec<u16>>,
@@ -228,7 +228,7 @@ pub(crate) struct RareRecord {
     #[n(9)]
     pub(crate) throttled: Option<u32>,
     /// The address that it counts as, 4 or 8 bytes.
-    #[cbor(n(10), with = "minicbor::bytes")]
+    #[cbor(n(10), with = "crate::protocol::byte_string")]
     pub(crate) group: Option<Vec<u8>>,
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Offered {
     /// When its clock began, in nanoseconds of the host's monotonic clock.
     pub(crate) began: u64,
     pub(crate) connections: usize,
+    /// Why the server cannot be handed over, if that is known before the freeze.
+    pub(crate) refusal: Option<String>,
 }
 
 /// Prepares: speaks with a process that has connected, until it is ready. Nothing freezes
@@ -42,6 +44,9 @@ pub(crate) fn meet(stream: UnixStream, offered: &Offered) -> Result<Link, Handov
     let own = rustix::process::geteuid().as_raw();
     if user != own {
         return Err(link.refuse(format!("the user {user} must not take over from the user {own}")));
+    }
+    if let Some(why) = &offered.refusal {
+        return Err(link.refuse(why.clone()));
     }
     let hello = match link.expect()? {
         (Message::Hello(hello), _) => hello,

@@ -239,12 +239,13 @@ impl<D: ClientData> Loops<D> {
             }
             let mut outcome = match first {
                 Some((number, server)) => run(number, server, first_guard)?,
-                None => Outcome { dropped: 0, interrupted: false, handed_over: 0 },
+                None => Outcome { dropped: 0, interrupted: false, replaced: false, handed_over: 0 },
             };
             for thread in threads {
                 let other = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 outcome.dropped += other.dropped;
                 outcome.interrupted |= other.interrupted;
+                outcome.replaced |= other.replaced;
                 outcome.handed_over += other.handed_over;
             }
             Ok(outcome)

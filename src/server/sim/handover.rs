@@ -47,8 +47,7 @@ impl<H: Handler> Simulation<H> {
     /// # Errors
     ///
     /// A [`HandoverError`], and nothing has changed, except that `make` may have been called:
-    /// something would stay behind, the handler cannot save or restore, or there are several loops
-    /// or a backplane.
+    /// something would stay behind, the handler cannot save or restore, or there is a backplane.
     ///
     /// # Panics
     ///

@@ -221,6 +221,7 @@ impl<H: Handler> Simulation<H> {
         let sum = |all: Outcome, one: Outcome| Outcome {
             dropped: all.dropped + one.dropped,
             interrupted: all.interrupted || one.interrupted,
+            replaced: all.replaced || one.replaced,
             handed_over: all.handed_over + one.handed_over,
         };
         let outcomes: Option<Vec<Outcome>> = outcomes.collect();
