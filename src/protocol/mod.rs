@@ -49,8 +49,6 @@
 //! | `connection` | what happens in one connection? The state machine, and what it needs |
 //! | `foreign` | how are messages and Close frames converted to tungstenite's? |
 
-#[cfg(feature = "handover")]
-pub(crate) mod byte_string;
 mod connection;
 mod deflate;
 #[cfg(feature = "tungstenite")]
@@ -63,6 +61,8 @@ pub mod time;
 pub mod tls;
 mod wire;
 
+#[cfg(feature = "handover")]
+pub(crate) use connection::byte_string;
 pub(crate) use connection::check_close;
 #[cfg(feature = "handover")]
 pub use connection::{Carried, CarriedReason, Malformed};

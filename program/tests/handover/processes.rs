@@ -120,7 +120,7 @@ fn a_successor_that_hangs_is_named_and_the_next_signal_works_when_it_has_ended()
     echo.echo("still here");
 }
 
-/// Nobody could say what other servers publish meanwhile. The old process says so before it freezes.
+/// What other servers publish meanwhile would be lost. The old process refuses before it freezes.
 #[test]
 fn a_server_with_redis_refuses_and_goes_on() {
     let site = Site::new(&["--redis", "redis://127.0.0.1:1"]);

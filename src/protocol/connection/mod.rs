@@ -27,6 +27,7 @@
 //! | `trace` | how is recorded what happens in a connection? |
 //! | `fast` | how are short messages received and sent faster? |
 //! | `shared` | what do all connections of a loop share? |
+//! | `byte_string` | how are vectors of bytes written for another process? |
 //! | `carried` | what goes to another process of an open connection? |
 //! | `pools` | which buffers are kept for reuse? |
 //! | `budget` | how much memory may all connections hold together? |
@@ -39,6 +40,8 @@
 
 mod budget;
 mod byte_queue;
+#[cfg(feature = "handover")]
+pub(crate) mod byte_string;
 #[cfg(feature = "handover")]
 mod carried;
 mod compress;

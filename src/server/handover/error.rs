@@ -15,8 +15,8 @@ pub enum HandoverError {
     Gone(io::Error),
     /// The other process did nothing for five seconds.
     Stalled,
-    /// This process cannot use what the other process sent. For example, that process speaks another
-    /// version, is no Lariat, or has clients with TLS, and this one has no certificate.
+    /// This process cannot use what the other process sent. For example, that process is no Lariat,
+    /// or has clients with TLS, and this one has no certificate.
     Malformed(String),
     /// This process cannot take part.
     Unable(String),
