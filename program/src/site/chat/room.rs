@@ -198,9 +198,9 @@ impl Room {
     /// other page all that are kept.
     pub(super) fn since(&self, known: Option<u64>, is_new: bool, now: Duration) -> (Vec<Said<'_>>, u64) {
         let first = self.kept.front().map_or(self.said + 1, |kept| kept.n);
-        let missed = known.map_or(0, |known| first.saturating_sub(known + 1));
+        let missed = known.map_or(0, |known| first.saturating_sub(known.saturating_add(1)));
         let skipped = match known {
-            Some(known) => (known + 1).saturating_sub(first) as usize,
+            Some(known) => known.saturating_add(1).saturating_sub(first) as usize,
             None if is_new => self.kept.len().saturating_sub(FOR_NEW_PAGES),
             None => 0,
         };

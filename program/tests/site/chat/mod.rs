@@ -341,3 +341,30 @@ fn a_page_that_returns_twice_in_one_period_is_announced_once() {
     let announced: usize = texts.iter().filter(|text| text.contains("came")).map(|t| t.matches("anna").count()).sum();
     assert_eq!(announced, 1, "{texts:?}");
 }
+
+/// The page knows the server, and says that it has seen more messages than there are.
+#[test]
+fn a_page_that_has_seen_too_much_gets_nothing_and_stays() {
+    let mut sim = Simulation::new(1, Config::default(), Chat::new(1));
+    let join = |server: &str, after: u64| {
+        json!({"join": {"room": "r", "name": "anna", "key": "k", "server": server, "after": after}}).to_string()
+    };
+    let first = sim.connect("/chat");
+    first.send(&join("", 0));
+    first.send(&json!({"say": {"id": format!("{:032x}", 1), "text": "hello", "age": 0}}).to_string());
+    sim.run_for(SECOND);
+    let welcome = |texts: Vec<String>| {
+        let told = texts.iter().map(|text| serde_json::from_str::<serde_json::Value>(text).expect("JSON"));
+        told.map(|told| told["welcome"].clone()).find(|told| !told.is_null()).expect("a welcome")
+    };
+    let server = welcome(first.received_text())["server"].as_str().expect("a name").to_owned();
+    for (after, texts) in [(0, 1), (1, 0), (2, 0), (u64::MAX - 1, 0), (u64::MAX, 0)] {
+        let peer = sim.connect("/chat");
+        peer.send(&join(&server, after));
+        sim.run_for(SECOND);
+        assert!(peer.is_open(), "{after}");
+        let welcome = welcome(peer.received_text());
+        assert_eq!(welcome["messages"].as_array().map(Vec::len), Some(texts), "{after}");
+        assert_eq!(welcome["missed"], 0, "{after}");
+    }
+}
