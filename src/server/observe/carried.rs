@@ -3,10 +3,14 @@
 use super::stats::{Cause, Histogram, LoopCounters};
 use crate::protocol::{Counters, Flow};
 use crate::server::handover::{CountersRecord, FlowRecord, HistogramRecord};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
-/// The most kinds of ends and handshakes of another process, and the longest name of one. Their
-/// names stay in memory, and a process takes over once.
+/// The most kinds of ends and handshakes of another process.
 const MOST_KINDS: usize = 256;
+
+/// The most names of kinds that stay in memory, and the longest one in bytes. Each kind has two.
+const MOST_NAMES: usize = 4 * MOST_KINDS;
 const LONGEST_NAME: usize = 64;
 
 impl LoopCounters {
@@ -165,9 +169,28 @@ const fn flow((opcode, record): &(u8, FlowRecord)) -> (u8, Flow) {
     (*opcode, Flow { messages: record.messages, bytes: record.bytes })
 }
 
-/// Keeps a name of another process for the rest of this one's life.
+/// Returns a name of another process that stays for the rest of this one's life.
 fn kept(name: &str) -> Option<&'static str> {
-    (name.len() <= LONGEST_NAME).then(|| &*Box::leak(Box::from(name)))
+    static NAMES: Mutex<Names> = Mutex::new(Names(BTreeSet::new()));
+    NAMES.lock().unwrap_or_else(PoisonError::into_inner).kept(name)
+}
+
+/// Names that stay. Each is there once, however many servers of this process take over.
+struct Names(BTreeSet<&'static str>);
+
+impl Names {
+    /// Returns `None` if the name is too long, or new and one too many.
+    fn kept(&mut self, name: &str) -> Option<&'static str> {
+        if let Some(known) = self.0.get(name) {
+            return Some(known);
+        }
+        if name.len() > LONGEST_NAME || self.0.len() == MOST_NAMES {
+            return None;
+        }
+        let new: &'static str = Box::leak(Box::from(name));
+        self.0.insert(new);
+        Some(new)
+    }
 }
 
 #[cfg(test)]
@@ -198,5 +221,17 @@ mod tests {
         other.add_record(&record, &mut other_traffic);
         assert_eq!(other.accepted, 2);
         assert_eq!(other_traffic.received().text.bytes, 10);
+    }
+
+    #[test]
+    fn a_name_is_kept_once_and_there_are_not_too_many() {
+        let mut names = Names(BTreeSet::new());
+        assert_eq!(names.kept(&"x".repeat(LONGEST_NAME + 1)), None);
+        let first = names.kept("name 0").expect("it is short");
+        for number in 1..MOST_NAMES {
+            assert!(names.kept(&format!("name {number}")).is_some());
+        }
+        assert_eq!(names.kept("one more"), None);
+        assert_eq!(names.kept("name 0").map(str::as_ptr), Some(first.as_ptr()), "a known one goes on");
     }
 }
