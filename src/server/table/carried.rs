@@ -6,7 +6,7 @@ use super::gate::Reason;
 use super::key::Locked;
 use super::table::Table;
 use super::timers::{AppTimer, TimerExtra};
-use super::wheel::{MAX_INDEX, Node};
+use super::wheel::Node;
 use crate::parts::{CLIENT_TIMERS, SLOW_CONSUMERS, TIMERS};
 use crate::protocol::time::Tick;
 use crate::protocol::{Connection, Malformed, Role, State};
@@ -25,6 +25,9 @@ pub(crate) struct Fillers(Vec<bool>);
 
 /// The most places of a loop that is taken over. Each takes memory before its client has arrived.
 const MOST_PLACES: usize = 1 << 24;
+
+/// The most places of timers, used and free: a place that another process announces takes memory.
+const MOST_TIMER_PLACES: usize = 1 << 22;
 
 /// A timer that a handler has set in `on_start`, for a route that the other process does not have.
 #[derive(Debug)]
@@ -200,7 +203,10 @@ impl<D: ClientData> Table<D> {
             TIMERS.use_it();
             let (index, generation) = (record.index as usize, NonZeroU32::new(record.generation));
             let generation = generation.ok_or(Malformed("a timer's generation"))?;
-            if index > MAX_INDEX || index < self.timers.vacant_key() {
+            if index >= MOST_TIMER_PLACES {
+                return Err(Malformed("too many places of timers"));
+            }
+            if index < self.timers.vacant_key() {
                 return Err(Malformed("the order of timers"));
             }
             while self.timers.vacant_key() < index {
