@@ -13,7 +13,7 @@ mod wire;
 #[allow(unused_imports, reason = "each test program uses a part of it")]
 pub use self::{alone::*, logged::*, script::*, server::*, wire::*};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much slower this build is than others. A debug build without the fast paths unmasks each
 /// byte by itself, in code that is not optimised.
@@ -25,4 +25,14 @@ pub const WAIT: Duration = Duration::from_secs(30 * SLOWNESS as u64);
 /// Raises the soft limit of descriptors to the hard limit, and returns it.
 pub fn descriptors() -> usize {
     usize::try_from(rlimit::increase_nofile_limit(rlimit::INFINITY).expect("RLIMIT_NOFILE")).unwrap_or(usize::MAX)
+}
+
+/// Looks again and again until something is so.
+#[track_caller]
+pub fn until(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it has not happened");
+        std::thread::yield_now();
+    }
 }

@@ -1,7 +1,7 @@
 //! Takeovers between any two bytes of what a client sends. The client notices nothing.
 
-use crate::common::{Wire, binary, close, descriptors, frame, ping, request_with, text};
-use crate::kit::{Folder, Running, echo, nothing_saved, run, serve_with, until};
+use crate::common::{Wire, binary, close, descriptors, frame, ping, request_with, text, until};
+use crate::kit::{Folder, Running, echo, nothing_saved, run, serve_with};
 use lariat::{Closures, Config, ListenOptions, Server};
 use std::io::{Read, Write};
 use std::net::SocketAddr;

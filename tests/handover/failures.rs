@@ -5,6 +5,9 @@ use crate::raw::{
     CLIENTS, END, LOOP, LOOP_END, OFFER, PARTS, RECEIVED, REFUSED, Raw, TAKEN, framed, hello, refused, take_token, unit,
 };
 use crate::steady::Steady;
+use std::net::{TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// The old process waits this long for one that does nothing.
@@ -113,7 +116,7 @@ fn the_new_process_may_end_after_any_message() {
 /// Prepares, as soon as the old process knows that the one before is gone.
 fn prepare(steady: &Steady) -> Raw {
     let mut ready = None;
-    crate::kit::until(|| {
+    crate::common::until(|| {
         let mut raw = Raw::connect(&steady.path);
         raw.send(&hello(1, 1, &PARTS));
         let is_offered = raw.receive().is_some_and(|packet| packet.kind() == OFFER);
@@ -196,7 +199,7 @@ fn stalls_while_much_is_sent() {
     let large = vec![b'x'; 1 << 20];
     let mut sent = 0;
     // The kernel takes a lot.
-    crate::kit::until(|| {
+    crate::common::until(|| {
         let large = large.clone();
         sent += 1;
         let unsent = steady.server().ask(move |clients| {
@@ -235,7 +238,9 @@ fn a_process_that_stalls_does_not_get_the_connections() {
 fn a_process_that_has_the_token_owns_the_connections_even_if_it_does_not_say_so() {
     for says_something_else in [false, true] {
         let mut steady = Steady::new();
-        let mut raw = Raw::prepare(&steady.path);
+        let mut raw = Raw::connect(&steady.path);
+        raw.send(&hello(1, 1, &PARTS));
+        let offer = raw.expect(OFFER);
         raw.send(&unit(3));
         let packets = raw.all();
         assert!(take_token(packets.last().expect("an end")));
@@ -254,6 +259,18 @@ fn a_process_that_has_the_token_owns_the_connections_even_if_it_does_not_say_so(
             .iter()
             .any(|descriptor| rustix::io::read(descriptor, &mut heard).is_ok_and(|count| count == word.len()));
         assert!(is_heard && heard == word, "the descriptors are those of the clients");
-        assert!(std::net::TcpStream::connect(addr).is_err(), "the fake has closed the listening socket");
+        let listener = TcpListener::from(offer.descriptors.into_iter().next().expect("it has listened"));
+        let new = TcpStream::connect(addr).expect("it waits");
+        listener.set_nonblocking(false).expect("our socket");
+        let (_, from) = listener.accept().expect("a connection");
+        assert_eq!(from, new.local_addr().expect("an address"));
+        #[cfg(target_os = "linux")]
+        {
+            let own = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).expect("it is open");
+            drop(listener);
+            let all = std::fs::read_dir("/proc/self/fd").expect("Linux has it").flatten();
+            let is_held = all.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|other| other == own);
+            assert!(!is_held, "the old server has closed the listening socket");
+        }
     }
 }

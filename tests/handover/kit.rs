@@ -1,14 +1,16 @@
 //! Servers that take over from one another, in one process.
 
-use crate::common::WAIT;
-use lariat::{Clients, Closures, Config, Drain, Handler, LocalAddr, Outcome, Remote, RemoteError, Server, Stats};
+use crate::common::{WAIT, until};
+use lariat::{
+    ClientId, Clients, Closures, Config, Drain, Handler, LocalAddr, Outcome, Remote, RemoteError, Server, Stats,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 /// A folder for sockets, removed at the end.
 pub struct Folder(PathBuf);
@@ -36,7 +38,7 @@ impl Drop for Folder {
 pub struct Running<H: Handler> {
     pub addr: SocketAddr,
     pub remote: Remote<H::Data>,
-    thread: Option<JoinHandle<io::Result<Outcome>>>,
+    ended: Receiver<thread::Result<io::Result<Outcome>>>,
 }
 
 /// Starts a server that can be taken over at a path, or takes over there.
@@ -60,14 +62,17 @@ pub fn fails<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -> H) 
     }
 }
 
-/// Waits until something has happened.
-#[track_caller]
-pub fn until(mut happened: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !happened() {
-        assert!(start.elapsed() < WAIT, "it has not happened");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// Returns the only client.
+pub fn only(clients: &Clients<()>) -> ClientId {
+    clients.iter().next().expect("a client")
+}
+
+/// The config of a server whose clients may be far behind.
+pub fn roomy() -> Config {
+    let mut config = Config::default();
+    config.limits.max_unsent = 64 << 20;
+    config.memory_budget = 1 << 30;
+    config
 }
 
 /// Sends every message back.
@@ -85,7 +90,10 @@ pub fn nothing_saved(closures: Closures<()>) -> Closures<()> {
 pub fn run<H: Handler>(server: Server<H::Data>, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
     let Some(LocalAddr::Tcp(addr)) = server.local_addrs().into_iter().next() else { panic!("not TCP") };
     let remote = server.remote();
-    Running { addr, remote, thread: Some(server.spawn(make).expect("a thread")) }
+    let thread = server.spawn(make).expect("a thread");
+    let (end, ended) = mpsc::channel();
+    thread::spawn(move || end.send(thread.join()));
+    Running { addr, remote, ended }
 }
 
 impl<H: Handler> Running<H> {
@@ -121,14 +129,8 @@ impl<H: Handler> Running<H> {
     }
 
     /// Waits until the server has stopped.
-    pub fn outcome(mut self) -> io::Result<Outcome> {
-        let thread = self.thread.take().expect("not joined before");
-        let start = Instant::now();
-        while !thread.is_finished() {
-            assert!(start.elapsed() < WAIT, "it does not stop");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        thread.join().expect("no panic")
+    pub fn outcome(self) -> io::Result<Outcome> {
+        self.ended.recv_timeout(WAIT).expect("it stops").expect("no panic")
     }
 
     /// Waits until another server has taken over, and returns how many connections that has.
@@ -142,11 +144,11 @@ impl<H: Handler> Running<H> {
 
 impl<H: Handler> Drop for Running<H> {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
         // It may be frozen.
         while self.remote.shutdown(Drain::default().deadline(Duration::ZERO)) == Err(RemoteError::Full) {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::yield_now();
         }
-        let _ = thread.join();
+        // The outcome may have been taken.
+        let _ = self.ended.recv_timeout(WAIT);
     }
 }

@@ -1,7 +1,7 @@
 //! Old processes that misbehave at every step. The new one reports an error, and serves nobody.
 
-use crate::common::{Wire, frame, request_with, text};
-use crate::kit::{Folder, nothing_saved, serve_with, until};
+use crate::common::{Wire, frame, request_with, text, until};
+use crate::kit::{Folder, nothing_saved, serve_with};
 use crate::raw::{CLIENTS, END, HELLO, LOOP, OFFER, PARTS, Packet, READY, Raw, framed, hello, refused, unit};
 use lariat::{ClientId, Closures, Config, EventLoop, HandoverError, Rates, Server, SlowConsumer};
 use std::io::{self, Read, Write};

@@ -227,7 +227,7 @@ fn new_connections_do_not_disturb_a_server_that_waits_for_the_rest() {
     assert_eq!(stream.response().status(), 200);
     let mut open = Wire::open(old.addr);
     let new = crate::kit::run(make(&path), || Streams);
-    crate::kit::until(|| old.ask(|clients| clients.is_shutting_down()));
+    crate::common::until(|| old.ask(|clients| clients.is_shutting_down()));
     // The first turn of the new one comes after the commit.
     new.ask(|_| ());
     open.echo("it has been taken over");

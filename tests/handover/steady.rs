@@ -1,7 +1,7 @@
 //! A server with clients that notice everything.
 
-use crate::common::{Wire, text};
-use crate::kit::{Folder, Running, serve, until};
+use crate::common::{Wire, text, until};
+use crate::kit::{Folder, Running, serve};
 use lariat::{ClientId, Clients, Config, Handler, Message, RestoreError, Server, TimerId};
 use std::collections::VecDeque;
 use std::path::PathBuf;
