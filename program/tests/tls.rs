@@ -5,14 +5,14 @@
 mod common;
 
 use common::program::Program;
-use common::{WAIT, Wire};
+use common::{Wire, until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 use time::OffsetDateTime;
 
 /// A folder that only one test uses.
@@ -89,14 +89,10 @@ impl Served {
     /// Waits until attempts to read the files again have succeeded and failed so often, and returns
     /// whether the last one has failed.
     fn has_failed(&self, reloads: i64, failures: i64) -> bool {
-        let start = Instant::now();
         let counts = || {
             ["lariat_tls_reloads_total", "lariat_tls_reload_failures_total"].map(|name| self.metric(name).expect(name))
         };
-        while counts() != [reloads, failures] {
-            assert!(start.elapsed() < WAIT, "{:?} instead of {:?}", counts(), [reloads, failures]);
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(|| counts() == [reloads, failures]);
         self.metric("lariat_tls_reload_failed") == Some(1)
     }
 

@@ -41,7 +41,7 @@
 //! | 12 | [An application](ch12_application) | How do I write an application and test it? |
 //! | 13 | [How many?](ch13_how_many) | How many connections can a host hold, and how do I measure it correctly? |
 //! | 14 | [TLS](ch14_tls) | What does encryption add to a connection and to the loop? |
-//! | 15 | [Handover](ch15_handover) | How does a new process take over the connections of an old one? |
+//! | 15 | [Handover](ch15_handover) | How does a new process take over all connections? |
 //!
 //! Chapters 1 to 5 explain the protocol, RFC 6455, which every WebSocket library must follow.
 //! Chapters 6 to 11 explain the server. Chapters 12 and 13 are about your own application. The last

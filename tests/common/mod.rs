@@ -27,12 +27,13 @@ pub fn descriptors() -> usize {
     usize::try_from(rlimit::increase_nofile_limit(rlimit::INFINITY).expect("RLIMIT_NOFILE")).unwrap_or(usize::MAX)
 }
 
-/// Looks again and again until something is so.
+/// Looks again and again until something is so: for what nobody reports, such as what another
+/// process or the kernel does.
 #[track_caller]
 pub fn until(mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + WAIT;
     while !is_so() {
         assert!(Instant::now() < deadline, "it has not happened");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }

@@ -116,6 +116,7 @@ fn timers_come_once_and_can_be_cancelled() {
 
 #[test]
 fn an_interval_keeps_its_phase() {
+    // The passing of time is the subject here: both callbacks block the freeze for a while.
     const PERIOD: Duration = Duration::from_secs(1);
     let folder = Folder::new();
     let path = folder.path("handover");

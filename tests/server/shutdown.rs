@@ -1,7 +1,7 @@
 //! How a server stops.
 
-use crate::common::{Call, Wire, close, echo_script, request, script, serve, text};
-use lariat::{CloseCode, CloseReason, Drain, Outcome};
+use crate::common::{Call, Wire, close, echo_script, request, run, script, serve, text};
+use lariat::{CloseCode, CloseReason, Drain, Outcome, Server};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,9 @@ fn parts(outcome: Outcome) -> (usize, bool) {
 #[test]
 fn all_clients_are_closed_with_1001_and_none_is_dropped() {
     let (script, calls) = script();
-    let server = serve(script);
+    // No other test listens on this address, so nobody can take the port when it is free again.
+    let own = if cfg!(target_os = "linux") { "127.0.0.2:0" } else { "127.0.0.1:0" };
+    let server = run(Server::bind(own).expect("a free port"), script);
     let wires: Vec<Wire> = (0..20).map(|_| Wire::open(server.addr)).collect();
     let (addr, start) = (server.addr, Instant::now());
     server.remote.shutdown(Drain::default().reason("moving")).expect("it runs");

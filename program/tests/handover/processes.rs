@@ -2,14 +2,13 @@
 
 use crate::apps::{Talker, talk};
 use crate::common::program::Program;
-use crate::common::{WAIT, Wire, request, text};
+use crate::common::{Wire, request, text, until};
 use crate::kit::{Folder, Site, next, open, say, start, told};
 use serde_json::json;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 /// The process that serves after a signal is none of ours. Another one takes over from it, and ends
 /// with the test.
@@ -71,14 +70,6 @@ fn a_loop_that_is_held_goes_on_freely_in_the_next_process() {
     while next(&mut page, "turns")["pace"] != "held" {}
     say(&mut page, &json!("free"));
     echo.echo("served");
-}
-
-fn until(what: impl Fn() -> bool) {
-    let deadline = Instant::now() + WAIT;
-    while !what() {
-        assert!(Instant::now() < deadline, "it does not come");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -1,26 +1,16 @@
 //! `lariat load`, or one of its processes, is killed.
 
-use crate::common::{WAIT, serve};
+use crate::common::{serve, until};
 use crate::{Counting, Seen, command, finished};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// A server that echoes.
 fn echo() -> (Counting, Arc<Mutex<Seen>>) {
     Counting::new(|clients, id, message| {
         clients.send(id, message).expect("it is open");
     })
-}
-
-/// Waits for something that other processes do.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < WAIT, "never: {what}");
-        std::thread::park_timeout(std::time::Duration::from_millis(1));
-    }
 }
 
 fn kill(pid: u32) {
@@ -58,7 +48,7 @@ fn the_table_survives_a_kill_of_the_program_and_its_processes_end() {
         let options = ["--echo", "-m", "50", "--hold", "1h", "--processes", processes, "--csv", csv];
         let mut child = start(&[&["load", &url, "-c", "6"], &options[..]].concat());
         let read = || std::fs::read_to_string(&path).unwrap_or_default();
-        until("two seconds in the table", || read().lines().count() >= 3);
+        until(|| read().lines().count() >= 3);
         kill(child.id());
         child.wait().expect("it is our child");
         let text = read();
@@ -67,7 +57,7 @@ fn the_table_survives_a_kill_of_the_program_and_its_processes_end() {
         assert!(text.lines().all(|line| line.split(',').count() == 11), "{text:?}");
         let open: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
         assert_eq!(open.last(), Some(&"6"), "the last second has the connections of all processes: {text}");
-        until("the connections of all processes end", || seen.lock().expect("nobody has panicked").open == 0);
+        until(|| seen.lock().expect("nobody has panicked").open == 0);
     }
 }
 
@@ -78,7 +68,7 @@ fn a_process_that_is_killed_while_it_sends_costs_its_own_measurements_only() {
     let url = format!("ws://{}/", running.addr);
     let child =
         start(&["load", &url, "-c", "30", "--echo", "-m", "300", "--hold", "2s", "--processes", "3", "--json", "-"]);
-    until("messages", || seen.lock().expect("nobody has panicked").messages >= 30);
+    until(|| seen.lock().expect("nobody has panicked").messages >= 30);
     let pids = children(&child);
     assert_eq!(pids.len(), 3);
     kill(pids[1]);
@@ -110,7 +100,7 @@ fn without_any_process_there_is_no_report() {
     let running = serve(server);
     let url = format!("ws://{}/", running.addr);
     let child = start(&["load", &url, "-c", "4", "--processes", "2", "--hold", "1h", "--json", "-"]);
-    until("connections", || seen.lock().expect("nobody has panicked").open == 4);
+    until(|| seen.lock().expect("nobody has panicked").open == 4);
     children(&child).into_iter().for_each(kill);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));

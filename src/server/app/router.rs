@@ -128,7 +128,9 @@ impl<D: ClientData> Router<D> {
     ///
     /// let server = Server::<()>::bind("127.0.0.1:0")?.loops(2)?;
     /// # server.remote().shutdown(lariat::Drain::default())?;
-    /// server.run(|| Router::new().route("/chat", Rooms::default()).on_loop(1).route("/echo", Echo))?;
+    /// server.run(|| {
+    ///     Router::new().route("/chat", Rooms::default()).on_loop(1).route("/echo", Echo)
+    /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -35,13 +35,13 @@
 //!     type Data = String;
 //!
 //!     fn on_start(&mut self, clients: &mut Clients<String>) {
-//!         // After a handover, `restore` replaces this id, and the timer of the old process goes on.
+//!         // After a handover, `restore` replaces this id: the old process's timer goes on.
 //!         self.timer = Some(clients.set_interval(Duration::from_secs(1), 0));
 //!     }
 //!
-//!     fn on_message(&mut self, clients: &mut Clients<String>, id: ClientId, message: Message<'_>) {
+//!     fn on_message(&mut self, clients: &mut Clients<String>, id: ClientId, said: Message<'_>) {
 //!         *self.said.entry(id).or_default() += 1;
-//!         if let (Some(name), Some(text)) = (clients.data_mut(id), message.as_text()) {
+//!         if let (Some(name), Some(text)) = (clients.data_mut(id), said.as_text()) {
 //!             *name = text.to_owned();
 //!         }
 //!     }

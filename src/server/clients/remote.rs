@@ -93,8 +93,8 @@ impl<D: ClientData> Remote<D> {
     }
 
     /// Returns a remote for another [loop](crate::Loops) of the server, by its number. Its
-    /// [`run`](Self::run), [`post`](Self::post) and [`publish`](Self::publish) run there. A server's
-    /// first remote belongs to loop 0. Calls for a client always run on the client's loop:
+    /// [`run`](Self::run), [`post`](Self::post) and [`publish`](Self::publish) run there. The first
+    /// remote of a server belongs to loop 0. Calls for a client always run on the client's loop:
     /// [`send`](Self::send), [`answer`](Self::answer), [`close`](Self::close). Returns a clone if
     /// there is no such loop.
     #[must_use]

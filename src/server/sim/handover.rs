@@ -56,8 +56,8 @@ impl<H: Handler> Simulation<H> {
         self.hand_over_altered(make, |_, _| {})
     }
 
-    /// As [`hand_over`](Self::hand_over), but what is written passes `alter`, with its number from 0
-    /// on: what comes from another program may be anything.
+    /// Like [`hand_over`](Self::hand_over), but `alter` may change each message before it is read.
+    /// It gets the number of the message, from 0 on. Bytes from another program may be anything.
     ///
     /// # Errors
     ///
