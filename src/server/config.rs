@@ -158,8 +158,8 @@ pub struct ListenOptions {
     /// Connections that the kernel completes before they are accepted (`listen(2)`; `somaxconn`
     /// caps it). Default 4,096.
     pub backlog: u32,
-    /// Several sockets may listen on the same address (`SO_REUSEPORT`), one process each. Default
-    /// `false`.
+    /// Several sockets may listen on the same address (`SO_REUSEPORT`): one for each process, or
+    /// for each [loop](crate::Loops) of a server. Only TCP. Default `false`.
     pub reuse_port: bool,
     /// The unspecified IPv6 address also accepts IPv4 connections (`IPV6_V6ONLY` is off). Default
     /// `false`.

@@ -428,7 +428,7 @@ fn topics_that_nobody_needs_are_no_longer_followed() {
     back.expect(5, "x");
 }
 
-/// Three thousand clients come back at once: one history serves them all.
+/// Three hundred clients come back at once: one history serves them all.
 #[test]
 fn a_mass_reconnect_is_served_from_one_history() {
     let engine = MemoryEngine::new();

@@ -1,4 +1,4 @@
-//! What goes along.
+//! What a handler saves goes along.
 
 use crate::common::{Wire, text};
 use crate::kit::{Folder, serve};

@@ -110,16 +110,35 @@ fn bytes_that_come_early_are_read() {
 #[cfg(unix)]
 #[test]
 fn unix_sockets_and_several_listeners_share_the_loops() {
+    for reuse_port in [false, true] {
+        share_the_loops(reuse_port);
+    }
+}
+
+fn share_the_loops(reuse_port: bool) {
     let folder = std::env::temp_dir().join(format!("lariat-loops-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("socket");
-    let server = lariat::Server::<()>::bind("127.0.0.1:0").expect("a free port");
+    let mut options = lariat::ListenOptions::default();
+    // This is for TCP. Connections of a Unix socket are still shared out.
+    options.reuse_port = reuse_port;
+    let server = lariat::Server::<()>::new(lariat::Config::default()).expect("a poller").options(options);
+    let server = server.listen("127.0.0.1:0").expect("a free port");
     let server = server.listen_unix(&path).expect("a socket").loops(2).expect("loops");
     let (remote, addrs) = (server.remote(), server.local_addrs());
     assert_eq!(addrs.len(), 2);
     let thread = std::thread::spawn(move || server.run(echo).expect("a poller that works"));
     let mut clients: Vec<_> = (0..6).map(|_| Wire::open_unix(&path, "/")).collect();
     clients.iter_mut().for_each(|client| client.echo("over a file"));
+    for number in 0..2 {
+        let (count, counted) = std::sync::mpsc::channel();
+        let on_loop = remote.on_loop(number);
+        let call = move |clients: &mut lariat::Clients<()>| {
+            let _ = count.send(clients.iter().count());
+        };
+        on_loop.run(call).expect("it runs");
+        assert_eq!(counted.recv_timeout(crate::common::WAIT), Ok(3), "on loop {number}");
+    }
     drop(clients);
     remote.shutdown(lariat::Drain::default()).expect("it runs");
     thread.join().expect("no panic");

@@ -86,7 +86,8 @@ impl FromStr for StreamPosition {
 pub struct History {
     /// At most so many messages, at least 1.
     pub messages: u32,
-    /// And none that is older, at most 12 days.
+    /// And none that is older, at most 12 days. A loop counts the age from when it got the message,
+    /// so clients of a server that follows the topic may get older ones.
     pub age: Duration,
 }
 

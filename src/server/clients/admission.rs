@@ -178,26 +178,27 @@ impl<D: ClientData> Clients<D> {
     /// Counts a client of another process.
     pub(super) fn count_group(&mut self, index: usize, group: AddressGroup) {
         if self.admission.counts_addresses() {
-            self.admission.set_group(index, group);
-            match self.peers() {
-                Some(peers) => enter(&mut lock(&peers.limits().counts), group),
-                None => enter(&mut self.admission.counts, group),
-            };
+            self.enter_group(index, group);
         }
     }
 }
 
 impl<D: ClientData> Clients<D> {
+    /// Counts a client as one of a group. Returns how many there are.
+    fn enter_group(&mut self, index: usize, group: AddressGroup) -> u32 {
+        self.admission.set_group(index, group);
+        match self.peers() {
+            Some(peers) => enter(&mut lock(&peers.limits().counts), group),
+            None => enter(&mut self.admission.counts, group),
+        }
+    }
+
     /// Counts a client whose address has become known, and returns whether it is admitted.
     pub(crate) fn count_address(&mut self, index: usize, address: IpAddr) -> Verdict {
         let Some(most) = self.admission.per_address else { return Verdict::Admitted };
         self.uncount_address(index);
         let group = AddressGroup::of(address);
-        self.admission.set_group(index, group);
-        let count = match self.peers() {
-            Some(peers) => enter(&mut lock(&peers.limits().counts), group),
-            None => enter(&mut self.admission.counts, group),
-        };
+        let count = self.enter_group(index, group);
         if count <= most {
             Verdict::Admitted
         } else if count <= most.saturating_mul(2) {

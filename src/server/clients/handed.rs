@@ -195,6 +195,9 @@ impl<D: ClientData> Clients<D> {
         let Some(peers) = self.peers() else { return Vec::new() };
         let own = &peers.loops[self.loop_number()];
         let mut handed = std::mem::take(&mut *lock(&own.handed));
+        if handed.is_empty() {
+            return handed;
+        }
         own.connections.fetch_sub(handed.len(), Ordering::Relaxed);
         own.waiting.fetch_sub(handed.iter().map(Handed::memory).sum(), Ordering::Relaxed);
         for one in &mut handed {

@@ -16,7 +16,7 @@ use crate::server::data::ClientData;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError, Weak};
 
 /// The hub of a server.
 pub(super) struct Hub {
@@ -40,7 +40,8 @@ pub struct BackplaneStatus {
     pub is_up: bool,
     /// How often it could no longer be reached.
     pub losses: u64,
-    /// Messages that it did not take, because it could not be reached or too many waited.
+    /// Messages that it did not take: it could not be reached, too many waited, it refused one with
+    /// a history, or the connection was lost before it confirmed one.
     pub refused: u64,
     /// How often messages of a topic may have been lost.
     pub gaps: u64,
@@ -330,6 +331,8 @@ impl<D: ClientData> Peers<D> {
             }
         });
         topic.followed.loops |= 1 << number;
+        // It gets the whole log now.
+        topic.behind.retain(|(other, _)| *other != number);
         // What is reported from now on comes behind this.
         self.tell(number, route, Heard::Log { topic: name, log: topic.log.clone() });
         drop(topics);
@@ -399,7 +402,12 @@ impl Hub {
     fn tell(&self) {
         let Some(link) = self.link.get() else { return };
         while !lock(&self.orders).is_empty() {
-            let Ok(_telling) = self.telling.try_lock() else { return };
+            let _telling = match self.telling.try_lock() {
+                Ok(telling) => telling,
+                // A link has panicked. Its state is its own.
+                Err(TryLockError::Poisoned(telling)) => telling.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
             loop {
                 let order = lock(&self.orders).pop_front();
                 match order {

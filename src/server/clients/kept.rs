@@ -12,9 +12,6 @@ use crate::server::id::ClientId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// The most messages, and clients, of a topic with a history that are served in a turn.
-const MOST_REPLAYED: usize = 4_096;
-
 /// How many epochs that have ended a loop remembers of a topic.
 const MOST_ENDED: usize = 8;
 
@@ -69,7 +66,7 @@ pub(crate) struct KeptTopics {
     pub(super) topics: HashMap<(u16, Arc<str>), KeptTopic>,
     /// The topics with clients that may be served.
     pub(super) due: VecDeque<(u16, Arc<str>)>,
-    /// The routes and tokens of publications that have no outcome yet.
+    /// The routes and tokens of publications without an outcome, and of questions without an answer.
     pub(super) asked: HashMap<u64, (u16, u64)>,
     next_ticket: u64,
 }
@@ -77,7 +74,7 @@ pub(crate) struct KeptTopics {
 pub(super) struct KeptTopic {
     full: Arc<str>,
     history: History,
-    pub(super) log: Log,
+    log: Log,
     /// When each message of the log has arrived.
     arrived: VecDeque<Tick>,
     /// The place up to which members know the topic. `None` until its history has been read.
@@ -88,8 +85,10 @@ pub(super) struct KeptTopic {
     waiting: Vec<Waiting>,
     /// Those of them that get what they have missed in this turn, the first one first.
     served: VecDeque<ClientId>,
-    /// Their number after those that have disconnected were last removed.
+    /// How many waited after those that have disconnected were last removed.
     looked_through: usize,
+    /// It is in the list of topics that are due.
+    is_due: bool,
 }
 
 /// A client that is no member yet.
@@ -132,12 +131,19 @@ impl KeptTopic {
             waiting: Vec::new(),
             served: VecDeque::new(),
             looked_through: 1,
+            is_due: false,
         }
     }
 
     /// Returns whether it is needed for clients that are no members yet.
     fn is_awaited(&self) -> bool {
         !(self.waiting.is_empty() && self.served.is_empty())
+    }
+
+    /// Returns whether it is to be put into the list of topics that are due: clients may be served,
+    /// and it is not there yet.
+    pub(super) fn becomes_due(&mut self) -> bool {
+        self.log.is_caught && !self.waiting.is_empty() && !std::mem::replace(&mut self.is_due, true)
     }
 
     /// A client begins to wait.
@@ -273,11 +279,12 @@ impl KeptTopic {
     }
 
     /// Returns what clients get that have waited. Those are left for whom the history is to be read
-    /// again, which is the second result, and those who are too many.
-    fn replays(&mut self, is_connected: impl Fn(ClientId) -> bool) -> (Vec<Replay>, bool) {
+    /// again, which is the second result, and those who are too many: clients and messages count up to
+    /// `most`.
+    fn replays(&mut self, most: usize, is_connected: impl Fn(ClientId) -> bool) -> (Vec<Replay>, bool) {
         let (mut replays, mut count, mut reads_again) = (Vec::new(), 0, false);
         for mut client in std::mem::take(&mut self.waiting).into_iter().filter(|client| is_connected(client.id)) {
-            if count >= MOST_REPLAYED || !self.log.is_caught {
+            if count >= most || !self.log.is_caught {
                 self.waiting.push(client);
                 continue;
             }
@@ -322,7 +329,7 @@ impl<D: ClientData> Clients<D> {
 
     /// Notes what the backplane has reported. Returns what the handler of the current route is to
     /// be told of it.
-    pub(crate) fn hear(&mut self, heard: Heard) -> Option<Heard> {
+    pub(crate) fn hear(&mut self, mut heard: Heard) -> Option<Heard> {
         if let Some(peers) = self.peers() {
             peers.note_heard(self.loop_number(), &heard);
         }
@@ -334,15 +341,10 @@ impl<D: ClientData> Clients<D> {
             return (!has_history).then_some(heard);
         }
         let kept = &mut self.beyond.get_mut()?.kept;
-        let topic = match &heard {
+        let topic = match &mut heard {
             Heard::Published { token, .. } | Heard::Members { token, .. } => {
-                let (route, own) = kept.asked.remove(token)?;
-                self.route = route;
-                return Some(match heard {
-                    Heard::Published { outcome, .. } => Heard::Published { token: own, outcome },
-                    Heard::Members { outcome, .. } => Heard::Members { token: own, outcome },
-                    other => other,
-                });
+                (self.route, *token) = kept.asked.remove(&*token)?;
+                return Some(heard);
             }
             Heard::Log { topic, .. } | Heard::Kept { topic, .. } => Arc::clone(topic),
             Heard::Caught { topic, .. } | Heard::Gap { topic, .. } => Arc::clone(topic),
@@ -350,7 +352,7 @@ impl<D: ClientData> Clients<D> {
         let key = (route, topic);
         let known = kept.topics.get_mut(&key)?;
         let is_news = known.hear(&heard, now);
-        if known.log.is_caught && !known.waiting.is_empty() {
+        if known.becomes_due() {
             kept.due.push_back(key);
         }
         is_news.then_some(heard)
@@ -367,19 +369,21 @@ impl<D: ClientData> Clients<D> {
         self.beyond.get().map_or(0, |beyond| beyond.kept.due.len())
     }
 
-    /// Returns what clients get that have waited for a topic. Its route becomes the current one.
-    pub(crate) fn next_replays(&mut self) -> Option<(Arc<str>, Vec<Replay>)> {
+    /// Returns what clients get that have waited for a topic, at most so many messages and clients.
+    /// Its route becomes the current one.
+    pub(crate) fn next_replays(&mut self, most: usize) -> Option<(Arc<str>, Vec<Replay>)> {
         let (table, now) = (&self.table, self.table.now());
         let kept = &mut self.beyond.get_mut()?.kept;
         let key = kept.due.pop_front()?;
         let (mut replays, mut read_again) = (Vec::new(), None);
         if let Some(topic) = kept.topics.get_mut(&key) {
+            topic.is_due = false;
             topic.forget_old(now);
             let reads_again;
-            (replays, reads_again) = topic.replays(|id| table.find(id).is_some());
+            (replays, reads_again) = topic.replays(most, |id| table.find(id).is_some());
             if reads_again {
                 read_again = Some(Arc::clone(&topic.full));
-            } else if topic.log.is_caught && !topic.waiting.is_empty() {
+            } else if topic.becomes_due() {
                 kept.due.push_back(key.clone());
             }
         }

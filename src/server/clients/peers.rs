@@ -9,6 +9,7 @@ use super::clients::Clients;
 use super::handed::Handed;
 use super::hub::Hub;
 use super::queue::{Act, Queue, Route, lock};
+use super::servers::Channel;
 use crate::parts::LOOPS;
 use crate::protocol::{Message, OwnedMessage, SendError};
 use crate::server::config::{Config, Drain};
@@ -293,7 +294,7 @@ impl<D: ClientData> Clients<D> {
     pub(super) fn publish_elsewhere(&self, topic: &str, key: Option<u64>, message: Message<'_>) {
         let Some(peers) = self.peers() else { return };
         let copy = LazyCell::new(|| Arc::new(OwnedMessage::from(message)));
-        self.publish_to_servers(topic, key, || Arc::clone(&copy));
+        self.give_to_servers(&peers, Channel::Topic(topic), key, || Arc::clone(&copy));
         let mut others = peers.spread.others(self.loop_number(), self.route, topic).peekable();
         if others.peek().is_some() {
             let published = Published { topic: (self.route, Some(topic.into())), key, message: Arc::clone(&copy) };
@@ -306,7 +307,7 @@ impl<D: ClientData> Clients<D> {
     pub(super) fn broadcast_elsewhere(&self, message: Message<'_>) {
         let Some(peers) = self.peers() else { return };
         let copy = LazyCell::new(|| Arc::new(OwnedMessage::from(message)));
-        self.broadcast_to_servers(|| Arc::clone(&copy));
+        self.give_to_servers(&peers, Channel::Broadcasts, None, || Arc::clone(&copy));
         if peers.len() > 1 {
             let published = Arc::new(Published { topic: (self.route, None), key: None, message: Arc::clone(&copy) });
             let others = (0..peers.len()).filter(|number| *number != self.loop_number());

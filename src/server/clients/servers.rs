@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// What servers share.
 #[derive(Clone, Copy)]
-enum Channel<'a> {
+pub(super) enum Channel<'a> {
     /// What the clients of a route get.
     Broadcasts,
     Topic(&'a str),
@@ -107,7 +107,7 @@ impl<D: ClientData> Clients<D> {
         let is_new = !kept.topics.contains_key(&key);
         let topic = kept.topics.entry(key.clone()).or_insert_with(|| KeptTopic::new(Arc::clone(&full), history));
         topic.add(id, since);
-        if topic.log.is_caught {
+        if topic.becomes_due() {
             kept.due.push_back(key);
         } else {
             topic.forget_some(|id| table.find(id).is_some());
@@ -200,8 +200,10 @@ impl<D: ClientData> Clients<D> {
 
     /// This loop has no member of a topic any more.
     pub(super) fn unfollow_topic(&mut self, route: u16, topic: &str) {
-        self.with_hub(|hub| hub.unfollow(self.loop_number(), &self.name_of(route, Channel::Topic(topic)), false));
-        self.end_kept(route, topic);
+        if BACKPLANE.is_used() {
+            self.with_hub(|hub| hub.unfollow(self.loop_number(), &self.name_of(route, Channel::Topic(topic)), false));
+            self.end_kept(route, topic);
+        }
     }
 
     /// This loop gets the broadcasts of other servers, for each route.
@@ -216,36 +218,27 @@ impl<D: ClientData> Clients<D> {
         }
     }
 
-    /// Gives a broadcast to other servers.
-    pub(super) fn broadcast_to_servers(&self, message: impl FnOnce() -> Arc<OwnedMessage>) {
-        self.give_to_servers(Channel::Broadcasts, None, message);
-    }
-
-    /// Gives a message of a topic to other servers.
-    pub(super) fn publish_to_servers(
+    /// Gives a message to other servers.
+    pub(super) fn give_to_servers(
         &self,
-        topic: &str,
+        peers: &Peers<D>,
+        channel: Channel<'_>,
         key: Option<u64>,
         message: impl FnOnce() -> Arc<OwnedMessage>,
     ) {
-        self.give_to_servers(Channel::Topic(topic), key, message);
-    }
-
-    fn give_to_servers(&self, channel: Channel<'_>, key: Option<u64>, message: impl FnOnce() -> Arc<OwnedMessage>) {
         if !BACKPLANE.is_used() || self.is_isolated(self.route) {
             return;
         }
-        let outcome = self.with_hub(|hub| {
-            hub.publish(Publication {
-                topic: self.name_of(self.route, channel),
-                message: message(),
-                latest: key,
-                history: None,
-                once: None,
-                ticket: None,
-            })
+        let Some(hub) = peers.hub.get() else { return };
+        let outcome = hub.publish(Publication {
+            topic: self.name_of(self.route, channel),
+            message: message(),
+            latest: key,
+            history: None,
+            once: None,
+            ticket: None,
         });
-        if let Some(Err(error)) = outcome {
+        if let Err(error) = outcome {
             log::debug!("a message did not reach other servers: {error}");
         }
     }

@@ -38,6 +38,18 @@ pub(crate) struct Shutdown {
     is_handed_over: bool,
 }
 
+impl Outcome {
+    /// Adds how another loop of the server has stopped.
+    pub(crate) const fn with(self, other: Outcome) -> Outcome {
+        Outcome {
+            dropped: self.dropped + other.dropped,
+            interrupted: self.interrupted || other.interrupted,
+            replaced: self.replaced || other.replaced,
+            handed_over: self.handed_over + other.handed_over,
+        }
+    }
+}
+
 /// The most clients to close in one turn, so that a million Close frames are not in memory at once.
 const CLOSES_PER_TURN: usize = 1_024;
 

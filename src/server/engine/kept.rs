@@ -8,6 +8,9 @@ use crate::server::id::ClientId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+/// The most messages, and clients, of topics with a history that are served in a turn.
+const MOST_REPLAYED: usize = 4_096;
+
 impl<H: Handler> Engine<H> {
     /// Handles what the backplane has reported for the current route.
     #[inline(never)]
@@ -53,8 +56,10 @@ impl<H: Handler> Engine<H> {
 
     #[inline(never)]
     fn replay_all(&mut self) {
+        let mut left = MOST_REPLAYED;
         for _ in 0..self.clients.due_topics() {
-            let Some((topic, replays)) = self.clients.next_replays() else { return };
+            let Some((topic, replays)) = self.clients.next_replays(left) else { return };
+            left = left.saturating_sub(replays.iter().map(|replay| 1 + replay.messages.len()).sum());
             let route = self.clients.route;
             for Replay { id, gap, messages, end } in replays {
                 let Some(index) = self.clients.find(id) else { continue };
@@ -74,6 +79,9 @@ impl<H: Handler> Engine<H> {
             }
             self.clients.route = route;
             self.clients.replays_are_over(&topic);
+            if left == 0 {
+                return;
+            }
         }
     }
 }

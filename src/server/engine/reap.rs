@@ -10,8 +10,9 @@ use crate::server::table::{At, Flags};
 use std::fmt::Display;
 
 impl<H: Handler> Engine<H> {
-    /// Passes on traces, and removes clients that have ended. An index is freed only here, so no
-    /// event of a turn can meet another client at the same index.
+    /// Passes on traces, and removes clients that have ended. Clients that have met an event are
+    /// freed only here and in `let_leave`, so no event of a turn can meet another client at the
+    /// same index.
     #[inline]
     pub(crate) fn reap(&mut self) {
         self.deliver_traces();

@@ -50,7 +50,13 @@ impl<H: Handler> Engine<H> {
         if self.clients.table[index].flags.has(Flags::WRAPPED) && self.write_secured(index) {
             return;
         }
-        for _ in 0..WRITES_IN_A_ROW {
+        self.write_in_a_row(index, WRITES_IN_A_ROW);
+    }
+
+    /// Writes at most so many times, while the kernel takes all that it is offered, and does what
+    /// follows.
+    pub(super) fn write_in_a_row(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
             let At { client, shared, counters, .. } = self.clients.table.at(index);
             let output = client.connection.output(shared);
             let length = output.len();

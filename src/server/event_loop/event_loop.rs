@@ -1,6 +1,6 @@
 //! The event loop: one turn, and how a host runs it.
 //!
-//! Only this file asks the poller what is ready and what time it is.
+//! Only this file asks the poller what is ready, and only this room what time it is.
 
 #[cfg(all(unix, feature = "handover"))]
 use super::handover::{Handing, Predecession};

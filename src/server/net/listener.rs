@@ -177,7 +177,9 @@ impl Listener {
             #[cfg(feature = "tls")]
             tls: options.tls.clone(),
         };
-        let shared = options.reuse_port.then(|| backlog(options));
+        // Only TCP sockets share an address, and only where `another` makes them.
+        let shares = cfg!(unix) && options.reuse_port && matches!(socket, ListeningSocket::Tcp(_));
+        let shared = shares.then(|| backlog(options));
         Listener { socket, arrival, ready: true, shared }
     }
 

@@ -242,11 +242,7 @@ impl<D: ClientData> Loops<D> {
                 None => Outcome { dropped: 0, interrupted: false, replaced: false, handed_over: 0 },
             };
             for thread in threads {
-                let other = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                outcome.dropped += other.dropped;
-                outcome.interrupted |= other.interrupted;
-                outcome.replaced |= other.replaced;
-                outcome.handed_over += other.handed_over;
+                outcome = outcome.with(thread.join().unwrap_or_else(|panic| resume_unwind(panic))?);
             }
             Ok(outcome)
         })

@@ -271,9 +271,9 @@ impl<D: ClientData> Server<D> {
     /// `ServerTls::from_files` gives with usual clients. The new server must have a listener with
     /// TLS and the same cipher suites.
     ///
-    /// **What stays behind** is closed by the old process within 10 seconds, with 1012: requests
-    /// that are not answered yet, HTTP responses, connections to servers that are not open yet,
-    /// messages that are decompressed as they arrive, handshakes of TLS that are not over, and
+    /// **What stays behind** ends in the old process within 15 seconds, WebSockets with 1012:
+    /// requests that are not answered yet, HTTP responses, connections to servers that are not open
+    /// yet, messages that are decompressed as they arrive, handshakes of TLS that are not over, and
     /// other sessions of TLS. The handler here is told of the end of those that were open
     /// ([`CloseReason::LeftBehind`]). What they still say reaches no handler. Options come from
     /// this process: limits, timeouts, the memory budget. A server with a

@@ -218,13 +218,7 @@ impl<H: Handler> Simulation<H> {
             peers.stopped(number.into());
         }
         let outcomes = (0..self.loops()).map(|number| self.turning(number).event_loop.outcome());
-        let sum = |all: Outcome, one: Outcome| Outcome {
-            dropped: all.dropped + one.dropped,
-            interrupted: all.interrupted || one.interrupted,
-            replaced: all.replaced || one.replaced,
-            handed_over: all.handed_over + one.handed_over,
-        };
         let outcomes: Option<Vec<Outcome>> = outcomes.collect();
-        self.outcome = outcomes.and_then(|outcomes| outcomes.into_iter().reduce(sum));
+        self.outcome = outcomes.and_then(|outcomes| outcomes.into_iter().reduce(Outcome::with));
     }
 }

@@ -14,17 +14,17 @@
 //! | file | question |
 //! |---|---|
 //! | `options` | which Redis, and within which limits? |
-//! | `clock` | what time is it for the threads? |
+//! | `clock` | what time is it for the threads, and may a warning be logged again? |
 //! | `reconnect` | after how long is a connection tried again? |
 //! | `wire` | how do messages look on a channel and in a stream? |
-//! | `commands` | how are commands written, and what do replies say? |
+//! | `commands` | how are commands and names of keys written, and what do replies say? |
 //! | `scripts` | what does Redis do with a topic that has a history? |
 //! | `link` | what do loops and threads share? |
 //! | `topics` | which topics are followed, and what is reported? |
 //! | `presence` | who is present here, and what does Redis not know of it yet? |
 //! | `members` | who is present on all servers? |
 //! | `batch` | which commands are sent together, and what are their replies for? |
-//! | `publishing` | how are messages published? |
+//! | `publishing` | how are messages published, and histories read? |
 //! | `session` | what happens on the command connection? |
 //! | `replies` | what do the replies of Redis change? |
 //! | `writer` | how is a session begun, ended and begun again? |
