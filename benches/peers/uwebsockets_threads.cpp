@@ -1,10 +1,10 @@
 // uWebSockets with several threads; benches/loops.py builds it, like uwebsockets.cpp.
 //
 // Each thread has an App, a loop, and a listening socket of its own on the same port. The kernel
-// distributes the connections (SO_REUSEPORT, which uWebSockets always sets). A message to /broadcast
-// goes to all clients there. A thread publishes only to its own, so it defers a call to the loop of
-// each other thread. Other paths echo. A request for /threads gets the number of clients at /broadcast
-// for each thread.
+// distributes the connections (SO_REUSEPORT, which uWebSockets always sets). A message to
+// /broadcast goes to all clients there. A thread publishes only to its own, so it defers a call to
+// the loop of each other thread. Other paths echo. A request for /threads gets the number of
+// clients at /broadcast for each thread.
 
 #include "App.h"
 
