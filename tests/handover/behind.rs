@@ -69,12 +69,13 @@ fn a_request_that_stays_behind_is_refused() {
     config.limits.http = Some(http);
     let first = serve_with(config.clone(), &path, || Streams);
     let (mut stays, mut half) = (Wire::connect(first.addr), Wire::connect(first.addr));
-    stays.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let whole = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stays.send(whole);
     assert_eq!(stays.response().status(), 200);
-    half.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhe");
-    while first.ask(|clients| clients.stats().connections.handshaking) < 1 {}
-    // In the turns after this one, the old process reads it.
-    (0..3).for_each(|_| first.ask(|_| ()));
+    let most = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhe";
+    half.send(most);
+    let sent = whole.len() + most.len();
+    until(|| first.stats().bytes_read == sent as u64);
     let second = serve_with(config, &path, || Streams);
     second.ask(|_| ());
     half.send(b"llo");
@@ -128,8 +129,9 @@ fn a_response_that_is_being_streamed_is_completed_by_the_old_server() {
     let folder = Folder::new();
     let path = folder.path("handover");
     let (asks, asked) = mpsc::channel();
+    let (reports, reported) = mpsc::channel();
     let make = move || {
-        let asks = asks.clone();
+        let (asks, reports) = (asks.clone(), reports.clone());
         let closures = Closures::new().on_request(move |_, id, request| match request.path() {
             "/stream" => {
                 let _ = asks.send(id);
@@ -137,7 +139,7 @@ fn a_response_that_is_being_streamed_is_completed_by_the_old_server() {
             }
             _ => Upgrade::new().into(),
         });
-        nothing_saved(closures)
+        nothing_saved(closures.on_close(move |_, id, reason| drop(reports.send((id, reason.clone())))))
     };
     let old = serve(&path, make.clone());
     let mut stream = Wire::connect(old.addr);
@@ -146,6 +148,11 @@ fn a_response_that_is_being_streamed_is_completed_by_the_old_server() {
     old.ask(move |clients| clients.send_body(id, "before, ").expect("it is open"));
     let new = serve(&path, make);
     until(|| old.ask(|clients| clients.is_shutting_down()));
+    let ended = reported.recv_timeout(WAIT).expect("the new handler is told");
+    assert_eq!(ended, (id, CloseReason::LeftBehind));
+    // Clients that stay behind get 5 ms each, and responses get the whole time.
+    let since = std::time::Instant::now();
+    until(|| since.elapsed() > Duration::from_millis(100));
     old.ask(move |clients| {
         clients.send_body(id, "and after").expect("it is open");
         clients.end_body(id).expect("it is open");

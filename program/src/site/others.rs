@@ -98,9 +98,12 @@ impl<A> Others<A> {
     /// if it is time.
     pub(super) fn ask_again(&mut self, clients: &mut Clients<()>, places: &[&str]) {
         self.calls += 1;
-        let is_due = self.calls % ASK_EVERY == 0 || std::mem::take(&mut self.asks_soon);
+        self.asks_soon |= self.calls % ASK_EVERY == 0;
         // The answers to the last questions come first.
-        if !is_due || self.asked.values().any(|asked| matches!(asked, Asked::People(_) | Asked::Places)) {
+        if self.asked.values().any(|asked| matches!(asked, Asked::People(_) | Asked::Places)) {
+            return;
+        }
+        if !std::mem::take(&mut self.asks_soon) {
             return;
         }
         for place in places {

@@ -273,7 +273,7 @@ impl Outbox {
     /// the first bytes of an outbox can have been sent in part.
     #[cfg(feature = "handover")]
     pub(super) fn append_rest_of_shared(&mut self, frame: &SharedBytes, sent: usize) -> bool {
-        if sent > 0 && (self.len() > 0 || sent >= frame.len()) {
+        if sent >= frame.len() || sent > 0 && self.len() > 0 {
             return false;
         }
         self.append_shared(frame);

@@ -14,13 +14,14 @@ use minicbor_derive::{Decode, Encode};
 use rustls::crypto::tls13::OkmBlock;
 use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, SupportedCipherSuite};
+use std::fmt;
 
 /// The most ciphertext that the kernel has not taken: what is encrypted at once, in the smallest
 /// records.
 const MOST_UNSENT: usize = 300 * MOST_AT_ONCE;
 
 /// What a session is, for another process.
-#[derive(Clone, Debug, Encode, Decode)]
+#[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct CarriedSession {
     /// The number of the suite (RFC 8446 §B.4).
@@ -64,6 +65,13 @@ pub struct CarriedSession {
     pub(super) resumed: bool,
     #[n(17)]
     pub(super) certificates: Option<Vec<minicbor::bytes::ByteVec>>,
+}
+
+/// Without the secrets.
+impl fmt::Debug for CarriedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CarriedSession").field("suite", &self.suite).finish_non_exhaustive()
+    }
 }
 
 impl CarriedSession {

@@ -227,7 +227,7 @@ impl Traffic {
             next_keys: NextKeys::Secrets { receiving, sending },
             record: carried.record,
             begun: carried.begun.min(KEY_UPDATE.len() as u8),
-            key_updates: carried.key_updates,
+            key_updates: carried.key_updates.min(MOST_KEY_UPDATES),
             updates_in_read: 0,
             warnings: carried.warnings,
             owes_update: carried.owes_update,

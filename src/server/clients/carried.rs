@@ -249,7 +249,11 @@ impl<D: ClientData> Clients<D> {
         shared.counters.begins();
         let (socket, connection) = match (record.connection, socket) {
             (Some(carried), Some(socket)) => (socket, Connection::from_carried(shared, now, carried, frames)?),
-            (None, None) => (Socket::Unconnected, left_behind(shared, now, record.reason)),
+            (None, None) => {
+                // `on_close` is called for all of them, as it is for servers and for open clients.
+                let role = if flags.has(Flags::OPENED) { Role::Server } else { Role::Client };
+                (Socket::Unconnected, left_behind(shared, now, role, record.reason))
+            }
             _ => return Err(Malformed("a client without its descriptor")),
         };
         let index = self.table.insert_carried(fillers, id, (socket, connection), (own_route, flags))?;
@@ -271,8 +275,10 @@ impl<D: ClientData> Clients<D> {
                 self.joined_on_loop(index, &topic.name);
             }
         }
-        if let Some(rare) = record.rare {
-            self.restore_rare(index, id, *rare, frames, &route)?;
+        match record.rare {
+            Some(rare) => self.restore_rare(index, id, *rare, frames, &route)?,
+            None if self.table[index].is_closed_for_a_time() => return Err(Malformed("a gate")),
+            None => {}
         }
         self.restore_trace(index);
         if stays_behind {
@@ -396,8 +402,8 @@ fn conflated(behind: &Behind, mut number: impl FnMut(&SharedBytes) -> u32) -> Ve
 }
 
 /// Returns a connection that has ended here, because it stays in the other process.
-fn left_behind(shared: &mut Shared, now: Tick, reason: Option<CarriedReason>) -> Connection<Extra> {
-    let mut connection = Connection::new(Role::Server, now);
+fn left_behind(shared: &mut Shared, now: Tick, role: Role, reason: Option<CarriedReason>) -> Connection<Extra> {
+    let mut connection = Connection::new(role, now);
     connection.end(shared, reason.map_or(CloseReason::LeftBehind, CarriedReason::into_reason));
     debug_assert_eq!(connection.state(), State::Closed);
     connection

@@ -118,28 +118,34 @@ impl<D: ClientData> Clients<D> {
     }
 
     /// [`shutdown`](Self::shutdown) of this loop.
-    pub(crate) fn shut_down(&mut self, mut drain: Drain) {
+    pub(crate) fn shut_down(&mut self, drain: Drain) {
+        let streams = self.table.iter().filter(|(_, client)| client.connection.is_streaming());
+        let ids = self.iter_all().chain(streams.map(|(index, client)| client.id(index))).collect();
+        self.begin_shutdown(drain, ids);
+    }
+
+    fn begin_shutdown(&mut self, mut drain: Drain, ids: Vec<ClientId>) {
         if self.shutdown.is_none() {
             if let Err(error) = check_close(drain.code, &drain.reason) {
                 log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);
                 (drain.code, drain.reason) = (CloseCode::Away, String::new());
             }
             log::info!("shutting down: {} clients to close over {:?}", self.len_all(), drain.over);
-            let streams = self.table.iter().filter(|(_, client)| client.connection.is_streaming());
-            let ids = self.iter_all().chain(streams.map(|(index, client)| client.id(index))).collect();
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }
 
     /// Shuts down because another process serves now. What clients that have stayed here say from
     /// now on would be lost, so their handlers do not hear it: messages wait until they are dropped
-    /// with the connection, and requests get 503.
+    /// with the connection, and requests get 503. Responses that are being streamed go on until the
+    /// deadline.
     #[cfg(all(unix, feature = "handover"))]
     pub(crate) fn leave_to_another(&mut self, drain: Drain) {
-        for id in self.iter_all().collect::<Vec<_>>() {
-            self.pause(id);
+        let ids: Vec<ClientId> = self.iter_all().collect();
+        for id in &ids {
+            self.pause(*id);
         }
-        self.shut_down(drain);
+        self.begin_shutdown(drain, ids);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.is_handed_over = true;
         }

@@ -231,8 +231,11 @@ impl<H: Handler> Engine<H> {
             let id = id.map_err(|error| restoring.explain(error))?;
             restoring.clients += 1;
             let index = id.slot();
+            #[cfg(feature = "tls")]
+            self.share_info(index);
             if is_moved {
-                watch(self.clients.table[index].socket.open(&self.key), index)?;
+                watch(self.clients.table[index].socket.open(&self.key), index)
+                    .map_err(|error| HandoverError::Unable(format!("a socket cannot be watched: {error}")))?;
             }
             if self.clients.table[index].flags.has(Flags::OPENED) {
                 self.restore_client(index, id, &data)?;

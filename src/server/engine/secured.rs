@@ -153,6 +153,15 @@ impl<H: Handler> Engine<H> {
         Some(count)
     }
 
+    /// Lets the session of a client of another process share what was agreed, if it has one.
+    #[cfg(all(unix, feature = "handover"))]
+    pub(super) fn share_info(&mut self, index: usize) {
+        if let Some(mut session) = self.clients.table.take_session(index) {
+            session.share_info(&mut self.secured.last_info);
+            self.put_back(index, session);
+        }
+    }
+
     /// Decrypts what a client has sent, and delivers it. Returns the number of bytes of plaintext.
     fn receive_secured(&mut self, index: usize, bytes: &mut [u8]) -> usize {
         let Some(mut session) = self.clients.table.take_session(index) else { return 0 };

@@ -212,9 +212,11 @@ impl<H: Handler> EventLoop<H> {
         &mut self,
         mut meet_others: impl FnMut(bool) -> Result<bool, HandoverError>,
     ) -> Result<(), HandoverError> {
-        for _ in 0..MOST_ROUNDS {
-            let mut is_busy = self.queue.has_calls();
-            for call in self.queue.take() {
+        for round in 0..MOST_ROUNDS {
+            let calls = self.queue.take();
+            // What a loop has done before it came here may reach another one after that has looked.
+            let mut is_busy = round == 0 || !calls.is_empty();
+            for call in calls {
                 self.engine.obey(call);
             }
             self.accept_handed();
@@ -266,14 +268,15 @@ impl<H: Handler> EventLoop<H> {
 
     /// A loop begins: other processes can take over from it, and it takes over itself if it is to.
     pub(super) fn began(mut self, from: Option<Predecession>) -> io::Result<EventLoop<H>> {
+        // After the takeover, nothing may fail: the other process has ended.
+        if let Some(listener) = &mut self.handing.listener {
+            self.poller.watch_handovers(listener)?;
+        }
         match from {
             None => {}
             Some(Predecession::Process(taking)) => self.take_over(&taking)?,
             #[cfg(feature = "sim")]
             Some(Predecession::Recorded(mut recorded)) => self.receive_loop(0, &mut recorded).map(drop)?,
-        }
-        if let Some(listener) = &mut self.handing.listener {
-            self.poller.watch_handovers(listener)?;
         }
         Ok(self)
     }

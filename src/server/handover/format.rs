@@ -4,9 +4,11 @@
 //! know; so what must not be ignored needs a new [`VERSION`] or a new name in [`PARTS`], and is
 //! refused before anything freezes. `docs/handover.md` describes the format.
 
+use super::link::BATCH;
 #[cfg(feature = "tls")]
 use crate::protocol::tls::CarriedSession;
 use crate::protocol::{Carried, CarriedReason};
+use minicbor::decode::{self, Decoder};
 use minicbor_derive::{Decode, Encode};
 use std::net::SocketAddr;
 
@@ -36,7 +38,7 @@ pub(crate) enum Message {
     Shared(#[n(0)] Vec<minicbor::bytes::ByteVec>),
     /// Clients, with the descriptors of those that come along.
     #[n(6)]
-    Clients(#[n(0)] Vec<ClientRecord>),
+    Clients(#[cbor(n(0), decode_with = "batch")] Vec<ClientRecord>),
     /// A batch of clients has arrived.
     #[n(7)]
     Received,
@@ -47,6 +49,18 @@ pub(crate) enum Message {
     End,
     #[n(10)]
     Taken,
+}
+
+/// Reads the clients of a batch. In memory, each takes many times the bytes that announce it.
+fn batch<C>(decoder: &mut Decoder<'_>, context: &mut C) -> Result<Vec<ClientRecord>, decode::Error> {
+    let mut records = Vec::new();
+    for record in decoder.array_iter_with(context)? {
+        if records.len() == BATCH {
+            return Err(decode::Error::message("too many clients at once"));
+        }
+        records.push(record?);
+    }
+    Ok(records)
 }
 
 impl Message {

@@ -197,7 +197,9 @@ impl Taking {
 fn make_room(link: &Link, connections: u64) {
     /// The descriptors of the program itself, of both pollers and of listening sockets.
     const OTHERS: u64 = 100;
-    let highest = i32::try_from(connections.saturating_add(OTHERS)).unwrap_or(i32::MAX);
+    /// The table takes memory for each descriptor.
+    const MOST: u64 = 1 << 22;
+    let highest = connections.min(MOST).saturating_add(OTHERS) as i32;
     // If that is beyond the limit, the descriptors do not fit anyway, or there are fewer then.
     let _ = rustix::io::fcntl_dupfd_cloexec(link, highest);
 }

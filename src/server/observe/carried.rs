@@ -13,6 +13,9 @@ const MOST_KINDS: usize = 256;
 const MOST_NAMES: usize = 4 * MOST_KINDS;
 const LONGEST_NAME: usize = 64;
 
+/// The most that another process can have counted. So what is added here never overflows.
+const MOST: u64 = u64::MAX >> 6;
+
 impl LoopCounters {
     /// Describes everything. Each field is named, so that none is forgotten.
     pub(crate) fn to_record(&self, traffic: &Counters) -> CountersRecord {
@@ -97,13 +100,13 @@ impl LoopCounters {
     pub(crate) fn add_record(&mut self, record: &CountersRecord, traffic: &mut Counters) {
         for (name, number) in &record.numbers {
             if let Some(own) = self.number(name) {
-                *own = own.saturating_add(*number);
+                *own = sum(*own, *number);
             }
         }
-        self.refused.extend(record.refused.iter().take(MOST_KINDS));
+        self.refused.extend(record.refused.iter().take(MOST_KINDS).map(|(status, count)| (*status, (*count).min(MOST))));
         for (reason, detail, count) in record.closed.iter().take(MOST_KINDS) {
             if let (Some(reason), Some(detail)) = (kept(reason), kept(detail)) {
-                self.closed.push((Cause { reason, detail }, *count));
+                self.closed.push((Cause { reason, detail }, (*count).min(MOST)));
             }
         }
         let [received, sent] = [&record.received, &record.sent].map(|flows| flows.iter().map(flow).collect::<Vec<_>>());
@@ -113,7 +116,7 @@ impl LoopCounters {
         #[cfg(feature = "tls")]
         for (version, suite, resumed, count) in record.tls_handshakes.iter().take(MOST_KINDS) {
             if let (Some(version), Some(suite)) = (kept(version), kept(suite)) {
-                self.tls_handshakes.push(((version, suite, *resumed), *count));
+                self.tls_handshakes.push(((version, suite, *resumed), (*count).min(MOST)));
             }
         }
     }
@@ -154,11 +157,17 @@ impl Histogram {
 
     fn add_record(&mut self, record: &HistogramRecord) {
         for (own, other) in self.buckets.iter_mut().zip(&record.buckets) {
-            *own = own.saturating_add(*other);
+            *own = sum(*own, *other);
         }
-        self.sum = self.sum.saturating_add(record.sum);
+        self.sum = sum(self.sum, record.sum);
         self.max = self.max.max(record.max);
     }
+}
+
+/// Adds what another process has counted.
+const fn sum(own: u64, other: u64) -> u64 {
+    let sum = own.saturating_add(other);
+    if sum < MOST { sum } else { MOST }
 }
 
 const fn flow_record((opcode, flow): (u8, Flow)) -> (u8, FlowRecord) {
@@ -166,7 +175,7 @@ const fn flow_record((opcode, flow): (u8, Flow)) -> (u8, FlowRecord) {
 }
 
 const fn flow((opcode, record): &(u8, FlowRecord)) -> (u8, Flow) {
-    (*opcode, Flow { messages: record.messages, bytes: record.bytes })
+    (*opcode, Flow { messages: sum(0, record.messages), bytes: sum(0, record.bytes) })
 }
 
 /// Returns a name of another process that stays for the rest of this one's life.
@@ -221,6 +230,35 @@ mod tests {
         other.add_record(&record, &mut other_traffic);
         assert_eq!(other.accepted, 2);
         assert_eq!(other_traffic.received().text.bytes, 10);
+    }
+
+    #[test]
+    fn counters_of_another_process_leave_room_for_more() {
+        let (mut counters, mut traffic) = (LoopCounters::default(), Counters::default());
+        counters.ended(&CloseReason::Eof);
+        counters.answered(http::StatusCode::NOT_FOUND);
+        traffic.received.add(crate::protocol::Opcode::Text, 5);
+        counters.turned(5_000);
+        let mut record = counters.to_record(&traffic);
+        record.numbers.iter_mut().for_each(|(_, number)| *number = u64::MAX);
+        record.closed.iter_mut().for_each(|(_, _, count)| *count = u64::MAX);
+        record.refused.iter_mut().for_each(|(_, count)| *count = u64::MAX);
+        for (_, flow) in &mut record.received {
+            (flow.messages, flow.bytes) = (u64::MAX, u64::MAX);
+        }
+        record.turn_micros.buckets.fill(u64::MAX);
+        record.turn_micros.sum = u64::MAX;
+        for _ in 0..3 {
+            counters.add_record(&record, &mut traffic);
+        }
+        counters.ended(&CloseReason::Eof);
+        counters.answered(http::StatusCode::NOT_FOUND);
+        counters.turned(5_000);
+        counters.accepted += 1;
+        traffic.received.add(crate::protocol::Opcode::Text, 5);
+        assert!(counters.accepted > MOST && traffic.received().text.bytes > MOST);
+        let all: u64 = counters.turn_micros.buckets.iter().fold(0, |sum, bucket| sum.saturating_add(*bucket));
+        assert!(all > MOST);
     }
 
     #[test]

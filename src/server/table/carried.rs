@@ -24,10 +24,13 @@ use std::time::Duration;
 pub(crate) struct Fillers(Vec<bool>);
 
 /// The most places of a loop that is taken over. Each takes memory before its client has arrived.
-const MOST_PLACES: usize = 1 << 24;
+const MOST_PLACES: usize = 1 << 22;
 
 /// The most places of timers, used and free: a place that another process announces takes memory.
 const MOST_TIMER_PLACES: usize = 1 << 22;
+
+/// The shortest period of an interval, in nanoseconds: that of `set_interval`.
+const LEAST_PERIOD: u64 = 1_000_000;
 
 /// A timer that a handler has set in `on_start`, for a route that the other process does not have.
 #[derive(Debug)]
@@ -242,6 +245,9 @@ impl<D: ClientData> Table<D> {
         let due = self.clock.now_nanos().saturating_add(record.after);
         let due = due.saturating_sub(record.late).saturating_sub(ago);
         let period = record.period.and_then(NonZeroU64::new);
+        if period.is_some_and(|period| period.get() < LEAST_PERIOD) {
+            return Err(Malformed("the period of a timer"));
+        }
         let client = match record.client {
             None => None,
             Some((index, generation)) => {
