@@ -185,3 +185,48 @@ fn a_client_of_a_later_epoch_waits_until_the_server_knows_it() {
     ];
     assert_eq!(heard, expected);
 }
+
+/// Clients get the histories of these topics.
+struct Reader;
+
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+const LONG: History = History { messages: 3_000, age: Duration::from_secs(600) };
+
+impl Handler for Reader {
+    type Data = ();
+
+    fn on_open(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        for topic in TOPICS {
+            clients.subscribe_from(id, topic, LONG, Since::Oldest);
+        }
+    }
+
+    fn on_message(&mut self, clients: &mut Clients<()>, _: ClientId, _: Message<'_>) {
+        for topic in TOPICS {
+            for _ in 0..LONG.messages {
+                clients.publish_kept(topic, "x", LONG, None, 0).expect("it is up");
+            }
+        }
+    }
+}
+
+/// The bug: each topic had the whole share of a turn.
+#[test]
+fn a_turn_serves_a_share_of_all_histories() {
+    let engine = MemoryEngine::with_seed(1);
+    let mut server = Simulation::with_backplane(1, Config::default(), engine.backplane(), Reader);
+    let speaker = server.connect("/");
+    server.run_until_idle();
+    speaker.send("fill");
+    server.run_until_idle();
+    assert_eq!(speaker.received_text().len(), 9_000);
+    let reader = server.connect("/");
+    let mut heard = Vec::new();
+    while heard.iter().sum::<usize>() < 9_000 {
+        server.step();
+        heard.extend(Some(reader.received_text().len()).filter(|count| *count > 0));
+        assert!(heard.len() < 100, "{heard:?}");
+    }
+    // A client is served as a whole: the one that begins below the share may go beyond it.
+    assert!(heard[0] <= 6_000 && heard.iter().sum::<usize>() == 9_000, "{heard:?}");
+}
