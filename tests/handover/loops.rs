@@ -141,7 +141,8 @@ fn what_a_loop_publishes_in_its_last_turn_reaches_members_on_other_loops() {
     let folder = Folder::new();
     let path = folder.path("handover");
     let serve = || {
-        let server = taking_over(roomy(), &path).listen("127.0.0.1:0").and_then(|server| server.loops(2)).expect("loops");
+        let server =
+            taking_over(roomy(), &path).listen("127.0.0.1:0").and_then(|server| server.loops(2)).expect("loops");
         let lariat::LocalAddr::Tcp(addr) = server.local_addrs().remove(0) else { panic!("not TCP") };
         (addr, server.remote(), std::thread::spawn(move || server.run(|| Counter(0))))
     };

@@ -103,7 +103,8 @@ impl LoopCounters {
                 *own = sum(*own, *number);
             }
         }
-        self.refused.extend(record.refused.iter().take(MOST_KINDS).map(|(status, count)| (*status, (*count).min(MOST))));
+        self.refused
+            .extend(record.refused.iter().take(MOST_KINDS).map(|(status, count)| (*status, (*count).min(MOST))));
         for (reason, detail, count) in record.closed.iter().take(MOST_KINDS) {
             if let (Some(reason), Some(detail)) = (kept(reason), kept(detail)) {
                 self.closed.push((Cause { reason, detail }, (*count).min(MOST)));
