@@ -1,7 +1,7 @@
 //! Watches a run, and makes a report of its measurements.
 
 use super::measure::process::{self, Cpu};
-use super::measure::{Asked, Expected, Latencies, Latency, Record, Report, Second, Server};
+use super::measure::{Asked, Expected, Histograms, Latencies, Latency, Record, Report, Second, Server};
 use super::output::{Table, limits};
 use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
@@ -63,9 +63,9 @@ impl Observer {
         if let Some(log) = &self.log {
             log.end_status(false);
         }
+        let Histograms { connect, tls, handshake, round_trip, last_receiver, send_delay } = &record.times;
         let [connect, tls, handshake, trips, last, delay] =
-            [&record.connect, &record.tls, &record.handshake, &record.trips, &record.last, &record.delay]
-                .map(|pairs| Latency::from_pairs(pairs));
+            [connect, tls, handshake, round_trip, last_receiver, send_delay].map(|pairs| Latency::from_pairs(pairs));
         let measured = |latency: &Latency| (!latency.is_empty()).then(|| latency.summary());
         let shown = if last.is_empty() { &trips } else { &last };
         let curve = shown.curve().into_iter().map(|(share, nanos)| (share, nanos as f64 / 1e3)).collect();
@@ -79,7 +79,7 @@ impl Observer {
         client.memory_bytes_per_connection = each(record.memory as f64, record.connections.most);
         let mut report = Report {
             schema: 1,
-            lariat: env!("CARGO_PKG_VERSION"),
+            lariat: env!("CARGO_PKG_VERSION").to_owned(),
             asked,
             ended: record.ended,
             elapsed_s: record.elapsed_s,
@@ -93,7 +93,12 @@ impl Observer {
                 last_receiver: measured(&last),
                 send_delay: measured(&delay),
             },
+            histograms: record.times,
             search: record.search,
+            steps: record.steps,
+            storms: record.storms,
+            malformed: record.malformed,
+            compression: record.compression,
             errors: record.errors,
             limits: Vec::new(),
             client,

@@ -24,4 +24,6 @@ pub(crate) use measurements::Measurements;
 pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
-pub(crate) use report::{Asked, Client, ErrorCount, Expected, Latencies, Limit, Report, Search, Second, Server, Step};
+pub(crate) use report::{
+    Asked, Client, ErrorCount, Expected, Histograms, Latencies, Limit, Report, Search, Second, Server, Step,
+};

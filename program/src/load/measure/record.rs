@@ -1,11 +1,11 @@
 //! What one process measured, or several together.
 
-use super::latency::Latency;
-use super::report::{Client, Connections, ErrorCount, Messages, Search, Second};
+use super::latency::{Latency, Summary};
+use super::report::{
+    Client, Compression, Connections, Detail, ErrorCount, Histograms, Malformed, Messages, Pairs, ScenarioStep, Search,
+    Second, Storm,
+};
 use serde::{Deserialize, Serialize};
-
-/// Times in nanoseconds, with the count of each.
-type Pairs = Vec<(u64, u64)>;
 
 /// The measurements of one process, or the sum of several.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -16,13 +16,12 @@ pub(crate) struct Record {
     pub(crate) connections: Connections,
     pub(crate) messages: Messages,
     pub(crate) errors: Vec<ErrorCount>,
-    pub(crate) connect: Pairs,
-    pub(crate) tls: Pairs,
-    pub(crate) handshake: Pairs,
-    pub(crate) trips: Pairs,
-    pub(crate) last: Pairs,
-    pub(crate) delay: Pairs,
+    pub(crate) times: Histograms,
     pub(crate) search: Option<Search>,
+    pub(crate) steps: Vec<ScenarioStep>,
+    pub(crate) storms: Vec<Storm>,
+    pub(crate) malformed: Vec<Malformed>,
+    pub(crate) compression: Option<Compression>,
     pub(crate) series: Vec<Second>,
     pub(crate) client: Client,
     /// CPU time while opening and while holding.
@@ -58,18 +57,12 @@ impl Record {
                 None => self.errors.push(error),
             }
         }
-        let pairs = [
-            (&mut self.connect, &other.connect),
-            (&mut self.tls, &other.tls),
-            (&mut self.handshake, &other.handshake),
-            (&mut self.trips, &other.trips),
-            (&mut self.last, &other.last),
-            (&mut self.delay, &other.delay),
-        ];
-        for (sum, more) in pairs {
-            let mut latency = Latency::from_pairs(sum);
-            latency.add(&Latency::from_pairs(more));
-            *sum = latency.to_pairs();
+        self.times.merge(&other.times);
+        merge_steps(&mut self.steps, other.steps);
+        merge_storms(&mut self.storms, other.storms);
+        merge_malformed(&mut self.malformed, other.malformed);
+        if let Some(more) = other.compression {
+            self.compression.get_or_insert_default().add(&more);
         }
         self.search = self.search.take().or(other.search);
         self.client.cpu_s += other.client.cpu_s;
@@ -78,6 +71,93 @@ impl Record {
         self.holding_s = self.holding_s.max(other.holding_s);
         self.memory += other.memory;
         self.counted += other.counted;
+    }
+}
+
+impl Histograms {
+    /// Adds the times of another process, bucket by bucket.
+    pub(crate) fn merge(&mut self, other: &Histograms) {
+        let pairs = [
+            (&mut self.connect, &other.connect),
+            (&mut self.tls, &other.tls),
+            (&mut self.handshake, &other.handshake),
+            (&mut self.round_trip, &other.round_trip),
+            (&mut self.last_receiver, &other.last_receiver),
+            (&mut self.send_delay, &other.send_delay),
+        ];
+        for (sum, more) in pairs {
+            merge_pairs(sum, more);
+        }
+    }
+}
+
+fn merge_pairs(sum: &mut Pairs, more: &Pairs) {
+    if !more.is_empty() {
+        let mut latency = Latency::from_pairs(sum);
+        latency.add(&Latency::from_pairs(more));
+        *sum = latency.to_pairs();
+    }
+}
+
+fn merge_steps(sum: &mut Vec<ScenarioStep>, more: Vec<ScenarioStep>) {
+    for step in more {
+        let Some(known) = sum.iter_mut().find(|known| known.line == step.line) else {
+            sum.push(step);
+            continue;
+        };
+        known.done += step.done;
+        known.failed += step.failed;
+        merge_pairs(&mut known.histogram, &step.histogram);
+        known.latency = known.latency.as_ref().or(step.latency.as_ref()).map(|_| summary(&known.histogram));
+        merge_details(&mut known.failures, step.failures);
+    }
+}
+
+/// Storms of the same number came at the same time.
+fn merge_storms(sum: &mut Vec<Storm>, more: Vec<Storm>) {
+    for (number, storm) in more.into_iter().enumerate() {
+        let Some(known) = sum.get_mut(number) else {
+            sum.push(storm);
+            continue;
+        };
+        known.cut += storm.cut;
+        known.back += storm.back;
+        known.failed += storm.failed;
+        known.all_back_s = known.all_back_s.zip(storm.all_back_s).map(|(one, other)| one.max(other));
+        merge_pairs(&mut known.histogram, &storm.histogram);
+        known.handshake = summary(&known.histogram);
+    }
+}
+
+fn merge_malformed(sum: &mut Vec<Malformed>, more: Vec<Malformed>) {
+    for kind in more {
+        let Some(known) = sum.iter_mut().find(|known| known.name == kind.name) else {
+            sum.push(kind);
+            continue;
+        };
+        known.tried += kind.tried;
+        known.right += kind.right;
+        merge_details(&mut known.outcomes, kind.outcomes);
+    }
+}
+
+fn merge_details(sum: &mut Vec<Detail>, more: Vec<Detail>) {
+    let mut errors = ErrorCount { details: std::mem::take(sum), ..ErrorCount::default() };
+    more.into_iter().for_each(|detail| errors.detail(detail.count, detail.text));
+    *sum = errors.details;
+}
+
+fn summary(pairs: &Pairs) -> Summary {
+    Latency::from_pairs(pairs).summary()
+}
+
+impl Compression {
+    fn add(&mut self, other: &Compression) {
+        self.connections += other.connections;
+        self.sent_payload += other.sent_payload;
+        self.sent_wire += other.sent_wire;
+        self.received_payload += other.received_payload;
+        self.received_wire += other.received_wire;
     }
 }
 
@@ -141,7 +221,7 @@ mod tests {
             is_complete,
             connections: Connections { most, opening_s: most as f64, ..Connections::default() },
             errors: vec![error("lost", 1), error(kind, 2)],
-            trips: vec![(1_000, most), (2_000, 1)],
+            times: Histograms { round_trip: vec![(1_000, most), (2_000, 1)], ..Histograms::default() },
             ..Record::default()
         };
         let mut sum = Record::default();
@@ -151,6 +231,6 @@ mod tests {
         assert_eq!((sum.ended.as_str(), sum.is_complete), ("interrupted", false));
         assert_eq!((sum.connections.most, sum.connections.opening_s), (35, 20.0));
         assert_eq!(sum.errors, [error("lost", 3), error("reset", 4), error("stalled", 2)]);
-        assert_eq!(sum.trips.iter().map(|(_, count)| count).sum::<u64>(), 38);
+        assert_eq!(sum.times.round_trip.iter().map(|(_, count)| count).sum::<u64>(), 38);
     }
 }

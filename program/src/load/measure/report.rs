@@ -9,11 +9,11 @@ use crate::terminal::units::grouped;
 use serde::{Deserialize, Serialize};
 
 /// The report of a run.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
     /// The version of the program.
-    pub(crate) lariat: &'static str,
+    pub(crate) lariat: String,
     /// What the options asked for.
     pub(crate) asked: Asked,
     /// How the run ended: "complete", or the reason why it ended early.
@@ -23,8 +23,19 @@ pub(crate) struct Report {
     pub(crate) connections: Connections,
     pub(crate) messages: Messages,
     pub(crate) latency: Latencies,
+    /// All times that were recorded. The percentiles above follow from them, and so do those of
+    /// several reports together.
+    pub(crate) histograms: Histograms,
     /// With --until: the rates that were tried, and the result.
     pub(crate) search: Option<Search>,
+    /// With --scenario: its steps, in the order of their lines.
+    pub(crate) steps: Vec<ScenarioStep>,
+    /// With --storm: what happened in each.
+    pub(crate) storms: Vec<Storm>,
+    /// With --malformed: what the server did with hostile clients, one entry for each kind.
+    pub(crate) malformed: Vec<Malformed>,
+    /// With --deflate: what compression has saved.
+    pub(crate) compression: Option<Compression>,
     pub(crate) errors: Vec<ErrorCount>,
     /// What limited the run, the most likely cause first.
     pub(crate) limits: Vec<Limit>,
@@ -40,12 +51,12 @@ pub(crate) struct Report {
 }
 
 /// What the options asked for.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Asked {
     pub(crate) urls: Vec<String>,
     pub(crate) connections: u64,
-    /// "hold", "send", "echo", "subscribe" or "follow".
-    pub(crate) mode: &'static str,
+    /// "hold", "send", "echo", "subscribe", "follow" or "scenario".
+    pub(crate) mode: String,
     /// Connections begun per second; null means as fast as the server accepted them.
     pub(crate) rate: Option<f64>,
     pub(crate) hold_s: f64,
@@ -128,7 +139,7 @@ pub(crate) struct Messages {
 }
 
 /// The latencies.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latencies {
     /// From the intended time until TCP is connected and the request is written, or with wss:// the
     /// first message of TLS.
@@ -144,6 +155,88 @@ pub(crate) struct Latencies {
     pub(crate) last_receiver: Option<Summary>,
     /// How late this client sent. The times above include this delay.
     pub(crate) send_delay: Option<Summary>,
+}
+
+/// Recorded times in nanoseconds, each with its count, in order. A time stands for all that have the
+/// same first three digits.
+pub(crate) type Pairs = Vec<(u64, u64)>;
+
+/// All times of [`Latencies`]. Empty where nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Histograms {
+    pub(crate) connect: Pairs,
+    pub(crate) tls: Pairs,
+    pub(crate) handshake: Pairs,
+    pub(crate) round_trip: Pairs,
+    pub(crate) last_receiver: Pairs,
+    pub(crate) send_delay: Pairs,
+}
+
+/// A step of a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ScenarioStep {
+    /// The number of its line in the file. The first line is 1.
+    pub(crate) line: u32,
+    /// The line itself.
+    pub(crate) text: String,
+    /// How often it was done.
+    pub(crate) done: u64,
+    /// How often it failed, which ends the walk of a connection.
+    pub(crate) failed: u64,
+    /// The first failures that differ, four at most.
+    pub(crate) failures: Vec<Detail>,
+    /// How long it took, for steps that wait for the server: from when the connection came to it,
+    /// or with "at" from when it should have come to it.
+    pub(crate) latency: Option<Summary>,
+    pub(crate) histogram: Pairs,
+}
+
+/// A storm: connections that were cut at once, and their return.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Storm {
+    /// When it came, counted from the beginning of the hold.
+    pub(crate) at_s: f64,
+    /// "fin" or "rst".
+    pub(crate) kind: String,
+    /// The connections that were cut.
+    pub(crate) cut: u64,
+    /// Those of them that were open again before the next storm or the end of the hold.
+    pub(crate) back: u64,
+    /// Attempts of theirs to come back that failed.
+    pub(crate) failed: u64,
+    /// The time from the storm until the last of them was open again; null if some never were.
+    pub(crate) all_back_s: Option<f64>,
+    /// From the beginning of an attempt until the server has accepted it.
+    pub(crate) handshake: Summary,
+    pub(crate) histogram: Pairs,
+}
+
+/// What the server did with a kind of hostile client.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Malformed {
+    pub(crate) name: String,
+    /// What the client sends, and the section of the RFC that forbids it.
+    pub(crate) what: String,
+    /// The clients of this kind that were tried.
+    pub(crate) tried: u64,
+    /// What a server that keeps to the RFC does.
+    pub(crate) expected: String,
+    /// What the server did, with counts.
+    pub(crate) outcomes: Vec<Detail>,
+    /// Those to which the server did what is expected.
+    pub(crate) right: u64,
+}
+
+/// What compression has saved: bytes of payloads, and the bytes on the wire with the headers of
+/// frames, without those of handshakes and TLS.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Compression {
+    /// Connections on which it was agreed.
+    pub(crate) connections: u64,
+    pub(crate) sent_payload: u64,
+    pub(crate) sent_wire: u64,
+    pub(crate) received_payload: u64,
+    pub(crate) received_wire: u64,
 }
 
 /// The search for a rate.
@@ -209,9 +302,9 @@ impl ErrorCount {
 }
 
 /// Something that limited the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limit {
-    pub(crate) limit: &'static str,
+    pub(crate) limit: String,
     pub(crate) evidence: String,
     pub(crate) advice: String,
 }
@@ -236,7 +329,7 @@ pub(crate) struct Client {
 }
 
 /// What the process of the server used.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     pub(crate) name: String,
@@ -255,7 +348,7 @@ pub(crate) struct Server {
 }
 
 /// An expectation, and whether it holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Expected {
     pub(crate) expectation: String,
     pub(crate) measured: String,

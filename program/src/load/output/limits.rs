@@ -47,7 +47,7 @@ fn count(report: &Report, kind: &str) -> u64 {
 }
 
 fn limit(limit: &'static str, evidence: String, advice: &str) -> Option<Limit> {
-    Some(Limit { limit, evidence, advice: advice.to_owned() })
+    Some(Limit { limit: limit.to_owned(), evidence, advice: advice.to_owned() })
 }
 
 fn process_lost(report: &Report) -> Option<Limit> {
@@ -272,7 +272,7 @@ fn no_echo(report: &Report) -> Option<Limit> {
     if messages.right > 0 || missing == 0 || report.connections.lost > 0 {
         return None;
     }
-    let (what, advice) = match report.asked.mode {
+    let (what, advice) = match report.asked.mode.as_str() {
         "echo" => ("this is not an echo server", "use a path that echoes, or --messages-per-second without --echo"),
         "subscribe" => (
             "this server does not pass the messages of one client on to all others",
@@ -303,7 +303,7 @@ fn server_stalls(report: &Report) -> Option<Limit> {
 fn latency(report: &Report) -> Option<Limit> {
     let asked = report.asked.messages_per_second?;
     let reached = report.messages.per_second;
-    let counted = match report.asked.mode {
+    let counted = match report.asked.mode.as_str() {
         // Each publication is delivered to all other connections.
         "subscribe" => asked * report.connections.most.saturating_sub(1) as f64,
         _ => asked,
@@ -328,8 +328,8 @@ mod tests {
         report
     }
 
-    fn names(report: &Report) -> Vec<&'static str> {
-        limits(report).iter().map(|limit| limit.limit).collect()
+    fn names(report: &Report) -> Vec<String> {
+        limits(report).into_iter().map(|limit| limit.limit).collect()
     }
 
     #[test]
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(names(&report), ["rate-not-reached"]);
         report.messages.per_second = 98.5;
         assert!(names(&report).is_empty());
-        (report.asked.mode, report.connections.most) = ("subscribe", 3);
+        (report.asked.mode, report.connections.most) = ("subscribe".to_owned(), 3);
         assert_eq!(names(&report), ["rate-not-reached"]);
         report.messages.per_second = 199.0;
         assert!(names(&report).is_empty());

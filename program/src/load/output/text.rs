@@ -91,7 +91,7 @@ fn messages(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         return writeln!(f, "; {}/s for {}", decimal(messages.per_second), time(messages.sending_s * 1e9));
     }
     write!(f, "messages     {} sent, {} received", grouped(messages.sent), grouped(messages.received))?;
-    match report.asked.mode {
+    match report.asked.mode.as_str() {
         "echo" => write!(f, ", {} came back unchanged", grouped(messages.right))?,
         "subscribe" => {
             write!(

@@ -189,7 +189,8 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
             Mode::Echo => "echo",
             Mode::Subscribe => "subscribe",
             Mode::Follow => "follow",
-        },
+        }
+        .to_owned(),
         rate: options.rate.or(ramp),
         hold_s: hold.as_secs_f64(),
         messages_per_second: match pace {

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use crate::load::driver::{Conn, Driver, Ended, RunState};
-use crate::load::measure::{Client, Clock, Record, Search, Second, cpu_time, own_memory};
+use crate::load::measure::{Client, Clock, Histograms, Record, Search, Second, cpu_time, own_memory};
 use crate::load::plan::Plan;
 use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
 use std::io;
@@ -166,12 +166,14 @@ fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
         connections: measured.connections.clone(),
         messages: measured.messages.clone(),
         errors: measured.errors(),
-        connect: measured.connect.to_pairs(),
-        tls: measured.tls.to_pairs(),
-        handshake: measured.handshake.to_pairs(),
-        trips: measured.trips.to_pairs(),
-        last: measured.last.to_pairs(),
-        delay: measured.delay.to_pairs(),
+        times: Histograms {
+            connect: measured.connect.to_pairs(),
+            tls: measured.tls.to_pairs(),
+            handshake: measured.handshake.to_pairs(),
+            round_trip: measured.trips.to_pairs(),
+            last_receiver: measured.last.to_pairs(),
+            send_delay: measured.delay.to_pairs(),
+        },
         search,
         series: measured.series.clone(),
         client: Client { cpu_s: cpu_time().as_secs_f64(), ..Client::default() },
@@ -180,5 +182,6 @@ fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
         holding_s: held.at.saturating_sub(opened.at) as f64 / 1e9,
         memory,
         counted: driver.counted(),
+        ..Record::default()
     }
 }
