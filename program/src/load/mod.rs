@@ -10,6 +10,7 @@
 //! | room | question |
 //! |---|---|
 //! | `measure` | what has happened, and what did client and server use? |
+//! | `content` | what do connections say, and how does it differ? |
 //! | `plan` | what do the options ask for, and what follows from them? |
 //! | `driver` | what do the connections do? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
@@ -18,6 +19,7 @@
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
 
 mod command;
+mod content;
 mod driver;
 mod measure;
 mod observer;

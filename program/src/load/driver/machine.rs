@@ -114,7 +114,7 @@ impl Driver {
             in_time_until: NEVER,
             next_second: clock.nanos() + SECOND,
             reading: None,
-            stalled_from: STALLED.max(plan.payload.len().saturating_mul(2 * depth)),
+            stalled_from: STALLED.max(plan.message_bytes.saturating_mul(2 * depth)),
             buffer: String::new(),
             random: StdRng::seed_from_u64(plan.seed),
             plan,

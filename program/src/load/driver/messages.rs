@@ -5,7 +5,7 @@ use super::follower::Arrival;
 use super::machine::Driver;
 use super::states::{Ended, RunState};
 use crate::load::measure::Problem;
-use crate::load::plan::{Mode, Pace, Which};
+use crate::load::plan::{Mode, Pace};
 use lariat::{ClientId, Clients, Message};
 
 impl Driver {
@@ -22,8 +22,8 @@ impl Driver {
     #[inline]
     pub(super) fn send(&mut self, clients: &mut Clients<Conn>, id: ClientId, intended: u64) {
         let Some(conn) = clients.data_mut(id) else { return };
-        let which = Which { id: conn.number, seq: conn.sent, time: intended };
-        let message = self.plan.payload.message(&mut self.buffer, which);
+        let who = self.plan.who(conn.number, conn.sent, intended);
+        let message = self.plan.payload.message(&mut self.buffer, &who);
         let length = message.as_bytes().len();
         // Without a rate, no more waits than is on the way.
         let is_stalled = self.pacer.is_some() && clients.buffered_amount(id) > self.stalled_from;
@@ -91,9 +91,9 @@ impl Driver {
             self.measured.messages.unexpected += 1;
             return self.measured.problem(Problem::Unexpected, 1);
         };
-        let which = Which { id: conn.number, seq: conn.received, time: intended };
+        let who = self.plan.who(conn.number, conn.received, intended);
         conn.received = conn.received.wrapping_add(1);
-        if message == self.plan.payload.message(&mut self.buffer, which) {
+        if message == self.plan.payload.message(&mut self.buffer, &who) {
             self.came_right(now);
             self.measured.trip(now.saturating_sub(intended));
         } else {
@@ -116,9 +116,9 @@ impl Driver {
             return self.measured.problem(Problem::Unexpected, 1);
         };
         conn.received += 1;
-        let which = Which { id: publisher_number, seq: number, time: delivery.time };
+        let who = self.plan.who(publisher_number, number, delivery.time);
         let took = now.saturating_sub(delivery.time);
-        if message == self.plan.payload.message(&mut self.buffer, which) {
+        if message == self.plan.payload.message(&mut self.buffer, &who) {
             self.came_right(now);
             self.measured.trips.record(took);
         } else {

@@ -43,22 +43,21 @@ impl Driver {
     pub(super) fn begin(&mut self, clients: &mut Clients<Conn>, attempt: Attempt) -> Result<(), OpeningError> {
         let routes = &self.plan.routes;
         let route = &routes[attempt.number as usize % routes.len()];
-        let resumed = self.resumed(&route.url, attempt.number);
-        let id = clients.connect(resumed.as_deref().unwrap_or(&route.url), &route.options)?;
+        let who = self.plan.who(attempt.number, 0, attempt.due);
+        let url = route.url(&mut self.buffer, &who);
+        let resumed = self.plan.follow.as_ref().and_then(|parameter| {
+            let follower = self.followers.get((attempt.number - self.plan.first_number) as usize)?;
+            Some(resumed(url, parameter, follower.position()?))
+        });
+        // The plan has tried out the headers of each row.
+        let options = route.options(&who).map_err(|_| OpeningError::BadHeader)?;
+        let id = clients.connect(resumed.as_deref().unwrap_or(url), &options)?;
         if let Some(conn) = clients.data_mut(id) {
             (conn.number, conn.since) = (attempt.number, micros(attempt.due));
         }
         self.underway += 1;
         self.measured.connections.begun += 1;
         Ok(())
-    }
-
-    /// Returns the URL with which a subscriber comes back: it names the last position.
-    fn resumed(&self, url: &str, number: u32) -> Option<String> {
-        let parameter = self.plan.follow.as_ref()?;
-        let position = self.followers.get((number - self.plan.first_number) as usize)?.position()?;
-        let separator = if url.contains('?') { '&' } else { '?' };
-        Some(format!("{url}{separator}{parameter}={position}"))
     }
 
     /// Removes the connection at `place` from the list of open connections. The last one takes its
@@ -79,4 +78,10 @@ impl Driver {
         // It may be closing already.
         let _ = clients.close(id, CloseCode::Normal, "");
     }
+}
+
+/// Returns the URL with which a subscriber comes back: it names the last position.
+fn resumed(url: &str, parameter: &str, position: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{parameter}={position}")
 }

@@ -4,9 +4,9 @@ use super::expect::Bound;
 use super::message::{length, payload};
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
-use super::payload::Payload;
-use super::targets::{Route, connect_options, find, is_local, sources, spreads, try_out};
+use super::targets::{Route, base, find, is_local, sources, spreads, try_out};
 use crate::doctor::{self, Ask, Finding, Host, Side};
+use crate::load::content::{Names, Payload, Rows, Who};
 use crate::load::measure::Asked;
 use crate::terminal::units::{bytes, counted};
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +32,9 @@ pub(crate) struct Plan {
     pub(crate) mode: Mode,
     pub(crate) pace: Pace,
     pub(crate) payload: Payload,
+    /// The length of the first message in bytes.
+    pub(crate) message_bytes: usize,
+    pub(crate) rows: Rows,
     pub(crate) churn: Option<Churn>,
     /// The parameter of the URL that names the last position.
     pub(crate) follow: Option<String>,
@@ -48,33 +51,41 @@ impl Plan {
         let (part, parts) = worker(options)?;
         let churn = options.churn.as_deref().map(churn).transpose()?;
         let sources = sources(options, host, &addresses, churn.is_some())?;
-        let base = connect_options(options)?;
+        let rows = options.data.as_deref().map(|path| Rows::read(path, options.rows));
+        let rows = rows.transpose().map_err(Usage)?.unwrap_or_default();
+        let connections = rows.connections(options.connections).map_err(Usage)?;
+        let names = Names { columns: rows.names(), variables: &[] };
+        let base = base(options, names)?;
         let route = |(url, address): (&String, &SocketAddr), source: &Option<IpAddr>| {
-            let options = base.clone().address(*address);
-            let options = source.map_or_else(|| options.clone(), |source| options.clone().source(source));
-            Route { url: url.clone(), options }
+            Route::new(url, &base, *address, *source, names)
         };
         let targets = || options.urls.iter().zip(&addresses);
-        let routes: Vec<Route> =
-            sources.iter().flat_map(|source| targets().map(move |target| route(target, source))).collect();
-        try_out(&routes)?;
+        let routes = sources.iter().flat_map(|source| targets().map(move |target| route(target, source)));
+        let routes = routes.collect::<Result<Vec<Route>, _>>()?;
+        try_out(&routes, &rows, connections)?;
         let mode = mode(options);
         let pace = pace(options, mode)?;
         // Before the message is made, since that takes memory.
         let length = length(options)?;
         check_memory(options, pace, length, host)?;
-        let payload = payload(options)?;
+        let payload = payload(options, names)?;
+        let who = Who { id: 0, seq: 0, time: 0, seed: options.seed, rows: &rows, variables: &[] };
+        let message_bytes = payload.message(&mut String::new(), &who).as_bytes().len();
         let hold = options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }));
         check(options, mode, churn)?;
         let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
-        let (first_number, end) = (share(options.connections, part), share(options.connections, part + 1));
+        let (first_number, end) = (share(connections, part), share(connections, part + 1));
         let each = |rate: f64| rate / f64::from(parts);
         let opening = match (options.rate, options.ramp) {
             (Some(rate), _) => Opening::Rate(each(rate)),
-            (None, Some(ramp)) => Opening::Rate(each(f64::from(options.connections) / ramp.as_secs_f64())),
+            (None, Some(ramp)) => Opening::Rate(each(f64::from(connections) / ramp.as_secs_f64())),
             (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
         };
-        let asked = asked(options, mode, pace, &payload, hold);
+        let asked = Asked {
+            connections: connections.into(),
+            message_bytes: if matches!(mode, Mode::Hold | Mode::Follow) { 0 } else { message_bytes as u64 },
+            ..asked(options, mode, pace, &payload, hold)
+        };
         Ok(Plan {
             is_local: addresses.iter().all(|address| is_local(*address)),
             addresses,
@@ -92,6 +103,8 @@ impl Plan {
                 Pace::Depth(depth) => Pace::Depth(depth),
             },
             payload,
+            message_bytes,
+            rows,
             churn: churn.map(|churn| match churn {
                 Churn::Rate(rate) => Churn::Rate(each(rate)),
                 Churn::Max => Churn::Max,
@@ -102,6 +115,13 @@ impl Plan {
             seed: options.seed,
             asked,
         })
+    }
+
+    /// Returns for whom a text is filled in: the number of a connection, that of a message on it, and
+    /// its intended time in nanoseconds.
+    #[inline]
+    pub(crate) fn who(&self, id: u32, seq: u32, time: u64) -> Who<'_> {
+        Who { id, seq, time, seed: self.seed, rows: &self.rows, variables: &[] }
     }
 
     /// Returns what the limits of the host mean for so many connections.
@@ -201,7 +221,7 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
             Pace::Depth(depth) if sends => Some(depth),
             _ => None,
         },
-        message_bytes: if sends { payload.len() as u64 } else { 0 },
+        message_bytes: 0,
         binary: payload.is_binary(),
         deflate: options.deflate,
         churn: options.churn.clone(),

@@ -1,7 +1,7 @@
 //! The text or file of `--message`.
 
 use super::options::{Options, Usage};
-use super::payload::Payload;
+use crate::load::content::{Names, Payload};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 const MOST: u64 = 1 << 30;
 
 /// Returns the content of all messages.
-pub(super) fn payload(options: &Options) -> Result<Payload, Usage> {
+pub(super) fn payload(options: &Options, names: Names<'_>) -> Result<Payload, Usage> {
     let Some(message) = &options.message else {
         return Ok(Payload::random(options.size, options.binary, options.seed));
     };
@@ -20,7 +20,7 @@ pub(super) fn payload(options: &Options) -> Result<Payload, Usage> {
     } else {
         message.clone().into_bytes()
     };
-    Payload::new(content, options.binary).map_err(Usage)
+    Payload::new(content, options.binary, names).map_err(Usage)
 }
 
 /// Returns the length of each message, about.

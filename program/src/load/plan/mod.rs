@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `options` | which options does `lariat load` have? |
 //! | `expect` | which bounds and expectations must hold? |
-//! | `payload` | what does each message say? |
 //! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
 //! | `targets` | which servers are connected to, from which addresses? |
@@ -16,11 +15,9 @@ mod expect;
 mod message;
 mod options;
 mod pace;
-mod payload;
 mod targets;
 mod trust;
 
 pub(crate) use build::Plan;
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
-pub(crate) use payload::Which;

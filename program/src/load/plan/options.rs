@@ -1,6 +1,7 @@
 //! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
+use crate::load::content::Share;
 use crate::terminal::units;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -65,6 +66,13 @@ pub(crate) struct Options {
     /// and, if it has too few ports, the addresses after it]
     #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Connections")]
     pub(crate) source_ip: Vec<IpAddr>,
+    /// Give each connection a row of this CSV file. The first line names the columns; {NAME} becomes
+    /// the value of a column, in the URL, in headers and subprotocols, and in messages
+    #[arg(long, value_name = "FILE", help_heading = "Connections")]
+    pub(crate) data: Option<PathBuf>,
+    /// What happens if --data has fewer rows than there are connections
+    #[arg(long, value_enum, default_value = "own", requires = "data", help_heading = "Connections")]
+    pub(crate) rows: Share,
     /// Share the connections among so many processes
     #[arg(long, value_name = "K", default_value = "1", value_parser = units::count_to::<1_024>, help_heading = "Connections")]
     pub(crate) processes: u32,
@@ -115,8 +123,8 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Messages")]
     pub(crate) binary: bool,
     /// Send this text, or the content of this file; {id} becomes the number of the connection,
-    /// {seq} the number of the message, {time} microseconds. What begins with ./, ../ or /FOLDER/
-    /// must be a file
+    /// {seq} the number of the message, {time} microseconds, {uuid} a UUID for each connection,
+    /// {random:A-B} a number. What begins with ./, ../ or /FOLDER/ must be a file
     #[arg(long, value_name = "FILE|TEXT", conflicts_with = "size", help_heading = "Messages")]
     pub(crate) message: Option<String>,
     /// Search the highest rate of messages that keeps this bound, like "p99<50ms"

@@ -3,16 +3,67 @@
 use super::options::{Options, Usage};
 use super::trust::trust;
 use crate::doctor::Host;
+use crate::load::content::{Names, Rows, Template, Who};
 use lariat::http::{HeaderName, HeaderValue, Uri};
 use lariat::{Config, ConnectOptions, Handler, Server};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 /// A URL, and from where and how to connect to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    pub(crate) url: String,
-    pub(crate) options: ConnectOptions,
+    url: Template,
+    options: ConnectOptions,
+    /// What differs from connection to connection.
+    headers: Vec<(HeaderName, Template)>,
+    subprotocols: Vec<Template>,
+}
+
+impl Route {
+    /// Returns the URL for a connection.
+    pub(crate) fn url<'a>(&'a self, buffer: &'a mut String, who: &Who<'_>) -> &'a str {
+        self.url.fill_url(buffer, who)
+    }
+
+    /// Returns the options for a connection.
+    ///
+    /// # Errors
+    ///
+    /// The header whose value cannot be sent, with the value.
+    pub(crate) fn options(&self, who: &Who<'_>) -> Result<Cow<'_, ConnectOptions>, String> {
+        if self.headers.is_empty() && self.subprotocols.is_empty() {
+            return Ok(Cow::Borrowed(&self.options));
+        }
+        let (mut options, mut buffer) = (self.options.clone(), String::new());
+        for subprotocol in &self.subprotocols {
+            options = options.subprotocol(subprotocol.fill(&mut buffer, who));
+        }
+        for (name, template) in &self.headers {
+            let value = template.fill(&mut buffer, who);
+            let wrong = |_| format!("{name}: {value:?} cannot be sent in a header");
+            options = options.header(name.clone(), HeaderValue::from_str(value).map_err(wrong)?);
+        }
+        Ok(Cow::Owned(options))
+    }
+
+    fn is_same_for_all(&self) -> bool {
+        self.url.plain().is_some() && self.headers.is_empty() && self.subprotocols.is_empty()
+    }
+
+    /// Returns the route to a URL from an address.
+    pub(crate) fn new(
+        url: &str,
+        base: &Route,
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        names: Names<'_>,
+    ) -> Result<Route, Usage> {
+        let url = Template::new(url, names).map_err(|why| Usage(format!("{url}: {why}")))?;
+        let options = base.options.clone().address(address);
+        let options = source.map_or_else(|| options.clone(), |source| options.clone().source(source));
+        Ok(Route { url, options, ..base.clone() })
+    }
 }
 
 /// The ports of an address of 127.0.0.0/8, unless the host has another range.
@@ -36,7 +87,11 @@ pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
     if url.contains('#') {
         return Err(Usage(format!("{url:?} has a fragment: the URL of a WebSocket server ends before \"#\"")));
     }
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    if authority.contains('{') {
+        return Err(Usage(format!("{url:?} has a name in braces in its host or port: these must be the same for all")));
+    }
+    // What is filled in later does not change the host.
+    let uri: Uri = url.replace(['{', '}'], "_").parse().map_err(|_| wrong())?;
     match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("ws" | "wss") => {}
         _ => return Err(wrong()),
@@ -108,7 +163,8 @@ pub(crate) fn sources(
     }
 }
 
-pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, Usage> {
+/// Returns how to connect, whatever the URL.
+pub(crate) fn base(options: &Options, names: Names<'_>) -> Result<Route, Usage> {
     let mut built = ConnectOptions::new();
     if let Some(tls) = trust(options)? {
         built = built.tls(tls);
@@ -116,24 +172,34 @@ pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, Usage
     if !options.deflate {
         built = built.uncompressed();
     }
-    for name in &options.subprotocol {
-        built = built.subprotocol(name);
+    let subprotocol =
+        |name: &String| Template::new(name, names).map_err(|why| Usage(format!("--subprotocol {name}: {why}")));
+    let mut subprotocols = options.subprotocol.iter().map(subprotocol).collect::<Result<Vec<_>, _>>()?;
+    if subprotocols.iter().all(|template| template.plain().is_some()) {
+        for name in subprotocols.drain(..) {
+            built = built.subprotocol(name.plain().unwrap_or_default());
+        }
     }
+    let mut headers = Vec::new();
     let origin = options.origin.iter().map(|origin| ("Origin", origin.as_str()));
     let wrong = |header: &str| Usage(format!("{header:?} is not a header: write --header \"Name: value\""));
-    let headers = options.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
-    for header in headers.chain(origin.map(Ok)) {
+    let split = options.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
+    for header in split.chain(origin.map(Ok)) {
         let (name, value) = header?;
         let wrong = || wrong(&format!("{name}:{value}"));
-        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
-        built = built.header(name, value);
+        let field: HeaderName = name.trim().parse().map_err(|_| wrong())?;
+        let template = Template::new(value.trim(), names).map_err(|why| Usage(format!("--header {name}: {why}")))?;
+        match template.plain() {
+            Some(value) => built = built.header(field, HeaderValue::from_str(value).map_err(|_| wrong())?),
+            None => headers.push((field, template)),
+        }
     }
-    Ok(built)
+    Ok(Route { url: Template::literal(String::new()), options: built, headers, subprotocols })
 }
 
-/// Checks that the library accepts the URLs and options. No connection is begun.
-pub(crate) fn try_out(routes: &[Route]) -> Result<(), Usage> {
+/// Checks that the library accepts the URLs and options: of each connection whose row of `--data` is
+/// another one. No connection is begun.
+pub(crate) fn try_out(routes: &[Route], rows: &Rows, connections: u32) -> Result<(), Usage> {
     struct Nobody;
     impl Handler for Nobody {
         type Data = ();
@@ -141,8 +207,22 @@ pub(crate) fn try_out(routes: &[Route]) -> Result<(), Usage> {
     let event_loop = Server::<()>::new(Config::default()).and_then(|server| server.start(Nobody));
     let mut event_loop =
         event_loop.map_err(|error| Usage(format!("cannot set up an event loop on this host: {error}")))?;
-    for Route { url, options } in routes {
-        event_loop.clients_mut().connect(url, options).map_err(|error| Usage(format!("{url}: {error}")))?;
+    let mut buffer = String::new();
+    for route in routes {
+        let differing = if route.is_same_for_all() { 1 } else { rows.len().clamp(1, connections as usize) as u32 };
+        for id in 0..differing {
+            let who = Who { id, seq: 0, time: 0, seed: 0, rows, variables: &[] };
+            let of_row =
+                || if rows.len() > 0 && differing > 1 { format!("--data, row {}: ", id + 1) } else { String::new() };
+            let options = route.options(&who).map_err(|why| Usage(format!("{}{why}", of_row())))?;
+            let url = route.url(&mut buffer, &who);
+            let begun = event_loop.clients_mut().connect(url, &options);
+            let id = begun.map_err(|error| Usage(format!("{}{url}: {error}", of_row())))?;
+            event_loop.clients_mut().terminate(id);
+            if differing > 1 {
+                let _ = event_loop.turn(Some(Duration::ZERO));
+            }
+        }
     }
     Ok(())
 }
