@@ -372,3 +372,47 @@ fn a_connection_that_breaks_in_the_handshake_has_its_own_reason() {
     assert_eq!(reason, CloseReason::Io(std::io::ErrorKind::ConnectionReset));
     server.join().expect("the server has ended");
 }
+
+/// A Unix socket, and both ends in one process.
+#[cfg(unix)]
+#[test]
+fn a_connection_over_a_stream_of_the_applications_own_is_like_any_other() {
+    let (here_end, there_end) = std::os::unix::net::UnixStream::pair().expect("two ends");
+    let (script_there, ears_there) = echo_script();
+    let there = serve(script_there);
+    there.ask(|clients| clients.adopt(there_end)).expect("there is room");
+    let (script_here, calls) = script();
+    let here = serve(script_here.on_open(|clients, id| clients.send(id, "hello").expect("it is open")));
+    let options = ConnectOptions::new().subprotocol("chat.v1");
+    let id = here.ask(move |clients| clients.connect_over(here_end, "ws://anything/echo", &options)).expect("a URL");
+    assert_eq!(calls.open(), id);
+    ears_there.open();
+    calls.until(&crate::common::Call::Message(id, b"hello".to_vec()));
+    assert!(here.ask(move |clients| clients.is_outgoing(id)));
+    here.ask(move |clients| clients.close(id, CloseCode::Normal, "")).expect("it is open");
+    assert_eq!(calls.close().0, id);
+
+    let (wrong, _other) = std::os::unix::net::UnixStream::pair().expect("two ends");
+    let error = here.ask(move |clients| clients.connect_over(wrong, "http://host/", &ConnectOptions::new()));
+    assert_eq!(error.map_err(|error| error.kind()), Err(std::io::ErrorKind::InvalidInput));
+    let (gone, other) = std::os::unix::net::UnixStream::pair().expect("two ends");
+    drop(other);
+    let options = ConnectOptions::new();
+    let id = here.ask(move |clients| clients.connect_over(gone, "ws://host/", &options)).expect("a URL");
+    assert_eq!(calls.close().0, id, "its server has gone");
+}
+
+#[test]
+fn a_client_that_is_reset_sees_a_reset_and_one_that_is_terminated_an_end() {
+    let (handler, calls) = echo_script();
+    let server = serve(handler);
+    for is_reset in [false, true] {
+        let mut client = Wire::open(server.addr);
+        let id = calls.open();
+        assert!(server.ask(move |clients| if is_reset { clients.reset(id) } else { clients.terminate(id) }));
+        assert_eq!(calls.close(), (id, CloseReason::Terminated));
+        let end = client.stream.read(&mut [0; 16]).map_err(|error| error.kind());
+        assert_eq!(end, if is_reset { Err(std::io::ErrorKind::ConnectionReset) } else { Ok(0) });
+        assert!(!server.ask(move |clients| clients.reset(id)), "it has gone");
+    }
+}

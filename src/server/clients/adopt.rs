@@ -12,7 +12,7 @@ use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// A connected stream for [`Clients::adopt`], and how far it has come. The accept key of a 101
+/// A connected stream for [`Clients::adopt`] or [`Clients::connect_over`], and how far it has come. The accept key of a 101
 /// response is `tungstenite::handshake::derive_accept_key`, with tungstenite's feature `handshake`.
 ///
 /// ```
@@ -57,6 +57,11 @@ impl From<UnixStream> for Adopted {
 impl Adopted {
     const fn new(stream: Stream) -> Adopted {
         Adopted { stream, received: Vec::new(), is_upgraded: false, subprotocol: None }
+    }
+
+    /// Returns the socket, and what was received.
+    pub(super) fn into_parts(self) -> io::Result<(Socket, Vec<u8>)> {
+        Ok((self.stream.into_socket()?, self.received))
     }
 
     /// The 101 response has been sent already, without an extension (RFC 6455 §4.2.2). The client

@@ -3,17 +3,20 @@
 //! Names are looked up on a thread of their own, because that can block for seconds. All else
 //! happens in the loop, and the handler gets the same callbacks as for any client.
 
+use super::adopt::Adopted;
 use super::clients::Clients;
+use crate::parts::ADOPTING;
 #[cfg(feature = "tls")]
 use crate::protocol::tls::ClientTls;
 use crate::protocol::{CloseReason, Connection, Opening, OpeningError, Role, State};
 use crate::server::data::ClientData;
 use crate::server::id::ClientId;
 use crate::server::net::{Question, Resolver, Socket};
-use crate::server::table::{Flags, Outgoing};
+use crate::server::table::{At, Flags, Outgoing};
 use http::{HeaderMap, HeaderName, HeaderValue};
 #[cfg(feature = "tls")]
 use rustls::pki_types::ServerName;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 /// Options of [`Clients::connect`]. Each field has a method that sets it.
@@ -113,13 +116,61 @@ impl<D: ClientData> Clients<D> {
     /// The URL or the options are invalid. If nothing answers at the address, `on_close` reports
     /// it.
     pub fn connect(&mut self, url: &str, options: &ConnectOptions) -> Result<ClientId, OpeningError> {
+        let (id, name, port) = self.begin_connection(Socket::Unconnected, url, options)?;
+        let address = options.address.or_else(|| Some(SocketAddr::new(name.parse().ok()?, port)));
+        match address {
+            Some(address) => self.resolved(id, vec![address]),
+            None => self.resolve(id, name, port),
+        }
+        self.relieve();
+        Ok(id)
+    }
+
+    /// Connects to a server over a stream that the application has opened itself: a Unix socket, or
+    /// a TCP stream through a proxy. All else is as in [`connect`](Self::connect), but `on_connect`
+    /// is not called, and [`address`](ConnectOptions#structfield.address) and
+    /// [`source`](ConnectOptions#structfield.source) mean nothing. What was
+    /// [received](Adopted::received) is handled first; the other settings of [`Adopted`] are
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the URL or the options are invalid. Or the
+    /// stream cannot be made non-blocking. The stream is then closed.
+    pub fn connect_over(
+        &mut self,
+        stream: impl Into<Adopted>,
+        url: &str,
+        options: &ConnectOptions,
+    ) -> io::Result<ClientId> {
+        ADOPTING.use_it();
+        let (socket, received) = stream.into().into_parts()?;
+        let begun = self.begin_connection(socket, url, options);
+        let (id, ..) = begun.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let At { client, shared, now, .. } = self.table.at(id.slot());
+        if !received.is_empty() {
+            client.connection.hold(shared, now, &received);
+        }
+        self.table.queue_adopted(id);
+        self.relieve();
+        Ok(id)
+    }
+
+    /// Adds a connection that sends its request once its socket takes it. Returns the host and the
+    /// port of the URL as well.
+    fn begin_connection(
+        &mut self,
+        socket: Socket,
+        url: &str,
+        options: &ConnectOptions,
+    ) -> Result<(ClientId, String, u16), OpeningError> {
         let (mut opening, name, port) = Opening::parse(url)?;
         options.apply(&mut opening)?;
         #[cfg(feature = "tls")]
         let tls = if opening.is_secure() { Some(self.security(options, &name)?) } else { None };
         let now = self.table.now();
         let connection = Connection::connect(self.table.shared_mut(), now, &opening);
-        let index = self.insert(Socket::Unconnected, connection);
+        let index = self.insert(socket, connection);
         self.table.counters_mut().connected += 1;
         let route = self.route;
         let outgoing = Outgoing {
@@ -132,14 +183,7 @@ impl<D: ClientData> Clients<D> {
         client.route = route;
         client.flags.set(Flags::BLOCKED);
         client.connection.extra_mut().outgoing = Some(Box::new(outgoing));
-        let id = client.id(index);
-        let address = options.address.or_else(|| Some(SocketAddr::new(name.parse().ok()?, port)));
-        match address {
-            Some(address) => self.resolved(id, vec![address]),
-            None => self.resolve(id, name, port),
-        }
-        self.relieve();
-        Ok(id)
+        Ok((client.id(index), name, port))
     }
 
     /// Returns how to secure a connection, and the server's name. Reads what the platform trusts,

@@ -92,7 +92,12 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn watch_adopted(&mut self, watch: impl Fn(&mut Socket, usize) -> io::Result<()>) {
         while let Some(index) = self.clients.table.next_adopted() {
             self.clients.table.queue_read(index);
-            let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) else { continue };
+            let Err(error) = watch(self.clients.table[index].socket.open(&self.key), index) else {
+                if self.clients.table[index].connection.role() == Role::Client {
+                    self.secure_outgoing(index);
+                }
+                continue;
+            };
             log::error!("cannot register an adopted stream with the poller: {error}");
             if self.clients.table[index].connection.state() == State::Open {
                 // The application knows it, so it is told of the end.

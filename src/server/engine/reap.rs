@@ -35,6 +35,7 @@ impl<H: Handler> Engine<H> {
             let has_streamed = client.connection.has_streamed();
             let is_whole = match reason {
                 CloseReason::CutOff { .. } => false,
+                CloseReason::Terminated if client.connection.extra().is_some_and(|extra| extra.is_reset) => false,
                 CloseReason::Refused(_) => true,
                 _ => !has_streamed,
             };

@@ -129,6 +129,8 @@ pub(crate) struct Extra {
     pub(crate) behind: Option<Box<Behind>>,
     /// The client is read however much is unsent.
     pub(crate) reads_above_high_water: bool,
+    /// The peer is to see a reset.
+    pub(crate) is_reset: bool,
 }
 
 impl Extra {
