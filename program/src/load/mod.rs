@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `measure` | what has happened, and what did client and server use? |
 //! | `content` | what do connections say, and how does it differ? |
+//! | `scenario` | what does each connection do, step by step? |
 //! | `plan` | what do the options ask for, and what follows from them? |
 //! | `driver` | what do the connections do? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
@@ -26,6 +27,7 @@ mod observer;
 mod output;
 mod plan;
 mod run;
+mod scenario;
 
 pub(crate) use command::run;
 pub(crate) use plan::Options;

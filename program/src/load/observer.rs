@@ -96,6 +96,7 @@ impl Observer {
             histograms: record.times,
             search: record.search,
             steps: record.steps,
+            walks: record.walks,
             storms: record.storms,
             malformed: record.malformed,
             compression: record.compression,

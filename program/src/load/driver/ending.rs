@@ -26,6 +26,7 @@ impl Driver {
     /// Ends sending and churning for good, and notes what had been reached.
     pub(super) fn stop_sending(&mut self, now: u64) {
         self.end_sending(now);
+        self.unfinished = self.walks.walking();
         (self.pacer, self.churn_pacer) = (None, None);
         self.again.clear();
         let connections = &mut self.measured.connections;

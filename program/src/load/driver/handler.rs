@@ -52,7 +52,9 @@ impl Handler for Driver {
         }
         self.open.push(id);
         connections.most = connections.most.max(self.open.len() as u64);
-        if self.state == RunState::Holding {
+        if self.plan.mode == Mode::Scenario {
+            self.begin_walk(clients, id, now);
+        } else if self.state == RunState::Holding {
             self.send_first(clients, id, now);
         }
     }
@@ -66,7 +68,14 @@ impl Handler for Driver {
             Mode::Echo => self.echoed(clients, id, message),
             Mode::Subscribe => self.delivered(clients, id, message),
             Mode::Follow => self.followed(clients, id, message),
+            Mode::Scenario => self.walk_on(clients, id, message),
             Mode::Hold | Mode::Send => {}
+        }
+    }
+
+    fn on_pong(&mut self, clients: &mut Clients<Conn>, id: ClientId, _: &[u8]) {
+        if self.plan.mode == Mode::Scenario {
+            self.walk_on_pong(clients, id);
         }
     }
 
@@ -85,6 +94,7 @@ impl Handler for Driver {
             }
             Stage::Open { .. } | Stage::Churning => {
                 let is_closing = self.state == RunState::Closing || stage == Stage::Churning;
+                self.end_walk(clients, id, reason, false);
                 if let Some(problem) = Problem::of_end(reason, is_closing) {
                     self.measured.ended(problem, reason);
                     self.measured.connections.lost += u64::from(!is_closing);

@@ -16,7 +16,7 @@ impl Driver {
         let now = self.clock.nanos();
         self.state = RunState::Holding;
         self.sending = Sending::Since(now);
-        self.state_ends = now + nanos(self.plan.hold);
+        self.state_ends = now.saturating_add(nanos(self.plan.hold));
         if let Some(Churn::Rate(rate)) = self.plan.churn {
             self.churn_pacer = Some(Pacer::new(now, rate));
         }
@@ -30,7 +30,7 @@ impl Driver {
             self.publisher = self.open.first().map(|id| (*id, number(*id)));
         }
         match self.plan.pace {
-            _ if matches!(self.plan.mode, Mode::Hold | Mode::Follow) => {}
+            _ if matches!(self.plan.mode, Mode::Hold | Mode::Follow | Mode::Scenario) => {}
             Pace::Rate(rate) => {
                 if self.plan.until.is_some() {
                     self.search = Some(Search::new(rate));
@@ -75,7 +75,12 @@ impl Driver {
         }
         self.send_due(clients, now);
         let opens_again = self.plan.churn.is_some() || self.plan.mode == Mode::Follow;
-        if !opens_again && self.open.is_empty() {
+        if self.plan.mode == Mode::Scenario {
+            let is_over = self.walks.walking() == 0 && self.again.is_empty() && self.underway == 0;
+            if now >= self.state_ends || is_over {
+                self.await_answers(now);
+            }
+        } else if !opens_again && self.open.is_empty() {
             self.ended = Ended::AllLost;
             self.await_answers(now);
         } else if now >= self.state_ends {

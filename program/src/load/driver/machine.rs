@@ -7,7 +7,8 @@ use super::pending::Pending;
 use super::publications::Publications;
 use super::search::Search;
 use super::states::{Ended, RunState, Sending};
-use crate::load::measure::{Clock, Measurements};
+use super::walks::Walks;
+use crate::load::measure::{Clock, Measurements, ScenarioStep, Walked};
 use crate::load::plan::{Mode, Opening, Pace, Plan};
 use lariat::{ClientId, Clients, OpeningError};
 use rand::SeedableRng;
@@ -24,7 +25,7 @@ pub(super) struct Attempt {
 }
 
 /// Bytes that may wait for a server that does not read, at least.
-const STALLED: usize = 4 << 20;
+pub(super) const STALLED: usize = 4 << 20;
 
 /// Messages sent, or connections begun, before the loop turns.
 pub(super) const SHARE: usize = 4_096;
@@ -56,6 +57,10 @@ pub(crate) struct Driver {
     pub(super) publications: Publications,
     /// With --follow, one for each connection, by its number.
     pub(super) followers: Vec<Follower>,
+    /// With --scenario, where each connection is in it.
+    pub(super) walks: Walks,
+    /// Connections that were still in the scenario when it was cut short.
+    pub(super) unfinished: u32,
     /// The connection that publishes, with its number.
     pub(super) publisher: Option<(ClientId, u32)>,
     /// The place of the connection that sent last.
@@ -105,6 +110,8 @@ impl Driver {
             search: None,
             publications: Publications::default(),
             followers,
+            walks: Walks::new(&plan, StdRng::seed_from_u64(plan.seed ^ 0x77a1)),
+            unfinished: 0,
             publisher: None,
             cursor: 0,
             sending: Sending::NotBegun,
@@ -139,6 +146,18 @@ impl Driver {
         if matches!(self.plan.mode, Mode::Send) { self.measured.messages.sent } else { self.measured.messages.right }
     }
 
+    /// Returns what has become of the steps of the scenario.
+    pub(crate) fn steps(&self) -> Vec<ScenarioStep> {
+        self.walks.report(&self.plan)
+    }
+
+    /// Returns how many connections got through the scenario.
+    pub(crate) fn walks(&self) -> Option<Walked> {
+        let Walks { finished, failed, .. } = self.walks;
+        let unfinished = self.unfinished.into();
+        (self.plan.mode == Mode::Scenario).then_some(Walked { finished, failed, unfinished })
+    }
+
     /// Returns how many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
@@ -162,6 +181,9 @@ impl Driver {
         if let (RunState::Holding, Some(attempt)) = (self.state, self.again.front()) {
             due = due.min(attempt.due);
         }
+        if matches!(self.state, RunState::Opening | RunState::Opened | RunState::Holding) {
+            due = due.min(self.walks.next_due());
+        }
         if let (Some(duration), RunState::Opening | RunState::Holding) = (self.plan.duration, self.state) {
             due = due.min(nanos(duration));
         }
@@ -181,6 +203,9 @@ impl Driver {
         } else if is_early && self.state != RunState::Awaiting && self.is_over(now) {
             self.ended = Ended::Duration;
             self.await_answers(now);
+        }
+        if matches!(self.state, RunState::Opening | RunState::Holding) {
+            self.walk_due(clients, now);
         }
         match self.state {
             RunState::Opening => self.open_due(clients, now)?,

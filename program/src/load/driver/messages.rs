@@ -63,7 +63,7 @@ impl Driver {
     /// Returns the arrival time of the message that is being handled. The clock is read once for
     /// all messages of one read.
     #[inline]
-    fn arrival(&mut self, id: ClientId) -> u64 {
+    pub(super) fn arrival(&mut self, id: ClientId) -> u64 {
         match self.reading {
             Some((reading, at)) if reading == id => at,
             _ => {

@@ -16,14 +16,17 @@
 //! | `pending` | which messages have not come back yet? |
 //! | `publications` | who has received what was published? |
 //! | `follower` | which positions has a subscriber received? |
+//! | `walker` | where is a connection in its scenario? |
 //! | `search` | what is the highest rate that keeps a bound? |
 //! | `conn` | what is known of one connection? |
 //! | `states` | where does a run stand, and how did it end? |
 //! | `machine` | what does the driver know, and what is due next? |
+//! | `walks` | what do connections do in the scenario? |
 //! | `opening` | how are connections begun and closed? |
 //! | `holding` | what is due while connections are held? |
 //! | `ending` | what happens when sending ends? |
 //! | `messages` | what is sent, and what comes back of it? |
+//! | `walking` | what happens to a connection that walks through a scenario? |
 //! | `handler` | what happens when the loop reports an event? |
 
 mod conn;
@@ -39,6 +42,9 @@ mod pending;
 mod publications;
 mod search;
 mod states;
+mod walker;
+mod walking;
+mod walks;
 
 pub(crate) use conn::Conn;
 pub(crate) use machine::Driver;

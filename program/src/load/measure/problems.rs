@@ -43,6 +43,7 @@ pub(crate) enum Problem {
     Restarted,
     Unnumbered,
     CloseUnanswered,
+    Scenario,
 }
 
 /// How often each problem occurred.
@@ -145,6 +146,7 @@ impl Problem {
             Problem::Restarted => "restarted".to_owned(),
             Problem::Unnumbered => "unnumbered".to_owned(),
             Problem::CloseUnanswered => "close-unanswered".to_owned(),
+            Problem::Scenario => "scenario".to_owned(),
         }
     }
 
@@ -190,6 +192,7 @@ impl Problem {
             Problem::Restarted => "positions of another sequence: what is before the number has changed".to_owned(),
             Problem::Unnumbered => "the first word of the message does not end in a number".to_owned(),
             Problem::CloseUnanswered => "the server did not answer the Close frame".to_owned(),
+            Problem::Scenario => "connections did not get through the scenario; its steps say why".to_owned(),
         }
     }
 }

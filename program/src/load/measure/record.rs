@@ -3,7 +3,7 @@
 use super::latency::{Latency, Summary};
 use super::report::{
     Client, Compression, Connections, Detail, ErrorCount, Histograms, Malformed, Messages, Pairs, ScenarioStep, Search,
-    Second, Storm,
+    Second, Storm, Walked,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ pub(crate) struct Record {
     pub(crate) times: Histograms,
     pub(crate) search: Option<Search>,
     pub(crate) steps: Vec<ScenarioStep>,
+    pub(crate) walks: Option<Walked>,
     pub(crate) storms: Vec<Storm>,
     pub(crate) malformed: Vec<Malformed>,
     pub(crate) compression: Option<Compression>,
@@ -59,6 +60,12 @@ impl Record {
         }
         self.times.merge(&other.times);
         merge_steps(&mut self.steps, other.steps);
+        if let Some(more) = other.walks {
+            let walks = self.walks.get_or_insert_default();
+            walks.finished += more.finished;
+            walks.failed += more.failed;
+            walks.unfinished += more.unfinished;
+        }
         merge_storms(&mut self.storms, other.storms);
         merge_malformed(&mut self.malformed, other.malformed);
         if let Some(more) = other.compression {

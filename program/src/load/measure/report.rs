@@ -30,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) search: Option<Search>,
     /// With --scenario: its steps, in the order of their lines.
     pub(crate) steps: Vec<ScenarioStep>,
+    /// With --scenario: how many connections got through it.
+    pub(crate) walks: Option<Walked>,
     /// With --storm: what happened in each.
     pub(crate) storms: Vec<Storm>,
     /// With --malformed: what the server did with hostile clients, one entry for each kind.
@@ -189,6 +191,17 @@ pub(crate) struct ScenarioStep {
     /// or with "at" from when it should have come to it.
     pub(crate) latency: Option<Summary>,
     pub(crate) histogram: Pairs,
+}
+
+/// The walks of connections through a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Walked {
+    /// Those that have done all steps.
+    pub(crate) finished: u64,
+    /// Those that a step has failed.
+    pub(crate) failed: u64,
+    /// Those that were under way when the run ended, as all are with "forever".
+    pub(crate) unfinished: u64,
 }
 
 /// A storm: connections that were cut at once, and their return.
@@ -374,10 +387,12 @@ pub(crate) struct Second {
 }
 
 impl Report {
-    /// Returns whether all expectations hold, connections were opened, and nothing is missing.
+    /// Returns whether all expectations hold, no step of a scenario has failed, connections were
+    /// opened, and nothing is missing.
     pub(crate) fn is_good(&self) -> bool {
         let holds = self.expectations.iter().all(|expected| expected.holds);
-        holds && self.connections.opened > 0 && self.client.processes_lost == 0
+        let walks = self.walks.as_ref().is_none_or(|walks| walks.failed == 0);
+        holds && walks && self.connections.opened > 0 && self.client.processes_lost == 0
     }
 }
 

@@ -15,6 +15,7 @@ impl Display for Text<'_> {
         connections(f, report)?;
         messages(f, report)?;
         latencies(f, report)?;
+        scenario(f, report)?;
         search(f, report)?;
         used(f, report)?;
         errors(f, report)?;
@@ -33,12 +34,16 @@ pub(crate) fn asked(asked: &Asked) -> String {
     if let Some(rate) = asked.rate {
         text += &format!(", {} begun per second", decimal(rate));
     }
-    text += &format!(", held for {}", time(asked.hold_s * 1e9));
+    if asked.hold_s > 0.0 || asked.mode != "scenario" {
+        text += &format!(", held for {}", time(asked.hold_s * 1e9));
+    }
     if let Some(churn) = &asked.churn {
         text += &format!(", churning at {churn}");
     }
     if asked.mode == "follow" {
         text += "; following positions";
+    } else if asked.mode == "scenario" {
+        text += "; through a scenario";
     } else if asked.mode != "hold" {
         let kind = if asked.binary { "binary" } else { "text" };
         text += &format!("; {}, {kind} of {}", asked.mode, bytes(asked.message_bytes as f64));
@@ -91,6 +96,22 @@ fn messages(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         return writeln!(f, "; {}/s for {}", decimal(messages.per_second), time(messages.sending_s * 1e9));
     }
     write!(f, "messages     {} sent, {} received", grouped(messages.sent), grouped(messages.received))?;
+    if let Some(walks) = &report.walks {
+        writeln!(
+            f,
+            ", {} expected; {}/s for {}",
+            grouped(messages.right),
+            decimal(messages.per_second),
+            time(messages.sending_s * 1e9)
+        )?;
+        write!(f, "scenario     {} got through", counted(walks.finished, "connection"))?;
+        for (count, what) in [(walks.failed, "failed"), (walks.unfinished, "were under way at the end")] {
+            if count > 0 {
+                write!(f, ", {} {what}", grouped(count))?;
+            }
+        }
+        return writeln!(f);
+    }
     match report.asked.mode.as_str() {
         "echo" => write!(f, ", {} came back unchanged", grouped(messages.right))?,
         "subscribe" => {
@@ -133,6 +154,29 @@ fn latencies(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
             write!(f, "{:>10}", time(micros * 1e3))?;
         }
         writeln!(f)?;
+    }
+    writeln!(f)
+}
+
+/// Writes the steps of a scenario. Those that say nothing of the server have no times.
+fn scenario(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.steps.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "{:>4}{:>10}{:>9}{:>10}{:>10}{:>10}  {}", "line", "done", "failed", "p50", "p99", "max", "step")?;
+    for step in &report.steps {
+        write!(f, "{:>4}{:>10}{:>9}", step.line, grouped(step.done), grouped(step.failed))?;
+        for micros in step.latency.as_ref().map_or([None; 3], |l| [l.p50_us, l.p99_us, l.max_us].map(Some)) {
+            write!(f, "{:>10}", micros.map_or_else(|| "-".to_owned(), |micros| time(micros * 1e3)))?;
+        }
+        let mut text: String = step.text.chars().take(60).collect();
+        if text.len() < step.text.len() {
+            text += " ..";
+        }
+        writeln!(f, "  {text}")?;
+        for failure in &step.failures {
+            writeln!(f, "{:>4}{:>10}{:>9}  {}", "", "", grouped(failure.count), failure.text)?;
+        }
     }
     writeln!(f)
 }

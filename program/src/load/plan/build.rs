@@ -8,8 +8,10 @@ use super::targets::{Route, base, find, is_local, sources, spreads, try_out};
 use crate::doctor::{self, Ask, Finding, Host, Side};
 use crate::load::content::{Names, Payload, Rows, Who};
 use crate::load::measure::Asked;
+use crate::load::scenario::Scenario;
 use crate::terminal::units::{bytes, counted};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 /// The plan of a run.
@@ -36,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) message_bytes: usize,
     pub(crate) rows: Rows,
     pub(crate) churn: Option<Churn>,
+    /// Without steps unless --scenario is given.
+    pub(crate) scenario: Scenario,
     /// The parameter of the URL that names the last position.
     pub(crate) follow: Option<String>,
     pub(crate) until: Option<Bound>,
@@ -71,7 +75,13 @@ impl Plan {
         let payload = payload(options, names)?;
         let who = Who { id: 0, seq: 0, time: 0, seed: options.seed, rows: &rows, variables: &[] };
         let message_bytes = payload.message(&mut String::new(), &who).as_bytes().len();
-        let hold = options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }));
+        let scenario = options.scenario.as_deref().map(|path| scenario(path, &rows)).transpose()?.unwrap_or_default();
+        let hold = options.hold.unwrap_or_else(|| match mode {
+            // Until all are through.
+            Mode::Scenario if !scenario.is_endless => NO_END,
+            _ if options.until.is_some() => Duration::from_secs(3),
+            _ => Duration::from_secs(10),
+        });
         check(options, mode, churn)?;
         let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
         let (first_number, end) = (share(connections, part), share(connections, part + 1));
@@ -83,7 +93,11 @@ impl Plan {
         };
         let asked = Asked {
             connections: connections.into(),
-            message_bytes: if matches!(mode, Mode::Hold | Mode::Follow) { 0 } else { message_bytes as u64 },
+            message_bytes: if matches!(mode, Mode::Hold | Mode::Follow | Mode::Scenario) {
+                0
+            } else {
+                message_bytes as u64
+            },
             ..asked(options, mode, pace, &payload, hold)
         };
         Ok(Plan {
@@ -109,6 +123,7 @@ impl Plan {
                 Churn::Rate(rate) => Churn::Rate(each(rate)),
                 Churn::Max => Churn::Max,
             }),
+            scenario,
             follow: options.follow.clone(),
             until: options.until,
             deflate: options.deflate,
@@ -135,6 +150,17 @@ impl Plan {
         };
         doctor::findings(host, &ask)
     }
+}
+
+/// A hold that ends only with the work.
+const NO_END: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Reads the scenario.
+fn scenario(path: &Path, rows: &Rows) -> Result<Scenario, Usage> {
+    let wrong = |why: String| Usage(format!("--scenario {}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read this file: {error}")))?;
+    Scenario::read(&text, rows.names())
+        .map_err(|why| wrong(format!("{why} (lines of a scenario: docs/load-testing.md)")))
 }
 
 /// Refuses options that cannot be combined.
@@ -183,7 +209,7 @@ fn check_memory(options: &Options, pace: Pace, length: u64, host: &Host) -> Resu
 fn waiting(options: &Options, pace: Pace) -> Option<u64> {
     let connections = u64::from(if options.subscribe { 1 } else { options.connections });
     match (mode(options), pace) {
-        (Mode::Hold | Mode::Follow, _) => None,
+        (Mode::Hold | Mode::Follow | Mode::Scenario, _) => None,
         (_, Pace::Depth(depth)) => Some(connections * u64::from(depth)),
         // At a rate, a connection for which more than this waits counts as stalled.
         (_, Pace::Rate(_)) => Some(connections * 2),
@@ -198,7 +224,7 @@ fn worker(options: &Options) -> Result<(u32, u32), Usage> {
 }
 
 fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Duration) -> Asked {
-    let sends = !matches!(mode, Mode::Hold | Mode::Follow);
+    let sends = !matches!(mode, Mode::Hold | Mode::Follow | Mode::Scenario);
     let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
     Asked {
         urls: options.urls.clone(),
@@ -209,10 +235,11 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
             Mode::Echo => "echo",
             Mode::Subscribe => "subscribe",
             Mode::Follow => "follow",
+            Mode::Scenario => "scenario",
         }
         .to_owned(),
         rate: options.rate.or(ramp),
-        hold_s: hold.as_secs_f64(),
+        hold_s: if hold == NO_END { 0.0 } else { hold.as_secs_f64() },
         messages_per_second: match pace {
             Pace::Rate(rate) if sends && options.until.is_none() => Some(rate),
             _ => None,
@@ -303,8 +330,8 @@ mod tests {
         assert_eq!(works(&["-c", "10k"]).connections, 10_000);
         assert_eq!(works(&["-c", "10,000", "--at-once", "1,000"]).opening, Opening::AtOnce(1_000));
         assert_eq!(works(&["WS://127.0.0.1:9/"]).addresses.len(), 2);
-        assert_eq!(works(&["--echo", "--message", "/quit"]).payload.len(), 5, "a text, not a file");
-        assert_eq!(works(&["--echo", "--message", "/me is / here"]).payload.len(), 13);
+        assert_eq!(works(&["--echo", "--message", "/quit"]).message_bytes, 5, "a text, not a file");
+        assert_eq!(works(&["--echo", "--message", "/me is / here"]).message_bytes, 13);
     }
 
     #[test]

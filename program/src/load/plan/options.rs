@@ -106,6 +106,10 @@ pub(crate) struct Options {
     /// first word of the last message; it ends in a number, and the next message has the next one
     #[arg(long, value_name = "NAME", value_parser = parameter, conflicts_with_all = ["echo", "subscribe", "messages_per_second", "until", "churn"], help_heading = "Messages")]
     pub(crate) follow: Option<String>,
+    /// Each connection walks through the steps of this file: send, expect, capture, wait, ping, close,
+    /// repeat, forever, on. docs/load-testing.md describes them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["echo", "subscribe", "follow", "messages_per_second", "until", "churn", "message", "depth", "size"], help_heading = "Messages")]
+    pub(crate) scenario: Option<PathBuf>,
     /// Send so many messages per second: R in total, or R/connection
     #[arg(long, short = 'm', value_name = "R", help_heading = "Messages")]
     pub(crate) messages_per_second: Option<String>,

@@ -21,6 +21,8 @@ pub(crate) enum Mode {
     Subscribe,
     /// Only receives, and comes back after the last position.
     Follow,
+    /// Walks through a scenario.
+    Scenario,
 }
 
 /// When messages are sent.
@@ -44,6 +46,9 @@ pub(crate) enum Churn {
 pub(crate) const fn mode(options: &Options) -> Mode {
     if options.follow.is_some() {
         return Mode::Follow;
+    }
+    if options.scenario.is_some() {
+        return Mode::Scenario;
     }
     match (options.echo, options.subscribe, &options.messages_per_second, options.until) {
         (true, _, _, _) => Mode::Echo,

@@ -182,6 +182,8 @@ fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
         holding_s: held.at.saturating_sub(opened.at) as f64 / 1e9,
         memory,
         counted: driver.counted(),
+        steps: driver.steps(),
+        walks: driver.walks(),
         ..Record::default()
     }
 }
