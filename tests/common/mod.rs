@@ -1,9 +1,10 @@
-//! Common parts of the tests: a server in a thread, a client that sends literal bytes, a
-//! handler that follows a script, and the log.
+//! Common parts of the tests: a server in a thread, a client that sends literal bytes, a handler
+//! that follows a script, the log, and folders for files.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
 mod alone;
+mod folder;
 mod logged;
 pub mod prometheus;
 mod script;
@@ -11,7 +12,7 @@ mod server;
 mod wire;
 
 #[allow(unused_imports, reason = "each test program uses a part of it")]
-pub use self::{alone::*, logged::*, script::*, server::*, wire::*};
+pub use self::{alone::*, folder::*, logged::*, script::*, server::*, wire::*};
 
 use std::time::{Duration, Instant};
 

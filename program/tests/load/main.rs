@@ -12,12 +12,15 @@ mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
 mod runs;
+mod scenarios;
+mod storms;
 #[cfg(unix)]
 mod terminal;
 
+use common::program::lariat;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message};
 use serde_json::Value;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 
 /// What a server saw.
@@ -93,17 +96,11 @@ struct Run {
     stderr: String,
 }
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
-    command
-}
-
 /// Runs `lariat load` to its end.
 fn load(url: &str, arguments: &str) -> Run {
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
-    let command = command(&[&["load", url, "--json", "-"], &arguments[..]].concat()).output();
-    finished(&command.expect("the program runs"))
+    let output = lariat(&[&["load", url, "--json", "-"], &arguments[..]].concat()).output();
+    finished(&output.expect("the program runs"))
 }
 
 fn finished(output: &Output) -> Run {

@@ -30,6 +30,8 @@ pub(super) enum Stage {
     Open { place: u32 },
     /// The driver closes it, and opens it again unless the run ends.
     Churning,
+    /// A storm has cut it.
+    Cut,
 }
 
 /// With the slab entry of an outgoing connection (64 bytes) and its id, a connection takes 104

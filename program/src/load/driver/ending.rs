@@ -3,7 +3,7 @@
 use super::conn::Conn;
 use super::machine::{Driver, NEVER, nanos};
 use super::states::{Ended, RunState, Sending};
-use crate::load::measure::Problem;
+use crate::load::measure::{Compression, Problem};
 use crate::load::plan::Mode;
 use lariat::{Clients, CloseCode, Drain};
 
@@ -26,7 +26,7 @@ impl Driver {
     /// Ends sending and churning for good, and notes what had been reached.
     pub(super) fn stop_sending(&mut self, now: u64) {
         self.end_sending(now);
-        self.unfinished = self.walks.walking();
+        self.unfinished += self.walks.stop();
         (self.pacer, self.churn_pacer) = (None, None);
         self.again.clear();
         let connections = &mut self.measured.connections;
@@ -61,12 +61,33 @@ impl Driver {
         }
     }
 
+    /// Returns how many bytes were sent on the wire and in payloads, and how many were received.
+    pub(super) fn bytes(&self, clients: &Clients<Conn>) -> [u64; 4] {
+        let (stats, messages) = (clients.stats(), &self.measured.messages);
+        [stats.bytes_written, messages.bytes_sent, stats.bytes_read, messages.bytes_received]
+    }
+
+    /// Notes what compression has saved.
+    fn compare_bytes(&mut self, clients: &Clients<Conn>) {
+        if self.plan.deflate {
+            let bytes = self.bytes(clients);
+            let [sent_wire, sent_payload, received_wire, received_payload] =
+                std::array::from_fn(|which| bytes[which] - self.bytes_before[which]);
+            self.compression = Some(Compression { sent_payload, sent_wire, received_payload, received_wire });
+        }
+    }
+
     /// Closes all open connections.
     pub(crate) fn close(&mut self, clients: &mut Clients<Conn>) {
+        self.compare_bytes(clients);
         let unanswered = self.pending.len() as u64 + self.publications.missing();
         let messages = &mut self.measured.messages;
         messages.unanswered += unanswered;
-        let counted = if self.plan.mode == Mode::Send { messages.sent } else { self.in_time };
+        let counted = match self.plan.mode {
+            Mode::Send => messages.sent,
+            Mode::Scenario => messages.right,
+            _ => self.in_time,
+        };
         messages.per_second = per_second(counted, messages.sending_s);
         // An interrupted run does not wait for answers.
         if self.ended != Ended::Interrupted {

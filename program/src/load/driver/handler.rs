@@ -5,10 +5,14 @@ use super::machine::{Attempt, Driver, micros};
 use super::states::RunState;
 use crate::load::measure::Problem;
 use crate::load::plan::{Churn, Mode};
-use lariat::{ClientId, Clients, CloseReason, Handler, Message};
+use lariat::{ClientId, Clients, CloseReason, Excess, Handler, Message, Rates};
+use std::cmp::Reverse;
 
 /// After a failure, a connection that is to be opened again waits for so long.
 const RETRY: u64 = 200_000_000;
+
+/// The bytes per second of a slow reader.
+const SLOW: u32 = 1 << 10;
 
 /// Returns the nanoseconds since a time that was noted in microseconds, less than an hour ago.
 fn nanos_since(since: u32, now: u64) -> u64 {
@@ -37,6 +41,7 @@ impl Handler for Driver {
         let publications = self.publications.count();
         let Some(conn) = clients.data_mut(id) else { return };
         self.measured.handshake.record(nanos_since(conn.since, now));
+        let number = conn.number;
         (conn.stage, conn.received) = (Stage::Open { place: self.open.len() as u32 }, publications);
         self.underway -= 1;
         let connections = &mut self.measured.connections;
@@ -44,7 +49,14 @@ impl Handler for Driver {
         let is_again = u64::from(self.state == RunState::Holding);
         match self.plan.mode {
             Mode::Follow => connections.reconnected += is_again,
+            _ if self.storms.is_returning(number) => connections.reconnected += is_again,
             _ => connections.churned += is_again,
+        }
+        self.storms.returned(number, now);
+        if self.plan.is_slow(number) {
+            let mut rates = Rates::default();
+            (rates.bytes_per_second, rates.excess) = (Some(SLOW), Excess::Delay);
+            clients.set_rates(id, rates);
         }
         let is_late = self.state == RunState::Closing;
         if is_late || self.state == RunState::Holding && self.plan.churn == Some(Churn::Max) {
@@ -92,36 +104,49 @@ impl Handler for Driver {
                     self.measured.ended(Problem::of_opening(reason, is_connected), reason);
                 }
             }
-            Stage::Open { .. } | Stage::Churning => {
-                let is_closing = self.state == RunState::Closing || stage == Stage::Churning;
-                self.end_walk(clients, id, reason, false);
-                if let Some(problem) = Problem::of_end(reason, is_closing) {
+            Stage::Open { .. } | Stage::Churning | Stage::Cut => {
+                let is_cut = stage == Stage::Cut;
+                let is_closing = self.state == RunState::Closing || stage == Stage::Churning || is_cut;
+                self.end_walk(clients, id, reason, is_cut);
+                if let Some(problem) = Problem::of_end(reason, is_closing).filter(|_| !is_cut) {
                     self.measured.ended(problem, reason);
                     self.measured.connections.lost += u64::from(!is_closing);
                 }
                 if let Stage::Open { place } = stage {
                     self.remove_open(clients, place);
                 }
-                if self.state != RunState::Closing {
+                if is_cut {
+                    let lost = clients.data_mut(id).map_or(0, |conn| self.pending.clear(&mut conn.pending));
+                    self.storms.lost(number, lost);
+                } else if self.state != RunState::Closing {
                     self.ended_open(clients, id);
                 }
             }
         }
+        self.opens_again(number, stage);
+    }
+}
+
+impl Driver {
+    /// Opens a connection again that has ended, if the plan says so.
+    pub(super) fn opens_again(&mut self, number: u32, stage: Stage) {
+        let was_open = matches!(stage, Stage::Open { .. } | Stage::Cut);
+        let is_returning = self.plan.reconnect.is_some() && (was_open || self.storms.is_returning(number));
         let is_again = match self.state {
-            RunState::Holding => self.plan.churn.is_some() || self.plan.mode == Mode::Follow,
+            RunState::Holding => self.plan.churn.is_some() || self.plan.mode == Mode::Follow || is_returning,
             // It is opened again once the others are open.
-            RunState::Opening | RunState::Opened => {
-                self.plan.mode == Mode::Follow && matches!(stage, Stage::Open { .. })
-            }
+            RunState::Opening | RunState::Opened => (self.plan.mode == Mode::Follow || is_returning) && was_open,
             _ => false,
         };
-        if is_again {
-            let now = self.clock.nanos();
-            if stage == Stage::Churning {
-                self.again.push_front(Attempt { number, due: now });
-            } else {
-                self.again.push_back(Attempt { number, due: now + RETRY });
-            }
+        if !is_again {
+            return;
+        }
+        let now = self.clock.nanos();
+        if is_returning {
+            self.come_back(number, now, !was_open);
+        } else {
+            let wait = if stage == Stage::Churning { 0 } else { RETRY };
+            self.again.push(Reverse(Attempt { number, due: now + wait }));
         }
     }
 }

@@ -9,13 +9,18 @@ use crate::load::measure::{Latency, Step};
 use crate::load::plan::{Churn, Mode, Pace};
 use lariat::{Clients, OpeningError};
 use rand::RngExt;
+use std::cmp::Reverse;
 
 impl Driver {
     /// Begins to hold and to send. The run calls it once all processes have opened what they could.
     pub(crate) fn hold(&mut self, clients: &mut Clients<Conn>) {
         let now = self.clock.nanos();
         self.state = RunState::Holding;
-        self.sending = Sending::Since(now);
+        self.held_since = now;
+        self.bytes_before = self.bytes(clients);
+        if self.plan.mode != Mode::Scenario || self.sending == Sending::NotBegun {
+            self.sending = Sending::Since(now);
+        }
         self.state_ends = now.saturating_add(nanos(self.plan.hold));
         if let Some(Churn::Rate(rate)) = self.plan.churn {
             self.churn_pacer = Some(Pacer::new(now, rate));
@@ -59,10 +64,13 @@ impl Driver {
 
     /// Does what is due while connections are held.
     pub(super) fn hold_due(&mut self, clients: &mut Clients<Conn>, now: u64) -> Result<(), OpeningError> {
-        while self.again.front().is_some_and(|attempt| attempt.due <= now) {
-            if let Some(attempt) = self.again.pop_front() {
-                self.begin(clients, attempt)?;
-            }
+        self.storm_due(clients, now);
+        for _ in 0..SHARE {
+            let Some(Reverse(attempt)) = self.again.peek().copied().filter(|Reverse(next)| next.due <= now) else {
+                break;
+            };
+            self.again.pop();
+            self.begin(clients, attempt)?;
         }
         while let Some(pacer) = self.churn_pacer.as_mut().filter(|_| !self.open.is_empty()) {
             if pacer.take(now).is_none() {
@@ -74,7 +82,7 @@ impl Driver {
             self.churn(clients, id);
         }
         self.send_due(clients, now);
-        let opens_again = self.plan.churn.is_some() || self.plan.mode == Mode::Follow;
+        let opens_again = self.plan.opens_again();
         if self.plan.mode == Mode::Scenario {
             let is_over = self.walks.walking() == 0 && self.again.is_empty() && self.underway == 0;
             if now >= self.state_ends || is_over {

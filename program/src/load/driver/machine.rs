@@ -7,21 +7,23 @@ use super::pending::Pending;
 use super::publications::Publications;
 use super::search::Search;
 use super::states::{Ended, RunState, Sending};
+use super::storms::Storms;
 use super::walks::Walks;
-use crate::load::measure::{Clock, Measurements, ScenarioStep, Walked};
+use crate::load::measure::{Clock, Compression, Measurements, ScenarioStep, Storm, Walked};
 use crate::load::plan::{Mode, Opening, Pace, Plan};
 use lariat::{ClientId, Clients, OpeningError};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 /// A connection that is to be opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Attempt {
-    pub(super) number: u32,
     /// The intended time.
     pub(super) due: u64,
+    pub(super) number: u32,
 }
 
 /// Bytes that may wait for a server that does not read, at least.
@@ -48,8 +50,14 @@ pub(crate) struct Driver {
     /// First attempts begun.
     pub(super) begun: u32,
     pub(super) opening_pacer: Option<Pacer>,
-    /// Connections that are to be opened again.
-    pub(super) again: VecDeque<Attempt>,
+    /// Connections that are to be opened again, the next one first.
+    pub(super) again: BinaryHeap<Reverse<Attempt>>,
+    pub(super) storms: Storms,
+    /// When the hold began.
+    pub(super) held_since: u64,
+    /// Bytes on the wire and of payloads, sent and received, when the hold began.
+    pub(super) bytes_before: [u64; 4],
+    pub(crate) compression: Option<Compression>,
     pub(super) pending: Pending,
     pub(super) pacer: Option<Pacer>,
     pub(super) churn_pacer: Option<Pacer>,
@@ -103,7 +111,11 @@ impl Driver {
             underway: 0,
             begun: 0,
             opening_pacer,
-            again: VecDeque::new(),
+            again: BinaryHeap::new(),
+            storms: Storms::default(),
+            held_since: 0,
+            bytes_before: [0; 4],
+            compression: None,
             pending: Pending::new(),
             pacer: None,
             churn_pacer: None,
@@ -158,6 +170,11 @@ impl Driver {
         (self.plan.mode == Mode::Scenario).then_some(Walked { finished, failed, unfinished })
     }
 
+    /// Returns what has become of the storms.
+    pub(crate) fn storms(&self) -> Vec<Storm> {
+        self.storms.report(self.held_since)
+    }
+
     /// Returns how many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.open.len()
@@ -178,8 +195,9 @@ impl Driver {
         for pacer in pacers.iter().flatten() {
             due = due.min(pacer.due());
         }
-        if let (RunState::Holding, Some(attempt)) = (self.state, self.again.front()) {
-            due = due.min(attempt.due);
+        if self.state == RunState::Holding {
+            let attempt = self.again.peek().map_or(NEVER, |Reverse(attempt)| attempt.due);
+            due = due.min(attempt).min(self.next_storm().unwrap_or(NEVER));
         }
         if matches!(self.state, RunState::Opening | RunState::Opened | RunState::Holding) {
             due = due.min(self.walks.next_due());

@@ -94,8 +94,12 @@ impl Driver {
         let who = self.plan.who(conn.number, conn.received, intended);
         conn.received = conn.received.wrapping_add(1);
         if message == self.plan.payload.message(&mut self.buffer, &who) {
+            let is_slow =
+                self.plan.slow_readers > 0.0 && clients.data(id).is_some_and(|conn| self.plan.is_slow(conn.number));
             self.came_right(now);
-            self.measured.trip(now.saturating_sub(intended));
+            if !is_slow {
+                self.measured.trip(now.saturating_sub(intended));
+            }
         } else {
             self.measured.messages.wrong += 1;
             self.measured.problem(Problem::WrongEcho, 1);

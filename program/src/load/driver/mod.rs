@@ -26,6 +26,7 @@
 //! | `holding` | what is due while connections are held? |
 //! | `ending` | what happens when sending ends? |
 //! | `messages` | what is sent, and what comes back of it? |
+//! | `storms` | which connections are cut at once, and when are they back? |
 //! | `walking` | what happens to a connection that walks through a scenario? |
 //! | `handler` | what happens when the loop reports an event? |
 
@@ -42,6 +43,7 @@ mod pending;
 mod publications;
 mod search;
 mod states;
+mod storms;
 mod walker;
 mod walking;
 mod walks;

@@ -3,8 +3,20 @@
 use super::conn::{Conn, Stage};
 use super::machine::{Attempt, Driver, SHARE, micros};
 use super::states::{Ended, RunState};
+#[cfg(unix)]
+use crate::load::measure::Problem;
 use crate::load::plan::Opening;
 use lariat::{ClientId, Clients, CloseCode, OpeningError};
+#[cfg(unix)]
+use std::io;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::path::Path;
+#[cfg(unix)]
+use std::time::Duration;
 
 impl Driver {
     /// Begins the connections that are due. Once each attempt has succeeded or failed, the state
@@ -51,13 +63,42 @@ impl Driver {
         });
         // The plan has tried out the headers of each row.
         let options = route.options(&who).map_err(|_| OpeningError::BadHeader)?;
-        let id = clients.connect(resumed.as_deref().unwrap_or(url), &options)?;
+        let url = resumed.as_deref().unwrap_or(url);
+        self.measured.connections.begun += 1;
+        self.storms.begins(attempt.number, self.clock.nanos());
+        #[cfg(unix)]
+        if let Some(path) = &self.plan.unix {
+            let begun =
+                connect_unix(path, self.plan.timeout).and_then(|stream| clients.connect_over(stream, url, &options));
+            self.begun_over_unix(clients, attempt, begun);
+            return Ok(());
+        }
+        let id = clients.connect(url, &options)?;
         if let Some(conn) = clients.data_mut(id) {
             (conn.number, conn.since) = (attempt.number, micros(attempt.due));
         }
         self.underway += 1;
-        self.measured.connections.begun += 1;
         Ok(())
+    }
+
+    /// A connection over a Unix socket has begun, or could not. The kernel connects at once.
+    #[cfg(unix)]
+    fn begun_over_unix(&mut self, clients: &mut Clients<Conn>, attempt: Attempt, begun: io::Result<ClientId>) {
+        let now = self.clock.nanos();
+        match begun {
+            Ok(id) => {
+                self.measured.connect.record(now.saturating_sub(attempt.due));
+                self.underway += 1;
+                if let Some(conn) = clients.data_mut(id) {
+                    (conn.number, conn.since, conn.stage) = (attempt.number, micros(now), Stage::Handshaking);
+                }
+            }
+            Err(error) => {
+                self.measured.connections.failed += 1;
+                self.measured.problem(Problem::of_connect(error.kind()), 1);
+                self.opens_again(attempt.number, Stage::Connecting);
+            }
+        }
     }
 
     /// Removes the connection at `place` from the list of open connections. The last one takes its
@@ -78,6 +119,15 @@ impl Driver {
         // It may be closing already.
         let _ = clients.close(id, CloseCode::Normal, "");
     }
+}
+
+/// Connects to a Unix socket. If its backlog is full, this waits.
+#[cfg(unix)]
+fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.set_write_timeout(Some(timeout))?;
+    socket.connect(&socket2::SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 /// Returns the URL with which a subscriber comes back: it names the last position.

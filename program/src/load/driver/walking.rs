@@ -2,7 +2,7 @@
 
 use super::conn::{Conn, Stage};
 use super::machine::Driver;
-use super::states::RunState;
+use super::states::{RunState, Sending};
 use super::walks::{End, Scene, Walks, Went};
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Message};
 use std::ops::ControlFlow;
@@ -37,6 +37,9 @@ impl Driver {
     /// A connection has opened.
     pub(super) fn begin_walk(&mut self, clients: &mut Clients<Conn>, id: ClientId, now: u64) {
         let Some(number) = self.local(clients, id) else { return };
+        if self.sending == Sending::NotBegun {
+            self.sending = Sending::Since(now);
+        }
         let went = self.scene(clients, now, |walks, scene| walks.begin(scene, number, id));
         self.went(clients, id, went);
     }

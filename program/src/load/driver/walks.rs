@@ -398,7 +398,7 @@ impl Walks {
         else {
             return ControlFlow::Continue(false);
         };
-        let mut who = plan.who(plan.first_number + number, walker.sent, walker.since);
+        let mut who = plan.who(plan.first_number + number, walker.sent.saturating_sub(1), walker.since);
         who.variables = &walker.values;
         if !pattern.matches(message, scene.buffer, &who) {
             if *next {
@@ -484,6 +484,13 @@ impl Walks {
         }
     }
 
+    /// The run ends: nobody walks on. Returns how many were under way.
+    pub(super) fn stop(&mut self) -> u32 {
+        self.walkers.iter_mut().for_each(Walker::end);
+        self.alarms.clear();
+        std::mem::take(&mut self.walking)
+    }
+
     // ---- the report ----------------------------------------------------------------------------
 
     /// Describes all steps and rules, in the order of their lines.
@@ -500,7 +507,9 @@ impl Walks {
             latency: tally.latency.as_ref().filter(|latency| !latency.is_empty()).map(Latency::summary),
             histogram: tally.latency.as_ref().map(Latency::to_pairs).unwrap_or_default(),
         };
-        let mut steps: Vec<ScenarioStep> = lines.zip(&self.tallies).map(step).collect();
+        let is_end = |place: usize| matches!(scenario.steps.get(place).map(|step| &step.op), Some(Op::End { .. }));
+        let steps = lines.zip(&self.tallies).enumerate().filter(|(place, _)| !is_end(*place));
+        let mut steps: Vec<ScenarioStep> = steps.map(|(_, both)| step(both)).collect();
         steps.sort_by_key(|step| step.line);
         steps
     }

@@ -25,6 +25,6 @@ pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
 pub(crate) use report::{
-    Asked, Client, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Report, ScenarioStep, Search, Second,
-    Server, Step, Walked,
+    Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Report, ScenarioStep,
+    Search, Second, Server, Step, Storm, Walked,
 };

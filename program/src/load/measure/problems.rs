@@ -62,15 +62,20 @@ impl Problem {
             CloseReason::Unaccepted(_) => Problem::BadHandshake("unknown"),
             CloseReason::Timeout(_) if is_connected => Problem::HandshakeTimeout,
             CloseReason::Timeout(_) => Problem::ConnectTimeout,
-            CloseReason::Unreachable { kind, .. } => match *kind {
-                ErrorKind::ConnectionRefused => Problem::Refused,
-                ErrorKind::TimedOut => Problem::ConnectTimeout,
-                ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Problem::NoPorts,
-                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Problem::Unreachable,
-                kind if kind == std::io::Error::from_raw_os_error(EMFILE).kind() => Problem::NoDescriptors,
-                kind => Problem::ConnectFailed(kind),
-            },
+            CloseReason::Unreachable { kind, .. } => Problem::of_connect(*kind),
             _ => Problem::HandshakeBroken,
+        }
+    }
+
+    /// Returns why a stream could not be connected.
+    pub(crate) fn of_connect(kind: ErrorKind) -> Problem {
+        match kind {
+            ErrorKind::ConnectionRefused => Problem::Refused,
+            ErrorKind::TimedOut => Problem::ConnectTimeout,
+            ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Problem::NoPorts,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Problem::Unreachable,
+            kind if kind == std::io::Error::from_raw_os_error(EMFILE).kind() => Problem::NoDescriptors,
+            kind => Problem::ConnectFailed(kind),
         }
     }
 

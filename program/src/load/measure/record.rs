@@ -130,6 +130,7 @@ fn merge_storms(sum: &mut Vec<Storm>, more: Vec<Storm>) {
         known.cut += storm.cut;
         known.back += storm.back;
         known.failed += storm.failed;
+        known.messages_lost += storm.messages_lost;
         known.all_back_s = known.all_back_s.zip(storm.all_back_s).map(|(one, other)| one.max(other));
         merge_pairs(&mut known.histogram, &storm.histogram);
         known.handshake = summary(&known.histogram);
@@ -160,7 +161,6 @@ fn summary(pairs: &Pairs) -> Summary {
 
 impl Compression {
     fn add(&mut self, other: &Compression) {
-        self.connections += other.connections;
         self.sent_payload += other.sent_payload;
         self.sent_wire += other.sent_wire;
         self.received_payload += other.received_payload;

@@ -217,6 +217,9 @@ pub(crate) struct Storm {
     pub(crate) back: u64,
     /// Attempts of theirs to come back that failed.
     pub(crate) failed: u64,
+    /// Messages that were under way on them and did not come back. With --follow, see
+    /// `messages.missed`.
+    pub(crate) messages_lost: u64,
     /// The time from the storm until the last of them was open again; null if some never were.
     pub(crate) all_back_s: Option<f64>,
     /// From the beginning of an attempt until the server has accepted it.
@@ -240,12 +243,10 @@ pub(crate) struct Malformed {
     pub(crate) right: u64,
 }
 
-/// What compression has saved: bytes of payloads, and the bytes on the wire with the headers of
-/// frames, without those of handshakes and TLS.
+/// What compression has saved while the connections were held: bytes of payloads, and the bytes on the
+/// wire, with the headers of frames and, for wss://, of TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Compression {
-    /// Connections on which it was agreed.
-    pub(crate) connections: u64,
     pub(crate) sent_payload: u64,
     pub(crate) sent_wire: u64,
     pub(crate) received_payload: u64,

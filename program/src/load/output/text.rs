@@ -1,6 +1,6 @@
 //! The report as text.
 
-use crate::load::measure::{Asked, Report, Step, Summary};
+use crate::load::measure::{Asked, Compression, Report, Step, Storm, Summary};
 use crate::terminal::units::{bytes, counted, decimal, grouped, time};
 use std::fmt::{self, Display, Formatter};
 
@@ -16,6 +16,7 @@ impl Display for Text<'_> {
         messages(f, report)?;
         latencies(f, report)?;
         scenario(f, report)?;
+        storms(f, report)?;
         search(f, report)?;
         used(f, report)?;
         errors(f, report)?;
@@ -163,7 +164,7 @@ fn scenario(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     if report.steps.is_empty() {
         return Ok(());
     }
-    writeln!(f, "{:>4}{:>10}{:>9}{:>10}{:>10}{:>10}  {}", "line", "done", "failed", "p50", "p99", "max", "step")?;
+    writeln!(f, "{:>4}{:>10}{:>9}{:>10}{:>10}{:>10}  step", "line", "done", "failed", "p50", "p99", "max")?;
     for step in &report.steps {
         write!(f, "{:>4}{:>10}{:>9}", step.line, grouped(step.done), grouped(step.failed))?;
         for micros in step.latency.as_ref().map_or([None; 3], |l| [l.p50_us, l.p99_us, l.max_us].map(Some)) {
@@ -179,6 +180,30 @@ fn scenario(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         }
     }
     writeln!(f)
+}
+
+fn storms(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    for storm in &report.storms {
+        let Storm { at_s, kind, cut, back, failed, messages_lost, all_back_s, handshake, .. } = storm;
+        write!(f, "storm        {} cut by {kind} at {}, ", counted(*cut, "connection"), time(at_s * 1e9))?;
+        match all_back_s {
+            Some(seconds) => write!(f, "all back after {}", time(seconds * 1e9))?,
+            None => write!(f, "{} of them back", grouped(*back))?,
+        }
+        write!(f, ", {} failed, {} lost", counted(*failed, "attempt"), counted(*messages_lost, "message"))?;
+        let (p50, p99, max) =
+            (time(handshake.p50_us * 1e3), time(handshake.p99_us * 1e3), time(handshake.max_us * 1e3));
+        writeln!(f, "; to open again took p50 {p50}, p99 {p99}, max {max}")?;
+    }
+    if let Some(Compression { sent_payload, sent_wire, received_payload, received_wire }) = &report.compression {
+        let ratio = |payload: u64, wire: u64| match (payload, wire) {
+            (0, _) | (_, 0) => "-".to_owned(),
+            (payload, wire) => format!("{:.2}", payload as f64 / wire as f64),
+        };
+        let (sent, received) = (ratio(*sent_payload, *sent_wire), ratio(*received_payload, *received_wire));
+        writeln!(f, "compression  payload by bytes on the wire: sent {sent}, received {received}")?;
+    }
+    Ok(())
 }
 
 fn search(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
@@ -249,7 +274,11 @@ fn limits(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
     if report.limits.is_empty() {
         let is_closed_loop = report.asked.depth.is_some() || report.asked.churn.as_deref() == Some("max");
         let connections = &report.connections;
-        let sentence = if connections.opened == 0 || connections.failed > 0 || report.ended != "complete" {
+        let sentence = if connections.opened == 0
+            || connections.failed > 0
+            || report.ended != "complete"
+            || report.walks.as_ref().is_some_and(|walks| walks.failed > 0)
+        {
             "not known: the plan was not reached"
         } else if is_closed_loop {
             "the round trip: each message or connection waited for the one before it"

@@ -4,6 +4,7 @@ use super::expect::Bound;
 use super::message::{length, payload};
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
+use super::storm::{Reconnect, StormPlan};
 use super::targets::{Route, base, find, is_local, sources, spreads, try_out};
 use crate::doctor::{self, Ask, Finding, Host, Side};
 use crate::load::content::{Names, Payload, Rows, Who};
@@ -11,7 +12,7 @@ use crate::load::measure::Asked;
 use crate::load::scenario::Scenario;
 use crate::terminal::units::{bytes, counted};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The plan of a run.
@@ -38,6 +39,13 @@ pub(crate) struct Plan {
     pub(crate) message_bytes: usize,
     pub(crate) rows: Rows,
     pub(crate) churn: Option<Churn>,
+    /// In the order of their times.
+    pub(crate) storms: Vec<StormPlan>,
+    pub(crate) reconnect: Option<Reconnect>,
+    /// The share of connections that read slowly.
+    pub(crate) slow_readers: f64,
+    /// The Unix socket to connect to.
+    pub(crate) unix: Option<PathBuf>,
     /// Without steps unless --scenario is given.
     pub(crate) scenario: Scenario,
     /// The parameter of the URL that names the last position.
@@ -51,10 +59,13 @@ pub(crate) struct Plan {
 impl Plan {
     /// Makes a plan. This looks up the names of the servers.
     pub(crate) fn new(options: &Options, host: &Host) -> Result<Plan, Usage> {
-        let addresses = options.urls.iter().map(|url| find(url)).collect::<Result<Vec<_>, _>>()?;
+        let unix = options.unix_path();
+        let find = |url: &String| find(url, unix.is_some());
+        let addresses = options.urls.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         let (part, parts) = worker(options)?;
         let churn = options.churn.as_deref().map(churn).transpose()?;
-        let sources = sources(options, host, &addresses, churn.is_some())?;
+        let opens_again = churn.is_some() || !options.storm.is_empty() || options.reconnect.is_some();
+        let sources = if unix.is_some() { vec![None] } else { sources(options, host, &addresses, opens_again)? };
         let rows = options.data.as_deref().map(|path| Rows::read(path, options.rows));
         let rows = rows.transpose().map_err(Usage)?.unwrap_or_default();
         let connections = rows.connections(options.connections).map_err(Usage)?;
@@ -101,7 +112,7 @@ impl Plan {
             ..asked(options, mode, pace, &payload, hold)
         };
         Ok(Plan {
-            is_local: addresses.iter().all(|address| is_local(*address)),
+            is_local: unix.is_some() || addresses.iter().all(|address| is_local(*address)),
             addresses,
             routes,
             connections: end - first_number,
@@ -123,6 +134,10 @@ impl Plan {
                 Churn::Rate(rate) => Churn::Rate(each(rate)),
                 Churn::Max => Churn::Max,
             }),
+            storms: storms(options),
+            reconnect: options.reconnect.or_else(|| (!options.storm.is_empty()).then(Reconnect::default)),
+            slow_readers: options.slow_readers.unwrap_or_default(),
+            unix: unix.map(Path::to_owned),
             scenario,
             follow: options.follow.clone(),
             until: options.until,
@@ -139,17 +154,34 @@ impl Plan {
         Who { id, seq, time, seed: self.seed, rows: &self.rows, variables: &[] }
     }
 
+    /// Returns whether connections are opened again while they are held.
+    pub(crate) fn opens_again(&self) -> bool {
+        self.churn.is_some() || self.reconnect.is_some() || self.mode == Mode::Follow
+    }
+
+    /// Returns whether a connection reads slowly.
+    pub(crate) fn is_slow(&self, number: u32) -> bool {
+        let before = |number: f64| (number * self.slow_readers).floor();
+        self.slow_readers > 0.0 && before(f64::from(number) + 1.0) > before(f64::from(number))
+    }
+
     /// Returns what the limits of the host mean for so many connections.
     pub(crate) fn findings(&self, options: &Options, host: &Host) -> Vec<Finding> {
         let spreads = options.source_ip.is_empty() && self.addresses.iter().all(spreads);
         let ask = Ask {
             connections: Some(options.connections.into()),
             side: if self.is_local { Side::Both } else { Side::Client },
-            routes: (!spreads).then_some(self.routes.len() as u64),
+            routes: (!spreads && self.unix.is_none()).then_some(self.routes.len() as u64),
             processes: options.processes.into(),
         };
         doctor::findings(host, &ask)
     }
+}
+
+fn storms(options: &Options) -> Vec<StormPlan> {
+    let mut storms = options.storm.clone();
+    storms.sort_by_key(|storm| storm.at);
+    storms
 }
 
 /// A hold that ends only with the work.
@@ -170,6 +202,15 @@ fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usag
         (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: the receivers would not be known"),
         (mode == Mode::Subscribe && several, "--subscribe and --processes: one process must see all receivers"),
         (options.until.is_some() && several, "--until and --processes: one process must judge each rate"),
+        (
+            mode == Mode::Subscribe && (!options.storm.is_empty() || options.reconnect.is_some()),
+            "--subscribe with --storm or --reconnect: the receivers would not be known",
+        ),
+        (!options.storm.is_empty() && churn.is_some(), "--storm and --churn: use one of them"),
+        (
+            options.until.is_some() && !options.storm.is_empty(),
+            "--until and --storm: a search needs steady connections",
+        ),
         (options.until.is_some() && churn.is_some(), "--until and --churn: a search needs steady connections"),
         (
             churn == Some(Churn::Max) && mode != Mode::Hold,

@@ -6,6 +6,7 @@
 //! | `expect` | which bounds and expectations must hold? |
 //! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
+//! | `storm` | when are connections cut, and how do they come back? |
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
@@ -15,9 +16,11 @@ mod expect;
 mod message;
 mod options;
 mod pace;
+mod storm;
 mod targets;
 mod trust;
 
 pub(crate) use build::Plan;
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
+pub(crate) use storm::{Cut, StormPlan};

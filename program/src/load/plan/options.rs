@@ -1,10 +1,11 @@
 //! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
+use super::storm::{Reconnect, StormPlan, percent};
 use crate::load::content::Share;
 use crate::terminal::units;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why options make no sense, and what to write instead.
@@ -56,6 +57,23 @@ pub(crate) struct Options {
     /// as soon as it is open
     #[arg(long, value_name = "R/s", help_heading = "Connections")]
     pub(crate) churn: Option<String>,
+    /// While holding, cut this share of the open connections at this time, without a Close frame:
+    /// SHARE@TIME, or SHARE@TIME:rst for resets. They come back as --reconnect says. May be repeated
+    #[arg(long, value_name = "50%@10s", help_heading = "Connections")]
+    pub(crate) storm: Vec<StormPlan>,
+    /// Open connections again that are lost or cut: after a wait that doubles with each failure, and
+    /// of which jitter none, equal (the second half) or full (all) is random [default with --storm:
+    /// backoff=1s..30s,jitter=full]
+    #[arg(long, value_name = "HOW", help_heading = "Connections")]
+    pub(crate) reconnect: Option<Reconnect>,
+    /// This share of the connections reads no more than 1 KiB per second. Their round trips are not
+    /// measured
+    #[arg(long, value_name = "SHARE", value_parser = percent, help_heading = "Connections")]
+    pub(crate) slow_readers: Option<f64>,
+    /// Connect to this Unix socket, whatever the host of the URL
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", conflicts_with = "source_ip", help_heading = "Connections")]
+    pub(crate) unix: Option<PathBuf>,
     /// The most time for a handshake, an answer or a closing handshake
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration, help_heading = "Connections")]
     pub(crate) timeout: Duration,
@@ -173,4 +191,14 @@ pub(crate) struct Options {
     /// The part of this process among several: I/K
     #[arg(long, hide = true)]
     pub(crate) worker: Option<String>,
+}
+
+impl Options {
+    /// Returns the Unix socket to connect to.
+    pub(crate) fn unix_path(&self) -> Option<&Path> {
+        #[cfg(unix)]
+        return self.unix.as_deref();
+        #[cfg(not(unix))]
+        None
+    }
 }

@@ -73,8 +73,8 @@ const DEFAULT_PORTS: u32 = 28_232;
 /// closed connection is not free for a minute.
 const CHURN_SOURCES: u32 = 64;
 
-/// Returns the address of a URL's server.
-pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
+/// Returns the address of a URL's server. With `is_unix`, the host need not have one.
+pub(crate) fn find(url: &str, is_unix: bool) -> Result<SocketAddr, Usage> {
     let wrong =
         || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"));
     // A password would be shown on the screen and in reports.
@@ -99,6 +99,9 @@ pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
     let is_secure = uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss"));
     let host = uri.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
+    if is_unix {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
     let resolved = (host, port).to_socket_addrs().map_err(|error| {
         Usage(format!(
             "{host} has no address ({error}): check the name, or write an address like ws://127.0.0.1:{port}/"

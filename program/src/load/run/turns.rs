@@ -183,6 +183,8 @@ fn record(driver: &Driver, used: [Used; 3], clock: Clock) -> Record {
         memory,
         counted: driver.counted(),
         steps: driver.steps(),
+        storms: driver.storms(),
+        compression: driver.compression.clone(),
         walks: driver.walks(),
         ..Record::default()
     }
