@@ -297,7 +297,7 @@ mod tests {
         assert_eq!((scenario.variables.len(), scenario.rules.len(), scenario.depth), (1, 1, 1));
         assert!(!scenario.is_endless);
         let later: Vec<bool> = scenario.steps.iter().map(|step| step.expects_later).collect();
-        assert_eq!(later, [true, true, true, true, true, true, true, false, false, false]);
+        assert_eq!(later, [true, true, true, true, true, true, true, true, false, false]);
         assert!(matches!(scenario.steps[3].op, Op::Loop { times: Some(3), rate: Some(5.0), level: 0, end: 7 }));
         assert!(matches!(&scenario.steps[9].op, Op::Close { code: 4_000, reason } if reason == "bye bye"));
         assert!(read("forever\nexpect any\nend").expect("it makes sense").is_endless);
@@ -310,7 +310,7 @@ mod tests {
             ("# nothing\n", "no step"),
             ("say x", "line 1: \"say\" is no step"),
             ("send a\nexpect like b", "line 2: \"like\" is no pattern"),
-            ("expect within x any", "line 1: write a time"),
+            ("expect within x any", "line 1: unknown unit"),
             ("expect within 1s", "is no pattern"),
             ("expect close 1005", "no close code"),
             ("capture x", "comes after the expect"),

@@ -49,7 +49,9 @@ impl Pattern {
             "starts" => template().map(Pattern::Starts),
             "regex" => regex(rest).map(Pattern::Regex),
             "json" => {
-                let (pointer, value) = match rest.split_once(" = ") {
+                // The pointer to all of it is empty.
+                let split = rest.strip_prefix("= ").map(|value| ("", value)).or_else(|| rest.split_once(" = "));
+                let (pointer, value) = match split {
                     Some((pointer, value)) => (pointer.trim(), Some(Template::new(value.trim(), names)?)),
                     None => (rest, None),
                 };
