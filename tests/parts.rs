@@ -18,7 +18,6 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// In the environment of a process that is to run one test.
 /// Calls `open` in a process of its own. `part` is the name of the switch, and `test` that of the
 /// test that calls this.
 fn alone(part: &str, test: &str, open: impl FnOnce()) {
@@ -277,7 +276,8 @@ fn receive_in_pieces_hands_out_pieces() {
     });
 }
 
-/// Connects through a proxy that these proxies trust, and returns the address of the client.
+/// Connects through a proxy at 10.0.0.1 to a server that trusts these, and returns the address that
+/// the client has there.
 fn address_behind(trusted: TrustedProxies) -> IpAddr {
     let mut config = Config::default();
     config.trusted_proxies = trusted;
@@ -467,7 +467,7 @@ fn watch_turns_calls_on_turns() {
     });
 }
 
-/// A Unix socket accepts clients, and its file is removed at the end.
+/// Checks that a server accepts clients at a Unix socket, and stops it.
 #[cfg(unix)]
 fn is_served_at(path: &std::path::Path, server: lariat::Server<()>) {
     let running = common::run(server, common::echo_script().0);
@@ -476,15 +476,11 @@ fn is_served_at(path: &std::path::Path, server: lariat::Server<()>) {
 }
 
 #[cfg(unix)]
-fn socket_path() -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("lariat-parts-{}", std::process::id()))
-}
-
-#[cfg(unix)]
 #[test]
 fn listen_unix_accepts_and_removes_its_file() {
     alone("UNIX_SOCKETS", "listen_unix_accepts_and_removes_its_file", || {
-        let path = socket_path();
+        let folder = common::Folder::new();
+        let path = folder.path("socket");
         let server = lariat::Server::new(Config::default()).and_then(|server| server.listen_unix(&path));
         is_served_at(&path, server.expect("it listens"));
         assert!(!path.exists(), "its file is still there");
@@ -495,11 +491,12 @@ fn listen_unix_accepts_and_removes_its_file() {
 #[test]
 fn listen_on_unix_accepts() {
     alone("UNIX_SOCKETS", "listen_on_unix_accepts", || {
-        let path = socket_path();
+        let folder = common::Folder::new();
+        let path = folder.path("socket");
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
         let server = lariat::Server::new(Config::default()).and_then(|server| server.listen_on_unix(listener));
         is_served_at(&path, server.expect("it listens"));
-        std::fs::remove_file(&path).expect("it is not removed by the server");
+        assert!(path.exists(), "its file is not the server's");
     });
 }
 

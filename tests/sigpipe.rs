@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Call, Wire, request, script};
+use common::{Call, Folder, Wire, request, script};
 use lariat::{LocalAddr, Server};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -15,8 +15,8 @@ use std::time::Duration;
 fn writing_to_a_closed_connection_raises_no_signal() {
     // SAFETY: no handler is installed, the default disposition is set.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    let path = std::env::temp_dir().join(format!("lariat-sigpipe-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = Folder::new();
+    let path = folder.path("socket");
     let (script, calls) = script();
     let server = Server::bind("127.0.0.1:0").and_then(|server| server.listen_unix(&path)).expect("free addresses");
     let LocalAddr::Tcp(addr) = server.local_addrs()[0].clone() else { panic!("TCP comes first") };

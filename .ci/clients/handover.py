@@ -159,7 +159,12 @@ async def echoes(url, seed, stop, **options):
 
 async def talk(url, stop):
     """Two people say numbers in a room of the chat. Both must see all, once and in one order."""
-    seen = [[], []]
+    seen, said, silent = [[], []], [0, 0], set()
+
+    def is_all_seen(place):
+        """Whether both are silent, and their last messages have come to this one."""
+        texts = [text for _, text in seen[place]]
+        return len(silent) == 2 and all(f"{other} {said[other]}" in texts for other in (0, 1))
 
     async def person(place):
         async with connect(url, max_size=None) as client:
@@ -174,21 +179,20 @@ async def talk(url, stop):
                 raise AssertionError("the chat has closed")
 
             listening = asyncio.create_task(listen())
-            said = 0
             while not stop.is_set():
-                said += 1
-                say = {"id": random.randbytes(8).hex(), "text": f"{place} {said}", "age": 0}
+                said[place] += 1
+                say = {"id": random.randbytes(8).hex(), "text": f"{place} {said[place]}", "age": 0}
                 await client.send(json.dumps({"say": say}))
                 await asyncio.sleep(0.1)
-            await asyncio.sleep(1)
+            silent.add(place)
+            await until(lambda: listening.done() or is_all_seen(place), f"the last messages do not come to {place}")
             if listening.done():
                 listening.result()
             listening.cancel()
-            return said
 
     first = asyncio.create_task(person(0))
-    await asyncio.sleep(0.3)
-    said = await asyncio.gather(first, person(1))
+    await until(lambda: seen[0] or first.done(), "the first message does not come back")
+    await asyncio.gather(first, person(1))
     later = [message for message in seen[0] if message[0] >= seen[1][0][0]]
     assert later == seen[1], f"the two saw other messages: {later} and {seen[1]}"
     numbers = [number for number, _ in seen[0]]

@@ -7,7 +7,7 @@
 mod common;
 
 use common::program::Program;
-use common::{WAIT, Wire, binary, echo_script, request, text};
+use common::{Folder, WAIT, Wire, binary, echo_script, request, text};
 use lariat::sim::{Peer, Simulation};
 use lariat::{ClientId, Clients, Config, EventLoop, Handler, LocalAddr, Message, Server, Stats};
 use std::io::Read;
@@ -132,13 +132,14 @@ fn calls(trace: &str) -> Vec<Call> {
 
 /// Runs the program under strace while clients do something. Returns `None` without strace, which
 /// CI must have.
-fn traced(name: &str, clients: impl FnOnce(std::net::SocketAddr)) -> Option<Vec<Call>> {
+fn traced(clients: impl FnOnce(std::net::SocketAddr)) -> Option<Vec<Call>> {
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "strace is missing");
         println!("not run: strace is missing");
         return None;
     }
-    let path = std::env::temp_dir().join(format!("lariat-{name}-{}", std::process::id()));
+    let folder = Folder::new();
+    let path = folder.path("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-o"]).arg(&path).arg(env!("CARGO_BIN_EXE_lariat")).args(["--listen", "127.0.0.1:0"]);
     let mut program = Program::spawn(command);
@@ -148,16 +149,14 @@ fn traced(name: &str, clients: impl FnOnce(std::net::SocketAddr)) -> Option<Vec<
     let status = Command::new("kill").args(["-s", "INT", children.trim()]).status().expect("kill(1)");
     assert!(status.success(), "the program has ended early");
     program.wait();
-    let trace = std::fs::read_to_string(&path).expect("strace writes");
-    std::fs::remove_file(&path).expect("it was there");
-    Some(calls(&trace))
+    Some(calls(&std::fs::read_to_string(&path).expect("strace writes")))
 }
 
 const MESSAGES: usize = 100;
 
 #[test]
 fn a_client_is_open_after_accept_epoll_ctl_a_read_and_a_write_and_then_needs_no_epoll_ctl() {
-    let Some(calls) = traced("calls", |addr| {
+    let Some(calls) = traced(|addr| {
         let mut wire = Wire::connect(addr);
         wire.handshake("/echo");
         for _ in 0..MESSAGES {

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::program::Program;
+use common::program::{Program, metrics};
 use common::{WAIT, Wire, binary, close, request, request_with, text};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -90,12 +90,7 @@ fn settled(program: &Program, addr: SocketAddr, descriptors: usize) -> usize {
 
 /// Returns the bytes that the server counts against its budget.
 fn held(addr: SocketAddr) -> usize {
-    let mut wire = Wire::connect(addr);
-    wire.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let metrics = String::from_utf8(wire.response().body).expect("text");
-    wire.expect_end();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("lariat_buffered_bytes "));
-    line.expect("it is told").parse().expect("a number")
+    metrics(addr)["lariat_buffered_bytes"].one() as usize
 }
 
 #[test]

@@ -5,23 +5,17 @@
 mod common;
 
 use common::Wire;
-use common::program::Program;
-use std::io::Read as _;
+use common::program::{Program, lariat};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Runs the program with the log at level `debug` while `visit` talks to it. Returns the log.
 fn logged(visit: impl FnOnce(SocketAddr)) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "lariat=debug").env_remove("LISTEN_FDS");
-    command.stderr(Stdio::piped());
+    let mut command = lariat(&["--listen", "127.0.0.1:0"]);
+    command.env("RUST_LOG", "lariat=debug").stderr(Stdio::piped());
     let mut program = Program::spawn(command);
     visit(program.ready());
-    program.signal("TERM");
-    assert!(program.wait().success());
-    let mut log = String::new();
-    program.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("text");
-    log
+    program.stop()
 }
 
 /// Returns a request for an upgrade with more lines.
@@ -134,9 +128,8 @@ fn a_stranger_cannot_write_control_or_bidirectional_characters_into_the_log() {
 fn a_large_cookie_is_accepted_with_max_head_and_reported_without() {
     let cookie = format!("Cookie: session={}\r\n", "x".repeat(9_000));
     for (options, status) in [(&[][..], 431), (&["--max-head", "16KiB"][..], 101)] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-        command.args(["--listen", "127.0.0.1:0"]).args(options).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
-        command.stderr(Stdio::piped());
+        let mut command = lariat(&["--listen", "127.0.0.1:0"]);
+        command.args(options).stderr(Stdio::piped());
         let mut program = Program::spawn(command);
         let addr = program.ready();
         for _ in 0..3 {
@@ -146,10 +139,7 @@ fn a_large_cookie_is_accepted_with_max_head_and_reported_without() {
             assert_eq!(response.status(), status);
             assert!(status == 101 || String::from_utf8_lossy(&response.body).contains("cookies"));
         }
-        program.signal("TERM");
-        assert!(program.wait().success());
-        let mut log = String::new();
-        program.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("text");
+        let log = program.stop();
         let reports = log.lines().filter(|line| line.contains("refused with 431")).collect::<Vec<_>>();
         match status {
             431 => {

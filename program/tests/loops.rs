@@ -4,32 +4,16 @@
 
 mod common;
 
-use common::program::Program;
-use common::prometheus::{self, Metric};
+use common::program::{Program, assert_fails, get, metrics};
 use common::{Wire, request_with, text};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn serve(more: &[&str]) -> (Program, SocketAddr) {
     let mut program = Program::start(&[&["--listen", "127.0.0.1:0"], more].concat());
     let addr = program.ready();
     (program, addr)
-}
-
-fn get(addr: SocketAddr, path: &str) -> (u16, String) {
-    let mut client = Wire::connect(addr);
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-    let response = client.response();
-    (response.status(), String::from_utf8(response.body).expect("text"))
-}
-
-fn metrics(addr: SocketAddr) -> BTreeMap<String, Metric> {
-    let (status, text) = get(addr, "/metrics");
-    assert_eq!(status, 200);
-    prometheus::parse(&text)
 }
 
 /// Opens a socket as a page of the site does.
@@ -186,18 +170,10 @@ fn a_signal_ends_all_loops_properly() {
 
 #[test]
 fn impossible_numbers_of_loops_are_explained() {
-    let fails = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_lariat")).args(arguments).output().expect("it starts");
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
     for wrong in ["0", "65", "many", "1.5"] {
-        let (code, stderr) = fails(&["--loops", wrong]);
-        assert_eq!(code, Some(2));
-        assert!(stderr.contains("--loops") && stderr.contains("from 1 to 64, or auto"), "{stderr}");
+        assert_fails(&["--loops", wrong], 2, &["--loops", "from 1 to 64, or auto"]);
     }
-    let (code, stderr) = fails(&["--loops", "64", "--memory-budget", "64MiB"]);
-    assert_eq!(code, Some(1));
-    assert!(stderr.contains("--loops 64, which needs "), "{stderr}");
+    assert_fails(&["--loops", "64", "--memory-budget", "64MiB"], 1, &["--loops 64, which needs "]);
 }
 
 /// The limits of the command line hold for the server, not for each loop.

@@ -4,38 +4,22 @@
 
 mod common;
 
-use common::program::Program;
-use common::{Wire, close};
+use common::program::{Program, assert_fails, get, lariat};
+use common::{Folder, Wire, close};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs the program to its end.
-fn lariat(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS").output().expect("the program starts")
-}
-
-#[track_caller]
-fn assert_fails(arguments: &[&str], code: i32, sentences: &[&str]) {
-    let output = lariat(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert!(output.stdout.is_empty(), "an error belongs on standard error: {output:?}");
-    for sentence in sentences {
-        assert!(stderr.contains(sentence), "{sentence:?} is missing: {stderr}");
-    }
-}
-
-/// A path that only one test uses.
-struct Path(PathBuf);
+/// A path for a socket that only one test uses.
+struct Path(PathBuf, #[expect(dead_code, reason = "it is removed at the end")] Folder);
 
 impl Path {
-    fn new(name: &str) -> Path {
-        Path(std::env::temp_dir().join(format!("lariat-program-{}-{name}", std::process::id())))
+    fn new() -> Path {
+        let folder = Folder::new();
+        Path(folder.path("socket"), folder)
     }
 
     fn address(&self) -> String {
@@ -43,21 +27,14 @@ impl Path {
     }
 }
 
-impl Drop for Path {
-    fn drop(&mut self) {
-        // The program may have removed it.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn help_and_version_exit_with_0() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["help"]] {
-        let output = lariat(arguments);
+        let output = lariat(arguments).output().expect("the program starts");
         let stdout = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && stdout.contains("Usage:"), "{output:?}");
     }
-    let output = lariat(&["--version"]);
+    let output = lariat(&["--version"]).output().expect("the program starts");
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("lariat {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -91,11 +68,10 @@ fn a_bad_address_is_1_and_says_how_to_write_one() {
 /// As after `kill -9`: the next start must not fail, or systemd would try again for ever.
 #[test]
 fn a_socket_that_was_left_behind_is_replaced_and_that_is_logged() {
-    let path = Path::new("stale");
+    let path = Path::new();
     for _ in 0..2 {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-        command.args(["--listen", &path.address()]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
-        command.stderr(std::process::Stdio::piped());
+        let mut command = lariat(&["--listen", &path.address()]);
+        command.stderr(Stdio::piped());
         drop(UnixListener::bind(&path.0));
         let mut program = Program::spawn(command);
         assert!(program.ready_line().contains(&path.address()));
@@ -113,7 +89,7 @@ fn a_socket_that_was_left_behind_is_replaced_and_that_is_logged() {
 
 #[test]
 fn a_file_that_is_no_socket_is_1_and_stays() {
-    let path = Path::new("foreign");
+    let path = Path::new();
     std::fs::write(&path.0, "precious").expect("a file");
     assert_fails(&["--listen", &path.address()], 1, &["not a socket", "another path"]);
     assert_eq!(std::fs::read_to_string(&path.0).expect("it is still there"), "precious");
@@ -121,7 +97,7 @@ fn a_file_that_is_no_socket_is_1_and_stays() {
 
 #[test]
 fn a_socket_that_is_in_use_is_1_and_stays() {
-    let path = Path::new("in-use");
+    let path = Path::new();
     let _listener = UnixListener::bind(&path.0).expect("a free path");
     assert_fails(&["--listen", &path.address()], 1, &["another program listens there"]);
     assert!(UnixStream::connect(&path.0).is_ok());
@@ -140,9 +116,7 @@ fn the_ready_line_has_an_address_for_a_browser() {
     assert_eq!((page.status(), page.header("Content-Type")), (200, Some("text/html; charset=utf-8")));
     assert!(page.body.starts_with(b"<!"), "not a page");
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/echo", 426), ("/nothing", 404)] {
-        let mut wire = Wire::connect(addr);
-        wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
-        assert_eq!(wire.response().status(), status, "{path}");
+        assert_eq!(get(addr, path).0, status, "{path}");
     }
     Wire::open_at(addr, "/echo").echo("hello");
     let (mut one, mut other) = (Wire::open_at(addr, "/broadcast"), Wire::open_at(addr, "/broadcast"));
@@ -181,7 +155,7 @@ fn options_of_redis_are_checked_and_shown_without_passwords() {
 
 #[test]
 fn a_unix_socket_is_served_and_removed() {
-    let path = Path::new("served");
+    let path = Path::new();
     let mut program = Program::start(&["--listen", &path.address()]);
     assert!(program.ready_line().contains(&path.address()));
     let mut wire = Wire::open_unix(&path.0, "/echo");
@@ -196,7 +170,7 @@ fn a_unix_socket_is_served_and_removed() {
 #[test]
 fn a_unix_socket_has_the_mode_and_the_group_of_the_options() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let path = Path::new("mode");
+    let path = Path::new();
     let group = std::fs::metadata("/proc/self").map_or(0, |metadata| metadata.gid());
     let mut program =
         Program::start(&["--listen", &path.address(), "--socket-mode", "640", "--socket-group", &group.to_string()]);
@@ -285,7 +259,7 @@ fn a_further_hangup_does_not_cut_a_shutdown_short() {
 fn under_nohup_a_hangup_is_ignored() {
     let mut command = Command::new("nohup");
     command.args([env!("CARGO_BIN_EXE_lariat"), "--listen", "127.0.0.1:0"]);
-    command.env_remove("RUST_LOG").env_remove("LISTEN_FDS").stderr(std::process::Stdio::null());
+    command.env_remove("RUST_LOG").env_remove("LISTEN_FDS").stderr(Stdio::null());
     let mut program = Program::spawn(command);
     let mut wire = Wire::open_at(program.ready(), "/echo");
     program.signal("HUP");
@@ -302,9 +276,8 @@ fn under_nohup_a_hangup_is_ignored() {
 #[test]
 fn an_error_is_printed_once_and_nothing_else() {
     let mut program = {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-        command.args(["--listen", "127.0.0.1:0"]).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
-        command.stderr(std::process::Stdio::piped());
+        let mut command = lariat(&["--listen", "127.0.0.1:0"]);
+        command.stderr(Stdio::piped());
         Program::spawn(command)
     };
     let mut wire = Wire::open_at(program.ready(), "/echo");

@@ -5,28 +5,18 @@
 mod common;
 
 use common::Wire;
-use common::program::Program;
+use common::program::{Program, lariat};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Starts the program with its standard error in a pipe that nobody reads.
 fn start(arguments: &[&str], log: &str) -> (Program, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(["--listen", "127.0.0.1:0"]).args(arguments).env("RUST_LOG", log).env_remove("LISTEN_FDS");
-    command.stderr(Stdio::piped());
+    let mut command = lariat(&["--listen", "127.0.0.1:0"]);
+    command.args(arguments).env("RUST_LOG", log).stderr(Stdio::piped());
     let mut program = Program::spawn(command);
     let addr = program.ready();
     (program, addr)
-}
-
-/// Stops the program, and returns its standard error.
-fn stopped(mut program: Program) -> String {
-    program.signal("TERM");
-    assert!(program.wait().success());
-    let mut text = String::new();
-    program.child.stderr.take().expect("it is piped").read_to_string(&mut text).expect("text");
-    text
 }
 
 /// A pipe takes 64 KiB. The lines of 3,000 connections are several times as long.
@@ -41,7 +31,7 @@ fn an_unread_standard_error_does_not_stop_the_server() {
     }
     early.echo("still here");
     Wire::open_at(addr, "/echo").echo("and here");
-    let log = stopped(program);
+    let log = program.stop();
     assert!(log.len() >= 60_000, "the pipe was never full: {} bytes", log.len());
 }
 
@@ -54,7 +44,7 @@ fn strangers_do_not_fill_the_log() {
         // It ends, perhaps with a reset.
         let _ = stream.read(&mut [0]);
     }
-    let log = stopped(program);
+    let log = program.stop();
     let warnings = log.lines().filter(|line| line.contains("PROXY header")).count();
     // One of them comes at the end, with those that were not reported yet.
     assert!((1..=4).contains(&warnings), "{warnings} warnings:\n{log}");

@@ -4,11 +4,10 @@
 
 mod common;
 
-use common::program::Program;
-use common::{WAIT, Wire, request};
+use common::program::{Program, metrics};
+use common::{Wire, request, until};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 /// Starts a process that connects and is then stopped by SIGSTOP. Its kernel still accepts bytes
 /// for it.
@@ -32,23 +31,10 @@ fn stopped_client(addr: SocketAddr) -> Child {
     child
 }
 
-fn metrics(addr: SocketAddr) -> String {
-    let mut wire = Wire::connect(addr);
-    wire.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    String::from_utf8(wire.response().body).expect("text")
-}
-
 /// Waits until so many connections are open.
 #[track_caller]
-fn until_open(addr: SocketAddr, count: usize) {
-    let (deadline, wanted) = (Instant::now() + WAIT, format!("lariat_connections{{state=\"open\"}} {count}"));
-    loop {
-        let metrics = metrics(addr);
-        if metrics.lines().any(|line| line == wanted) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no {wanted}:\n{metrics}");
-    }
+fn until_open(addr: SocketAddr, count: u32) {
+    until(|| metrics(addr)["lariat_connections"].at("state", "open") == f64::from(count));
 }
 
 /// A stopped process is a peer whose kernel still answers. Only unread and missing bytes show that

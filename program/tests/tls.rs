@@ -4,29 +4,26 @@
 
 mod common;
 
-use common::program::Program;
-use common::{Wire, until};
+use common::program::{Program, assert_fails, lariat, metrics};
+use common::{Folder, until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::SystemTime;
 use time::OffsetDateTime;
 
-/// A folder that only one test uses.
-struct Folder(PathBuf);
+/// A certificate and its key, in a folder of their own.
+struct Files(Folder);
 
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("lariat-serve-{}-{name}", std::process::id()));
-        fs::create_dir(&folder).expect("a folder");
-        Folder(folder)
+impl Files {
+    fn new() -> Files {
+        Files(Folder::new())
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.argument(name)
     }
 
     /// Writes a certificate for localhost, and its key. It is valid for these seconds from now.
@@ -54,22 +51,9 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // The test has ended already.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn from_now(seconds: i64) -> OffsetDateTime {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
     OffsetDateTime::UNIX_EPOCH + now + time::Duration::seconds(seconds)
-}
-
-fn lariat(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
-    command
 }
 
 struct Served {
@@ -79,30 +63,22 @@ struct Served {
 }
 
 impl Served {
-    fn metric(&self, name: &str) -> Option<i64> {
-        let mut wire = Wire::connect(self.plain);
-        wire.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let text = String::from_utf8(wire.response().body).expect("text");
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    /// Returns a metric without labels.
+    fn metric(&self, name: &str) -> i64 {
+        metrics(self.plain)[name].one() as i64
     }
 
     /// Waits until attempts to read the files again have succeeded and failed so often, and returns
     /// whether the last one has failed.
     fn has_failed(&self, reloads: i64, failures: i64) -> bool {
-        let counts = || {
-            ["lariat_tls_reloads_total", "lariat_tls_reload_failures_total"].map(|name| self.metric(name).expect(name))
-        };
+        let counts = || ["lariat_tls_reloads_total", "lariat_tls_reload_failures_total"].map(|name| self.metric(name));
         until(|| counts() == [reloads, failures]);
-        self.metric("lariat_tls_reload_failed") == Some(1)
+        self.metric("lariat_tls_reload_failed") == 1
     }
 
     /// Ends the program, and returns its log.
-    fn log(mut self) -> String {
-        self.program.signal("TERM");
-        assert!(self.program.wait().success());
-        let mut log = String::new();
-        self.program.child.stderr.take().expect("it is piped").read_to_string(&mut log).expect("text");
-        log
+    fn log(self) -> String {
+        self.program.stop()
     }
 }
 
@@ -114,17 +90,20 @@ fn has_line(log: &str, words: &[&str]) {
 
 const DAY: i64 = 86_400;
 
+/// Late enough that the program reads the certificate before.
+const SOON: i64 = 4;
+
 #[test]
 fn a_certificate_that_clients_refuse_is_served_with_a_warning() {
-    let folder = Folder::new("expired");
-    let path = folder.path("cert.pem");
+    let files = Files::new();
+    let path = files.path("cert.pem");
     for (from, until, problem) in [(-2 * DAY, -DAY, "it expired on "), (DAY, 2 * DAY, "it is not valid before ")] {
-        folder.certificate(from, until);
-        let served = folder.serve("info", &[]);
+        files.certificate(from, until);
+        let served = files.serve("info", &[]);
         let soonest = served.metric("lariat_tls_certificate_expires_timestamp_seconds");
-        assert!(soonest.is_some_and(|at| (at - from_now(until).unix_timestamp()).abs() < 60));
+        assert!((soonest - from_now(until).unix_timestamp()).abs() < 60);
         // One like it replaces it.
-        folder.certificate(from, until);
+        files.certificate(from, until);
         assert!(!served.has_failed(1, 0));
         let log = served.log();
         let date = from_now(if from < 0 { until } else { from }).date().to_string();
@@ -137,22 +116,22 @@ fn a_certificate_that_clients_refuse_is_served_with_a_warning() {
 
 #[test]
 fn an_expired_certificate_does_not_replace_a_valid_one() {
-    let folder = Folder::new("renewed");
-    folder.certificate(-DAY, DAY);
-    let served = folder.serve("info", &[]);
-    let soonest = || served.metric("lariat_tls_certificate_expires_timestamp_seconds").expect("it is known");
+    let files = Files::new();
+    files.certificate(-DAY, DAY);
+    let served = files.serve("info", &[]);
+    let soonest = || served.metric("lariat_tls_certificate_expires_timestamp_seconds");
     let first = soonest();
-    folder.certificate(-2 * DAY, -DAY);
+    files.certificate(-2 * DAY, -DAY);
     assert!(served.has_failed(0, 1) && soonest() == first);
-    folder.certificate(-DAY, 3 * DAY);
+    files.certificate(-DAY, 3 * DAY);
     assert!(!served.has_failed(1, 1) && soonest() > first);
-    fs::write(folder.path("key.pem"), "no key").expect("a file");
+    fs::write(files.path("key.pem"), "no key").expect("a file");
     assert!(served.has_failed(1, 2));
     // One that is valid soon is used then.
-    folder.certificate(4, 3 * DAY);
+    files.certificate(SOON, 3 * DAY);
     assert!(served.has_failed(1, 3));
     assert!(!served.has_failed(2, 3));
-    let (log, path) = (served.log(), folder.path("cert.pem"));
+    let (log, path) = (served.log(), files.path("cert.pem"));
     let until = |days: i64| format!("{path}, valid until {}", from_now(days * DAY).date());
     has_line(&log, &["INFO", "TLS with ", &until(1)]);
     let refused = "the new certificates are not used, the old ones stay: ";
@@ -165,36 +144,27 @@ fn an_expired_certificate_does_not_replace_a_valid_one() {
 /// As Node does that does not trust the certificate, and a check of the port.
 #[test]
 fn the_log_says_who_leaves_in_the_handshake() {
-    let folder = Folder::new("leaving");
-    folder.certificate(-DAY, DAY);
-    let served = folder.serve("lariat=debug", &[]);
+    let files = Files::new();
+    files.certificate(-DAY, DAY);
+    let served = files.serve("lariat=debug", &[]);
     for bytes in [&b""[..], &[22, 3, 1, 2, 0, 1, 0, 1]] {
         let mut stream = TcpStream::connect(served.secured).expect("it listens");
         stream.write_all(bytes).expect("it is connected");
         stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    assert_eq!(served.metric("lariat_closed_total{reason=\"eof\",detail=\"\"}"), Some(1));
-    assert_eq!(served.metric("lariat_closed_total{reason=\"tls\",detail=\"disconnected\"}"), Some(1));
+    let closed = &metrics(served.plain)["lariat_closed_total"];
+    assert_eq!((closed.at("reason", "eof"), closed.at("detail", "disconnected")), (1.0, 1.0));
     let log = served.log();
     has_line(&log, &[": the peer disconnected, and had sent nothing"]);
     has_line(&log, &[": TLS: the peer disconnected in the TLS handshake; it may not trust the certificate"]);
 }
 
-#[track_caller]
-fn assert_says(output: &Output, words: &[&str]) {
-    let text = [&output.stderr[..], &output.stdout].concat();
-    let text = String::from_utf8_lossy(&text);
-    for word in words {
-        assert!(text.contains(word), "{word:?} is missing: {text}");
-    }
-}
-
 #[test]
 fn a_file_that_cannot_be_used_is_named_with_its_option() {
-    let folder = Folder::new("unusable");
-    folder.certificate(-DAY, DAY);
-    let [cert, key, gone] = ["cert.pem", "key.pem", "gone.pem"].map(|name| folder.path(name));
+    let files = Files::new();
+    files.certificate(-DAY, DAY);
+    let [cert, key, gone] = ["cert.pem", "key.pem", "gone.pem"].map(|name| files.path(name));
     for (cert, key, ca, says) in [
         (&gone, &key, &cert, format!("cannot use --tls-cert {gone}: there is no such file")),
         (&cert, &gone, &cert, format!("cannot use --tls-key {gone}: there is no such file")),
@@ -202,31 +172,30 @@ fn a_file_that_cannot_be_used_is_named_with_its_option() {
         (&cert, &key, &gone, format!("cannot use --tls-client-ca {gone}: there is no such file")),
     ] {
         let arguments = ["--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key, "--tls-client-ca", ca];
-        let output = lariat(&arguments).output().expect("the program runs");
-        assert_eq!(output.status.code(), Some(1));
-        assert_says(&output, &[&says]);
+        assert_fails(&arguments, 1, &[&says]);
     }
-    let output = lariat(&["load", "wss://localhost:1/", "--ca", &gone]).output().expect("the program runs");
-    assert_says(&output, &[&format!("cannot use --ca {gone}: there is no such file")]);
+    let says = format!("cannot use --ca {gone}: there is no such file");
+    assert_fails(&["load", "wss://localhost:1/", "--ca", &gone], 2, &[&says]);
 }
 
 /// A client whose certificate another authority has signed.
 #[test]
 fn a_load_with_a_wrong_certificate_says_that_it_is_wrong() {
-    let folder = Folder::new("wrong");
-    folder.certificate(-DAY, DAY);
+    let files = Files::new();
+    files.certificate(-DAY, DAY);
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "another authority");
     let key = KeyPair::generate().expect("a key");
     let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    fs::write(folder.path("ca.pem"), authority.pem()).expect("a file");
-    let served = folder.serve("info", &["--tls-client-ca", &folder.path("ca.pem")]);
+    fs::write(files.path("ca.pem"), authority.pem()).expect("a file");
+    let served = files.serve("info", &["--tls-client-ca", &files.path("ca.pem")]);
     let url = format!("wss://localhost:{}/echo", served.secured.port());
     let mut command = lariat(&["load", &url, "-c", "2", "--hold", "100ms", "--insecure"]);
     // The server's own certificate will do.
-    let output = command.args(["--cert", &folder.path("cert.pem"), "--key", &folder.path("key.pem")]).output();
-    let output = output.expect("the program runs");
-    assert_says(&output, &["the TLS session failed: the peer sent the alert ", "of the certificate of --cert"]);
+    let output = command.args(["--cert", &files.path("cert.pem"), "--key", &files.path("key.pem")]).output();
+    let report = String::from_utf8(output.expect("the program runs").stdout).expect("text");
+    has_line(&report, &["errors", "the TLS session failed: the peer sent the alert "]);
+    has_line(&report, &["-> ", "of the certificate of --cert"]);
     drop(served);
 }

@@ -1,5 +1,6 @@
 //! A `redis-server` of a test, and servers that are joined by it.
 
+use crate::common::Folder;
 use lariat::OwnedMessage;
 use lariat::backplane::{
     Backplane, BackplaneEvent, BackplaneEvents, BackplaneLink, History, Kept, NodeId, Publication, RedisBackplane,
@@ -7,7 +8,6 @@ use lariat::backplane::{
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,7 @@ pub const LONG: History = History { messages: 1_000_000, age: Duration::from_sec
 pub struct Redis {
     child: Option<Child>,
     pub port: u16,
-    pub folder: PathBuf,
+    folder: Folder,
     options: Vec<String>,
 }
 
@@ -35,18 +35,14 @@ impl Redis {
     }
 
     pub fn start_with(options: &[&str]) -> Option<Redis> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             let must_run = std::env::var_os("LARIAT_REDIS_SERVER").is_some();
             assert!(!must_run, "LARIAT_REDIS_SERVER is set, but there is no redis-server");
             eprintln!("not run: there is no redis-server");
             return None;
         }
-        let name = format!("lariat-redis-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut redis = Redis { child: None, port: 0, folder, options };
+        let mut redis = Redis { child: None, port: 0, folder: Folder::new(), options };
         // Somebody else may take the port between the look and the start.
         for _ in 0..10 {
             redis.port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
@@ -61,7 +57,7 @@ impl Redis {
     pub fn run(&mut self) -> bool {
         let mut command = Command::new("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--dir"]);
-        command.arg(&self.folder).args(&self.options);
+        command.arg(self.folder.path("")).args(&self.options);
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("redis-server");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let is_ready = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Ready to accept connections"));
@@ -110,7 +106,6 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -4,6 +4,8 @@
 #![allow(missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "tests have their own deadlines")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod kit;
 
 mod foreign;

@@ -1,5 +1,6 @@
 //! TLS.
 
+use crate::common::Folder;
 use crate::kit::{LONG, Node, Redis};
 use lariat::backplane::RedisBackplane;
 
@@ -14,20 +15,16 @@ fn tls_is_spoken_with_a_certificate_of_ones_own_authority() {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let params = rcgen::CertificateParams::new(names).expect("names");
     let own = params.signed_by(&key, &issuer).expect("a certificate");
-    let name = format!("lariat-redis-tls-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let folder = Folder::new();
     let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).expect("a file");
-        path.to_string_lossy().into_owned()
+        std::fs::write(folder.path(name), text).expect("a file");
+        folder.argument(name)
     };
     let (certificate, key) = (write("cert.pem", own.pem()), write("key.pem", key.serialize_pem()));
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let tls_port = port.to_string();
     let options = ["--save", "", "--tls-port", &tls_port, "--tls-cert-file", &certificate, "--tls-key-file", &key];
     let redis = Redis::start_with(&[&options[..], &["--tls-auth-clients", "no"]].concat());
-    let _ = std::fs::remove_dir_all(&folder);
     let Some(_redis) = redis else { return };
     let url = format!("rediss://localhost:{port}/");
     let a = Node::up(RedisBackplane::new(url.clone()).root_certificates(root.pem()));

@@ -1,7 +1,7 @@
 //! What stays behind in the old process, and that process while it is there.
 
-use crate::common::{WAIT, Wire, close, frame, request, request_with, until};
-use crate::kit::{Folder, nothing_saved, only, serve, serve_with};
+use crate::common::{Folder, WAIT, Wire, close, frame, request, request_with, until};
+use crate::kit::{nothing_saved, only, serve, serve_with};
 use lariat::{
     Answer, ClientId, Clients, CloseReason, Closures, Config, Handler, Http, HttpResponse, Message, Request, Upgrade,
     http,

@@ -1,8 +1,8 @@
 //! Takeovers between any two bytes of what a client sends. The client notices nothing.
 
-use crate::common::{Wire, binary, close, descriptors, frame, ping, request_with, text, until};
-use crate::kit::{Folder, Running, echo, nothing_saved, run, serve_with};
-use lariat::{Closures, Config, ListenOptions, Server};
+use crate::common::{Folder, Wire, binary, close, descriptors, frame, ping, request_with, text, until};
+use crate::kit::{Running, echo, nothing_saved, run, serve_with, taking_over};
+use lariat::{Closures, Config, ListenOptions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
@@ -155,8 +155,8 @@ fn a_client_behind_a_proxy_goes_on_from_any_byte_of_its_header() {
             config.trusted_proxies = "127.0.0.1".parse().expect("an address");
             let mut options = ListenOptions::default();
             options.proxy_protocol = true;
-            let server = Server::new(config).and_then(|server| server.take_over(folder.path("handover")));
-            run(server.expect("a path").options(options).listen("127.0.0.1:0").expect("a port"), addresses)
+            let server = taking_over(config, &folder.path("handover")).options(options);
+            run(server.listen("127.0.0.1:0").expect("a port"), addresses)
         };
         let seen = {
             let server = start();
@@ -174,8 +174,7 @@ fn a_client_behind_a_proxy_goes_on_from_any_byte_of_its_header() {
 fn a_client_of_a_unix_socket_goes_on_from_any_byte() {
     let folder = Folder::new();
     let start = || {
-        let server = Server::new(Config::default()).and_then(|server| server.take_over(folder.path("handover")));
-        let server = server.and_then(|server| server.listen("127.0.0.1:0")).expect("a path");
+        let server = taking_over(Config::default(), &folder.path("handover")).listen("127.0.0.1:0").expect("a port");
         run(server.listen_unix(folder.path("socket")).expect("a socket"), echo)
     };
     let connect = |_| {

@@ -2,38 +2,15 @@
 
 use crate::common::{WAIT, until};
 use lariat::{
-    ClientId, Clients, Closures, Config, Drain, Handler, LocalAddr, Outcome, Remote, RemoteError, Server, Stats,
+    ClientData, ClientId, Clients, Closures, Config, Drain, Handler, LocalAddr, Outcome, Remote, RemoteError, Server,
+    Stats,
 };
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
-
-/// A folder for sockets, removed at the end.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lariat-handover-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).expect("a new folder");
-        Folder(folder)
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 pub struct Running<H: Handler> {
     pub addr: SocketAddr,
@@ -47,15 +24,25 @@ pub fn serve<H: Handler>(path: &Path, make: impl FnOnce() -> H + Send + 'static)
 }
 
 pub fn serve_with<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -> H + Send + 'static) -> Running<H> {
-    let server = Server::new(config).and_then(|server| server.take_over(path)).expect("it can be taken over");
-    run(server.listen("127.0.0.1:0").expect("a port"), make)
+    run(taking_over(config, path).listen("127.0.0.1:0").expect("a port"), make)
+}
+
+/// Returns a server that can be taken over at a path, or takes over there. It does not listen yet.
+#[track_caller]
+pub fn taking_over<D: ClientData>(config: Config, path: &Path) -> Server<D> {
+    try_taking_over(config, path).expect("it can be taken over")
+}
+
+/// [`taking_over`], if that is possible.
+pub fn try_taking_over<D: ClientData>(config: Config, path: &Path) -> io::Result<Server<D>> {
+    Server::new(config).expect("a poller").take_over(path)
 }
 
 /// Tries to take over, and returns why that fails.
 #[track_caller]
 pub fn fails<H: Handler>(config: Config, path: &Path, make: impl FnOnce() -> H) -> io::Error {
-    let server = Server::new(config).expect("a poller").take_over(path);
-    let started = server.and_then(|server| server.listen("127.0.0.1:0")).and_then(|server| server.start(make()));
+    let server = try_taking_over(config, path).and_then(|server| server.listen("127.0.0.1:0"));
+    let started = server.and_then(|server| server.start(make()));
     match started {
         Ok(_) => panic!("it has taken over"),
         Err(error) => error,

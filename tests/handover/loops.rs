@@ -1,7 +1,7 @@
 //! Servers with several loops, and with Unix sockets.
 
-use crate::common::{Wire, text, until};
-use crate::kit::{Folder, echo, nothing_saved, roomy, run, taking_over, try_taking_over};
+use crate::common::{Folder, Wire, text, until};
+use crate::kit::{echo, nothing_saved, roomy, run, taking_over, try_taking_over};
 use lariat::{ClientId, Clients, Closures, Config, Handler, Message};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Old processes that misbehave at every step. The new one reports an error, and serves nobody.
 
-use crate::common::{Wire, frame, request_with, text, until};
-use crate::kit::{Folder, nothing_saved, serve_with};
+use crate::common::{Folder, Wire, frame, request_with, text, until};
+use crate::kit::{nothing_saved, serve_with};
 use crate::raw::{CLIENTS, END, HELLO, LOOP, OFFER, PARTS, Packet, READY, Raw, framed, hello, refused, unit};
 use lariat::{ClientId, Closures, Config, EventLoop, HandoverError, Rates, Server, SlowConsumer};
 use std::io::{self, Read, Write};
@@ -50,17 +50,19 @@ fn record() -> Vec<Recorded> {
         [frame(0x02, b"a fragment"), frame(0x89, b"ping")[..7].to_vec()].concat(),
         [frame(0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]), frame(0x41, &[0xf2, 0x48])].concat(),
     ];
-    let count = beginnings.len();
+    let (count, opening) = (beginnings.len(), request_with("/", "Sec-WebSocket-Extensions: permessage-deflate\r\n"));
+    let half_a_head = b"GET / HTTP/1.1\r\nHos";
+    let sent = count * opening.len() + beginnings.concat().len() + half_a_head.len();
     for beginning in beginnings {
         let mut wire = Wire::connect(server.addr);
-        wire.send(request_with("/", "Sec-WebSocket-Extensions: permessage-deflate\r\n").as_bytes());
+        wire.send(opening.as_bytes());
         assert_eq!(wire.response().status(), 101);
         wire.send(&beginning);
         wires.push(wire);
     }
     let mut head = Wire::connect(server.addr);
-    head.send(b"GET / HTTP/1.1\r\nHos");
-    until(|| server.ask(|clients| clients.len()) == count && server.stats().bytes_read > 1_000);
+    head.send(half_a_head);
+    until(|| server.ask(|clients| clients.len()) == count && server.stats().bytes_read == sent as u64);
     let large = vec![b'x'; 20_000];
     until(|| {
         let large = large.clone();

@@ -1,7 +1,7 @@
 //! What goes wrong in this process, and around it.
 
-use crate::common::Wire;
-use crate::kit::{Folder, echo, fails, serve};
+use crate::common::{Folder, Wire};
+use crate::kit::{echo, fails, serve, taking_over, try_taking_over};
 use crate::raw::{READY, REFUSED, Raw, unit};
 use crate::steady::{App, Fault, Steady};
 use lariat::{Answer, ClientId, Clients, Config, Drain, Handler, HandoverError, HttpResponse, Request, Server};
@@ -44,8 +44,7 @@ fn a_new_server_that_never_starts_changes_nothing() {
     let mut steady = Steady::new();
     let unix = steady.folder.path("socket");
     for round in 0..3 {
-        let server = Server::<u32>::new(Config::default()).and_then(|server| server.take_over(&steady.path));
-        let server = server.and_then(|server| server.listen("127.0.0.1:0")).expect("it is prepared");
+        let server = taking_over::<u32>(Config::default(), &steady.path).listen("127.0.0.1:0").expect("it is prepared");
         assert_eq!(server.predecessor().expect("there is one").process, std::process::id());
         let server = if round == 1 { server.listen_unix(&unix).expect("a new socket") } else { server };
         steady.check();
@@ -110,17 +109,16 @@ fn the_path_must_be_one_at_which_a_server_can_listen() {
     let folder = Folder::new();
     let file = folder.path("file");
     std::fs::write(&file, "text").expect("a file");
-    let error = Server::<()>::new(Config::default()).expect("a poller").take_over(&file).expect_err("a file is there");
+    let error = try_taking_over::<()>(Config::default(), &file).expect_err("a file is there");
     assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
     assert_eq!(std::fs::read(&file).expect("it is still there"), b"text");
 
     let missing = folder.path("missing").join("handover");
-    let error = Server::<()>::new(Config::default()).expect("a poller").take_over(&missing).expect_err("no folder");
+    let error = try_taking_over::<()>(Config::default(), &missing).expect_err("no folder");
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
     assert!(error.to_string().contains(&*missing.to_string_lossy()), "{error}");
 
-    let folder_itself = folder.path("");
-    Server::<()>::new(Config::default()).expect("a poller").take_over(&folder_itself).expect_err("a folder is there");
+    try_taking_over::<()>(Config::default(), &folder.path("")).expect_err("a folder is there");
 }
 
 #[test]
@@ -139,8 +137,7 @@ fn what_is_no_lariat_is_not_taken_over() {
             }
         });
         for answer in answers {
-            let error =
-                Server::<()>::new(Config::default()).expect("a poller").take_over(&path).expect_err("no Lariat");
+            let error = try_taking_over::<()>(Config::default(), &path).expect_err("no Lariat");
             match (answer.is_empty(), source(&error)) {
                 (true, HandoverError::Gone(_)) | (false, HandoverError::Malformed(_) | HandoverError::Unable(_)) => {}
                 (_, other) => panic!("{other:?}"),
@@ -165,7 +162,7 @@ fn a_path_where_nobody_accepts_is_not_waited_for_without_end() {
             client
         })
         .collect();
-    let error = Server::<()>::new(Config::default()).expect("a poller").take_over(&path).expect_err("nobody accepts");
+    let error = try_taking_over::<()>(Config::default(), &path).expect_err("nobody accepts");
     assert!(matches!(source(&error), HandoverError::Stalled), "{error:?}");
     drop(waiting);
 }
@@ -218,8 +215,8 @@ fn new_connections_do_not_disturb_a_server_that_waits_for_the_rest() {
     let folder = Folder::new();
     let (path, unix) = (folder.path("handover"), folder.path("socket"));
     let make = |path: &std::path::Path| {
-        let server = Server::new(Config::default()).and_then(|server| server.take_over(path)).expect("a path");
-        server.listen("127.0.0.1:0").and_then(|server| server.listen_unix(&unix)).expect("a port")
+        let server = taking_over(Config::default(), path).listen("127.0.0.1:0");
+        server.and_then(|server| server.listen_unix(&unix)).expect("a port")
     };
     let old = crate::kit::run(make(&path), || Streams);
     let mut stream = Wire::connect(old.addr);

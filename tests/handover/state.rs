@@ -1,7 +1,7 @@
 //! What a handler saves goes along.
 
-use crate::common::{Wire, text};
-use crate::kit::{Folder, serve};
+use crate::common::{Folder, Wire, text};
+use crate::kit::serve;
 use lariat::{ClientId, Clients, CloseReason, Handler, Message, RestoreError};
 
 /// Counts messages: of each client, and of all.

@@ -1,8 +1,8 @@
 //! A server with clients that notice everything.
 
-use crate::common::{Wire, text, until};
-use crate::kit::{Folder, Running, serve};
-use lariat::{ClientId, Clients, Config, Handler, Message, RestoreError, Server, TimerId};
+use crate::common::{Folder, Wire, text, until};
+use crate::kit::{Running, serve, try_taking_over};
+use lariat::{ClientId, Clients, Config, Handler, Message, RestoreError, TimerId};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -217,7 +217,7 @@ impl Steady {
     pub fn take_over(&mut self) {
         let mut server = None;
         // The old one may not know yet that the process before is gone.
-        until(|| match Server::new(Config::default()).expect("a poller").take_over(&self.path) {
+        until(|| match try_taking_over(Config::default(), &self.path) {
             Ok(new) => {
                 server = Some(new);
                 true

@@ -1,37 +1,16 @@
 //! Listening: errors that name the address, and the files of Unix sockets.
 #![cfg(unix)]
 
-use crate::common::{Wire, echo_script, run, script};
+use crate::common::{Folder, Wire, echo_script, run, script};
 use lariat::{Config, ListenOptions, LocalAddr, Server};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn server() -> Server<()> {
     Server::new(Config::default()).expect("a server")
-}
-
-/// A folder for one test, which is removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("lariat-listening-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Folder(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn open(path: &Path) -> Wire<UnixStream> {
@@ -60,7 +39,7 @@ fn an_address_that_cannot_be_listened_on_is_named() {
 
 #[test]
 fn a_path_that_cannot_be_listened_on_is_named() {
-    let folder = Folder::new("errors");
+    let folder = Folder::new();
     let (file, live, long) = (folder.path("file"), folder.path("live"), folder.path(&"x".repeat(200)));
     std::fs::write(&file, "precious").expect("a file");
     let _live = UnixListener::bind(&live).expect("a free path");
@@ -81,7 +60,7 @@ fn a_path_that_cannot_be_listened_on_is_named() {
 
 #[test]
 fn a_socket_without_a_listening_server_is_replaced() {
-    let folder = Folder::new("stale");
+    let folder = Folder::new();
     let path = folder.path("socket");
     drop(UnixListener::bind(&path).expect("a free path"));
     let before = std::fs::symlink_metadata(&path).expect("it was left behind").ino();
@@ -99,7 +78,7 @@ fn a_socket_without_a_listening_server_is_replaced() {
 
 #[test]
 fn a_socket_with_a_listening_server_is_not_replaced() {
-    let folder = Folder::new("live");
+    let folder = Folder::new();
     let path = folder.path("socket");
     let first = run(server().listen_unix(&path).expect("a free path"), echo_script().0);
     for _ in 0..3 {
@@ -128,7 +107,7 @@ fn a_socket_with_a_listening_server_is_not_replaced() {
 
 #[test]
 fn a_file_that_is_not_a_listening_socket_is_not_replaced() {
-    let folder = Folder::new("others");
+    let folder = Folder::new();
     let (datagram, directory, link, dangling) =
         (folder.path("datagram"), folder.path("directory"), folder.path("link"), folder.path("dangling"));
     let _datagram = UnixDatagram::bind(&datagram).expect("a free path");
@@ -150,9 +129,9 @@ fn a_file_that_is_not_a_listening_socket_is_not_replaced() {
 
 #[test]
 fn the_socket_has_the_configured_mode_and_group() {
-    let folder = Folder::new("mode");
+    let folder = Folder::new();
     let path = folder.path("socket");
-    let gid = std::fs::metadata(&folder.0).expect("it is there").gid();
+    let gid = std::fs::metadata(folder.path("")).expect("it is there").gid();
     for mode in [0o600, 0o660, 0o666, 0o777, 0o700] {
         let mut options = ListenOptions::default();
         (options.unix_mode, options.unix_group) = (Some(mode), Some(gid));
@@ -170,7 +149,7 @@ fn the_socket_has_the_configured_mode_and_group() {
 
 #[test]
 fn an_invalid_mode_or_group_is_an_error_and_leaves_nothing_behind() {
-    let folder = Folder::new("bad-mode");
+    let folder = Folder::new();
     let path = folder.path("socket");
     for mode in [0o1000, 0o10_000, u32::MAX] {
         let mut options = ListenOptions::default();

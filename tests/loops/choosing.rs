@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rooms, each with a number that nobody else counts. The path says which room, and the room's name
 /// which loop.
@@ -285,32 +285,6 @@ fn requests_for_a_loop_that_is_held_wait_and_then_are_refused() {
         served += usize::from(client.response().status() == 200);
     }
     assert!(served > 0, "those that have waited are served");
-}
-
-#[test]
-fn the_deadline_of_a_handshake_goes_on_where_the_request_goes() {
-    let mut config = Config::default();
-    config.limits.handshake_timeout = Duration::from_millis(700);
-    let (sender, passed) = mpsc::channel();
-    let make = move || {
-        let sender = sender.clone();
-        Closures::<()>::new().choose_loop(|_, _| Some(1)).on_request(|_, _, _| Answer::Later).on_timer(
-            move |_, _, _| {
-                let _ = sender.send(());
-            },
-        )
-    };
-    let server = serve_with(config, ListenOptions::default(), 2, make);
-    let (start, mut client) = (Instant::now(), Wire::connect(server.addr));
-    server.wait_for_connections(1);
-    server.ask(0, |clients| {
-        clients.set_timer(Duration::from_millis(400), 0);
-    });
-    passed.recv_timeout(crate::common::WAIT).expect("the timer expires");
-    client.send(request("/").as_bytes());
-    assert_eq!(client.response().status(), 503);
-    let took = start.elapsed();
-    assert!((Duration::from_millis(650)..Duration::from_millis(1_050)).contains(&took), "{took:?}");
 }
 
 #[test]

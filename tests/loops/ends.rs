@@ -1,27 +1,31 @@
 //! How a server with several loops ends.
 
-use crate::common::{WAIT, Wire, request};
+use crate::common::{WAIT, Wire, close, request, text};
 use crate::kit::{Running, serve};
 use lariat::{Clients, Closures, Drain, Handler, Server};
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+/// The client answers the Close frame, and leaves.
+fn leave(mut client: Wire) {
+    client.expect_close(1001);
+    client.send(&close(1001, ""));
+    client.expect_end();
+}
+
 #[test]
 fn a_shutdown_closes_the_clients_of_all_loops() {
     let server = serve(3, Closures::<()>::new);
-    let mut clients: Vec<Wire> = (0..9).map(|_| Wire::open(server.addr)).collect();
+    let clients: Vec<Wire> = (0..9).map(|_| Wire::open(server.addr)).collect();
     let mut drain = Drain::default();
     drain.deadline = Duration::from_secs(30);
     server.remote.shutdown(drain).expect("it runs");
-    for client in &mut clients {
-        client.expect_close(1001);
-        client.send(&crate::common::close(1001, ""));
-        client.expect_end();
-    }
+    clients.into_iter().for_each(leave);
     let outcome = server.join();
     assert_eq!((outcome.dropped, outcome.interrupted), (0, false));
 }
@@ -31,12 +35,8 @@ fn a_handler_of_any_loop_can_shut_all_down() {
     for ender in 0..6 {
         let server = serve(3, || Closures::<()>::new().on_message(|clients, _, _| clients.shutdown(Drain::default())));
         let mut clients: Vec<Wire> = (0..6).map(|_| Wire::open(server.addr)).collect();
-        clients[ender].send(&crate::common::text("the end"));
-        for client in &mut clients {
-            client.expect_close(1001);
-            client.send(&crate::common::close(1001, ""));
-        }
-        drop(clients);
+        clients[ender].send(&text("the end"));
+        clients.into_iter().for_each(leave);
         let outcome = server.join();
         assert_eq!((outcome.dropped, outcome.interrupted), (0, false));
     }
@@ -45,10 +45,14 @@ fn a_handler_of_any_loop_can_shut_all_down() {
 #[test]
 fn clients_that_do_not_answer_are_counted_on_all_loops() {
     let server = serve(2, Closures::<()>::new);
-    let _clients: Vec<Wire> = (0..6).map(|_| Wire::open(server.addr)).collect();
+    let mut clients: Vec<Wire> = (0..6).map(|_| Wire::open(server.addr)).collect();
     let mut drain = Drain::default();
     drain.deadline = Duration::from_millis(50);
     assert_eq!(server.stop(drain).dropped, 6);
+    for client in &mut clients {
+        client.expect_close(1001);
+        client.expect_gone();
+    }
 }
 
 /// Returns a server with two loops that shuts down, and the open clients of each.
@@ -65,13 +69,6 @@ fn shutting_down() -> (Running, [Wire; 2]) {
     assert_eq!(clients.each_ref().map(|(number, _)| number.as_slice()), [b"0", b"1"]);
     server.remote.shutdown(Drain::default()).expect("it runs");
     (server, clients.map(|(_, client)| client))
-}
-
-/// The client answers the Close frame, and leaves.
-fn leave(mut client: Wire) {
-    client.expect_close(1001);
-    client.send(&crate::common::close(1001, ""));
-    client.expect_end();
 }
 
 /// The first loop gets the signals, so it runs without clients until the others have ended.
@@ -124,8 +121,10 @@ fn a_panic_of_a_handler_ends_one_client_only() {
         })
     });
     let mut clients: Vec<Wire> = (0..4).map(|_| Wire::open(server.addr)).collect();
-    clients[1].send(&crate::common::text("panic"));
+    clients[1].send(&text("panic"));
     clients[1].expect_close(1011);
+    clients[1].send(&close(1011, ""));
+    clients[1].expect_end();
     for number in [0, 2, 3] {
         clients[number].echo("still here");
     }
@@ -150,23 +149,57 @@ fn loops_can_ask_one_another_at_the_start() {
     server.stop(Drain::default());
 }
 
-/// New connections during a shutdown get an answer or an end, and nothing hangs.
 #[test]
-fn connections_during_a_shutdown_end() {
+fn connections_during_a_shutdown_get_503() {
+    let server = serve(3, Closures::<()>::new);
+    let mut clients: Vec<Wire> = (0..3).map(|_| Wire::open(server.addr)).collect();
+    let mut drain = Drain::default();
+    drain.deadline = WAIT;
+    server.remote.shutdown(drain).expect("it runs");
+    // Each loop has one of them, so all loops shut down.
+    for client in &mut clients {
+        client.expect_close(1001);
+    }
+    for _ in 0..20 {
+        let mut late = Wire::connect(server.addr);
+        late.send(request("/").as_bytes());
+        assert_eq!(late.response().status(), 503);
+        late.expect_end();
+    }
+    for mut client in clients {
+        client.send(&close(1001, ""));
+        client.expect_end();
+    }
+    assert_eq!(server.join().dropped, 0);
+}
+
+/// New connections while the loops end get an answer or an end, and nothing hangs.
+#[test]
+fn connections_while_the_loops_end_do_not_hang() {
     let server = serve(3, Closures::<()>::new);
     let clients: Vec<Wire> = (0..3).map(|_| Wire::open(server.addr)).collect();
     let mut drain = Drain::default();
-    drain.deadline = Duration::from_millis(300);
+    drain.deadline = WAIT;
     server.remote.shutdown(drain).expect("it runs");
-    let mut late: Vec<Wire> = (0..20)
-        .filter_map(|_| {
-            let stream = std::net::TcpStream::connect(server.addr).ok()?;
-            Some(Wire::new(stream))
-        })
-        .collect();
-    for client in &mut late {
-        let _ = client.stream.get_mut().write_all(request("/").as_bytes());
+    let mut late = Vec::new();
+    for mut client in clients {
+        client.expect_close(1001);
+        client.send(&close(1001, ""));
+        // Nobody listens any more once the last loop has ended.
+        late.extend((0..10).filter_map(|_| TcpStream::connect(server.addr).ok()).map(|mut stream| {
+            stream.set_read_timeout(Some(WAIT)).expect("a timeout");
+            let _ = stream.write_all(request("/").as_bytes());
+            stream
+        }));
+        client.expect_end();
     }
-    assert_eq!(server.join().dropped, 3);
-    drop(clients);
+    assert!(late.len() >= 20, "at least one loop was there for {}", late.len());
+    for mut stream in late {
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        assert!(read.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true), "{read:?}");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    }
+    assert_eq!(server.join().dropped, 0);
 }

@@ -1,6 +1,6 @@
 //! Which loop gets a connection.
 
-use crate::common::{Wire, request};
+use crate::common::{Folder, Wire, request};
 use crate::kit::{serve, serve_with};
 use lariat::{Closures, Config, ListenOptions};
 use rand::rngs::StdRng;
@@ -116,9 +116,8 @@ fn unix_sockets_and_several_listeners_share_the_loops() {
 }
 
 fn share_the_loops(reuse_port: bool) {
-    let folder = std::env::temp_dir().join(format!("lariat-loops-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let path = folder.join("socket");
+    let folder = Folder::new();
+    let path = folder.path("socket");
     let mut options = lariat::ListenOptions::default();
     // This is for TCP. Connections of a Unix socket are still shared out.
     options.reuse_port = reuse_port;
@@ -142,5 +141,5 @@ fn share_the_loops(reuse_port: bool) {
     drop(clients);
     remote.shutdown(lariat::Drain::default()).expect("it runs");
     thread.join().expect("no panic");
-    std::fs::remove_dir_all(folder).expect("nothing is left in it");
+    assert!(!path.exists(), "its file is removed at the end");
 }

@@ -1,14 +1,13 @@
 //! A host with its own event loop drives the server's loop.
 #![cfg(unix)]
 
-use crate::common::{Call, Script, WAIT, Wire, echo_script, request, script, text};
+use crate::common::{Call, Folder, Script, WAIT, Wire, echo_script, request, script, text};
 use lariat::{Closures, Config, Drain, EventLoop, Handler, LocalAddr, Remote, Router, Server};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -123,13 +122,10 @@ fn the_host_can_use_its_handler_and_clients() {
     assert_eq!(event_loop.handler().0, 2);
 }
 
-fn socket_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("lariat-test-{}-{name}.sock", std::process::id()))
-}
-
 #[test]
 fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
-    let path = socket_path("served");
+    let folder = Folder::new();
+    let path = folder.path("socket");
     let server = Server::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
     assert_eq!(server.local_addrs(), [LocalAddr::Unix(path.clone())]);
     let occupied = Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path));
@@ -150,19 +146,20 @@ fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
 
 #[test]
 fn a_file_that_the_server_did_not_create_is_not_removed() {
-    let path = socket_path("replaced");
+    let folder = Folder::new();
+    let path = folder.path("socket");
     let server =
         Server::<()>::new(Config::default()).and_then(|server| server.listen_unix(&path)).expect("a free path");
     std::fs::remove_file(&path).expect("it is there");
     std::fs::write(&path, "foreign").expect("a file");
     drop(server);
     assert!(path.exists(), "a foreign file was removed");
-    std::fs::remove_file(&path).expect("it is there");
 }
 
 #[test]
 fn tcp_and_unix_are_served_together() {
-    let path = socket_path("together");
+    let folder = Folder::new();
+    let path = folder.path("socket");
     let server = Server::new(Config::default()).and_then(|server| server.listen("127.0.0.1:0"));
     let server = server.and_then(|server| server.listen_unix(&path)).expect("both");
     let (script, _calls) = script();

@@ -1,6 +1,6 @@
 //! The certificates of servers and clients.
 
-use crate::common::{Wire, echo_script, request, run};
+use crate::common::{Folder, Wire, echo_script, request, run};
 use crate::kit::{
     VERSIONS, authority, client_config, connect, connect_to, open, open_with, server, server_config, server_tls,
 };
@@ -74,9 +74,8 @@ fn the_certificate_of_a_client_is_on_its_requests() {
 
 #[test]
 fn files_give_certificates_and_errors_name_them() {
-    let folder = std::env::temp_dir().join(format!("lariat-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let path = |name: &str| folder.join(name);
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
     let write = |name: &str, names: &[&str]| {
         let key = rcgen::KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -132,5 +131,4 @@ fn files_give_certificates_and_errors_name_them() {
     }
     let error = connect_to(server.addr, "else", config).write_all(b"x").expect_err("no certificate is for it");
     assert!(error.to_string().contains("one.example"), "{error}");
-    std::fs::remove_dir_all(&folder).expect("it is ours");
 }

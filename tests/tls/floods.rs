@@ -6,7 +6,7 @@
 //! warnings or KeyUpdates, may be ended: rustls takes 32 of the first and the last in a row, and
 //! four of the second. Between data, any number of them may come.
 
-use crate::forger::{ALERT, DATA, Forger, HANDSHAKE, MOST, TLS12, TLS13, client_hello, handshake};
+use crate::forger::{ALERT, DATA, Forger, HANDSHAKE, MOST, TLS12, TLS13, client_hello, handshake, message};
 use crate::stage::{Attacked, Closes, Either, Ends, GoesOn, Stage, Then, VIOLATION};
 use lariat::tls::TlsFailure;
 use lariat::tls::rustls::SupportedCipherSuite;
@@ -195,7 +195,7 @@ fn renegotiation() {
     });
     let mut stage = Stage::new(Attacked::Client);
     check(&mut stage, TLS12[0], "HelloRequest", MAY_END, |peer| {
-        times(20_000, peer, |peer| peer.seal(HANDSHAKE, &handshake(0, &[])))
+        times(20_000, peer, |peer| peer.seal(HANDSHAKE, &handshake(message::HELLO_REQUEST, &[])))
     });
 }
 
@@ -203,7 +203,7 @@ fn renegotiation() {
 #[test]
 fn messages_of_the_handshake() {
     let mut stage = Stage::new(Attacked::Server);
-    for (suite, kind) in [(TLS13[0], 24), (TLS12[0], 1)] {
+    for (suite, kind) in [(TLS13[0], message::KEY_UPDATE), (TLS12[0], message::CLIENT_HELLO)] {
         check(&mut stage, suite, "a message of the handshake, byte by byte", MUST_END, |peer| {
             let message = handshake(kind, &[0; 0xffff]);
             message.chunks(1).flat_map(|byte| peer.seal(HANDSHAKE, byte)).collect()
@@ -216,7 +216,7 @@ fn tickets() {
     let mut stage = Stage::new(Attacked::Client);
     check(&mut stage, TLS13[0], "tickets", MAY_END, |peer| {
         let content = [&[0, 0, 0x1c, 0x20, 1, 2, 3, 4, 1, 5, 0, 100][..], &[7; 100], &[0, 0]].concat();
-        times(20_000, peer, |peer| peer.seal(HANDSHAKE, &handshake(4, &content)))
+        times(20_000, peer, |peer| peer.seal(HANDSHAKE, &handshake(message::NEW_SESSION_TICKET, &content)))
     });
 }
 

@@ -26,6 +26,22 @@ pub const ALERT: u8 = 21;
 pub const HANDSHAKE: u8 = 22;
 pub const DATA: u8 = 23;
 
+/// Messages of the handshake (RFC 8446 §4, RFC 5246 §7.4).
+pub mod message {
+    pub const HELLO_REQUEST: u8 = 0;
+    pub const CLIENT_HELLO: u8 = 1;
+    pub const NEW_SESSION_TICKET: u8 = 4;
+    pub const END_OF_EARLY_DATA: u8 = 5;
+    pub const ENCRYPTED_EXTENSIONS: u8 = 8;
+    pub const CERTIFICATE: u8 = 11;
+    pub const CERTIFICATE_REQUEST: u8 = 13;
+    pub const SERVER_HELLO_DONE: u8 = 14;
+    pub const FINISHED: u8 = 20;
+    pub const KEY_UPDATE: u8 = 24;
+    /// No message has this number.
+    pub const UNKNOWN: u8 = 99;
+}
+
 /// The most plaintext in a record.
 pub const MOST: usize = 1 << 14;
 
@@ -216,12 +232,12 @@ pub fn handshake(kind: u8, content: &[u8]) -> Vec<u8> {
 
 /// Returns a ClientHello of TLS 1.2.
 pub fn client_hello() -> Vec<u8> {
-    handshake(1, &[&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 2, 1, 0, 0, 0]].concat())
+    handshake(message::CLIENT_HELLO, &[&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 2, 1, 0, 0, 0]].concat())
 }
 
 /// Returns a KeyUpdate that asks for one or not.
 pub fn key_update(requested: u8) -> Vec<u8> {
-    handshake(24, &[requested])
+    handshake(message::KEY_UPDATE, &[requested])
 }
 
 impl Forger {
@@ -334,7 +350,7 @@ impl Forger {
                 self.opener = self.opener.secret.as_ref().expect("TLS 1.3").next().opener();
             }
             // Tickets.
-            HANDSHAKE => assert_eq!(message.payload[0], 4, "{:?}", message.payload),
+            HANDSHAKE => assert_eq!(message.payload[0], self::message::NEW_SESSION_TICKET, "{:?}", message.payload),
             kind => panic!("a record of type {kind}"),
         }
         true

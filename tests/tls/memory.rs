@@ -4,7 +4,7 @@
 //! The test runs in a process of its own, because it counts every allocation.
 
 use crate::common::{Running, WAIT, alone, run};
-use crate::forger::{ALERT, DATA, Forger, HANDSHAKE, MOST, TLS12, TLS13, handshake};
+use crate::forger::{ALERT, DATA, Forger, HANDSHAKE, MOST, TLS12, TLS13, handshake, message};
 use crate::kit;
 use lariat::tls::rustls::SupportedCipherSuite;
 use lariat::{ClientId, Clients, Config, ConnectOptions, Handler, Message};
@@ -84,7 +84,10 @@ const CASES: &[Case] = &[
     }),
     ("a part of a record", LITTLE + MOST as isize, TLS13[0], |peer| peer.seal(DATA, &[7; MOST])[..MOST].to_vec()),
     ("a part of a message of the handshake", LITTLE + 3 * MOST as isize, TLS13[0], |peer| {
-        handshake(24, &[0; 60_000])[..1_200].chunks(1).flat_map(|byte| peer.seal(HANDSHAKE, byte)).collect()
+        handshake(message::KEY_UPDATE, &[0; 60_000])[..1_200]
+            .chunks(1)
+            .flat_map(|byte| peer.seal(HANDSHAKE, byte))
+            .collect()
     }),
     ("most of a message in large records", LITTLE + 2 * 65_536, TLS13[0], |peer| most_of_a_message(peer, MOST)),
     ("most of a message in records of one byte", LITTLE + 2 * 65_536, TLS13[0], |peer| most_of_a_message(peer, 1)),
@@ -126,7 +129,7 @@ fn hold_what_is_not_finished() {
     server.ask(move |clients| clients.connect(&url, &options)).expect("a URL");
     let held = held(&server, Forger::accept(&listener, TLS13[0]), |peer| {
         let content = [&[0, 0, 0x1c, 0x20, 1, 2, 3, 4, 1, 5, 3, 232][..], &[7; 1_000], &[0, 0]].concat();
-        let ticket = handshake(4, &content);
+        let ticket = handshake(message::NEW_SESSION_TICKET, &content);
         (0..5_000).flat_map(|_| peer.seal(HANDSHAKE, &ticket)).collect()
     });
     println!("tickets: {held} bytes");

@@ -1,7 +1,9 @@
 //! The rules of TLS 1.2 (RFC 5246) for records after the handshake, against clients that break
 //! them.
 
-use crate::forger::{ALERT, CHANGE_CIPHER_SPEC, DATA, HANDSHAKE, MOST, TLS12, client_hello, handshake, key_update};
+use crate::forger::{
+    ALERT, CHANGE_CIPHER_SPEC, DATA, HANDSHAKE, MOST, TLS12, client_hello, handshake, key_update, message,
+};
 use crate::stage::{
     Attacked, BAD_MAC, Case, DECODE, Either, Ends, GoesOn, NONE, OVERFLOW, Stage, UNEXPECTED, VIOLATION, check_all,
 };
@@ -25,16 +27,25 @@ const REFUSED: &[Case] = &[
     ("data inside a message of the handshake", Ends(VIOLATION, &[UNEXPECTED, NONE]), |peer| {
         [peer.seal(HANDSHAKE, &client_hello()[..20]), peer.seal(DATA, &[])].concat()
     }),
-    ("HelloRequest", Ends(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &handshake(0, &[]))),
-    ("Certificate", Ends(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &handshake(11, &[0, 0, 0]))),
-    ("Finished", Ends(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &handshake(20, &[7; 12]))),
+    ("HelloRequest", Ends(VIOLATION, &[UNEXPECTED]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::HELLO_REQUEST, &[]))
+    }),
+    ("Certificate", Ends(VIOLATION, &[UNEXPECTED]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::CERTIFICATE, &[0, 0, 0]))
+    }),
+    ("Finished", Ends(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &handshake(message::FINISHED, &[7; 12]))),
     ("KeyUpdate", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &key_update(0))),
-    ("an unknown message", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(99, &[7]))),
+    ("an unknown message", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::UNKNOWN, &[7]))
+    }),
     ("a message of 64 KiB", Ends(VIOLATION, &[UNEXPECTED, DECODE, NONE]), |peer| {
-        handshake(1, &[0; 0xffff]).chunks(MOST).flat_map(|part| peer.seal(HANDSHAKE, part)).collect()
+        handshake(message::CLIENT_HELLO, &[0; 0xffff])
+            .chunks(MOST)
+            .flat_map(|part| peer.seal(HANDSHAKE, part))
+            .collect()
     }),
     ("a message of 16 MiB", Ends(VIOLATION, &[UNEXPECTED, DECODE, NONE]), |peer| {
-        peer.seal(HANDSHAKE, &[1, 0xff, 0xff, 0xff, 0, 0])
+        peer.seal(HANDSHAKE, &[message::CLIENT_HELLO, 0xff, 0xff, 0xff, 0, 0])
     }),
     // rustls counts it as an empty record (§6.2.1 forbids to send it).
     ("an empty record of the handshake", Either(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &[])),

@@ -1,6 +1,6 @@
 //! Connections to servers with TLS.
 
-use crate::common::{Call, echo_script, run, script, serve};
+use crate::common::{Call, Folder, echo_script, run, script, serve};
 use crate::kit::{VERSIONS, client_tls, server_tls};
 use lariat::tls::{ClientTls, TlsFailure};
 use lariat::{
@@ -94,11 +94,9 @@ fn a_server_that_is_not_trusted_is_not_connected_to() {
     // Another name than the certificate's, and another authority.
     let url = format!("wss://127.0.0.2:{}/", address.port());
     let stranger = {
-        let folder = std::env::temp_dir().join(format!("lariat-ca-{}.pem", std::process::id()));
-        std::fs::write(&folder, crate::kit::Authority::new().pem()).expect("a file");
-        let tls = ClientTls::from_files(&folder, None).expect("an authority");
-        std::fs::remove_file(&folder).expect("it is ours");
-        tls
+        let folder = Folder::new();
+        std::fs::write(folder.path("ca.pem"), crate::kit::Authority::new().pem()).expect("a file");
+        ClientTls::from_files(&folder.path("ca.pem"), None).expect("an authority")
     };
     assert_eq!(kind(&format!("wss://{address}/"), stranger), TlsFailure::Certificate);
     let (handler, calls) = script();

@@ -1,6 +1,8 @@
 //! The rules of RFC 8446 for records after the handshake, against clients that break them.
 
-use crate::forger::{ALERT, CHANGE_CIPHER_SPEC, DATA, HANDSHAKE, MOST, TLS13, client_hello, handshake, key_update};
+use crate::forger::{
+    ALERT, CHANGE_CIPHER_SPEC, DATA, HANDSHAKE, MOST, TLS13, client_hello, handshake, key_update, message,
+};
 use crate::kit::{client_config_with, open_with};
 use crate::stage::{
     Attacked, BAD_MAC, Case, Closes, DECODE, Either, Ends, GoesOn, ILLEGAL, NONE, OVERFLOW, SERVERS, Stage, UNEXPECTED,
@@ -64,30 +66,42 @@ const REFUSED: &[Case] = &[
         peer.seal(DATA, &[])
     }),
     ("KeyUpdate that asks for nothing known", Ends(VIOLATION, &[ILLEGAL]), |peer| peer.seal(HANDSHAKE, &key_update(2))),
-    ("KeyUpdate without content", Ends(VIOLATION, &[DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(24, &[]))),
-    ("KeyUpdate with more", Ends(VIOLATION, &[DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(24, &[0, 0]))),
+    ("KeyUpdate without content", Ends(VIOLATION, &[DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::KEY_UPDATE, &[]))
+    }),
+    ("KeyUpdate with more", Ends(VIOLATION, &[DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::KEY_UPDATE, &[0, 0]))
+    }),
     ("data inside a message of the handshake", Ends(VIOLATION, &[UNEXPECTED, NONE]), |peer| {
         [peer.seal(HANDSHAKE, &key_update(0)[..2]), peer.seal(DATA, &[])].concat()
     }),
     ("an alert inside a message of the handshake", Ends(VIOLATION, &[UNEXPECTED, NONE]), |peer| {
         [peer.seal(HANDSHAKE, &key_update(0)[..2]), peer.seal(ALERT, &[1, 0])].concat()
     }),
-    ("HelloRequest", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(0, &[]))),
+    ("HelloRequest", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::HELLO_REQUEST, &[]))
+    }),
     ("ClientHello", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &client_hello())),
     ("NewSessionTicket", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
-        peer.seal(HANDSHAKE, &handshake(4, &[0, 0, 0, 9, 0, 0, 0, 1, 1, 7, 0, 1, 1, 0, 0]))
+        peer.seal(HANDSHAKE, &handshake(message::NEW_SESSION_TICKET, &[0, 0, 0, 9, 0, 0, 0, 1, 1, 7, 0, 1, 1, 0, 0]))
     }),
-    ("EndOfEarlyData", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(5, &[]))),
-    ("Certificate", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(11, &[0, 0, 0, 0]))),
-    ("Finished", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| peer.seal(HANDSHAKE, &handshake(20, &[7; 48]))),
+    ("EndOfEarlyData", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::END_OF_EARLY_DATA, &[]))
+    }),
+    ("Certificate", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::CERTIFICATE, &[0, 0, 0, 0]))
+    }),
+    ("Finished", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
+        peer.seal(HANDSHAKE, &handshake(message::FINISHED, &[7; 48]))
+    }),
     ("an unknown message", Ends(VIOLATION, &[UNEXPECTED, DECODE]), |peer| {
-        peer.seal(HANDSHAKE, &handshake(99, &[7; 48]))
+        peer.seal(HANDSHAKE, &handshake(message::UNKNOWN, &[7; 48]))
     }),
     ("a message of 64 KiB", Ends(VIOLATION, &[UNEXPECTED, DECODE, NONE]), |peer| {
-        handshake(24, &[0; 0xffff]).chunks(MOST).flat_map(|part| peer.seal(HANDSHAKE, part)).collect()
+        handshake(message::KEY_UPDATE, &[0; 0xffff]).chunks(MOST).flat_map(|part| peer.seal(HANDSHAKE, part)).collect()
     }),
     ("a message of 16 MiB", Ends(VIOLATION, &[UNEXPECTED, DECODE, NONE]), |peer| {
-        peer.seal(HANDSHAKE, &[24, 0xff, 0xff, 0xff, 0, 0])
+        peer.seal(HANDSHAKE, &[message::KEY_UPDATE, 0xff, 0xff, 0xff, 0, 0])
     }),
     // rustls counts it as an empty record (§5.1 wants the end).
     ("an empty record of the handshake", Either(VIOLATION, &[UNEXPECTED]), |peer| peer.seal(HANDSHAKE, &[])),

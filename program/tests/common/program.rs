@@ -1,11 +1,52 @@
 //! The program as a process.
 
-use std::io::{BufRead, BufReader};
+use super::prometheus::{self, Metric};
+use super::{WAIT, Wire};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::WAIT;
+/// Returns a command that runs the program, without the log level and the sockets of this process.
+pub fn lariat(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
+    command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS").stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end. Checks its exit code, and that it says why on standard error only.
+#[track_caller]
+pub fn assert_fails(arguments: &[&str], code: i32, sentences: &[&str]) {
+    assert_failed(&lariat(arguments).output().expect("the program starts"), code, sentences);
+}
+
+/// [`assert_fails`], of a program that has ended.
+#[track_caller]
+pub fn assert_failed(output: &Output, code: i32, sentences: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty(), "an error belongs on standard error: {output:?}");
+    for sentence in sentences {
+        assert!(stderr.contains(sentence), "{sentence:?} is missing: {stderr}");
+    }
+}
+
+/// Requests a page. Returns its status and its text.
+pub fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+    let mut wire = Wire::connect(addr);
+    wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+    let response = wire.response();
+    wire.expect_end();
+    (response.status(), String::from_utf8(response.body).expect("text"))
+}
+
+/// Returns what `/metrics` says.
+pub fn metrics(addr: SocketAddr) -> BTreeMap<String, Metric> {
+    let (status, text) = get(addr, "/metrics");
+    assert_eq!(status, 200);
+    prometheus::parse(&text)
+}
 
 /// A running `lariat`. It is killed when this is dropped.
 pub struct Program {
@@ -16,9 +57,7 @@ pub struct Program {
 impl Program {
     /// Starts the program with these arguments.
     pub fn start(arguments: &[&str]) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-        command.args(arguments).env_remove("RUST_LOG").env_remove("LISTEN_FDS");
-        Program::spawn(command)
+        Program::spawn(lariat(arguments))
     }
 
     /// Starts a command that becomes the program.
@@ -74,6 +113,16 @@ impl Program {
             assert!(Instant::now() < deadline, "the program does not end");
             std::thread::park_timeout(Duration::from_millis(1));
         }
+    }
+
+    /// Ends the process properly. Returns its standard error, which must be piped.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        assert!(self.wait().success());
+        let mut stderr = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
+        stderr
     }
 }
 

@@ -1,40 +1,11 @@
 //! Processes that take over from one another, and pages of the site.
 
 use crate::common::program::Program;
-use crate::common::{Wire, request_with, text};
+use crate::common::{Folder, Wire, request_with, text};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
-
-/// A folder that only one test uses, removed at the end.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lariat-upgrade-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).expect("a new folder");
-        Folder(folder)
-    }
-
-    pub fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().expect("a path in UTF-8").to_owned()
-    }
-
-    pub fn socket(&self) -> String {
-        self.path("handover")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A server that is upgraded again and again.
 pub struct Site {
@@ -52,14 +23,19 @@ pub fn start(addr: &str, socket: &str, more: &[&str]) -> Program {
 impl Site {
     pub fn new(more: &[&'static str]) -> Site {
         let folder = Folder::new();
-        let mut program = start("127.0.0.1:0", &folder.socket(), more);
+        let mut program = start("127.0.0.1:0", &folder.argument("handover"), more);
         Site { addr: program.ready(), folder, more: more.to_vec(), program: Some(program) }
+    }
+
+    /// Returns the path at which its processes take over.
+    pub fn socket(&self) -> String {
+        self.folder.argument("handover")
     }
 
     /// Begins an upgrade: the next process takes over, and the old one ends well.
     pub fn begin(&mut self) -> JoinHandle<Program> {
         let mut old = self.program.take().expect("no upgrade is under way");
-        let (addr, socket, more) = (self.addr.to_string(), self.folder.socket(), self.more.clone());
+        let (addr, socket, more) = (self.addr.to_string(), self.socket(), self.more.clone());
         std::thread::spawn(move || {
             let mut next = start(&addr, &socket, &more);
             next.ready();

@@ -1,9 +1,9 @@
 //! Which process serves, and what becomes of the other one.
 
 use crate::apps::{Talker, talk};
-use crate::common::program::Program;
-use crate::common::{Wire, request, text, until};
-use crate::kit::{Folder, Site, next, open, say, start, told};
+use crate::common::program::{Program, assert_fails};
+use crate::common::{Folder, Wire, request, text, until};
+use crate::kit::{Site, next, open, say, start, told};
 use serde_json::json;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn at_sigusr2_the_program_replaces_itself() {
     let mut site = Site::new(&[]);
     let mut talkers = vec![Talker::enter(site.addr, "Ada").0, Talker::enter(site.addr, "Bo").0];
     let mut echo = site.open("/echo");
-    let socket = site.folder.socket();
+    let socket = site.socket();
     let last = Last(&socket, site.addr);
     site.program().signal("USR2");
     assert!(site.program().wait().success());
@@ -75,22 +75,22 @@ fn a_loop_that_is_held_goes_on_freely_in_the_next_process() {
 #[test]
 fn a_successor_that_hangs_is_named_and_the_next_signal_works_when_it_has_ended() {
     let folder = Folder::new();
-    let (socket, current, log) = (folder.socket(), folder.path("current"), folder.path("log"));
+    let (socket, current, log) = (folder.argument("handover"), folder.argument("current"), folder.argument("log"));
     symlink(env!("CARGO_BIN_EXE_lariat"), &current).expect("a folder");
     let mut command = Command::new(&current);
     command.args(["serve", "--listen", "127.0.0.1:0", "--handover", &socket]).env_remove("RUST_LOG");
     command.stderr(File::create(&log).expect("a folder"));
     let mut program = Program::spawn(command);
     let mut echo = open(program.ready(), "/echo");
-    let process = folder.path("process");
+    let process = folder.argument("process");
     let hangs = format!("#!/bin/sh\necho $$ > {process}.part && mv {process}.part {process} && exec sleep 100\n");
-    std::fs::write(folder.path("hangs"), hangs).expect("a folder");
-    std::fs::set_permissions(folder.path("hangs"), PermissionsExt::from_mode(0o755)).expect("our file");
+    std::fs::write(folder.argument("hangs"), hangs).expect("a folder");
+    std::fs::set_permissions(folder.argument("hangs"), PermissionsExt::from_mode(0o755)).expect("our file");
     let put = |target: &str| {
-        symlink(target, folder.path("next")).expect("a folder");
-        std::fs::rename(folder.path("next"), &current).expect("a folder");
+        symlink(target, folder.argument("next")).expect("a folder");
+        std::fs::rename(folder.argument("next"), &current).expect("a folder");
     };
-    put(&folder.path("hangs"));
+    put(&folder.argument("hangs"));
     program.signal("USR2");
     until(|| std::path::Path::new(&process).exists());
     let hanging = std::fs::read_to_string(&process).expect("it is there");
@@ -116,13 +116,8 @@ fn a_successor_that_hangs_is_named_and_the_next_signal_works_when_it_has_ended()
 fn a_server_with_redis_refuses_and_goes_on() {
     let site = Site::new(&["--redis", "redis://127.0.0.1:1"]);
     let mut echo = site.open("/echo");
-    let log = site.folder.path("log");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lariat"));
-    command.args(["serve", "--listen", &site.addr.to_string(), "--handover", &site.folder.socket()]);
-    command.env_remove("RUST_LOG").stderr(File::create(&log).expect("a folder"));
-    assert!(!Program::spawn(command).wait().success());
-    let said = std::fs::read_to_string(&log).expect("a log");
-    assert!(said.contains("a server that shares topics with others cannot hand over"), "{said}");
+    let arguments = ["serve", "--listen", &site.addr.to_string(), "--handover", &site.socket()];
+    assert_fails(&arguments, 1, &["a server that shares topics with others cannot hand over"]);
     echo.echo("still here");
 }
 
@@ -131,7 +126,7 @@ fn a_server_with_redis_refuses_and_goes_on() {
 fn another_number_of_loops_is_refused() {
     let mut site = Site::new(&[]);
     let mut echo = site.open("/echo");
-    let mut wrong = start(&site.addr.to_string(), &site.folder.socket(), &["--loops", "2"]);
+    let mut wrong = start(&site.addr.to_string(), &site.socket(), &["--loops", "2"]);
     assert!(!wrong.wait().success());
     echo.echo("still here");
     site.upgrade(|| echo.echo("served"));

@@ -2,9 +2,9 @@
 //! told.
 
 use crate::apps::{Talker, talk};
-use crate::common::program::Program;
-use crate::common::{Frame, WAIT, Wire, request_with, text};
-use crate::kit::{Folder, next, start};
+use crate::common::program::{Program, lariat};
+use crate::common::{Folder, Frame, WAIT, Wire, request_with, text};
+use crate::kit::{next, start};
 use lariat::tls::rustls::crypto::ring;
 use lariat::tls::rustls::version::{TLS12, TLS13};
 use lariat::tls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
@@ -12,7 +12,6 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 
 type Secured = Wire<StreamOwned<ClientConnection, TcpStream>>;
@@ -23,14 +22,14 @@ struct Certificate(Folder);
 impl Certificate {
     fn new() -> Certificate {
         let folder = Folder::new();
-        let status = Command::new(env!("CARGO_BIN_EXE_lariat")).args(["cert", "--dir", &folder.path("")]).output();
-        assert!(status.expect("the program runs").status.success());
+        let output = lariat(&["cert", "--dir", &folder.argument("")]).output();
+        assert!(output.expect("the program runs").status.success());
         Certificate(folder)
     }
 
     /// Starts a process with TLS at the first address, and without TLS at the second one.
     fn serve(&self, addrs: [&str; 2], socket: &str, loops: &str) -> (Program, [SocketAddr; 2]) {
-        let [cert, key] = ["lariat-cert.pem", "lariat-key.pem"].map(|name| self.0.path(name));
+        let [cert, key] = ["lariat-cert.pem", "lariat-key.pem"].map(|name| self.0.argument(name));
         let plain = format!("plain:{}", addrs[1]);
         let mut program =
             start(addrs[0], socket, &["--loops", loops, "--listen", &plain, "--tls-cert", &cert, "--tls-key", &key]);
@@ -77,7 +76,7 @@ fn a_person_with_tls_goes_on_on_several_loops() {
 
 fn goes_on(loops: &str) {
     let (certificate, folder) = (Certificate::new(), Folder::new());
-    let socket = folder.socket();
+    let socket = folder.argument("handover");
     let (mut server, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket, loops);
     let mut ada = Talker::enter(addrs[1], "Ada").0;
     // They are on different loops.
@@ -101,7 +100,7 @@ fn goes_on(loops: &str) {
 #[test]
 fn a_person_with_tls_1_2_leaves_and_comes_back() {
     let (certificate, folder) = (Certificate::new(), Folder::new());
-    let socket = folder.socket();
+    let socket = folder.argument("handover");
     let (mut old, addrs) = certificate.serve(["127.0.0.1:0"; 2], &socket, "1");
     let mut talkers = vec![Talker::enter(addrs[1], "Ada").0];
     let mut bo = certificate.open(addrs[0], "/chat", &TLS12);

@@ -97,7 +97,7 @@ fn every_app_goes_on_through_three_upgrades() {
     drop((console, echo, index, _more));
     site.program().signal("TERM");
     assert!(site.program().wait().success());
-    assert!(!std::path::Path::new(&site.folder.socket()).exists(), "the last process removes the socket");
+    assert!(!std::path::Path::new(&site.socket()).exists(), "the last process removes the socket");
 }
 
 #[test]

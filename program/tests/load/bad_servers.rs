@@ -1,7 +1,7 @@
 //! Servers that refuse, stall, close, reset, or answer wrongly or not at all. The report shows all
 //! of it.
 
-use crate::common::program::Program;
+use crate::common::program::{Program, lariat};
 use crate::common::serve;
 use crate::{Counting, load};
 use lariat::{Answer, CloseCode};
@@ -120,7 +120,7 @@ fn of_two_servers_one_does_not_listen() {
     drop(listener);
     let urls = [format!("ws://{}/", running.addr), format!("ws://{dead}/")];
     let arguments = ["load", &urls[0], &urls[1], "-c", "10", "--hold", "100ms", "--json", "-"];
-    let run = crate::finished(&crate::command(&arguments).output().expect("the program runs"));
+    let run = crate::finished(&lariat(&arguments).output().expect("the program runs"));
     assert_eq!((run.only_error("connect-refused"), run.limits()), (5, vec!["refused"]));
     assert_eq!(run.stderr.matches(&format!("nobody listens at {dead}")).count(), 2, "{}", run.stderr);
     assert!(run.stderr.contains(": 5 connections refused"), "{}", run.stderr);

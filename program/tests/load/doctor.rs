@@ -1,10 +1,10 @@
 //! `lariat doctor`, and wrong usage.
 
-use crate::command;
+use crate::common::program::{assert_failed, assert_fails, lariat};
 use serde_json::Value;
 
 fn doctor(arguments: &[&str]) -> (Value, Option<i32>) {
-    let output = command(&[&["doctor", "--json"], arguments].concat()).output().expect("the program runs");
+    let output = lariat(&[&["doctor", "--json"], arguments].concat()).output().expect("the program runs");
     (serde_json::from_slice(&output.stdout).expect("JSON"), output.status.code())
 }
 
@@ -38,10 +38,8 @@ fn the_descriptor_limit_is_the_one_that_the_process_has() {
 #[test]
 fn a_full_standard_output_is_a_failure() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
-    let output = command(&["doctor", "1"]).stdout(full).stderr(std::process::Stdio::piped()).output();
-    let output = output.expect("the program runs");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write to standard output"), "{output:?}");
+    let output = lariat(&["doctor", "1"]).stdout(full).stderr(std::process::Stdio::piped()).output();
+    assert_failed(&output.expect("the program runs"), 1, &["cannot write to standard output"]);
 }
 
 #[test]
@@ -63,8 +61,6 @@ fn wrong_usage_is_explained_and_ends_with_2() {
         (&["doctor", "0"], "0 is not in"),
         (&["doctor", "1,0"], "10,000 or 10k"),
     ] {
-        let output = command(arguments).output().expect("the program runs");
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), text.contains(sentence)), (Some(2), true), "{arguments:?}: {text}");
+        assert_fails(arguments, 2, &[sentence]);
     }
 }

@@ -1,7 +1,8 @@
 //! Subscribers that follow positions, through lost connections.
 
+use crate::common::program::lariat;
 use crate::common::{WAIT, serve};
-use crate::{command, finished, load};
+use crate::{finished, load};
 use lariat::{Answer, ClientId, Clients, CloseCode, Handler, Request, Upgrade};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +49,7 @@ fn lost_connections_come_back_after_their_last_position() {
         let address = format!("ws://{}/?room=1", running.addr);
         let arguments = ["load", &address, "-c", "10", "--follow", "after", "--hold", "1h", "--json", "-"];
         let options = ["--processes", processes, "--expect", "missed=0,doubled=0,out_of_order=0,lost=40"];
-        let mut command = command(&[&arguments[..], &options].concat());
+        let mut command = lariat(&[&arguments[..], &options].concat());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let began = Instant::now();
         while satisfied.load(Ordering::SeqCst) < 10 {

@@ -1,8 +1,8 @@
 //! `lariat load`, or one of its processes, is killed.
 
-use crate::common::{serve, until};
-use crate::{Counting, Seen, command, finished};
-use std::path::PathBuf;
+use crate::common::program::lariat;
+use crate::common::{Folder, serve, until};
+use crate::{Counting, Seen, finished};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -31,11 +31,7 @@ fn children(of: &Child) -> Vec<u32> {
 }
 
 fn start(arguments: &[&str]) -> Child {
-    command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
-}
-
-fn table(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("lariat-load-{name}-{}.csv", std::process::id()))
+    lariat(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
 #[test]
@@ -43,16 +39,15 @@ fn the_table_survives_a_kill_of_the_program_and_its_processes_end() {
     for processes in ["1", "3"] {
         let (server, seen) = echo();
         let running = serve(server);
-        let (url, path) = (format!("ws://{}/", running.addr), table(processes));
-        let csv = path.to_str().expect("text");
-        let options = ["--echo", "-m", "50", "--hold", "1h", "--processes", processes, "--csv", csv];
+        let (url, folder) = (format!("ws://{}/", running.addr), Folder::new());
+        let csv = folder.argument("table.csv");
+        let options = ["--echo", "-m", "50", "--hold", "1h", "--processes", processes, "--csv", &csv];
         let mut child = start(&[&["load", &url, "-c", "6"], &options[..]].concat());
-        let read = || std::fs::read_to_string(&path).unwrap_or_default();
+        let read = || std::fs::read_to_string(&csv).unwrap_or_default();
         until(|| read().lines().count() >= 3);
         kill(child.id());
         child.wait().expect("it is our child");
         let text = read();
-        std::fs::remove_file(&path).expect("it is there");
         assert!(text.starts_with("at_s,") && text.ends_with('\n'), "{text:?}");
         assert!(text.lines().all(|line| line.split(',').count() == 11), "{text:?}");
         let open: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();

@@ -1,8 +1,8 @@
 //! Runs against well-behaved servers.
 
-use crate::common::program::Program;
-use crate::common::{self, WAIT, serve};
-use crate::{Counting, Run, Seen, command, echo, finished, load};
+use crate::common::program::{Program, assert_fails, lariat};
+use crate::common::{self, Folder, WAIT, serve};
+use crate::{Counting, Run, Seen, echo, finished, load};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -148,7 +148,7 @@ fn several_servers_and_compression() {
     let [(first, one), (second, other)] = pairs;
     let (first, second) = (serve(first), serve(second));
     let arguments = ["load", &url(first.addr), &url(second.addr), "-c", "10", "--echo", "--deflate", "--size", "2000"];
-    let output = command(&[&arguments[..], &["--hold", "200ms", "--json", "-"]].concat()).output();
+    let output = lariat(&[&arguments[..], &["--hold", "200ms", "--json", "-"]].concat()).output();
     let run = finished(&output.expect("the program runs"));
     let [one, other] = [one, other].map(|seen| seen.lock().map(|seen| (seen.opened, seen.messages)).expect("it lives"));
     assert_eq!((one.0, other.0), (5, 5));
@@ -195,7 +195,7 @@ fn a_signal_ends_it_early_with_a_full_report() {
         let (address, began) = (url(running.addr), Instant::now());
         let arguments =
             ["load", &address, "-c", "10", "--echo", "--hold", "1h", "--processes", processes, "--json", "-"];
-        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let child = lariat(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         while seen.lock().expect("nobody has panicked").messages < 20 {
             assert!(began.elapsed() < WAIT, "no messages");
             std::thread::yield_now();
@@ -219,7 +219,7 @@ fn a_run_is_interrupted_while_it_connects() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = url(listener.local_addr().expect("an address"));
         let arguments = ["load", &address, "-c", "10", "--echo", "--processes", processes, "--json", "-"];
-        let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let child = lariat(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         // Nobody answers the upgrades.
         let streams: Vec<_> = listener.incoming().take(10).collect();
         let pid = child.id().to_string();
@@ -249,13 +249,11 @@ fn expectations_decide_the_exit_code() {
 fn the_page_and_the_table_are_written() {
     let (server, _) = Counting::new(echo);
     let running = serve(server);
-    let folder = std::env::temp_dir().join(format!("lariat-load-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let [page, table] = ["run.html", "run.csv"].map(|name| folder.join(name));
-    let files = format!("--html {} --csv {}", page.display(), table.display());
+    let folder = Folder::new();
+    let [page, table] = ["run.html", "run.csv"].map(|name| folder.argument(name));
+    let files = format!("--html {page} --csv {table}");
     let run = load(&url(running.addr), &format!("-c 2 --echo -m 50 --hold 1500ms {files}"));
     let [page, table] = [page, table].map(|path| std::fs::read_to_string(path).expect("it was written"));
-    std::fs::remove_dir_all(&folder).expect("it is there");
     assert!(page.starts_with("<!doctype html>") && page.contains("</html>") && page.matches("<svg").count() == 4);
     let sent = |line: &str| line.split(',').nth(4).and_then(|sent| sent.parse::<u64>().ok());
     let total: u64 = table.lines().skip(1).filter_map(sent).sum();
@@ -303,22 +301,19 @@ fn a_report_that_cannot_be_written_is_a_failure() {
     let running = serve(server);
     let address = url(running.addr);
     for option in ["--json", "--csv", "--html"] {
-        let output =
-            command(&["load", &address, "-c", "1", "--hold", "10ms", option, "/no/such/folder/report"]).output();
-        let output = output.expect("the program runs");
-        assert_eq!(output.status.code(), Some(1), "{option}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/folder/report"), "{output:?}");
+        let arguments = ["load", &address, "-c", "1", "--hold", "10ms", option, "/no/such/folder/report"];
+        assert_fails(&arguments, 1, &["/no/such/folder/report"]);
     }
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
     for option in [&[][..], &["--json", "-"], &["--csv", "-"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
         let arguments = [&["load", &address, "-c", "1", "--hold", "10ms"], option].concat();
-        let status = command(&arguments).stdout(full).status();
+        let status = lariat(&arguments).stdout(full).status();
         assert_eq!(status.expect("the program runs").code(), Some(1), "{option:?}");
     }
     for option in ["--json", "--csv", "--html"] {
         let arguments = ["load", &address, "-c", "1", "--hold", "10ms", option, "/dev/full"];
-        let output = command(&arguments).output().expect("the program runs");
+        let output = lariat(&arguments).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1), "{option}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write /dev/full"), "{output:?}");
     }
@@ -326,18 +321,13 @@ fn a_report_that_cannot_be_written_is_a_failure() {
 
 #[test]
 fn a_message_that_is_too_large_is_wrong_usage() {
-    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--size", "100GiB"]).output();
-    let output = output.expect("the program runs");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
+    let too_large = |option: &[&str]| {
+        assert_fails(&[&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo"], option].concat(), 2, &["at most 1GiB"]);
+    };
+    too_large(&["--size", "100GiB"]);
     // It has no content, so it takes no space.
-    let path = std::env::temp_dir().join(format!("lariat-load-{}.message", std::process::id()));
-    let file = std::fs::File::create(&path).expect("a file");
+    let folder = Folder::new();
+    let file = std::fs::File::create(folder.path("message")).expect("a file");
     file.set_len((1 << 30) + 1).expect("a length");
-    let text = path.to_str().expect("text");
-    let output = command(&["load", "ws://127.0.0.1:1/", "-c", "1", "--echo", "--message", text]).output();
-    std::fs::remove_file(&path).expect("it is there");
-    let output = output.expect("the program runs");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("at most 1GiB"), "{output:?}");
+    too_large(&["--message", &folder.argument("message")]);
 }

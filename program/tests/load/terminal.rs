@@ -1,6 +1,7 @@
 //! Standard error is a terminal.
 
-use crate::{Counting, command};
+use crate::Counting;
+use crate::common::program::lariat;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
@@ -38,7 +39,7 @@ fn run(columns: u16, term: &str, connections: &str, more: &[&str]) -> String {
     let url = format!("ws://{}/", running.addr);
     let arguments =
         [&["load", &url, "-c", connections, "--echo", "-m", "50", "--hold", "1s", "--json", "-"], more].concat();
-    on_terminal(&mut command(&arguments), columns, term)
+    on_terminal(&mut lariat(&arguments), columns, term)
 }
 
 #[test]
