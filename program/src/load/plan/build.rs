@@ -64,7 +64,6 @@ impl Plan {
         let length = length(options)?;
         check_memory(options, pace, length, host)?;
         let payload = payload(options)?;
-        let hold = options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }));
         check(options, mode, churn)?;
         let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
         let (first_number, end) = (share(options.connections, part), share(options.connections, part + 1));
@@ -74,7 +73,7 @@ impl Plan {
             (None, Some(ramp)) => Opening::Rate(each(f64::from(options.connections) / ramp.as_secs_f64())),
             (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
         };
-        let asked = asked(options, mode, pace, &payload, hold);
+        let asked = asked(options, mode, pace, &payload);
         Ok(Plan {
             is_local: addresses.iter().all(|address| is_local(*address)),
             addresses,
@@ -82,7 +81,7 @@ impl Plan {
             connections: end - first_number,
             first_number,
             opening,
-            hold,
+            hold: hold(options),
             duration: options.duration,
             timeout: options.timeout,
             ping: options.ping,
@@ -117,13 +116,25 @@ impl Plan {
     }
 }
 
+/// Returns for how long the connections are held.
+fn hold(options: &Options) -> Duration {
+    options.hold.unwrap_or(Duration::from_secs(if options.until.is_some() { 3 } else { 10 }))
+}
+
 /// Refuses options that cannot be combined.
-fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
-    let several = options.processes > 1;
+pub(super) fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
+    let workers = u64::from(options.processes) * options.agents.len().max(1) as u64;
+    let several = workers > 1;
     let wrong = [
         (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: the receivers would not be known"),
-        (mode == Mode::Subscribe && several, "--subscribe and --processes: one process must see all receivers"),
-        (options.until.is_some() && several, "--until and --processes: one process must judge each rate"),
+        (
+            mode == Mode::Subscribe && several,
+            "--subscribe and --processes or several --agents: one process must see all receivers",
+        ),
+        (
+            options.until.is_some() && several,
+            "--until and --processes or several --agents: one process must judge each rate",
+        ),
         (options.until.is_some() && churn.is_some(), "--until and --churn: a search needs steady connections"),
         (
             churn == Some(Churn::Max) && mode != Mode::Hold,
@@ -134,8 +145,8 @@ fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usag
             "--subscribe and --connections 1: a subscriber is needed as well; use at least --connections 2",
         ),
         (
-            options.processes > options.connections,
-            "--processes and --connections: there are more --processes than --connections",
+            workers > options.connections.into(),
+            "--processes and --connections: there are more --processes, on all --agents, than --connections",
         ),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
@@ -177,7 +188,7 @@ fn worker(options: &Options) -> Result<(u32, u32), Usage> {
     parts.filter(|(part, parts)| part < parts).ok_or_else(|| Usage(format!("--worker {text} is not I/K")))
 }
 
-fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Duration) -> Asked {
+pub(super) fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload) -> Asked {
     let sends = !matches!(mode, Mode::Hold | Mode::Follow);
     let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
     Asked {
@@ -192,7 +203,7 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
         }
         .to_owned(),
         rate: options.rate.or(ramp),
-        hold_s: hold.as_secs_f64(),
+        hold_s: hold(options).as_secs_f64(),
         messages_per_second: match pace {
             Pace::Rate(rate) if sends && options.until.is_none() => Some(rate),
             _ => None,
@@ -207,6 +218,7 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
         churn: options.churn.clone(),
         until: options.until.map(|bound| bound.to_string()),
         processes: options.processes,
+        agents: options.agents.clone(),
         seed: options.seed,
     }
 }

@@ -10,17 +10,23 @@
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
+//! | `files` | which files does a run read, that agents must be sent? |
+//! | `shared` | what does a host plan whose agents do the work? |
 
 mod build;
 mod expect;
+mod files;
 mod message;
 mod options;
 mod pace;
 mod payload;
+mod shared;
 mod targets;
 mod trust;
 
 pub(crate) use build::Plan;
+pub(crate) use files::{InputFile, input_files};
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
 pub(crate) use payload::Which;
+pub(crate) use shared::SharedPlan;
