@@ -442,7 +442,7 @@ fn garbage_costs_an_agent_nothing() {
         let _ = stream.read_to_end(&mut answer);
         assert!(!String::from_utf8_lossy(&answer).contains("Ready"), "{answer:?}");
     }
-    until(|| agent.has_logged("refused 127.0.0.1:") && agent.has_logged("GET / HTTP/1.1"));
+    until(|| agent.has_logged("no run for 127.0.0.1:") && agent.has_logged("GET / HTTP/1.1"));
     check(&run(&url(running.addr), &[&agent], "-c 4 --hold 100ms"), &seen);
     drop(open);
 }
@@ -462,6 +462,21 @@ fn impostor(lines: Vec<String>) -> (SocketAddr, std::thread::JoinHandle<String>)
         heard
     });
     (addr, heard)
+}
+
+#[test]
+fn an_agent_without_room_for_the_files_refuses_the_run() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let (address, [one, other]) = (url(running.addr), agents());
+    std::fs::remove_dir_all(&one.folder).expect("it is there");
+    let (code, text) = failure(&address, &[&one, &other], TOKEN, "-c 4 --echo --message hello");
+    assert_eq!(code, Some(1));
+    assert!(text.contains(&format!("agent {}: cannot write the files of the run below", one.addr)), "{text}");
+    until(|| other.has_logged("no run for"));
+    assert_eq!((seen.lock().expect("nobody has panicked").opened, other.files()), (0, 0));
+    // Without files, it needs no folder.
+    check(&run(&address, &[&one, &other], "-c 4 --hold 100ms"), &seen);
 }
 
 #[test]

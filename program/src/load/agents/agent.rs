@@ -91,7 +91,7 @@ fn accept(listener: &TcpListener, agent: &Arc<Agent>) {
         };
         let (agent, place) = (Arc::clone(agent), Arc::clone(&places));
         if Arc::strong_count(&places) > CONNECTIONS + 1 {
-            agent.log.say(&format!("lariat: refused {from}: too many connections\n"));
+            agent.log.say(&format!("lariat: no run for {from}: too many connections\n"));
             continue;
         }
         std::thread::spawn(move || {
@@ -106,9 +106,9 @@ fn accept(listener: &TcpListener, agent: &Arc<Agent>) {
 impl Agent {
     /// Serves one connection. Says what the log should know if nothing has come of it.
     fn meet(&self, stream: TcpStream, from: SocketAddr) -> Result<(), String> {
-        let refused = |error: String| format!("refused {from}: {error}");
-        let wire = Arc::new(Wire::new(stream).map_err(|error| refused(error.to_string()))?);
-        self.prepare(from, &wire).map_err(refused).map(|(_run, order, lines)| {
+        let none = |error: String| format!("no run for {from}: {error}");
+        let wire = Arc::new(Wire::new(stream).map_err(|error| none(error.to_string()))?);
+        self.prepare(from, &wire).map_err(none).map(|(_run, order, lines)| {
             let workers = counted(order.workers().into(), "worker");
             self.log.say(&format!("lariat: a run begins for {from}; {workers} on this host\n"));
             self.log.say(&match order.carry_out(&wire, lines) {

@@ -57,7 +57,13 @@ impl Order {
     /// Writes the files.
     pub(super) fn unpack(self) -> Result<Unpacked, String> {
         let written = self.arguments_with_files();
-        let (folder, arguments) = written.map_err(|error| format!("cannot write the files of the run: {error}"))?;
+        let (folder, arguments) = written.map_err(|error| {
+            let folder = std::env::temp_dir();
+            format!(
+                "cannot write the files of the run below {}: {error}. TMPDIR names another folder",
+                folder.display()
+            )
+        })?;
         Ok(Unpacked { arguments, workers: self.workers, parts: self.parts, folder })
     }
 
