@@ -15,10 +15,12 @@
 //! | `plan` | what do the options ask for, and what follows from them? |
 //! | `driver` | what do the connections do? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
+//! | `agents` | how do several hosts share the work? |
 //! | `output` | how is the report shown, and what limited the run? |
 //! | `observer` | how do measurements become a report? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
 
+mod agents;
 mod command;
 mod content;
 mod driver;

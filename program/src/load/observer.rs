@@ -3,9 +3,10 @@
 use super::measure::process::{self, Cpu};
 use super::measure::{Asked, Expected, Histograms, Latencies, Latency, Record, Report, Second, Server};
 use super::output::{Table, limits};
-use super::plan::{Options, Plan};
+use super::plan::Options;
 use super::run::{Progress, Watcher};
 use crate::terminal::{Failure, Log};
+use std::net::SocketAddr;
 
 /// Watches the process of the server, and shows the progress.
 pub(crate) struct Observer {
@@ -20,9 +21,10 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn new(options: &Options, plan: &Plan, log: &Log) -> Result<Observer, Failure> {
-        let pids = match (&options.pid[..], plan.is_local) {
-            ([], true) => process::listeners(&plan.addresses),
+    /// Begins to watch. `servers` are those on this host.
+    pub(crate) fn new(options: &Options, servers: &[SocketAddr], log: &Log) -> Result<Observer, Failure> {
+        let pids = match (&options.pid[..], servers) {
+            ([], [_, ..]) => process::listeners(servers),
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);

@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(unix)]
+mod agents;
 mod bad_servers;
 mod doctor;
 #[cfg(unix)]

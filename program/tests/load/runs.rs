@@ -8,13 +8,13 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-fn url(addr: SocketAddr) -> String {
+pub(crate) fn url(addr: SocketAddr) -> String {
     format!("ws://{addr}/")
 }
 
 /// Returns what the server saw, once it has seen the last connection close, which is after the
 /// client.
-fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
+pub(crate) fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
     let began = Instant::now();
     loop {
         let seen = seen.lock().expect("nobody has panicked");
@@ -28,7 +28,7 @@ fn settled(seen: &Arc<Mutex<Seen>>) -> MutexGuard<'_, Seen> {
 }
 
 /// Checks that the report has the counts of the server.
-fn check(run: &Run, seen: &Arc<Mutex<Seen>>) {
+pub(crate) fn check(run: &Run, seen: &Arc<Mutex<Seen>>) {
     assert_eq!(run.errors(), [], "{}", run.stderr);
     let seen = settled(seen);
     assert_eq!(run.count("connections opened"), seen.opened);

@@ -240,4 +240,30 @@ mod tests {
         assert_eq!(sum.errors, [error("lost", 3), error("reset", 4), error("stalled", 2)]);
         assert_eq!(sum.times.round_trip.iter().map(|(_, count)| count).sum::<u64>(), 38);
     }
+
+    #[test]
+    fn the_times_of_four_processes_are_those_of_one_to_the_bucket() {
+        // From 1 ns to an hour and beyond, many of them equal.
+        let mut state = 7_u64;
+        let times = (0..40_000).map(|number| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 20) >> (number % 44)
+        });
+        let times: Vec<u64> = times.collect();
+        let pairs = |times: &mut dyn Iterator<Item = &u64>| {
+            let mut latency = Latency::new();
+            times.for_each(|time| latency.record(*time));
+            latency.to_pairs()
+        };
+        let mut sum = Record::default();
+        for part in 0..4 {
+            let mut slice = times.iter().skip(part).step_by(4);
+            // As it comes from another process.
+            let times = Histograms { round_trip: pairs(&mut slice), ..Histograms::default() };
+            let line = serde_json::to_string(&Record { times, ..Record::default() }).expect("JSON");
+            sum.merge(serde_json::from_str(&line).expect("a record"));
+        }
+        assert_eq!(sum.times.round_trip, pairs(&mut times.iter()));
+        assert_eq!(sum.times.round_trip.iter().map(|(_, count)| count).sum::<u64>(), 40_000);
+    }
 }

@@ -72,7 +72,10 @@ pub(crate) struct Asked {
     /// Connections that are closed and opened again per second: a number or "max".
     pub(crate) churn: Option<String>,
     pub(crate) until: Option<String>,
+    /// With --agents, on each of them.
     pub(crate) processes: u32,
+    /// The agents on other hosts that shared the run; empty without --agents.
+    pub(crate) agents: Vec<String>,
     pub(crate) seed: u64,
 }
 

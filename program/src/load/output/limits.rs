@@ -229,7 +229,7 @@ fn busiest(shares: [Option<f64>; 2]) -> f64 {
 }
 
 fn client_cpu(report: &Report) -> Option<Limit> {
-    let processes = f64::from(report.asked.processes.max(1));
+    let processes = f64::from(report.asked.processes.max(1)) * report.asked.agents.len().max(1) as f64;
     let share = busiest([report.client.cpu_share_opening, report.client.cpu_share_holding]) / processes;
     if share < BUSY {
         return None;

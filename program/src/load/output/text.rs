@@ -58,8 +58,11 @@ pub(crate) fn asked(asked: &Asked) -> String {
         (None, None, Some(depth)) => text += &format!(", {depth} at a time"),
         (None, None, None) => {}
     }
-    if asked.processes > 1 {
-        text += &format!("; by {} processes", asked.processes);
+    match (asked.agents.len() as u64, asked.processes) {
+        (0, 0 | 1) => {}
+        (0, processes) => text += &format!("; by {processes} processes"),
+        (agents, 0 | 1) => text += &format!("; by {}", counted(agents, "agent")),
+        (agents, processes) => text += &format!("; by {} with {processes} processes each", counted(agents, "agent")),
     }
     text
 }
@@ -304,5 +307,11 @@ mod tests {
         assert!(asked(&one).starts_with("1 connection to ws://host/,"), "{}", asked(&one));
         one.connections = 2_000;
         assert!(asked(&one).starts_with("2,000 connections to"), "{}", asked(&one));
+        one.agents = vec!["10.0.0.5:7000".to_owned(); 2];
+        assert!(asked(&one).ends_with("; by 2 agents"), "{}", asked(&one));
+        one.processes = 3;
+        assert!(asked(&one).ends_with("; by 2 agents with 3 processes each"), "{}", asked(&one));
+        one.agents.clear();
+        assert!(asked(&one).ends_with("; by 3 processes"), "{}", asked(&one));
     }
 }

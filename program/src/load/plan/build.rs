@@ -1,11 +1,12 @@
 //! The plan of a run, made from the options.
 
 use super::expect::Bound;
-use super::message::{length, payload};
+use super::message::length;
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
 use super::storm::{Reconnect, StormPlan};
 use super::targets::{Route, base, find, is_local, sources, spreads, try_out};
+use super::texts::Texts;
 use crate::doctor::{self, Ask, Finding, Host, Side};
 use crate::load::content::{Names, Payload, Rows, Who};
 use crate::load::measure::Asked;
@@ -66,10 +67,15 @@ impl Plan {
         let churn = options.churn.as_deref().map(churn).transpose()?;
         let opens_again = churn.is_some() || !options.storm.is_empty() || options.reconnect.is_some();
         let sources = if unix.is_some() { vec![None] } else { sources(options, host, &addresses, opens_again)? };
-        let rows = options.data.as_deref().map(|path| Rows::read(path, options.rows));
-        let rows = rows.transpose().map_err(Usage)?.unwrap_or_default();
-        let connections = rows.connections(options.connections).map_err(Usage)?;
-        let names = Names { columns: rows.names(), variables: &[] };
+        let mode = mode(options);
+        let pace = pace(options, mode)?;
+        // Before the message is made, since that takes memory.
+        let length = length(options)?;
+        check_memory(options, pace, length, host)?;
+        check(options, mode, churn)?;
+        let texts = Texts::read(options, mode)?;
+        let connections = texts.connections;
+        let names = Names { columns: texts.rows.names(), variables: &[] };
         let base = base(options, names)?;
         let route = |(url, address): (&String, &SocketAddr), source: &Option<IpAddr>| {
             Route::new(url, &base, *address, *source, names)
@@ -77,23 +83,7 @@ impl Plan {
         let targets = || options.urls.iter().zip(&addresses);
         let routes = sources.iter().flat_map(|source| targets().map(move |target| route(target, source)));
         let routes = routes.collect::<Result<Vec<Route>, _>>()?;
-        try_out(&routes, &rows, connections)?;
-        let mode = mode(options);
-        let pace = pace(options, mode)?;
-        // Before the message is made, since that takes memory.
-        let length = length(options)?;
-        check_memory(options, pace, length, host)?;
-        let payload = payload(options, names)?;
-        let who = Who { id: 0, seq: 0, time: 0, seed: options.seed, rows: &rows, variables: &[] };
-        let message_bytes = payload.message(&mut String::new(), &who).as_bytes().len();
-        let scenario = options.scenario.as_deref().map(|path| scenario(path, &rows)).transpose()?.unwrap_or_default();
-        let hold = options.hold.unwrap_or_else(|| match mode {
-            // Until all are through.
-            Mode::Scenario if !scenario.is_endless => NO_END,
-            _ if options.until.is_some() => Duration::from_secs(3),
-            _ => Duration::from_secs(10),
-        });
-        check(options, mode, churn)?;
+        try_out(&routes, &texts.rows, connections)?;
         let share = |all: u32, part: u32| (u64::from(all) * u64::from(part) / u64::from(parts)) as u32;
         let (first_number, end) = (share(connections, part), share(connections, part + 1));
         let each = |rate: f64| rate / f64::from(parts);
@@ -102,15 +92,7 @@ impl Plan {
             (None, Some(ramp)) => Opening::Rate(each(f64::from(connections) / ramp.as_secs_f64())),
             (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
         };
-        let asked = Asked {
-            connections: connections.into(),
-            message_bytes: if matches!(mode, Mode::Hold | Mode::Follow | Mode::Scenario) {
-                0
-            } else {
-                message_bytes as u64
-            },
-            ..asked(options, mode, pace, &payload, hold)
-        };
+        let asked = asked(options, mode, pace, &texts);
         Ok(Plan {
             is_local: unix.is_some() || addresses.iter().all(|address| is_local(*address)),
             addresses,
@@ -118,7 +100,7 @@ impl Plan {
             connections: end - first_number,
             first_number,
             opening,
-            hold,
+            hold: texts.hold,
             duration: options.duration,
             timeout: options.timeout,
             ping: options.ping,
@@ -127,9 +109,9 @@ impl Plan {
                 Pace::Rate(rate) => Pace::Rate(each(rate)),
                 Pace::Depth(depth) => Pace::Depth(depth),
             },
-            payload,
-            message_bytes,
-            rows,
+            payload: texts.payload,
+            message_bytes: texts.message_bytes,
+            rows: texts.rows,
             churn: churn.map(|churn| match churn {
                 Churn::Rate(rate) => Churn::Rate(each(rate)),
                 Churn::Max => Churn::Max,
@@ -138,7 +120,7 @@ impl Plan {
             reconnect: options.reconnect.or_else(|| (!options.storm.is_empty()).then(Reconnect::default)),
             slow_readers: options.slow_readers.unwrap_or_default(),
             unix: unix.map(Path::to_owned),
-            scenario,
+            scenario: texts.scenario,
             follow: options.follow.clone(),
             until: options.until,
             deflate: options.deflate,
@@ -184,24 +166,20 @@ fn storms(options: &Options) -> Vec<StormPlan> {
     storms
 }
 
-/// A hold that ends only with the work.
-const NO_END: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// Reads the scenario.
-fn scenario(path: &Path, rows: &Rows) -> Result<Scenario, Usage> {
-    let wrong = |why: String| Usage(format!("--scenario {}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot read this file: {error}")))?;
-    Scenario::read(&text, rows.names())
-        .map_err(|why| wrong(format!("{why} (lines of a scenario: docs/load-testing.md)")))
-}
-
 /// Refuses options that cannot be combined.
-fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
-    let several = options.processes > 1;
+pub(super) fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
+    let workers = u64::from(options.processes) * options.agents.len().max(1) as u64;
+    let several = workers > 1;
     let wrong = [
         (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: the receivers would not be known"),
-        (mode == Mode::Subscribe && several, "--subscribe and --processes: one process must see all receivers"),
-        (options.until.is_some() && several, "--until and --processes: one process must judge each rate"),
+        (
+            mode == Mode::Subscribe && several,
+            "--subscribe and --processes or several --agents: one process must see all receivers",
+        ),
+        (
+            options.until.is_some() && several,
+            "--until and --processes or several --agents: one process must judge each rate",
+        ),
         (
             mode == Mode::Subscribe && (!options.storm.is_empty() || options.reconnect.is_some()),
             "--subscribe with --storm or --reconnect: the receivers would not be known",
@@ -221,8 +199,8 @@ fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usag
             "--subscribe and --connections 1: a subscriber is needed as well; use at least --connections 2",
         ),
         (
-            options.processes > options.connections,
-            "--processes and --connections: there are more --processes than --connections",
+            workers > options.connections.into(),
+            "--processes and --connections: there are more --processes, on all --agents, than --connections",
         ),
     ];
     match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
@@ -264,12 +242,12 @@ fn worker(options: &Options) -> Result<(u32, u32), Usage> {
     parts.filter(|(part, parts)| part < parts).ok_or_else(|| Usage(format!("--worker {text} is not I/K")))
 }
 
-fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Duration) -> Asked {
+pub(super) fn asked(options: &Options, mode: Mode, pace: Pace, texts: &Texts) -> Asked {
     let sends = !matches!(mode, Mode::Hold | Mode::Follow | Mode::Scenario);
     let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
     Asked {
         urls: options.urls.clone(),
-        connections: options.connections.into(),
+        connections: texts.connections.into(),
         mode: match mode {
             Mode::Hold => "hold",
             Mode::Send => "send",
@@ -280,7 +258,7 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
         }
         .to_owned(),
         rate: options.rate.or(ramp),
-        hold_s: if hold == NO_END { 0.0 } else { hold.as_secs_f64() },
+        hold_s: texts.hold_s(),
         messages_per_second: match pace {
             Pace::Rate(rate) if sends && options.until.is_none() => Some(rate),
             _ => None,
@@ -289,12 +267,13 @@ fn asked(options: &Options, mode: Mode, pace: Pace, payload: &Payload, hold: Dur
             Pace::Depth(depth) if sends => Some(depth),
             _ => None,
         },
-        message_bytes: 0,
-        binary: payload.is_binary(),
+        message_bytes: if sends { texts.message_bytes as u64 } else { 0 },
+        binary: texts.payload.is_binary(),
         deflate: options.deflate,
         churn: options.churn.clone(),
         until: options.until.map(|bound| bound.to_string()),
         processes: options.processes,
+        agents: options.agents.clone(),
         seed: options.seed,
     }
 }

@@ -11,16 +11,19 @@ const MOST: u64 = 1 << 30;
 
 /// Returns the content of all messages.
 pub(super) fn payload(options: &Options, names: Names<'_>) -> Result<Payload, Usage> {
-    let Some(message) = &options.message else {
-        return Ok(Payload::random(options.size, options.binary, options.seed));
-    };
+    match &options.message {
+        None => Ok(Payload::random(options.size, options.binary, options.seed)),
+        Some(message) => Payload::new(content(message, options.processes)?, options.binary, names).map_err(Usage),
+    }
+}
+
+/// Returns the content of `--message`: of its file, or its text.
+pub(super) fn content(message: &str, processes: u32) -> Result<Vec<u8>, Usage> {
     let path = Path::new(message);
-    let content = if path.exists() || names_a_file(message) {
-        read(path, options.processes).map_err(|why| Usage(format!("--message {message}: {why}")))?
-    } else {
-        message.clone().into_bytes()
-    };
-    Payload::new(content, options.binary, names).map_err(Usage)
+    if path.exists() || names_a_file(message) {
+        return read(path, processes).map_err(|why| Usage(format!("--message {message}: {why}")));
+    }
+    Ok(message.as_bytes().to_vec())
 }
 
 /// Returns the length of each message, about.

@@ -8,19 +8,27 @@
 //! | `pace` | when do connections and messages begin? |
 //! | `storm` | when are connections cut, and how do they come back? |
 //! | `targets` | which servers are connected to, from which addresses? |
+//! | `texts` | what do the connections say? |
 //! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
+//! | `files` | which files does a run read, that agents must be sent? |
+//! | `shared` | what does a host plan whose agents do the work? |
 
 mod build;
 mod expect;
+mod files;
 mod message;
 mod options;
 mod pace;
+mod shared;
 mod storm;
 mod targets;
+mod texts;
 mod trust;
 
 pub(crate) use build::Plan;
+pub(crate) use files::{InputFile, input_files};
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
+pub(crate) use shared::SharedPlan;
 pub(crate) use storm::{Cut, StormPlan};

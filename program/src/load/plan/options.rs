@@ -26,11 +26,13 @@ fn parameter(text: &str) -> Result<String, String> {
 /// Without --echo, --subscribe, --follow or --messages-per-second, the connections are only held.
 /// With --echo and no rate, each connection sends its next message when the last one has come back.
 /// With a rate, messages are sent on time, regardless of what comes back.
+///
+/// Several hosts can share a run: `lariat load --agent ADDR` on each of them, and --agents here.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections
     /// are spread over them
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required_unless_present = "agent", value_name = "URL")]
     pub(crate) urls: Vec<String>,
 
     /// The number of connections, like 10000, 10,000 or 10k
@@ -88,14 +90,15 @@ pub(crate) struct Options {
     /// the value of a column, in the URL, in headers and subprotocols, and in messages
     #[arg(long, value_name = "FILE", help_heading = "Connections")]
     pub(crate) data: Option<PathBuf>,
-    /// What happens if --data has fewer rows than there are connections
-    #[arg(long, value_enum, default_value = "own", requires = "data", help_heading = "Connections")]
-    pub(crate) rows: Share,
-    /// Share the connections among so many processes
+    /// What happens if --data has fewer rows than there are connections [default: own]
+    #[arg(long, value_enum, help_heading = "Connections")]
+    pub(crate) rows: Option<Share>,
+    /// Share the connections among so many processes; with --agents, so many on each of them
     #[arg(long, value_name = "K", default_value = "1", value_parser = units::count_to::<1_024>, help_heading = "Connections")]
     pub(crate) processes: u32,
 
-    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts]
+    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts].
+    /// With --agents, --ca, --cert and --key are files of each agent's own host
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub(crate) ca: Option<PathBuf>,
     /// Show servers that ask for it this certificate, a PEM file with its chain
@@ -187,6 +190,20 @@ pub(crate) struct Options {
     /// Show no progress, even on a terminal
     #[arg(long, short = 'q', help_heading = "Report")]
     pub(crate) quiet: bool,
+
+    /// Wait on this address, like 10.0.0.5:7000, for runs that others lead with --agents; serve one
+    /// at a time, until Ctrl-C
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["urls", "agents"], help_heading = "Several hosts")]
+    pub(crate) agent: Option<String>,
+    /// Let the agents at these addresses open the connections, each its share, and merge what they
+    /// measure. This host opens none
+    #[arg(long, value_name = "ADDR,ADDR", value_delimiter = ',', help_heading = "Several hosts")]
+    pub(crate) agents: Vec<String>,
+    /// The secret of --agent and --agents: 16 characters or more, the same for all. Others can read
+    /// a command line: rather write it into LARIAT_TOKEN. It is never sent, but what is sent is not
+    /// encrypted, also headers and messages: use a network that you trust, or `ssh -L`
+    #[arg(long, value_name = "TEXT", help_heading = "Several hosts")]
+    pub(crate) token: Option<String>,
 
     /// The part of this process among several: I/K
     #[arg(long, hide = true)]

@@ -75,8 +75,33 @@ const CHURN_SOURCES: u32 = 64;
 
 /// Returns the address of a URL's server. With `is_unix`, the host need not have one.
 pub(crate) fn find(url: &str, is_unix: bool) -> Result<SocketAddr, Usage> {
-    let wrong =
-        || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"));
+    let (host, port) = host_and_port(url)?;
+    if is_unix {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let resolved = (&*host, port).to_socket_addrs().map_err(|error| {
+        Usage(format!(
+            "{host} has no address ({error}): check the name, or write an address like ws://127.0.0.1:{port}/"
+        ))
+    })?;
+    let candidates: Vec<SocketAddr> = resolved.collect();
+    // A name like localhost has several addresses, and the server may listen on one of them only.
+    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok();
+    let chosen = if candidates.len() > 1 { candidates.iter().find(answers) } else { None };
+    chosen.or_else(|| candidates.first()).copied().ok_or_else(|| wrong_url(url))
+}
+
+/// Returns all addresses of a URL's server that this host knows, without connecting to it.
+pub(super) fn look_up(url: &str) -> Result<Vec<SocketAddr>, Usage> {
+    let (host, port) = host_and_port(url)?;
+    Ok((&*host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default())
+}
+
+fn wrong_url(url: &str) -> Usage {
+    Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"))
+}
+
+fn host_and_port(url: &str) -> Result<(String, u16), Usage> {
     // A password would be shown on the screen and in reports.
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
     if let Some((_, host)) = authority.rsplit_once('@') {
@@ -91,27 +116,14 @@ pub(crate) fn find(url: &str, is_unix: bool) -> Result<SocketAddr, Usage> {
         return Err(Usage(format!("{url:?} has a name in braces in its host or port: these must be the same for all")));
     }
     // What is filled in later does not change the host.
-    let uri: Uri = url.replace(['{', '}'], "_").parse().map_err(|_| wrong())?;
+    let uri: Uri = url.replace(['{', '}'], "_").parse().map_err(|_| wrong_url(url))?;
     match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
         Some("ws" | "wss") => {}
-        _ => return Err(wrong()),
+        _ => return Err(wrong_url(url)),
     }
     let is_secure = uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss"));
-    let host = uri.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-    if is_unix {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    }
-    let resolved = (host, port).to_socket_addrs().map_err(|error| {
-        Usage(format!(
-            "{host} has no address ({error}): check the name, or write an address like ws://127.0.0.1:{port}/"
-        ))
-    })?;
-    let candidates: Vec<SocketAddr> = resolved.collect();
-    // A name like localhost has several addresses, and the server may listen on one of them only.
-    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok();
-    let chosen = if candidates.len() > 1 { candidates.iter().find(answers) } else { None };
-    chosen.or_else(|| candidates.first()).copied().ok_or_else(wrong)
+    let host = uri.host().ok_or_else(|| wrong_url(url))?.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 })))
 }
 
 /// Returns whether an address belongs to this host.

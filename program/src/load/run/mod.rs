@@ -4,14 +4,20 @@
 //! |---|---|
 //! | `turns` | how does one process do its part of a run? |
 //! | `seconds` | what did all processes do in one second? |
-//! | `workers` | how do several processes share one run? |
+//! | `worker` | what does a worker tell its parent? |
+//! | `workers` | how do several workers share one run? |
+//! | `children` | how are workers processes of this host? |
 //! | `progress` | how far has the run come? |
 
+mod children;
 mod progress;
 mod seconds;
 mod turns;
+mod worker;
 mod workers;
 
+pub(crate) use children::{ChildWorker, run_processes};
 pub(crate) use progress::Progress;
 pub(crate) use turns::{Watcher, run_part};
-pub(crate) use workers::{Worker, run_workers};
+pub(crate) use worker::{FromWorker, Worker};
+pub(crate) use workers::{Heard, Link, run_workers};

@@ -66,7 +66,8 @@ impl Progress {
 
     /// Returns the time since the run began.
     pub(crate) fn at(&self) -> Duration {
-        Duration::from_secs_f64(self.at_s)
+        // It may come from another host.
+        Duration::try_from_secs_f64(self.at_s).unwrap_or_default()
     }
 
     pub(crate) fn line(&self) -> String {

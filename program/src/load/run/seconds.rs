@@ -18,8 +18,8 @@ struct Part {
 }
 
 impl Seconds {
-    pub(super) fn new(parts: u32) -> Seconds {
-        Seconds { parts: vec![Part::default(); parts as usize], series: Vec::new() }
+    pub(super) fn new(parts: usize) -> Seconds {
+        Seconds { parts: vec![Part::default(); parts], series: Vec::new() }
     }
 
     pub(super) fn push(&mut self, part: usize, second: Second) {

@@ -1,4 +1,4 @@
-//! Several processes share one run. Each opens its share of the connections, all begin to
+//! Several workers share one run. Each opens its share of the connections, all begin to
 //! send at the same time, and their measurements are added up.
 //!
 //! ```text
@@ -17,92 +17,34 @@
 use super::progress::Progress;
 use super::seconds::Seconds;
 use super::turns::Watcher;
-use crate::load::measure::{Record, Second};
-use crate::terminal::{Failure, Log};
-use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use super::worker::FromWorker;
+use crate::load::measure::Record;
+use crate::terminal::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// A message from a worker to its parent.
-#[derive(Debug, Serialize, Deserialize)]
-enum FromWorker {
-    Progress(Progress),
-    Opened,
-    Held,
-    Second(Second),
-    Record(Box<Record>),
-    Failed(String),
+/// The way to a worker. The worker is killed when this is dropped.
+pub(crate) trait Link {
+    /// Lets the waiting worker go on.
+    fn go(&mut self);
+    /// Asks the worker to end early, with its report.
+    fn interrupt(&mut self);
+    /// Returns how the worker ended, once it says nothing more.
+    fn ended(&mut self) -> String;
 }
 
-/// What the parent hears of a worker: a message, or the end.
-type Heard = (usize, Option<FromWorker>);
+/// What the parent hears of a worker, by its number: a message, or the end.
+pub(crate) type Heard = (usize, Option<FromWorker>);
 
-/// The worker's side.
-pub(crate) struct Worker;
-
-impl Worker {
-    fn send(message: &FromWorker) {
-        let Ok(line) = serde_json::to_string(message) else { return };
-        let mut stdout = std::io::stdout().lock();
-        if stdout.write_all((line + "\n").as_bytes()).and_then(|()| stdout.flush()).is_err() {
-            // The parent has ended. Nobody else would end this worker.
-            interrupt(std::process::id());
-        }
-    }
-
-    /// Sends the result to the parent.
-    pub(crate) fn finish(outcome: Result<Record, Failure>) {
-        Worker::send(&match outcome {
-            // The parent knows the seconds.
-            Ok(record) => FromWorker::Record(Box::new(Record { series: Vec::new(), ..record })),
-            Err(Failure(sentence)) => FromWorker::Failed(sentence),
-        });
-    }
-}
-
-impl Watcher for Worker {
-    fn opened(&mut self) {
-        Worker::send(&FromWorker::Opened);
-        // If the parent has ended, this reads the end of the file, and the next message ends the
-        // run.
-        let _ = std::io::stdin().read(&mut [0]);
-    }
-
-    fn held(&mut self) {
-        Worker::send(&FromWorker::Held);
-    }
-
-    fn second(&mut self, second: &Second) {
-        Worker::send(&FromWorker::Second(second.clone()));
-    }
-
-    fn progress(&mut self, progress: &Progress) {
-        Worker::send(&FromWorker::Progress(progress.clone()));
-    }
-}
-
-/// The worker processes. They are killed when this is dropped.
-struct Children(Vec<Child>);
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            // It has ended already if all went well.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
+/// The most reasons of lost workers that a report names.
+const REASONS: usize = 4;
 
 /// What the parent knows of a run.
 struct Parent<'a, W> {
     watcher: &'a mut W,
-    children: Children,
+    links: Vec<Box<dyn Link>>,
     parts: Vec<Part>,
     seconds: Seconds,
     sum: Record,
@@ -121,53 +63,47 @@ struct Part {
     has_ended: bool,
 }
 
-/// Starts this program so many times with the same arguments, and adds up their measurements.
-pub(crate) fn run_workers(processes: u32, watcher: &mut impl Watcher, log: &Log) -> Result<Record, Failure> {
+/// Leads these workers through a run, and adds up their measurements. Returns once nobody can send
+/// to `heard` any more.
+pub(crate) fn run_workers(
+    links: Vec<Box<dyn Link>>,
+    heard: &Receiver<Heard>,
+    watcher: &mut impl Watcher,
+) -> Result<Record, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(&interrupted));
-    let (sender, receiver) = channel();
     let mut parent = Parent {
         watcher,
-        children: Children(Vec::new()),
-        parts: vec![Part::default(); processes as usize],
-        seconds: Seconds::new(processes),
+        parts: vec![Part::default(); links.len()],
+        seconds: Seconds::new(links.len()),
+        links,
         sum: Record::default(),
         went: false,
         held: false,
         lost: Vec::new(),
     };
-    let mut readers = Vec::new();
-    for part in 0..processes {
-        let mut child = start(part, processes)
-            .map_err(|error| Failure(format!("cannot start another process of this program: {error}")))?;
-        listen(part as usize, &mut child, sender.clone());
-        readers.extend(forward(&mut child, log.clone()));
-        parent.children.0.push(child);
-    }
-    drop(sender);
     loop {
         // Checked at every line, and not only after a silence: workers report their progress all
         // the time.
         if interrupted.swap(false, Ordering::Relaxed) {
-            parent.children.0.iter().for_each(|child| interrupt(child.id()));
+            parent.links.iter_mut().for_each(|link| link.interrupt());
         }
-        match receiver.recv_timeout(Duration::from_millis(200)) {
+        match heard.recv_timeout(Duration::from_millis(200)) {
             Ok((part, Some(message))) => parent.hear(part, message),
             Ok((part, None)) => parent.hear_end(part),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    for reader in readers {
-        // It does not panic.
-        let _ = reader.join();
-    }
     parent.finish()
 }
 
 impl<W: Watcher> Parent<'_, W> {
     fn hear(&mut self, part: usize, message: FromWorker) {
+        if self.parts[part].has_ended {
+            return;
+        }
         match message {
             FromWorker::Progress(latest) => {
                 self.parts[part].progress = latest;
@@ -181,7 +117,7 @@ impl<W: Watcher> Parent<'_, W> {
                 self.held = true;
                 self.watcher.held();
                 // Workers that have not opened all connections yet need not wait any longer.
-                self.children.0.iter_mut().for_each(go);
+                self.go();
             }
             FromWorker::Held => {}
             FromWorker::Second(second) => {
@@ -202,8 +138,8 @@ impl<W: Watcher> Parent<'_, W> {
     /// A worker says nothing more. If it has sent no report, it has been killed.
     fn hear_end(&mut self, part: usize) {
         if !self.parts[part].has_ended {
-            let status = self.children.0[part].wait();
-            self.lost.push(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
+            let how = self.links[part].ended();
+            self.lost.push(how);
             self.ended(part);
         }
     }
@@ -222,8 +158,12 @@ impl<W: Watcher> Parent<'_, W> {
         if all && opened > 0 && !self.went && !self.held {
             self.went = true;
             self.watcher.opened();
-            self.children.0.iter_mut().for_each(go);
+            self.go();
         }
+    }
+
+    fn go(&mut self) {
+        self.links.iter_mut().for_each(|link| link.go());
     }
 
     fn tell_seconds(&mut self) {
@@ -236,7 +176,10 @@ impl<W: Watcher> Parent<'_, W> {
     fn finish(mut self) -> Result<Record, Failure> {
         self.sum.series = self.seconds.series;
         let (lost, all) = (self.lost.len(), self.parts.len());
-        let Some(how) = self.lost.pop() else { return Ok(self.sum) };
+        if lost == 0 {
+            return Ok(self.sum);
+        }
+        let how = reasons(self.lost);
         if lost == all {
             return Err(Failure(format!("each of the {all} load processes ended without a report: {how}")));
         }
@@ -247,55 +190,24 @@ impl<W: Watcher> Parent<'_, W> {
     }
 }
 
-/// Starts a worker in its own process group. So Ctrl-C reaches only the parent, which interrupts
-/// the workers.
-fn start(part: u32, processes: u32) -> std::io::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(std::env::args_os().skip(1)).arg(format!("--worker={part}/{processes}"));
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+/// Returns the first reasons that differ.
+fn reasons(mut lost: Vec<String>) -> String {
+    lost.sort_unstable();
+    lost.dedup();
+    let others = if lost.len() > REASONS { "; and others" } else { "" };
+    lost.truncate(REASONS);
+    lost.join("; ") + others
 }
 
-/// Asks a process to end early.
-fn interrupt(pid: u32) {
-    #[cfg(unix)]
-    if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
-        // It may have ended already.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_ended_alike_share_a_reason() {
+        let lost = |texts: &[&str]| reasons(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(lost(&["signal: 9"]), "signal: 9");
+        assert_eq!(lost(&["b", "a", "b"]), "a; b");
+        assert_eq!(lost(&["e", "d", "c", "b", "a"]), "a; b; c; d; and others");
     }
-    #[cfg(not(unix))]
-    let _ = pid;
-}
-
-/// Lets a waiting worker go on.
-fn go(child: &mut Child) {
-    if let Some(stdin) = &mut child.stdin {
-        // It may have ended already.
-        let _ = stdin.write_all(b"\n").and_then(|()| stdin.flush());
-    }
-}
-
-/// Forwards the messages of a worker, and its end.
-fn listen(part: usize, child: &mut Child, sender: Sender<Heard>) {
-    let Some(stdout) = child.stdout.take() else { return };
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let message =
-                serde_json::from_str(&line).unwrap_or_else(|error| FromWorker::Failed(format!("{error}: {line}")));
-            // The receiver has gone if another process could not be started.
-            let _ = sender.send((part, Some(message)));
-        }
-        let _ = sender.send((part, None));
-    });
-}
-
-/// Forwards the log of a worker, so that its lines do not land in the status line.
-fn forward(child: &mut Child, log: Log) -> Option<JoinHandle<()>> {
-    let stderr = child.stderr.take()?;
-    Some(std::thread::spawn(move || {
-        for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-            log.say(&format!("{}\n", String::from_utf8_lossy(&line)));
-        }
-    }))
 }
