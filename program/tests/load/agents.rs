@@ -126,6 +126,25 @@ fn two_agents_do_one_run_together() {
 }
 
 #[test]
+fn rows_and_a_scenario_go_to_the_agents_and_no_row_is_used_twice() {
+    let (server, seen) = Counting::new(echo);
+    let running = serve(server);
+    let (folder, [one, other]) = (crate::common::Folder::new(), agents());
+    let rows: String = (0..9).map(|number| format!("user-{number}\n")).collect();
+    std::fs::write(folder.path("rows.csv"), format!("user\n{rows}")).expect("a file");
+    std::fs::write(folder.path("steps"), "send {user} {id}\nexpect next exact {user} {id}\nclose").expect("a file");
+    let (rows, steps) = (folder.argument("rows.csv"), folder.argument("steps"));
+    let options = format!("-c 12 --data {rows} --rows end --scenario {steps}");
+    let run = run(&url(running.addr), &[&one, &other], &options);
+    assert_eq!((run.code, run.errors(), run.count("walks finished")), (Some(0), vec![], 9), "{}", run.stderr);
+    assert_eq!((run.count("steps 1 done"), run.count("steps 1 latency count")), (9, 9));
+    let mut texts = seen.lock().expect("nobody has panicked").texts.clone();
+    texts.sort_unstable();
+    let expected: Vec<String> = (0..9).map(|number| format!("user-{number} {number}")).collect();
+    assert_eq!(texts, expected);
+}
+
+#[test]
 fn without_the_token_nothing_begins() {
     let (server, seen) = Counting::new(echo);
     let running = serve(server);
