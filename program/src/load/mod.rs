@@ -12,6 +12,7 @@
 //! | `measure` | what has happened, and what did client and server use? |
 //! | `plan` | what do the options ask for, and what follows from them? |
 //! | `driver` | what do the connections do? |
+//! | `hostile` | what does the server do with clients that break the rules? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
 //! | `output` | how is the report shown, and what limited the run? |
 //! | `observer` | how do measurements become a report? |
@@ -19,6 +20,7 @@
 
 mod command;
 mod driver;
+mod hostile;
 mod measure;
 mod observer;
 mod output;

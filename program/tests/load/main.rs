@@ -11,6 +11,7 @@ mod doctor;
 mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
+mod malformed;
 mod runs;
 #[cfg(unix)]
 mod terminal;

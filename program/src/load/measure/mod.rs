@@ -25,5 +25,5 @@ pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
 pub(crate) use report::{
-    Asked, Client, ErrorCount, Expected, Histograms, Latencies, Limit, Report, Search, Second, Server, Step,
+    Asked, Client, ErrorCount, Expected, Histograms, Latencies, Limit, Malformed, Report, Search, Second, Server, Step,
 };

@@ -1,6 +1,7 @@
 //! The plan of a run, made from the options.
 
 use super::expect::Bound;
+use super::malformed::{Hostiles, hostiles};
 use super::message::{length, payload};
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
@@ -37,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) follow: Option<String>,
     pub(crate) until: Option<Bound>,
     pub(crate) deflate: bool,
+    /// The hostile clients of this process, if there are any.
+    pub(crate) hostiles: Option<Hostiles>,
     pub(crate) seed: u64,
     pub(crate) asked: Asked,
 }
@@ -74,6 +77,8 @@ impl Plan {
             (None, Some(ramp)) => Opening::Rate(each(f64::from(options.connections) / ramp.as_secs_f64())),
             (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
         };
+        let hostiles = hostiles(options, &addresses)?
+            .map(|all| Hostiles { clients: share(all.clients, part + 1) - share(all.clients, part), ..all });
         let asked = asked(options, mode, pace, &payload, hold);
         Ok(Plan {
             is_local: addresses.iter().all(|address| is_local(*address)),
@@ -99,6 +104,7 @@ impl Plan {
             follow: options.follow.clone(),
             until: options.until,
             deflate: options.deflate,
+            hostiles: hostiles.filter(|own| own.clients > 0),
             seed: options.seed,
             asked,
         })

@@ -7,12 +7,14 @@
 //! | `payload` | what does each message say? |
 //! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
+//! | `malformed` | how many hostile clients are there, and how do they reach the servers? |
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
 
 mod build;
 mod expect;
+mod malformed;
 mod message;
 mod options;
 mod pace;
@@ -21,6 +23,7 @@ mod targets;
 mod trust;
 
 pub(crate) use build::Plan;
+pub(crate) use malformed::{Hostiles, Target};
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
 pub(crate) use payload::Which;

@@ -1,6 +1,7 @@
 //! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
+use super::malformed::{Share, share};
 use crate::terminal::units;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -138,6 +139,13 @@ pub(crate) struct Options {
     /// Offer compression
     #[arg(long, help_heading = "Handshake")]
     pub(crate) deflate: bool,
+
+    /// Beside the good connections, let this share of their number, like 0.1%, or so many be hostile
+    /// clients: each breaks a rule of a fixed list, sees what the server does, and takes the next
+    /// one, until the hold ends. At least one, at most 16 at a time; each kind comes once, if the
+    /// hold lasts as long (5s or more). The report shows what the server should have done
+    #[arg(long, value_name = "SHARE|N", value_parser = share, help_heading = "Hostile clients")]
+    pub(crate) malformed: Option<Share>,
 
     /// The process of the server, if it is on this host [default: found by its port]
     #[arg(long, value_name = "PID", help_heading = "Report")]
