@@ -14,6 +14,7 @@
 //! | `driver` | what do the connections do? |
 //! | `hostile` | what does the server do with clients that break the rules? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
+//! | `metrics` | what do other programs see of it meanwhile? |
 //! | `output` | how is the report shown, and what limited the run? |
 //! | `observer` | how do measurements become a report? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
@@ -22,6 +23,7 @@ mod command;
 mod driver;
 mod hostile;
 mod measure;
+mod metrics;
 mod observer;
 mod output;
 mod plan;

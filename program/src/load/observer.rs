@@ -2,6 +2,7 @@
 
 use super::measure::process::{self, Cpu};
 use super::measure::{Asked, Expected, Histograms, Latencies, Latency, Record, Report, Second, Server};
+use super::metrics::Endpoint;
 use super::output::{Table, limits};
 use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
@@ -12,6 +13,7 @@ pub(crate) struct Observer {
     /// Where the progress is shown.
     log: Option<Log>,
     table: Option<Table>,
+    metrics: Option<Endpoint>,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -26,9 +28,14 @@ impl Observer {
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);
+        let metrics = options.metrics.as_deref().map(|address| Endpoint::begin(address, options.connections.into()));
+        let metrics = metrics.transpose()?;
+        if let Some(metrics) = &metrics {
+            log.say(&format!("lariat: the metrics of this run are at {}\n", metrics.url));
+        }
         let log = (!options.quiet).then(|| log.clone());
         let table = options.csv.as_deref().map(Table::begin).transpose()?;
-        Ok(Observer { log, table, pids, began, opened: None, held: None, files: None })
+        Ok(Observer { log, table, metrics, pids, began, opened: None, held: None, files: None })
     }
 }
 
@@ -46,11 +53,17 @@ impl Watcher for Observer {
         if let Some(table) = &self.table {
             table.second(second);
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.second(second);
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {
         if let Some(log) = &self.log {
             log.show(progress.at(), progress.line());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.progress(progress);
         }
     }
 }

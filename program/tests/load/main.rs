@@ -12,6 +12,7 @@ mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
 mod malformed;
+mod metrics;
 mod runs;
 #[cfg(unix)]
 mod terminal;

@@ -162,6 +162,10 @@ pub(crate) struct Options {
     /// Write a CSV line for each second; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) csv: Option<PathBuf>,
+    /// During the run, answer to http://ADDR/metrics in the format of OpenMetrics, like
+    /// 127.0.0.1:9100
+    #[arg(long, value_name = "ADDR", help_heading = "Report")]
+    pub(crate) metrics: Option<String>,
     /// Show no progress, even on a terminal
     #[arg(long, short = 'q', help_heading = "Report")]
     pub(crate) quiet: bool,
