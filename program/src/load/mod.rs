@@ -15,6 +15,7 @@
 //! | `hostile` | what does the server do with clients that break the rules? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
 //! | `metrics` | what do other programs see of it meanwhile? |
+//! | `ui` | what does a person see of it meanwhile? |
 //! | `output` | how is the report shown, and what limited the run? |
 //! | `observer` | how do measurements become a report? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
@@ -28,6 +29,7 @@ mod observer;
 mod output;
 mod plan;
 mod run;
+mod ui;
 
 pub(crate) use command::run;
 pub(crate) use plan::Options;

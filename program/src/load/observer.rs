@@ -6,6 +6,8 @@ use super::metrics::Endpoint;
 use super::output::{Table, limits};
 use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
+use super::ui::{Facts, Ui};
+use crate::doctor;
 use crate::terminal::{Failure, Log};
 
 /// Watches the process of the server, and shows the progress.
@@ -14,6 +16,9 @@ pub(crate) struct Observer {
     log: Option<Log>,
     table: Option<Table>,
     metrics: Option<Endpoint>,
+    ui: Option<Ui>,
+    /// What the server used at the end of the last second, with --ui.
+    last: process::Usage,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -33,9 +38,11 @@ impl Observer {
         if let Some(metrics) = &metrics {
             log.say(&format!("lariat: the metrics of this run are at {}\n", metrics.url));
         }
-        let log = (!options.quiet).then(|| log.clone());
+        let shown = (!options.quiet && !options.ui).then(|| log.clone());
         let table = options.csv.as_deref().map(Table::begin).transpose()?;
-        Ok(Observer { log, table, metrics, pids, began, opened: None, held: None, files: None })
+        // At last: nothing after it fails.
+        let ui = if options.ui { Some(Ui::begin(facts(options, plan), log)?) } else { None };
+        Ok(Observer { log: shown, table, metrics, ui, last: began, pids, began, opened: None, held: None, files: None })
     }
 }
 
@@ -56,6 +63,11 @@ impl Watcher for Observer {
         if let Some(metrics) = &self.metrics {
             metrics.second(second);
         }
+        if let Some(ui) = &self.ui {
+            let now = process::usage(&self.pids);
+            let used = now.cpu_since(&std::mem::replace(&mut self.last, now)).seconds;
+            ui.second(second, share(used, second.length_s, RESOLUTION).filter(|_| !self.pids.is_empty()));
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -65,6 +77,9 @@ impl Watcher for Observer {
         if let Some(metrics) = &self.metrics {
             metrics.progress(progress);
         }
+        if let Some(ui) = &self.ui {
+            ui.progress(progress);
+        }
     }
 }
 
@@ -72,6 +87,7 @@ impl Observer {
     /// Ends the progress and the table, and makes the report. Returns also whether the table could
     /// be written.
     pub(crate) fn report(mut self, options: &Options, asked: Asked, record: Record) -> (Report, Result<(), Failure>) {
+        drop(self.ui.take());
         let table = self.table.take().map_or(Ok(()), Table::end);
         if let Some(log) = &self.log {
             log.end_status(false);
@@ -152,6 +168,18 @@ impl Observer {
             files_limit: self.files.map(|(limit, _)| limit),
             files_open: self.files.map(|(_, open)| open),
         })
+    }
+}
+
+/// Returns what is known before a run of the limits that it may come near.
+fn facts(options: &Options, plan: &Plan) -> Facts {
+    let host = doctor::read();
+    let ports = host.ports.map(|(first, last)| u64::from(last.saturating_sub(first)) + 1);
+    Facts {
+        asked: options.connections.into(),
+        processes: options.processes.into(),
+        files: host.files_soft,
+        ports: ports.map(|ports| ports * plan.routes.len() as u64),
     }
 }
 

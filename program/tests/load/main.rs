@@ -16,6 +16,8 @@ mod metrics;
 mod runs;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod ui;
 
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message};
 use serde_json::Value;

@@ -39,11 +39,15 @@ mod tests {
     #[test]
     fn each_time_is_in_the_bucket_of_the_next_bound() {
         let mut latency = Latency::new();
-        [1_000, 49_000, 51_000, 99_000_000, 3_000_000_000_000].map(|nanos| latency.record(nanos));
+        for nanos in [1_000, 49_000, 51_000, 99_000_000, 3_000_000_000_000] {
+            latency.record(nanos);
+        }
         let mut buckets = Buckets::default();
         buckets.record(&latency);
         let mut expected = [0; 17];
-        [(0, 2), (1, 1), (10, 1), (16, 1)].map(|(place, count)| expected[place] = count);
+        for (place, count) in [(0, 2), (1, 1), (11, 1), (16, 1)] {
+            expected[place] = count;
+        }
         assert_eq!(buckets.counts, expected);
         assert!((buckets.sum_s - 3_000.1).abs() < 2.0, "{}", buckets.sum_s);
         let once = buckets.clone();

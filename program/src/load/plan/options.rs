@@ -166,6 +166,10 @@ pub(crate) struct Options {
     /// 127.0.0.1:9100
     #[arg(long, value_name = "ADDR", help_heading = "Report")]
     pub(crate) metrics: Option<String>,
+    /// Show the run on the whole terminal of standard error, with charts; q ends it early, with its
+    /// report
+    #[arg(long, conflicts_with = "quiet", help_heading = "Report")]
+    pub(crate) ui: bool,
     /// Show no progress, even on a terminal
     #[arg(long, short = 'q', help_heading = "Report")]
     pub(crate) quiet: bool,

@@ -14,4 +14,4 @@ mod workers;
 
 pub(crate) use progress::{PHASES, Progress};
 pub(crate) use turns::{Watcher, run_part};
-pub(crate) use workers::{Worker, run_workers};
+pub(crate) use workers::{Worker, interrupt, run_workers};

@@ -258,7 +258,7 @@ fn start(part: u32, processes: u32) -> std::io::Result<Child> {
 }
 
 /// Asks a process to end early.
-fn interrupt(pid: u32) {
+pub(crate) fn interrupt(pid: u32) {
     #[cfg(unix)]
     if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
         // It may have ended already.
