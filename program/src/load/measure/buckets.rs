@@ -45,7 +45,7 @@ mod tests {
         let mut buckets = Buckets::default();
         buckets.record(&latency);
         let mut expected = [0; 17];
-        for (place, count) in [(0, 2), (1, 1), (11, 1), (16, 1)] {
+        for (place, count) in [(0, 2), (1, 1), (10, 1), (16, 1)] {
             expected[place] = count;
         }
         assert_eq!(buckets.counts, expected);
