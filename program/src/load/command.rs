@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     }
     let asked = plan.asked.clone();
     let servers = if plan.is_local { &plan.addresses[..] } else { &[] };
-    let mut observer = Observer::new(options, servers, log)?;
+    let mut observer = Observer::new(options, servers, Some(&plan), log)?;
     let record = if options.processes > 1 {
         run_processes(options.processes, &mut observer, log)?
     } else {
@@ -64,7 +64,7 @@ fn lead(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
         Err(wrong) => return Ok(wrong_usage(&wrong, log)),
     };
     check(options)?;
-    let mut observer = Observer::new(options, &plan.local_servers, log)?;
+    let mut observer = Observer::new(options, &plan.local_servers, None, log)?;
     let record = campaign.run(&mut observer, log)?;
     finish(options, observer, plan.asked, record, log)
 }

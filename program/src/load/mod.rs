@@ -14,8 +14,11 @@
 //! | `scenario` | what does each connection do, step by step? |
 //! | `plan` | what do the options ask for, and what follows from them? |
 //! | `driver` | what do the connections do? |
+//! | `hostile` | what does the server do with clients that break the rules? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
 //! | `agents` | how do several hosts share the work? |
+//! | `metrics` | what do other programs see of it meanwhile? |
+//! | `ui` | what does a person see of it meanwhile? |
 //! | `output` | how is the report shown, and what limited the run? |
 //! | `observer` | how do measurements become a report? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
@@ -24,12 +27,15 @@ mod agents;
 mod command;
 mod content;
 mod driver;
+mod hostile;
 mod measure;
+mod metrics;
 mod observer;
 mod output;
 mod plan;
 mod run;
 mod scenario;
+mod ui;
 
 pub(crate) use command::run;
 pub(crate) use plan::Options;

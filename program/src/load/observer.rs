@@ -2,9 +2,12 @@
 
 use super::measure::process::{self, Cpu};
 use super::measure::{Asked, Expected, Histograms, Latencies, Latency, Record, Report, Second, Server};
+use super::metrics::Endpoint;
 use super::output::{Table, limits};
-use super::plan::Options;
+use super::plan::{Options, Plan};
 use super::run::{Progress, Watcher};
+use super::ui::{Facts, Ui};
+use crate::doctor;
 use crate::terminal::{Failure, Log};
 use std::net::SocketAddr;
 
@@ -13,6 +16,10 @@ pub(crate) struct Observer {
     /// Where the progress is shown.
     log: Option<Log>,
     table: Option<Table>,
+    metrics: Option<Endpoint>,
+    ui: Option<Ui>,
+    /// What the server used at the end of the last second, with --ui.
+    last: process::Usage,
     pids: Vec<u32>,
     began: process::Usage,
     opened: Option<process::Usage>,
@@ -21,16 +28,28 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Begins to watch. `servers` are those on this host.
-    pub(crate) fn new(options: &Options, servers: &[SocketAddr], log: &Log) -> Result<Observer, Failure> {
+    /// Begins to watch. `servers` are those on this host. There is no plan if agents do the work.
+    pub(crate) fn new(
+        options: &Options,
+        servers: &[SocketAddr],
+        plan: Option<&Plan>,
+        log: &Log,
+    ) -> Result<Observer, Failure> {
         let pids = match (&options.pid[..], servers) {
             ([], [_, ..]) => process::listeners(servers),
             (given, _) => given.to_vec(),
         };
         let began = process::usage(&pids);
-        let log = (!options.quiet).then(|| log.clone());
+        let metrics = options.metrics.as_deref().map(|address| Endpoint::begin(address, options.connections.into()));
+        let metrics = metrics.transpose()?;
+        if let Some(metrics) = &metrics {
+            log.say(&format!("lariat: the metrics of this run are at {}\n", metrics.url));
+        }
+        let shown = (!options.quiet && !options.ui).then(|| log.clone());
         let table = options.csv.as_deref().map(Table::begin).transpose()?;
-        Ok(Observer { log, table, pids, began, opened: None, held: None, files: None })
+        // At last: nothing after it fails.
+        let ui = if options.ui { Some(Ui::begin(facts(options, plan), log)?) } else { None };
+        Ok(Observer { log: shown, table, metrics, ui, last: began, pids, began, opened: None, held: None, files: None })
     }
 }
 
@@ -48,11 +67,25 @@ impl Watcher for Observer {
         if let Some(table) = &self.table {
             table.second(second);
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.second(second);
+        }
+        if let Some(ui) = &self.ui {
+            let now = process::usage(&self.pids);
+            let used = now.cpu_since(&std::mem::replace(&mut self.last, now)).seconds;
+            ui.second(second, share(used, second.length_s, RESOLUTION).filter(|_| !self.pids.is_empty()));
+        }
     }
 
     fn progress(&mut self, progress: &Progress) {
         if let Some(log) = &self.log {
             log.show(progress.at(), progress.line());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.progress(progress);
+        }
+        if let Some(ui) = &self.ui {
+            ui.progress(progress);
         }
     }
 }
@@ -61,6 +94,7 @@ impl Observer {
     /// Ends the progress and the table, and makes the report. Returns also whether the table could
     /// be written.
     pub(crate) fn report(mut self, options: &Options, asked: Asked, record: Record) -> (Report, Result<(), Failure>) {
+        drop(self.ui.take());
         let table = self.table.take().map_or(Ok(()), Table::end);
         if let Some(log) = &self.log {
             log.end_status(false);
@@ -142,6 +176,18 @@ impl Observer {
             files_limit: self.files.map(|(limit, _)| limit),
             files_open: self.files.map(|(_, open)| open),
         })
+    }
+}
+
+/// Returns what is known before a run of the limits that it may come near.
+fn facts(options: &Options, plan: Option<&Plan>) -> Facts {
+    let host = doctor::read();
+    let ports = host.ports.map(|(first, last)| u64::from(last.saturating_sub(first)) + 1);
+    Facts {
+        asked: options.connections.into(),
+        processes: options.processes.into(),
+        files: plan.and(host.files_soft),
+        ports: plan.and_then(|plan| Some(ports? * plan.routes.len() as u64)),
     }
 }
 

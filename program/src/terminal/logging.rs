@@ -28,6 +28,8 @@ enum Entry {
     EndStatus {
         stays: bool,
     },
+    /// Lines wait from now on, or come again.
+    Hold(bool),
     /// Everything before this has been written.
     Flush(Sender<()>),
 }
@@ -122,6 +124,13 @@ impl Log {
         }
     }
 
+    /// Lets lines wait, since something else is on the terminal; or writes them, and those to come.
+    pub(crate) fn hold(&self, holds: bool) {
+        self.begin();
+        // A full queue is not being read.
+        let _ = self.queue.try_send(Entry::Hold(holds));
+    }
+
     /// Begins the thread, if it has not begun. Without it, the queue fills and lines are dropped.
     fn begin(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -163,18 +172,27 @@ impl Write for Log {
 
 /// Writes entries until no `Log` is left.
 fn write(mut screen: Screen<impl Write>, entries: &Receiver<Entry>, counts: &Counts, status: &Status) {
+    let mut held: Option<Vec<u8>> = None;
     for entry in entries {
         if let Entry::Line(line) = &entry {
-            screen.write(line);
+            match &mut held {
+                Some(held) if held.len() + line.len() <= BYTES => held.extend_from_slice(line),
+                Some(_) => _ = counts.dropped.fetch_add(1, Ordering::Relaxed),
+                None => screen.write(line),
+            }
             counts.bytes.fetch_sub(line.len(), Ordering::Relaxed);
         }
-        let dropped = counts.dropped.swap(0, Ordering::Relaxed);
+        if let Entry::Hold(holds) = &entry {
+            held.take().into_iter().for_each(|held| screen.write(&held));
+            held = holds.then(Vec::new);
+        }
+        let dropped = if held.is_none() { counts.dropped.swap(0, Ordering::Relaxed) } else { 0 };
         if dropped > 0 {
             let line = format!("lariat: dropped from the log because standard error was not read: {dropped}\n");
             screen.write(line.as_bytes());
         }
         match entry {
-            Entry::Line(_) => {}
+            Entry::Line(_) | Entry::Hold(_) => {}
             Entry::Status => {
                 let latest = status.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some((at, text)) = latest {
@@ -233,6 +251,21 @@ mod tests {
             let count: usize = count.split('\n').next().and_then(|count| count.parse().ok()).expect("a number");
             assert!((3 * LINES - kept - 1..=3 * LINES - kept).contains(&count), "{count} of {line:?}");
         }
+    }
+
+    #[test]
+    fn lines_wait_while_something_else_is_on_the_terminal() {
+        let (mut log, permit, written) = log();
+        drop(permit);
+        let text = || String::from_utf8(written.lock().expect("nobody panics").clone()).expect("text");
+        log.hold(true);
+        log.write_all(b"a line\n").expect("it takes everything");
+        log.flush();
+        assert_eq!(text(), "");
+        log.hold(false);
+        log.write_all(b"another\n").expect("it takes everything");
+        log.flush();
+        assert_eq!(text(), "a line\nanother\n");
     }
 
     #[test]

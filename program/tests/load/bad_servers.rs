@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 /// A server that sends literal bytes. Each connection has a thread, which ends with it.
-fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
+pub(crate) fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
@@ -23,7 +23,7 @@ fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> Strin
 }
 
 /// Reads a request and accepts the upgrade.
-fn upgrade(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
+pub(crate) fn upgrade(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
     let (mut line, mut key) = (String::new(), String::new());
     while line != "\r\n" {
         line.clear();
@@ -41,7 +41,7 @@ fn upgrade(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
 }
 
 /// Reads to the end, and writes nothing.
-fn listen(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
+pub(crate) fn listen(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
     std::io::copy(stream, &mut std::io::sink()).map(|_| ())
 }
 

@@ -13,11 +13,15 @@ mod doctor;
 mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
+mod malformed;
+mod metrics;
 mod runs;
 mod scenarios;
 mod storms;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod ui;
 
 use common::program::lariat;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message};

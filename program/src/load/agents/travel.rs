@@ -11,7 +11,7 @@ use std::ffi::OsString;
 
 /// What goes to the agents: what the connections do. The paths of `--ca`, `--cert` and `--key` are
 /// of the agent's own host.
-const TRAVEL: [&str; 33] = [
+const TRAVEL: [&str; 34] = [
     "urls",
     "connections",
     "rate",
@@ -23,6 +23,7 @@ const TRAVEL: [&str; 33] = [
     "storm",
     "reconnect",
     "slow_readers",
+    "malformed",
     "rows",
     "timeout",
     "ping",
@@ -51,7 +52,8 @@ const TRAVEL: [&str; 33] = [
 const FILES: [&str; 3] = ["message", "data", "scenario"];
 
 /// What only the controller needs: its report, and how the work is shared.
-const STAY: [&str; 9] = ["processes", "pid", "expect", "json", "html", "csv", "quiet", "agents", "token"];
+const STAY: [&str; 11] =
+    ["processes", "pid", "expect", "json", "html", "csv", "quiet", "agents", "token", "metrics", "ui"];
 
 /// What an agent itself may be told.
 const AGENT: [&str; 3] = ["agent", "token", "quiet"];

@@ -1,5 +1,6 @@
 //! What one process has measured so far.
 
+use super::buckets::Buckets;
 use super::clock::cpu_time;
 use super::latency::Latency;
 use super::problems::{Problem, Problems};
@@ -23,6 +24,8 @@ pub(crate) struct Measurements {
     pub(crate) delay: Latency,
     /// Of the present second; added to `trips`, or `last`, at its end.
     second: Latency,
+    /// All of `trips`, or `last`, until the present second.
+    pub(crate) buckets: Buckets,
     /// Of the step of a search.
     pub(crate) step: Option<Latency>,
     pub(crate) problems: Problems,
@@ -57,6 +60,7 @@ impl Measurements {
             last: Latency::new(),
             delay: Latency::new(),
             second: Latency::new(),
+            buckets: Buckets::default(),
             step: None,
             problems: Problems::new(),
             details: BTreeMap::new(),
@@ -124,6 +128,7 @@ impl Measurements {
         if !self.second.is_empty() {
             let total = if self.publishes { &mut self.last } else { &mut self.trips };
             total.add(&self.second);
+            self.buckets.record(&self.second);
             self.second.clear();
         }
     }

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `clock` | what time is it, to the microsecond? |
 //! | `latency` | how long did things take? |
+//! | `buckets` | how many times lie between fixed bounds? |
 //! | `problems` | what went wrong, how often, and what does it mean? |
 //! | `measurements` | what has one process measured so far? |
 //! | `process` | what does a process on this host use, and which process is the server? |
 //! | `record` | what did one process measure, or several together? |
 //! | `report` | what is in the report? |
 
+mod buckets;
 mod clock;
 mod latency;
 mod measurements;
@@ -18,6 +20,7 @@ pub(crate) mod process;
 mod record;
 mod report;
 
+pub(crate) use buckets::{BOUNDS_US, Buckets};
 pub(crate) use clock::{Clock, cpu_time};
 pub(crate) use latency::{Latency, Summary};
 pub(crate) use measurements::Measurements;
@@ -25,6 +28,6 @@ pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
 pub(crate) use report::{
-    Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Report, ScenarioStep,
-    Search, Second, Server, Step, Storm, Walked,
+    Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Malformed, Report,
+    ScenarioStep, Search, Second, Server, Step, Storm, Walked,
 };

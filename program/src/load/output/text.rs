@@ -1,6 +1,6 @@
 //! The report as text.
 
-use crate::load::measure::{Asked, Compression, Report, Step, Storm, Summary};
+use crate::load::measure::{Asked, Compression, Malformed, Report, Step, Storm, Summary};
 use crate::terminal::units::{bytes, counted, decimal, grouped, time};
 use std::fmt::{self, Display, Formatter};
 
@@ -19,6 +19,7 @@ impl Display for Text<'_> {
         storms(f, report)?;
         search(f, report)?;
         used(f, report)?;
+        malformed(f, report)?;
         errors(f, report)?;
         limits(f, report)?;
         for expected in &report.expectations {
@@ -259,6 +260,24 @@ fn used(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         let memory = memory.map_or_else(|| "-".to_owned(), bytes);
         let share = share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
         writeln!(f, "{name:24}{share:>16}{:>16}{:>16}{memory:>18}", cpu(handshake), cpu(message))?;
+    }
+    writeln!(f)
+}
+
+fn malformed(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.malformed.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "{:24}{:>8}{:>8}  otherwise", "hostile clients", "tried", "right")?;
+    for Malformed { name, what, tried, expected, outcomes, right } in &report.malformed {
+        write!(f, "  {name:22}{:>8}{:>8}", grouped(*tried), grouped(*right))?;
+        // Without these, all was as it should be.
+        if right < tried || *tried == 0 && !outcomes.is_empty() {
+            let did: Vec<String> =
+                outcomes.iter().map(|detail| format!("{} ({})", detail.text, grouped(detail.count))).collect();
+            write!(f, "  {}; {what} should get: {expected}", did.join(", "))?;
+        }
+        writeln!(f)?;
     }
     writeln!(f)
 }

@@ -1,6 +1,7 @@
 //! The plan of a run, made from the options.
 
 use super::expect::Bound;
+use super::malformed::{Hostiles, hostiles};
 use super::message::length;
 use super::options::{Options, Usage};
 use super::pace::{Churn, Mode, Opening, Pace, churn, mode, pace};
@@ -53,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) follow: Option<String>,
     pub(crate) until: Option<Bound>,
     pub(crate) deflate: bool,
+    /// The hostile clients of this process, if there are any.
+    pub(crate) hostiles: Option<Hostiles>,
     pub(crate) seed: u64,
     pub(crate) asked: Asked,
 }
@@ -92,6 +95,8 @@ impl Plan {
             (None, Some(ramp)) => Opening::Rate(each(f64::from(connections) / ramp.as_secs_f64())),
             (None, None) => Opening::AtOnce(options.at_once.div_ceil(parts)),
         };
+        let hostiles = hostiles(options, &addresses)?
+            .map(|all| Hostiles { clients: share(all.clients, part + 1) - share(all.clients, part), ..all });
         let asked = asked(options, mode, pace, &texts);
         Ok(Plan {
             is_local: unix.is_some() || addresses.iter().all(|address| is_local(*address)),
@@ -124,6 +129,7 @@ impl Plan {
             follow: options.follow.clone(),
             until: options.until,
             deflate: options.deflate,
+            hostiles: hostiles.filter(|own| own.clients > 0),
             seed: options.seed,
             asked,
         })
@@ -183,6 +189,10 @@ pub(super) fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Resu
         (
             mode == Mode::Subscribe && (!options.storm.is_empty() || options.reconnect.is_some()),
             "--subscribe with --storm or --reconnect: the receivers would not be known",
+        ),
+        (
+            options.malformed.is_some() && options.unix_path().is_some(),
+            "--malformed and --unix: hostile clients connect over TCP",
         ),
         (!options.storm.is_empty() && churn.is_some(), "--storm and --churn: use one of them"),
         (

@@ -7,6 +7,7 @@
 //! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
 //! | `storm` | when are connections cut, and how do they come back? |
+//! | `malformed` | how many hostile clients are there, and how do they reach the servers? |
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `texts` | what do the connections say? |
 //! | `trust` | which servers are trusted, and which certificate do they see? |
@@ -17,6 +18,7 @@
 mod build;
 mod expect;
 mod files;
+mod malformed;
 mod message;
 mod options;
 mod pace;
@@ -28,6 +30,7 @@ mod trust;
 
 pub(crate) use build::Plan;
 pub(crate) use files::{InputFile, input_files};
+pub(crate) use malformed::{Hostiles, Target};
 pub(crate) use options::{Options, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
 pub(crate) use shared::SharedPlan;

@@ -1,6 +1,7 @@
 //! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
+use super::malformed;
 use super::storm::{Reconnect, StormPlan, percent};
 use crate::load::content::Share;
 use crate::terminal::units;
@@ -172,6 +173,13 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Handshake")]
     pub(crate) deflate: bool,
 
+    /// Beside the good connections, let this share of their number, like 0.1%, or so many be hostile
+    /// clients: each breaks a rule of a fixed list, sees what the server does, and takes the next
+    /// one, until the hold ends. At least one, at most 16 at a time; each kind comes once, if the
+    /// hold lasts as long (5s or more). The report shows what the server should have done
+    #[arg(long, value_name = "SHARE|N", value_parser = malformed::share, help_heading = "Hostile clients")]
+    pub(crate) malformed: Option<malformed::Share>,
+
     /// The process of the server, if it is on this host [default: found by its port]
     #[arg(long, value_name = "PID", help_heading = "Report")]
     pub(crate) pid: Vec<u32>,
@@ -187,6 +195,14 @@ pub(crate) struct Options {
     /// Write a CSV line for each second; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) csv: Option<PathBuf>,
+    /// During the run, answer to http://ADDR/metrics in the format of OpenMetrics, like
+    /// 127.0.0.1:9100
+    #[arg(long, value_name = "ADDR", help_heading = "Report")]
+    pub(crate) metrics: Option<String>,
+    /// Show the run on the whole terminal of standard error, with charts; q ends it early, with its
+    /// report
+    #[arg(long, conflicts_with = "quiet", help_heading = "Report")]
+    pub(crate) ui: bool,
     /// Show no progress, even on a terminal
     #[arg(long, short = 'q', help_heading = "Report")]
     pub(crate) quiet: bool,

@@ -84,7 +84,7 @@ impl Drop for ChildWorker {
 }
 
 /// Asks a process to end early.
-pub(super) fn interrupt(pid: u32) {
+pub(crate) fn interrupt(pid: u32) {
     #[cfg(unix)]
     if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
         // It may have ended already.

@@ -7,7 +7,7 @@
 //! | `worker` | what does a worker tell its parent? |
 //! | `workers` | how do several workers share one run? |
 //! | `children` | how are workers processes of this host? |
-//! | `progress` | how far has the run come? |
+//! | `progress` | how far has the run come, and what has happened? |
 
 mod children;
 mod progress;
@@ -16,8 +16,8 @@ mod turns;
 mod worker;
 mod workers;
 
-pub(crate) use children::{ChildWorker, run_processes};
-pub(crate) use progress::Progress;
+pub(crate) use children::{ChildWorker, interrupt, run_processes};
+pub(crate) use progress::{PHASES, Progress};
 pub(crate) use turns::{Watcher, run_part};
 pub(crate) use worker::{FromWorker, Worker};
 pub(crate) use workers::{Heard, Link, run_workers};

@@ -2,6 +2,7 @@
 
 use super::progress::Progress;
 use crate::load::driver::{Conn, Driver, Ended, RunState};
+use crate::load::hostile::Hostile;
 use crate::load::measure::{Client, Clock, Histograms, Record, Search, Second, cpu_time, own_memory};
 use crate::load::plan::Plan;
 use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
@@ -58,6 +59,8 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
     #[cfg(unix)]
     let server = server.shutdown_on_signals(drain)?;
     let clock = Clock::start();
+    let hostiles = plan.hostiles.clone();
+    let mut hostile = None;
     let mut event_loop = server.start(Driver::new(plan, clock))?;
     let began = Used::now(clock);
     let (mut opened, mut held) = (None, None);
@@ -69,9 +72,11 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
             RunState::Opened => {
                 opened = Some(Used::now(clock));
                 watcher.opened();
+                hostile = hostiles.clone().map(Hostile::start).transpose()?;
                 driver.hold(clients);
             }
             RunState::Held => {
+                hostile.iter_mut().for_each(Hostile::stop);
                 held = Some(Used::now(clock));
                 watcher.held();
                 driver.close(clients);
@@ -91,7 +96,8 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
     tell(watcher, &event_loop.handler().measured.series, told);
     let held = held.unwrap_or_else(|| Used::now(clock));
     let used = [began, opened.unwrap_or(held), held];
-    Ok(record(event_loop.handler(), used, clock))
+    let malformed = hostile.map_or_else(Vec::new, |hostile| hostile.found());
+    Ok(Record { malformed, ..record(event_loop.handler(), used, clock) })
 }
 
 /// Tells the watcher about the seconds that it does not know. Returns how many it knows.
