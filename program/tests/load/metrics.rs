@@ -1,6 +1,7 @@
 //! `--metrics`: what other programs see during a run.
 
-use crate::{Counting, command, echo};
+use crate::common::program::lariat as command;
+use crate::{Counting, echo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,7 @@
 //! `--ui`: the run on a terminal, which is as before when it ends.
 
-use crate::{Counting, command, echo};
+use crate::common::program::lariat as command;
+use crate::{Counting, echo};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};
