@@ -8,6 +8,7 @@
 //! | [`site`] | what does `lariat serve` show? |
 //! | `terminal` | how does the program read and write numbers and sentences? |
 //! | `doctor` | how many connections does this host hold? |
+//! | `client` | how does the program ask a server for a connection? |
 //! | `load` | how does a server behave under load? |
 //! | `cert` | how does a developer get a certificate? |
 //! | [`cli`] | which command does the command line name? |
@@ -16,6 +17,7 @@
 
 mod cert;
 pub mod cli;
+mod client;
 mod doctor;
 mod load;
 pub mod site;

@@ -8,7 +8,6 @@
 //! | `message` | which text or file is sent? |
 //! | `pace` | when do connections and messages begin? |
 //! | `targets` | which servers are connected to, from which addresses? |
-//! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
 
 mod build;
@@ -18,7 +17,6 @@ mod options;
 mod pace;
 mod payload;
 mod targets;
-mod trust;
 
 pub(crate) use build::Plan;
 pub(crate) use options::{Options, Usage};

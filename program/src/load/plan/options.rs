@@ -1,14 +1,11 @@
 //! The options of `lariat load`.
 
 use super::expect::{Bound, Expectation};
+pub(crate) use crate::terminal::Usage;
 use crate::terminal::units;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Why options make no sense, and what to write instead.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
 
 /// Parses the name of a parameter of a URL.
 fn parameter(text: &str) -> Result<String, String> {

@@ -1,9 +1,8 @@
 //! The servers to connect to, and the addresses to connect from.
 
 use super::options::{Options, Usage};
-use super::trust::trust;
+use crate::client::{Asking, Trust, is_secure, not_a_url, parse_url};
 use crate::doctor::Host;
-use lariat::http::{HeaderName, HeaderValue, Uri};
 use lariat::{Config, ConnectOptions, Handler, Server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
@@ -24,24 +23,9 @@ const CHURN_SOURCES: u32 = 64;
 
 /// Returns the address of a URL's server.
 pub(crate) fn find(url: &str) -> Result<SocketAddr, Usage> {
-    let wrong =
-        || Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"));
-    // A password would be shown on the screen and in reports.
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
-    if let Some((_, host)) = authority.rsplit_once('@') {
-        return Err(Usage(format!(
-            "the URL of {host} has a name or a password, which is not sent: leave it out, and write --header \"Authorization: Basic ...\""
-        )));
-    }
-    if url.contains('#') {
-        return Err(Usage(format!("{url:?} has a fragment: the URL of a WebSocket server ends before \"#\"")));
-    }
-    let uri: Uri = url.parse().map_err(|_| wrong())?;
-    match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("ws" | "wss") => {}
-        _ => return Err(wrong()),
-    }
-    let is_secure = uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss"));
+    let wrong = || not_a_url(url);
+    let uri = parse_url(url)?;
+    let is_secure = is_secure(url);
     let host = uri.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
     let resolved = (host, port).to_socket_addrs().map_err(|error| {
@@ -109,27 +93,25 @@ pub(crate) fn sources(
 }
 
 pub(crate) fn connect_options(options: &Options) -> Result<ConnectOptions, Usage> {
-    let mut built = ConnectOptions::new();
-    if let Some(tls) = trust(options)? {
-        built = built.tls(tls);
+    let trust = Trust {
+        ca: options.ca.as_deref(),
+        cert: options.cert.as_deref(),
+        key: options.key.as_deref(),
+        insecure: options.insecure,
+        resume: options.resume,
+    };
+    let is_secure = options.urls.iter().any(|url| is_secure(url));
+    if !is_secure && trust.is_asked() {
+        return Err(Usage("--ca, --cert, --key, --insecure and --resume are for wss:// URLs".to_owned()));
     }
-    if !options.deflate {
-        built = built.uncompressed();
-    }
-    for name in &options.subprotocol {
-        built = built.subprotocol(name);
-    }
-    let origin = options.origin.iter().map(|origin| ("Origin", origin.as_str()));
-    let wrong = |header: &str| Usage(format!("{header:?} is not a header: write --header \"Name: value\""));
-    let headers = options.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
-    for header in headers.chain(origin.map(Ok)) {
-        let (name, value) = header?;
-        let wrong = || wrong(&format!("{name}:{value}"));
-        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
-        built = built.header(name, value);
-    }
-    Ok(built)
+    let asked = Asking {
+        subprotocols: &options.subprotocol,
+        headers: &options.header,
+        origin: options.origin.as_deref(),
+        deflate: options.deflate,
+    };
+    let built = asked.options()?;
+    Ok(if is_secure { built.tls(trust.tls()?) } else { built })
 }
 
 /// Checks that the library accepts the URLs and options. No connection is begun.
