@@ -2,7 +2,7 @@
 
 use super::serve;
 use crate::terminal::{Failure, Log};
-use crate::{cert, doctor, load};
+use crate::{cert, connect, doctor, load};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ struct Arguments {
 enum Command {
     /// Serve the site: its apps, /echo and /broadcast.
     Serve(Box<serve::Options>),
+    Connect(Box<connect::Options>),
     Load(Box<load::Options>),
     Doctor(doctor::Options),
     Cert(cert::Options),
@@ -35,6 +36,7 @@ pub fn run() -> ExitCode {
     let log = Flushed(Log::start());
     let outcome = match arguments.command {
         Some(Command::Serve(options)) => serve::run(&options, &log.0),
+        Some(Command::Connect(options)) => connect::run(&options, &log.0),
         Some(Command::Load(options)) => load::run(&options, &log.0),
         Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Cert(options)) => cert::run(&options),

@@ -26,4 +26,5 @@ mod plan;
 mod run;
 
 pub(crate) use command::run;
+pub(crate) use measure::Problem;
 pub(crate) use plan::Options;
