@@ -6,7 +6,7 @@ use super::late::{Item, Late};
 use super::options::{Farewell, Options};
 use super::output::{FromOutput, Output};
 use super::shown::Form;
-use super::steps::{ANSWER, PATIENCE};
+use super::steps::{ANSWER, PATIENCE, WAIT, Watched};
 use crate::load::Problem;
 use crate::terminal::Log;
 use lariat::{ClientId, Clients, CloseReason, Drain, Event, Handler, Message, TimerId, Trace};
@@ -21,6 +21,9 @@ pub(super) struct Asked {
     pub(super) binary: bool,
     pub(super) one: bool,
     pub(super) no_close: bool,
+    pub(super) wait: Option<Duration>,
+    /// Compression is offered.
+    pub(super) deflate: bool,
     pub(super) farewell: Farewell,
     pub(super) timeout: Duration,
     /// The longest line.
@@ -42,6 +45,8 @@ impl Asked {
             binary: options.binary,
             one: options.one,
             no_close: options.no_close,
+            wait: options.wait,
+            deflate: options.deflate,
             farewell: options.close.clone().unwrap_or(farewell),
             timeout: options.timeout,
             most: options.max_message,
@@ -69,9 +74,8 @@ pub(super) struct Session {
     pub(super) lines: u64,
     /// Messages that were received.
     pub(super) received: u64,
-    /// The ping behind the last line has been sent: the bytes that were unsent, and what had been
-    /// received, when it was last looked at.
-    pub(super) ending: Option<(usize, u64)>,
+    /// The ping behind the last line has been sent, and the server is watched.
+    pub(super) ending: Option<Watched>,
     /// Ends the wait for a message.
     pub(super) answer_timer: Option<TimerId>,
     /// What comes after our Close.
@@ -228,7 +232,8 @@ impl Handler for Session {
     fn on_client_timer(&mut self, clients: &mut Clients<()>, id: ClientId, _: TimerId, token: u64) {
         match token {
             ANSWER => self.unanswered(clients),
-            PATIENCE => self.waited(clients, id),
+            PATIENCE => self.watched(clients, id),
+            WAIT => self.ask_whether_read(clients),
             _ => {}
         }
     }

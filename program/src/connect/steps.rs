@@ -3,13 +3,15 @@
 use super::input::{lines, too_long};
 use super::session::Session;
 use crate::terminal::units;
-use lariat::{ClientId, Clients, CloseCode, Message};
+use lariat::{ClientId, Clients, CloseCode, Message, TimerId};
 use std::time::Duration;
 
 /// The timer for the message of --one.
 pub(super) const ANSWER: u64 = 1;
 /// The timer for the pong behind the last line.
 pub(super) const PATIENCE: u64 = 2;
+/// The timer of --wait.
+pub(super) const WAIT: u64 = 3;
 
 /// The payload of the ping behind the last line.
 const LAST: &[u8] = b"end";
@@ -17,6 +19,20 @@ const LAST: &[u8] = b"end";
 /// After so long without any progress, no pong behind the last line is expected any more. Some
 /// servers answer no pings.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// With compression, the server must have been silent for so long before we close: what comes
+/// later cannot be taken from the trace.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// A server that may still send something.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// The bytes that were unsent, and the messages that had come, at the last look.
+    seen: (usize, u64),
+    /// The time between two looks.
+    period: Duration,
+    timer: Option<TimerId>,
+}
 
 impl Session {
     /// Sends the lines of a batch. When the server has read, the next batch may come.
@@ -66,27 +82,49 @@ impl Session {
         if self.asked.no_close {
             return;
         }
-        if clients.ping(id, LAST).is_err() {
-            return self.close(clients);
+        match self.asked.wait {
+            Some(wait) => drop(clients.set_client_timer(id, wait, WAIT)),
+            None => self.ask_whether_read(clients),
         }
-        self.ending = Some((clients.buffered_amount(id), self.received));
-        clients.set_client_timer(id, SILENCE, PATIENCE);
+    }
+
+    /// Sends a ping behind the last line.
+    pub(super) fn ask_whether_read(&mut self, clients: &mut Clients<()>) {
+        let Some(id) = self.id.filter(|_| !self.past.is_closing) else { return };
+        match clients.ping(id, LAST) {
+            Ok(()) => self.watch(clients, id, SILENCE),
+            Err(_) => self.close(clients),
+        }
     }
 
     /// A pong has come. If it is the one behind the last line, closes.
     pub(super) fn ponged(&mut self, clients: &mut Clients<()>, payload: &[u8]) {
-        if self.ending.is_some() && payload == LAST {
-            self.close(clients);
+        let Some(id) = self.id.filter(|_| self.ending.is_some() && payload == LAST) else { return };
+        match self.asked.deflate {
+            true => self.watch(clients, id, QUIET),
+            false => self.close(clients),
         }
     }
 
-    /// Closes if the pong behind the last line does not come and nothing else happens.
-    pub(super) fn waited(&mut self, clients: &mut Clients<()>, id: ClientId) {
-        let now = (clients.buffered_amount(id), self.received);
+    /// Looks again after this time.
+    fn watch(&mut self, clients: &mut Clients<()>, id: ClientId, period: Duration) {
+        if let Some(timer) = self.ending.take().and_then(|watched| watched.timer) {
+            clients.cancel_timer(timer);
+        }
+        let timer = clients.set_client_timer(id, period, PATIENCE);
+        self.ending = Some(Watched { seen: self.seen(clients, id), period, timer });
+    }
+
+    fn seen(&self, clients: &Clients<()>, id: ClientId) -> (usize, u64) {
+        (clients.buffered_amount(id), self.received)
+    }
+
+    /// Closes if nothing has happened since the last look.
+    pub(super) fn watched(&mut self, clients: &mut Clients<()>, id: ClientId) {
+        let Some(Watched { seen, period, .. }) = self.ending else { return };
         // While it is paused, nothing can be heard of the server.
-        if clients.is_paused(id) || self.ending.is_some_and(|before| before != now) {
-            self.ending = Some(now);
-            clients.set_client_timer(id, SILENCE, PATIENCE);
+        if clients.is_paused(id) || seen != self.seen(clients, id) {
+            self.watch(clients, id, period);
         } else {
             self.close(clients);
         }
