@@ -54,8 +54,8 @@ pub(crate) struct Options {
     /// At the end of standard input, go on receiving until the server closes
     #[arg(long, short = 'n', conflicts_with = "close", help_heading = "Messages")]
     pub(crate) no_close: bool,
-    /// At the end of standard input, go on receiving for this time before closing: for a server that
-    /// takes a while to answer
+    /// At the end of standard input, go on receiving for this time before closing, for a server
+    /// that takes a while to answer
     #[arg(long, short = 'w', value_name = "TIME", value_parser = units::duration, conflicts_with = "no_close", help_heading = "Messages")]
     pub(crate) wait: Option<Duration>,
     /// Close with this code and reason at the end of standard input, or with --one after the

@@ -50,6 +50,7 @@ impl Output {
         let of_thread = Arc::clone(&waiting);
         std::thread::Builder::new().name("output".to_owned()).spawn(move || {
             let outcome = write(sink, &queued, &of_thread, &tell);
+            drop(queued);
             tell(FromOutput::Done(outcome));
             drop(end);
         })?;
