@@ -1,5 +1,5 @@
-//! The program `lariat`: a server with a site, a load driver, a check of the host, and certificates
-//! for development. It uses only the public API of the library `lariat`.
+//! The program `lariat`: a server with a site, a client for the terminal, a load driver, a check of
+//! the host, and certificates for development. It uses only the public API of the library `lariat`.
 //!
 //! Each room imports only from those above it.
 //!
@@ -8,7 +8,9 @@
 //! | [`site`] | what does `lariat serve` show? |
 //! | `terminal` | how does the program read and write numbers and sentences? |
 //! | `doctor` | how many connections does this host hold? |
+//! | `client` | how does the program ask a server for a connection? |
 //! | `load` | how does a server behave under load? |
+//! | `connect` | how does somebody talk to a server at the terminal? |
 //! | `cert` | how does a developer get a certificate? |
 //! | [`cli`] | which command does the command line name? |
 
@@ -16,6 +18,8 @@
 
 mod cert;
 pub mod cli;
+mod client;
+mod connect;
 mod doctor;
 mod load;
 pub mod site;

@@ -1,9 +1,9 @@
 //! The commands, and the exit code of each.
 
-use super::serve;
+use super::{completions, manual, serve};
 use crate::terminal::{Failure, Log};
-use crate::{cert, doctor, load};
-use clap::{Parser, Subcommand};
+use crate::{cert, connect, doctor, load};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// A WebSocket server: one thread, one event loop, 56 bytes for an idle connection.
@@ -23,9 +23,17 @@ struct Arguments {
 enum Command {
     /// Serve the site: its apps, /echo and /broadcast.
     Serve(Box<serve::Options>),
+    Connect(Box<connect::Options>),
     Load(Box<load::Options>),
     Doctor(doctor::Options),
     Cert(cert::Options),
+    Completions(completions::Options),
+    Man(manual::Options),
+}
+
+/// Returns the command line as clap knows it.
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program with the process's arguments.
@@ -35,9 +43,12 @@ pub fn run() -> ExitCode {
     let log = Flushed(Log::start());
     let outcome = match arguments.command {
         Some(Command::Serve(options)) => serve::run(&options, &log.0),
+        Some(Command::Connect(options)) => connect::run(&options, &log.0),
         Some(Command::Load(options)) => load::run(&options, &log.0),
         Some(Command::Doctor(options)) => doctor::run(&options),
         Some(Command::Cert(options)) => cert::run(&options),
+        Some(Command::Completions(options)) => completions::run(&options, &command()),
+        Some(Command::Man(options)) => manual::run(&options, command()),
         None => serve::run(&arguments.serve, &log.0),
     };
     outcome.unwrap_or_else(|Failure(sentence)| {

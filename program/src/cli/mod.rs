@@ -11,6 +11,8 @@
 //! | file | question |
 //! |---|---|
 //! | `arguments` | which command, and which exit code? |
+//! | `completions` | what does a shell complete? |
+//! | `manual` | how do the options become manual pages? |
 //! | `serve` | what are the options of `lariat serve`, and how does it run? |
 //! | `certificates` | which certificates does it show, and when are they read again? |
 //! | `handover` | how does the next process take over, and who tells systemd? |
@@ -20,9 +22,11 @@
 
 mod arguments;
 mod certificates;
+mod completions;
 #[cfg(unix)]
 mod handover;
 mod listen;
+mod manual;
 mod serve;
 mod socket_file;
 mod status;

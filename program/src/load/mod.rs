@@ -38,4 +38,5 @@ mod scenario;
 mod ui;
 
 pub(crate) use command::run;
+pub(crate) use measure::Problem;
 pub(crate) use plan::Options;

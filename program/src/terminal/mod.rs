@@ -21,7 +21,7 @@ mod tls_files;
 pub(crate) mod units;
 
 pub(crate) use escape::{quoted, quoted_bytes};
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, Usage};
 pub(crate) use logging::Log;
 pub(crate) use plain::plain;
 pub(crate) use stdout::print;

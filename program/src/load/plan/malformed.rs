@@ -1,7 +1,7 @@
 //! How many hostile clients there are, and what they need to reach a server.
 
 use super::options::{Options, Usage};
-use super::trust::trust;
+use super::targets::trust;
 use crate::terminal::units;
 use lariat::http::Uri;
 use lariat::tls::rustls::ClientConfig;

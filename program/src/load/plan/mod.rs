@@ -10,7 +10,6 @@
 //! | `malformed` | how many hostile clients are there, and how do they reach the servers? |
 //! | `targets` | which servers are connected to, from which addresses? |
 //! | `texts` | what do the connections say? |
-//! | `trust` | which servers are trusted, and which certificate do they see? |
 //! | `build` | how do options become a plan? |
 //! | `files` | which files does a run read, that agents must be sent? |
 //! | `shared` | what does a host plan whose agents do the work? |
@@ -26,7 +25,6 @@ mod shared;
 mod storm;
 mod targets;
 mod texts;
-mod trust;
 
 pub(crate) use build::Plan;
 pub(crate) use files::{InputFile, input_files};

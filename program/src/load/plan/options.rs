@@ -4,14 +4,11 @@ use super::expect::{Bound, Expectation};
 use super::malformed;
 use super::storm::{Reconnect, StormPlan, percent};
 use crate::load::content::Share;
+pub(crate) use crate::terminal::Usage;
 use crate::terminal::units;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Why options make no sense, and what to write instead.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
 
 /// Parses the name of a parameter of a URL.
 fn parameter(text: &str) -> Result<String, String> {

@@ -1,10 +1,11 @@
 //! The servers to connect to, and the addresses to connect from.
 
 use super::options::{Options, Usage};
-use super::trust::trust;
+use crate::client::{Asking, Trust, is_secure, not_a_url, parse_url};
 use crate::doctor::Host;
 use crate::load::content::{Names, Rows, Template, Who};
-use lariat::http::{HeaderName, HeaderValue, Uri};
+use lariat::http::{HeaderName, HeaderValue};
+use lariat::tls::ClientTls;
 use lariat::{Config, ConnectOptions, Handler, Server};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -88,7 +89,7 @@ pub(crate) fn find(url: &str, is_unix: bool) -> Result<SocketAddr, Usage> {
     // A name like localhost has several addresses, and the server may listen on one of them only.
     let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, Duration::from_secs(1)).is_ok();
     let chosen = if candidates.len() > 1 { candidates.iter().find(answers) } else { None };
-    chosen.or_else(|| candidates.first()).copied().ok_or_else(|| wrong_url(url))
+    chosen.or_else(|| candidates.first()).copied().ok_or_else(|| not_a_url(url))
 }
 
 /// Returns all addresses of a URL's server that this host knows, without connecting to it.
@@ -97,33 +98,15 @@ pub(super) fn look_up(url: &str) -> Result<Vec<SocketAddr>, Usage> {
     Ok((&*host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default())
 }
 
-fn wrong_url(url: &str) -> Usage {
-    Usage(format!("{url:?} is not the URL of a WebSocket server: write ws://host:port/path or wss://host/path"))
-}
-
 fn host_and_port(url: &str) -> Result<(String, u16), Usage> {
-    // A password would be shown on the screen and in reports.
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
-    if let Some((_, host)) = authority.rsplit_once('@') {
-        return Err(Usage(format!(
-            "the URL of {host} has a name or a password, which is not sent: leave it out, and write --header \"Authorization: Basic ...\""
-        )));
-    }
-    if url.contains('#') {
-        return Err(Usage(format!("{url:?} has a fragment: the URL of a WebSocket server ends before \"#\"")));
-    }
+    // What is filled in later does not change the host.
+    let uri = parse_url(&url.replace(['{', '}'], "_"))?;
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
     if authority.contains('{') {
         return Err(Usage(format!("{url:?} has a name in braces in its host or port: these must be the same for all")));
     }
-    // What is filled in later does not change the host.
-    let uri: Uri = url.replace(['{', '}'], "_").parse().map_err(|_| wrong_url(url))?;
-    match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("ws" | "wss") => {}
-        _ => return Err(wrong_url(url)),
-    }
-    let is_secure = uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss"));
-    let host = uri.host().ok_or_else(|| wrong_url(url))?.trim_start_matches('[').trim_end_matches(']');
-    Ok((host.to_owned(), uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 })))
+    let host = uri.host().ok_or_else(|| not_a_url(url))?.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(if is_secure(url) { 443 } else { 80 })))
 }
 
 /// Returns whether an address belongs to this host.
@@ -178,36 +161,53 @@ pub(crate) fn sources(
     }
 }
 
+/// Returns the TLS of the connections. `None` if there is no `wss://` URL.
+pub(super) fn trust(options: &Options) -> Result<Option<ClientTls>, Usage> {
+    let trust = Trust {
+        ca: options.ca.as_deref(),
+        cert: options.cert.as_deref(),
+        key: options.key.as_deref(),
+        insecure: options.insecure,
+        resume: options.resume,
+    };
+    match options.urls.iter().any(|url| is_secure(url)) {
+        true => trust.tls().map(Some),
+        false if trust.is_asked() => {
+            Err(Usage("--ca, --cert, --key, --insecure and --resume are for wss:// URLs".to_owned()))
+        }
+        false => Ok(None),
+    }
+}
+
 /// Returns how to connect, whatever the URL.
 pub(crate) fn base(options: &Options, names: Names<'_>) -> Result<Route, Usage> {
-    let mut built = ConnectOptions::new();
-    if let Some(tls) = trust(options)? {
-        built = built.tls(tls);
-    }
-    if !options.deflate {
-        built = built.uncompressed();
-    }
-    let subprotocol =
-        |name: &String| Template::new(name, names).map_err(|why| Usage(format!("--subprotocol {name}: {why}")));
-    let mut subprotocols = options.subprotocol.iter().map(subprotocol).collect::<Result<Vec<_>, _>>()?;
-    if subprotocols.iter().all(|template| template.plain().is_some()) {
-        for name in subprotocols.drain(..) {
-            built = built.subprotocol(name.plain().unwrap_or_default());
+    let read = |text: &str, of: &str| Template::new(text, names).map_err(|why| Usage(format!("{of} {text}: {why}")));
+    let subprotocols = options.subprotocol.iter().map(|name| read(name, "--subprotocol"));
+    let mut subprotocols = subprotocols.collect::<Result<Vec<_>, _>>()?;
+    let differ = subprotocols.iter().any(|template| template.plain().is_none());
+    let (mut plain, mut headers) = (Vec::new(), Vec::new());
+    for header in &options.header {
+        let (name, value) = header.split_once(':').unwrap_or((header, ""));
+        let template = read(value.trim(), "--header")?;
+        match (template.plain(), name.trim().parse::<HeaderName>()) {
+            (None, Ok(name)) => headers.push((name, template)),
+            // What is wrong with a header is said where all others are read.
+            _ => plain.push(header.clone()),
         }
     }
-    let mut headers = Vec::new();
-    let origin = options.origin.iter().map(|origin| ("Origin", origin.as_str()));
-    let wrong = |header: &str| Usage(format!("{header:?} is not a header: write --header \"Name: value\""));
-    let split = options.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
-    for header in split.chain(origin.map(Ok)) {
-        let (name, value) = header?;
-        let wrong = || wrong(&format!("{name}:{value}"));
-        let field: HeaderName = name.trim().parse().map_err(|_| wrong())?;
-        let template = Template::new(value.trim(), names).map_err(|why| Usage(format!("--header {name}: {why}")))?;
-        match template.plain() {
-            Some(value) => built = built.header(field, HeaderValue::from_str(value).map_err(|_| wrong())?),
-            None => headers.push((field, template)),
-        }
+    let asked = Asking {
+        subprotocols: if differ { &[] } else { &options.subprotocol },
+        headers: &plain,
+        origin: options.origin.as_deref(),
+        deflate: options.deflate,
+    };
+    let built = asked.options()?;
+    let built = match trust(options)? {
+        Some(tls) => built.tls(tls),
+        None => built,
+    };
+    if !differ {
+        subprotocols.clear();
     }
     Ok(Route { url: Template::literal(String::new()), options: built, headers, subprotocols })
 }

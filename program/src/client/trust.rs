@@ -1,42 +1,57 @@
 //! Which servers are trusted, and which certificate they see.
 
-use super::options::{Options, Usage};
-use crate::terminal::tls_problem;
+use crate::terminal::{Usage, tls_problem};
 use lariat::tls::ClientTls;
 use lariat::tls::rustls::client::Resumption;
 use lariat::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use lariat::tls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use lariat::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use lariat::tls::rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Returns the TLS of the connections. `None` if there is no `wss://` URL.
-pub(super) fn trust(options: &Options) -> Result<Option<ClientTls>, Usage> {
-    let is_secure = |url: &String| url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss://"));
-    if !options.urls.iter().any(is_secure) {
-        let has_any = options.ca.is_some() || options.cert.is_some() || options.insecure || options.resume;
-        return match has_any {
-            true => Err(Usage("--ca, --cert, --key, --insecure and --resume are for wss:// URLs".to_owned())),
-            false => Ok(None),
-        };
+/// What the options say about `wss://`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trust<'a> {
+    pub(crate) ca: Option<&'a Path>,
+    pub(crate) cert: Option<&'a Path>,
+    pub(crate) key: Option<&'a Path>,
+    pub(crate) insecure: bool,
+    /// Earlier sessions are resumed.
+    pub(crate) resume: bool,
+}
+
+impl Trust<'_> {
+    /// Returns whether the options ask for anything that only `wss://` has.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.ca.is_some() || self.cert.is_some() || self.insecure || self.resume
     }
-    let own = options.cert.as_deref().zip(options.key.as_deref());
-    let files = [("--ca", &options.ca), ("--cert", &options.cert), ("--key", &options.key)];
-    let files = files.into_iter().filter_map(|(option, file)| Some((option, file.as_deref()?)));
-    let tls = match &options.ca {
-        Some(ca) => ClientTls::from_files(ca, own),
-        None => ClientTls::platform(own),
+
+    /// Returns the TLS of connections to `wss://` URLs.
+    pub(crate) fn tls(&self) -> Result<ClientTls, Usage> {
+        let own = self.cert.zip(self.key);
+        let files = [("--ca", self.ca), ("--cert", self.cert), ("--key", self.key)];
+        let files = files.into_iter().filter_map(|(option, file)| Some((option, file?)));
+        let tls = match self.ca {
+            Some(ca) => ClientTls::from_files(ca, own),
+            None => ClientTls::platform(own),
+        }
+        .map_err(|error| Usage(tls_problem(&error, files)))?;
+        let mut config = tls.to_config();
+        if self.insecure {
+            config.dangerous().set_certificate_verifier(Arc::new(Anybody(ring::default_provider())));
+        }
+        if !self.resume {
+            // Each connection stands for another client.
+            config.resumption = Resumption::disabled();
+        }
+        Ok(ClientTls::new(Arc::new(config)))
     }
-    .map_err(|error| Usage(tls_problem(&error, files)))?;
-    let mut config = tls.to_config();
-    if options.insecure {
-        config.dangerous().set_certificate_verifier(Arc::new(Anybody(ring::default_provider())));
-    }
-    if !options.resume {
-        // Each connection stands for another client.
-        config.resumption = Resumption::disabled();
-    }
-    Ok(Some(ClientTls::new(Arc::new(config))))
+}
+
+/// Returns whether a URL begins with `wss://`.
+pub(crate) fn is_secure(url: &str) -> bool {
+    url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss://"))
 }
 
 /// Trusts every certificate. Signatures are checked nevertheless.
