@@ -23,7 +23,7 @@ struct Arguments {
 enum Command {
     /// Serve the site: its apps, /echo and /broadcast.
     Serve(Box<serve::Options>),
-    Load(Box<load::Options>),
+    Load(Box<load::Arguments>),
     Doctor(doctor::Options),
     Cert(cert::Options),
 }

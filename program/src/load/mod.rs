@@ -14,16 +14,23 @@
 //! | `driver` | what do the connections do? |
 //! | `run` | how does one process turn its loop, and how do several share the work? |
 //! | `output` | how is the report shown, and what limited the run? |
-//! | `observer` | how do measurements become a report? |
+//! | `compose` | how do measurements become a report, and a report measurements? |
+//! | `observer` | what is seen of a run while it goes on? |
+//! | `read` | is this file a report? |
+//! | `merge` | what do the reports of several machines add up to? |
+//! | `compare` | is a server better or worse than before, beyond noise? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
 
 mod command;
+mod compare;
+mod compose;
 mod driver;
 mod measure;
+mod merge;
 mod observer;
 mod output;
 mod plan;
+mod read;
 mod run;
 
-pub(crate) use command::run;
-pub(crate) use plan::Options;
+pub(crate) use command::{Arguments, run};

@@ -9,6 +9,8 @@
 //! | `process` | what does a process on this host use, and which process is the server? |
 //! | `record` | what did one process measure, or several together? |
 //! | `report` | what is in the report? |
+//!
+//! `schema_tests` compares `report` with docs/load-report.schema.json.
 
 mod clock;
 mod latency;
@@ -25,5 +27,9 @@ pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
 pub(crate) use report::{
-    Asked, Client, ErrorCount, Expected, Histograms, Latencies, Limit, Report, Search, Second, Server, Step,
+    Asked, Client, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Pairs, Report, ScenarioStep, Search,
+    Second, Server, Step,
 };
+
+#[cfg(test)]
+mod schema_tests;

@@ -21,6 +21,7 @@ mod targets;
 mod trust;
 
 pub(crate) use build::Plan;
-pub(crate) use options::{Options, Usage};
+pub(crate) use expect::Expectation;
+pub(crate) use options::{Options, Outputs, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
 pub(crate) use payload::Which;
