@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
 /// A server that sends literal bytes. Each connection has a thread, which ends with it.
-fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
+pub fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {

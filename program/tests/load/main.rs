@@ -11,7 +11,9 @@ mod doctor;
 mod followers;
 #[cfg(target_os = "linux")]
 mod killed;
+mod reports;
 mod runs;
+mod schema;
 #[cfg(unix)]
 mod terminal;
 
