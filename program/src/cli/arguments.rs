@@ -24,7 +24,7 @@ enum Command {
     /// Serve the site: its apps, /echo and /broadcast.
     Serve(Box<serve::Options>),
     Connect(Box<connect::Options>),
-    Load(Box<load::Options>),
+    Load(Box<load::Arguments>),
     Doctor(doctor::Options),
     Cert(cert::Options),
     Completions(completions::Options),

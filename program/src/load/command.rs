@@ -1,7 +1,9 @@
 //! `lariat load`: from its options to its exit code.
 
 use super::agents::{self, Campaign, Token};
+use super::compare::{self, Diff};
 use super::measure::{Asked, Record};
+use super::merge::{self, Merge};
 use super::observer::Observer;
 use super::output::{check, write};
 use super::plan::{Options, Plan, SharedPlan, Usage};
@@ -10,13 +12,49 @@ use crate::doctor::{self, Verdict};
 use crate::terminal::{Failure, Log, units};
 use std::process::ExitCode;
 
-/// Runs `lariat load`. The exit code is 1 if an expectation does not hold, no connection opened, or
+/// Open many connections to a server, hold them, send messages, and report what limited the run.
+///
+/// Without --echo, --subscribe, --follow or --messages-per-second, the connections are only held.
+/// With --echo and no rate, each connection sends its next message when the last one has come back.
+/// With a rate, messages are sent on time, regardless of what comes back.
+///
+/// Several hosts can share a run: `lariat load --agent ADDR` on each of them, and --agents here.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Reports>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What is done with the reports of earlier runs.
+#[derive(Debug, clap::Subcommand)]
+enum Reports {
+    Merge(Merge),
+    Diff(Diff),
+}
+
+/// Runs `lariat load`, or one of its commands for reports.
+pub(crate) fn run(arguments: &Arguments, log: &Log) -> Result<ExitCode, Failure> {
+    let outcome = match &arguments.command {
+        Some(Reports::Merge(options)) => merge::run(options, log)?,
+        Some(Reports::Diff(options)) => compare::run(options, log),
+        None => measured(&arguments.options, log)?,
+    };
+    Ok(outcome.unwrap_or_else(|Usage(sentence)| {
+        log.say(&format!("lariat: {sentence}\n"));
+        ExitCode::from(2)
+    }))
+}
+
+/// Does a run. The exit code is 1 if an expectation does not hold, no connection opened, or
 /// a process of its own was lost, and 2 for wrong usage.
-pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
+fn measured(options: &Options, log: &Log) -> Result<Result<ExitCode, Usage>, Failure> {
     if let Some(address) = &options.agent {
         return match agents::check_agent().and_then(|()| Token::of(options)) {
-            Ok(token) => agents::serve(address, token, log),
-            Err(wrong) => Ok(wrong_usage(&wrong, log)),
+            Ok(token) => agents::serve(address, token, log).map(Ok),
+            Err(usage) => Ok(Err(usage)),
         };
     }
     if !options.agents.is_empty() {
@@ -29,15 +67,15 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
         // The parent reports it: it may be on another host, with other files and names.
         Err(Usage(sentence)) if options.worker.is_some() => {
             Worker::finish(Err(Failure(sentence)));
-            return Ok(ExitCode::from(2));
+            return Ok(Ok(ExitCode::from(2)));
         }
-        Err(wrong) => return Ok(wrong_usage(&wrong, log)),
+        Err(usage) => return Ok(Err(usage)),
     };
     if options.worker.is_some() {
         Worker::finish(measure(plan, &mut Worker));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Ok(ExitCode::SUCCESS));
     }
-    check(options)?;
+    check(&options.outputs, options.csv.as_deref())?;
     for finding in plan.findings(options, &host).iter().filter(|finding| finding.verdict == Verdict::Stops) {
         let most = finding.connections.map_or_else(String::new, |most| format!(" at {}", units::grouped(most)));
         log.say(&format!("lariat: this run will reach a limit{most}: {} ({})\n", finding.what, finding.value));
@@ -53,30 +91,25 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     } else {
         measure(plan, &mut observer)?
     };
-    finish(options, observer, asked, record, log)
+    finish(options, observer, asked, record, log).map(Ok)
 }
 
 /// Lets agents on other hosts do the run.
-fn lead(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
+fn lead(options: &Options, log: &Log) -> Result<Result<ExitCode, Usage>, Failure> {
     let prepared = SharedPlan::new(options).and_then(|plan| Ok((plan, Campaign::new(options)?)));
     let (plan, campaign) = match prepared {
         Ok(prepared) => prepared,
-        Err(wrong) => return Ok(wrong_usage(&wrong, log)),
+        Err(usage) => return Ok(Err(usage)),
     };
-    check(options)?;
+    check(&options.outputs, options.csv.as_deref())?;
     let mut observer = Observer::new(options, &plan.local_servers, None, log)?;
     let record = campaign.run(&mut observer, log)?;
-    finish(options, observer, plan.asked, record, log)
-}
-
-fn wrong_usage(Usage(sentence): &Usage, log: &Log) -> ExitCode {
-    log.say(&format!("lariat: {sentence}\n"));
-    ExitCode::from(2)
+    finish(options, observer, plan.asked, record, log).map(Ok)
 }
 
 fn finish(options: &Options, observer: Observer, asked: Asked, record: Record, log: &Log) -> Result<ExitCode, Failure> {
     let (report, table) = observer.report(options, asked, record);
-    write(options, &report, log).and(table)?;
+    write(&options.outputs, options.csv.as_deref(), &report, log).and(table)?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -20,23 +20,30 @@
 //! | `metrics` | what do other programs see of it meanwhile? |
 //! | `ui` | what does a person see of it meanwhile? |
 //! | `output` | how is the report shown, and what limited the run? |
-//! | `observer` | how do measurements become a report? |
+//! | `compose` | how do measurements become a report, and a report measurements? |
+//! | `observer` | what is seen of a run while it goes on? |
+//! | `read` | is this file a report? |
+//! | `merge` | what do the reports of several machines add up to? |
+//! | `compare` | is a server better or worse than before, beyond noise? |
 //! | `command` | what does `lariat load` do, from its options to its exit code? |
 
 mod agents;
 mod command;
+mod compare;
+mod compose;
 mod content;
 mod driver;
 mod hostile;
 mod measure;
+mod merge;
 mod metrics;
 mod observer;
 mod output;
 mod plan;
+mod read;
 mod run;
 mod scenario;
 mod ui;
 
-pub(crate) use command::run;
+pub(crate) use command::{Arguments, run};
 pub(crate) use measure::Problem;
-pub(crate) use plan::Options;

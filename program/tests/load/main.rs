@@ -15,8 +15,10 @@ mod followers;
 mod killed;
 mod malformed;
 mod metrics;
+mod reports;
 mod runs;
 mod scenarios;
+mod schema;
 mod storms;
 #[cfg(unix)]
 mod terminal;

@@ -300,18 +300,18 @@ fn a_report_that_cannot_be_written_is_a_failure() {
     let (server, seen) = Counting::new(echo);
     let running = serve(server);
     let address = url(running.addr);
-    for option in ["--json", "--csv", "--html"] {
+    for option in ["--json", "--csv", "--html", "--junit"] {
         let arguments = ["load", &address, "-c", "1", "--hold", "10ms", option, "/no/such/folder/report"];
         assert_fails(&arguments, 1, &["/no/such/folder/report"]);
     }
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
-    for option in [&[][..], &["--json", "-"], &["--csv", "-"]] {
+    for option in [&[][..], &["--json", "-"], &["--csv", "-"], &["--junit", "-"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
         let arguments = [&["load", &address, "-c", "1", "--hold", "10ms"], option].concat();
         let status = lariat(&arguments).stdout(full).status();
         assert_eq!(status.expect("the program runs").code(), Some(1), "{option:?}");
     }
-    for option in ["--json", "--csv", "--html"] {
+    for option in ["--json", "--csv", "--html", "--junit"] {
         let arguments = ["load", &address, "-c", "1", "--hold", "10ms", option, "/dev/full"];
         let output = lariat(&arguments).output().expect("the program runs");
         assert_eq!(output.status.code(), Some(1), "{option}");

@@ -244,8 +244,10 @@ impl Reader {
 
     fn hear(&self, message: FromAgent, running: &mut BTreeSet<u32>) -> Result<(), String> {
         match message {
-            FromAgent::Part(part, FromWorker::Failed(why)) if running.contains(&part) => self.failed(part, &why),
-            FromAgent::Part(part, message) if running.contains(&part) => self.tell(part, message),
+            FromAgent::Part(part, message) if running.contains(&part) => match *message {
+                FromWorker::Failed(why) => self.failed(part, &why),
+                message => self.tell(part, message),
+            },
             FromAgent::Ended(part, how) if running.remove(&part) => self.failed(part, &how),
             FromAgent::Log(line) => {
                 let line = line.strip_prefix("lariat: ").unwrap_or(&line);

@@ -101,7 +101,7 @@ pub(super) enum FromAgent {
     Ready { proof: String },
     Accepted,
     Refused(String),
-    Part(u32, FromWorker),
+    Part(u32, Box<FromWorker>),
     Log(String),
     Ended(u32, String),
     Alive,

@@ -52,8 +52,8 @@ const TRAVEL: [&str; 34] = [
 const FILES: [&str; 3] = ["message", "data", "scenario"];
 
 /// What only the controller needs: its report, and how the work is shared.
-const STAY: [&str; 11] =
-    ["processes", "pid", "expect", "json", "html", "csv", "quiet", "agents", "token", "metrics", "ui"];
+const STAY: [&str; 12] =
+    ["processes", "pid", "expect", "json", "html", "junit", "csv", "quiet", "agents", "token", "metrics", "ui"];
 
 /// What an agent itself may be told.
 const AGENT: [&str; 3] = ["agent", "token", "quiet"];

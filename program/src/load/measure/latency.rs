@@ -12,6 +12,8 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 /// A summary of many times, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
     pub(crate) min_us: f64,

@@ -10,6 +10,8 @@
 //! | `process` | what does a process on this host use, and which process is the server? |
 //! | `record` | what did one process measure, or several together? |
 //! | `report` | what is in the report? |
+//!
+//! `schema_tests` compares `report` with docs/load-report.schema.json.
 
 mod buckets;
 mod clock;
@@ -28,6 +30,9 @@ pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
 pub(crate) use record::Record;
 pub(crate) use report::{
-    Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Malformed, Report,
+    Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Malformed, Pairs, Report,
     ScenarioStep, Search, Second, Server, Step, Storm, Walked,
 };
+
+#[cfg(test)]
+mod schema_tests;

@@ -47,11 +47,15 @@ impl Cpu {
         Cpu { seconds, resolution: 50e-6 }
     }
 
+    /// Returns whether the clock's resolution can change the time by 5 % at most.
+    pub(crate) fn is_resolved(self) -> bool {
+        self.seconds >= 20.0 * self.resolution
+    }
+
     /// Returns the nanoseconds for each of `count` things. Returns `None` if there are none, or if
-    /// the clock's resolution could change the result by more than 5 %.
+    /// the clock does not resolve the time.
     pub(crate) fn each(self, count: u64) -> Option<f64> {
-        let is_resolved = self.seconds >= 20.0 * self.resolution;
-        (count > 0 && is_resolved).then(|| (self.seconds * 1e9 / count as f64 * 10.0).round() / 10.0)
+        (count > 0 && self.is_resolved()).then(|| (self.seconds * 1e9 / count as f64 * 10.0).round() / 10.0)
     }
 }
 

@@ -3,9 +3,10 @@
 use super::latency::{Latency, Summary};
 use super::report::{
     Client, Compression, Connections, Detail, ErrorCount, Histograms, Malformed, Messages, Pairs, ScenarioStep, Search,
-    Second, Storm, Walked,
+    Second, Server, Storm, Walked,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The measurements of one process, or the sum of several.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) compression: Option<Compression>,
     pub(crate) series: Vec<Second>,
     pub(crate) client: Client,
+    /// What the server used. Its values per connection and per message follow from the sum.
+    pub(crate) server: Option<Server>,
     /// CPU time while opening and while holding.
     pub(crate) cpu_opening_s: f64,
     pub(crate) cpu_holding_s: f64,
@@ -37,9 +40,12 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Adds the measurements of another process in the same run, except for its seconds.
+    /// Adds the measurements of another process in the same run, except for its seconds. The order
+    /// in which records are added changes only the order of lists.
     pub(crate) fn merge(&mut self, other: Record) {
-        if self.is_complete && !other.is_complete || self.ended.is_empty() {
+        // Of several reasons for an early end, the first in the alphabet stays.
+        let is_earlier = (other.is_complete, &other.ended) < (self.is_complete, &self.ended);
+        if self.ended.is_empty() || is_earlier {
             (self.ended, self.is_complete) = (other.ended, other.is_complete);
         }
         self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
@@ -53,7 +59,7 @@ impl Record {
             {
                 Some(known) => {
                     known.count += error.count;
-                    error.details.into_iter().for_each(|detail| known.detail(detail.count, detail.text));
+                    merge_details(&mut known.details, error.details);
                 }
                 None => self.errors.push(error),
             }
@@ -73,6 +79,11 @@ impl Record {
         }
         self.search = self.search.take().or(other.search);
         self.client.cpu_s += other.client.cpu_s;
+        self.client.processes_lost = self.client.processes_lost.saturating_add(other.client.processes_lost);
+        self.server = match (self.server.take(), other.server) {
+            (Some(one), Some(other)) => Some(merge_server(one, other)),
+            (one, other) => one.or(other),
+        };
         self.cpu_opening_s += other.cpu_opening_s;
         self.cpu_holding_s += other.cpu_holding_s;
         self.holding_s = self.holding_s.max(other.holding_s);
@@ -127,6 +138,7 @@ fn merge_storms(sum: &mut Vec<Storm>, more: Vec<Storm>) {
             sum.push(storm);
             continue;
         };
+        known.at_s = known.at_s.min(storm.at_s);
         known.cut += storm.cut;
         known.back += storm.back;
         known.failed += storm.failed;
@@ -149,10 +161,48 @@ fn merge_malformed(sum: &mut Vec<Malformed>, more: Vec<Malformed>) {
     }
 }
 
+/// Adds up details, without a limit: else their counts would depend on the order of reports.
 fn merge_details(sum: &mut Vec<Detail>, more: Vec<Detail>) {
-    let mut errors = ErrorCount { details: std::mem::take(sum), ..ErrorCount::default() };
-    more.into_iter().for_each(|detail| errors.detail(detail.count, detail.text));
-    *sum = errors.details;
+    for detail in more {
+        match sum.iter_mut().find(|known| known.text == detail.text) {
+            Some(known) => known.count += detail.count,
+            None => sum.push(detail),
+        }
+    }
+}
+
+/// Two clients on one host see the same server; the higher value is that of the longer interval. Of
+/// different servers, only the higher share of a processor is known.
+fn merge_server(one: Server, other: Server) -> Server {
+    let most = |one: Option<f64>, other: Option<f64>| one.into_iter().chain(other).reduce(f64::max);
+    let (cpu_share_opening, cpu_share_holding) =
+        (most(one.cpu_share_opening, other.cpu_share_opening), most(one.cpu_share_holding, other.cpu_share_holding));
+    if (&one.pids, &one.name) != (&other.pids, &other.name) {
+        let union = |one: Vec<String>, other: Vec<String>| -> Vec<String> {
+            one.into_iter().chain(other).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let names = |name: &str| name.split(", ").map(str::to_owned).collect();
+        return Server {
+            name: union(names(&one.name), names(&other.name)).join(", "),
+            pids: one.pids.into_iter().chain(other.pids).collect::<BTreeSet<_>>().into_iter().collect(),
+            cpu_share_opening,
+            cpu_share_holding,
+            ..Server::default()
+        };
+    }
+    let both = |one: Option<f64>, other: Option<f64>| one.zip(other).map(|(one, other)| one.max(other));
+    let count = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.max(other));
+    Server {
+        cpu_opening_s: both(one.cpu_opening_s, other.cpu_opening_s),
+        cpu_holding_s: both(one.cpu_holding_s, other.cpu_holding_s),
+        memory_bytes: count(one.memory_bytes, other.memory_bytes),
+        memory_bytes_at_end: count(one.memory_bytes_at_end, other.memory_bytes_at_end),
+        cpu_share_opening,
+        cpu_share_holding,
+        files_limit: count(one.files_limit, other.files_limit),
+        files_open: count(one.files_open, other.files_open),
+        ..one
+    }
 }
 
 fn summary(pairs: &Pairs) -> Summary {
@@ -204,6 +254,8 @@ impl Second {
     /// Adds the counts of another process in the same second, and keeps the worst of the
     /// percentiles.
     pub(crate) fn add(&mut self, other: &Second) {
+        self.at_s = self.at_s.max(other.at_s);
+        self.length_s = self.length_s.max(other.length_s);
         self.open += other.open;
         self.opened += other.opened;
         self.sent += other.sent;

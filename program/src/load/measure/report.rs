@@ -3,6 +3,7 @@
 //! `--json` writes a [`Report`] with the fields below and `"schema": 1`. New fields may be added.
 //! If a field is renamed or removed, or changes its meaning, the schema becomes 2. Names of times
 //! end in `_us` (microseconds), `_ns` or `_s`. A value that could not be measured is null.
+//! `docs/load-report.schema.json` is the JSON schema of all this. It is made from this file.
 
 use super::latency::Summary;
 use crate::terminal::units::grouped;
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The report of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Report {
     pub(crate) schema: u32,
     /// The version of the program.
@@ -20,6 +23,11 @@ pub(crate) struct Report {
     pub(crate) ended: String,
     /// How long it took.
     pub(crate) elapsed_s: f64,
+    /// For how long the connections were held.
+    pub(crate) holding_s: f64,
+    /// The messages that came back, or that were sent if none is expected back. The values per
+    /// message are about these.
+    pub(crate) counted: u64,
     pub(crate) connections: Connections,
     pub(crate) messages: Messages,
     pub(crate) latency: Latencies,
@@ -54,6 +62,8 @@ pub(crate) struct Report {
 
 /// What the options asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Asked {
     pub(crate) urls: Vec<String>,
     pub(crate) connections: u64,
@@ -81,6 +91,8 @@ pub(crate) struct Asked {
 
 /// The connections.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Connections {
     /// Begun, including those that were opened again.
     pub(crate) begun: u64,
@@ -105,12 +117,14 @@ pub(crate) struct Connections {
 impl Connections {
     /// Returns how many were opened, without those that were opened again.
     pub(crate) fn first_opened(&self) -> u64 {
-        self.opened - self.churned - self.reconnected
+        self.opened.saturating_sub(self.churned).saturating_sub(self.reconnected)
     }
 }
 
 /// The messages.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Messages {
     pub(crate) sent: u64,
     pub(crate) received: u64,
@@ -145,6 +159,8 @@ pub(crate) struct Messages {
 
 /// The latencies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Latencies {
     /// From the intended time until TCP is connected and the request is written, or with wss:// the
     /// first message of TLS.
@@ -162,12 +178,14 @@ pub(crate) struct Latencies {
     pub(crate) send_delay: Option<Summary>,
 }
 
-/// Recorded times in nanoseconds, each with its count, in order. A time stands for all that have the
-/// same first three digits.
+/// Recorded times in nanoseconds, each with its count, in order. A time stands for all that have
+/// the same first three digits.
 pub(crate) type Pairs = Vec<(u64, u64)>;
 
 /// All times of [`Latencies`]. Empty where nothing was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Histograms {
     pub(crate) connect: Pairs,
     pub(crate) tls: Pairs,
@@ -179,6 +197,8 @@ pub(crate) struct Histograms {
 
 /// A step of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct ScenarioStep {
     /// The number of its line in the file. The first line is 1.
     pub(crate) line: u32,
@@ -188,7 +208,7 @@ pub(crate) struct ScenarioStep {
     pub(crate) done: u64,
     /// How often it failed, which ends the walk of a connection.
     pub(crate) failed: u64,
-    /// The first failures that differ, four at most.
+    /// The first failures that differ, four at most from each process.
     pub(crate) failures: Vec<Detail>,
     /// How long it took, for steps that wait for the server: from when the connection came to it,
     /// or with "at" from when it should have come to it.
@@ -198,6 +218,8 @@ pub(crate) struct ScenarioStep {
 
 /// The walks of connections through a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Walked {
     /// Those that have done all steps.
     pub(crate) finished: u64,
@@ -209,6 +231,8 @@ pub(crate) struct Walked {
 
 /// A storm: connections that were cut at once, and their return.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Storm {
     /// When it came, counted from the beginning of the hold.
     pub(crate) at_s: f64,
@@ -232,6 +256,8 @@ pub(crate) struct Storm {
 
 /// What the server did with a kind of hostile client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Malformed {
     pub(crate) name: String,
     /// What the client sends, and the section of the RFC that forbids it.
@@ -249,6 +275,8 @@ pub(crate) struct Malformed {
 /// What compression has saved while the connections were held: bytes of payloads, and the bytes on the
 /// wire, with the headers of frames and, for wss://, of TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Compression {
     pub(crate) sent_payload: u64,
     pub(crate) sent_wire: u64,
@@ -258,6 +286,8 @@ pub(crate) struct Compression {
 
 /// The search for a rate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Search {
     pub(crate) bound: String,
     /// The highest rate that kept the bound; null if none did.
@@ -267,6 +297,8 @@ pub(crate) struct Search {
 
 /// A rate that was tried.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Step {
     pub(crate) rate: f64,
     pub(crate) reached: f64,
@@ -277,22 +309,28 @@ pub(crate) struct Step {
 
 /// A kind of error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct ErrorCount {
     pub(crate) kind: String,
     pub(crate) count: u64,
     pub(crate) explanation: String,
-    /// What the server said, or its address. The first ones that differ, four at most.
+    /// What the server said, or its address. The first ones that differ, four at most from each
+    /// process.
     pub(crate) details: Vec<Detail>,
 }
 
 /// What is particular to some errors of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Detail {
     pub(crate) count: u64,
     pub(crate) text: String,
 }
 
-/// The most details of a kind of error. A server may say something else to each connection.
+/// The most details of a kind of error in one process. A server may say something else to each
+/// connection.
 const DETAILS: usize = 4;
 
 impl ErrorCount {
@@ -305,10 +343,11 @@ impl ErrorCount {
         }
     }
 
-    /// Returns the explanation with its details.
+    /// Returns the explanation with its first details.
     pub(crate) fn sentence(&self) -> String {
-        let told: u64 = self.details.iter().map(|detail| detail.count).sum();
-        let texts: Vec<String> = match &self.details[..] {
+        let shown = &self.details[..self.details.len().min(DETAILS)];
+        let told: u64 = shown.iter().map(|detail| detail.count).sum();
+        let texts: Vec<String> = match shown {
             [] => return self.explanation.clone(),
             [only] if told == self.count => vec![only.text.clone()],
             several => several.iter().map(|detail| format!("{} ({})", detail.text, grouped(detail.count))).collect(),
@@ -320,6 +359,8 @@ impl ErrorCount {
 
 /// Something that limited the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Limit {
     pub(crate) limit: String,
     pub(crate) evidence: String,
@@ -328,11 +369,18 @@ pub(crate) struct Limit {
 
 /// What this client used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Client {
     /// Processes of this client that ended without a report. Their measurements are missing, except
     /// in `series`, which has what they did until then.
     pub(crate) processes_lost: u32,
     pub(crate) cpu_s: f64,
+    /// The parts of it while opening, and while holding.
+    pub(crate) cpu_opening_s: f64,
+    pub(crate) cpu_holding_s: f64,
+    /// The increase of private memory from no connections to all, without the memory of the kernel.
+    pub(crate) memory_bytes: u64,
     /// Share of one processor while opening, unless that was too short for the clock.
     pub(crate) cpu_share_opening: Option<f64>,
     /// Share of one processor while holding and sending, as above.
@@ -341,20 +389,28 @@ pub(crate) struct Client {
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     /// Per message that came back, or that was sent if none is expected back.
     pub(crate) cpu_ns_per_message: Option<f64>,
-    /// The increase of private memory from no connections to all, without the memory of the kernel.
+    /// That memory for each connection.
     pub(crate) memory_bytes_per_connection: Option<f64>,
 }
 
 /// What the process of the server used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     pub(crate) name: String,
+    /// CPU time while opening and while holding, unless it was too short for its clock.
+    pub(crate) cpu_opening_s: Option<f64>,
+    pub(crate) cpu_holding_s: Option<f64>,
+    /// The increase of private memory once all connections were open, and at the end of the hold.
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) memory_bytes_at_end: Option<u64>,
     pub(crate) cpu_share_opening: Option<f64>,
     pub(crate) cpu_share_holding: Option<f64>,
     pub(crate) cpu_ns_per_handshake: Option<f64>,
     pub(crate) cpu_ns_per_message: Option<f64>,
-    /// The increase of private memory, as above, once all connections were open.
+    /// The increase of private memory for each connection once all were open.
     pub(crate) memory_bytes_per_connection: Option<f64>,
     /// The same at the end of the hold.
     pub(crate) memory_bytes_per_connection_at_end: Option<f64>,
@@ -366,6 +422,8 @@ pub(crate) struct Server {
 
 /// An expectation, and whether it holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Expected {
     pub(crate) expectation: String,
     pub(crate) measured: String,
@@ -374,6 +432,8 @@ pub(crate) struct Expected {
 
 /// A second of the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(crate) struct Second {
     /// Its end, counted from the beginning of the run.
     pub(crate) at_s: f64,

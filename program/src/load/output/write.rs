@@ -1,29 +1,33 @@
 //! Writes the report to files and standard output.
 
 use super::html::html;
+use super::junit::junit;
 use super::text::Text;
 use crate::load::measure::Report;
-use crate::load::plan::Options;
+use crate::load::plan::Outputs;
 use crate::terminal::{Failure, Log, plain, print};
+use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
-/// Checks before a run that the files of the report can be written. Files that exist keep their
-/// content.
-pub(crate) fn check(options: &Options) -> Result<(), Failure> {
-    let paths = [&options.json, &options.csv, &options.html].into_iter().flatten();
-    for path in paths.filter(|path| path.as_path() != Path::new("-")) {
+/// Checks before a run that the files of the report and of its seconds can be written. Files that
+/// exist keep their content.
+pub(crate) fn check(outputs: &Outputs, csv: Option<&Path>) -> Result<(), Failure> {
+    let forms = [&outputs.json, &outputs.html, &outputs.junit];
+    let paths = forms.into_iter().filter_map(|path| path.as_deref()).chain(csv);
+    for path in paths.filter(|path| *path != Path::new("-")) {
         OpenOptions::new().append(true).create(true).open(path).map_err(|error| unwritten(path, &error))?;
     }
     Ok(())
 }
 
-/// Writes the report as JSON and as a page to the files of the options, and as text to standard
-/// output. If another form is written to standard output, the text goes to standard error. If one
-/// cannot be written, the others are written nevertheless.
-pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(), Failure> {
-    let is_taken = [&options.json, &options.csv].iter().any(|path| path.as_deref() == Some(Path::new("-")));
+/// Writes the report as JSON, as a page and as JUnit XML to the files of the options, and as text
+/// to standard output. If another form is written to standard output, as the seconds may be, the
+/// text goes to standard error. If one cannot be written, the others are written nevertheless.
+pub(crate) fn write(outputs: &Outputs, csv: Option<&Path>, report: &Report, log: &Log) -> Result<(), Failure> {
+    let others = [outputs.json.as_deref(), outputs.junit.as_deref(), csv];
+    let is_taken = others.contains(&Some(Path::new("-")));
     let text = plain(&Text(report).to_string());
     let mut outcomes = Vec::new();
     if is_taken {
@@ -31,15 +35,24 @@ pub(crate) fn write(options: &Options, report: &Report, log: &Log) -> Result<(),
     } else {
         outcomes.push(save(Path::new("-"), &text));
     }
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(report);
-        let json = json.map_err(|error| Failure(format!("cannot write JSON: {error}")));
-        outcomes.push(json.and_then(|json| save(path, &(json + "\n"))));
+    if let Some(path) = &outputs.json {
+        outcomes.push(write_json(path, report));
     }
-    if let Some(path) = &options.html {
+    if let Some(path) = &outputs.html {
         outcomes.push(save(path, &html(report)));
     }
+    if let Some(path) = &outputs.junit {
+        let xml = junit(report).map_err(|error| Failure(format!("cannot write JUnit XML: {error}")));
+        outcomes.push(xml.and_then(|xml| save(path, &xml)));
+    }
     outcomes.into_iter().collect()
+}
+
+/// Writes something as JSON to a file, or for "-" to standard output.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value);
+    let json = json.map_err(|error| Failure(format!("cannot write JSON: {error}")))?;
+    save(path, &(json + "\n"))
 }
 
 fn save(path: &Path, text: &str) -> Result<(), Failure> {

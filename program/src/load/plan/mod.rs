@@ -27,9 +27,10 @@ mod targets;
 mod texts;
 
 pub(crate) use build::Plan;
+pub(crate) use expect::Expectation;
 pub(crate) use files::{InputFile, input_files};
 pub(crate) use malformed::{Hostiles, Target};
-pub(crate) use options::{Options, Usage};
+pub(crate) use options::{Options, Outputs, Usage};
 pub(crate) use pace::{Churn, Mode, Opening, Pace};
 pub(crate) use shared::SharedPlan;
 pub(crate) use storm::{Cut, StormPlan};

@@ -19,13 +19,7 @@ fn parameter(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Open many connections to a server, hold them, send messages, and report what limited the run.
-///
-/// Without --echo, --subscribe, --follow or --messages-per-second, the connections are only held.
-/// With --echo and no rate, each connection sends its next message when the last one has come back.
-/// With a rate, messages are sent on time, regardless of what comes back.
-///
-/// Several hosts can share a run: `lariat load --agent ADDR` on each of them, and --agents here.
+// Without documentation, which would replace that of `Arguments` in --help.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// The server: ws://HOST:PORT/PATH or wss://HOST:PORT/PATH. With several URLs, the connections
@@ -180,15 +174,8 @@ pub(crate) struct Options {
     /// The process of the server, if it is on this host [default: found by its port]
     #[arg(long, value_name = "PID", help_heading = "Report")]
     pub(crate) pid: Vec<u32>,
-    /// Exit with 1 unless all of these hold: "p99<20ms,errors=0"
-    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Report")]
-    pub(crate) expect: Vec<Expectation>,
-    /// Write the report as JSON; "-" is standard output
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
-    pub(crate) json: Option<PathBuf>,
-    /// Write the report as an HTML page with charts
-    #[arg(long, value_name = "FILE", help_heading = "Report")]
-    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
     /// Write a CSV line for each second; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) csv: Option<PathBuf>,
@@ -231,4 +218,22 @@ impl Options {
         #[cfg(not(unix))]
         None
     }
+}
+
+// Where the report of a run goes, or that of several together. Without documentation, as above.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Outputs {
+    /// Exit with 1 unless all of these hold: "p99<20ms,errors=0"
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Report")]
+    pub(crate) expect: Vec<Expectation>,
+    /// Write the report as JSON; "-" is standard output
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the report as an HTML page with charts
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write JUnit XML: a test case for the run, each expectation and each step of a scenario; "-"
+    /// is standard output
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) junit: Option<PathBuf>,
 }
