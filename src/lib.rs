@@ -70,7 +70,7 @@
 //! | `deflate` | yes | permessage-deflate (RFC 7692): the crates flate2 and zlib-rs |
 //! | `handover` | no | `Server::take_over`: a new process takes over all connections. Unix only |
 //! | `redis` | no | `lariat::backplane::RedisBackplane`: topics of several servers, through Redis |
-//! | `serde` | no | `lariat::saved`: what handlers keep, as bytes; ids as numbers. Includes `handover` |
+//! | `serde` | no | `lariat::saved`: what handlers keep; ids as numbers. Includes `handover` |
 //! | `signals` | no | `Server::shutdown_on_signals`: SIGTERM and others close all clients |
 //! | `sim` | no | `lariat::sim`: the server over simulated sockets and time, driven by a seed |
 //! | `tls` | no | `lariat::tls`: TLS with rustls, to which you give the cryptography |

@@ -62,8 +62,8 @@ impl Drop for Running {
     }
 }
 
-/// Parses OpenMetrics strictly: each sample belongs to the metric before it, whose type and help are
-/// known, and the text ends with its mark. Returns the samples by their names with labels.
+/// Parses OpenMetrics strictly: each sample belongs to the metric before it, whose type and help
+/// are known, and the text ends with its mark. Returns the samples by their names with labels.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     let lines = text.strip_suffix("# EOF\n").expect("the end is marked").lines();
     let (mut samples, mut seen) = (BTreeMap::new(), BTreeSet::new());

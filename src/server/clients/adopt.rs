@@ -12,8 +12,9 @@ use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// A connected stream for [`Clients::adopt`] or [`Clients::connect_over`], and how far it has come. The accept key of a 101
-/// response is `tungstenite::handshake::derive_accept_key`, with tungstenite's feature `handshake`.
+/// A connected stream for [`Clients::adopt`] or [`Clients::connect_over`], and how far it has come.
+/// The accept key of a 101 response is `tungstenite::handshake::derive_accept_key`, with
+/// tungstenite's feature `handshake`.
 ///
 /// ```
 /// use lariat::{Adopted, ClientId, Clients};

@@ -66,7 +66,8 @@ pub(crate) struct KeptTopics {
     pub(super) topics: HashMap<(u16, Arc<str>), KeptTopic>,
     /// The topics with clients that may be served.
     pub(super) due: VecDeque<(u16, Arc<str>)>,
-    /// The routes and tokens of publications without an outcome, and of questions without an answer.
+    /// The routes and tokens of publications without an outcome, and of questions without an
+    /// answer.
     pub(super) asked: HashMap<u64, (u16, u64)>,
     next_ticket: u64,
 }
@@ -279,8 +280,8 @@ impl KeptTopic {
     }
 
     /// Returns what clients get that have waited. Those are left for whom the history is to be read
-    /// again, which is the second result, and those who are too many: clients and messages count up to
-    /// `most`.
+    /// again, which is the second result, and those who are too many: clients and messages count up
+    /// to `most`.
     fn replays(&mut self, most: usize, is_connected: impl Fn(ClientId) -> bool) -> (Vec<Replay>, bool) {
         let (mut replays, mut count, mut reads_again) = (Vec::new(), 0, false);
         for mut client in std::mem::take(&mut self.waiting).into_iter().filter(|client| is_connected(client.id)) {

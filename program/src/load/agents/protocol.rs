@@ -15,10 +15,10 @@
 //! | controller | `Go`, `Interrupt` | for the worker with this number |
 //! | both | `Alive` | once in a second |
 //!
-//! The controller closes the connection when all workers have ended. A proof is an HMAC-SHA256 with the token as its key, over both nonces and the digest of the
-//! request. So the token does not travel, an old proof is worth nothing, and a request that was
-//! changed on its way is refused. The agent reads 4 KiB at most before it has seen a proof, and the
-//! controller sends no option before.
+//! The controller closes the connection when all workers have ended. A proof is an HMAC-SHA256 with
+//! the token as its key, over both nonces and the digest of the request. So the token does not
+//! travel, an old proof is worth nothing, and a request that was changed on its way is refused. The
+//! agent reads 4 KiB at most before it has seen a proof, and the controller sends no option before.
 //!
 //! An agent serves one controller at a time. Who hears nothing for [`SILENCE`] counts the other
 //! side as lost: the agent ends its workers at once and waits for the next run, the controller goes

@@ -99,7 +99,8 @@ impl Template {
         }
     }
 
-    /// Returns the number of the first variable that it uses and that is not among the first `known`.
+    /// Returns the number of the first variable that it uses and that is not among the first
+    /// `known`.
     pub(crate) fn unknown_variable(&self, known: impl Fn(usize) -> bool) -> Option<usize> {
         let variables = self.parts.iter().filter_map(|part| match part {
             Part::Variable(number) => Some(*number),
@@ -173,8 +174,8 @@ fn random(range: &str) -> Result<Part, String> {
     ends.map(|(first, last)| Part::Random(first, last)).ok_or_else(wrong)
 }
 
-/// Returns a source of random numbers that is the same whenever the same text is filled in again: an
-/// echo is compared with the text that was sent.
+/// Returns a source of random numbers that is the same whenever the same text is filled in again:
+/// an echo is compared with the text that was sent.
 fn source(who: &Who<'_>, more: u64) -> StdRng {
     let mut seed = [0; 32];
     for (eight, number) in seed.chunks_exact_mut(8).zip([who.seed, who.id.into(), more, 0x6c61_7269_6174]) {

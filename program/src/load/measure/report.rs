@@ -272,8 +272,8 @@ pub(crate) struct Malformed {
     pub(crate) right: u64,
 }
 
-/// What compression has saved while the connections were held: bytes of payloads, and the bytes on the
-/// wire, with the headers of frames and, for wss://, of TLS.
+/// What compression has saved while the connections were held: bytes of payloads, and the bytes on
+/// the wire, with the headers of frames and, for wss://, of TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]

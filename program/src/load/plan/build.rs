@@ -135,8 +135,8 @@ impl Plan {
         })
     }
 
-    /// Returns for whom a text is filled in: the number of a connection, that of a message on it, and
-    /// its intended time in nanoseconds.
+    /// Returns for whom a text is filled in: the number of a connection, that of a message on it,
+    /// and its intended time in nanoseconds.
     #[inline]
     pub(crate) fn who(&self, id: u32, seq: u32, time: u64) -> Who<'_> {
         Who { id, seq, time, seed: self.seed, rows: &self.rows, variables: &[] }

@@ -19,7 +19,8 @@ pub(crate) enum Share {
 }
 
 impl Share {
-    /// Returns how many there are beside so many connections: at least one, unless none are asked for.
+    /// Returns how many there are beside so many connections: at least one, unless none are asked
+    /// for.
     fn of(self, connections: u32) -> u32 {
         match self {
             Share::Number(number) => number,

@@ -52,12 +52,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "R/s", help_heading = "Connections")]
     pub(crate) churn: Option<String>,
     /// While holding, cut this share of the open connections at this time, without a Close frame:
-    /// SHARE@TIME, or SHARE@TIME:rst for resets. They come back as --reconnect says. May be repeated
+    /// SHARE@TIME, or SHARE@TIME:rst for resets. They come back as --reconnect says. May be
+    /// repeated
     #[arg(long, value_name = "50%@10s", help_heading = "Connections")]
     pub(crate) storm: Vec<StormPlan>,
-    /// Open connections again that are lost or cut: after a wait that doubles with each failure, and
-    /// of which jitter none, equal (the second half) or full (all) is random [default with --storm:
-    /// backoff=1s..30s,jitter=full]
+    /// Open connections again that are lost or cut: after a wait that doubles with each failure,
+    /// and of which jitter none, equal (the second half) or full (all) is random [default with
+    /// --storm: backoff=1s..30s,jitter=full]
     #[arg(long, value_name = "HOW", help_heading = "Connections")]
     pub(crate) reconnect: Option<Reconnect>,
     /// This share of the connections reads no more than 1 KiB per second. Their round trips are not
@@ -78,8 +79,8 @@ pub(crate) struct Options {
     /// and, if it has too few ports, the addresses after it]
     #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Connections")]
     pub(crate) source_ip: Vec<IpAddr>,
-    /// Give each connection a row of this CSV file. The first line names the columns; {NAME} becomes
-    /// the value of a column, in the URL, in headers and subprotocols, and in messages
+    /// Give each connection a row of this CSV file. The first line names the columns; {NAME}
+    /// becomes the value of a column, in the URL, in headers and subprotocols, and in messages
     #[arg(long, value_name = "FILE", help_heading = "Connections")]
     pub(crate) data: Option<PathBuf>,
     /// What happens if --data has fewer rows than there are connections [default: own]
@@ -119,8 +120,8 @@ pub(crate) struct Options {
     /// first word of the last message; it ends in a number, and the next message has the next one
     #[arg(long, value_name = "NAME", value_parser = parameter, conflicts_with_all = ["echo", "subscribe", "messages_per_second", "until", "churn"], help_heading = "Messages")]
     pub(crate) follow: Option<String>,
-    /// Each connection walks through the steps of this file: send, expect, capture, wait, ping, close,
-    /// repeat, forever, on. docs/load-testing.md describes them
+    /// Each connection walks through the steps of this file: send, expect, capture, wait, ping,
+    /// close, repeat, forever, on. docs/load-testing.md describes them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["echo", "subscribe", "follow", "messages_per_second", "until", "churn", "message", "depth", "size"], help_heading = "Messages")]
     pub(crate) scenario: Option<PathBuf>,
     /// Send so many messages per second: R in total, or R/connection
@@ -164,10 +165,10 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Handshake")]
     pub(crate) deflate: bool,
 
-    /// Beside the good connections, let this share of their number, like 0.1%, or so many be hostile
-    /// clients: each breaks a rule of a fixed list, sees what the server does, and takes the next
-    /// one, until the hold ends. At least one, at most 16 at a time; each kind comes once, if the
-    /// hold lasts as long (5s or more). The report shows what the server should have done
+    /// Beside the good connections, let this share of their number, like 0.1%, or so many be
+    /// hostile clients: each breaks a rule of a fixed list, sees what the server does, and takes
+    /// the next one, until the hold ends. At least one, at most 16 at a time; each kind comes once,
+    /// if the hold lasts as long (5s or more). The report shows what the server should have done
     #[arg(long, value_name = "SHARE|N", value_parser = malformed::share, help_heading = "Hostile clients")]
     pub(crate) malformed: Option<malformed::Share>,
 

@@ -212,8 +212,8 @@ pub(crate) fn base(options: &Options, names: Names<'_>) -> Result<Route, Usage> 
     Ok(Route { url: Template::literal(String::new()), options: built, headers, subprotocols })
 }
 
-/// Checks that the library accepts the URLs and options: of each connection whose row of `--data` is
-/// another one. No connection is begun.
+/// Checks that the library accepts the URLs and options: of each connection whose row of `--data`
+/// is another one. No connection is begun.
 pub(crate) fn try_out(routes: &[Route], rows: &Rows, connections: u32) -> Result<(), Usage> {
     struct Nobody;
     impl Handler for Nobody {

@@ -15,8 +15,8 @@ use std::thread::JoinHandle;
 pub(crate) struct ChildWorker(Child);
 
 impl ChildWorker {
-    /// Starts `lariat load` with these arguments and `--worker=PART/PARTS`. The worker is in its own
-    /// process group. So Ctrl-C reaches only the parent, which interrupts the workers.
+    /// Starts `lariat load` with these arguments and `--worker=PART/PARTS`. The worker is in its
+    /// own process group. So Ctrl-C reaches only the parent, which interrupts the workers.
     pub(crate) fn start(
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         part: u32,

@@ -8,17 +8,19 @@
 //! |---|---|
 //! | `send TEXT` | sends a text message |
 //! | `send binary TEXT`, `send hex 10 0C` | sends a binary message |
-//! | `expect PATTERN` | waits for a message that matches; others that come before it are passed over |
+//! | `expect PATTERN` | waits for a message that matches, and passes over others before it |
 //! | `expect next PATTERN` | the next message must match |
 //! | `expect within 2s PATTERN` | waits no longer than that, instead of `--timeout` |
 //! | `expect close [CODE]` | waits until the server closes |
-//! | `capture NAME`, `capture NAME json /a/b`, `capture NAME regex TEXT` | keeps the message that was expected, a value in it, or what the first group matches |
+//! | `capture NAME` | keeps the message that was expected |
+//! | `capture NAME json /a/b` | keeps a value in it |
+//! | `capture NAME regex TEXT` | keeps what the first group matches |
 //! | `wait 2s`, `wait 1s..3s` | waits, for a random time in the second form |
 //! | `ping` | sends a ping, and waits for the pong |
 //! | `close [CODE [REASON]]` | closes the connection, and waits for the server's Close |
 //! | `repeat N [at RATE]` .. `end` | does the steps between N times |
 //! | `forever [at RATE]` .. `end` | does them until the run ends |
-//! | `on PATTERN send TEXT` | answers each message that matches, whatever the connection is about to do |
+//! | `on PATTERN send TEXT` | answers each message that matches, at any step |
 //!
 //! | pattern | the message |
 //! |---|---|
@@ -26,7 +28,8 @@
 //! | `exact TEXT` | is this |
 //! | `contains TEXT`, `starts TEXT` | contains this, begins with this |
 //! | `regex TEXT` | matches this regular expression |
-//! | `json /a/b`, `json /a/b = VALUE` | is JSON with something there (RFC 6901), or with this value |
+//! | `json /a/b` | is JSON with something there (RFC 6901) |
+//! | `json /a/b = VALUE` | is JSON with this value there |
 //! | `hex 20 02`, `hex 30 ..` | has these bytes, begins with these bytes |
 //!
 //! This room has no connection: texts in, decisions out.

@@ -1,5 +1,5 @@
-//! The terminal: a thread draws, and hears keys. So a terminal that does not read never holds up the
-//! run.
+//! The terminal: a thread draws, and hears keys. So a terminal that does not read never holds up
+//! the run.
 
 use super::draw::draw;
 use super::view::{Facts, View};
