@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 4] = ["serve", "load", "doctor", "cert"];
+const COMMANDS: [&str; 7] = ["serve", "load", "load merge", "load diff", "doctor", "cert", "connect"];
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -13,7 +13,11 @@ fn read(path: &str) -> String {
 }
 
 fn help(command: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_lariat")).args([command, "--help"]).output().expect("the program");
+    let output = Command::new(env!("CARGO_BIN_EXE_lariat"))
+        .args(command.split(' '))
+        .arg("--help")
+        .output()
+        .expect("the program");
     String::from_utf8(output.stdout).expect("text")
 }
 

@@ -60,7 +60,7 @@ fn pages_exist_for_every_command_without_hidden_options() {
         .collect();
     names.sort_unstable();
     let mut expected: Vec<String> = COMMANDS.iter().map(|name| format!("lariat-{name}.1")).collect();
-    expected.push("lariat.1".to_owned());
+    expected.extend(["lariat.1", "lariat-load-merge.1", "lariat-load-diff.1"].map(str::to_owned));
     expected.sort_unstable();
     assert_eq!(names, expected);
     let load = std::fs::read_to_string(folder.join("lariat-load.1")).expect("a page");

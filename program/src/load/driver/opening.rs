@@ -10,8 +10,6 @@ use lariat::{ClientId, Clients, CloseCode, OpeningError};
 #[cfg(unix)]
 use std::io;
 #[cfg(unix)]
-use std::os::fd::OwnedFd;
-#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 #[cfg(unix)]
 use std::path::Path;
@@ -124,10 +122,11 @@ impl Driver {
 /// Connects to a Unix socket. If its backlog is full, this waits.
 #[cfg(unix)]
 fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    socket.set_write_timeout(Some(timeout))?;
-    socket.connect(&socket2::SockAddr::unix(path)?)?;
-    Ok(OwnedFd::from(socket).into())
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket, sockopt};
+    let stream = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(timeout))?;
+    connect(&stream, &SocketAddrUnix::new(path)?)?;
+    Ok(stream.into())
 }
 
 /// Returns the URL with which a subscriber comes back: it names the last position.

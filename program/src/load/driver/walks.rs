@@ -248,7 +248,7 @@ impl Walks {
                 Op::Send(body) => {
                     let Some(id) = walker.id else { return Went::Continue(()) };
                     if scene.clients.buffered_amount(id) > STALLED {
-                        return self.sleep(number, scene.now + PAUSE);
+                        return self.wait_until(number, scene.now + PAUSE);
                     }
                     if !self.send(scene, number, body) {
                         // The connection is closing.
@@ -275,7 +275,7 @@ impl Walks {
                 Op::Capture { .. } => walker.place += 1,
                 Op::Wait { least, most } => {
                     let time = self.random.random_range(nanos(*least)..=nanos(*most));
-                    return self.sleep(number, scene.now + time);
+                    return self.wait_until(number, scene.now + time);
                 }
                 Op::Ping => {
                     walker.deadline = deadline(scene.now, plan.timeout);
@@ -302,7 +302,7 @@ impl Walks {
                 Op::End { start } => {
                     if let Some(due) = self.next_lap(plan, number, *start) {
                         if due > scene.now {
-                            return self.sleep(number, due);
+                            return self.wait_until(number, due);
                         }
                         let walker = &mut self.walkers[number as usize];
                         (walker.place, walker.since) = (*start as u32 + 1, due);
@@ -311,7 +311,7 @@ impl Walks {
             }
         }
         // Others have their turn.
-        self.sleep(number, scene.now)
+        self.wait_until(number, scene.now)
     }
 
     /// Returns when the next lap of a loop begins, or goes on after its end.
@@ -327,7 +327,7 @@ impl Walks {
         Some(rate.map_or(walker.since, |rate| lap.began.saturating_add((f64::from(lap.done) / rate * 1e9) as u64)))
     }
 
-    fn sleep(&mut self, number: u32, until: u64) -> Went {
+    fn wait_until(&mut self, number: u32, until: u64) -> Went {
         let walker = &mut self.walkers[number as usize];
         (walker.waits, walker.wake) = (Waits::Time, until);
         self.alarms.push(Reverse((until, number)));
