@@ -6,6 +6,7 @@
 mod common;
 
 mod bad_servers;
+mod delays;
 mod doctor;
 #[cfg(unix)]
 mod followers;
