@@ -8,6 +8,7 @@ mod common;
 #[cfg(unix)]
 mod agents;
 mod bad_servers;
+mod delays;
 mod doctor;
 #[cfg(unix)]
 mod followers;

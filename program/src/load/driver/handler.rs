@@ -94,6 +94,7 @@ impl Handler for Driver {
     fn on_close(&mut self, clients: &mut Clients<Conn>, id: ClientId, reason: &CloseReason) {
         let Some(conn) = clients.data(id) else { return };
         let (number, stage) = (conn.number, conn.stage);
+        let mut is_expected = false;
         match stage {
             Stage::Connecting | Stage::Handshaking => {
                 self.underway -= 1;
@@ -106,8 +107,8 @@ impl Handler for Driver {
             }
             Stage::Open { .. } | Stage::Churning | Stage::Cut => {
                 let is_cut = stage == Stage::Cut;
-                let is_closing = self.state == RunState::Closing || stage == Stage::Churning || is_cut;
-                self.end_walk(clients, id, reason, is_cut);
+                is_expected = self.end_walk(clients, id, reason, is_cut);
+                let is_closing = self.state == RunState::Closing || stage == Stage::Churning || is_cut || is_expected;
                 if let Some(problem) = Problem::of_end(reason, is_closing).filter(|_| !is_cut) {
                     self.measured.ended(problem, reason);
                     self.measured.connections.lost += u64::from(!is_closing);
@@ -123,7 +124,8 @@ impl Handler for Driver {
                 }
             }
         }
-        self.opens_again(number, stage);
+        // The scenario of a connection that ends as it expects is over.
+        self.opens_again(number, if is_expected { Stage::Churning } else { stage });
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Walker {
     pub(super) since: u64,
     /// The messages that it has sent.
     pub(super) sent: u32,
+    /// The number of the message that its last `send` has sent. Rules may have answered since.
+    pub(super) asked: u32,
     /// The first message that it has passed over in this step.
     pub(super) first_passed: Option<Box<str>>,
     pub(super) laps: Box<[Lap]>,

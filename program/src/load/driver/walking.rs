@@ -62,11 +62,17 @@ impl Driver {
         self.went(clients, id, went);
     }
 
-    /// An open connection has ended.
-    pub(super) fn end_walk(&mut self, clients: &mut Clients<Conn>, id: ClientId, reason: &CloseReason, is_cut: bool) {
+    /// An open connection has ended. Returns whether the scenario expects that.
+    pub(super) fn end_walk(
+        &mut self,
+        clients: &mut Clients<Conn>,
+        id: ClientId,
+        reason: &CloseReason,
+        is_cut: bool,
+    ) -> bool {
         let now = self.clock.nanos();
-        let Some(number) = self.local(clients, id) else { return };
-        self.scene(clients, now, |walks, scene| walks.ended(scene, number, reason, is_cut));
+        let Some(number) = self.local(clients, id) else { return false };
+        self.scene(clients, now, |walks, scene| walks.ended(scene, number, reason, is_cut))
     }
 
     /// Does with a connection what its walk has come to.

@@ -146,16 +146,17 @@ impl Walks {
         self.walk(scene, number)
     }
 
-    /// A connection has ended. `is_cut` says that a storm has cut it.
+    /// A connection has ended. `is_cut` says that a storm has cut it. Returns whether its step expects
+    /// this end.
     pub(super) fn ended<D: lariat::ClientData>(
         &mut self,
         scene: &mut Scene<'_, D>,
         number: u32,
         reason: &CloseReason,
         is_cut: bool,
-    ) {
+    ) -> bool {
         if !self.is_walking(number) {
-            return;
+            return false;
         }
         let walker = &mut self.walkers[number as usize];
         let step = scene.step(walker.place);
@@ -177,6 +178,7 @@ impl Walks {
         } else {
             self.fail(scene, number, format!("the connection ended: {reason}"));
         }
+        is_right
     }
 
     /// Does what is due. Returns the connections whose walks end.
@@ -250,6 +252,7 @@ impl Walks {
                     if scene.clients.buffered_amount(id) > STALLED {
                         return self.wait_until(number, scene.now + PAUSE);
                     }
+                    walker.asked = walker.sent;
                     if !self.send(scene, number, body) {
                         // The connection is closing.
                         let walker = &mut self.walkers[number as usize];
@@ -340,10 +343,14 @@ impl Walks {
         let Some(id) = walker.id else { return false };
         let mut who = scene.plan.who(scene.plan.first_number + number, walker.sent, walker.since);
         who.variables = &walker.values;
+        let bytes;
         let message = match body {
             Body::Text(template) => Message::Text(template.fill(scene.buffer, &who)),
             Body::Binary(template) => Message::Binary(template.fill(scene.buffer, &who).as_bytes()),
-            Body::Bytes(bytes) => Message::Binary(bytes),
+            Body::Bytes(hex) => {
+                bytes = hex.fill(scene.buffer, &who);
+                Message::Binary(&bytes)
+            }
         };
         let length = message.as_bytes().len() as u64;
         if scene.clients.send(id, message).is_err() {
@@ -398,7 +405,7 @@ impl Walks {
         else {
             return ControlFlow::Continue(false);
         };
-        let mut who = plan.who(plan.first_number + number, walker.sent.saturating_sub(1), walker.since);
+        let mut who = plan.who(plan.first_number + number, walker.asked, walker.since);
         who.variables = &walker.values;
         if !pattern.matches(message, scene.buffer, &who) {
             if *next {

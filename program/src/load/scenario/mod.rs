@@ -30,16 +30,18 @@
 //! | `regex TEXT` | matches this regular expression |
 //! | `json /a/b` | is JSON with something there (RFC 6901) |
 //! | `json /a/b = VALUE` | is JSON with this value there |
-//! | `hex 20 02`, `hex 30 ..` | has these bytes, begins with these bytes |
+//! | `hex 20 02`, `hex 30 ..` | has these bytes, begins with these; `{NAME}` is the bytes of its text |
 //!
 //! This room has no connection: texts in, decisions out.
 //!
 //! | file | question |
 //! |---|---|
+//! | `hex` | which bytes does a line of hexadecimal digits stand for? |
 //! | `pattern` | does a message match, and what is in it? |
 //! | `step` | which steps are there? |
 //! | `parse` | what does a file say? |
 
+mod hex;
 mod parse;
 mod pattern;
 mod step;

@@ -1,6 +1,7 @@
 //! Reads scenarios.
 
-use super::pattern::{Capture, Pattern, hex};
+use super::hex::Hex;
+use super::pattern::{Capture, Pattern};
 use super::step::{Body, Op, Rule, Scenario, Step};
 use crate::load::content::{Names, Template};
 use crate::terminal::units;
@@ -110,7 +111,7 @@ impl Reader<'_> {
     /// Reads a text that may use names.
     fn template(&self, text: &str) -> Result<Template, String> {
         let template = Template::new(text, self.names())?;
-        self.check(&template)?;
+        self.check(&[&template])?;
         Ok(template)
     }
 
@@ -118,8 +119,9 @@ impl Reader<'_> {
         Names { columns: self.columns, variables: &self.variables }
     }
 
-    fn check(&self, template: &Template) -> Result<(), String> {
-        match template.unknown_variable(|number| self.captured.contains(&number)) {
+    fn check(&self, templates: &[&Template]) -> Result<(), String> {
+        let is_known = |number| self.captured.contains(&number);
+        match templates.iter().find_map(|template| template.unknown_variable(is_known)) {
             Some(number) => Err(format!("{{{}}} is captured only in a later line", self.variables[number])),
             None => Ok(()),
         }
@@ -127,13 +129,17 @@ impl Reader<'_> {
 
     fn pattern(&self, text: &str) -> Result<Pattern, String> {
         let pattern = Pattern::read(text, self.names())?;
-        pattern.template().map_or(Ok(()), |template| self.check(template))?;
+        self.check(&pattern.templates())?;
         Ok(pattern)
     }
 
     fn body(&self, text: &str) -> Result<Body, String> {
         match word(text) {
-            ("hex", rest) => hex(rest).map(Body::Bytes),
+            ("hex", rest) => {
+                let hex = Hex::read(rest, self.names())?;
+                self.check(&hex.templates())?;
+                Ok(Body::Bytes(hex))
+            }
             ("binary", rest) => self.template(rest).map(Body::Binary),
             _ => self.template(text).map(Body::Text),
         }
@@ -334,6 +340,8 @@ mod tests {
             ("on any", "write on PATTERN send TEXT"),
             ("send {random:x}", "line 1: {random:x} is no range"),
             ("send hex 1", "not hexadecimal"),
+            ("send hex {x}\nexpect any\ncapture x", "line 1: {x} is captured only in a later line"),
+            ("expect hex {x}\ncapture x", "line 1: {x} is captured only in a later line"),
         ] {
             let error = read(text).map(|_| ()).expect_err("it is wrong");
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -1,5 +1,6 @@
 //! Whether a message matches, and what is in it.
 
+use super::hex::Hex;
 use crate::load::content::{Names, Template, Who};
 use crate::terminal::{quoted, quoted_bytes};
 use lariat::Message;
@@ -16,8 +17,8 @@ pub(crate) enum Pattern {
     Regex(Regex),
     /// JSON has something at this pointer (RFC 6901), or this value.
     Json(String, Option<Template>),
-    Bytes(Vec<u8>),
-    FirstBytes(Vec<u8>),
+    Bytes(Hex),
+    FirstBytes(Hex),
 }
 
 /// What is kept of a message.
@@ -58,8 +59,8 @@ impl Pattern {
                 self::pointer(pointer).map(|pointer| Pattern::Json(pointer, value))
             }
             "hex" => match rest.strip_suffix("..") {
-                Some(first) => hex(first).map(Pattern::FirstBytes),
-                None => hex(rest).map(Pattern::Bytes),
+                Some(first) => Hex::read(first, names).map(Pattern::FirstBytes),
+                None => Hex::read(rest, names).map(Pattern::Bytes),
             },
             _ => Err(format!(
                 "{word:?} is no pattern: write any, exact TEXT, contains TEXT, starts TEXT, regex TEXT, json /POINTER, json /POINTER = VALUE or hex BYTES"
@@ -85,17 +86,18 @@ impl Pattern {
                 let Some(found) = json.pointer(pointer) else { return false };
                 expected.as_ref().is_none_or(|expected| equals(found, expected.fill(buffer, who)))
             }
-            Pattern::Bytes(expected) => bytes == expected,
-            Pattern::FirstBytes(first) => bytes.starts_with(first),
+            Pattern::Bytes(expected) => bytes == &*expected.fill(buffer, who),
+            Pattern::FirstBytes(first) => bytes.starts_with(&first.fill(buffer, who)),
         }
     }
 
     /// Returns the texts in it that are filled in.
-    pub(super) fn template(&self) -> Option<&Template> {
+    pub(super) fn templates(&self) -> Vec<&Template> {
         match self {
-            Pattern::Exact(template) | Pattern::Contains(template) | Pattern::Starts(template) => Some(template),
-            Pattern::Json(_, expected) => expected.as_ref(),
-            Pattern::Any | Pattern::Regex(_) | Pattern::Bytes(_) | Pattern::FirstBytes(_) => None,
+            Pattern::Exact(template) | Pattern::Contains(template) | Pattern::Starts(template) => vec![template],
+            Pattern::Json(_, expected) => expected.iter().collect(),
+            Pattern::Bytes(hex) | Pattern::FirstBytes(hex) => hex.templates(),
+            Pattern::Any | Pattern::Regex(_) => Vec::new(),
         }
     }
 }
@@ -186,13 +188,6 @@ fn pointer(text: &str) -> Result<String, String> {
     Err(format!(
         "{text:?} is no JSON pointer: write /a/b for the value b of the object a, and /0 for the first one of an array"
     ))
-}
-
-/// Reads bytes in hexadecimal, with or without spaces between them.
-pub(super) fn hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: String = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok().filter(|bytes| !bytes.is_empty());
-    bytes.ok_or_else(|| format!("{text:?} is not hexadecimal: write bytes like 10 0c ff"))
 }
 
 #[cfg(test)]

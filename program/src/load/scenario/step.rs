@@ -1,5 +1,6 @@
 //! The steps of a scenario.
 
+use super::hex::Hex;
 use super::pattern::{Capture, Pattern};
 use crate::load::content::Template;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub(crate) enum Op {
 pub(crate) enum Body {
     Text(Template),
     Binary(Template),
-    Bytes(Vec<u8>),
+    Bytes(Hex),
 }
 
 /// Answers each message that matches.
