@@ -146,8 +146,8 @@ impl Walks {
         self.walk(scene, number)
     }
 
-    /// A connection has ended. `is_cut` says that a storm has cut it. Returns whether its step expects
-    /// this end.
+    /// A connection has ended. `is_cut` says that a storm has cut it. Returns whether its step
+    /// expects this end.
     pub(super) fn ended<D: lariat::ClientData>(
         &mut self,
         scene: &mut Scene<'_, D>,

@@ -30,7 +30,7 @@
 //! | `regex TEXT` | matches this regular expression |
 //! | `json /a/b` | is JSON with something there (RFC 6901) |
 //! | `json /a/b = VALUE` | is JSON with this value there |
-//! | `hex 20 02`, `hex 30 ..` | has these bytes, begins with these; `{NAME}` is the bytes of its text |
+//! | `hex 20 02`, `hex 30 ..` | has these bytes, or begins with them |
 //!
 //! This room has no connection: texts in, decisions out.
 //!
