@@ -8,7 +8,6 @@ mod common;
 #[cfg(unix)]
 mod agents;
 mod bad_servers;
-mod delays;
 mod doctor;
 #[cfg(unix)]
 mod followers;
