@@ -1,5 +1,5 @@
-//! A server with known delays: the report of `lariat load` has these delays. In a program of its own,
-//! because other tests would delay it.
+//! A server with known delays: the report of `lariat load` has these delays. In a program of its
+//! own, because other tests would delay it.
 #![allow(clippy::disallowed_methods, reason = "the server measures what it does")]
 
 mod common;
