@@ -84,7 +84,8 @@ fn measured(options: &Options, log: &Log) -> Result<Result<ExitCode, Usage>, Fai
         }
     }
     let asked = plan.asked.clone();
-    let servers = if plan.is_local { &plan.addresses[..] } else { &[] };
+    // A Unix socket has no port by which its server could be found.
+    let servers = if plan.is_local && plan.unix.is_none() { &plan.addresses[..] } else { &[] };
     let mut observer = Observer::new(options, servers, Some(&plan), log)?;
     let record = if options.processes > 1 {
         run_processes(options.processes, &mut observer, log)?

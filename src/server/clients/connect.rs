@@ -135,8 +135,9 @@ impl<D: ClientData> Clients<D> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the URL or the options are invalid. Or the
-    /// stream cannot be made non-blocking. The stream is then closed.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the URL or the options are invalid, or if
+    /// bytes of a `wss://` connection were received already. Or the stream cannot be made
+    /// non-blocking. The stream is then closed.
     pub fn connect_over(
         &mut self,
         stream: impl Into<Adopted>,
@@ -145,6 +146,10 @@ impl<D: ClientData> Clients<D> {
     ) -> io::Result<ClientId> {
         ADOPTING.use_it();
         let (socket, received) = stream.into().into_parts()?;
+        if !received.is_empty() && url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("wss:")) {
+            let why = "bytes of TLS cannot be handed over";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let begun = self.begin_connection(socket, url, options);
         let (id, ..) = begun.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let At { client, shared, now, .. } = self.table.at(id.slot());

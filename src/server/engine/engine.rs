@@ -121,6 +121,10 @@ impl<H: Handler> Engine<H> {
         loop {
             let index = self.clients.table.next_connecting()?;
             let Some(At { client, .. }) = self.clients.table.get_at(index) else { continue };
+            if client.connection.state() != State::Handshaking {
+                // The application has ended it meanwhile.
+                continue;
+            }
             let Some(outgoing) = &mut client.connection.extra_mut().outgoing else { continue };
             if let Some(address) = outgoing.addresses.pop_front() {
                 outgoing.trying = Some(address);

@@ -34,8 +34,8 @@ impl<H: Handler> Engine<H> {
             let client = &mut self.clients.table[index];
             let has_streamed = client.connection.has_streamed();
             let is_whole = match reason {
+                _ if client.connection.extra().is_some_and(|extra| extra.is_reset) => false,
                 CloseReason::CutOff { .. } => false,
-                CloseReason::Terminated if client.connection.extra().is_some_and(|extra| extra.is_reset) => false,
                 CloseReason::Refused(_) => true,
                 _ => !has_streamed,
             };

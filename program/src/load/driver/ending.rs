@@ -69,7 +69,7 @@ impl Driver {
 
     /// Notes what compression has saved.
     fn compare_bytes(&mut self, clients: &Clients<Conn>) {
-        if self.plan.deflate {
+        if self.plan.deflate && self.held_since > 0 {
             let bytes = self.bytes(clients);
             let [sent_wire, sent_payload, received_wire, received_payload] =
                 std::array::from_fn(|which| bytes[which] - self.bytes_before[which]);

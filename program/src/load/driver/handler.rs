@@ -46,7 +46,7 @@ impl Handler for Driver {
         self.underway -= 1;
         let connections = &mut self.measured.connections;
         connections.opened += 1;
-        let is_again = u64::from(self.state == RunState::Holding);
+        let is_again = u64::from(matches!(self.state, RunState::Holding | RunState::Awaiting));
         match self.plan.mode {
             Mode::Follow => connections.reconnected += is_again,
             _ if self.storms.is_returning(number) => connections.reconnected += is_again,
@@ -64,7 +64,8 @@ impl Handler for Driver {
         }
         self.open.push(id);
         connections.most = connections.most.max(self.open.len() as u64);
-        if self.plan.mode == Mode::Scenario {
+        let may_walk = matches!(self.state, RunState::Opening | RunState::Opened | RunState::Holding);
+        if self.plan.mode == Mode::Scenario && may_walk {
             self.begin_walk(clients, id, now);
         } else if self.state == RunState::Holding {
             self.send_first(clients, id, now);
@@ -85,9 +86,9 @@ impl Handler for Driver {
         }
     }
 
-    fn on_pong(&mut self, clients: &mut Clients<Conn>, id: ClientId, _: &[u8]) {
+    fn on_pong(&mut self, clients: &mut Clients<Conn>, id: ClientId, payload: &[u8]) {
         if self.plan.mode == Mode::Scenario {
-            self.walk_on_pong(clients, id);
+            self.walk_on_pong(clients, id, payload);
         }
     }
 

@@ -84,7 +84,8 @@ impl Driver {
         self.send_due(clients, now);
         let opens_again = self.plan.opens_again();
         if self.plan.mode == Mode::Scenario {
-            let is_over = self.walks.walking() == 0 && self.again.is_empty() && self.underway == 0;
+            let is_over =
+                self.walks.walking() == 0 && self.again.is_empty() && self.underway == 0 && self.next_storm().is_none();
             if now >= self.state_ends || is_over {
                 self.await_answers(now);
             }

@@ -101,6 +101,8 @@ impl Driver {
             Pace::Depth(depth) => depth as usize,
             Pace::Rate(_) => 1,
         };
+        // Processes of one run differ.
+        let seed = plan.seed ^ u64::from(plan.first_number) << 32;
         let followers = if plan.mode == Mode::Follow { plan.connections as usize } else { 0 };
         let followers = std::iter::repeat_with(Follower::default).take(followers).collect();
         Driver {
@@ -122,7 +124,7 @@ impl Driver {
             search: None,
             publications: Publications::default(),
             followers,
-            walks: Walks::new(&plan, StdRng::seed_from_u64(plan.seed ^ 0x77a1)),
+            walks: Walks::new(&plan, StdRng::seed_from_u64(!seed)),
             unfinished: 0,
             publisher: None,
             cursor: 0,
@@ -135,7 +137,7 @@ impl Driver {
             reading: None,
             stalled_from: STALLED.max(plan.message_bytes.saturating_mul(2 * depth)),
             buffer: String::new(),
-            random: StdRng::seed_from_u64(plan.seed),
+            random: StdRng::seed_from_u64(seed),
             plan,
             clock,
         }
@@ -222,7 +224,7 @@ impl Driver {
             self.ended = Ended::Duration;
             self.await_answers(now);
         }
-        if matches!(self.state, RunState::Opening | RunState::Holding) {
+        if matches!(self.state, RunState::Opening | RunState::Opened | RunState::Holding) {
             self.walk_due(clients, now);
         }
         match self.state {

@@ -1,7 +1,7 @@
 //! Connections are begun, and closed to be opened again.
 
 use super::conn::{Conn, Stage};
-use super::machine::{Attempt, Driver, SHARE, micros};
+use super::machine::{Attempt, Driver, NEVER, SHARE, micros};
 use super::states::{Ended, RunState};
 #[cfg(unix)]
 use crate::load::measure::Problem;
@@ -39,8 +39,8 @@ impl Driver {
         if self.begun == self.plan.connections && self.underway == 0 {
             self.measured.connections.opening_s = now as f64 / 1e9;
             self.state = RunState::Opened;
-            self.state_ends = now;
-            if self.open.is_empty() && self.again.is_empty() && self.plan.churn.is_none() {
+            self.state_ends = NEVER;
+            if self.measured.connections.opened == 0 && self.again.is_empty() && self.plan.churn.is_none() {
                 self.ended = Ended::NoneOpened;
                 self.stop_sending(now);
                 self.state = RunState::Held;
@@ -79,7 +79,7 @@ impl Driver {
         Ok(())
     }
 
-    /// A connection over a Unix socket has begun, or could not. The kernel connects at once.
+    /// A connection over a Unix socket has begun, or could not. It is connected already.
     #[cfg(unix)]
     fn begun_over_unix(&mut self, clients: &mut Clients<Conn>, attempt: Attempt, begun: io::Result<ClientId>) {
         let now = self.clock.nanos();
@@ -119,12 +119,16 @@ impl Driver {
     }
 }
 
+/// The most time for which a full backlog of a Unix socket stops this client.
+#[cfg(unix)]
+const UNIX_WAIT: Duration = Duration::from_secs(1);
+
 /// Connects to a Unix socket. If its backlog is full, this waits.
 #[cfg(unix)]
 fn connect_unix(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket, sockopt};
     let stream = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(timeout))?;
+    sockopt::set_socket_timeout(&stream, sockopt::Timeout::Send, Some(timeout.min(UNIX_WAIT)))?;
     connect(&stream, &SocketAddrUnix::new(path)?)?;
     Ok(stream.into())
 }

@@ -40,10 +40,14 @@ pub(super) enum Waits {
     Never,
     Nothing,
     Time,
+    /// Its next turn.
+    Turn,
     Message,
     Pong,
     /// The end of its connection.
     End,
+    /// It has done all steps. Rules still answer.
+    Over,
 }
 
 /// A loop in which a walker is.
@@ -73,7 +77,13 @@ impl Walker {
     }
 
     pub(super) fn is_walking(&self) -> bool {
-        self.waits != Waits::Never
+        !matches!(self.waits, Waits::Never | Waits::Over)
+    }
+
+    /// All steps are done.
+    pub(super) fn finish(&mut self) {
+        let (id, sent, values) = (self.id, self.sent, std::mem::take(&mut self.values));
+        *self = Walker { id, sent, values, waits: Waits::Over, ..Walker::default() };
     }
 
     /// The walk is over. Its memory is freed.

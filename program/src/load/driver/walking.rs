@@ -55,10 +55,10 @@ impl Driver {
         self.went(clients, id, went);
     }
 
-    pub(super) fn walk_on_pong(&mut self, clients: &mut Clients<Conn>, id: ClientId) {
+    pub(super) fn walk_on_pong(&mut self, clients: &mut Clients<Conn>, id: ClientId, payload: &[u8]) {
         let now = self.clock.nanos();
         let Some(number) = self.local(clients, id) else { return };
-        let went = self.scene(clients, now, |walks, scene| walks.pong(scene, number));
+        let went = self.scene(clients, now, |walks, scene| walks.pong(scene, number, payload));
         self.went(clients, id, went);
     }
 

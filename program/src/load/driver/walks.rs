@@ -123,10 +123,14 @@ impl Walks {
         number: u32,
         message: Message<'_>,
     ) -> Went {
-        if !self.is_walking(number) || self.answers(scene, number, message) {
+        let has_begun = self.walkers.get(number as usize).is_some_and(|walker| walker.waits != Waits::Never);
+        if !has_begun || self.answers(scene, number, message) || !self.is_walking(number) {
             return Went::Continue(());
         }
         let walker = &mut self.walkers[number as usize];
+        if walker.waits == Waits::Message && walker.deadline <= millis(scene.now) {
+            return self.late(scene, number);
+        }
         if walker.waits == Waits::Message {
             if self.meets(scene, number, message)? {
                 return self.walk(scene, number);
@@ -138,8 +142,14 @@ impl Walks {
     }
 
     /// A pong has come.
-    pub(super) fn pong<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> Went {
-        if !self.is_walking(number) || self.walkers[number as usize].waits != Waits::Pong {
+    pub(super) fn pong<D: lariat::ClientData>(
+        &mut self,
+        scene: &mut Scene<'_, D>,
+        number: u32,
+        payload: &[u8],
+    ) -> Went {
+        let walker = self.walkers.get(number as usize).filter(|walker| walker.waits == Waits::Pong);
+        if walker.is_none_or(|walker| payload != walker.since.to_be_bytes()) {
             return Went::Continue(());
         }
         self.done(scene, number);
@@ -169,16 +179,16 @@ impl Walks {
             Some(Op::Close { .. }) => code.is_some() || matches!(reason, CloseReason::Local(_)),
             _ => false,
         };
-        if is_right {
-            self.done(scene, number);
-            self.over(number, true);
-        } else if is_cut {
+        if is_cut {
             self.over(number, false);
             self.failed -= 1;
+        } else if is_right {
+            self.done(scene, number);
+            self.over(number, true);
         } else {
             self.fail(scene, number, format!("the connection ended: {reason}"));
         }
-        is_right
+        is_right && !is_cut
     }
 
     /// Does what is due. Returns the connections whose walks end.
@@ -195,7 +205,7 @@ impl Walks {
         }
         if scene.now >= self.next_sweep {
             self.next_sweep = scene.now + SWEEP;
-            let millis = (scene.now / 1_000_000) as u32;
+            let millis = millis(scene.now);
             for number in 0..self.walkers.len() as u32 {
                 let walker = &self.walkers[number as usize];
                 let is_answer = matches!(walker.waits, Waits::Message | Waits::Pong | Waits::End);
@@ -223,9 +233,11 @@ impl Walks {
     /// The time has come for which a walker waits.
     fn wake<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, due: u64) -> Went {
         let walker = &mut self.walkers[number as usize];
-        if walker.waits != Waits::Time || walker.wake != due {
+        match walker.waits {
+            Waits::Turn if walker.wake == due => return self.walk(scene, number),
+            Waits::Time if walker.wake == due => {}
             // It was set before the connection was lost.
-            return Went::Continue(());
+            _ => return Went::Continue(()),
         }
         match scene.step(walker.place).map(|step| &step.op) {
             Some(Op::Wait { .. }) => self.done(scene, number),
@@ -250,7 +262,7 @@ impl Walks {
                 Op::Send(body) => {
                     let Some(id) = walker.id else { return Went::Continue(()) };
                     if scene.clients.buffered_amount(id) > STALLED {
-                        return self.wait_until(number, scene.now + PAUSE);
+                        return self.give_way(number, scene.now + PAUSE);
                     }
                     walker.asked = walker.sent;
                     if !self.send(scene, number, body) {
@@ -285,7 +297,7 @@ impl Walks {
                     walker.waits = Waits::Pong;
                     if let Some(id) = walker.id {
                         // A connection that is closing ends, and so does its walk.
-                        let _ = scene.clients.ping(id, b"step");
+                        let _ = scene.clients.ping(id, &walker.since.to_be_bytes());
                     }
                     return Went::Continue(());
                 }
@@ -313,8 +325,7 @@ impl Walks {
                 }
             }
         }
-        // Others have their turn.
-        self.wait_until(number, scene.now)
+        self.give_way(number, scene.now + 1)
     }
 
     /// Returns when the next lap of a loop begins, or goes on after its end.
@@ -331,8 +342,17 @@ impl Walks {
     }
 
     fn wait_until(&mut self, number: u32, until: u64) -> Went {
+        self.set_alarm(number, Waits::Time, until)
+    }
+
+    /// Lets others walk. The same step goes on later, and its time counts.
+    fn give_way(&mut self, number: u32, until: u64) -> Went {
+        self.set_alarm(number, Waits::Turn, until)
+    }
+
+    fn set_alarm(&mut self, number: u32, waits: Waits, until: u64) -> Went {
         let walker = &mut self.walkers[number as usize];
-        (walker.waits, walker.wake) = (Waits::Time, until);
+        (walker.waits, walker.wake) = (waits, until);
         self.alarms.push(Reverse((until, number)));
         Went::Continue(())
     }
@@ -364,7 +384,7 @@ impl Walks {
 
     // ---- messages ------------------------------------------------------------------------------
 
-    /// Answers a message if a rule says so.
+    /// Answers a message if a rule says so, unless the server does not read.
     fn answers<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, message: Message<'_>) -> bool {
         let scenario = &scene.plan.scenario;
         for (place, rule) in scenario.rules.iter().enumerate() {
@@ -372,7 +392,8 @@ impl Walks {
             let mut who = scene.plan.who(scene.plan.first_number + number, walker.sent, scene.now);
             who.variables = &walker.values;
             if rule.pattern.matches(message, scene.buffer, &who) {
-                if self.send(scene, number, &rule.answer) {
+                let is_read = walker.id.is_some_and(|id| scene.clients.buffered_amount(id) <= STALLED);
+                if is_read && self.send(scene, number, &rule.answer) {
                     self.tallies[scenario.steps.len() + place].done += 1;
                 }
                 return true;
@@ -416,7 +437,9 @@ impl Walks {
         }
         let took = scene.now.saturating_sub(walker.since);
         scene.measured.messages.right += 1;
-        scene.measured.trip(took);
+        if !plan.is_slow(plan.first_number + number) {
+            scene.measured.trip(took);
+        }
         self.done(scene, number);
         loop {
             let walker = &mut self.walkers[number as usize];
@@ -472,7 +495,13 @@ impl Walks {
     }
 
     fn fail<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, why: String) {
-        let tally = &mut self.tallies[self.walkers[number as usize].place as usize];
+        let place = self.walkers[number as usize].place;
+        // Between two laps, it is the loop that fails.
+        let place = match scene.step(place).map(|step| &step.op) {
+            Some(Op::End { start }) => *start,
+            _ => place as usize,
+        };
+        let tally = &mut self.tallies[place];
         tally.failed += 1;
         let mut details = ErrorCount { details: std::mem::take(&mut tally.failures), ..ErrorCount::default() };
         details.detail(1, why);
@@ -482,11 +511,13 @@ impl Walks {
     }
 
     fn over(&mut self, number: u32, is_finished: bool) {
-        self.walkers[number as usize].end();
+        let walker = &mut self.walkers[number as usize];
         self.walking -= 1;
         if is_finished {
+            walker.finish();
             self.finished += 1;
         } else {
+            walker.end();
             self.failed += 1;
         }
     }
@@ -523,5 +554,9 @@ impl Walks {
 }
 
 fn deadline(now: u64, within: std::time::Duration) -> u32 {
-    ((now + nanos(within)) / 1_000_000) as u32
+    millis(now + nanos(within))
+}
+
+const fn millis(nanos: u64) -> u32 {
+    (nanos / 1_000_000) as u32
 }

@@ -71,7 +71,8 @@ impl Problem {
     pub(crate) fn of_connect(kind: ErrorKind) -> Problem {
         match kind {
             ErrorKind::ConnectionRefused => Problem::Refused,
-            ErrorKind::TimedOut => Problem::ConnectTimeout,
+            // A Unix socket whose backlog is full would block.
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => Problem::ConnectTimeout,
             ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => Problem::NoPorts,
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Problem::Unreachable,
             kind if kind == std::io::Error::from_raw_os_error(EMFILE).kind() => Problem::NoDescriptors,

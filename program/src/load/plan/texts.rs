@@ -5,6 +5,7 @@ use super::options::{Options, Usage};
 use super::pace::Mode;
 use crate::load::content::{Names, Payload, Rows, Who};
 use crate::load::scenario::Scenario;
+use crate::terminal::units::time;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,6 +49,21 @@ impl Texts {
             _ if options.until.is_some() => Duration::from_secs(3),
             _ => Duration::from_secs(10),
         });
+        let workers = u64::from(options.processes) * options.agents.len().max(1) as u64;
+        if workers > connections.into() {
+            return Err(Usage(format!(
+                "--data has rows for {connections} connections, and there are {workers} processes"
+            )));
+        }
+        if let Some(storm) = options.storm.iter().find(|storm| storm.at >= hold) {
+            let (at, hold) = (storm.at.as_secs_f64() * 1e9, hold.as_secs_f64() * 1e9);
+            return Err(Usage(format!("--storm at {} comes after --hold {}: hold longer", time(at), time(hold))));
+        }
+        if hold == NO_END && (!options.storm.is_empty() || options.reconnect.is_some()) && options.duration.is_none() {
+            return Err(Usage(
+                "--storm and --reconnect need --hold or --duration with a --scenario: a server that stays away would never let it end".to_owned(),
+            ));
+        }
         Ok(Texts { rows, connections, payload, message_bytes, scenario, hold })
     }
 

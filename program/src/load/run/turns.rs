@@ -11,9 +11,12 @@ use std::time::Duration;
 
 /// Observes a run.
 pub(crate) trait Watcher {
-    /// Called when each attempt to open a connection has succeeded or failed. Returns when messages
-    /// may begin.
+    /// Called when each attempt to open a connection has succeeded or failed.
     fn opened(&mut self);
+    /// Returns whether messages may begin. Asked again and again after [`opened`](Self::opened).
+    fn may_begin(&mut self) -> bool {
+        true
+    }
     /// Called when messages have ended, before the connections are closed.
     fn held(&mut self);
     /// Called when a second has ended, or the last part of one when the run ends.

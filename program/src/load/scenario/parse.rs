@@ -24,7 +24,7 @@ impl Scenario {
     /// A sentence that names the line.
     pub(crate) fn read(text: &str, columns: &[String]) -> Result<Scenario, String> {
         let mut reader = Reader { columns, variables: variables(text), ..Reader::default() };
-        for (line, text) in (1..).zip(text.lines()) {
+        for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
             reader.line(line, text.trim()).map_err(|why| format!("line {line}: {why}"))?;
         }
         reader.finish()
@@ -141,6 +141,8 @@ impl Reader<'_> {
                 Ok(Body::Bytes(hex))
             }
             ("binary", rest) => self.template(rest).map(Body::Binary),
+            // For texts that begin with one of these words.
+            ("text", rest) => self.template(rest).map(Body::Text),
             _ => self.template(text).map(Body::Text),
         }
     }
