@@ -72,7 +72,7 @@ fn measured(options: &Options, log: &Log) -> Result<Result<ExitCode, Usage>, Fai
         Err(usage) => return Ok(Err(usage)),
     };
     if options.worker.is_some() {
-        Worker::finish(measure(plan, &mut Worker));
+        Worker::finish(measure(plan, &mut Worker::default()));
         return Ok(Ok(ExitCode::SUCCESS));
     }
     check(&options.outputs, options.csv.as_deref())?;

@@ -101,7 +101,8 @@ fn rules_answer_and_messages_wait_until_they_are_expected() {
     assert_eq!((run.code, run.count("walks finished")), (Some(1), 0));
     assert!(run.errors().contains(&("closed-4321".to_owned(), run.count("connections lost"))), "{:?}", run.errors());
     // A scenario that ends as it should is over: the connection does not come back.
-    let (run, _) = walk(ask, "send alive\nexpect close 4321", "-c 1 --reconnect backoff=1ms..1ms,jitter=none");
+    let (run, _) =
+        walk(ask, "send alive\nexpect close 4321", "-c 1 --reconnect backoff=1ms..1ms,jitter=none --hold 100ms");
     assert_eq!((run.code, run.count("walks finished"), run.count("connections opened")), (Some(0), 1, 1));
 }
 
@@ -160,4 +161,42 @@ fn rows_that_are_too_few_and_files_that_are_wrong_are_refused() {
     let run = load(&format!("ws://{}/{{user}}", running.addr), &format!("-c 9 --hold 10ms --data {rows} --rows end"));
     assert_eq!((run.code, run.count("connections opened")), (Some(0), 2));
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 2);
+}
+
+#[test]
+fn long_walks_give_way_without_losing_or_doubling_a_step() {
+    let (run, _) = walk(echo, "repeat 1000\nsend x\nend\nwait 100ms\nsend last\nexpect exact last", "-c 3");
+    assert_eq!((run.code, run.count("messages sent")), (Some(0), 3 * 1_001), "{}", run.stderr);
+    assert_eq!(steps(&run), [(1, 3, 0), (2, 3_000, 0), (4, 3, 0), (5, 3, 0), (6, 3, 0)]);
+    // The thousandth step is the wait.
+    let (run, _) = walk(echo, "send a\nrepeat 499\nsend x\nend\nwait 200ms\nsend b", "-c 1");
+    assert_eq!((run.code, run.count("messages sent")), (Some(0), 501));
+    assert!(run.number("elapsed_s") >= 0.2, "{}", run.number("elapsed_s"));
+}
+
+#[test]
+fn a_scenario_that_does_not_come_to_its_end_is_a_failure() {
+    let (run, _) = walk(echo, "send a\nexpect exact b", "-c 2 --hold 200ms");
+    assert_eq!((run.code, run.count("walks unfinished"), run.count("walks failed")), (Some(1), 2, 0));
+    let (run, _) = walk(echo, "send a\nexpect exact b", "-c 2 --timeout 100ms --expect finished=2");
+    assert_eq!((run.code, run.count("steps 1 first_failed")), (Some(1), 0));
+    assert_eq!(run.report.pointer("/expectations/0/holds"), Some(&serde_json::Value::Bool(false)));
+    for (options, expected) in [("--expect p99<3", "no unit"), ("--until p99<50", "no unit")] {
+        let options: Vec<&str> = options.split(' ').collect();
+        let arguments = [&["load", "ws://127.0.0.1:9/"], &options[..]].concat();
+        let output = crate::common::program::lariat(&arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
+    }
+}
+
+#[test]
+fn storms_that_cannot_come_are_refused() {
+    for (options, expected) in [("--hold 2s --storm 50%@5s", "hold longer"), ("--storm 50%@10s", "hold longer")] {
+        let options: Vec<&str> = options.split(' ').collect();
+        let output = crate::common::program::lariat(&[&["load", "ws://127.0.0.1:9/"], &options[..]].concat()).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{output:?}");
+    }
 }

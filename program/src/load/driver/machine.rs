@@ -169,7 +169,12 @@ impl Driver {
     pub(crate) fn walks(&self) -> Option<Walked> {
         let Walks { finished, failed, .. } = self.walks;
         let unfinished = self.unfinished.into();
-        (self.plan.mode == Mode::Scenario).then_some(Walked { finished, failed, unfinished })
+        (self.plan.mode == Mode::Scenario).then_some(Walked {
+            finished,
+            failed,
+            unfinished,
+            is_endless: self.plan.scenario.is_endless,
+        })
     }
 
     /// Returns what has become of the storms.

@@ -1,5 +1,7 @@
 //! Where a run stands, and how it ended.
 
+use crate::load::measure::NONE_OPENED;
+
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunState {
@@ -39,7 +41,7 @@ impl Ended {
             Ended::Complete => "complete",
             Ended::Interrupted => "interrupted by a signal",
             Ended::Duration => "cut short by --duration",
-            Ended::NoneOpened => "no connection could be opened",
+            Ended::NoneOpened => NONE_OPENED,
             Ended::AllLost => "cut short: all connections were lost",
             Ended::PublisherLost => "cut short: the connection that published was lost",
         }

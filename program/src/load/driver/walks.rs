@@ -56,6 +56,7 @@ struct Tally {
     done: u64,
     failed: u64,
     failures: Vec<Detail>,
+    first_failed: Option<u32>,
     latency: Option<Latency>,
 }
 
@@ -503,6 +504,7 @@ impl Walks {
         };
         let tally = &mut self.tallies[place];
         tally.failed += 1;
+        tally.first_failed = tally.first_failed.into_iter().chain([scene.plan.first_number + number]).min();
         let mut details = ErrorCount { details: std::mem::take(&mut tally.failures), ..ErrorCount::default() };
         details.detail(1, why);
         tally.failures = details.details;
@@ -542,6 +544,7 @@ impl Walks {
             done: tally.done,
             failed: tally.failed,
             failures: tally.failures.clone(),
+            first_failed: tally.first_failed,
             latency: tally.latency.as_ref().filter(|latency| !latency.is_empty()).map(Latency::summary),
             histogram: tally.latency.as_ref().map(Latency::to_pairs).unwrap_or_default(),
         };

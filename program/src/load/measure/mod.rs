@@ -28,7 +28,7 @@ pub(crate) use latency::{Latency, Summary};
 pub(crate) use measurements::Measurements;
 pub(crate) use problems::Problem;
 pub(crate) use process::own_memory;
-pub(crate) use record::Record;
+pub(crate) use record::{NONE_OPENED, Record};
 pub(crate) use report::{
     Asked, Client, Compression, Detail, ErrorCount, Expected, Histograms, Latencies, Limit, Malformed, Pairs, Report,
     ScenarioStep, Search, Second, Server, Step, Storm, Walked,

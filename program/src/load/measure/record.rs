@@ -8,6 +8,9 @@ use super::report::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// How a run ended that opened nothing.
+pub(crate) const NONE_OPENED: &str = "no connection could be opened";
+
 /// The measurements of one process, or the sum of several.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -50,6 +53,10 @@ impl Record {
         }
         self.elapsed_s = self.elapsed_s.max(other.elapsed_s);
         add_connections(&mut self.connections, &other.connections);
+        if self.connections.opened > 0 && self.ended == NONE_OPENED {
+            // It begins alike, so that the order of parts does not matter.
+            self.ended = format!("{NONE_OPENED} by a part of this client");
+        }
         add_messages(&mut self.messages, &other.messages);
         for error in other.errors {
             match self
@@ -71,6 +78,7 @@ impl Record {
             walks.finished += more.finished;
             walks.failed += more.failed;
             walks.unfinished += more.unfinished;
+            walks.is_endless |= more.is_endless;
         }
         merge_storms(&mut self.storms, other.storms);
         merge_malformed(&mut self.malformed, other.malformed);
@@ -125,6 +133,7 @@ fn merge_steps(sum: &mut Vec<ScenarioStep>, more: Vec<ScenarioStep>) {
         };
         known.done += step.done;
         known.failed += step.failed;
+        known.first_failed = known.first_failed.into_iter().chain(step.first_failed).min();
         merge_pairs(&mut known.histogram, &step.histogram);
         known.latency = known.latency.as_ref().or(step.latency.as_ref()).map(|_| summary(&known.histogram));
         merge_details(&mut known.failures, step.failures);

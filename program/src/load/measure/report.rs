@@ -210,6 +210,8 @@ pub(crate) struct ScenarioStep {
     pub(crate) failed: u64,
     /// The first failures that differ, four at most from each process.
     pub(crate) failures: Vec<Detail>,
+    /// The lowest number of a connection in which it failed. Its row of --data is the next one.
+    pub(crate) first_failed: Option<u32>,
     /// How long it took, for steps that wait for the server: from when the connection came to it,
     /// or with "at" from when it should have come to it.
     pub(crate) latency: Option<Summary>,
@@ -225,8 +227,17 @@ pub(crate) struct Walked {
     pub(crate) finished: u64,
     /// Those that a step has failed.
     pub(crate) failed: u64,
-    /// Those that were under way when the run ended, as all are with "forever".
+    /// Those that were under way when the run ended.
     pub(crate) unfinished: u64,
+    /// The scenario has no end ("forever"), so all are under way.
+    pub(crate) is_endless: bool,
+}
+
+impl Walked {
+    /// Returns whether no step has failed, and all got through unless there is no end.
+    pub(crate) const fn is_good(&self) -> bool {
+        self.failed == 0 && (self.unfinished == 0 || self.is_endless)
+    }
 }
 
 /// A storm: connections that were cut at once, and their return.
@@ -455,7 +466,7 @@ impl Report {
     /// opened, and nothing is missing.
     pub(crate) fn is_good(&self) -> bool {
         let holds = self.expectations.iter().all(|expected| expected.holds);
-        let walks = self.walks.as_ref().is_none_or(|walks| walks.failed == 0);
+        let walks = self.walks.as_ref().is_none_or(Walked::is_good);
         holds && walks && self.connections.opened > 0 && self.client.processes_lost == 0
     }
 }

@@ -251,7 +251,11 @@ fn client_late(report: &Report) -> Option<Limit> {
         "this client sent up to {} late (p99); the reported latencies include this delay",
         time(delay.p99_us * 1e3)
     );
-    limit("client-late", evidence, "the host is too busy: use fewer messages, or run the client on another host")
+    limit(
+        "client-late",
+        evidence,
+        "the host is too busy: end other programs, use --processes, or run the client on another host (--agents)",
+    )
 }
 
 fn server_cpu(report: &Report) -> Option<Limit> {

@@ -179,6 +179,9 @@ fn scenario(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
             text += " ..";
         }
         writeln!(f, "  {text}")?;
+        if let Some(first) = step.first_failed {
+            writeln!(f, "{:>4}{:>10}{:>9}  the first was connection {first}", "", "", "")?;
+        }
         for failure in &step.failures {
             writeln!(f, "{:>4}{:>10}{:>9}  {}", "", "", grouped(failure.count), failure.text)?;
         }
@@ -205,7 +208,7 @@ fn storms(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
             (payload, wire) => format!("{:.2}", payload as f64 / wire as f64),
         };
         let (sent, received) = (ratio(*sent_payload, *sent_wire), ratio(*received_payload, *received_wire));
-        writeln!(f, "compression  payload by bytes on the wire: sent {sent}, received {received}")?;
+        writeln!(f, "compression  payload divided by bytes on the wire: sent {sent}, received {received}")?;
     }
     Ok(())
 }
@@ -299,7 +302,7 @@ fn limits(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
         let sentence = if connections.opened == 0
             || connections.failed > 0
             || report.ended != "complete"
-            || report.walks.as_ref().is_some_and(|walks| walks.failed > 0)
+            || report.walks.as_ref().is_some_and(|walks| !walks.is_good())
         {
             "not known: the plan was not reached"
         } else if is_closed_loop {

@@ -4,6 +4,7 @@ use crate::load::measure::{Latency, Report, Summary};
 use crate::terminal::units;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A latency that a share of all latencies must not exceed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +33,7 @@ impl FromStr for Bound {
         let wrong = || "write a bound like p99<50ms; a bound can be set for p50, p90, p99, p99.9 and max".to_owned();
         let (what, time) = text.split_once('<').ok_or_else(wrong)?;
         let share = share(what.trim()).ok_or_else(wrong)?;
-        let time = units::duration(time.trim_start_matches('=').trim())?;
+        let time = self::time(time.trim_start_matches('=').trim())?;
         Ok(Bound { share, nanos: time.as_nanos() as u64 })
     }
 }
@@ -82,6 +83,13 @@ enum Count {
     Doubled,
     OutOfOrder,
     Rate,
+    /// Connections that got through a scenario, and those that were still in it.
+    Finished,
+    Unfinished,
+    /// Connections that a storm has cut, and that did not come back.
+    Away,
+    /// Hostile clients to which the server did not do what the RFC asks for.
+    Misjudged,
 }
 
 /// The latencies to which a statistic applies.
@@ -113,7 +121,7 @@ enum Comparison {
     More,
 }
 
-const COUNTS: [(&str, Count); 11] = [
+const COUNTS: [(&str, Count); 15] = [
     ("errors", Count::Errors),
     ("connections", Count::Connections),
     ("failed", Count::Failed),
@@ -125,6 +133,10 @@ const COUNTS: [(&str, Count); 11] = [
     ("doubled", Count::Doubled),
     ("out_of_order", Count::OutOfOrder),
     ("rate", Count::Rate),
+    ("finished", Count::Finished),
+    ("unfinished", Count::Unfinished),
+    ("away", Count::Away),
+    ("misjudged", Count::Misjudged),
 ];
 
 const STATISTICS: [(&str, Statistic); 7] = [
@@ -162,9 +174,17 @@ impl FromStr for Expectation {
         })?;
         let value = match metric {
             Metric::Count(_) => value.parse().map_err(|_| format!("{value:?} is not a number"))?,
-            Metric::Time(..) => units::duration(value)?.as_nanos() as f64 / 1e3,
+            Metric::Time(..) => time(value)?.as_nanos() as f64 / 1e3,
         };
         Ok(Expectation { text: text.trim().to_owned(), metric, comparison, value })
+    }
+}
+
+/// Parses a time. It needs a unit: 20 milliseconds are easily meant by 20.
+fn time(text: &str) -> Result<Duration, String> {
+    match text.ends_with(|letter: char| letter.is_ascii_alphabetic()) {
+        true => units::duration(text),
+        false => Err(format!("{text:?} has no unit: write {text}ms or {text}s")),
     }
 }
 
@@ -223,6 +243,12 @@ impl Count {
             Count::Doubled => messages.doubled as f64,
             Count::OutOfOrder => messages.out_of_order as f64,
             Count::Rate => messages.per_second,
+            Count::Finished => report.walks.as_ref().map_or(0, |walks| walks.finished) as f64,
+            Count::Unfinished => report.walks.as_ref().map_or(0, |walks| walks.unfinished) as f64,
+            Count::Away => report.storms.iter().map(|storm| storm.cut.saturating_sub(storm.back)).sum::<u64>() as f64,
+            Count::Misjudged => {
+                report.malformed.iter().map(|kind| kind.tried.saturating_sub(kind.right)).sum::<u64>() as f64
+            }
         }
     }
 }

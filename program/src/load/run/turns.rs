@@ -28,6 +28,9 @@ pub(crate) trait Watcher {
 /// The nanoseconds between two calls of [`Watcher::progress`].
 const PROGRESS: u64 = 200_000_000;
 
+/// The nanoseconds after which [`Watcher::may_begin`] is asked again.
+const LOOK: u64 = 5_000_000;
+
 /// The loop waits for whole milliseconds. For what is due sooner than this, `ppoll` waits.
 const EXACT: u64 = 2_000_000;
 
@@ -67,16 +70,22 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
     let mut event_loop = server.start(Driver::new(plan, clock))?;
     let began = Used::now(clock);
     let (mut opened, mut held) = (None, None);
-    let (mut next_progress, mut told) = (PROGRESS, 0);
+    let (mut next_progress, mut next_look, mut told) = (PROGRESS, u64::MAX, 0);
     while event_loop.outcome().is_none() {
         let (driver, clients) = event_loop.parts_mut();
         driver.step(clients).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         match driver.state() {
             RunState::Opened => {
+                if opened.is_none() {
+                    watcher.opened();
+                }
                 opened = Some(Used::now(clock));
-                watcher.opened();
-                hostile = hostiles.clone().map(Hostile::start).transpose()?;
-                driver.hold(clients);
+                if watcher.may_begin() {
+                    hostile = hostiles.clone().map(Hostile::start).transpose()?;
+                    driver.hold(clients);
+                } else {
+                    next_look = clock.nanos() + LOOK;
+                }
             }
             RunState::Held => {
                 hostile.iter_mut().for_each(Hostile::stop);
@@ -92,7 +101,8 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
             next_progress = now + PROGRESS;
             watcher.progress(&Progress::of(driver, now));
         }
-        let due = driver.next_due().min(next_progress);
+        let due = driver.next_due().min(next_progress).min(next_look);
+        next_look = u64::MAX;
         turn(&mut event_loop, due.saturating_sub(clock.nanos()))?;
     }
     event_loop.parts_mut().0.stopped();

@@ -7,6 +7,8 @@ use crate::load::measure::{Record, Second};
 use crate::terminal::Failure;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A message from a worker to its parent.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,7 +22,11 @@ pub(crate) enum FromWorker {
 }
 
 /// The worker's side.
-pub(crate) struct Worker;
+#[derive(Debug, Default)]
+pub(crate) struct Worker {
+    /// Set once all workers have opened.
+    may_begin: Arc<AtomicBool>,
+}
 
 impl Worker {
     fn send(message: &FromWorker) {
@@ -45,9 +51,21 @@ impl Worker {
 impl Watcher for Worker {
     fn opened(&mut self) {
         Worker::send(&FromWorker::Opened);
-        // If the parent has ended, this reads the end of the file, and the next message ends the
-        // run.
-        let _ = std::io::stdin().read(&mut [0]);
+        let may_begin = Arc::clone(&self.may_begin);
+        let wait = move || {
+            // If the parent has ended, this reads the end of the file, and the next message ends
+            // the run.
+            let _ = std::io::stdin().read(&mut [0]);
+            may_begin.store(true, Ordering::Relaxed);
+        };
+        // The connections go on meanwhile. Without a thread, nobody waits.
+        if std::thread::Builder::new().spawn(wait).is_err() {
+            self.may_begin.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn may_begin(&mut self) -> bool {
+        self.may_begin.load(Ordering::Relaxed)
     }
 
     fn held(&mut self) {

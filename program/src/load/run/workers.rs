@@ -113,6 +113,11 @@ impl<W: Watcher> Parent<'_, W> {
                 self.parts[part].has_opened = true;
                 self.go_when_opened();
             }
+            // It has opened nothing, or was interrupted before.
+            FromWorker::Held if !self.parts[part].has_opened => {
+                self.parts[part].has_opened = true;
+                self.go_when_opened();
+            }
             FromWorker::Held if !self.held => {
                 self.held = true;
                 self.watcher.held();
