@@ -12,6 +12,9 @@ use std::time::Duration;
 const MOST: usize = 1 << 20;
 const FEW: usize = 256 << 10;
 
+/// The bytes above which nothing more is taken from a connection that cannot be paused.
+const TOO_MANY: usize = 16 << 20;
+
 /// Messages are written together, up to about so many bytes.
 const TOGETHER: usize = 64 << 10;
 
@@ -65,6 +68,12 @@ impl Output {
         // Before they are queued, so that the thread never subtracts them first.
         let waiting = self.waiting.fetch_add(length, Ordering::AcqRel) + length;
         queue.send(bytes).is_ok() && waiting > MOST && self.waiting.load(Ordering::Acquire) > FEW
+    }
+
+    /// Returns whether so many bytes wait that the reader is too slow for a connection that cannot be
+    /// paused.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > TOO_MANY
     }
 
     /// Takes no more bytes. [`FromOutput::Done`] follows.

@@ -141,8 +141,10 @@ impl Session {
         }
         self.received += 1;
         let bytes = self.asked.form.bytes(message);
-        if !self.is_written && self.output.write(bytes) {
-            clients.pause(id);
+        // After our Close, the connection cannot be paused.
+        if !self.is_written && self.output.write(bytes) && !clients.pause(id) && self.output.is_too_slow() {
+            self.fail("standard output is too slow for what the server sends after our Close".to_owned());
+            clients.terminate(id);
         }
         if self.asked.one {
             self.close(clients);

@@ -13,7 +13,7 @@ use super::output::{check, write};
 use super::plan::{Outputs, Usage};
 use super::read::read;
 use crate::terminal::{Failure, Log, units};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,7 +70,7 @@ fn begin(report: Report) -> Result<(Asked, Record), String> {
 
 fn add((asked, mut record): (Asked, Record), report: Report) -> Result<(Asked, Record), String> {
     let (more, mut other) = begin(report)?;
-    if let Some(why) = misfit(&asked, &more) {
+    if let Some(why) = misfit(&asked, &more).or_else(|| other_work(&record, &other)) {
         return Err(format!("it does not fit to those before it: {why}"));
     }
     let series = std::mem::take(&mut other.series);
@@ -103,11 +103,35 @@ fn misfit(one: &Asked, other: &Asked) -> Option<String> {
     Some(format!("{what} is {other} instead of {one}"))
 }
 
-/// Returns what two clients were asked for together. They fit together.
+/// Returns why two runs did other work, if they did: their steps and storms are added up by number.
+fn other_work(one: &Record, other: &Record) -> Option<String> {
+    let [here, there] = [one, other].map(|record| {
+        let steps: BTreeMap<u32, &str> = record.steps.iter().map(|step| (step.line, &*step.text)).collect();
+        steps
+    });
+    let mut lines = here.keys().chain(there.keys());
+    if let Some(line) = lines.find(|line| here.get(line) != there.get(line)) {
+        let step =
+            |steps: &BTreeMap<u32, &str>| steps.get(line).map_or("no step".to_owned(), |text| format!("{text:?}"));
+        return Some(format!("line {line} of the scenario is {} instead of {}", step(&there), step(&here)));
+    }
+    let [here, there] = [one, other].map(|record| record.storms.iter().map(|storm| &*storm.kind).collect::<Vec<_>>());
+    // A run that ended early may have missed the last ones.
+    let is_early = |record: &Record, storms: &[&str], more: &[&str]| !record.is_complete && more.starts_with(storms);
+    if here == there || is_early(one, &here, &there) || is_early(other, &there, &here) {
+        return None;
+    }
+    let list = |kinds: &[&str]| if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+    Some(format!("the list of storms is {} instead of {}", list(&there), list(&here)))
+}
+
+/// Returns what two clients were asked for together. They fit together. Their processes are counted
+/// over all agents.
 fn add_asked(one: Asked, other: Asked) -> Asked {
     let sum = |one: Option<f64>, other: Option<f64>| one.zip(other).map(|(one, other)| one + other);
     let rate = |churn: &Option<String>| churn.as_deref().and_then(|churn| units::rate(churn).ok());
     let churn = sum(rate(&one.churn), rate(&other.churn)).map(|rate| format!("{rate}/s"));
+    let processes = [&one, &other].map(|asked| asked.processes.saturating_mul(asked.agents.len().max(1) as u32));
     Asked {
         urls: one.urls.into_iter().chain(other.urls).collect::<BTreeSet<_>>().into_iter().collect(),
         connections: one.connections + other.connections,
@@ -115,7 +139,8 @@ fn add_asked(one: Asked, other: Asked) -> Asked {
         hold_s: one.hold_s.max(other.hold_s),
         messages_per_second: sum(one.messages_per_second, other.messages_per_second),
         churn: churn.or(one.churn),
-        processes: one.processes.saturating_add(other.processes),
+        processes: processes[0].saturating_add(processes[1]),
+        agents: Vec::new(),
         seed: one.seed.min(other.seed),
         ..one
     }
@@ -147,7 +172,7 @@ fn sort(record: &mut Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::measure::{ErrorCount, Histograms, Latency, ScenarioStep, Server};
+    use crate::load::measure::{ErrorCount, Histograms, Latency, ScenarioStep, Server, Storm};
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
     use serde_json::Value;
@@ -177,7 +202,9 @@ mod tests {
             is_complete: number != 2,
             times: Histograms { round_trip: latency.to_pairs(), ..Histograms::default() },
             errors: vec![error],
-            steps: vec![ScenarioStep { line: number % 2, histogram: latency.to_pairs(), ..ScenarioStep::default() }],
+            steps: [1, 0]
+                .map(|line| ScenarioStep { line, histogram: latency.to_pairs(), ..ScenarioStep::default() })
+                .into(),
             series: (0..=number)
                 .map(|at| Second { at_s: at.into(), sent: 5, p99_us: number.into(), ..Second::default() })
                 .collect(),
@@ -247,6 +274,47 @@ mod tests {
         assert_eq!((server.pids, server.cpu_holding_s, server.cpu_ns_per_message), (vec![1], Some(3.0), Some(1.5e8)));
         let servers = merged(&[&a, &b, &c]).server.expect("two servers");
         assert_eq!((servers.pids, servers.cpu_holding_s, servers.cpu_ns_per_message), (vec![1, 2], None, None));
+    }
+
+    /// Returns why the second report cannot be added to the first, if it cannot.
+    fn why_not(one: Report, other: Report) -> Option<String> {
+        add(begin(one).expect("it can be merged"), other).err()
+    }
+
+    #[test]
+    fn reports_of_other_steps_or_storms_are_refused() {
+        let with = |change: fn(&mut Report)| {
+            let mut report = client(1, &[5]);
+            change(&mut report);
+            report
+        };
+        let storm = |kind: &str| Storm { kind: kind.to_owned(), ..Storm::default() };
+        let why = |one, other| why_not(one, other).unwrap_or_else(|| panic!("they fit"));
+        let other = with(|report| report.steps[1].text = "send hello".to_owned());
+        assert!(why(client(1, &[5]), other).ends_with("line 0 of the scenario is \"send hello\" instead of \"\""));
+        let other = with(|report| report.steps.truncate(1));
+        assert!(why(client(1, &[5]), other).ends_with("line 0 of the scenario is no step instead of \"\""));
+        let [mut fin, mut rst, mut both] = [(); 3].map(|()| client(1, &[5]));
+        (fin.storms, rst.storms, both.storms) =
+            (vec![storm("fin")], vec![storm("rst")], vec![storm("fin"), storm("rst")]);
+        assert!(why(fin.clone(), rst.clone()).ends_with("the list of storms is rst instead of fin"));
+        assert!(why(client(1, &[5]), fin.clone()).ends_with("the list of storms is fin instead of none"));
+        assert!(why(both.clone(), fin.clone()).ends_with("the list of storms is fin instead of fin, rst"));
+        fin.ended = "interrupted".to_owned();
+        assert_eq!((why_not(both.clone(), fin.clone()), why_not(fin, both)), (None, None), "it missed the second one");
+    }
+
+    #[test]
+    fn processes_are_counted_over_all_agents() {
+        let reports: [Report; 3] = [(2, 3), (0, 1), (1, 1)].map(|(agents, processes)| {
+            let mut report = client(1, &[5]);
+            (report.asked.agents, report.asked.processes) = (vec!["10.0.0.5:7000".to_owned(); agents], processes);
+            report
+        });
+        for order in [[0, 1, 2], [2, 0, 1], [1, 2, 0]] {
+            let sum = merged(&order.map(|number| &reports[number])).asked;
+            assert_eq!((sum.processes, sum.agents.len()), (8, 0), "{order:?}");
+        }
     }
 
     #[test]

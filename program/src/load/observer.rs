@@ -72,7 +72,8 @@ impl Watcher for Observer {
             metrics.second(second);
         }
         if let Some(ui) = &self.ui {
-            let now = process::usage(&self.pids);
+            // Without memory: in the loop of the run, reading that of a large server takes too long.
+            let now = process::cpu(&self.pids);
             let used = now.cpu_since(&std::mem::replace(&mut self.last, now)).seconds;
             ui.second(second, share(used, second.length_s, RESOLUTION).filter(|_| !self.pids.is_empty()));
         }
@@ -139,7 +140,8 @@ fn facts(options: &Options, plan: Option<&Plan>) -> Facts {
     let ports = host.ports.map(|(first, last)| u64::from(last.saturating_sub(first)) + 1);
     Facts {
         asked: options.connections.into(),
-        processes: options.processes.into(),
+        processes: u64::from(options.processes) * options.agents.len().max(1) as u64,
+        has_loop: plan.is_some() && options.processes == 1,
         files: plan.and(host.files_soft),
         ports: plan.and_then(|plan| Some(ports? * plan.routes.len() as u64)),
     }

@@ -3,11 +3,12 @@
 
 use crate::common::{Running, serve, serve_with, until};
 use crate::messages::Echo;
-use crate::{connect, start};
+use crate::raw::{frame, literal, send, upgrade};
+use crate::{connect, finished, start};
 use lariat::{ClientId, Clients, Config, Handler, Message};
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The most bytes that the process may have held at a time. Its own size is about 20 MB.
 const MOST: usize = 48 << 20;
@@ -116,4 +117,30 @@ fn the_server_is_not_read_faster_than_standard_output() {
     let total = std::io::copy(&mut stdout, &mut std::io::sink()).expect("a pipe");
     assert_eq!(total, 128 * 1_000_001);
     assert!(child.wait().expect("it is our child").success());
+}
+
+/// The reader of standard output stops, and the server goes on sending behind our Close, where the
+/// session cannot pause it.
+#[test]
+fn a_server_that_sends_without_end_behind_our_close_takes_no_more_memory() {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let by_server = Arc::clone(&has_ended);
+    let url = literal(move |stream| {
+        upgrade(stream)?;
+        assert_eq!(frame(stream)?, (0x89, b"end".to_vec()));
+        send(stream, b"\x8a\x03end")?;
+        assert_eq!(frame(stream)?, (0x88, vec![3, 232]));
+        let message = [&b"\x82\x7e\xff\xff"[..], &[7; 0xffff]].concat();
+        while send(stream, &message).is_ok() {}
+        by_server.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+    let mut child = start(&url, "--binary");
+    drop(child.stdin.take());
+    until(|| has_ended.load(Ordering::Relaxed));
+    let peak = peak(child.id());
+    assert!(peak < MOST, "{peak} bytes");
+    let run = finished(child);
+    run.says("standard output is too slow");
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
 }

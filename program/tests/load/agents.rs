@@ -13,18 +13,18 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// An agent on a free port, with a folder of its own for temporary files.
-struct Agent {
+pub struct Agent {
     program: Program,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
     folder: PathBuf,
     log: Arc<Mutex<String>>,
 }
 
 impl Agent {
-    fn start() -> Agent {
+    pub fn start() -> Agent {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("lariat-agents-{}-{number}", std::process::id()));

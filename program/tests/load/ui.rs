@@ -1,11 +1,13 @@
 //! `--ui`: the run on a terminal, which is as before when it ends.
 
+use crate::agents::{Agent, TOKEN};
 use crate::common::program::lariat as command;
 use crate::{Counting, echo};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 
 const BEGIN: &str = "\x1b[?1049h";
@@ -93,11 +95,57 @@ fn keys_and_signals_end_the_run_early_with_its_report() {
         if key.len() == 1 {
             screen.terminal.write_all(format!("x{key}").as_bytes()).expect("it reads");
         } else {
-            let pid = screen.child.id().to_string();
-            assert!(Command::new("kill").args(["-s", key, &pid]).status().expect("kill(1)").success());
+            signal(&screen.child, key);
         }
         let (_, report) = screen.end();
         assert!(report.contains("interrupted by a signal"), "{key:?} with {processes}: {report:?}");
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    assert!(status.expect("kill(1)").success());
+}
+
+#[test]
+fn a_key_or_a_signal_ends_a_run_of_agents_early_with_its_report() {
+    let (server, _) = Counting::new(echo);
+    let running = crate::common::serve(server);
+    let (url, agent) = (format!("ws://{}/", running.addr), Agent::start());
+    for end in ["q", "TERM", "HUP", "INT"] {
+        let addr = agent.addr.to_string();
+        let mut command = command(&["load", &url, "-c", "4", "--hold", "1h", "--ui", "--agents", &addr]);
+        let mut screen = Screen::start(command.env("LARIAT_TOKEN", TOKEN));
+        screen.until("hold");
+        match end {
+            "q" => screen.terminal.write_all(b"q").expect("it reads"),
+            name => signal(&screen.child, name),
+        }
+        let (_, report) = screen.end();
+        assert!(report.contains("interrupted by a signal"), "{end}: {report:?}");
+    }
+}
+
+/// The agent says nothing. Before the workers have begun, nobody but the view hears the keys.
+#[test]
+fn a_key_or_a_signal_ends_the_wait_for_agents_at_once() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = silent.local_addr().expect("an address").to_string();
+    for end in ["q", "\x03", "TERM", "HUP", "INT"] {
+        let mut command = command(&["load", "ws://127.0.0.1:9/", "--ui", "--agents", &addr]);
+        let mut screen = Screen::start(command.env("LARIAT_TOKEN", TOKEN));
+        screen.until(BEGIN);
+        let agent = silent.accept().expect("the controller connects");
+        match end.len() {
+            1 => screen.terminal.write_all(end.as_bytes()).expect("it reads"),
+            _ => signal(&screen.child, end),
+        }
+        screen.until(END);
+        let status = screen.child.wait().expect("it is our child");
+        assert_eq!(status.signal(), Some(2), "{end:?}: {status} {}", screen.text);
+        let modes = tcgetattr(&screen.side).expect("a terminal").local_modes;
+        assert!(modes.contains(rustix::termios::LocalModes::ICANON), "{modes:?}");
+        drop(agent);
     }
 }
 

@@ -5,16 +5,21 @@ use super::session::{Order, Unpacked};
 use super::token::{About, Side, Token, nonce, sha256};
 use super::wire::{Lines, Wire};
 use crate::doctor::raise_descriptor_limit;
+use crate::load::run::thread;
 use crate::terminal::units::counted;
 use crate::terminal::{Failure, Log, print};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The most connections at a time. Those without a proof end within [`SILENCE`].
+/// The most connections at a time, and the most from one address. Those without a proof end within
+/// [`SILENCE`]; meanwhile they must not keep others out.
 const CONNECTIONS: usize = 64;
+const FROM_ONE: usize = 8;
 
 /// An agent that waits.
 struct Agent {
@@ -35,7 +40,7 @@ struct State {
 /// Serves controllers until a signal ends it.
 pub(crate) fn serve(address: &str, token: Token, log: &Log) -> Result<ExitCode, Failure> {
     raise_descriptor_limit();
-    let cannot = |error: std::io::Error| {
+    let cannot = |error: io::Error| {
         Failure(format!("cannot listen on {address:?}: {error}. Write an address of this host, like 0.0.0.0:7000"))
     };
     let listener = TcpListener::bind(address).map_err(cannot)?;
@@ -44,7 +49,7 @@ pub(crate) fn serve(address: &str, token: Token, log: &Log) -> Result<ExitCode, 
     let stopped = stop_signal().map_err(|error| Failure(format!("cannot wait for signals: {error}")))?;
     print(&format!("Lariat listens on {local}\n"))?;
     let accepting = Arc::clone(&agent);
-    std::thread::spawn(move || accept(&listener, &accepting));
+    thread("accept", move || accept(&listener, &accepting))?;
     stopped();
     agent.stop();
     Ok(ExitCode::SUCCESS)
@@ -52,7 +57,7 @@ pub(crate) fn serve(address: &str, token: Token, log: &Log) -> Result<ExitCode, 
 
 /// Returns a function that returns when a signal asks the process to end.
 #[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl FnOnce()> {
+fn stop_signal() -> io::Result<impl FnOnce()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let (mut reader, writer) = std::os::unix::net::UnixStream::pair()?;
     for signal in [SIGINT, SIGTERM] {
@@ -61,13 +66,13 @@ fn stop_signal() -> std::io::Result<impl FnOnce()> {
     Ok(move || {
         let _writer = writer;
         // Nothing else wakes this but an error, after which nothing would.
-        let _ = std::io::Read::read_exact(&mut reader, &mut [0]);
+        let _ = io::Read::read_exact(&mut reader, &mut [0]);
     })
 }
 
 /// Without signals, the process ends when it is killed.
 #[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl FnOnce()> {
+fn stop_signal() -> io::Result<impl FnOnce()> {
     Ok(|| {
         loop {
             std::thread::park();
@@ -76,7 +81,7 @@ fn stop_signal() -> std::io::Result<impl FnOnce()> {
 }
 
 fn accept(listener: &TcpListener, agent: &Arc<Agent>) {
-    let places = Arc::new(());
+    let places = Arc::<Places>::default();
     // Nothing is sent: receiving is only a pause.
     let (_sender, pause) = channel::<()>();
     loop {
@@ -89,17 +94,54 @@ fn accept(listener: &TcpListener, agent: &Arc<Agent>) {
                 continue;
             }
         };
-        let (agent, place) = (Arc::clone(agent), Arc::clone(&places));
-        if Arc::strong_count(&places) > CONNECTIONS + 1 {
+        let Some(place) = places.take(from.ip()) else {
             agent.log.say(&format!("lariat: no run for {from}: too many connections\n"));
             continue;
-        }
-        std::thread::spawn(move || {
+        };
+        let of_thread = Arc::clone(agent);
+        let started = thread("controller", move || {
             let _place = place;
-            if let Err(why) = agent.meet(stream, from) {
-                agent.log.say(&format!("lariat: {why}\n"));
+            if let Err(why) = of_thread.meet(stream, from) {
+                of_thread.log.say(&format!("lariat: {why}\n"));
             }
         });
+        if let Err(Failure(why)) = started {
+            agent.log.say(&format!("lariat: no run for {from}: {why}\n"));
+        }
+    }
+}
+
+/// The present connections from each address.
+#[derive(Default)]
+struct Places(Mutex<BTreeMap<IpAddr, usize>>);
+
+impl Places {
+    /// Takes a place until what this returns is dropped, or returns `None` if there is none.
+    fn take(self: &Arc<Places>, from: IpAddr) -> Option<Place> {
+        let from = from.to_canonical();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, here) = (counts.values().sum::<usize>(), counts.get(&from).copied().unwrap_or(0));
+        if all >= CONNECTIONS || here >= FROM_ONE {
+            return None;
+        }
+        counts.insert(from, here + 1);
+        Some(Place { places: Arc::clone(self), from })
+    }
+}
+
+/// The place of a connection.
+struct Place {
+    places: Arc<Places>,
+    from: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.from) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(counts.remove(&self.from)),
+        }
     }
 }
 
@@ -154,7 +196,7 @@ impl Agent {
 
     /// Receives a request, and waits until the run begins.
     fn receive(&self, wire: &Wire, lines: &mut Lines, known: &Known) -> Result<Unpacked, String> {
-        let lost = |error: std::io::Error| format!("the connection is broken: {error}");
+        let lost = |error: io::Error| format!("the connection is broken: {error}");
         lines.hurry(PATIENCE);
         let proof = self.token.prove(Side::Agent, &known.about());
         wire.send(&FromAgent::Ready { proof }).map_err(lost)?;
@@ -220,5 +262,25 @@ impl Known {
     fn about(&self) -> About<'_> {
         let Offer { nonce, length, sha256, .. } = &self.offer;
         About { agent_nonce: &self.agent_nonce, controller_nonce: nonce, sha256, length: *length }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_from_one_address_leave_places_for_others() {
+        let places = Arc::<Places>::default();
+        let address = |last: usize| IpAddr::from([10, 0, 0, last as u8]);
+        let mut taken: Vec<Place> = std::iter::from_fn(|| places.take(address(1))).collect();
+        assert_eq!(taken.len(), FROM_ONE);
+        assert!(places.take("::ffff:10.0.0.1".parse().expect("an address")).is_none(), "it is the same one");
+        taken.extend((2..).take(CONNECTIONS - FROM_ONE).map(|last| places.take(address(last)).expect("a place")));
+        assert!(places.take(address(99)).is_none());
+        drop(taken.pop());
+        assert!(places.take(address(99)).is_some());
+        drop(taken);
+        assert!(places.0.lock().expect("nobody panics").is_empty());
     }
 }

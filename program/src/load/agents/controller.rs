@@ -9,7 +9,7 @@ use super::travel::own_options;
 use super::wire::{Lines, Wire};
 use crate::load::measure::Record;
 use crate::load::plan::{InputFile, Options, Usage, input_files};
-use crate::load::run::{FromWorker, Heard, Link, Watcher, run_workers};
+use crate::load::run::{FromWorker, Heard, Link, Watcher, run_workers, thread};
 use crate::terminal::units::bytes;
 use crate::terminal::{Failure, Log};
 use data_encoding::BASE64;
@@ -52,12 +52,12 @@ impl Campaign {
         for Reached { name, workers, wire, lines } in reached {
             // If this fails, nothing comes from the agent either.
             let _ = wire.send(&ToAgent::Start);
-            let led = Arc::new(Led { name: name.clone(), wire: Arc::clone(&wire), _beats: beat(Arc::clone(&wire)) });
+            let led = Arc::new(Led { name: name.clone(), wire: Arc::clone(&wire), _beats: beat(Arc::clone(&wire))? });
             links.extend(
                 workers.clone().map(|part| Box::new(RemoteWorker { part, led: Arc::clone(&led) }) as Box<dyn Link>),
             );
             let reader = Reader { name, workers, wire, sender: sender.clone(), log: log.clone() };
-            std::thread::spawn(move || reader.read(lines));
+            thread("agent", move || reader.read(lines))?;
         }
         drop(sender);
         run_workers(links, &heard, watcher)
@@ -66,9 +66,14 @@ impl Campaign {
     /// Asks all agents at the same time. Fails if one of them refuses.
     fn reach_all(&self) -> Result<Vec<Reached>, Failure> {
         let outcomes: Vec<Result<Reached, String>> = std::thread::scope(|scope| {
-            let asked = (0..).zip(&self.agents).map(|(number, name)| scope.spawn(move || self.reach(number, name)));
+            let asked = (0..).zip(&self.agents).map(|(number, name)| {
+                std::thread::Builder::new().spawn_scoped(scope, move || self.reach(number, name))
+            });
             let asked: Vec<_> = asked.collect();
-            let answers = asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a panic".to_owned())));
+            let answers = asked.into_iter().map(|started| match started {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err("a panic".to_owned())),
+                Err(error) => Err(format!("cannot start a thread: {error}")),
+            });
             answers.collect()
         });
         let (mut reached, mut problems) = (Vec::new(), Vec::new());
@@ -171,12 +176,12 @@ struct Reached {
 }
 
 /// Says once in a second that the controller is there, until what this returns is dropped.
-fn beat(wire: Arc<Wire>) -> Sender<()> {
+fn beat(wire: Arc<Wire>) -> Result<Sender<()>, Failure> {
     let (sender, ended) = channel();
-    std::thread::spawn(move || {
+    thread("beat", move || {
         while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) && wire.send(&ToAgent::Alive).is_ok() {}
-    });
-    sender
+    })?;
+    Ok(sender)
 }
 
 /// An agent while the run goes on. The connection ends when this is dropped, and with it the

@@ -5,7 +5,7 @@ use super::protocol::{BEAT, FromAgent, Request, SHORT_LINE, ToAgent, VERSION, pa
 use super::travel::{allowed, allowed_file};
 use super::wire::{Lines, Wire};
 use crate::load::measure::Clock;
-use crate::load::run::{ChildWorker, Link};
+use crate::load::run::{ChildWorker, Link, thread};
 use crate::terminal::Failure;
 use data_encoding::BASE64;
 use std::ffi::OsString;
@@ -97,27 +97,27 @@ impl Unpacked {
     /// ended earlier.
     pub(super) fn carry_out(self, wire: &Wire, lines: Lines) -> Result<(), String> {
         let (sender, events) = channel();
-        let started = self.start(&sender);
-        let workers = started.inspect_err(|why| {
+        let started = self.start(&sender).and_then(|workers| follow(lines, sender).map(|()| workers));
+        let workers = started.map_err(|Failure(why)| why).inspect_err(|why| {
             // If the controller has gone, nobody needs to know.
             let _ = wire.send(&FromAgent::Refused(why.clone()));
         })?;
-        follow(lines, sender);
         let outcome = Session { wire, first: self.workers.start, left: workers.len(), workers }.serve(&events);
         // The workers have gone. Nobody reads the files any more.
         drop(self.folder);
         outcome
     }
 
-    fn start(&self, sender: &Sender<Event>) -> Result<Vec<LocalWorker>, String> {
+    fn start(&self, sender: &Sender<Event>) -> Result<Vec<LocalWorker>, Failure> {
         let mut workers = Vec::new();
         for part in self.workers.clone() {
-            let started = ChildWorker::start(&self.arguments, part, self.parts);
-            let mut child = started.map_err(|Failure(why)| why)?;
+            let mut child = ChildWorker::start(&self.arguments, part, self.parts)?;
             // The receiver has gone if the run has ended.
             let (said, logged) = (sender.clone(), sender.clone());
-            child.listen(move |line| drop(said.send(line.map_or(Event::Silent(part), |line| Event::Said(part, line)))));
-            child.listen_to_log(move |line| drop(logged.send(line.map_or(Event::Silent(part), Event::Logged))));
+            child.listen(move |line| {
+                drop(said.send(line.map_or(Event::Silent(part), |line| Event::Said(part, line))))
+            })?;
+            child.listen_to_log(move |line| drop(logged.send(line.map_or(Event::Silent(part), Event::Logged))))?;
             workers.push(LocalWorker { child, streams: 2 });
         }
         Ok(workers)
@@ -136,8 +136,8 @@ enum Event {
 }
 
 /// Passes on what the controller says, in a thread that ends with the connection.
-fn follow(mut lines: Lines, sender: Sender<Event>) {
-    std::thread::spawn(move || {
+fn follow(mut lines: Lines, sender: Sender<Event>) -> Result<(), Failure> {
+    let started = thread("controller", move || {
         lines.stay();
         loop {
             let next = lines.next(SHORT_LINE);
@@ -148,6 +148,7 @@ fn follow(mut lines: Lines, sender: Sender<Event>) {
             }
         }
     });
+    started.map(drop)
 }
 
 /// A worker on the agent's host.

@@ -220,6 +220,19 @@ fn what_only_one_side_has_is_not_comparable() {
 }
 
 #[test]
+fn equal_errors_alone_are_no_verdict_and_more_errors_are_one() {
+    let short = Truth { length_s: 4, ..SERVER };
+    let rows = comparison(short, short, 1, 1);
+    let told: Vec<&str> =
+        rows.iter().filter(|row| row.verdict != Verdict::Unknown).map(|row| row.metric.as_str()).collect();
+    assert_eq!((told, Verdict::of(&rows)), (vec!["errors per message"], Verdict::Unknown));
+    let rows = comparison(short, Truth { errors: 0.2, ..short }, 1, 1);
+    assert_eq!(Verdict::of(&rows), Verdict::Worse);
+    let rows = comparison(SERVER, SERVER, 1, 1);
+    assert_eq!(Verdict::of(&rows), Verdict::Same);
+}
+
+#[test]
 fn reports_without_anything_are_compared_without_a_panic() {
     let nothing = || Side(vec![values(&Report::default())]);
     assert_eq!(Verdict::of(&compare(&nothing(), &nothing(), TOLERANCE)), Verdict::Unknown);

@@ -33,7 +33,14 @@ impl Display for Table<'_> {
             Verdict::Unknown => {
                 writeln!(f, "\nverdict      not comparable: longer runs, or several on each side, can tell")
             }
-            verdict => writeln!(f, "\nverdict      {}, with a tolerance of {tolerance} %", verdict.text()),
+            verdict => {
+                let (all, text) = (comparison.metrics.len(), verdict.text());
+                write!(f, "\nverdict      {text}, with a tolerance of {tolerance} %")?;
+                match comparison.metrics.iter().filter(|row| row.verdict == Verdict::Unknown).count() {
+                    0 => writeln!(f),
+                    unknown => writeln!(f, "; {unknown} of {all} metrics not comparable"),
+                }
+            }
         }
     }
 }

@@ -44,11 +44,14 @@ impl Verdict {
         }
     }
 
-    /// Returns the verdict of all metrics.
+    /// Returns the verdict of all metrics. If only errors can be compared, that there are as few as
+    /// before says nothing of the rest.
     pub(super) fn of(rows: &[Row]) -> Verdict {
         let has = |verdict| rows.iter().any(|row| row.verdict == verdict);
+        let tells = rows.iter().any(|row| row.kind != Unit::Share && row.verdict != Verdict::Unknown);
         let order = [Verdict::Worse, Verdict::Better, Verdict::Same];
-        order.into_iter().find(|verdict| has(*verdict)).unwrap_or(Verdict::Unknown)
+        let found = order.into_iter().find(|verdict| has(*verdict));
+        found.filter(|verdict| tells || *verdict != Verdict::Same).unwrap_or(Verdict::Unknown)
     }
 }
 

@@ -108,16 +108,14 @@ impl Stream {
         }
     }
 
-    /// Reads once something has come.
+    /// Reads once something has come. A server that never falls silent does not delay the deadline.
     pub(super) fn read(&mut self, until: Until<'_>) -> Heard {
-        loop {
+        while !until.is_over() {
             if let Some(heard) = self.read_once() {
                 return heard;
             }
-            if until.is_over() {
-                return Heard::Late;
-            }
         }
+        Heard::Late
     }
 
     /// Reads what comes within a moment.
@@ -157,4 +155,22 @@ impl Stream {
 
 fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_server_that_always_sends_does_not_delay_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let socket = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+        let (mut server, _) = listener.accept().expect("it connects");
+        server.write_all(b"a pushed message").expect("it is open");
+        let mut stream = Stream { wire: Wire::Plain(socket), input: Vec::new() };
+        let stopped = AtomicBool::new(false);
+        assert_eq!(stream.read(Until::after(Duration::ZERO, Clock::start(), &stopped)), Heard::Late);
+        assert_eq!(stream.read(Until::after(Duration::from_secs(60), Clock::start(), &stopped)), Heard::Bytes);
+    }
 }

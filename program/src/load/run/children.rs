@@ -36,26 +36,34 @@ impl ChildWorker {
     }
 
     /// Calls `hear` in a thread with each line of standard output, and at its end with `None`.
-    pub(crate) fn listen(&mut self, mut hear: impl FnMut(Option<String>) + Send + 'static) {
-        let Some(stdout) = self.0.stdout.take() else { return };
-        std::thread::spawn(move || {
+    pub(crate) fn listen(&mut self, mut hear: impl FnMut(Option<String>) + Send + 'static) -> Result<(), Failure> {
+        let Some(stdout) = self.0.stdout.take() else { return Ok(()) };
+        let thread = thread("worker", move || {
             BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| hear(Some(line)));
             hear(None);
         });
+        thread.map(drop)
     }
 
     /// Calls `hear` in a thread with each line of standard error, and at its end with `None`.
     pub(crate) fn listen_to_log(
         &mut self,
         mut hear: impl FnMut(Option<String>) + Send + 'static,
-    ) -> Option<JoinHandle<()>> {
-        let stderr = self.0.stderr.take()?;
-        Some(std::thread::spawn(move || {
+    ) -> Result<Option<JoinHandle<()>>, Failure> {
+        let Some(stderr) = self.0.stderr.take() else { return Ok(None) };
+        let thread = thread("worker log", move || {
             let lines = BufReader::new(stderr).split(b'\n').map_while(Result::ok);
             lines.for_each(|line| hear(Some(String::from_utf8_lossy(&line).into_owned())));
             hear(None);
-        }))
+        });
+        thread.map(Some)
     }
+}
+
+/// Starts a thread.
+pub(crate) fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+    let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    started.map_err(|error| Failure(format!("cannot start a thread: {error}")))
 }
 
 impl Link for ChildWorker {
@@ -67,7 +75,10 @@ impl Link for ChildWorker {
     }
 
     fn interrupt(&mut self) {
-        interrupt(self.0.id());
+        // The id of a process that has been waited for may be that of another one now.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            interrupt(self.0.id());
+        }
     }
 
     fn ended(&mut self) -> String {
@@ -107,9 +118,9 @@ pub(crate) fn run_processes(processes: u32, watcher: &mut impl Watcher, log: &Lo
             });
             // The receiver has gone if another process could not be started.
             let _ = sender.send((part as usize, message));
-        });
+        })?;
         // So its lines do not land in the status line.
-        readers.extend(child.listen_to_log(move |line| line.iter().for_each(|line| log.say(&format!("{line}\n")))));
+        readers.extend(child.listen_to_log(move |line| line.iter().for_each(|line| log.say(&format!("{line}\n"))))?);
         links.push(Box::new(child));
     }
     drop(sender);

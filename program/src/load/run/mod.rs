@@ -16,7 +16,7 @@ mod turns;
 mod worker;
 mod workers;
 
-pub(crate) use children::{ChildWorker, interrupt, run_processes};
+pub(crate) use children::{ChildWorker, interrupt, run_processes, thread};
 pub(crate) use progress::{PHASES, Progress};
 pub(crate) use turns::{Watcher, run_part};
 pub(crate) use worker::{FromWorker, Worker};

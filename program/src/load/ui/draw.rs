@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn recorded() -> View {
-        let mut view = View::new(Facts { asked: 5_000, processes: 1, files: Some(1_024), ports: None });
+        let mut view = View::new(Facts { asked: 5_000, processes: 1, has_loop: true, files: Some(1_024), ports: None });
         let progress = r#"{"phase":"holding","at_s":12.34,"open":4999,"asked":5000,"per_second":0.0,"p99_us":0.0,
             "errors":{"reset":7,"status-503":1200},
             "totals":{"opened":5000,"failed":3,"lost":1,"sent":0,"received":0,"trips":{"counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"sum_s":0.0}}}"#;

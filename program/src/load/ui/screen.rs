@@ -48,19 +48,21 @@ impl Ui {
             return Err(Failure(why.to_owned()));
         }
         let failed = |error| Failure(format!("cannot show the run: {error}"));
-        let ended_by_signal = signals().map_err(failed)?;
+        let signals = Signals::register().map_err(failed)?;
         let view = Arc::new(Mutex::new(View::new(facts)));
         let (alive, ended) = channel();
         let (is_restored, restored) = channel();
         let of_thread = Arc::clone(&view);
         log.hold(true);
+        // A loop itself ends with these signals.
+        let signals = if facts.has_loop { Signals::default() } else { signals };
+        let log_of_thread = log.clone();
         let thread = std::thread::Builder::new().name("ui".to_owned()).spawn(move || {
             let _is_restored: Sender<()> = is_restored;
-            if facts.processes > 1 {
-                show(&of_thread, &ended, &ended_by_signal);
-            } else {
-                // The loop itself ends with these signals.
-                show(&of_thread, &ended, &AtomicBool::new(false));
+            if show(&of_thread, &ended, &signals) == Shown::Early {
+                log_of_thread.hold(false);
+                log_of_thread.flush();
+                end_at_once();
             }
         });
         let ui = Ui { view, alive: Some(alive), restored, log: log.clone() };
@@ -93,19 +95,36 @@ fn lock(view: &Arc<Mutex<View>>) -> MutexGuard<'_, View> {
     view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes signals that end the program, which would leave the terminal as it is.
-fn signals() -> io::Result<Arc<AtomicBool>> {
-    let ended = Arc::new(AtomicBool::new(false));
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-        // SIGINT ends the run by other ways, once these are in place.
-        signal_hook::flag::register(SIGINT, Arc::default())?;
-        for signal in [SIGHUP, SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&ended))?;
+/// Signals that would end the program, and leave the terminal as it is.
+#[derive(Default)]
+struct Signals {
+    /// SIGINT. It ends the run by other ways, once these are in place.
+    interrupted: Arc<AtomicBool>,
+    /// SIGHUP and SIGTERM.
+    ended: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn register() -> io::Result<Signals> {
+        let signals = Signals::default();
+        #[cfg(unix)]
+        {
+            use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+            signal_hook::flag::register(SIGINT, Arc::clone(&signals.interrupted))?;
+            for signal in [SIGHUP, SIGTERM] {
+                signal_hook::flag::register(signal, Arc::clone(&signals.ended))?;
+            }
         }
+        Ok(signals)
     }
-    Ok(ended)
+}
+
+/// Ends the program as SIGINT does by default.
+fn end_at_once() {
+    #[cfg(unix)]
+    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGINT);
+    #[cfg(not(unix))]
+    std::process::exit(130);
 }
 
 /// The terminal as it was, when this is dropped.
@@ -132,13 +151,22 @@ impl Drop for Restored {
     }
 }
 
-/// Draws until the run ends.
-fn show(view: &Arc<Mutex<View>>, ended: &Receiver<()>, ended_by_signal: &AtomicBool) {
+/// How the view has ended.
+#[derive(PartialEq, Eq)]
+enum Shown {
+    /// With the run.
+    All,
+    /// By a key or a signal, before workers had begun. Nobody hears SIGINT yet.
+    Early,
+}
+
+/// Draws until the run ends. Asks it to end early after a key or a signal.
+fn show(view: &Arc<Mutex<View>>, ended: &Receiver<()>, signals: &Signals) -> Shown {
     let restored = Restored::begin();
     let mut area = size();
     let options = TerminalOptions { viewport: Viewport::Fixed(area) };
     let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 16, stderr()));
-    let Ok(mut terminal) = Terminal::with_options(backend, options) else { return };
+    let Ok(mut terminal) = Terminal::with_options(backend, options) else { return Shown::All };
     let mut has_keys = restored.is_raw;
     while ended.try_recv() != Err(TryRecvError::Disconnected) {
         if std::mem::replace(&mut area, size()) != area {
@@ -150,11 +178,18 @@ fn show(view: &Arc<Mutex<View>>, ended: &Receiver<()>, ended_by_signal: &AtomicB
         } else {
             ended.recv_timeout(PERIOD) == Err(RecvTimeoutError::Disconnected)
         };
-        if (has_keys && ends) || ended_by_signal.swap(false, Ordering::Relaxed) {
+        let is_asked = (has_keys && ends) || signals.ended.swap(false, Ordering::Relaxed);
+        let is_interrupted = signals.interrupted.swap(false, Ordering::Relaxed);
+        let has_begun = lock(view).has_begun();
+        if (is_asked || is_interrupted) && !has_begun {
+            return Shown::Early;
+        }
+        if is_asked {
             lock(view).is_ending = true;
             interrupt(std::process::id());
         }
     }
+    Shown::All
 }
 
 fn draw_once(terminal: &mut Terminal<CrosstermBackend<BufWriter<Stderr>>>, view: &Arc<Mutex<View>>) {

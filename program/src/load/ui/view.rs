@@ -11,7 +11,10 @@ const SECONDS: usize = 600;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) asked: u64,
+    /// Of all agents together.
     pub(crate) processes: u64,
+    /// Whether this process itself turns the loop of the run, which ends with signals.
+    pub(crate) has_loop: bool,
     /// The files that each process may open.
     pub(crate) files: Option<u64>,
     /// The connections for which there are ports.
@@ -36,6 +39,11 @@ impl View {
         let mut view = View { facts, ..View::default() };
         view.progress.asked = facts.asked;
         view
+    }
+
+    /// Whether a loop turns: here, or in workers that have told their progress.
+    pub(super) fn has_begun(&self) -> bool {
+        self.facts.has_loop || !self.progress.phase.is_empty()
     }
 
     pub(super) fn second(&mut self, second: &Second) {

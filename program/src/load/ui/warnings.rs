@@ -50,7 +50,7 @@ mod tests {
     use crate::load::ui::Facts;
 
     fn view(open: u64, client_cpu: f64) -> View {
-        let facts = Facts { asked: 10_000, processes: 2, files: Some(1_024), ports: Some(2_000) };
+        let facts = Facts { asked: 10_000, processes: 2, has_loop: false, files: Some(1_024), ports: Some(2_000) };
         let mut view = View::new(facts);
         view.progress.open = open;
         view.second(&Second { client_cpu, ..Second::default() });
