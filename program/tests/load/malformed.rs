@@ -133,3 +133,22 @@ fn a_server_that_refuses_is_not_judged_and_a_wrong_share_is_refused() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("like 0.1%"), "{output:?}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// It answers the ping behind the bad text, and closes then.
+#[test]
+fn a_server_that_answers_a_ping_first_has_not_accepted_what_came_before() {
+    let url = literal(|stream| {
+        upgrade(stream)?;
+        loop {
+            let (first, payload) = frame(stream)?;
+            if first == 0x89 {
+                let pong = [&[0x8a, payload.len() as u8], &payload[..]].concat();
+                stream.get_mut().write_all(&pong)?;
+                return stream.get_mut().write_all(&[0x88, 2, 0x03, 0xef]);
+            }
+        }
+    });
+    let run = load(&url, "-c 1 --hold 12s --malformed 16");
+    assert_eq!(outcomes(&run, "invalid-utf8"), ["Close with 1007"]);
+    assert!(names(&run, true).contains(&"invalid-utf8"));
+}

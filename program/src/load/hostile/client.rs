@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long a server has to react.
 const REACTION: Duration = Duration::from_secs(2);
 
+/// How long a server that has answered a ping may still close.
+const AFTERTHOUGHT: Duration = Duration::from_millis(250);
+
 /// The most bytes of a response that are looked at.
 const MOST_HEAD: usize = 64 << 10;
 
@@ -71,7 +74,17 @@ impl<'a> Client<'a> {
             Then::Ping | Then::Wait | Then::Drip => {}
         }
         let until = self.after(REACTION);
-        Ok(if has_opened { of_frames(&mut stream, until) } else { of_response(&mut stream, until) })
+        if !has_opened {
+            return Ok(of_response(&mut stream, until));
+        }
+        match of_frames(&mut stream, until) {
+            // Some servers answer a ping before they look at the text that came with it.
+            Outcome::Accepted => match of_frames(&mut stream, self.after(AFTERTHOUGHT)) {
+                Outcome::Nothing => Ok(Outcome::Accepted),
+                later => Ok(later),
+            },
+            outcome => Ok(outcome),
+        }
     }
 
     fn connect(&self, target: &Target, with_tls: bool) -> Result<Stream, String> {
@@ -184,11 +197,11 @@ fn of_frames(stream: &mut Stream, until: Until<'_>) -> Outcome {
         stream.input.drain(..here as usize);
         skipped -= here;
         while let (0, Some((told, length))) = (skipped, parse(&stream.input)) {
+            let here = length.min(stream.input.len() as u64);
+            stream.input.drain(..here as usize);
             if let Some(outcome) = told {
                 return outcome;
             }
-            let here = length.min(stream.input.len() as u64);
-            stream.input.drain(..here as usize);
             skipped = length - here;
         }
         match stream.read(until) {
