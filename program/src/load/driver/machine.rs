@@ -162,7 +162,7 @@ impl Driver {
 
     /// Returns what has become of the steps of the scenario.
     pub(crate) fn steps(&self) -> Vec<ScenarioStep> {
-        self.walks.report(&self.plan)
+        self.walks.tallies.report(&self.plan.scenario)
     }
 
     /// Returns how many connections got through the scenario.

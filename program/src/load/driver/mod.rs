@@ -21,7 +21,9 @@
 //! | `conn` | what is known of one connection? |
 //! | `states` | where does a run stand, and how did it end? |
 //! | `machine` | what does the driver know, and what is due next? |
+//! | `tallies` | what has become of the steps of a scenario? |
 //! | `walks` | what do connections do in the scenario? |
+//! | `hearing` | what do walkers do with messages? |
 //! | `opening` | how are connections begun and closed? |
 //! | `holding` | what is due while connections are held? |
 //! | `ending` | what happens when sending ends? |
@@ -34,6 +36,7 @@ mod conn;
 mod ending;
 mod follower;
 mod handler;
+mod hearing;
 mod holding;
 mod machine;
 mod messages;
@@ -44,6 +47,7 @@ mod publications;
 mod search;
 mod states;
 mod storms;
+mod tallies;
 mod walker;
 mod walking;
 mod walks;

@@ -4,10 +4,11 @@
 //! time. Whoever calls a method here does with the connection what it returns.
 
 use super::machine::{NEVER, STALLED, nanos};
+use super::tallies::Tallies;
 use super::walker::{Waits, Walker};
-use crate::load::measure::{Detail, ErrorCount, Latency, Measurements, Problem, ScenarioStep};
+use crate::load::measure::{Measurements, Problem};
 use crate::load::plan::Plan;
-use crate::load::scenario::{Body, Op, Step, shown};
+use crate::load::scenario::{Body, Op, Step};
 use lariat::{ClientId, Clients, CloseReason, Message};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -39,8 +40,8 @@ pub(super) enum End {
 /// The walks.
 #[derive(Debug)]
 pub(super) struct Walks {
-    walkers: Vec<Walker>,
-    tallies: Vec<Tally>,
+    pub(super) walkers: Vec<Walker>,
+    pub(super) tallies: Tallies,
     /// When walkers go on.
     alarms: BinaryHeap<Reverse<(u64, u32)>>,
     next_sweep: u64,
@@ -48,16 +49,6 @@ pub(super) struct Walks {
     pub(super) finished: u64,
     pub(super) failed: u64,
     random: StdRng,
-}
-
-/// What has become of a step, or of a rule.
-#[derive(Debug, Default)]
-struct Tally {
-    done: u64,
-    failed: u64,
-    failures: Vec<Detail>,
-    first_failed: Option<u32>,
-    latency: Option<Latency>,
 }
 
 /// What walks need of the driver.
@@ -70,7 +61,7 @@ pub(super) struct Scene<'a, D: lariat::ClientData> {
 }
 
 impl<D: lariat::ClientData> Scene<'_, D> {
-    fn step(&self, place: u32) -> Option<&Step> {
+    pub(super) fn step(&self, place: u32) -> Option<&Step> {
         self.plan.scenario.steps.get(place as usize)
     }
 }
@@ -79,11 +70,9 @@ impl Walks {
     pub(super) fn new(plan: &Plan, random: StdRng) -> Walks {
         let scenario = &plan.scenario;
         let count = if scenario.steps.is_empty() { 0 } else { plan.connections as usize };
-        let tally = |is_measured: bool| Tally { latency: is_measured.then(Latency::new), ..Tally::default() };
-        let steps = scenario.steps.iter().map(|step| tally(step.op.is_measured()));
         Walks {
             walkers: std::iter::repeat_with(Walker::default).take(count).collect(),
-            tallies: steps.chain(scenario.rules.iter().map(|_| tally(false))).collect(),
+            tallies: Tallies::new(scenario),
             alarms: BinaryHeap::new(),
             next_sweep: SWEEP,
             walking: 0,
@@ -115,31 +104,6 @@ impl Walks {
         walker.begin(id, scene.now, scenario.depth, scenario.variables.len());
         self.walking += 1;
         self.walk(scene, number)
-    }
-
-    /// A message has come.
-    pub(super) fn hear<D: lariat::ClientData>(
-        &mut self,
-        scene: &mut Scene<'_, D>,
-        number: u32,
-        message: Message<'_>,
-    ) -> Went {
-        let has_begun = self.walkers.get(number as usize).is_some_and(|walker| walker.waits != Waits::Never);
-        if !has_begun || self.answers(scene, number, message) || !self.is_walking(number) {
-            return Went::Continue(());
-        }
-        let walker = &mut self.walkers[number as usize];
-        if walker.waits == Waits::Message && walker.deadline <= millis(scene.now) {
-            return self.late(scene, number);
-        }
-        if walker.waits == Waits::Message {
-            if self.meets(scene, number, message)? {
-                return self.walk(scene, number);
-            }
-        } else if scene.step(walker.place).is_some_and(|step| step.expects_later || step.op.is_expect()) {
-            walker.keep(message);
-        }
-        Went::Continue(())
     }
 
     /// A pong has come.
@@ -225,7 +189,7 @@ impl Walks {
         }
     }
 
-    fn is_walking(&self, number: u32) -> bool {
+    pub(super) fn is_walking(&self, number: u32) -> bool {
         self.walkers.get(number as usize).is_some_and(Walker::is_walking)
     }
 
@@ -250,7 +214,7 @@ impl Walks {
     }
 
     /// Goes on until there is something to wait for.
-    fn walk<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> Went {
+    pub(super) fn walk<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> Went {
         let plan = scene.plan;
         for _ in 0..MOST_STEPS {
             let walker = &mut self.walkers[number as usize];
@@ -313,7 +277,7 @@ impl Walks {
                     (lap.began, lap.done) = (walker.since, 0);
                     walker.place += 1;
                     let place = walker.place as usize - 1;
-                    self.tallies[place].done += 1;
+                    self.tallies.done(place, 0);
                 }
                 Op::End { start } => {
                     if let Some(due) = self.next_lap(plan, number, *start) {
@@ -359,7 +323,7 @@ impl Walks {
     }
 
     /// Sends something. Returns `false` if the connection is closing.
-    fn send<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, body: &Body) -> bool {
+    pub(super) fn send<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, body: &Body) -> bool {
         let walker = &mut self.walkers[number as usize];
         let Some(id) = walker.id else { return false };
         let mut who = scene.plan.who(scene.plan.first_number + number, walker.sent, walker.since);
@@ -383,98 +347,22 @@ impl Walks {
         true
     }
 
-    // ---- messages ------------------------------------------------------------------------------
-
-    /// Answers a message if a rule says so, unless the server does not read.
-    fn answers<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32, message: Message<'_>) -> bool {
-        let scenario = &scene.plan.scenario;
-        for (place, rule) in scenario.rules.iter().enumerate() {
-            let walker = &self.walkers[number as usize];
-            let mut who = scene.plan.who(scene.plan.first_number + number, walker.sent, scene.now);
-            who.variables = &walker.values;
-            if rule.pattern.matches(message, scene.buffer, &who) {
-                let is_read = walker.id.is_some_and(|id| scene.clients.buffered_amount(id) <= STALLED);
-                if is_read && self.send(scene, number, &rule.answer) {
-                    self.tallies[scenario.steps.len() + place].done += 1;
-                }
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Looks for the expected message among those that have come before.
-    fn finds<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> ControlFlow<End, bool> {
-        while let Some(message) = self.walkers[number as usize].next_kept() {
-            if self.meets(scene, number, message.as_message())? {
-                return ControlFlow::Continue(true);
-            }
-        }
-        ControlFlow::Continue(false)
-    }
-
-    /// Compares a message with what is expected. Returns whether it matches; the walker then is at
-    /// the step after that, and after what it captures.
-    fn meets<D: lariat::ClientData>(
-        &mut self,
-        scene: &mut Scene<'_, D>,
-        number: u32,
-        message: Message<'_>,
-    ) -> ControlFlow<End, bool> {
-        let plan = scene.plan;
-        let walker = &mut self.walkers[number as usize];
-        let Some(Step { op: Op::Expect { next, pattern, .. }, .. }) = plan.scenario.steps.get(walker.place as usize)
-        else {
-            return ControlFlow::Continue(false);
-        };
-        let mut who = plan.who(plan.first_number + number, walker.asked, walker.since);
-        who.variables = &walker.values;
-        if !pattern.matches(message, scene.buffer, &who) {
-            if *next {
-                return self.fails(scene, number, format!("the next message was {}", shown(message)));
-            }
-            walker.first_passed.get_or_insert_with(|| shown(message).into());
-            return ControlFlow::Continue(false);
-        }
-        let took = scene.now.saturating_sub(walker.since);
-        scene.measured.messages.right += 1;
-        if !plan.is_slow(plan.first_number + number) {
-            scene.measured.trip(took);
-        }
-        self.done(scene, number);
-        loop {
-            let walker = &mut self.walkers[number as usize];
-            let step = plan.scenario.steps.get(walker.place as usize).map(|step| &step.op);
-            let Some(Op::Capture { variable, what }) = step else { break };
-            match what.of(message) {
-                Ok(value) => walker.values[*variable] = value,
-                Err(why) => return self.fails(scene, number, why),
-            }
-            self.done(scene, number);
-        }
-        ControlFlow::Continue(true)
-    }
-
     // ---- steps are done, or fail ---------------------------------------------------------------
 
     /// A walker has done its step, which took until now.
-    fn done<D: lariat::ClientData>(&mut self, scene: &Scene<'_, D>, number: u32) {
+    pub(super) fn done<D: lariat::ClientData>(&mut self, scene: &Scene<'_, D>, number: u32) {
         self.done_at(scene, number, scene.now);
     }
 
     fn done_at<D: lariat::ClientData>(&mut self, scene: &Scene<'_, D>, number: u32, at: u64) {
         let walker = &mut self.walkers[number as usize];
-        let tally = &mut self.tallies[walker.place as usize];
-        tally.done += 1;
-        if let Some(latency) = &mut tally.latency {
-            latency.record(scene.now.saturating_sub(walker.since));
-        }
+        self.tallies.done(walker.place as usize, scene.now.saturating_sub(walker.since));
         walker.since = at;
         walker.place += 1;
     }
 
     /// No answer has come in time.
-    fn late<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> Went {
+    pub(super) fn late<D: lariat::ClientData>(&mut self, scene: &mut Scene<'_, D>, number: u32) -> Went {
         let walker = &self.walkers[number as usize];
         let why = match (walker.waits, &walker.first_passed) {
             (Waits::Message, Some(first)) => format!("no message matched in time; the first that came was {first}"),
@@ -485,7 +373,7 @@ impl Walks {
         self.fails(scene, number, why)
     }
 
-    fn fails<D: lariat::ClientData, T>(
+    pub(super) fn fails<D: lariat::ClientData, T>(
         &mut self,
         scene: &mut Scene<'_, D>,
         number: u32,
@@ -502,12 +390,7 @@ impl Walks {
             Some(Op::End { start }) => *start,
             _ => place as usize,
         };
-        let tally = &mut self.tallies[place];
-        tally.failed += 1;
-        tally.first_failed = tally.first_failed.into_iter().chain([scene.plan.first_number + number]).min();
-        let mut details = ErrorCount { details: std::mem::take(&mut tally.failures), ..ErrorCount::default() };
-        details.detail(1, why);
-        tally.failures = details.details;
+        self.tallies.failed(place, scene.plan.first_number + number, why);
         scene.measured.problem(Problem::Scenario, 1);
         self.over(number, false);
     }
@@ -530,36 +413,12 @@ impl Walks {
         self.alarms.clear();
         std::mem::take(&mut self.walking)
     }
-
-    // ---- the report ----------------------------------------------------------------------------
-
-    /// Describes all steps and rules, in the order of their lines.
-    pub(super) fn report(&self, plan: &Plan) -> Vec<ScenarioStep> {
-        let scenario = &plan.scenario;
-        let lines = scenario.steps.iter().map(|step| (step.line, &step.text));
-        let lines = lines.chain(scenario.rules.iter().map(|rule| (rule.line, &rule.text)));
-        let step = |((line, text), tally): ((u32, &String), &Tally)| ScenarioStep {
-            line,
-            text: text.clone(),
-            done: tally.done,
-            failed: tally.failed,
-            failures: tally.failures.clone(),
-            first_failed: tally.first_failed,
-            latency: tally.latency.as_ref().filter(|latency| !latency.is_empty()).map(Latency::summary),
-            histogram: tally.latency.as_ref().map(Latency::to_pairs).unwrap_or_default(),
-        };
-        let is_end = |place: usize| matches!(scenario.steps.get(place).map(|step| &step.op), Some(Op::End { .. }));
-        let steps = lines.zip(&self.tallies).enumerate().filter(|(place, _)| !is_end(*place));
-        let mut steps: Vec<ScenarioStep> = steps.map(|(_, both)| step(both)).collect();
-        steps.sort_by_key(|step| step.line);
-        steps
-    }
 }
 
 fn deadline(now: u64, within: std::time::Duration) -> u32 {
     millis(now + nanos(within))
 }
 
-const fn millis(nanos: u64) -> u32 {
+pub(super) const fn millis(nanos: u64) -> u32 {
     (nanos / 1_000_000) as u32
 }
