@@ -180,6 +180,8 @@ fn a_unix_socket_has_the_mode_and_the_group_of_the_options() {
     assert_fails(&["--listen", &path.address(), "--socket-mode", "999"], 2, &["--socket-mode", "660"]);
     assert_fails(&["--listen", &path.address(), "--socket-group", "no such group"], 2, &["getent group"]);
     assert_fails(&["--listen", "127.0.0.1:0", "--socket-mode", "660"], 1, &["--listen unix:PATH"]);
+    // It has a file as well.
+    assert_fails(&["--listen", &format!("plain:{}", path.address()), "--socket-mode", "660"], 1, &["add --tls-cert"]);
 }
 
 #[test]

@@ -222,7 +222,8 @@ impl Options {
     /// Checks the options against each other, and names them as the command line does.
     fn check(&self, config: &Config) -> Result<(), Failure> {
         let has_file = self.socket_mode.is_some() || self.socket_group.is_some();
-        if has_file && !self.listen.iter().any(|address| address.starts_with("unix:")) {
+        let is_unix = |address: &String| address.strip_prefix("plain:").unwrap_or(address).starts_with("unix:");
+        if has_file && !self.listen.iter().any(is_unix) {
             let problem = "--socket-mode and --socket-group are for the file of a Unix socket: add --listen unix:PATH";
             return Err(Failure(problem.to_owned()));
         }

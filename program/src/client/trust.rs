@@ -6,7 +6,7 @@ use lariat::tls::rustls::client::Resumption;
 use lariat::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use lariat::tls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use lariat::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use lariat::tls::rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use lariat::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,11 +32,14 @@ impl Trust<'_> {
         let own = self.cert.zip(self.key);
         let files = [("--ca", self.ca), ("--cert", self.cert), ("--key", self.key)];
         let files = files.into_iter().filter_map(|(option, file)| Some((option, file?)));
-        let tls = match self.ca {
-            Some(ca) => ClientTls::from_files(ca, own),
-            None => ClientTls::platform(own),
-        }
-        .map_err(|error| Usage(tls_problem(&error, files)))?;
+        let made = match (self.ca, own) {
+            (Some(ca), own) => ClientTls::from_files(ca, own),
+            // The verifier is replaced below. So a host that trusts nobody will do.
+            (None, None) if self.insecure => Ok(untrusting()?),
+            (None, Some((chain, key))) if self.insecure => ClientTls::from_files(chain, Some((chain, key))),
+            (None, own) => ClientTls::platform(own),
+        };
+        let tls = made.map_err(|error| Usage(tls_problem(&error, files)))?;
         let mut config = tls.to_config();
         if self.insecure {
             config.dangerous().set_certificate_verifier(Arc::new(Anybody(ring::default_provider())));
@@ -47,6 +50,17 @@ impl Trust<'_> {
         }
         Ok(ClientTls::new(Arc::new(config)))
     }
+}
+
+/// Returns the TLS of a client that trusts nobody, and has no certificate.
+fn untrusting() -> Result<ClientTls, Usage> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Usage(format!("there is no TLS: {error}")))?;
+    let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    // As the library offers it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(ClientTls::new(Arc::new(config)))
 }
 
 /// Returns whether a URL begins with `wss://`.

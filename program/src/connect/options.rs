@@ -19,7 +19,9 @@ pub(crate) struct Farewell {
 fn farewell(text: &str) -> Result<Farewell, String> {
     let (code, reason) = text.split_once(':').unwrap_or((text, ""));
     let code = code.parse::<u16>().ok().map(CloseCode::from).filter(|code| code.is_allowed());
-    let code = code.ok_or("write a code that may be sent, 1000 or 3000 to 4999, as in 4000 or 4000:reason")?;
+    let code = code.ok_or(
+        "write a code that may be sent, 1000 to 1003, 1007 to 1014 or 3000 to 4999, as in 4000 or 4000:reason",
+    )?;
     if reason.len() > MOST_REASON {
         return Err(format!("the reason has {} bytes: write at most {MOST_REASON}", reason.len()));
     }

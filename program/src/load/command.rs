@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 /// Open many connections to a server, hold them, send messages, and report what limited the run.
 ///
-/// Without --echo, --subscribe, --follow or --messages-per-second, the connections are only held.
+/// Without --echo, --subscribe, --follow, --scenario, --until or --messages-per-second, the
+/// connections are only held.
 /// With --echo and no rate, each connection sends its next message when the last one has come back.
 /// With a rate, messages are sent on time, regardless of what comes back.
 ///

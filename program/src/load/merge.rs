@@ -3,8 +3,8 @@
 //!
 //! Each report has all recorded times with their counts, so the sum has the percentiles that one
 //! client would have measured. Percentiles themselves are never added up, except those of
-//! `series`, of which the worst is kept. The seconds of the machines are added one by one, from
-//! the beginning of each run: start the runs together. The sum does not depend on the order of the
+//! `series`, of which the worst is kept. The seconds of the machines are added by their times
+//! from the beginning of each run: start the runs together. The sum does not depend on the order of the
 //! files.
 
 use super::compose::{compose, decompose};
@@ -146,14 +146,22 @@ fn add_asked(one: Asked, other: Asked) -> Asked {
     }
 }
 
-/// Adds seconds that have the same number.
+/// Adds seconds that have the same number. A process that was held up may have told two of one.
 fn add_seconds(sum: &mut Vec<Second>, more: Vec<Second>) {
-    for (number, second) in more.into_iter().enumerate() {
-        match sum.get_mut(number) {
-            Some(known) => known.add(&second),
-            None => sum.push(second),
+    let mut seconds = BTreeMap::<(u64, u32), Second>::new();
+    for series in [std::mem::take(sum), more] {
+        let mut last = None;
+        for second in series {
+            let number = second.number();
+            let place = match last {
+                Some((known, place)) if known == number => place + 1,
+                _ => 0,
+            };
+            last = Some((number, place));
+            seconds.entry((number, place)).and_modify(|known| known.add(&second)).or_insert(second);
         }
     }
+    sum.extend(seconds.into_values());
 }
 
 /// Sorts lists that would else show the order of the files.

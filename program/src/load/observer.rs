@@ -103,7 +103,7 @@ impl Observer {
     ) -> (Report, Result<(), Failure>) {
         drop(self.ui.take());
         let table = self.table.take().map_or(Ok(()), Table::end);
-        if let Some(log) = &self.log {
+        if let Some(log) = self.log.take() {
             log.end_status(false);
         }
         record.server = self.server(&record);
@@ -131,6 +131,20 @@ impl Observer {
             files_open: self.files.map(|(_, open)| open),
             ..Server::default()
         })
+    }
+}
+
+impl Drop for Observer {
+    /// After an error, ends the progress, and keeps the seconds of the table so far.
+    fn drop(&mut self) {
+        drop(self.ui.take());
+        if let Some(table) = self.table.take() {
+            // The error that ended the run counts.
+            let _ = table.end();
+        }
+        if let Some(log) = self.log.take() {
+            log.end_status(false);
+        }
     }
 }
 

@@ -260,6 +260,12 @@ fn add_messages(sum: &mut Messages, other: &Messages) {
 }
 
 impl Second {
+    /// Returns the number of the second of the run in which it ended. A process that was held up
+    /// skips some.
+    pub(crate) fn number(&self) -> u64 {
+        (self.at_s - self.length_s.min(1.0) / 2.0).max(0.0) as u64
+    }
+
     /// Adds the counts of another process in the same second, and keeps the worst of the
     /// percentiles.
     pub(crate) fn add(&mut self, other: &Second) {

@@ -6,7 +6,7 @@
 //! `docs/load-report.schema.json` is the JSON schema of all this. It is made from this file.
 
 use super::latency::Summary;
-use crate::terminal::units::grouped;
+use crate::terminal::units::{counted, grouped};
 use serde::{Deserialize, Serialize};
 
 /// The report of a run.
@@ -82,9 +82,9 @@ pub(crate) struct Asked {
     /// Connections that are closed and opened again per second: a number or "max".
     pub(crate) churn: Option<String>,
     pub(crate) until: Option<String>,
-    /// With --agents, on each of them.
+    /// With --agents, on each of them. In a merged report, all together.
     pub(crate) processes: u32,
-    /// The agents on other hosts that shared the run; empty without --agents.
+    /// The agents on other hosts that shared the run; empty without --agents, and in a merged report.
     pub(crate) agents: Vec<String>,
     pub(crate) seed: u64,
 }
@@ -104,7 +104,7 @@ pub(crate) struct Connections {
     pub(crate) lost: u64,
     /// Opened again by --churn while holding.
     pub(crate) churned: u64,
-    /// Opened again by --follow after they were lost.
+    /// Opened again by --follow, --reconnect or --storm after they were lost or cut.
     pub(crate) reconnected: u64,
     /// Open when the run ended.
     pub(crate) at_end: u64,
@@ -462,12 +462,25 @@ pub(crate) struct Second {
 }
 
 impl Report {
-    /// Returns whether all expectations hold, no step of a scenario has failed, connections were
-    /// opened, and nothing is missing.
+    /// Returns whether all expectations hold, no step of a scenario has failed, and the run itself
+    /// has no faults.
     pub(crate) fn is_good(&self) -> bool {
         let holds = self.expectations.iter().all(|expected| expected.holds);
-        let walks = self.walks.as_ref().is_none_or(Walked::is_good);
-        holds && walks && self.connections.opened > 0 && self.client.processes_lost == 0
+        holds && self.walks.as_ref().is_none_or(Walked::is_good) && self.faults().is_empty()
+    }
+
+    /// Returns why the run itself failed: it opened nothing, lost a process of its own, or ended
+    /// before a scenario that has an end. That it ended early, as by a signal, is no fault.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let lost = self.client.processes_lost;
+        let walks = self.walks.as_ref().filter(|walks| !walks.is_endless);
+        let unfinished = walks.map_or(0, |walks| walks.unfinished);
+        let faults = [
+            (unfinished > 0, format!("{} not at the end of the scenario", counted(unfinished, "connection"))),
+            (self.connections.opened == 0, "no connection opened".to_owned()),
+            (lost > 0, format!("{} of this client without a report", counted(lost.into(), "process"))),
+        ];
+        faults.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, why)| why).collect()
     }
 }
 

@@ -116,11 +116,15 @@ fn charts(report: &Report) -> Vec<Chart<'static>> {
     charts
 }
 
+/// Nothing that is measured and not 0 is less, in the unit of a chart.
+const LEAST: f64 = 1e-6;
+
 /// Returns a chart, or an empty text if there is nothing to show.
 fn svg(chart: &Chart<'_>) -> String {
     let all = || chart.lines.iter().flat_map(|(_, points)| points);
     let (right, top) = all().fold((0.0_f64, 0.0_f64), |(right, top), (x, y)| (right.max(*x), top.max(*y)));
-    if right <= 0.0 || top <= 0.0 {
+    // Merged reports come from anywhere. Steps between marks must not become 0.
+    if right < LEAST || top < LEAST {
         return String::new();
     }
     let step = round_step(top / 4.0);
@@ -206,5 +210,15 @@ mod tests {
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
         assert!(!page.contains("href") && !page.contains("src="));
         assert!(html(&Report::default()).matches("<svg").count() == 0);
+        for tiny in [f64::from_bits(1), 1e-300, 9e-7] {
+            let mut strange = report.clone();
+            (strange.curve, strange.series[2].p99_us) = (Vec::new(), 9.0);
+            strange.series.iter_mut().for_each(|second| second.at_s = tiny);
+            assert!(html(&strange).matches("<svg").count() == 0, "{tiny}");
+            let mut strange = report.clone();
+            strange.curve.iter_mut().for_each(|(_, micros)| *micros = tiny);
+            strange.series.iter_mut().for_each(|second| second.p99_us = tiny);
+            assert!(html(&strange).matches("<svg").count() < 4, "{tiny}");
+        }
     }
 }

@@ -63,15 +63,12 @@ fn write(writer: &mut Writer<Vec<u8>>, case: &Case) -> io::Result<()> {
     Ok(())
 }
 
-/// The run itself: it fails if it ended early, opened nothing, or lost a process of its own.
+/// The run itself. It fails only if the exit code of the run says so as well.
 fn run(report: &Report) -> Case {
-    let lost = report.client.processes_lost;
-    let reasons = [
-        (report.ended != "complete", format!("ended early: {}", report.ended)),
-        (report.connections.opened == 0, "no connection opened".to_owned()),
-        (lost > 0, format!("{} of this client without a report", counted(lost.into(), "process"))),
-    ];
-    let wrong: Vec<String> = reasons.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, why)| why).collect();
+    let mut wrong = report.faults();
+    if !wrong.is_empty() && report.ended != "complete" {
+        wrong.insert(0, format!("ended early: {}", report.ended));
+    }
     let errors = report.errors.iter().map(|error| format!("{} {}: {}", error.count, error.kind, error.sentence()));
     let limits = report.limits.iter().map(|limit| format!("limited by {}: {}", limit.limit, limit.evidence));
     let details = || errors.chain(limits).collect::<Vec<_>>().join("\n");
@@ -164,15 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_ended_early_opened_nothing_or_lost_a_process_fails() {
-        for change in [
-            |report: &mut Report| report.ended = "interrupted by a signal".to_owned(),
-            |report: &mut Report| report.connections.opened = 0,
-            |report: &mut Report| report.client.processes_lost = 1,
-        ] {
+    fn a_run_that_opened_nothing_or_lost_a_process_fails_as_its_exit_code_says() {
+        for (change, is_failed) in [
+            (|report: &mut Report| report.ended = "interrupted by a signal".to_owned(), false),
+            (|report: &mut Report| report.connections.opened = 0, true),
+            (|report: &mut Report| report.client.processes_lost = 1, true),
+        ] as [(fn(&mut Report), bool); 3]
+        {
             let mut report = good();
             change(&mut report);
-            assert!(xml(&report).contains("tests=\"1\" failures=\"1\""), "{report:?}");
+            let failures = format!("tests=\"1\" failures=\"{}\"", u8::from(is_failed));
+            assert!(xml(&report).contains(&failures) && report.is_good() != is_failed, "{report:?}");
+            report.ended = "interrupted by a signal".to_owned();
+            assert_eq!(xml(&report).contains("ended early: interrupted by a signal"), is_failed);
         }
     }
 

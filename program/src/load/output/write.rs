@@ -11,12 +11,20 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
+/// Returns where forms other than text are written.
+fn forms<'a>(outputs: &'a Outputs, csv: Option<&'a Path>) -> impl Iterator<Item = &'a Path> {
+    let forms = [&outputs.json, &outputs.html, &outputs.junit];
+    forms.into_iter().filter_map(|path| path.as_deref()).chain(csv)
+}
+
 /// Checks before a run that the files of the report and of its seconds can be written. Files that
 /// exist keep their content.
 pub(crate) fn check(outputs: &Outputs, csv: Option<&Path>) -> Result<(), Failure> {
-    let forms = [&outputs.json, &outputs.html, &outputs.junit];
-    let paths = forms.into_iter().filter_map(|path| path.as_deref()).chain(csv);
-    for path in paths.filter(|path| *path != Path::new("-")) {
+    if forms(outputs, csv).filter(|path| *path == Path::new("-")).count() > 1 {
+        let why = "only one of --json, --html, --junit and --csv can be \"-\": standard output takes one form";
+        return Err(Failure(why.to_owned()));
+    }
+    for path in forms(outputs, csv).filter(|path| *path != Path::new("-")) {
         OpenOptions::new().append(true).create(true).open(path).map_err(|error| unwritten(path, &error))?;
     }
     Ok(())
@@ -26,8 +34,7 @@ pub(crate) fn check(outputs: &Outputs, csv: Option<&Path>) -> Result<(), Failure
 /// to standard output. If another form is written to standard output, as the seconds may be, the
 /// text goes to standard error. If one cannot be written, the others are written nevertheless.
 pub(crate) fn write(outputs: &Outputs, csv: Option<&Path>, report: &Report, log: &Log) -> Result<(), Failure> {
-    let others = [outputs.json.as_deref(), outputs.junit.as_deref(), csv];
-    let is_taken = others.contains(&Some(Path::new("-")));
+    let is_taken = forms(outputs, csv).any(|path| path == Path::new("-"));
     let text = plain(&Text(report).to_string());
     let mut outcomes = Vec::new();
     if is_taken {

@@ -71,13 +71,13 @@ impl Plan {
         let opens_again = churn.is_some() || !options.storm.is_empty() || options.reconnect.is_some();
         let sources = if unix.is_some() { vec![None] } else { sources(options, host, &addresses, opens_again)? };
         let mode = mode(options);
-        let pace = pace(options, mode)?;
         // Before the message is made, since that takes memory.
         let length = length(options)?;
-        check_memory(options, pace, length, host)?;
+        check_memory(options, pace(options, mode, options.connections)?, length, host)?;
         check(options, mode, churn)?;
         let texts = Texts::read(options, mode)?;
         let connections = texts.connections;
+        let pace = pace(options, mode, connections)?;
         let names = Names { columns: texts.rows.names(), variables: &[] };
         let base = base(options, names)?;
         let route = |(url, address): (&String, &SocketAddr), source: &Option<IpAddr>| {
@@ -256,7 +256,7 @@ fn worker(options: &Options) -> Result<(u32, u32), Usage> {
 
 pub(super) fn asked(options: &Options, mode: Mode, pace: Pace, texts: &Texts) -> Asked {
     let sends = !matches!(mode, Mode::Hold | Mode::Follow | Mode::Scenario);
-    let ramp = options.ramp.map(|ramp| f64::from(options.connections) / ramp.as_secs_f64());
+    let ramp = options.ramp.map(|ramp| f64::from(texts.connections) / ramp.as_secs_f64());
     Asked {
         urls: options.urls.clone(),
         connections: texts.connections.into(),
@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_those_of_the_connections_for_which_there_are_rows() {
+        let path = std::env::temp_dir().join(format!("lariat-rates-{}.csv", std::process::id()));
+        std::fs::write(&path, "name\na\nb\n").expect("a file");
+        let data = path.display().to_string();
+        let plan = plan(&["-c", "100", "-m", "3/connection", "--ramp", "4s", "--data", &data, "--rows", "end"]);
+        let plan = plan.unwrap_or_else(|why| panic!("{why}"));
+        std::fs::remove_file(&path).expect("it is there");
+        assert_eq!((plan.connections, plan.pace, plan.opening), (2, Pace::Rate(6.0), Opening::Rate(0.5)));
+        assert_eq!((plan.asked.rate, plan.asked.messages_per_second), (Some(0.5), Some(6.0)));
+    }
+
+    #[test]
     fn options_that_make_no_sense_are_explained() {
         assert!(refusal(&["--insecure"]).contains("wss://"));
         assert!(refusal(&["wss://127.0.0.1/", "--ca", "/no/such/file"]).contains("/no/such/file"));
@@ -372,7 +384,7 @@ mod tests {
         let check = |arguments: &[&str]| {
             let line = ["load"].iter().chain(arguments).chain(&["ws://127.0.0.1:9/"]).copied();
             let options = Line::try_parse_from(line).expect("options").options;
-            let pace = pace(&options, mode(&options)).expect("a pace");
+            let pace = pace(&options, mode(&options), options.connections).expect("a pace");
             check_memory(&options, pace, options.size as u64, &host).map_err(|Usage(why)| why)
         };
         assert_eq!(check(&["-c", "16", "--echo", "--size", "64MiB"]), Ok(()));

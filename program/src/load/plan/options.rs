@@ -167,7 +167,7 @@ pub(crate) struct Options {
 
     /// Beside the good connections, let this share of their number, like 0.1%, or so many be
     /// hostile clients: each breaks a rule of a fixed list, sees what the server does, and takes
-    /// the next one, until the hold ends. At least one, at most 16 at a time; each kind comes once,
+    /// the next one, until the hold ends. At least one, at most 16 at a time in each process; each kind comes once,
     /// if the hold lasts as long (5s or more). The report shows what the server should have done
     #[arg(long, value_name = "SHARE|N", value_parser = malformed::share, help_heading = "Hostile clients")]
     pub(crate) malformed: Option<malformed::Share>,
@@ -193,7 +193,8 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 
     /// Wait on this address, like 10.0.0.5:7000, for runs that others lead with --agents; serve one
-    /// at a time, until Ctrl-C
+    /// at a time, until Ctrl-C. Who knows the token chooses what this host connects to, and with
+    /// --ca, --cert and --key any file that this process can read
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["urls", "agents"], help_heading = "Several hosts")]
     pub(crate) agent: Option<String>,
     /// Let the agents at these addresses open the connections, each its share, and merge what they
@@ -201,8 +202,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR,ADDR", value_delimiter = ',', help_heading = "Several hosts")]
     pub(crate) agents: Vec<String>,
     /// The secret of --agent and --agents: 16 characters or more, the same for all. Others can read
-    /// a command line: rather write it into LARIAT_TOKEN. It is never sent, but what is sent is not
-    /// encrypted, also headers and messages: use a network that you trust, or `ssh -L`
+    /// a command line: rather write it into LARIAT_TOKEN. It is never sent, but what is sent, also
+    /// headers and messages, is not encrypted, and after the start not authenticated either: use a
+    /// network that you trust, or `ssh -L`
     #[arg(long, value_name = "TEXT", help_heading = "Several hosts")]
     pub(crate) token: Option<String>,
 
@@ -230,7 +232,7 @@ pub(crate) struct Outputs {
     /// Write the report as JSON; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) json: Option<PathBuf>,
-    /// Write the report as an HTML page with charts
+    /// Write the report as an HTML page with charts; "-" is standard output
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub(crate) html: Option<PathBuf>,
     /// Write JUnit XML: a test case for the run, each expectation and each step of a scenario; "-"

@@ -60,14 +60,15 @@ pub(crate) const fn mode(options: &Options) -> Mode {
     }
 }
 
-pub(crate) fn pace(options: &Options, mode: Mode) -> Result<Pace, Usage> {
+/// Returns when messages of so many connections are sent.
+pub(crate) fn pace(options: &Options, mode: Mode, connections: u32) -> Result<Pace, Usage> {
     let Some(text) = &options.messages_per_second else {
         // The first rate of a search.
         let start = if mode == Mode::Subscribe { 1.0 } else { 1_000.0 };
         return Ok(if options.until.is_some() { Pace::Rate(start) } else { Pace::Depth(options.depth) });
     };
     let (number, factor) = match text.strip_suffix("/connection") {
-        Some(number) => (number, f64::from(options.connections)),
+        Some(number) => (number, f64::from(connections)),
         None => (text.as_str(), 1.0),
     };
     let rate = units::rate(number).map_err(|why| Usage(format!("--messages-per-second {text}: {why}")))?;

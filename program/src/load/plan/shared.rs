@@ -25,14 +25,14 @@ impl SharedPlan {
         let are_local =
             addresses.iter().all(|found| !found.is_empty() && found.iter().all(|one| is_here(*one, options)));
         let (mode, churn) = (mode(options), options.churn.as_deref().map(churn).transpose()?);
-        let pace = pace(options, mode)?;
         length(options)?;
         check(options, mode, churn)?;
         if !options.source_ip.is_empty() {
             return Err(Usage("cannot combine --source-ip and --agents: each agent has its own addresses".to_owned()));
         }
+        let texts = Texts::read(options, mode)?;
         Ok(SharedPlan {
-            asked: asked(options, mode, pace, &Texts::read(options, mode)?),
+            asked: asked(options, mode, pace(options, mode, texts.connections)?, &texts),
             local_servers: if are_local { addresses.into_iter().flatten().collect() } else { Vec::new() },
         })
     }
