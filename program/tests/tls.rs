@@ -199,3 +199,25 @@ fn a_load_with_a_wrong_certificate_says_that_it_is_wrong() {
     has_line(&report, &["-> ", "of the certificate of --cert"]);
     drop(served);
 }
+
+/// The authorities of the host do not matter with --insecure. So it need not have any.
+#[test]
+fn an_insecure_load_needs_no_authorities() {
+    let files = Files::new();
+    files.certificate(-DAY, DAY);
+    let served = files.serve("info", &[]);
+    let url = format!("wss://localhost:{}/echo", served.secured.port());
+    let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));
+    for (options, code) in [
+        (&["--insecure"][..], 0),
+        (&["--insecure", "--cert", &cert, "--key", &key], 0),
+        (&["--insecure", "--cert", &cert, "--key", "/no/such/key"], 2),
+        (&[], 2),
+    ] {
+        let mut command = lariat(&[&["load", &url, "-c", "2", "--hold", "100ms"], options].concat());
+        let output = command.env("SSL_CERT_FILE", "/no/such/file").env("SSL_CERT_DIR", "/no/such/folder").output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {output:?}");
+    }
+    drop(served);
+}

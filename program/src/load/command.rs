@@ -5,7 +5,7 @@ use super::compare::{self, Diff};
 use super::measure::{Asked, Record};
 use super::merge::{self, Merge};
 use super::observer::Observer;
-use super::output::{check, write};
+use super::output::{check, check_forms, write};
 use super::plan::{Options, Plan, SharedPlan, Usage};
 use super::run::{Watcher, Worker, run_part, run_processes};
 use crate::doctor::{self, Verdict};
@@ -57,6 +57,9 @@ fn measured(options: &Options, log: &Log) -> Result<Result<ExitCode, Usage>, Fai
             Ok(token) => agents::serve(address, token, log).map(Ok),
             Err(usage) => Ok(Err(usage)),
         };
+    }
+    if let Err(usage) = check_forms(&options.outputs, options.csv.as_deref()) {
+        return Ok(Err(usage));
     }
     if !options.agents.is_empty() {
         return lead(options, log);

@@ -9,7 +9,7 @@
 
 use super::compose::{compose, decompose};
 use super::measure::{Asked, Record, Report, Second};
-use super::output::{check, write};
+use super::output::{check, check_forms, write};
 use super::plan::{Outputs, Usage};
 use super::read::read;
 use crate::terminal::{Failure, Log, units};
@@ -35,7 +35,8 @@ pub(crate) struct Merge {
 
 /// Runs `lariat load merge`. The exit codes are those of a run.
 pub(crate) fn run(options: &Merge, log: &Log) -> Result<Result<ExitCode, Usage>, Failure> {
-    let (asked, record) = match sum(&options.reports) {
+    let sum = check_forms(&options.outputs, None).and_then(|()| sum(&options.reports));
+    let (asked, record) = match sum {
         Ok(sum) => sum,
         Err(usage) => return Ok(Err(usage)),
     };

@@ -305,7 +305,7 @@ fn a_report_that_cannot_be_written_is_a_failure() {
         assert_fails(&arguments, 1, &["/no/such/folder/report"]);
     }
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 0, "the paths are checked before the run");
-    for option in [&[][..], &["--json", "-"], &["--csv", "-"], &["--junit", "-"]] {
+    for option in [&[][..], &["--json", "-"], &["--csv", "-"], &["--junit", "-"], &["--html", "-"]] {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
         let arguments = [&["load", &address, "-c", "1", "--hold", "10ms"], option].concat();
         let status = lariat(&arguments).stdout(full).status();
@@ -317,6 +317,21 @@ fn a_report_that_cannot_be_written_is_a_failure() {
         assert_eq!(output.status.code(), Some(1), "{option}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write /dev/full"), "{output:?}");
     }
+}
+
+#[test]
+fn standard_output_takes_one_form() {
+    let (server, _) = Counting::new(echo);
+    let running = serve(server);
+    let address = url(running.addr);
+    let arguments = ["load", &address, "-c", "1", "--hold", "10ms"];
+    let output = lariat(&[&arguments[..], &["--html", "-"]].concat()).output().expect("the program runs");
+    let (page, text) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(page.starts_with("<!doctype") && text.contains("limited by"), "{page} {text}");
+    for two in [["--json", "-", "--csv", "-"], ["--html", "-", "--junit", "-"]] {
+        assert_fails(&[&arguments[..], &two].concat(), 2, &["standard output takes one"]);
+    }
+    assert_fails(&["load", "merge", "a", "b", "--json", "-", "--html", "-"], 2, &["standard output takes one"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The most connections at a time, and the most from one address. Those without a proof end within
 /// [`SILENCE`]; meanwhile they must not keep others out.
 const CONNECTIONS: usize = 64;
-const FROM_ONE: usize = 8;
+const FROM_ONE: usize = 16;
 
 /// An agent that waits.
 struct Agent {

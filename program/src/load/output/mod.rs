@@ -18,4 +18,4 @@ mod write;
 
 pub(crate) use csv::Table;
 pub(crate) use limits::limits;
-pub(crate) use write::{check, write, write_json};
+pub(crate) use write::{check, check_forms, write, write_json};

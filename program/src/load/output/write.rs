@@ -4,7 +4,7 @@ use super::html::html;
 use super::junit::junit;
 use super::text::Text;
 use crate::load::measure::Report;
-use crate::load::plan::Outputs;
+use crate::load::plan::{Outputs, Usage};
 use crate::terminal::{Failure, Log, plain, print};
 use serde::Serialize;
 use std::fs::OpenOptions;
@@ -17,13 +17,20 @@ fn forms<'a>(outputs: &'a Outputs, csv: Option<&'a Path>) -> impl Iterator<Item 
     forms.into_iter().filter_map(|path| path.as_deref()).chain(csv)
 }
 
+/// Refuses to write two forms to standard output.
+pub(crate) fn check_forms(outputs: &Outputs, csv: Option<&Path>) -> Result<(), Usage> {
+    match forms(outputs, csv).filter(|path| *path == Path::new("-")).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Usage(
+            "cannot combine two of --json, --html, --junit and --csv with \"-\": standard output takes one of them"
+                .to_owned(),
+        )),
+    }
+}
+
 /// Checks before a run that the files of the report and of its seconds can be written. Files that
 /// exist keep their content.
 pub(crate) fn check(outputs: &Outputs, csv: Option<&Path>) -> Result<(), Failure> {
-    if forms(outputs, csv).filter(|path| *path == Path::new("-")).count() > 1 {
-        let why = "only one of --json, --html, --junit and --csv can be \"-\": standard output takes one form";
-        return Err(Failure(why.to_owned()));
-    }
     for path in forms(outputs, csv).filter(|path| *path != Path::new("-")) {
         OpenOptions::new().append(true).create(true).open(path).map_err(|error| unwritten(path, &error))?;
     }
