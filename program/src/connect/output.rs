@@ -70,8 +70,8 @@ impl Output {
         queue.send(bytes).is_ok() && waiting > MOST && self.waiting.load(Ordering::Acquire) > FEW
     }
 
-    /// Returns whether so many bytes wait that the reader is too slow for a connection that cannot be
-    /// paused.
+    /// Returns whether so many bytes wait that the reader is too slow for a connection that cannot
+    /// be paused.
     pub(super) fn is_too_slow(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > TOO_MANY
     }

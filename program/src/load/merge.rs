@@ -2,9 +2,9 @@
 //! machines.
 //!
 //! Each report has all recorded times with their counts, so the sum has the percentiles that one
-//! client would have measured. Percentiles themselves are never added up, except those of
-//! `series`, of which the worst is kept. The seconds of the machines are added by their times
-//! from the beginning of each run: start the runs together. The sum does not depend on the order of the
+//! client would have measured. Percentiles themselves are never added up, except those of `series`,
+//! of which the worst is kept. The seconds of the machines are added by their times from the
+//! beginning of each run: start the runs together. The sum does not depend on the order of the
 //! files.
 
 use super::compose::{compose, decompose};

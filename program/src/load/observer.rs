@@ -72,7 +72,8 @@ impl Watcher for Observer {
             metrics.second(second);
         }
         if let Some(ui) = &self.ui {
-            // Without memory: in the loop of the run, reading that of a large server takes too long.
+            // Without memory: in the loop of the run, reading that of a large server takes too
+            // long.
             let now = process::cpu(&self.pids);
             let used = now.cpu_since(&std::mem::replace(&mut self.last, now)).seconds;
             ui.second(second, share(used, second.length_s, RESOLUTION).filter(|_| !self.pids.is_empty()));

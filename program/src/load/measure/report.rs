@@ -84,7 +84,8 @@ pub(crate) struct Asked {
     pub(crate) until: Option<String>,
     /// With --agents, on each of them. In a merged report, all together.
     pub(crate) processes: u32,
-    /// The agents on other hosts that shared the run; empty without --agents, and in a merged report.
+    /// The agents on other hosts that shared the run; empty without --agents, and in a merged
+    /// report.
     pub(crate) agents: Vec<String>,
     pub(crate) seed: u64,
 }

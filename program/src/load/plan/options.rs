@@ -167,8 +167,9 @@ pub(crate) struct Options {
 
     /// Beside the good connections, let this share of their number, like 0.1%, or so many be
     /// hostile clients: each breaks a rule of a fixed list, sees what the server does, and takes
-    /// the next one, until the hold ends. At least one, at most 16 at a time in each process; each kind comes once,
-    /// if the hold lasts as long (5s or more). The report shows what the server should have done
+    /// the next one, until the hold ends. At least one, at most 16 at a time in each process; each
+    /// kind comes once, if the hold lasts as long (5s or more). The report shows what the server
+    /// should have done
     #[arg(long, value_name = "SHARE|N", value_parser = malformed::share, help_heading = "Hostile clients")]
     pub(crate) malformed: Option<malformed::Share>,
 
