@@ -1,8 +1,8 @@
 //! The search for the highest rate that keeps a bound.
 //!
 //! The rate doubles until it breaks the bound, or falls to a quarter until it keeps the bound. Then
-//! the search takes the geometric mean of the two ends, until they are close. A rate that breaks the
-//! bound is tried a second time, because another program may have kept the host busy.
+//! the search takes the geometric mean of the two ends, until they are close. A rate that breaks
+//! the bound is tried a second time, because another program may have kept the host busy.
 
 use crate::load::measure::Step;
 /// The two ends are close enough at this ratio.
