@@ -3,6 +3,7 @@
 use crate::abi::lariat_status::{self, *};
 use crate::log::is_logging;
 use lariat::{OpeningError, RemoteError, SendError};
+use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::io;
@@ -77,14 +78,24 @@ pub fn number_or(call: impl FnOnce() -> Outcome<c_int>, failed: impl FnOnce(lari
     let outcome = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(|text| &**text));
         let text = format!("Lariat has panicked, which is a bug: {}", what.unwrap_or("without a text"));
-        // What was thrown may panic when it is dropped.
-        std::mem::forget(panic);
+        discard(panic);
         Err(Failure::new(LARIAT_PANIC, text))
     });
     outcome.unwrap_or_else(|failure| {
         remember(failure.text);
         failed(failure.status)
     })
+}
+
+/// Drops what was thrown, which may throw again. What still does after a while is leaked.
+pub fn discard(mut panic: Box<dyn Any + Send>) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            Ok(()) => return,
+            Err(another) => panic = another,
+        }
+    }
+    std::mem::forget(panic);
 }
 
 const FROM_LOG: &str = "a log callback must not call Lariat: note the line, and act on it later";

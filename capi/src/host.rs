@@ -4,19 +4,19 @@ use crate::abi::lariat_status::{LARIAT_BUSY, LARIAT_WRONG_STATE, LARIAT_WRONG_TH
 use crate::boundary::{Failure, Outcome};
 use crate::bridge::Bridge;
 use crate::callbacks::Callbacks;
+use crate::thread::ThreadNumber;
 use lariat::{Clients, Config, EventLoop, Remote, Server};
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::thread::{self, ThreadId};
 
 /// A server, made by lariat_new and freed by lariat_free.
 #[expect(non_camel_case_types, reason = "the name of C")]
 pub struct lariat_server {
     /// The thread that has made it, the only one that may use its cells.
-    owner: ThreadId,
+    owner: ThreadNumber,
     /// The pointer that C has. All others come from it.
     this: Cell<*mut lariat_server>,
     state: RefCell<State>,
@@ -54,7 +54,7 @@ impl lariat_server {
     /// Makes one, and returns the pointer for C.
     pub(crate) fn create() -> *mut lariat_server {
         let host = Box::into_raw(Box::new(lariat_server {
-            owner: thread::current().id(),
+            owner: ThreadNumber::own(),
             this: Cell::new(ptr::null_mut()),
             state: RefCell::new(State::New(Box::default())),
             lent: Cell::new(None),
@@ -84,7 +84,7 @@ impl lariat_server {
     pub(crate) unsafe fn of<'a>(server: *const lariat_server) -> Outcome<&'a lariat_server> {
         // SAFETY: promised by the caller.
         let host = unsafe { lariat_server::of_any_thread(server)? };
-        match host.owner == thread::current().id() {
+        match host.owner == ThreadNumber::own() {
             true => Ok(host),
             false => {
                 let text = "only the thread that called lariat_new may do this: take it there with lariat_post";

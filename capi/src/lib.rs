@@ -8,6 +8,7 @@
 //! | `abi.rs` | What are the types and numbers that C sees? |
 //! | `boundary.rs` | How does a call of C end: with which code and text, also after a panic? |
 //! | `pointers.rs` | How does a pointer of C become something safe? |
+//! | `thread.rs` | Which thread is this? |
 //! | `log.rs` | Where does the log go? |
 //! | `host.rs` | What is behind a `lariat_server`, and who may use it when? |
 //! | `bridge.rs` | How do the loop's callbacks reach C? |
@@ -46,6 +47,7 @@ mod pointers;
 mod requests;
 mod server;
 mod stats;
+mod thread;
 mod timers;
 mod topics;
 mod turning;

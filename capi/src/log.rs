@@ -3,7 +3,7 @@
 use crate::abi::lariat_level::*;
 use crate::abi::lariat_log_fn;
 use crate::abi::lariat_status::LARIAT_WRONG_STATE;
-use crate::boundary::{Failure, status};
+use crate::boundary::{Failure, discard, status};
 use crate::pointers::User;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::cell::Cell;
@@ -48,7 +48,7 @@ impl Log for ToHost {
             let call = || unsafe { callback(user, record.level() as c_int, text.as_ptr().cast(), text.len()) };
             // The library has to go on, wherever it is.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
-                std::mem::forget(panic);
+                discard(panic);
             }
         }
         drop(sink);

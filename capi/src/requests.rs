@@ -4,18 +4,18 @@ use crate::abi::lariat_part::{LARIAT_METHOD, LARIAT_PATH, LARIAT_QUERY};
 use crate::abi::lariat_status::{LARIAT_NOT_FOUND, LARIAT_WRONG_THREAD};
 use crate::boundary::{Failure, Outcome, number, status};
 use crate::pointers::{bytes, check_out, text, write};
+use crate::thread::ThreadNumber;
 use lariat::http::header::CONTENT_TYPE;
 use lariat::http::{HeaderValue, Response, StatusCode};
 use lariat::{Answer, Request, Upgrade};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 use std::fmt;
-use std::thread::{self, ThreadId};
 
 /// A request, valid in its on_request.
 #[expect(non_camel_case_types, reason = "the name of C")]
 pub struct lariat_request {
-    owner: ThreadId,
+    owner: ThreadNumber,
     /// The request is there as long as this is. Its lifetime is not `'static`, so nothing of it may
     /// be kept in Rust.
     request: *const Request<'static>,
@@ -27,7 +27,7 @@ pub struct lariat_request {
 impl lariat_request {
     pub(crate) fn new(request: &Request<'_>) -> lariat_request {
         lariat_request {
-            owner: thread::current().id(),
+            owner: ThreadNumber::own(),
             request: std::ptr::from_ref(request).cast::<Request<'static>>(),
             subprotocol: RefCell::default(),
             body: RefCell::default(),
@@ -42,7 +42,7 @@ impl lariat_request {
     unsafe fn of<'a>(request: *const lariat_request) -> Outcome<&'a lariat_request> {
         // SAFETY: promised by the caller. Nobody makes a `&mut` of it.
         let given = unsafe { request.as_ref() }.ok_or_else(|| Failure::invalid("the request is NULL"))?;
-        match given.owner == thread::current().id() {
+        match given.owner == ThreadNumber::own() {
             true => Ok(given),
             false => Err(Failure::new(LARIAT_WRONG_THREAD, "a request belongs to the thread of its on_request")),
         }

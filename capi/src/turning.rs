@@ -112,3 +112,58 @@ fn not_taken(error: RemoteError) -> Failure {
         _ => Failure::new(LARIAT_WRONG_STATE, error.to_string()),
     }
 }
+
+/// Without sockets, so that Miri can run it: `cargo +nightly miri test -p lariat-capi --lib`.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::lariat_status::LARIAT_BUSY;
+    use crate::{lariat_broadcast, lariat_free, lariat_new, lariat_on_timer, lariat_set_timer};
+    use std::ptr;
+
+    unsafe extern "C-unwind" fn set_timer(server: *mut lariat_server, user: *mut c_void) {
+        // SAFETY: the server is there, as in all calls of this test.
+        let status = unsafe { lariat_set_timer(server, 0, 0, user as u64, ptr::null_mut()) };
+        assert_eq!(status, 0);
+        // SAFETY: as above.
+        assert_eq!(unsafe { lariat_turn(server, 0) }, LARIAT_BUSY as c_int);
+        // SAFETY: as above.
+        assert_eq!(unsafe { lariat_free(server) }, LARIAT_BUSY as c_int);
+        assert!(user as usize != 2, "injected");
+    }
+
+    unsafe extern "C-unwind" fn count(server: *mut lariat_server, user: *mut c_void, _: u64, token: u64) {
+        // SAFETY: the user pointer is that of a number.
+        unsafe { *user.cast::<u64>() += token };
+        // SAFETY: as above.
+        let status = unsafe { lariat_broadcast(server, 2, ptr::null(), 0, ptr::null_mut()) };
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn calls_inside_callbacks_borrow_nothing_twice() {
+        let (mut server, mut sum) = (ptr::null_mut(), 0_u64);
+        // SAFETY: as above.
+        assert_eq!(unsafe { lariat_new(&raw mut server) }, 0);
+        // SAFETY: the number outlives the server.
+        assert_eq!(unsafe { lariat_on_timer(server, Some(count), (&raw mut sum).cast()) }, 0);
+        // SAFETY: as above.
+        assert!(unsafe { lariat_fd(server) } >= 0);
+        for number in 1..4 {
+            let user = ptr::without_provenance_mut(number);
+            // SAFETY: as above.
+            assert_eq!(unsafe { lariat_post(server, Some(set_timer), user) }, 0);
+        }
+        // SAFETY: the number is read between two turns.
+        while unsafe { (&raw const sum).read() } < 6 {
+            // SAFETY: as above.
+            assert_eq!(unsafe { lariat_turn(server, 1_000) }, 0);
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { lariat_stop(server, 1) }, 0);
+        // SAFETY: as above.
+        assert_eq!(unsafe { lariat_run(server) }, 0);
+        // SAFETY: nobody uses it any more.
+        assert_eq!(unsafe { lariat_free(server) }, 0);
+    }
+}
