@@ -449,7 +449,8 @@ int lariat_broadcast(struct lariat_server *server,
                      size_t length,
                      size_t *count);
 
-// Runs the loop until the server has stopped. Starts it if need be.
+// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one calls
+// lariat_turn instead. Starts the loop if need be.
 int lariat_run(struct lariat_server *server);
 
 // Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at all,

@@ -10,7 +10,8 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// Runs the loop until the server has stopped. Starts it if need be.
+/// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one calls
+/// lariat_turn instead. Starts the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
     status(|| {

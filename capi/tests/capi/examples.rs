@@ -133,6 +133,33 @@ fn the_chat_in_c_has_rooms_and_refuses_others() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn the_status_page_in_c_is_served_and_pushes_counters() {
+    use std::io::{Read, Write};
+    let mut host = Running::start(Command::new(compile("status")).arg("127.0.0.1:0"));
+    let get = |path: &str, more: &str| {
+        let mut stream = std::net::TcpStream::connect(&host.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n{more}\r\n", host.address).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    };
+    let page = get("/", "");
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("text/html"), "{page}");
+    assert!(page.ends_with("</script>\n"), "{page}");
+    assert!(get("/other", "").starts_with("HTTP/1.1 404"));
+    assert!(get("/", "Origin: http://elsewhere\r\n").starts_with("HTTP/1.1 403"));
+    let mut socket = connect(&host.address, "/counters", None).unwrap();
+    for _ in 0..2 {
+        let json = text(&mut socket);
+        assert!(json.starts_with("[{\"name\":\"") && json.ends_with("}]"), "{json}");
+    }
+    drop(socket);
+    host.signal("INT");
+    assert!(host.child.wait().unwrap().success());
+}
+
+#[test]
 fn the_host_in_python_answers() {
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("not run: there is no Python");
