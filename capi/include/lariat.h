@@ -329,9 +329,9 @@ int lariat_connect(struct lariat_server *server,
                    size_t subprotocol_length,
                    uint64_t *id);
 
-// Also listens on a TCP address: "127.0.0.1:9998", "[::1]:9998" or "localhost:9998". A name is
-// looked up, which can take long. Port 0 means any free port: lariat_address returns it. If it
-// fails, the server is as before.
+// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
+// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
+// lariat_address returns it. If it fails, the server is as before.
 int lariat_listen(struct lariat_server *server, const char *address, size_t length);
 
 // Also listens on a Unix socket. Its file is created now and removed at the end. If it fails, the

@@ -11,9 +11,9 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// Also listens on a TCP address: "127.0.0.1:9998", "[::1]:9998" or "localhost:9998". A name is
-/// looked up, which can take long. Port 0 means any free port: lariat_address returns it. If it
-/// fails, the server is as before.
+/// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
+/// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
+/// lariat_address returns it. If it fails, the server is as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen(server: *mut lariat_server, address: *const c_char, length: usize) -> c_int {
     status(|| {
@@ -37,6 +37,10 @@ pub unsafe extern "C" fn lariat_listen_unix(server: *mut lariat_server, path: *c
         let host = unsafe { lariat_server::of(server)? };
         // SAFETY: the header demands a readable text.
         let path = unsafe { bytes(path, length, "the path")? };
+        // Before the server is given away, which a failure does not give back.
+        if path.is_empty() || path.contains(&0) {
+            return Err(Failure::invalid("the path is empty, or has a NUL"));
+        }
         host.listen(|server| kept(server.listen_unix(OsStr::from_bytes(path))))
     })
 }

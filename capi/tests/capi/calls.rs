@@ -165,6 +165,7 @@ fn listening_descriptors_are_taken_and_others_refused() {
     let path = std::env::temp_dir().join(format!("lariat-capi-{}", std::process::id()));
     let unix = UnixListener::bind(&path).unwrap();
     is!(LARIAT_OK, lariat_listen_fd(host.0, unix.as_raw_fd()));
+    is!(LARIAT_INVALID, lariat_listen_unix(host.0, NOTHING, 0), lariat_listen_unix(host.0, c"a".as_ptr(), 2));
     // The path is in use.
     let text = path.to_str().unwrap();
     let other = Host::new();
