@@ -1,0 +1,492 @@
+/*
+ * Lariat: a WebSocket server to embed. One thread, one epoll or kqueue loop.
+ *
+ *     static void on_message(lariat_server *server, void *user, uint64_t client,
+ *                            int kind, const char *data, size_t length)
+ *     {
+ *         lariat_send(server, client, kind, data, length);
+ *     }
+ *
+ *     lariat_server *server;
+ *     lariat_new(&server);
+ *     lariat_on_message(server, on_message, NULL);
+ *     lariat_listen(server, "127.0.0.1:9998", strlen("127.0.0.1:9998"));
+ *     lariat_run(server);
+ *     lariat_free(server);
+ *
+ * A server has three phases, in this order: it is configured (lariat_configure), it listens
+ * (lariat_listen and its kin, any number of times, or never), and its loop runs. Each function that
+ * needs the loop starts it: lariat_run, lariat_turn, lariat_fd, lariat_timeout, and all that concern
+ * clients and timers. Callbacks can be set at any time.
+ *
+ * RESULTS. Functions return a lariat_status: 0 is success, negative numbers are errors, and
+ * lariat_last_error says in English what is wrong. Where a function returns another number, it says
+ * so. NULL is refused with LARIAT_INVALID, where nothing else is said. An error in Lariat itself (a
+ * panic) ends as LARIAT_PANIC and never unwinds into C.
+ *
+ * TEXTS are a pointer and a length in bytes, in UTF-8, and need no NUL at the end. With length 0,
+ * the pointer may be NULL.
+ *
+ * IDS of clients and timers are numbers that never mean anything else later, so a stale one does no
+ * harm: the function returns LARIAT_GONE. 0 is never an id. The upper 32 bits of a client's id are
+ * its place in a table, from 0 on without large gaps: an index into an array of the host's own. A
+ * later client may have the same place, and never the same id.
+ *
+ * OWNERSHIP. Data that is given to a function is copied before it returns. Data that a callback gets
+ * belongs to Lariat and is valid until the callback returns. A lariat_server belongs to who has
+ * called lariat_new. Lariat never follows a user pointer and never frees it.
+ *
+ * THREADS. The thread that calls lariat_new is the loop's thread. All functions that take a server
+ * must be called on it (otherwise: LARIAT_WRONG_THREAD), but for lariat_post and lariat_stop, which
+ * any thread can call until lariat_free. Functions without a server can be called on any thread. No
+ * function can be called in a signal handler. Several servers can exist, also on several threads.
+ *
+ * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. They can call
+ * all functions of their server but lariat_run, lariat_turn, lariat_fd, lariat_timeout,
+ * lariat_get_stats, lariat_address, lariat_configure, lariat_listen and its kin, and lariat_free:
+ * those return LARIAT_BUSY (lariat_timeout: 0). Calls only queue, so no callback is called inside
+ * another one. A callback that blocks stops all clients. It must return: no longjmp. A C++ exception
+ * that leaves a callback ends the program.
+ *
+ * SIGNALS. Lariat installs no signal handler, and its writes raise no SIGPIPE.
+ *
+ * VERSIONS. Values and functions are added, and none changes its meaning, from version 1.0 on.
+ */
+
+
+#ifndef LARIAT_H
+#define LARIAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What functions return. Negative numbers are errors: nothing has changed, unless a line below
+// says so.
+typedef enum lariat_status {
+    // All went well.
+    LARIAT_OK = 0,
+    // The server has stopped: lariat_turn has nothing more to do.
+    LARIAT_STOPPED = 1,
+    // A pointer is NULL, or a number or text makes no sense.
+    LARIAT_INVALID = -1,
+    // The client or timer is not there any more, or never was.
+    LARIAT_GONE = -2,
+    // The connection is not open yet, is closing, or is no longer being answered.
+    LARIAT_NOT_OPEN = -3,
+    // Too many bytes would be unsent (the client is then closed as a slow consumer), or too many
+    // calls of lariat_post wait.
+    LARIAT_FULL = -4,
+    // A text is not UTF-8.
+    LARIAT_NOT_UTF8 = -5,
+    // The function cannot be called inside this callback: see CALLBACKS above. A log callback can
+    // call none.
+    LARIAT_BUSY = -6,
+    // The function comes too late or too early: lariat_configure after lariat_listen, or
+    // lariat_listen after the loop has started.
+    LARIAT_WRONG_STATE = -7,
+    // The function was called on another thread than lariat_new.
+    LARIAT_WRONG_THREAD = -8,
+    // The operating system has refused. lariat_last_error says what.
+    LARIAT_IO = -9,
+    // This build lacks the feature, such as TLS.
+    LARIAT_UNSUPPORTED = -10,
+    // The name is not there: a header of a request, a subprotocol that was not offered, an address.
+    LARIAT_NOT_FOUND = -11,
+    // A buffer of the caller is too small. What fits was written.
+    LARIAT_TOO_SMALL = -12,
+    // Lariat has failed: a bug. The call may have taken effect in part. Free the server.
+    LARIAT_PANIC = -13,
+} lariat_status;
+
+// The kind of a message.
+typedef enum lariat_kind {
+    // UTF-8 text.
+    LARIAT_TEXT = 1,
+    // Bytes.
+    LARIAT_BINARY = 2,
+} lariat_kind;
+
+// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0 turns
+// the limit off.
+typedef enum lariat_option {
+    // The most connections. 0: no limit. Default 0.
+    LARIAT_MAX_CONNECTIONS = 1,
+    // The most connections of one address. 0: no limit. Default 0.
+    LARIAT_MAX_PER_ADDRESS = 2,
+    // The most bytes that all clients together may hold. Default 64 MiB.
+    LARIAT_MEMORY_BUDGET = 3,
+    // The largest message that is accepted. Default 1 MiB.
+    LARIAT_MAX_MESSAGE = 4,
+    // The most unsent bytes of one client. Default 4 MiB.
+    LARIAT_MAX_UNSENT = 5,
+    // The unsent bytes above which a client is not read, until on_drain. Default 64 KiB.
+    LARIAT_HIGH_WATER = 6,
+    // The buffer of reads, once for all clients. Default 64 KiB.
+    LARIAT_READ_BUFFER = 7,
+    // The silence after which a ping is sent. 0: never. Default 50,000.
+    LARIAT_PING_INTERVAL = 8,
+    // The silence after which a client is closed. 0: never. Default 120,000.
+    LARIAT_IDLE_TIMEOUT = 9,
+    // The time for an opening handshake. Default 10,000.
+    LARIAT_HANDSHAKE_TIMEOUT = 10,
+    // The time for a closing handshake. Default 5,000.
+    LARIAT_CLOSE_TIMEOUT = 11,
+    // The time after which a client is closed that reads nothing. 0: never. Default 30,000.
+    LARIAT_WRITE_TIMEOUT = 12,
+    // 0 turns compression off, 1 turns it on (with the build's feature deflate). Default 1 with
+    // that feature.
+    LARIAT_DEFLATE = 13,
+    // The most calls of lariat_post that may wait. Default 65,536.
+    LARIAT_MAX_POSTED = 14,
+} lariat_option;
+
+// Parts of a request, for lariat_request_part.
+typedef enum lariat_part {
+    // The method, such as GET.
+    LARIAT_METHOD = 1,
+    // The path, such as /chat.
+    LARIAT_PATH = 2,
+    // The query, without the question mark. LARIAT_NOT_FOUND if there is none.
+    LARIAT_QUERY = 3,
+} lariat_part;
+
+// Levels of the log.
+typedef enum lariat_level {
+    // No log.
+    LARIAT_LOG_OFF = 0,
+    // What should not happen.
+    LARIAT_LOG_ERROR = 1,
+    // What an administrator should know.
+    LARIAT_LOG_WARN = 2,
+    // Starts and stops.
+    LARIAT_LOG_INFO = 3,
+    // Each connection.
+    LARIAT_LOG_DEBUG = 4,
+    // Everything.
+    LARIAT_LOG_TRACE = 5,
+} lariat_level;
+
+// A request, valid in its on_request.
+typedef struct lariat_request lariat_request;
+
+// A server, made by lariat_new and freed by lariat_free.
+typedef struct lariat_server lariat_server;
+
+// Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
+// WebSocket, any other final status (200 to 599) is sent as a response, with the body of
+// lariat_request_body if that was called. `request` is valid until the callback returns.
+typedef int (*lariat_request_fn)(struct lariat_server *server,
+                                 void *user,
+                                 uint64_t client,
+                                 struct lariat_request *request);
+
+// Called when a WebSocket has opened, and when the client has read enough after it was behind.
+typedef void (*lariat_client_fn)(struct lariat_server *server, void *user, uint64_t client);
+
+// Called for each message: kind is LARIAT_TEXT (then it is UTF-8) or LARIAT_BINARY. `data` has no
+// NUL at its end, and is valid until the callback returns.
+typedef void (*lariat_message_fn)(struct lariat_server *server,
+                                  void *user,
+                                  uint64_t client,
+                                  int kind,
+                                  const char *data,
+                                  size_t length);
+
+// Called when a connection has ended: the last callback of its client. `code` is what a browser
+// would show: 1000 to 4999, 1005 for a Close frame without a code, 1006 for an end without a Close
+// frame. If `clean` is 1, both sides have sent a Close frame, and `reason` is its text. Otherwise
+// `reason` says in English what happened. It has no NUL, and is valid until the callback returns.
+typedef void (*lariat_close_fn)(struct lariat_server *server,
+                                void *user,
+                                uint64_t client,
+                                uint16_t code,
+                                int clean,
+                                const char *reason,
+                                size_t length);
+
+// Called when a timer has expired, with the token that lariat_set_timer was given.
+typedef void (*lariat_timer_fn)(struct lariat_server *server,
+                                void *user,
+                                uint64_t timer,
+                                uint64_t token);
+
+// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
+// callback returns. It must call no function of Lariat: all return LARIAT_BUSY.
+typedef void (*lariat_log_fn)(void *user, int level, const char *text, size_t length);
+
+// What a server has done and holds, for lariat_get_stats. All numbers count from the start of the
+// server, but for `open`, `connections` and `buffered`.
+typedef struct lariat_stats {
+    // sizeof(lariat_stats), set by the caller. Later versions have more members: those that the
+    // caller does not know are not written, and those that the library does not know are 0.
+    size_t size;
+    // WebSockets that are open now.
+    uint64_t open;
+    // Connections now, in any state.
+    uint64_t connections;
+    // Connections that were accepted.
+    uint64_t accepted;
+    // Connections that lariat_connect has begun.
+    uint64_t connected;
+    // Opening handshakes that succeeded.
+    uint64_t opened;
+    // Requests that were answered without a WebSocket.
+    uint64_t refused;
+    // Connections that have ended, other than after such a request.
+    uint64_t closed;
+    // Messages that clients have sent.
+    uint64_t messages_received;
+    // Messages that were queued for clients.
+    uint64_t messages_sent;
+    // Bytes read from sockets.
+    uint64_t bytes_read;
+    // Bytes written to sockets.
+    uint64_t bytes_written;
+    // Bytes that count against LARIAT_MEMORY_BUDGET now.
+    uint64_t buffered;
+    // Clients that were closed because memory was short.
+    uint64_t evictions;
+} lariat_stats;
+
+// A call that lariat_post has taken to the loop's thread.
+typedef void (*lariat_post_fn)(struct lariat_server *server, void *user);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Returns what went wrong last on this thread, in English, for people. It is valid until the next
+// call on this thread that fails. Never NULL; empty if nothing has failed.
+const char *lariat_last_error(void);
+
+// Returns the name of a status, such as "LARIAT_GONE". Never NULL; valid for ever.
+const char *lariat_strerror(int status);
+
+// Returns the version of the library, such as "0.2.0". Never NULL; valid for ever.
+const char *lariat_version(void);
+
+// Sets what is called with each request. Without it, every upgrade is accepted without a
+// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in all
+// functions of this kind.
+int lariat_on_request(struct lariat_server *server, lariat_request_fn callback, void *user);
+
+// Sets what is called when a WebSocket has opened: one of a client, or of lariat_connect.
+int lariat_on_open(struct lariat_server *server, lariat_client_fn callback, void *user);
+
+// Sets what is called for each message.
+int lariat_on_message(struct lariat_server *server, lariat_message_fn callback, void *user);
+
+// Sets what is called when a connection has ended: once for each that was open, and for each of
+// lariat_connect. It is not called for those that lariat_free closes.
+int lariat_on_close(struct lariat_server *server, lariat_close_fn callback, void *user);
+
+// Sets what is called when a client had more than LARIAT_HIGH_WATER unsent bytes, and no longer
+// has.
+int lariat_on_drain(struct lariat_server *server, lariat_client_fn callback, void *user);
+
+// Sets what is called when a timer has expired.
+int lariat_on_timer(struct lariat_server *server, lariat_timer_fn callback, void *user);
+
+// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn are
+// sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL closes
+// the client.
+int lariat_send(struct lariat_server *server,
+                uint64_t id,
+                int kind,
+                const char *data,
+                size_t length);
+
+// Begins to close a client: what is queued is sent first, then a Close frame with a code (1000 to
+// 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes when
+// the client has answered, or after LARIAT_CLOSE_TIMEOUT.
+int lariat_close(struct lariat_server *server,
+                 uint64_t id,
+                 uint16_t code,
+                 const char *reason,
+                 size_t length);
+
+// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at the
+// end of the turn.
+int lariat_terminate(struct lariat_server *server, uint64_t id);
+
+// Stops reading from a client, so that TCP holds it back. No message is delivered until
+// lariat_resume. LARIAT_NOT_OPEN if the client is closing.
+int lariat_pause(struct lariat_server *server, uint64_t id);
+
+// Reads from a client again. It is no error if the client was not paused.
+int lariat_resume(struct lariat_server *server, uint64_t id);
+
+// Writes how many bytes for a client are unsent.
+int lariat_unsent(struct lariat_server *server, uint64_t id, size_t *bytes);
+
+// Connects to a server: "ws://host:port/path", or wss:// in a build with TLS. The connection is a
+// client like any other: on_open, on_message, on_close. on_close comes also if it never opened.
+// `subprotocol` is offered, unless its length is 0. Writes the id, unless its place is NULL.
+int lariat_connect(struct lariat_server *server,
+                   const char *url,
+                   size_t length,
+                   const char *subprotocol,
+                   size_t subprotocol_length,
+                   uint64_t *id);
+
+// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
+// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
+// lariat_address returns it. If it fails, the server is as before.
+int lariat_listen(struct lariat_server *server, const char *address, size_t length);
+
+// Also listens on a Unix socket. Its file is created now and removed at the end. If it fails, the
+// server can only be freed.
+int lariat_listen_unix(struct lariat_server *server, const char *path, size_t length);
+
+// Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
+// descriptor is duplicated: the caller keeps its own, and may close it. The socket becomes
+// non-blocking.
+int lariat_listen_fd(struct lariat_server *server, int descriptor);
+
+// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
+// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
+// files or the address are wrong, the server is as before.
+int lariat_listen_tls(struct lariat_server *server,
+                      const char *address,
+                      size_t length,
+                      const char *certificate,
+                      size_t certificate_length,
+                      const char *key,
+                      size_t key_length);
+
+// Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
+// first address has the index 0. LARIAT_NOT_FOUND if there is no such address.
+int lariat_address(struct lariat_server *server, size_t index, char *buffer, size_t size);
+
+// Sends the log of the whole process to a function, up to a level of lariat_level. NULL turns the
+// log off. The function is called on any thread, also on several at once. Once lariat_set_log has
+// returned, the function before it is no longer called. Can be called on any thread.
+int lariat_set_log(int level, lariat_log_fn callback, void *user);
+
+// Returns a part of a request, one of lariat_part. The text has no NUL at its end and is valid as
+// long as the request.
+int lariat_request_part(const struct lariat_request *request,
+                        int part,
+                        const char **data,
+                        size_t *length);
+
+// Returns the value of the first header of a name, whatever its letter case. LARIAT_NOT_FOUND if
+// there is none. The value has no NUL at its end and is valid as long as the request. It need not
+// be UTF-8.
+int lariat_request_header(const struct lariat_request *request,
+                          const char *name,
+                          size_t name_length,
+                          const char **data,
+                          size_t *length);
+
+// Returns 1 if the page that asks comes from this server, or if it is no page of a browser (there
+// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the network
+// that it is in, must answer those with 403.
+int lariat_request_is_same_origin(const struct lariat_request *request);
+
+// Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then
+// try another one.
+int lariat_request_subprotocol(struct lariat_request *request, const char *name, size_t length);
+
+// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8". Both
+// are copied.
+int lariat_request_body(struct lariat_request *request,
+                        const char *content_type,
+                        size_t content_type_length,
+                        const char *body,
+                        size_t length);
+
+// Makes a server. The calling thread is the loop's thread from now on. Free it with lariat_free.
+int lariat_new(struct lariat_server **server);
+
+// Frees a server. All its sockets are closed at once, without Close frames and without on_close;
+// lariat_stop closes them properly before. No thread may use the server any more, lariat_post and
+// lariat_stop included. LARIAT_BUSY in a callback: then nothing has happened.
+int lariat_free(struct lariat_server *server);
+
+// Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
+// that contradict one another are refused by the first lariat_listen, with LARIAT_INVALID.
+int lariat_configure(struct lariat_server *server, int option, uint64_t value);
+
+// Writes what the server has done and holds. Set the member `size` to sizeof(lariat_stats) before.
+// LARIAT_BUSY in a callback: call it between two turns.
+int lariat_get_stats(struct lariat_server *server, struct lariat_stats *stats);
+
+// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
+// `repeat` is not 0, again and again. Writes the id of the timer, unless its place is NULL.
+int lariat_set_timer(struct lariat_server *server,
+                     uint64_t after_ms,
+                     int repeat,
+                     uint64_t token,
+                     uint64_t *timer);
+
+// Cancels a timer. LARIAT_GONE if it has expired or was cancelled before.
+int lariat_cancel_timer(struct lariat_server *server, uint64_t timer);
+
+// Makes a client a member of a topic, which is any text. It is no error if it is one already. A
+// client leaves all its topics when it disconnects.
+int lariat_subscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
+
+// Takes a client out of a topic. It is no error if it is no member.
+int lariat_unsubscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
+
+// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
+// how many it was queued, unless `count` is NULL.
+int lariat_publish(struct lariat_server *server,
+                   const char *topic,
+                   size_t topic_length,
+                   uint64_t except,
+                   int kind,
+                   const char *data,
+                   size_t length,
+                   size_t *count);
+
+// Queues a message for all open clients. The data is copied. Writes for how many it was queued,
+// unless `count` is NULL.
+int lariat_broadcast(struct lariat_server *server,
+                     int kind,
+                     const char *data,
+                     size_t length,
+                     size_t *count);
+
+// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one calls
+// lariat_turn instead. Starts the loop if need be.
+int lariat_run(struct lariat_server *server);
+
+// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at all,
+// negative: without a limit), then does it. All callbacks but those of the log come from here and
+// from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
+// Starts the loop if need be.
+int lariat_turn(struct lariat_server *server, int timeout_ms);
+
+// Returns the descriptor of the whole loop, for poll, epoll or kqueue of the host: when it is
+// readable, call lariat_turn with 0. Level-triggered. It belongs to the server: do not close it.
+// Negative: a lariat_status. Starts the loop if need be.
+int lariat_fd(struct lariat_server *server);
+
+// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn, as
+// poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called between
+// two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+int lariat_timeout(struct lariat_server *server);
+
+// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to turn
+// on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client has
+// gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but not in
+// a signal handler.
+int lariat_stop(struct lariat_server *server,
+                uint32_t deadline_ms);
+
+// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
+// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but not
+// in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
+// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet, or
+// has stopped.
+int lariat_post(struct lariat_server *server,
+                lariat_post_fn callback,
+                void *user);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* LARIAT_H */

@@ -1,0 +1,218 @@
+//! The types and numbers that C sees. Their names are those of the header.
+//!
+//! Functions take and return plain numbers, not these enums: a number from C that is no variant
+//! would be undefined behaviour.
+#![expect(non_camel_case_types, reason = "the names of C")]
+
+use crate::host::lariat_server;
+use crate::requests::lariat_request;
+use std::ffi::{c_char, c_int, c_void};
+
+/// What functions return. Negative numbers are errors: nothing has changed, unless a line below
+/// says so.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lariat_status {
+    /// All went well.
+    LARIAT_OK = 0,
+    /// The server has stopped: lariat_turn has nothing more to do.
+    LARIAT_STOPPED = 1,
+    /// A pointer is NULL, or a number or text makes no sense.
+    LARIAT_INVALID = -1,
+    /// The client or timer is not there any more, or never was.
+    LARIAT_GONE = -2,
+    /// The connection is not open yet, is closing, or is no longer being answered.
+    LARIAT_NOT_OPEN = -3,
+    /// Too many bytes would be unsent (the client is then closed as a slow consumer), or too many
+    /// calls of lariat_post wait.
+    LARIAT_FULL = -4,
+    /// A text is not UTF-8.
+    LARIAT_NOT_UTF8 = -5,
+    /// The function cannot be called inside this callback: see CALLBACKS above. A log callback can
+    /// call none.
+    LARIAT_BUSY = -6,
+    /// The function comes too late or too early: lariat_configure after lariat_listen, or
+    /// lariat_listen after the loop has started.
+    LARIAT_WRONG_STATE = -7,
+    /// The function was called on another thread than lariat_new.
+    LARIAT_WRONG_THREAD = -8,
+    /// The operating system has refused. lariat_last_error says what.
+    LARIAT_IO = -9,
+    /// This build lacks the feature, such as TLS.
+    LARIAT_UNSUPPORTED = -10,
+    /// The name is not there: a header of a request, a subprotocol that was not offered, an address.
+    LARIAT_NOT_FOUND = -11,
+    /// A buffer of the caller is too small. What fits was written.
+    LARIAT_TOO_SMALL = -12,
+    /// Lariat has failed: a bug. The call may have taken effect in part. Free the server.
+    LARIAT_PANIC = -13,
+}
+
+/// The kind of a message.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lariat_kind {
+    /// UTF-8 text.
+    LARIAT_TEXT = 1,
+    /// Bytes.
+    LARIAT_BINARY = 2,
+}
+
+/// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0 turns
+/// the limit off.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lariat_option {
+    /// The most connections. 0: no limit. Default 0.
+    LARIAT_MAX_CONNECTIONS = 1,
+    /// The most connections of one address. 0: no limit. Default 0.
+    LARIAT_MAX_PER_ADDRESS = 2,
+    /// The most bytes that all clients together may hold. Default 64 MiB.
+    LARIAT_MEMORY_BUDGET = 3,
+    /// The largest message that is accepted. Default 1 MiB.
+    LARIAT_MAX_MESSAGE = 4,
+    /// The most unsent bytes of one client. Default 4 MiB.
+    LARIAT_MAX_UNSENT = 5,
+    /// The unsent bytes above which a client is not read, until on_drain. Default 64 KiB.
+    LARIAT_HIGH_WATER = 6,
+    /// The buffer of reads, once for all clients. Default 64 KiB.
+    LARIAT_READ_BUFFER = 7,
+    /// The silence after which a ping is sent. 0: never. Default 50,000.
+    LARIAT_PING_INTERVAL = 8,
+    /// The silence after which a client is closed. 0: never. Default 120,000.
+    LARIAT_IDLE_TIMEOUT = 9,
+    /// The time for an opening handshake. Default 10,000.
+    LARIAT_HANDSHAKE_TIMEOUT = 10,
+    /// The time for a closing handshake. Default 5,000.
+    LARIAT_CLOSE_TIMEOUT = 11,
+    /// The time after which a client is closed that reads nothing. 0: never. Default 30,000.
+    LARIAT_WRITE_TIMEOUT = 12,
+    /// 0 turns compression off, 1 turns it on (with the build's feature deflate). Default 1 with
+    /// that feature.
+    LARIAT_DEFLATE = 13,
+    /// The most calls of lariat_post that may wait. Default 65,536.
+    LARIAT_MAX_POSTED = 14,
+}
+
+/// Parts of a request, for lariat_request_part.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lariat_part {
+    /// The method, such as GET.
+    LARIAT_METHOD = 1,
+    /// The path, such as /chat.
+    LARIAT_PATH = 2,
+    /// The query, without the question mark. LARIAT_NOT_FOUND if there is none.
+    LARIAT_QUERY = 3,
+}
+
+/// Levels of the log.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lariat_level {
+    /// No log.
+    LARIAT_LOG_OFF = 0,
+    /// What should not happen.
+    LARIAT_LOG_ERROR = 1,
+    /// What an administrator should know.
+    LARIAT_LOG_WARN = 2,
+    /// Starts and stops.
+    LARIAT_LOG_INFO = 3,
+    /// Each connection.
+    LARIAT_LOG_DEBUG = 4,
+    /// Everything.
+    LARIAT_LOG_TRACE = 5,
+}
+
+/// What a server has done and holds, for lariat_get_stats. All numbers count from the start of the
+/// server, but for `open`, `connections` and `buffered`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct lariat_stats {
+    /// sizeof(lariat_stats), set by the caller. Later versions have more members: those that the
+    /// caller does not know are not written, and those that the library does not know are 0.
+    pub size: usize,
+    /// WebSockets that are open now.
+    pub open: u64,
+    /// Connections now, in any state.
+    pub connections: u64,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Connections that lariat_connect has begun.
+    pub connected: u64,
+    /// Opening handshakes that succeeded.
+    pub opened: u64,
+    /// Requests that were answered without a WebSocket.
+    pub refused: u64,
+    /// Connections that have ended, other than after such a request.
+    pub closed: u64,
+    /// Messages that clients have sent.
+    pub messages_received: u64,
+    /// Messages that were queued for clients.
+    pub messages_sent: u64,
+    /// Bytes read from sockets.
+    pub bytes_read: u64,
+    /// Bytes written to sockets.
+    pub bytes_written: u64,
+    /// Bytes that count against LARIAT_MEMORY_BUDGET now.
+    pub buffered: u64,
+    /// Clients that were closed because memory was short.
+    pub evictions: u64,
+}
+
+/// Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
+/// WebSocket, any other final status (200 to 599) is sent as a response, with the body of
+/// lariat_request_body if that was called. `request` is valid until the callback returns.
+pub type lariat_request_fn = Option<
+    unsafe extern "C-unwind" fn(
+        server: *mut lariat_server,
+        user: *mut c_void,
+        client: u64,
+        request: *mut lariat_request,
+    ) -> c_int,
+>;
+
+/// Called when a WebSocket has opened, and when the client has read enough after it was behind.
+pub type lariat_client_fn =
+    Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void, client: u64)>;
+
+/// Called for each message: kind is LARIAT_TEXT (then it is UTF-8) or LARIAT_BINARY. `data` has no
+/// NUL at its end, and is valid until the callback returns.
+pub type lariat_message_fn = Option<
+    unsafe extern "C-unwind" fn(
+        server: *mut lariat_server,
+        user: *mut c_void,
+        client: u64,
+        kind: c_int,
+        data: *const c_char,
+        length: usize,
+    ),
+>;
+
+/// Called when a connection has ended: the last callback of its client. `code` is what a browser
+/// would show: 1000 to 4999, 1005 for a Close frame without a code, 1006 for an end without a Close
+/// frame. If `clean` is 1, both sides have sent a Close frame, and `reason` is its text. Otherwise
+/// `reason` says in English what happened. It has no NUL, and is valid until the callback returns.
+pub type lariat_close_fn = Option<
+    unsafe extern "C-unwind" fn(
+        server: *mut lariat_server,
+        user: *mut c_void,
+        client: u64,
+        code: u16,
+        clean: c_int,
+        reason: *const c_char,
+        length: usize,
+    ),
+>;
+
+/// Called when a timer has expired, with the token that lariat_set_timer was given.
+pub type lariat_timer_fn =
+    Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void, timer: u64, token: u64)>;
+
+/// A call that lariat_post has taken to the loop's thread.
+pub type lariat_post_fn = Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void)>;
+
+/// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
+/// callback returns. It must call no function of Lariat: all return LARIAT_BUSY.
+pub type lariat_log_fn =
+    Option<unsafe extern "C-unwind" fn(user: *mut c_void, level: c_int, text: *const c_char, length: usize)>;

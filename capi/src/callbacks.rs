@@ -1,0 +1,106 @@
+//! Which functions of the host a server calls.
+
+use crate::abi::{lariat_client_fn, lariat_close_fn, lariat_message_fn, lariat_request_fn, lariat_timer_fn};
+use crate::boundary::status;
+use crate::host::lariat_server;
+use crate::pointers::User;
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+
+/// A function with its user pointer.
+pub(crate) type Callback<F> = Cell<(F, User)>;
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Callbacks {
+    pub(crate) request: Callback<lariat_request_fn>,
+    pub(crate) open: Callback<lariat_client_fn>,
+    pub(crate) message: Callback<lariat_message_fn>,
+    pub(crate) close: Callback<lariat_close_fn>,
+    pub(crate) drain: Callback<lariat_client_fn>,
+    pub(crate) timer: Callback<lariat_timer_fn>,
+}
+
+impl Default for Callbacks {
+    fn default() -> Callbacks {
+        const NONE: User = User(std::ptr::null_mut());
+        Callbacks {
+            request: Cell::new((None, NONE)),
+            open: Cell::new((None, NONE)),
+            message: Cell::new((None, NONE)),
+            close: Cell::new((None, NONE)),
+            drain: Cell::new((None, NONE)),
+            timer: Cell::new((None, NONE)),
+        }
+    }
+}
+
+/// Sets what is called with each request. Without it, every upgrade is accepted without a
+/// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in all
+/// functions of this kind.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_request(
+    server: *mut lariat_server,
+    callback: lariat_request_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.request.set((callback, User(user)))))
+}
+
+/// Sets what is called when a WebSocket has opened: one of a client, or of lariat_connect.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_open(
+    server: *mut lariat_server,
+    callback: lariat_client_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.open.set((callback, User(user)))))
+}
+
+/// Sets what is called for each message.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_message(
+    server: *mut lariat_server,
+    callback: lariat_message_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.message.set((callback, User(user)))))
+}
+
+/// Sets what is called when a connection has ended: once for each that was open, and for each of
+/// lariat_connect. It is not called for those that lariat_free closes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_close(
+    server: *mut lariat_server,
+    callback: lariat_close_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.close.set((callback, User(user)))))
+}
+
+/// Sets what is called when a client had more than LARIAT_HIGH_WATER unsent bytes, and no longer
+/// has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_drain(
+    server: *mut lariat_server,
+    callback: lariat_client_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.drain.set((callback, User(user)))))
+}
+
+/// Sets what is called when a timer has expired.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_timer(
+    server: *mut lariat_server,
+    callback: lariat_timer_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.timer.set((callback, User(user)))))
+}

@@ -1,0 +1,216 @@
+//! What is behind a `lariat_server`, and who may use it when.
+
+use crate::abi::lariat_status::{LARIAT_BUSY, LARIAT_WRONG_STATE, LARIAT_WRONG_THREAD};
+use crate::boundary::{Failure, Outcome};
+use crate::bridge::Bridge;
+use crate::callbacks::Callbacks;
+use crate::thread::ThreadNumber;
+use lariat::{Clients, Config, EventLoop, Remote, Server};
+use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
+use std::mem;
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+
+/// A server, made by lariat_new and freed by lariat_free.
+#[expect(non_camel_case_types, reason = "the name of C")]
+pub struct lariat_server {
+    /// The thread that has made it, the only one that may use its cells.
+    owner: ThreadNumber,
+    /// The pointer that C has. All others come from it.
+    this: Cell<*mut lariat_server>,
+    state: RefCell<State>,
+    /// The clients, while a callback lends them.
+    lent: Cell<Option<NonNull<Clients<()>>>>,
+    /// For other threads.
+    remote: OnceLock<Remote<()>>,
+    pub(crate) callbacks: Callbacks,
+}
+
+pub(crate) enum State {
+    /// It can be configured.
+    New(Box<Config>),
+    /// It listens.
+    Listening(Box<Server>),
+    /// It turns, or has stopped.
+    Running(Box<EventLoop<Bridge>>),
+    /// It could not be made, and can only be freed.
+    Failed,
+}
+
+/// Puts back what a callback lends.
+struct Lent<'h> {
+    place: &'h Cell<Option<NonNull<Clients<()>>>>,
+    before: Option<NonNull<Clients<()>>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.place.set(self.before);
+    }
+}
+
+impl lariat_server {
+    /// Makes one, and returns the pointer for C.
+    pub(crate) fn create() -> *mut lariat_server {
+        let host = Box::into_raw(Box::new(lariat_server {
+            owner: ThreadNumber::own(),
+            this: Cell::new(ptr::null_mut()),
+            state: RefCell::new(State::New(Box::default())),
+            lent: Cell::new(None),
+            remote: OnceLock::new(),
+            callbacks: Callbacks::default(),
+        }));
+        // SAFETY: it was made a line ago.
+        unsafe { (*host).this.set(host) };
+        host
+    }
+
+    /// Returns the server behind a pointer, for any thread.
+    ///
+    /// # Safety
+    ///
+    /// Unless it is NULL, it comes from [`create`](Self::create) and is not freed while `'a` lasts.
+    pub(crate) unsafe fn of_any_thread<'a>(server: *const lariat_server) -> Outcome<&'a lariat_server> {
+        // SAFETY: promised by the caller. Nobody makes a `&mut` of it.
+        unsafe { server.as_ref() }.ok_or_else(|| Failure::invalid("the server is NULL"))
+    }
+
+    /// Returns the server behind a pointer, on the loop's thread.
+    ///
+    /// # Safety
+    ///
+    /// As [`of_any_thread`](Self::of_any_thread).
+    pub(crate) unsafe fn of<'a>(server: *const lariat_server) -> Outcome<&'a lariat_server> {
+        // SAFETY: promised by the caller.
+        let host = unsafe { lariat_server::of_any_thread(server)? };
+        match host.owner == ThreadNumber::own() {
+            true => Ok(host),
+            false => {
+                let text = "only the thread that called lariat_new may do this: take it there with lariat_post";
+                Err(Failure::new(LARIAT_WRONG_THREAD, text))
+            }
+        }
+    }
+
+    /// Ends it.
+    ///
+    /// # Safety
+    ///
+    /// The pointer comes from [`create`](Self::create), and nobody uses it any more.
+    pub(crate) unsafe fn free(server: *mut lariat_server) -> Outcome {
+        {
+            // SAFETY: promised by the caller, and not freed before the end of this block.
+            let host = unsafe { lariat_server::of(server)? };
+            let state = mem::replace(&mut *host.borrow()?, State::Failed);
+            // Sockets are closed and lines are logged while the server is still there.
+            drop(state);
+        }
+        // SAFETY: it comes from a box, and the state was not borrowed, so no call is in progress.
+        drop(unsafe { Box::from_raw(server) });
+        Ok(())
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut lariat_server {
+        self.this.get()
+    }
+
+    pub(crate) fn remote(&self) -> Outcome<&Remote<()>> {
+        let text = "the server does not listen or run yet: call lariat_listen or lariat_fd before";
+        self.remote.get().ok_or_else(|| Failure::new(LARIAT_WRONG_STATE, text))
+    }
+
+    /// Borrows the state, unless the loop turns.
+    fn borrow(&self) -> Outcome<RefMut<'_, State>> {
+        let text = "a callback cannot turn, configure or free its own server: return from it first";
+        self.state.try_borrow_mut().map_err(|_| Failure::new(LARIAT_BUSY, text))
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config) -> Outcome) -> Outcome {
+        match &mut *self.borrow()? {
+            State::New(config) => change(config),
+            _ => Err(too_late("lariat_configure after the first lariat_listen")),
+        }
+    }
+
+    /// Changes the server before it runs. It is lost if the change does not return it.
+    pub(crate) fn listen(&self, change: impl FnOnce(Server) -> (Option<Server>, Outcome)) -> Outcome {
+        let mut state = self.borrow()?;
+        self.make(&mut state)?;
+        match mem::replace(&mut *state, State::Failed) {
+            State::Listening(server) => {
+                let (server, outcome) = change(*server);
+                *state = server.map_or(State::Failed, |server| State::Listening(Box::new(server)));
+                outcome
+            }
+            other => {
+                *state = other;
+                Err(too_late("lariat_listen after the loop has started"))
+            }
+        }
+    }
+
+    /// Makes the server of a configuration.
+    fn make(&self, state: &mut State) -> Outcome {
+        if let State::New(config) = state {
+            let server = Server::new((**config).clone())?;
+            let _ = self.remote.set(server.remote());
+            *state = State::Listening(Box::new(server));
+        }
+        Ok(())
+    }
+
+    /// Runs something with the addresses.
+    pub(crate) fn addresses(&self) -> Outcome<Vec<lariat::LocalAddr>> {
+        Ok(match &*self.borrow()? {
+            State::Listening(server) => server.local_addrs(),
+            State::Running(event_loop) => event_loop.local_addrs(),
+            State::New(_) | State::Failed => Vec::new(),
+        })
+    }
+
+    /// Runs something with the loop, between two turns. Starts it.
+    pub(crate) fn with_loop<T>(&self, call: impl FnOnce(&mut EventLoop<Bridge>) -> Outcome<T>) -> Outcome<T> {
+        let mut state = self.borrow()?;
+        self.make(&mut state)?;
+        if matches!(*state, State::Listening(_)) {
+            if let State::Listening(server) = mem::replace(&mut *state, State::Failed) {
+                *state = State::Running(Box::new(server.start(Bridge::new(self))?));
+            }
+        }
+        match &mut *state {
+            State::Running(event_loop) => call(event_loop),
+            _ => Err(Failure::new(LARIAT_WRONG_STATE, "the server could not be set up before: free it")),
+        }
+    }
+
+    /// Runs something with the clients: those that a callback lends, or those of the loop between
+    /// two turns.
+    pub(crate) fn with_clients<T>(&self, call: impl FnOnce(&mut Clients<()>) -> Outcome<T>) -> Outcome<T> {
+        let Some(mut clients) = self.lent.take() else {
+            return self.with_loop(|event_loop| call(event_loop.clients_mut()));
+        };
+        let _back = Lent { place: &self.lent, before: Some(clients) };
+        // SAFETY: `lend` has made it of a `&mut` that it keeps, does not use and does not return
+        // from meanwhile. `take` above leaves nothing for a second call inside this one.
+        call(unsafe { clients.as_mut() })
+    }
+
+    /// Lends the clients to what C calls inside a callback.
+    pub(crate) fn lend<T>(&self, clients: &mut Clients<()>, callback: impl FnOnce() -> T) -> T {
+        let before = self.lent.replace(Some(NonNull::from(clients)));
+        let _back = Lent { place: &self.lent, before };
+        callback()
+    }
+}
+
+fn too_late(what: &str) -> Failure {
+    Failure::new(LARIAT_WRONG_STATE, format!("{what} is too late"))
+}
+
+impl fmt::Debug for lariat_server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("lariat_server").finish_non_exhaustive()
+    }
+}

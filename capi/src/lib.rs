@@ -1,0 +1,67 @@
+//! The C interface of Lariat. `include/lariat.h` is generated from this package by cbindgen and
+//! kept: `tests/header.rs` compares it.
+//!
+//! It is the only package with `unsafe`, and it uses only the public API of the library.
+//!
+//! | file | question |
+//! |---|---|
+//! | `abi.rs` | What are the types and numbers that C sees? |
+//! | `boundary.rs` | How does a call of C end: with which code and text, also after a panic? |
+//! | `pointers.rs` | How does a pointer of C become something safe? |
+//! | `thread.rs` | Which thread is this? |
+//! | `log.rs` | Where does the log go? |
+//! | `host.rs` | What is behind a `lariat_server`, and who may use it when? |
+//! | `bridge.rs` | How do the loop's callbacks reach C? |
+//! | `requests.rs` | What can C learn of a request, and answer? |
+//! | `server.rs` | How is a server made, configured and freed? |
+//! | `listening.rs` | Where does it listen? |
+//! | `callbacks.rs` | Which functions does it call? |
+//! | `turning.rs` | How does its loop run, and stop? |
+//! | `clients.rs` | What can be done with one client? |
+//! | `topics.rs` | What can be done with many? |
+//! | `timers.rs` | How are timers set? |
+//! | `stats.rs` | What has it done? |
+//!
+//! # Why it is sound
+//!
+//! * C has only pointers to a `Host`, and Rust makes only shared references from them. What
+//!   changes lies in cells.
+//! * All cells belong to one thread, which is checked at each call. `lariat_post` and `lariat_stop`
+//!   touch no cell.
+//! * While the loop turns, it is borrowed. A callback lends its `&mut Clients` to the calls of C
+//!   that come before it returns; each of them takes it away and puts it back, so there are never
+//!   two. A call at any other moment gets `LARIAT_BUSY`.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_debug_implementations)]
+
+mod abi;
+mod boundary;
+mod bridge;
+mod callbacks;
+mod clients;
+mod host;
+mod listening;
+mod log;
+mod pointers;
+mod requests;
+mod server;
+mod stats;
+mod thread;
+mod timers;
+mod topics;
+mod turning;
+
+pub use abi::*;
+pub use boundary::{lariat_last_error, lariat_strerror, lariat_version};
+pub use callbacks::*;
+pub use clients::*;
+pub use host::lariat_server;
+pub use listening::*;
+pub use log::lariat_set_log;
+pub use requests::*;
+pub use server::*;
+pub use stats::lariat_get_stats;
+pub use timers::*;
+pub use topics::*;
+pub use turning::*;

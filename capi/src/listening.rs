@@ -1,0 +1,155 @@
+//! Where a server listens.
+
+use crate::abi::lariat_status::LARIAT_NOT_FOUND;
+use crate::boundary::{Failure, Outcome, status};
+use crate::host::lariat_server;
+use crate::pointers::{bytes, copy_text, text};
+use lariat::Server;
+use socket2::{SockRef, Socket};
+use std::ffi::{OsStr, c_char, c_int};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
+/// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
+/// lariat_address returns it. If it fails, the server is as before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_listen(server: *mut lariat_server, address: *const c_char, length: usize) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        // SAFETY: the header demands a readable text.
+        let address = unsafe { text(address, length, "the address")? };
+        host.listen(|mut server| {
+            let outcome = server.listen_also(address);
+            (Some(server), outcome.map_err(Failure::from))
+        })
+    })
+}
+
+/// Also listens on a Unix socket. Its file is created now and removed at the end. If it fails, the
+/// server can only be freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_listen_unix(server: *mut lariat_server, path: *const c_char, length: usize) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        // SAFETY: the header demands a readable text.
+        let path = unsafe { bytes(path, length, "the path")? };
+        // Before the server is given away, which a failure does not give back.
+        if path.is_empty() || path.contains(&0) {
+            return Err(Failure::invalid("the path is empty, or has a NUL"));
+        }
+        host.listen(|server| kept(server.listen_unix(OsStr::from_bytes(path))))
+    })
+}
+
+/// Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
+/// descriptor is duplicated: the caller keeps its own, and may close it. The socket becomes
+/// non-blocking.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_listen_fd(server: *mut lariat_server, descriptor: c_int) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        if descriptor < 0 {
+            return Err(Failure::invalid(format!("{descriptor} is no descriptor")));
+        }
+        // SAFETY: it is not -1, and the header demands that it is open during this call. If it is
+        // not, the kernel says so.
+        let given = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let socket = Socket::from(given.try_clone_to_owned()?);
+        check_listens(&socket)?;
+        let is_unix = socket.local_addr()?.is_unix();
+        let socket = OwnedFd::from(socket);
+        host.listen(|server| {
+            kept(if is_unix { server.listen_on_unix(socket.into()) } else { server.listen_on(socket.into()) })
+        })
+    })
+}
+
+/// Refuses what is no listening socket.
+fn check_listens(socket: &Socket) -> Outcome {
+    let failed = |error: io::Error| Failure::invalid(format!("the descriptor is no socket: {error}"));
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    if !SockRef::from(socket).is_listener().map_err(failed)? {
+        return Err(Failure::invalid("the socket does not listen: call listen(2) before"));
+    }
+    SockRef::from(socket).r#type().map(drop).map_err(failed)
+}
+
+/// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
+/// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
+/// files or the address are wrong, the server is as before.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_listen_tls(
+    server: *mut lariat_server,
+    address: *const c_char,
+    length: usize,
+    certificate: *const c_char,
+    certificate_length: usize,
+    key: *const c_char,
+    key_length: usize,
+) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        // SAFETY: the header demands a readable text.
+        let address = unsafe { text(address, length, "the address")? };
+        // SAFETY: as above.
+        let certificate = unsafe { bytes(certificate, certificate_length, "the path of the certificate")? };
+        // SAFETY: as above.
+        let key = unsafe { bytes(key, key_length, "the path of the key")? };
+        listen_with_tls(host, address, certificate, key)
+    })
+}
+
+#[cfg(feature = "tls")]
+fn listen_with_tls(host: &lariat_server, address: &str, certificate: &[u8], key: &[u8]) -> Outcome {
+    use lariat::ListenOptions;
+    use lariat::tls::{ServerTls, TlsFiles};
+
+    let files = TlsFiles::new(OsStr::from_bytes(certificate), OsStr::from_bytes(key));
+    let tls = ServerTls::from_files(&files).map_err(|error| Failure::invalid(error.to_string()))?;
+    let mut options = ListenOptions::default();
+    options.tls = Some(tls);
+    host.listen(|server| {
+        let mut server = server.options(options);
+        let outcome = server.listen_also(address);
+        (Some(server.options(ListenOptions::default())), outcome.map_err(Failure::from))
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn listen_with_tls(_: &lariat_server, _: &str, _: &[u8], _: &[u8]) -> Outcome {
+    use crate::abi::lariat_status::LARIAT_UNSUPPORTED;
+    Err(Failure::new(LARIAT_UNSUPPORTED, "this build has no TLS: build it with the feature tls"))
+}
+
+/// Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
+/// first address has the index 0. LARIAT_NOT_FOUND if there is no such address.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_address(
+    server: *mut lariat_server,
+    index: usize,
+    buffer: *mut c_char,
+    size: usize,
+) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let addresses = unsafe { lariat_server::of(server)? }.addresses()?;
+        let text = format!("the server listens on {} addresses", addresses.len());
+        let address = addresses.get(index).ok_or_else(|| Failure::new(LARIAT_NOT_FOUND, text))?;
+        // SAFETY: the header demands a buffer of this size.
+        unsafe { copy_text(&address.to_string(), buffer, size) }
+    })
+}
+
+/// The server, unless it was lost.
+fn kept(outcome: io::Result<Server>) -> (Option<Server>, Outcome) {
+    match outcome {
+        Ok(server) => (Some(server), Ok(())),
+        Err(error) => (None, Err(error.into())),
+    }
+}
