@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Run the hosts in C (capi/examples) with the Python package `websockets` as their client: with each
-compiler that is there, under valgrind, and with the sanitizers of gcc (addresses, undefined
+"""Run the hosts in C (capi/examples) with the Python package `websockets` as their client: with
+each compiler that is there, under valgrind, and with the sanitizers of gcc (addresses, undefined
 behaviour).
 
     python capi.py target/debug

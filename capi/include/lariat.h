@@ -90,7 +90,8 @@ typedef enum lariat_status {
     LARIAT_IO = -9,
     // This build lacks the feature, such as TLS.
     LARIAT_UNSUPPORTED = -10,
-    // The name is not there: a header of a request, a subprotocol that was not offered, an address.
+    // The name is not there: a header of a request, a subprotocol that was not offered, an
+    // address.
     LARIAT_NOT_FOUND = -11,
     // A buffer of the caller is too small. What fits was written.
     LARIAT_TOO_SMALL = -12,
@@ -106,8 +107,8 @@ typedef enum lariat_kind {
     LARIAT_BINARY = 2,
 } lariat_kind;
 
-// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0 turns
-// the limit off.
+// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0
+// turns the limit off.
 typedef enum lariat_option {
     // The most connections. 0: no limit. Default 0.
     LARIAT_MAX_CONNECTIONS = 1,
@@ -266,8 +267,8 @@ const char *lariat_strerror(int status);
 const char *lariat_version(void);
 
 // Sets what is called with each request. Without it, every upgrade is accepted without a
-// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in all
-// functions of this kind.
+// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in
+// all functions of this kind.
 int lariat_on_request(struct lariat_server *server, lariat_request_fn callback, void *user);
 
 // Sets what is called when a WebSocket has opened: one of a client, or of lariat_connect.
@@ -287,9 +288,9 @@ int lariat_on_drain(struct lariat_server *server, lariat_client_fn callback, voi
 // Sets what is called when a timer has expired.
 int lariat_on_timer(struct lariat_server *server, lariat_timer_fn callback, void *user);
 
-// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn are
-// sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL closes
-// the client.
+// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn
+// are sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL
+// closes the client.
 int lariat_send(struct lariat_server *server,
                 uint64_t id,
                 int kind,
@@ -297,16 +298,16 @@ int lariat_send(struct lariat_server *server,
                 size_t length);
 
 // Begins to close a client: what is queued is sent first, then a Close frame with a code (1000 to
-// 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes when
-// the client has answered, or after LARIAT_CLOSE_TIMEOUT.
+// 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes
+// when the client has answered, or after LARIAT_CLOSE_TIMEOUT.
 int lariat_close(struct lariat_server *server,
                  uint64_t id,
                  uint16_t code,
                  const char *reason,
                  size_t length);
 
-// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at the
-// end of the turn.
+// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at
+// the end of the turn.
 int lariat_terminate(struct lariat_server *server, uint64_t id);
 
 // Stops reading from a client, so that TCP holds it back. No message is delivered until
@@ -380,16 +381,16 @@ int lariat_request_header(const struct lariat_request *request,
                           size_t *length);
 
 // Returns 1 if the page that asks comes from this server, or if it is no page of a browser (there
-// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the network
-// that it is in, must answer those with 403.
+// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the
+// network that it is in, must answer those with 403.
 int lariat_request_is_same_origin(const struct lariat_request *request);
 
 // Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then
 // try another one.
 int lariat_request_subprotocol(struct lariat_request *request, const char *name, size_t length);
 
-// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8". Both
-// are copied.
+// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8".
+// Both are copied.
 int lariat_request_body(struct lariat_request *request,
                         const char *content_type,
                         size_t content_type_length,
@@ -449,13 +450,13 @@ int lariat_broadcast(struct lariat_server *server,
                      size_t length,
                      size_t *count);
 
-// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one calls
-// lariat_turn instead. Starts the loop if need be.
+// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
+// calls lariat_turn instead. Starts the loop if need be.
 int lariat_run(struct lariat_server *server);
 
-// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at all,
-// negative: without a limit), then does it. All callbacks but those of the log come from here and
-// from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
+// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
+// all, negative: without a limit), then does it. All callbacks but those of the log come from here
+// and from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
 // Starts the loop if need be.
 int lariat_turn(struct lariat_server *server, int timeout_ms);
 
@@ -464,26 +465,23 @@ int lariat_turn(struct lariat_server *server, int timeout_ms);
 // Negative: a lariat_status. Starts the loop if need be.
 int lariat_fd(struct lariat_server *server);
 
-// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn, as
-// poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called between
-// two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
+// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
+// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
 int lariat_timeout(struct lariat_server *server);
 
-// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to turn
-// on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client has
-// gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but not in
-// a signal handler.
-int lariat_stop(struct lariat_server *server,
-                uint32_t deadline_ms);
+// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
+// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
+// has gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but
+// not in a signal handler.
+int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
 
 // Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
-// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but not
-// in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
-// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet, or
-// has stopped.
-int lariat_post(struct lariat_server *server,
-                lariat_post_fn callback,
-                void *user);
+// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
+// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
+// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
+// or has stopped.
+int lariat_post(struct lariat_server *server, lariat_post_fn callback, void *user);
 
 #ifdef __cplusplus
 }  // extern "C"

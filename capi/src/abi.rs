@@ -40,7 +40,8 @@ pub enum lariat_status {
     LARIAT_IO = -9,
     /// This build lacks the feature, such as TLS.
     LARIAT_UNSUPPORTED = -10,
-    /// The name is not there: a header of a request, a subprotocol that was not offered, an address.
+    /// The name is not there: a header of a request, a subprotocol that was not offered, an
+    /// address.
     LARIAT_NOT_FOUND = -11,
     /// A buffer of the caller is too small. What fits was written.
     LARIAT_TOO_SMALL = -12,
@@ -58,8 +59,8 @@ pub enum lariat_kind {
     LARIAT_BINARY = 2,
 }
 
-/// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0 turns
-/// the limit off.
+/// Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0
+/// turns the limit off.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lariat_option {

@@ -79,8 +79,8 @@ impl Handler for Bridge {
                     Message::Text(text) => (LARIAT_TEXT, text.as_bytes()),
                     Message::Binary(bytes) => (LARIAT_BINARY, bytes),
                 };
-                // SAFETY: the host has given the function and its user pointer together, and the message
-                // is there until the call returns.
+                // SAFETY: the host has given the function and its user pointer together, and the
+                // message is there until the call returns.
                 unsafe { callback(server, user, id.to_u64(), kind as c_int, data.as_ptr().cast(), data.len()) };
             },
         );
@@ -115,8 +115,8 @@ impl Handler for Bridge {
                 };
                 let (code, is_clean) = (reason.code().number(), c_int::from(reason.was_clean()));
                 let (data, length) = (text.as_ptr().cast(), text.len());
-                // SAFETY: the host has given the function and its user pointer together, and the text is
-                // there until the call returns.
+                // SAFETY: the host has given the function and its user pointer together, and the
+                // text is there until the call returns.
                 unsafe { callback(server, user, id.to_u64(), code, is_clean, data, length) };
             },
         );

@@ -36,8 +36,8 @@ impl Default for Callbacks {
 }
 
 /// Sets what is called with each request. Without it, every upgrade is accepted without a
-/// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in all
-/// functions of this kind.
+/// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in
+/// all functions of this kind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_on_request(
     server: *mut lariat_server,

@@ -22,9 +22,9 @@ pub(crate) fn check_there(clients: &Clients<()>, id: ClientId) -> Outcome {
     if clients.ready_state(id) == ReadyState::Closed { Err(gone()) } else { Ok(()) }
 }
 
-/// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn are
-/// sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL closes
-/// the client.
+/// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn
+/// are sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL
+/// closes the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_send(
     server: *mut lariat_server,
@@ -43,8 +43,8 @@ pub unsafe extern "C" fn lariat_send(
 }
 
 /// Begins to close a client: what is queued is sent first, then a Close frame with a code (1000 to
-/// 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes when
-/// the client has answered, or after LARIAT_CLOSE_TIMEOUT.
+/// 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes
+/// when the client has answered, or after LARIAT_CLOSE_TIMEOUT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_close(
     server: *mut lariat_server,
@@ -62,8 +62,8 @@ pub unsafe extern "C" fn lariat_close(
     })
 }
 
-/// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at the
-/// end of the turn.
+/// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at
+/// the end of the turn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_terminate(server: *mut lariat_server, id: u64) -> c_int {
     let call = |clients: &mut Clients<()>, id| if clients.terminate(id) { Ok(()) } else { Err(gone()) };

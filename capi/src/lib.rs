@@ -1,5 +1,5 @@
 //! The C interface of Lariat. `include/lariat.h` is generated from this package by cbindgen and
-//! kept: `tests/header.rs` compares it.
+//! kept: `capi/tests/capi/header.rs` compares it.
 //!
 //! It is the only package with `unsafe`, and it uses only the public API of the library.
 //!

@@ -43,8 +43,8 @@ impl Log for ToHost {
         // The lock is held meanwhile, so that the old function no longer runs once it is replaced.
         let sink = SINK.read().unwrap_or_else(PoisonError::into_inner);
         if let (Some(callback), User(user)) = *sink {
-            // SAFETY: the function and its user pointer were given together by `lariat_set_log`, and
-            // the text is there until the call returns.
+            // SAFETY: the function and its user pointer were given together by `lariat_set_log`,
+            // and the text is there until the call returns.
             let call = || unsafe { callback(user, record.level() as c_int, text.as_ptr().cast(), text.len()) };
             // The library has to go on, wherever it is.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {

@@ -142,8 +142,8 @@ pub unsafe extern "C" fn lariat_request_header(
 }
 
 /// Returns 1 if the page that asks comes from this server, or if it is no page of a browser (there
-/// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the network
-/// that it is in, must answer those with 403.
+/// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the
+/// network that it is in, must answer those with 403.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_is_same_origin(request: *const lariat_request) -> c_int {
     // SAFETY: the header demands a request of a callback that has not returned.
@@ -171,8 +171,8 @@ pub unsafe extern "C" fn lariat_request_subprotocol(
     })
 }
 
-/// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8". Both
-/// are copied.
+/// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8".
+/// Both are copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_body(
     request: *mut lariat_request,

@@ -10,8 +10,8 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one calls
-/// lariat_turn instead. Starts the loop if need be.
+/// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
+/// calls lariat_turn instead. Starts the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
     status(|| {
@@ -21,9 +21,9 @@ pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
     })
 }
 
-/// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at all,
-/// negative: without a limit), then does it. All callbacks but those of the log come from here and
-/// from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
+/// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
+/// all, negative: without a limit), then does it. All callbacks but those of the log come from here
+/// and from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
 /// Starts the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_turn(server: *mut lariat_server, timeout_ms: c_int) -> c_int {
@@ -49,9 +49,9 @@ pub unsafe extern "C" fn lariat_fd(server: *mut lariat_server) -> c_int {
     })
 }
 
-/// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn, as
-/// poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called between
-/// two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+/// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
+/// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
+/// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_timeout(server: *mut lariat_server) -> c_int {
     let call = || {
@@ -67,10 +67,10 @@ fn milliseconds(wait: Duration) -> c_int {
     c_int::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
-/// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to turn
-/// on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client has
-/// gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but not in
-/// a signal handler.
+/// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
+/// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
+/// has gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but
+/// not in a signal handler.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u32) -> c_int {
     status(|| {
@@ -82,10 +82,10 @@ pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u3
 }
 
 /// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
-/// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but not
-/// in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
-/// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet, or
-/// has stopped.
+/// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
+/// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
+/// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
+/// or has stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_post(server: *mut lariat_server, callback: lariat_post_fn, user: *mut c_void) -> c_int {
     status(|| {

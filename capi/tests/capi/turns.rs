@@ -338,7 +338,8 @@ fn the_log_goes_to_the_host_which_cannot_call_back() {
         // SAFETY: the library gives a text.
         assert!(!unsafe { string(data, length) }.is_empty());
         LINES.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: other tests log as well, on other threads; the server is there as long as this log.
+        // SAFETY: other tests log as well, on other threads; the server is there as long as this
+        // log.
         let status = unsafe { lariat_broadcast(user.cast(), 1, c"x".as_ptr(), 1, ptr::null_mut()) };
         WRONG.fetch_add(usize::from(status != LARIAT_BUSY as c_int), Ordering::Relaxed);
         panic!("injected");
