@@ -115,7 +115,7 @@ def check(name, folder, in_front=contextlib.nullcontext, note=""):
         seen = server.counts()
     about = f"{name}{note}: {report['walks']}, the server saw {seen}\n{done.stderr}"
     assert done.returncode == 0 and report["errors"] == [], about
-    assert report["walks"] == {"finished": CONNECTIONS, "failed": 0, "unfinished": 0}, about
+    assert report["walks"] == {"finished": CONNECTIONS, "failed": 0, "unfinished": 0, "is_endless": False}, about
     assert [step["failed"] for step in report["steps"]] == [0] * len(report["steps"]), about
     assert seen["opened"] == seen["closed"] == report["connections"]["opened"] == CONNECTIONS, about
     assert seen["messages"] == report["messages"]["sent"], about
