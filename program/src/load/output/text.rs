@@ -179,11 +179,11 @@ fn scenario(f: &mut Formatter<'_>, report: &Report) -> fmt::Result {
             text += " ..";
         }
         writeln!(f, "  {text}")?;
-        if let Some(first) = step.first_failed {
-            writeln!(f, "{:>4}{:>10}{:>9}  the first was connection {first}", "", "", "")?;
-        }
         for failure in &step.failures {
             writeln!(f, "{:>4}{:>10}{:>9}  {}", "", "", grouped(failure.count), failure.text)?;
+        }
+        if let Some(first) = step.first_failed {
+            writeln!(f, "{:>4}{:>10}{:>9}  the first was connection {first}", "", "", "")?;
         }
     }
     writeln!(f)
