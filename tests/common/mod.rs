@@ -38,3 +38,8 @@ pub fn until(mut is_so: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
+
+/// Returns when this time has passed since `begun`: for tests whose subject is that time passes.
+pub fn until_passed(begun: Instant, time: Duration) {
+    until(|| begun.elapsed() >= time);
+}

@@ -1,6 +1,6 @@
 //! What stays behind in the old process, and that process while it is there.
 
-use crate::common::{Folder, WAIT, Wire, close, frame, request, request_with, until};
+use crate::common::{Folder, WAIT, Wire, close, frame, request, request_with, until, until_passed};
 use crate::kit::{nothing_saved, only, serve, serve_with};
 use lariat::{
     Answer, ClientId, Clients, CloseReason, Closures, Config, Handler, Http, HttpResponse, Message, Request, Upgrade,
@@ -151,8 +151,7 @@ fn a_response_that_is_being_streamed_is_completed_by_the_old_server() {
     let ended = reported.recv_timeout(WAIT).expect("the new handler is told");
     assert_eq!(ended, (id, CloseReason::LeftBehind));
     // Clients that stay behind get 5 ms each, and responses get the whole time.
-    let since = std::time::Instant::now();
-    until(|| since.elapsed() > Duration::from_millis(100));
+    until_passed(std::time::Instant::now(), Duration::from_millis(100));
     old.ask(move |clients| {
         clients.send_body(id, "and after").expect("it is open");
         clients.end_body(id).expect("it is open");

@@ -1,6 +1,6 @@
 //! Rates, timers and deadlines go on.
 
-use crate::common::{Folder, WAIT, Wire, text, until};
+use crate::common::{Folder, WAIT, Wire, text, until, until_passed};
 use crate::kit::{echo, nothing_saved, only, serve, serve_with};
 use lariat::{Clients, CloseReason, Closures, Config, Excess, Rates, TimerId};
 use std::io::Read;
@@ -131,11 +131,11 @@ fn an_interval_keeps_its_phase() {
             let _ = reports.send(clients.now());
         });
         let save = |_: &mut Clients<()>| {
-            std::thread::sleep(SAVING);
+            until_passed(Instant::now(), SAVING);
             Some(Vec::new())
         };
         closures.saved_as(save, |_, _| {
-            std::thread::sleep(RESTORING);
+            until_passed(Instant::now(), RESTORING);
             Ok(())
         })
     };

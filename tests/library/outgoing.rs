@@ -416,3 +416,36 @@ fn a_client_that_is_reset_sees_a_reset_and_one_that_is_terminated_an_end() {
         assert!(!server.ask(move |clients| clients.reset(id)), "it has gone");
     }
 }
+
+/// The bug: the loop connected first, and removed it then.
+#[test]
+fn a_connection_that_is_ended_before_the_turn_never_reaches_its_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("an address");
+    let (script, calls) = script();
+    let here = serve(script);
+    let ended = here.ask(move |clients| {
+        let id = clients.connect(&url(addr), &ConnectOptions::new()).expect("the URL is valid");
+        assert!(clients.terminate(id));
+        id
+    });
+    assert_eq!(calls.close(), (ended, CloseReason::Terminated));
+    connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
+    listener.accept().expect("the second one");
+    listener.set_nonblocking(true).expect("a socket");
+    assert_eq!(listener.accept().map(drop).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+}
+
+#[test]
+fn a_client_whose_close_has_come_can_still_be_reset() {
+    let (handler, calls) = echo_script();
+    let server = serve(handler);
+    let mut client = Wire::open(server.addr);
+    let id = calls.open();
+    client.send(&crate::common::close(1000, ""));
+    client.expect_close(1000);
+    assert!(server.ask(move |clients| clients.reset(id)), "it waits for the end of the stream");
+    calls.close();
+    // The end of our half came before the reset, so only the socket's error tells.
+    crate::common::until(|| client.stream.get_ref().take_error().expect("a socket").is_some());
+}

@@ -2,7 +2,7 @@
 //! happens when a container is paused, in a debugger, and when a virtual machine is suspended.
 #![cfg(unix)]
 
-use crate::common::{WAIT, Wire, binary, close, frame, request, text};
+use crate::common::{WAIT, Wire, binary, close, frame, request, text, until_passed};
 use lariat::{ClientId, Clients, CloseCode, Config, Drain, Handler, LocalAddr, Message, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long the server is stopped: longer than any of its timeouts, so that each of them is over
-/// when it continues. The passing of time is the subject here, so these tests sleep.
+/// when it continues.
 const STOPPED: Duration = Duration::from_millis(1_600);
 
 /// Echoes. `close` closes the client, `much` sends much, `block` blocks, and `stop` shuts down.
@@ -25,7 +25,7 @@ impl Handler for App {
         match message.as_text() {
             Some("close") => clients.close(id, CloseCode::Normal, "as you asked").expect("it is open"),
             Some("much") => clients.send(id, &vec![7; MUCH]).expect("it fits"),
-            Some("block") => std::thread::sleep(STOPPED),
+            Some("block") => until_passed(Instant::now(), STOPPED),
             Some("stop") => clients.shutdown(Drain::default().deadline(Duration::from_secs(1))),
             _ => clients.send(id, message).expect("it fits"),
         }
@@ -101,7 +101,7 @@ impl Process {
         self.signal(Signal::STOP);
         let stopped = Instant::now();
         meanwhile();
-        std::thread::sleep(STOPPED.saturating_sub(stopped.elapsed()));
+        until_passed(stopped, STOPPED);
         self.signal(Signal::CONT);
     }
 

@@ -10,6 +10,6 @@ mod request;
 mod trust;
 mod url;
 
-pub(crate) use request::Asking;
-pub(crate) use trust::{Trust, is_secure};
+pub(crate) use request::RequestOptions;
+pub(crate) use trust::{TlsOptions, is_secure};
 pub(crate) use url::{not_a_url, parse_url};

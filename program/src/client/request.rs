@@ -4,29 +4,36 @@ use crate::terminal::Usage;
 use lariat::ConnectOptions;
 use lariat::http::{HeaderName, HeaderValue};
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Asking<'a> {
-    pub(crate) subprotocols: &'a [String],
-    /// Each as `Name: value`.
-    pub(crate) headers: &'a [String],
-    pub(crate) origin: Option<&'a str>,
+// Documentation here would replace that of the commands in --help.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct RequestOptions {
+    /// Offer this subprotocol. May be repeated; the first is preferred
+    #[arg(long, short = 's', value_name = "NAME", help_heading = "Handshake")]
+    pub(crate) subprotocol: Vec<String>,
+    /// Send this header, "Name: value". May be repeated
+    #[arg(long, short = 'H', value_name = "HEADER", help_heading = "Handshake")]
+    pub(crate) header: Vec<String>,
+    /// Send this Origin
+    #[arg(long, short = 'o', value_name = "ORIGIN", help_heading = "Handshake")]
+    pub(crate) origin: Option<String>,
+    /// Offer compression
+    #[arg(long, help_heading = "Handshake")]
     pub(crate) deflate: bool,
 }
 
-impl Asking<'_> {
+impl RequestOptions {
     /// Returns the options of the library.
     pub(crate) fn options(&self) -> Result<ConnectOptions, Usage> {
         let mut built = ConnectOptions::new();
         if !self.deflate {
             built = built.uncompressed();
         }
-        for name in self.subprotocols {
+        for name in &self.subprotocol {
             built = built.subprotocol(name);
         }
-        let origin = self.origin.iter().map(|origin| ("Origin", *origin));
+        let origin = self.origin.iter().map(|origin| ("Origin", origin.as_str()));
         let wrong = |header: &str| Usage(format!("{header:?} is not a header: write --header \"Name: value\""));
-        let headers = self.headers.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
+        let headers = self.header.iter().map(|header| header.split_once(':').ok_or_else(|| wrong(header)));
         for header in headers.chain(origin.map(Ok)) {
             let (name, value) = header?;
             let wrong = || wrong(&format!("{name}:{value}"));
@@ -40,21 +47,22 @@ impl Asking<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Asking;
+    use super::RequestOptions;
 
     #[test]
     fn headers_are_parsed_and_the_origin_is_one() {
-        let headers = ["Cookie: a=b:c".to_owned(), "X-Empty:".to_owned()];
-        let asking = Asking { headers: &headers, origin: Some("http://localhost"), ..Asking::default() };
-        let options = asking.options().expect("they are right");
+        let header = ["Cookie: a=b:c", "X-Empty:"].map(str::to_owned).to_vec();
+        let origin = Some("http://localhost".to_owned());
+        let request = RequestOptions { header, origin, ..RequestOptions::default() };
+        let options = request.options().expect("they are right");
         let value = |name: &str| options.headers.get(name).and_then(|value| value.to_str().ok().map(str::to_owned));
         assert_eq!(
             ["cookie", "x-empty", "origin"].map(value),
             [Some("a=b:c"), Some(""), Some("http://localhost")].map(|value| value.map(str::to_owned))
         );
         for bad in ["no colon", ": x", "a b: c", "a: b\r\nc: d"] {
-            let headers = [bad.to_owned()];
-            assert!(Asking { headers: &headers, ..Asking::default() }.options().is_err(), "{bad:?}");
+            let request = RequestOptions { header: vec![bad.to_owned()], ..RequestOptions::default() };
+            assert!(request.options().is_err(), "{bad:?}");
         }
     }
 }

@@ -7,32 +7,40 @@ use lariat::tls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVer
 use lariat::tls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use lariat::tls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use lariat::tls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What the options say about `wss://`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Trust<'a> {
-    pub(crate) ca: Option<&'a Path>,
-    pub(crate) cert: Option<&'a Path>,
-    pub(crate) key: Option<&'a Path>,
-    pub(crate) insecure: bool,
-    /// Earlier sessions are resumed.
-    pub(crate) resume: bool,
+// Documentation here would replace that of the commands in --help.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct TlsOptions {
+    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts]
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    ca: Option<PathBuf>,
+    /// Show a server that asks for it this certificate, a PEM file with its chain
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
+    cert: Option<PathBuf>,
+    /// The private key of --cert, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
+    key: Option<PathBuf>,
+    /// Accept every certificate of the server
+    #[arg(long, help_heading = "TLS")]
+    insecure: bool,
 }
 
-impl Trust<'_> {
+impl TlsOptions {
     /// Returns whether the options ask for anything that only `wss://` has.
     pub(crate) const fn is_asked(&self) -> bool {
-        self.ca.is_some() || self.cert.is_some() || self.insecure || self.resume
+        self.ca.is_some() || self.cert.is_some() || self.insecure
     }
 
-    /// Returns the TLS of connections to `wss://` URLs.
-    pub(crate) fn tls(&self) -> Result<ClientTls, Usage> {
-        let own = self.cert.zip(self.key);
-        let files = [("--ca", self.ca), ("--cert", self.cert), ("--key", self.key)];
+    /// Returns the TLS of connections to `wss://` URLs. With `resumes`, earlier sessions are
+    /// resumed.
+    pub(crate) fn tls(&self, resumes: bool) -> Result<ClientTls, Usage> {
+        let [ca, cert, key] = [&self.ca, &self.cert, &self.key].map(Option::as_deref);
+        let own = cert.zip(key);
+        let files = [("--ca", ca), ("--cert", cert), ("--key", key)];
         let files = files.into_iter().filter_map(|(option, file)| Some((option, file?)));
-        let made = match (self.ca, own) {
+        let made = match (ca, own) {
             (Some(ca), own) => ClientTls::from_files(ca, own),
             // The verifier is replaced below. So a host that trusts nobody will do.
             (None, None) if self.insecure => Ok(untrusting()?),
@@ -44,7 +52,7 @@ impl Trust<'_> {
         if self.insecure {
             config.dangerous().set_certificate_verifier(Arc::new(Anybody(ring::default_provider())));
         }
-        if !self.resume {
+        if !resumes {
             // Each connection stands for another client.
             config.resumption = Resumption::disabled();
         }

@@ -3,7 +3,7 @@
 use super::options::Options;
 use super::output::Output;
 use super::session::{Asked, Session};
-use crate::client::{Asking, Trust, is_secure, parse_url};
+use crate::client::{is_secure, parse_url};
 use crate::terminal::{Failure, Log, Usage};
 use lariat::{CloseCode, Config, ConnectOptions, Deflate, Drain, Server};
 use std::io;
@@ -45,23 +45,12 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
 
 fn connect_options(options: &Options) -> Result<ConnectOptions, Usage> {
     parse_url(&options.url)?;
-    let trust = Trust {
-        ca: options.ca.as_deref(),
-        cert: options.cert.as_deref(),
-        key: options.key.as_deref(),
-        insecure: options.insecure,
-        resume: false,
-    };
-    let asking = Asking {
-        subprotocols: &options.subprotocol,
-        headers: &options.header,
-        origin: options.origin.as_deref(),
-        deflate: options.deflate,
-    };
-    let built = asking.options()?;
+    let built = options.request.options()?;
     match is_secure(&options.url) {
-        true => Ok(built.tls(trust.tls()?)),
-        false if trust.is_asked() => Err(Usage("--ca, --cert, --key and --insecure are for wss:// URLs".to_owned())),
+        true => Ok(built.tls(options.tls.tls(false)?)),
+        false if options.tls.is_asked() => {
+            Err(Usage("--ca, --cert, --key and --insecure are for wss:// URLs".to_owned()))
+        }
         false => Ok(built),
     }
 }
@@ -79,6 +68,6 @@ fn config(options: &Options) -> Config {
     limits.idle_timeout = options.ping.map(|ping| ping * 2);
     (limits.message_timeout, limits.write_timeout) = (None, None);
     config.memory_budget = usize::MAX / 2;
-    config.deflate = if options.deflate { Some(Deflate::default()) } else { None };
+    config.deflate = if options.request.deflate { Some(Deflate::default()) } else { None };
     config
 }

@@ -1,8 +1,8 @@
 //! The options of `lariat connect`.
 
+use crate::client::{RequestOptions, TlsOptions};
 use crate::terminal::units;
 use lariat::CloseCode;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The most bytes of a Close frame's reason (RFC 6455 §5.5).
@@ -75,31 +75,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Connection")]
     pub(crate) ping: Option<Duration>,
 
-    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts]
-    #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    pub(crate) ca: Option<PathBuf>,
-    /// Show a server that asks for it this certificate, a PEM file with its chain
-    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
-    pub(crate) cert: Option<PathBuf>,
-    /// The private key of --cert, a PEM file
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
-    pub(crate) key: Option<PathBuf>,
-    /// Accept every certificate of the server
-    #[arg(long, help_heading = "TLS")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
 
-    /// Offer this subprotocol. May be repeated; the first is preferred
-    #[arg(long, short = 's', value_name = "NAME", help_heading = "Handshake")]
-    pub(crate) subprotocol: Vec<String>,
-    /// Send this header, "Name: value". May be repeated
-    #[arg(long, short = 'H', value_name = "HEADER", help_heading = "Handshake")]
-    pub(crate) header: Vec<String>,
-    /// Send this Origin
-    #[arg(long, short = 'o', value_name = "ORIGIN", help_heading = "Handshake")]
-    pub(crate) origin: Option<String>,
-    /// Offer compression
-    #[arg(long, help_heading = "Handshake")]
-    pub(crate) deflate: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestOptions,
 
     /// Write no notes to standard error, only why the command fails
     #[arg(long, short = 'q', conflicts_with = "verbose", help_heading = "Notes")]

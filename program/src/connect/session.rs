@@ -46,7 +46,7 @@ impl Asked {
             one: options.one,
             no_close: options.no_close,
             wait: options.wait,
-            deflate: options.deflate,
+            deflate: options.request.deflate,
             farewell: options.close.clone().unwrap_or(farewell),
             timeout: options.timeout,
             most: options.max_message,

@@ -155,7 +155,7 @@ fn facts(options: &Options, plan: Option<&Plan>) -> Facts {
     let ports = host.ports.map(|(first, last)| u64::from(last.saturating_sub(first)) + 1);
     Facts {
         asked: options.connections.into(),
-        processes: u64::from(options.processes) * options.agents.len().max(1) as u64,
+        processes: options.workers(),
         has_loop: plan.is_some() && options.processes == 1,
         files: plan.and(host.files_soft),
         ports: plan.and_then(|plan| Some(ports? * plan.routes.len() as u64)),

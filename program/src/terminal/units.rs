@@ -106,6 +106,14 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err("write a rate above zero, like 500/s".to_owned()) }
 }
 
+/// Parses a share above 0, like `50%`, and returns it from 0 to 1.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let is_plain = |digits: &&str| digits.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    let percent = text.strip_suffix('%').filter(is_plain).and_then(|digits| digits.parse::<f64>().ok());
+    let share = percent.filter(|percent| *percent > 0.0 && *percent <= 100.0).map(|percent| percent / 100.0);
+    share.ok_or_else(|| "write a share like 0.1% or 50%, at most 100%".to_owned())
+}
+
 /// Writes `19000` as `19,000`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

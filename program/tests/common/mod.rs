@@ -6,5 +6,6 @@
 mod library;
 
 pub mod program;
+pub mod raw;
 
 pub use library::*;

@@ -1,8 +1,8 @@
 //! How a session ends, and its exit code.
 
+use crate::common::raw::{frame, listen, literal, send, upgrade};
 use crate::common::{serve, until};
 use crate::messages::Echo;
-use crate::raw::{frame, listen, literal, send, upgrade};
 use crate::{connect, finished, start};
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

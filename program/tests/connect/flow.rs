@@ -1,9 +1,9 @@
 //! Much input, much output, and bounded memory.
 #![cfg(target_os = "linux")]
 
+use crate::common::raw::{frame, literal, send, upgrade};
 use crate::common::{Running, serve, serve_with, until};
 use crate::messages::Echo;
-use crate::raw::{frame, literal, send, upgrade};
 use crate::{connect, finished, start};
 use lariat::{ClientId, Clients, Config, Handler, Message};
 use std::io::Write as _;

@@ -8,7 +8,6 @@ mod common;
 mod ends;
 mod flow;
 mod messages;
-mod raw;
 mod secured;
 
 use std::io::{Read as _, Write as _};

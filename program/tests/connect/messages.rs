@@ -1,8 +1,8 @@
 //! What is sent and printed.
 
+use crate::common::raw::{frame, literal, send, upgrade};
 use crate::common::serve;
 use crate::connect;
-use crate::raw::{frame, literal, send, upgrade};
 use lariat::http::StatusCode;
 use lariat::{Answer, ClientId, Clients, Handler, Message, Request, Upgrade};
 use std::sync::{Arc, Mutex};

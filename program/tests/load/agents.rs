@@ -1,7 +1,7 @@
 //! `lariat load` on several hosts, which are one in these tests: agents and the controller that
 //! leads them.
 
-use crate::common::program::{Program, lariat as command};
+use crate::common::program::{Program, lariat};
 use crate::common::{WAIT, serve, until};
 use crate::runs::{check, settled, url};
 use crate::{Counting, Run, Seen, echo, finished};
@@ -29,7 +29,7 @@ impl Agent {
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("lariat-agents-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        let mut command = command(&["load", "--agent", "127.0.0.1:0"]);
+        let mut command = lariat(&["load", "--agent", "127.0.0.1:0"]);
         command.env("LARIAT_TOKEN", TOKEN).env("TMPDIR", &folder).stderr(Stdio::piped());
         let mut program = Program::spawn(command);
         let (addr, log) = (program.ready(), Arc::new(Mutex::new(String::new())));
@@ -68,7 +68,7 @@ fn controller(url: &str, agents: &[&Agent], token: &str, options: &str) -> Comma
     let list = agents.iter().map(|agent| agent.addr.to_string()).collect::<Vec<_>>().join(",");
     let fixed = ["load", url, "--agents", &list, "--json", "-"];
     let options: Vec<&str> = options.split_whitespace().collect();
-    let mut command = command(&[&fixed[..], &options].concat());
+    let mut command = lariat(&[&fixed[..], &options].concat());
     command.env("LARIAT_TOKEN", token).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -157,7 +157,7 @@ fn without_the_token_nothing_begins() {
     for token in ["", "short"] {
         let (code, text) = failure(&address, &[&one], token, "-c 4");
         assert!(code == Some(2) && text.contains("LARIAT_TOKEN"), "{text}");
-        let output = command(&["load", "--agent", "127.0.0.1:0", "--token", token]).output().expect("it runs");
+        let output = lariat(&["load", "--agent", "127.0.0.1:0", "--token", token]).output().expect("it runs");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
     }
     assert_eq!(seen.lock().expect("nobody has panicked").opened, 0);
@@ -172,7 +172,7 @@ fn all_agents_or_none() {
     let (address, agent) = (url(running.addr), Agent::start());
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let list = format!("{},{closed}", agent.addr);
-    let output = command(&["load", &address, "--agents", &list, "--token", TOKEN]).output().expect("it runs");
+    let output = lariat(&["load", &address, "--agents", &list, "--token", TOKEN]).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains(&format!("agent {closed}: cannot connect")), "{text}");
@@ -326,7 +326,7 @@ fn options_that_make_no_sense_are_explained() {
         (&["--agent", "127.0.0.1:0", "--json", "x"], "--json and --agent"),
         (&["--agent", "127.0.0.1:0", "ws://127.0.0.1:9/"], "cannot be used with"),
     ] {
-        let output = command(&[&["load", "--token", TOKEN], options].concat()).output().expect("it runs");
+        let output = lariat(&[&["load", "--token", TOKEN], options].concat()).output().expect("it runs");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && text.contains(why), "{options:?}: {text}");
     }
@@ -513,7 +513,7 @@ fn a_controller_tells_an_impostor_nothing() {
         let (addr, heard) = impostor(lines);
         let list = addr.to_string();
         let arguments = ["load", "ws://127.0.0.1:1/", "--agents", &list, "--header", "A: secret", "--token", TOKEN];
-        let output = command(&arguments).output().expect("it runs");
+        let output = lariat(&arguments).output().expect("it runs");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(1) && text.contains(why), "{text}");
         let heard = heard.join().expect("it has not panicked");

@@ -2,48 +2,13 @@
 //! of it.
 
 use crate::common::program::{Program, lariat};
+use crate::common::raw::{listen, literal, upgrade};
 use crate::common::serve;
 use crate::{Counting, load};
 use lariat::{Answer, CloseCode};
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, Write};
+use std::net::TcpListener;
 use std::process::Command;
-
-/// A server that sends literal bytes. Each connection has a thread, which ends with it.
-pub(crate) fn literal(serve: fn(&mut BufReader<TcpStream>) -> std::io::Result<()>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("ws://{}/", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            // The client may have disconnected.
-            std::thread::spawn(move || serve(&mut BufReader::new(stream)));
-        }
-    });
-    url
-}
-
-/// Reads a request and accepts the upgrade.
-pub(crate) fn upgrade(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
-    let (mut line, mut key) = (String::new(), String::new());
-    while line != "\r\n" {
-        line.clear();
-        if stream.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if let Some(value) = line.strip_prefix("Sec-WebSocket-Key: ") {
-            value.trim().clone_into(&mut key);
-        }
-    }
-    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
-    let head =
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
-    stream.get_mut().write_all(format!("{head}{accept}\r\n\r\n").as_bytes())
-}
-
-/// Reads to the end, and writes nothing.
-pub(crate) fn listen(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
-    std::io::copy(stream, &mut std::io::sink()).map(|_| ())
-}
 
 #[test]
 fn no_program_listens() {

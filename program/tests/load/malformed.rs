@@ -1,7 +1,7 @@
 //! Hostile clients beside the good ones: what the report says of good and of bad servers.
 
-use crate::bad_servers::{listen, literal, upgrade};
-use crate::common::program::Program;
+use crate::common::program::{Program, lariat};
+use crate::common::raw::{listen, literal, upgrade};
 use crate::{Run, load};
 use serde_json::Value;
 use std::io::{BufReader, Read, Write};
@@ -127,9 +127,7 @@ fn a_server_that_refuses_is_not_judged_and_a_wrong_share_is_refused() {
     // The run ends with the hold, also if most kinds have not had their turn.
     assert!(tried.sum::<u64>() < 10);
     assert!(run.number("elapsed_s") < 5.0);
-    let output = crate::common::program::lariat(&["load", "ws://127.0.0.1:9/", "--malformed", "200%"])
-        .output()
-        .expect("it runs");
+    let output = lariat(&["load", "ws://127.0.0.1:9/", "--malformed", "200%"]).output().expect("it runs");
     assert!(String::from_utf8_lossy(&output.stderr).contains("like 0.1%"), "{output:?}");
     assert_eq!(output.status.code(), Some(2));
 }

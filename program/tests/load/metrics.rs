@@ -1,6 +1,6 @@
 //! `--metrics`: what other programs see during a run.
 
-use crate::common::program::lariat as command;
+use crate::common::program::lariat;
 use crate::{Counting, echo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ impl Running {
     fn start(arguments: &[&str]) -> Running {
         let arguments = [&["load", "--hold", "1h", "--metrics", "127.0.0.1:0"], arguments].concat();
         let mut child =
-            command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program runs");
+            lariat(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program runs");
         let mut line = String::new();
         let stderr = child.stderr.take().expect("it is piped");
         BufReader::new(stderr).read_line(&mut line).expect("a line");
@@ -154,7 +154,7 @@ fn an_address_that_cannot_be_used_ends_the_run_before_it_begins() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().map(|addr| (addr.to_string(), taken)).expect("an address");
     for address in [&taken.0, "127.0.0.1", "no-such-host.invalid:1"] {
-        let output = command(&["load", "ws://127.0.0.1:9/", "--metrics", address]).output().expect("it runs");
+        let output = lariat(&["load", "ws://127.0.0.1:9/", "--metrics", address]).output().expect("it runs");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(stderr.contains(&format!("--metrics {address}")) && output.stdout.is_empty(), "{stderr}");
         assert_eq!(output.status.code(), Some(1), "{stderr}");

@@ -1,7 +1,7 @@
 //! What is done with reports: JUnit XML, the sum of several, and comparisons.
 
-use crate::bad_servers::literal;
-use crate::common::program::lariat as command;
+use crate::common::program::lariat;
+use crate::common::raw::literal;
 use crate::common::serve;
 use crate::schema::differences;
 use crate::{Counting, Run, echo, finished, load};
@@ -37,7 +37,7 @@ impl Drop for Folder {
 }
 
 fn output(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("the program runs")
+    lariat(arguments).output().expect("the program runs")
 }
 
 fn stderr(output: &Output) -> String {
@@ -52,7 +52,7 @@ fn merge(arguments: &[&str]) -> Run {
 /// Starts a run that writes its report to a file.
 fn start(url: &str, path: &str, options: &str) -> std::process::Child {
     let options: Vec<&str> = options.split_whitespace().collect();
-    let mut command = command(&[&["load", url, "--json", path], &options[..]].concat());
+    let mut command = lariat(&[&["load", url, "--json", path], &options[..]].concat());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs")
 }
 

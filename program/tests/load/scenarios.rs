@@ -1,5 +1,6 @@
 //! `lariat load --scenario` and `--data`.
 
+use crate::common::program::lariat;
 use crate::common::{Folder, serve};
 use crate::{Counting, Run, echo, load};
 use lariat::{ClientId, Clients, CloseCode, Message};
@@ -138,7 +139,6 @@ fn a_loop_has_its_rate_and_an_endless_one_ends_with_the_run() {
 
 #[test]
 fn rows_that_are_too_few_and_files_that_are_wrong_are_refused() {
-    use crate::common::program::lariat;
     let folder = Folder::new();
     let rows = file(&folder, "rows.csv", "user\nann\nb\u{1}c\n");
     let scenario = file(&folder, "scenario", "send a\n\nexpct a\n");
@@ -184,7 +184,7 @@ fn a_scenario_that_does_not_come_to_its_end_is_a_failure() {
     for (options, expected) in [("--expect p99<3", "no unit"), ("--until p99<50", "no unit")] {
         let options: Vec<&str> = options.split(' ').collect();
         let arguments = [&["load", "ws://127.0.0.1:9/"], &options[..]].concat();
-        let output = crate::common::program::lariat(&arguments).output().expect("it runs");
+        let output = lariat(&arguments).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
     }
@@ -194,7 +194,7 @@ fn a_scenario_that_does_not_come_to_its_end_is_a_failure() {
 fn storms_that_cannot_come_are_refused() {
     for (options, expected) in [("--hold 2s --storm 50%@5s", "hold longer"), ("--storm 50%@10s", "hold longer")] {
         let options: Vec<&str> = options.split(' ').collect();
-        let output = crate::common::program::lariat(&[&["load", "ws://127.0.0.1:9/"], &options[..]].concat()).output();
+        let output = lariat(&[&["load", "ws://127.0.0.1:9/"], &options[..]].concat()).output();
         let output = output.expect("it runs");
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{output:?}");

@@ -1,7 +1,7 @@
 //! `--ui`: the run on a terminal, which is as before when it ends.
 
 use crate::agents::{Agent, TOKEN};
-use crate::common::program::lariat as command;
+use crate::common::program::lariat;
 use crate::{Counting, echo};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
@@ -73,7 +73,7 @@ fn the_run_is_shown_and_its_report_follows() {
     let running = crate::common::serve(server);
     let url = format!("ws://{}/", running.addr);
     let mut screen =
-        Screen::start(&mut command(&["load", &url, "-c", "3", "--echo", "-m", "50", "--hold", "2s", "--ui"]));
+        Screen::start(&mut lariat(&["load", &url, "-c", "3", "--echo", "-m", "50", "--hold", "2s", "--ui"]));
     for words in [BEGIN, "Connections", "Latency", "Errors", "Limits", "hold"] {
         screen.until(words);
     }
@@ -89,7 +89,7 @@ fn keys_and_signals_end_the_run_early_with_its_report() {
     let url = format!("ws://{}/", running.addr);
     for (key, processes) in [("q", "1"), ("\x03", "1"), ("q", "2"), ("TERM", "1"), ("TERM", "2"), ("INT", "2")] {
         let arguments = ["load", &url, "-c", "4", "--hold", "1h", "--ui", "--processes", processes];
-        let mut screen = Screen::start(&mut command(&arguments));
+        let mut screen = Screen::start(&mut lariat(&arguments));
         // Only letters that have changed are written: "opening" has the same end.
         screen.until("hold");
         if key.len() == 1 {
@@ -114,7 +114,7 @@ fn a_key_or_a_signal_ends_a_run_of_agents_early_with_its_report() {
     let (url, agent) = (format!("ws://{}/", running.addr), Agent::start());
     for end in ["q", "TERM", "HUP", "INT"] {
         let addr = agent.addr.to_string();
-        let mut command = command(&["load", &url, "-c", "4", "--hold", "1h", "--ui", "--agents", &addr]);
+        let mut command = lariat(&["load", &url, "-c", "4", "--hold", "1h", "--ui", "--agents", &addr]);
         let mut screen = Screen::start(command.env("LARIAT_TOKEN", TOKEN));
         screen.until("hold");
         match end {
@@ -132,7 +132,7 @@ fn a_key_or_a_signal_ends_the_wait_for_agents_at_once() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = silent.local_addr().expect("an address").to_string();
     for end in ["q", "\x03", "TERM", "HUP", "INT"] {
-        let mut command = command(&["load", "ws://127.0.0.1:9/", "--ui", "--agents", &addr]);
+        let mut command = lariat(&["load", "ws://127.0.0.1:9/", "--ui", "--agents", &addr]);
         let mut screen = Screen::start(command.env("LARIAT_TOKEN", TOKEN));
         screen.until(BEGIN);
         let agent = silent.accept().expect("the controller connects");
@@ -155,7 +155,7 @@ fn lines_of_the_log_come_after_the_view() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}/", listener.local_addr().expect("an address"));
     drop(listener);
-    let mut command = command(&["load", &url, "-c", "2", "--ui"]);
+    let mut command = lariat(&["load", &url, "-c", "2", "--ui"]);
     let (code, report) = Screen::start(command.env("RUST_LOG", "debug")).end();
     assert!(report.contains("connect-refused"), "{report:?}");
     assert_eq!(code, Some(1));
@@ -163,7 +163,7 @@ fn lines_of_the_log_come_after_the_view() {
 
 #[test]
 fn without_a_terminal_it_is_refused() {
-    let output = command(&["load", "ws://127.0.0.1:9/", "--ui"]).output().expect("it runs");
+    let output = lariat(&["load", "ws://127.0.0.1:9/", "--ui"]).output().expect("it runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("--ui needs a terminal on standard error") && !stderr.contains(BEGIN), "{stderr}");
     assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true));

@@ -146,9 +146,8 @@ impl<D: ClientData> Clients<D> {
         true
     }
 
-    /// Ends a connection at once as [`terminate`](Self::terminate) does, and lets the peer know by a
-    /// TCP reset (RST), and not by the end of the stream. Returns `false` if the client has
-    /// disconnected.
+    /// Ends a connection at once, as [`terminate`](Self::terminate) does. The peer sees a TCP reset
+    /// (RST), and not the end of the stream. Returns `false` if the client has disconnected.
     pub fn reset(&mut self, id: ClientId) -> bool {
         let Some(index) = self.find(id) else { return false };
         self.table[index].connection.extra_mut().is_reset = true;

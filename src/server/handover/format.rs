@@ -373,3 +373,17 @@ pub(crate) struct HistogramRecord {
     #[n(2)]
     pub(crate) max: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_a_limit_however_small_its_clients_are() {
+        for (count, fits) in [(BATCH, true), (BATCH + 1, false)] {
+            let records = std::iter::repeat_with(ClientRecord::default).take(count).collect();
+            let bytes = minicbor::to_vec(Message::Clients(records)).expect("it is memory");
+            assert_eq!(minicbor::decode::<Message>(&bytes).is_ok(), fits, "{count}");
+        }
+    }
+}

@@ -129,7 +129,7 @@ impl Plan {
             scenario: texts.scenario,
             follow: options.follow.clone(),
             until: options.until,
-            deflate: options.deflate,
+            deflate: options.request.deflate,
             hostiles: hostiles.filter(|own| own.clients > 0),
             seed: options.seed,
             asked,
@@ -176,7 +176,7 @@ fn storms(options: &Options) -> Vec<StormPlan> {
 
 /// Refuses options that cannot be combined.
 pub(super) fn check(options: &Options, mode: Mode, churn: Option<Churn>) -> Result<(), Usage> {
-    let workers = u64::from(options.processes) * options.agents.len().max(1) as u64;
+    let workers = options.workers();
     let several = workers > 1;
     let wrong = [
         (mode == Mode::Subscribe && churn.is_some(), "--subscribe and --churn: the receivers would not be known"),
@@ -281,7 +281,7 @@ pub(super) fn asked(options: &Options, mode: Mode, pace: Pace, texts: &Texts) ->
         },
         message_bytes: if sends { texts.message_bytes as u64 } else { 0 },
         binary: texts.payload.is_binary(),
-        deflate: options.deflate,
+        deflate: options.request.deflate,
         churn: options.churn.clone(),
         until: options.until.map(|bound| bound.to_string()),
         processes: options.processes,

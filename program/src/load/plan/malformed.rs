@@ -31,15 +31,10 @@ impl Share {
 
 /// Parses a share like `0.1%`, or a number like `5`. 0 is allowed.
 pub(crate) fn share(text: &str) -> Result<Share, String> {
-    let Some(percent) = text.strip_suffix('%') else {
-        let number = || units::count_to::<50_000_000>(text).map(Share::Number);
-        return if text == "0" { Ok(Share::Number(0)) } else { number() };
-    };
-    let is_plain = percent.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
-    let percent = percent.trim_end().parse::<f64>().ok().filter(|_| is_plain);
-    match percent {
-        Some(percent) if percent <= 100.0 => Ok(Share::Part(percent / 100.0)),
-        _ => Err("write a share of the connections like 0.1%, or a number like 5".to_owned()),
+    match text {
+        "0" | "0%" => Ok(Share::Number(0)),
+        _ if text.ends_with('%') => units::percent(text).map(Share::Part),
+        _ => units::count_to::<50_000_000>(text).map(Share::Number),
     }
 }
 
@@ -92,14 +87,14 @@ fn target(options: &Options, url: &str, address: SocketAddr, tls: Option<&Arc<Cl
         }
     };
     let mut headers = String::new();
-    for header in &options.header {
+    for header in &options.request.header {
         headers += &format!("{header}\r\n");
     }
-    if let Some(origin) = &options.origin {
+    if let Some(origin) = &options.request.origin {
         headers += &format!("Origin: {origin}\r\n");
     }
-    if !options.subprotocol.is_empty() {
-        headers += &format!("Sec-WebSocket-Protocol: {}\r\n", options.subprotocol.join(", "));
+    if !options.request.subprotocol.is_empty() {
+        headers += &format!("Sec-WebSocket-Protocol: {}\r\n", options.request.subprotocol.join(", "));
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };

@@ -2,7 +2,8 @@
 
 use super::expect::{Bound, Expectation};
 use super::malformed;
-use super::storm::{Reconnect, StormPlan, percent};
+use super::storm::{Reconnect, StormPlan};
+use crate::client::{RequestOptions, TlsOptions};
 use crate::load::content::Share;
 pub(crate) use crate::terminal::Usage;
 use crate::terminal::units;
@@ -63,7 +64,7 @@ pub(crate) struct Options {
     pub(crate) reconnect: Option<Reconnect>,
     /// This share of the connections reads no more than 1 KiB per second. Their round trips are not
     /// measured
-    #[arg(long, value_name = "SHARE", value_parser = percent, help_heading = "Connections")]
+    #[arg(long, value_name = "SHARE", value_parser = units::percent, help_heading = "Connections")]
     pub(crate) slow_readers: Option<f64>,
     /// Connect to this Unix socket, whatever the host of the URL
     #[cfg(unix)]
@@ -90,19 +91,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "K", default_value = "1", value_parser = units::count_to::<1_024>, help_heading = "Connections")]
     pub(crate) processes: u32,
 
-    /// For wss://, trust the authorities in this PEM file [default: those that this host trusts].
-    /// With --agents, --ca, --cert and --key are files of each agent's own host
-    #[arg(long, value_name = "FILE", help_heading = "TLS")]
-    pub(crate) ca: Option<PathBuf>,
-    /// Show servers that ask for it this certificate, a PEM file with its chain
-    #[arg(long, value_name = "FILE", requires = "key", help_heading = "TLS")]
-    pub(crate) cert: Option<PathBuf>,
-    /// The private key of --cert, a PEM file
-    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
-    pub(crate) key: Option<PathBuf>,
-    /// Accept every certificate of the server
-    #[arg(long, help_heading = "TLS")]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
     /// Resume earlier TLS sessions by ticket where the server allows it [default: a full handshake
     /// for each connection, as of a new client]
     #[arg(long, help_heading = "TLS")]
@@ -152,18 +142,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value = "1", help_heading = "Messages")]
     pub(crate) seed: u64,
 
-    /// Offer this subprotocol. May be repeated
-    #[arg(long, value_name = "NAME", help_heading = "Handshake")]
-    pub(crate) subprotocol: Vec<String>,
-    /// Send this header, "Name: value". May be repeated
-    #[arg(long, value_name = "HEADER", help_heading = "Handshake")]
-    pub(crate) header: Vec<String>,
-    /// Send this Origin
-    #[arg(long, value_name = "ORIGIN", help_heading = "Handshake")]
-    pub(crate) origin: Option<String>,
-    /// Offer compression
-    #[arg(long, help_heading = "Handshake")]
-    pub(crate) deflate: bool,
+    #[command(flatten)]
+    pub(crate) request: RequestOptions,
 
     /// Beside the good connections, let this share of their number, like 0.1%, or so many be
     /// hostile clients: each breaks a rule of a fixed list, sees what the server does, and takes
@@ -199,7 +179,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["urls", "agents"], help_heading = "Several hosts")]
     pub(crate) agent: Option<String>,
     /// Let the agents at these addresses open the connections, each its share, and merge what they
-    /// measure. This host opens none
+    /// measure. This host opens none. --ca, --cert and --key are files of each agent
     #[arg(long, value_name = "ADDR,ADDR", value_delimiter = ',', help_heading = "Several hosts")]
     pub(crate) agents: Vec<String>,
     /// The secret of --agent and --agents: 16 characters or more, the same for all. Others can read
@@ -215,6 +195,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns how many processes do the run, on all hosts.
+    pub(crate) fn workers(&self) -> u64 {
+        u64::from(self.processes) * self.agents.len().max(1) as u64
+    }
+
     /// Returns the Unix socket to connect to.
     pub(crate) fn unix_path(&self) -> Option<&Path> {
         #[cfg(unix)]

@@ -45,15 +45,8 @@ impl FromStr for StormPlan {
             Some(_) => return Err(wrong()),
         };
         let at = if at == "0" || at == "0s" { Duration::ZERO } else { units::duration(at)? };
-        Ok(StormPlan { at, share: percent(share)?, cut })
+        Ok(StormPlan { at, share: units::percent(share)?, cut })
     }
-}
-
-/// Parses a share: `50%`. Returns it from 0 to 1.
-pub(crate) fn percent(text: &str) -> Result<f64, String> {
-    let share = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-    let share = share.map(|percent| percent / 100.0).filter(|share| (0.0..=1.0).contains(share) && *share > 0.0);
-    share.ok_or_else(|| "write a share like 1% or 0.1%, at most 100%".to_owned())
 }
 
 /// How connections come back that were lost.

@@ -1,7 +1,7 @@
 //! The servers to connect to, and the addresses to connect from.
 
 use super::options::{Options, Usage};
-use crate::client::{Asking, Trust, is_secure, not_a_url, parse_url};
+use crate::client::{RequestOptions, is_secure, not_a_url, parse_url};
 use crate::doctor::Host;
 use crate::load::content::{Names, Rows, Template, Who};
 use lariat::http::{HeaderName, HeaderValue};
@@ -163,16 +163,9 @@ pub(crate) fn sources(
 
 /// Returns the TLS of the connections. `None` if there is no `wss://` URL.
 pub(super) fn trust(options: &Options) -> Result<Option<ClientTls>, Usage> {
-    let trust = Trust {
-        ca: options.ca.as_deref(),
-        cert: options.cert.as_deref(),
-        key: options.key.as_deref(),
-        insecure: options.insecure,
-        resume: options.resume,
-    };
     match options.urls.iter().any(|url| is_secure(url)) {
-        true => trust.tls().map(Some),
-        false if trust.is_asked() => {
+        true => options.tls.tls(options.resume).map(Some),
+        false if options.tls.is_asked() || options.resume => {
             Err(Usage("--ca, --cert, --key, --insecure and --resume are for wss:// URLs".to_owned()))
         }
         false => Ok(None),
@@ -182,11 +175,12 @@ pub(super) fn trust(options: &Options) -> Result<Option<ClientTls>, Usage> {
 /// Returns how to connect, whatever the URL.
 pub(crate) fn base(options: &Options, names: Names<'_>) -> Result<Route, Usage> {
     let read = |text: &str, of: &str| Template::new(text, names).map_err(|why| Usage(format!("{of} {text}: {why}")));
-    let subprotocols = options.subprotocol.iter().map(|name| read(name, "--subprotocol"));
+    let asked = &options.request;
+    let subprotocols = asked.subprotocol.iter().map(|name| read(name, "--subprotocol"));
     let mut subprotocols = subprotocols.collect::<Result<Vec<_>, _>>()?;
     let differ = subprotocols.iter().any(|template| template.plain().is_none());
     let (mut plain, mut headers) = (Vec::new(), Vec::new());
-    for header in &options.header {
+    for header in &asked.header {
         let (name, value) = header.split_once(':').unwrap_or((header, ""));
         let template = read(value.trim(), "--header")?;
         match (template.plain(), name.trim().parse::<HeaderName>()) {
@@ -195,13 +189,8 @@ pub(crate) fn base(options: &Options, names: Names<'_>) -> Result<Route, Usage> 
             _ => plain.push(header.clone()),
         }
     }
-    let asked = Asking {
-        subprotocols: if differ { &[] } else { &options.subprotocol },
-        headers: &plain,
-        origin: options.origin.as_deref(),
-        deflate: options.deflate,
-    };
-    let built = asked.options()?;
+    let subprotocol = if differ { Vec::new() } else { asked.subprotocol.clone() };
+    let built = RequestOptions { subprotocol, header: plain, ..asked.clone() }.options()?;
     let built = match trust(options)? {
         Some(tls) => built.tls(tls),
         None => built,

@@ -49,7 +49,7 @@ impl Texts {
             _ if options.until.is_some() => Duration::from_secs(3),
             _ => Duration::from_secs(10),
         });
-        let workers = u64::from(options.processes) * options.agents.len().max(1) as u64;
+        let workers = options.workers();
         if workers > connections.into() {
             return Err(Usage(format!(
                 "--data has rows for {connections} connections, and there are {workers} processes"
