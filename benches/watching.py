@@ -67,7 +67,7 @@ def cpu(pid):
 
 def echoed(port):
     with socket.create_connection(("127.0.0.1", port), timeout=30) as stream:
-        stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        stream.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         text = b""
         while piece := stream.recv(1 << 16):
             text += piece

@@ -114,7 +114,7 @@ struct Readme;
 #[doc = include_str!("../docs/migrating.md")]
 struct Migrating;
 
-#[cfg(any(doc, doctest))]
+#[cfg(any(doc, doctest, feature = "guide"))]
 pub mod guide;
 mod parts;
 pub mod protocol;
@@ -184,8 +184,8 @@ pub use server::sim;
 pub use server::{
     Adopted, Always, Audience, Cause, ClientData, ClientHandle, ClientId, Clients, ClosureServer, Closures, Config,
     ConfigError, ConnectOptions, Connections, Drain, Event, EventLoop, Excess, ForwardedHeader, Handler, Histogram,
-    ListenOptions, LocalAddr, Loops, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Router, Server,
-    Since, SlowConsumer, Stats, Stored, TimerId,
+    ListenOptions, LocalAddr, Loops, NotPosted, NotRun, Outcome, Pipe, Rates, Remote, RemoteError, Reserve, Router,
+    Server, Since, SlowConsumer, Stats, Stored, TimerId,
 };
 #[cfg(all(unix, feature = "handover"))]
 #[doc(inline)]

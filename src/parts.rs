@@ -83,6 +83,9 @@ pub(crate) static PIECES: Part = Part::new();
 /// [trusted](crate::TrustedProxies).
 pub(crate) static PROXIES: Part = Part::new();
 
+/// Memory that is reserved at the start. The door: [`Reserve::new`](crate::Reserve::new).
+pub(crate) static RESERVE: Part = Part::new();
+
 /// Calls of other threads that name their route. The door:
 /// [`Remote::on_route`](crate::Remote::on_route).
 pub(crate) static ROUTE_PATTERNS: Part = Part::new();

@@ -21,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
     (
         "server",
         &[
+            "reserve",
             "config",
             "id",
             "data",

@@ -10,7 +10,7 @@ use lariat::observe::Turns;
 use lariat::sim::{Peer, Simulation};
 use lariat::{
     Answer, ClientId, Clients, Config, ConnectOptions, Event, Handler, Http, HttpResponse, Message, Position, Rates,
-    Request, Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies, Upgrade,
+    Request, Reserve, Router, SendError, SlowConsumer, TimerId, Trace, TrustedProxies, Upgrade,
 };
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr};
@@ -247,6 +247,20 @@ fn set_rates_delays_a_client() {
         (0..10).for_each(|_| peer.send("hello"));
         sim.run_until_idle();
         assert!(sim.clients().stats().throttled > 0);
+    });
+}
+
+#[test]
+fn a_reserve_refuses_further_connections() {
+    alone("RESERVE", "a_reserve_refuses_further_connections", || {
+        let mut config = Config::default();
+        config.deflate = None;
+        config.reserve = Some(Reserve::new(1));
+        let mut sim = Simulation::new(1, config, Heard::default());
+        let peers: Vec<Peer> = (0..20).map(|_| sim.connect("/")).collect();
+        sim.run_until_idle();
+        assert_eq!(peers.iter().filter(|peer| peer.is_open()).count(), 1);
+        assert_eq!(sim.clients().stats().refused, [(503, 19)].into());
     });
 }
 

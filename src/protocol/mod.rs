@@ -63,7 +63,6 @@ mod wire;
 
 #[cfg(feature = "handover")]
 pub(crate) use connection::byte_string;
-pub(crate) use connection::check_close;
 #[cfg(feature = "handover")]
 pub use connection::{Carried, CarriedReason, Malformed};
 pub use connection::{
@@ -72,6 +71,7 @@ pub use connection::{
 };
 #[cfg(not(lariat_plain))]
 pub use connection::{LONGEST_RUN, Run};
+pub(crate) use connection::{Reserved, check_close, reserved_memory};
 pub use deflate::{
     Agreed, ClientWindow, Deflate, Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS, NotSmaller, Parameters, STEP,
     Takeover, judge_response,

@@ -1,5 +1,7 @@
 //! Every limit, timeout and option of a server, in one place.
 
+use super::reserve::Reserve;
+use crate::parts::RESERVE;
 use crate::protocol::forwarded::TrustedProxies;
 use crate::protocol::time::LONGEST;
 #[cfg(feature = "tls")]
@@ -12,6 +14,12 @@ use std::time::Duration;
 /// The most bytes that the shared compressors (one for each window) and decompressor can take.
 const COMPRESSORS: usize = 2 << 20;
 
+/// The most connections whose memory can be reserved.
+const MOST_RESERVED: usize = 1 << 20;
+
+/// The most bytes that an allocation can have, and so a process.
+const MOST_BYTES: usize = usize::MAX / 2;
+
 /// The limits, timeouts and options of a server. The defaults are safe.
 ///
 /// ```
@@ -20,6 +28,8 @@ const COMPRESSORS: usize = 2 << 20;
 /// config.max_connections = Some(5_000);
 /// assert!(config.validate().is_ok());
 /// ```
+///
+/// [`small`](Config::small) is for hosts with little memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -43,10 +53,13 @@ pub struct Config {
     /// Default 10 s.
     pub pause_timeout: Duration,
     /// The most bytes of one read from a socket, and so the share of one client in one turn (four
-    /// times as much while a large frame is incomplete). Default 64 KiB, once for each loop.
+    /// times as much while a large frame is incomplete). Default 64 KiB, once for each loop, from
+    /// its first connection on.
     pub read_buffer: usize,
     /// The most connections at a time. Beyond it, upgrades and streamed responses get 503. Plain
-    /// requests are still answered. Default `None`: only the number of descriptors is a limit.
+    /// requests are still answered. A connection counts once its request has arrived; those of
+    /// other [loops](crate::Server::loops) count from the start. Default `None`: only the number of
+    /// descriptors is a limit.
     pub max_connections: Option<usize>,
     /// The most connections of one address at a time. For IPv6, a network of 64 bits counts as one
     /// address. Behind [`trusted_proxies`](Self::trusted_proxies), the client that they name
@@ -71,6 +84,8 @@ pub struct Config {
     pub forwarded_header: ForwardedHeader,
     /// How many calls of [`Remote`](crate::Remote)s may wait for the loop. Default 65,536.
     pub remote_queue: usize,
+    /// A fixed number of connections, whose memory is reserved at the start. Default `None`.
+    pub reserve: Option<Reserve>,
 }
 
 impl Default for Config {
@@ -90,6 +105,7 @@ impl Default for Config {
             trusted_proxies: TrustedProxies::new(),
             forwarded_header: ForwardedHeader::XForwardedFor,
             remote_queue: 1 << 16,
+            reserve: None,
         }
     }
 }
@@ -284,10 +300,85 @@ impl From<ConfigError> for std::io::Error {
 }
 
 impl Config {
+    /// Returns a configuration for hosts with 8 to 64 MB of memory: small messages, small buffers,
+    /// no compression. All other fields are those of the [default](Config::default).
+    ///
+    /// | field | value | reason |
+    /// |---|--:|---|
+    /// | [`limits.max_message`](Limits::max_message) | 16 KiB | commands and sensor values, a page of JSON |
+    /// | [`limits.max_head`](Limits::max_head) | 4 KiB | a browser's request with a few cookies |
+    /// | [`limits.max_unsent`](Limits::max_unsent) | 64 KiB | four of the largest messages |
+    /// | [`limits.high_water`](Limits::high_water) | 16 KiB | one of them |
+    /// | [`deflate`](Config::deflate) | `None` | a compressor takes 420 KiB |
+    /// | [`memory_budget`](Config::memory_budget) | 1 MiB | an eighth of the smallest host |
+    /// | [`read_buffer`](Config::read_buffer) | 4 KiB | one page, which all clients share |
+    /// | [`max_connections`](Config::max_connections) | 1,000 | 56 KiB of entries |
+    /// | [`accepts_per_turn`](Config::accepts_per_turn) | 32 | a slower processor |
+    /// | [`events_per_turn`](Config::events_per_turn) | 64 | 768 bytes |
+    /// | [`remote_queue`](Config::remote_queue) | 256 | no other thread can fill the memory |
+    ///
+    /// # The worst case
+    ///
+    /// Whatever clients do, one loop holds at most the memory budget (1 MiB), an entry of 56 bytes
+    /// for each connection, the read buffer, and what 256 calls of [`Remote`](crate::Remote)s hold.
+    /// With 1,000 clients and no data of the application, that is less than 1.1 MiB beyond the
+    /// memory at the start, which is at most 128 KiB in a small program. The allocator's gaps come
+    /// on top: an echo server that 1,000 clients attacked grew to 1.7 MiB with glibc (`python3
+    /// benches/small.py --attack`). Connections that are not open yet have entries too, and only
+    /// the limit of descriptors bounds them (`ulimit -n`).
+    ///
+    /// The kernel's memory is not in these figures: about 3,700 bytes for an idle TCP socket, and
+    /// what is in its buffers (`net.ipv4.tcp_rmem`, `tcp_wmem` and `tcp_mem`). On a host with 8 MB,
+    /// choose fewer connections and a smaller [backlog](ListenOptions::backlog):
+    ///
+    /// ```
+    /// use lariat::{Config, ListenOptions, Server};
+    ///
+    /// let mut config = Config::small();
+    /// config.max_connections = Some(100);
+    /// let mut options = ListenOptions::default();
+    /// options.backlog = 16;
+    /// let server = Server::<()>::new(config)?.options(options).listen("127.0.0.1:0")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// The budget has room for larger messages, if there are fewer at a time:
+    ///
+    /// ```
+    /// let mut config = lariat::Config::small();
+    /// config.limits.max_message = 128 << 10;
+    /// config.limits.max_unsent = 256 << 10;
+    /// assert!(config.memory_budget >= config.least_memory_budget());
+    /// ```
+    ///
+    /// With several [loops](crate::Server::loops), each has a share of the budget, and a read buffer
+    /// and a thread of its own.
+    #[must_use]
+    pub fn small() -> Config {
+        let limits = Limits {
+            max_message: 16 << 10,
+            max_head: 4 << 10,
+            max_unsent: 64 << 10,
+            high_water: 16 << 10,
+            ..Limits::default()
+        };
+        Config {
+            limits,
+            deflate: None,
+            memory_budget: 1 << 20,
+            read_buffer: 4 << 10,
+            max_connections: Some(1_000),
+            accepts_per_turn: 32,
+            events_per_turn: 64,
+            remote_queue: 256,
+            ..Config::default()
+        }
+    }
+
     /// Returns how many bytes one step can add: a message that the application holds, and what one
     /// read becomes.
-    pub(crate) const fn reserve(&self) -> usize {
-        self.limits.max_message.saturating_add(2 * self.read_buffer)
+    pub(crate) const fn step_reserve(&self) -> usize {
+        self.limits.max_message.saturating_add(self.read_buffer.saturating_mul(2))
     }
 
     /// Returns the smallest [`memory_budget`](Self::memory_budget) that makes sense with the other
@@ -302,7 +393,7 @@ impl Config {
         let largest = if self.limits.max_message > max_body { self.limits.max_message } else { max_body };
         let one_client = largest.saturating_add(self.limits.max_unsent);
         let compressors = if self.deflate.is_some() { COMPRESSORS } else { 0 };
-        let all = self.reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
+        let all = self.step_reserve().saturating_add(one_client).saturating_add(JOINED + compressors);
         // A sixteenth is for spare buffers.
         all.saturating_add(all / 15 + 1)
     }
@@ -365,10 +456,10 @@ impl Config {
                 limits.high_water > limits.max_unsent,
                 "must not be above limits.max_unsent: a slow client would be closed before it is paused",
             ),
-            ("read_buffer", self.read_buffer < 1_024, "must be at least 1 KiB"),
+            ("read_buffer", !(1_024..=1 << 30).contains(&self.read_buffer), "must lie between 1 KiB and 1 GiB"),
             (
                 "memory_budget",
-                self.memory_budget < self.least_memory_budget(),
+                self.reserve.is_none() && self.memory_budget < self.least_memory_budget(),
                 "is smaller than Config::least_memory_budget(): raise it, or lower limits.max_message and limits.max_unsent",
             ),
             (
@@ -381,14 +472,47 @@ impl Config {
             ("rates.messages_per_second", self.rates.messages_per_second == Some(0), "must be at least 1"),
             ("rates.bytes_per_second", self.rates.bytes_per_second == Some(0), "must be at least 1"),
             ("accepts_per_turn", self.accepts_per_turn == 0, "must be at least 1"),
-            ("events_per_turn", self.events_per_turn == 0, "must be at least 1"),
+            ("events_per_turn", !(1..=1 << 20).contains(&self.events_per_turn), "must lie between 1 and 1,048,576"),
             ("remote_queue", self.remote_queue == 0, "must be at least 1"),
         ];
+        let checks = self.check_reserve().into_iter().chain(checks);
         let deflate = self.deflate.iter().flat_map(check_deflate);
-        match checks.into_iter().chain(deflate).find(|(_, wrong, _)| *wrong) {
+        match checks.chain(deflate).find(|(_, wrong, _)| *wrong) {
             Some((field, _, problem)) => Err(ConfigError { field, problem }),
             None => Ok(()),
         }
+    }
+}
+
+impl Config {
+    /// Returns about how many bytes [`reserve`](Self::reserve) takes at the start: the buffers of
+    /// all connections. What else a connection has is about 600 bytes. 0 without a reserve.
+    pub const fn reserved_memory(&self) -> usize {
+        match &self.reserve {
+            Some(reserve) => reserve.buffers(&self.limits, self.read_buffer),
+            None => 0,
+        }
+    }
+
+    /// Fields, whether they are wrong, and why.
+    fn check_reserve(&self) -> [(&'static str, bool, &'static str); 7] {
+        const MANY: &str = "must be at most 65,536";
+        let reserve = self.reserve.as_ref().filter(|_| RESERVE.is_used());
+        let is_reserved = reserve.is_some();
+        let Reserve { connections, topics_per_client, timers, timers_per_client } = *reserve.unwrap_or(&Reserve::NONE);
+        [
+            ("reserve.connections", !(1..=MOST_RESERVED).contains(&connections), "must lie between 1 and 1,048,576"),
+            ("reserve.topics_per_client", topics_per_client > 1 << 16, MANY),
+            ("reserve.timers", timers > MOST_RESERVED, "must be at most 1,048,576"),
+            ("reserve.timers_per_client", timers_per_client > 1 << 16, MANY),
+            ("deflate", is_reserved && self.deflate.is_some(), "must be None with a reserve: compressors allocate"),
+            ("limits.http", is_reserved && self.limits.http.is_some(), "must be None with a reserve: bodies allocate"),
+            (
+                "reserve",
+                is_reserved && self.reserved_memory() > MOST_BYTES,
+                "needs more memory than a process can have: lower the limits",
+            ),
+        ]
     }
 }
 
@@ -405,6 +529,15 @@ fn check_deflate(deflate: &Deflate) -> [(&'static str, bool, &'static str); 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_small_one_is_valid_and_has_room() {
+        let config = Config::small();
+        assert_eq!(config.validate(), Ok(()));
+        let least = config.least_memory_budget();
+        assert!(2 * least <= config.memory_budget, "{least}: messages may be larger");
+        assert!(config.least_memory_budget_of_loops(4) <= config.memory_budget, "four loops");
+    }
 
     #[test]
     fn the_default_is_valid_and_contradictions_are_named() {

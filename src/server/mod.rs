@@ -5,6 +5,7 @@
 //!
 //! | room | question |
 //! |---|---|
+//! | `reserve` | which memory is reserved at the start? |
 //! | `config` | which limits, timeouts and options are there? |
 //! | `id` | which client, which timer? |
 //! | `data` | what does an application keep for each client? |
@@ -32,6 +33,7 @@ mod handover;
 mod id;
 mod net;
 mod observe;
+mod reserve;
 mod server;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -56,4 +58,5 @@ pub use net::LocalAddr;
 #[cfg(feature = "handover")]
 pub use observe::Handovers;
 pub use observe::{Cause, Connections, Glance, Histogram, Pace, Phase, Stats, Turn, Turns, Waiting};
+pub use reserve::Reserve;
 pub use server::{ClosureServer, Loops, Server};

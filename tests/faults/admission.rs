@@ -38,6 +38,15 @@ fn connections_beyond_the_limit_get_503_until_one_ends() {
     assert_eq!(status(&response(&mut sim)), 101);
 }
 
+#[test]
+fn a_burst_of_connections_fills_all_places() {
+    let mut sim = sim(with(|config| config.max_connections = Some(3)));
+    let peers: Vec<Peer> = (0..50).map(|_| sim.connect("/")).collect();
+    sim.run_until_idle();
+    assert_eq!(open(&peers), 3);
+    assert_eq!(sim.clients().stats().refused.get(&503), Some(&47));
+}
+
 fn connect_from(sim: &mut Simulation<Echo>, address: &str, count: usize) -> Vec<Peer> {
     let peers: Vec<Peer> = (0..count).map(|_| sim.connect_from(ip(address), "/")).collect();
     sim.run_until_idle();

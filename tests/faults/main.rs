@@ -21,3 +21,4 @@ mod pressure;
 mod rates;
 mod responses;
 mod slow;
+mod small;

@@ -242,16 +242,16 @@ fn a_request_may_be_finished_in_a_pause_or_after_it() {
 fn a_message_may_be_finished_in_a_pause_or_after_it() {
     each_pause(|length, config| {
         let mut sim = sim(config);
-        let peers = open_raw(&mut sim, 40);
+        let peers = open_raw(&mut sim, 16);
         // Larger than one read, and than a socket holds.
         let message = unfinished(1 << 20, 1 << 20);
         let (first, second) = message.split_at(5_000);
         peers.iter().for_each(|peer| peer.send_raw(first));
         sim.run_for(18 * SECOND);
-        peers[..20].iter().for_each(|peer| peer.send_raw(second));
+        peers[..8].iter().for_each(|peer| peer.send_raw(second));
         pause(&mut sim, length);
         sim.run_for(SECOND);
-        peers[20..].iter().for_each(|peer| peer.send_raw(second));
+        peers[8..].iter().for_each(|peer| peer.send_raw(second));
         sim.run_for(3 * SECOND);
         for peer in &peers {
             assert_eq!(peer.received_raw().len(), 10 + (1 << 20), "pause of {length} s");
@@ -299,7 +299,7 @@ fn what_waits_for_a_client_may_be_taken_in_a_pause_or_after_it() {
 fn the_last_bytes_of_a_conversation_may_be_taken_in_a_pause_or_after_it() {
     each_pause(|length, config| {
         let mut sim = sim(config);
-        let peers = open_raw(&mut sim, 40);
+        let peers = open_raw(&mut sim, 16);
         peers.iter().for_each(Peer::stop_reading);
         for peer in &peers {
             peer.send_raw(&[binary(&[7; 900_000]), close(1000, "")].concat());

@@ -115,7 +115,7 @@ fn a_client_that_is_terminated_at_once_is_never_watched() {
 #[test]
 fn a_server_that_is_full_or_stops_adopts_nothing() {
     let mut config = Config::default();
-    config.max_connections = Some(1);
+    config.max_connections = Some(2);
     let (handler, calls) = script();
     let server = serve_with(config, handler);
     let mut clients = Vec::new();

@@ -1,6 +1,6 @@
 //! Two clients that a [`Pipe`] joins.
 
-use crate::common::{Running, WAIT, Wire, binary, close, frame, serve};
+use crate::common::{Running, WAIT, Wire, binary, close, frame, serve, until};
 use lariat::sim::Simulation;
 use lariat::{
     Answer, ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, Message, OwnedMessage, Pipe,
@@ -157,7 +157,8 @@ fn forwarding_to_an_echo_does_not_block_when_the_client_reads_late() {
         }
     });
     // How much a client had to wait shows what was held: four sockets' buffers and two outboxes.
-    assert!(proxy.ask(|clients| clients.stats().buffered) < MOST_HELD);
+    // Spare buffers stay for a while.
+    until(|| proxy.ask(|clients| clients.stats().buffered) < MOST_HELD / 4);
 }
 
 #[test]

@@ -145,6 +145,39 @@ fn a_unix_socket_is_served_and_its_file_removed_at_the_end() {
 }
 
 #[test]
+fn a_server_that_cannot_listen_somewhere_listens_elsewhere_as_before() {
+    let folder = Folder::new();
+    let (path, free) = (folder.path("socket"), folder.path("free"));
+    let occupied = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+    let mut server = Server::<()>::bind("127.0.0.1:0").expect("a free port");
+    let addrs = server.local_addrs();
+    for path in [&path, &folder.path("none/socket")] {
+        let error = server.listen_unix_also(path).expect_err("it cannot be made");
+        assert!(error.to_string().contains(path.to_str().expect("a text")), "{error}");
+        assert_eq!(server.local_addrs(), addrs);
+    }
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let other_addr = other.local_addr().expect("an address");
+    server.listen_unix_also(&free).expect("a free path");
+    server.listen_on_also(other).expect("a listener");
+    server.listen_on_unix_also(occupied).expect("a listener");
+    let wanted =
+        [addrs[0].clone(), LocalAddr::Unix(free.clone()), LocalAddr::Tcp(other_addr), LocalAddr::Unix(path.clone())];
+    assert_eq!(server.local_addrs(), wanted);
+
+    let (script, _calls) = echo_script();
+    let server = crate::common::run(server, script);
+    for addr in [server.addr, other_addr] {
+        Wire::open(addr).echo("over TCP");
+    }
+    for path in [&free, &path] {
+        Wire::open_unix(path, "/").echo("over a Unix socket");
+    }
+    drop(server);
+    assert_eq!((free.exists(), path.exists()), (false, true), "only its own file is removed");
+}
+
+#[test]
 fn a_file_that_the_server_did_not_create_is_not_removed() {
     let folder = Folder::new();
     let path = folder.path("socket");

@@ -94,6 +94,19 @@ fn clients_that_never_answer_are_dropped_at_the_deadline() {
 }
 
 #[test]
+fn a_second_shutdown_can_only_bring_the_deadline_forward() {
+    let server = serve(script().0);
+    let mut wire = Wire::open(server.addr);
+    let (start, long) = (Instant::now(), Duration::from_secs(1_000));
+    server.remote.shutdown(Drain::default().deadline(long)).expect("it runs");
+    assert_eq!(wire.expect_close(1001), "");
+    server.remote.shutdown(Drain::default().deadline(Duration::from_millis(100))).expect("it runs");
+    server.remote.shutdown(Drain::default().deadline(long)).expect("it runs");
+    assert_eq!(parts(server.outcome()), (1, false));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
 fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
     let (script, _calls) = echo_script();
     let server = serve(script);

@@ -77,9 +77,11 @@ impl ByteQueue {
 
     #[inline(never)]
     fn compact_used(&mut self) -> usize {
-        if self.start < self.end / 2 {
-            return 0;
-        }
+        if self.start < self.end / 2 { 0 } else { self.compact_all() }
+    }
+
+    /// Moves all bytes to the start of the buffer. Returns by how much places have decreased.
+    pub(super) fn compact_all(&mut self) -> usize {
         self.bytes.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         std::mem::take(&mut self.start)

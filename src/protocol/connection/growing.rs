@@ -70,6 +70,27 @@ impl Growing<'_, Outbox> {
 }
 
 impl Growing<'_, Inbox> {
+    /// Uses a reserved buffer for bytes that are held, if there are any.
+    pub(super) fn begin_held(&mut self) {
+        if self.shared.is_reserved() && self.inner.held.capacity() == 0 {
+            self.inner.held = self.shared.pools.held.take_or_new();
+        }
+    }
+
+    /// Uses a reserved buffer for a control frame's payload, if there are any.
+    pub(super) fn begin_control(&mut self) {
+        if self.shared.is_reserved() && self.inner.control.capacity() == 0 {
+            self.inner.control = self.shared.pools.controls.take_or_new();
+        }
+    }
+
+    /// Uses a reserved buffer for a head, if there are any.
+    pub(super) fn begin_head(&mut self) {
+        if self.shared.is_reserved() {
+            self.inner.head = self.shared.pools.buffers.take_or_new();
+        }
+    }
+
     /// As [`Inbox::message`].
     pub(super) fn message(&mut self, header: &Header, wants_pieces: bool) -> &mut PartialMessage {
         self.inner.message(&mut self.shared.pools, header, wants_pieces)

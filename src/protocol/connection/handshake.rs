@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 impl<X: Default> Connection<X> {
     /// Receives the opening handshake: a request, or the response to ours.
+    // Not inline: messages take the other way, and a request takes two kilobytes of the stack.
+    #[inline(never)]
     pub(super) fn receive_handshake<'b>(
         &mut self,
         shared: &mut Shared,
@@ -84,6 +86,9 @@ impl<X: Default> Connection<X> {
             }
         }
         let mut inbox = shared.inbox(&mut self.inbox, now);
+        if kept == 0 {
+            inbox.begin_head();
+        }
         inbox.head.extend_from_slice(piece);
         match head_end(&inbox.head, kept)? {
             Some(end) => {

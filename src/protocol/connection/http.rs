@@ -44,8 +44,8 @@ impl<X: Default> Connection<X> {
             return Ok(false);
         }
         // If it is not valid, the driver finds that too.
-        let Ok(request) = Request::parse(head) else { return Ok(false) };
-        if request.framing() == Framing::None {
+        let mut request = Request::unread(head, &[]);
+        if request.read().is_err() || request.framing() == Framing::None {
             return Ok(false);
         }
         match &shared.limits.http {

@@ -30,7 +30,7 @@ use crate::protocol::opening::{
     Answer, Opening, Rejection, Ticket, Unaccepted, encode_options, encode_refusal, encode_upgrade,
 };
 use crate::protocol::time::Tick;
-use crate::protocol::wire::{CloseCode, CloseFrame, Opcode, ProtocolError, Role, close};
+use crate::protocol::wire::{CloseCode, Opcode, ProtocolError, Role, close};
 use http::StatusCode;
 
 /// One WebSocket connection. `X` is data of its driver, for the few connections that need any.
@@ -239,20 +239,28 @@ impl<X: Default> Connection<X> {
         }
         check_close(code, reason)?;
         self.queue_close(shared, code, reason);
-        self.rare().reason = Some(CloseReason::Local(CloseFrame { code, reason: reason.into() }));
+        let frame = self.close_frame(code, reason);
+        self.set_reason(CloseReason::Local(frame));
         self.since = now;
         self.enter(shared, State::Closing);
         Ok(())
     }
 
     /// Open -> Draining, with an echo; Closing -> Draining: the peer's Close has arrived (§5.5.1).
-    pub(super) fn receive_close(&mut self, shared: &mut Shared, now: Tick, frame: Option<CloseFrame>, body: &[u8]) {
-        if self.state == State::Closing {
-            let reason = self.take_close_reason().unwrap_or(CloseReason::Peer(frame));
-            return self.drain(shared, now, reason);
+    pub(super) fn receive_close(
+        &mut self,
+        shared: &mut Shared,
+        now: Tick,
+        frame: Option<(CloseCode, &str)>,
+        body: &[u8],
+    ) {
+        let ours = if self.state == State::Closing { self.take_close_reason() } else { None };
+        if self.state != State::Closing {
+            self.queue(shared, Opcode::Close, body);
         }
-        self.queue(shared, Opcode::Close, body);
-        self.drain(shared, now, CloseReason::Peer(frame));
+        let reason =
+            ours.unwrap_or_else(|| CloseReason::Peer(frame.map(|(code, reason)| self.close_frame(code, reason))));
+        self.drain(shared, now, reason);
     }
 
     /// Open, Closing -> Draining: "fail the WebSocket connection" (§7.1.7). Every violation by a
@@ -260,7 +268,9 @@ impl<X: Default> Connection<X> {
     #[cold]
     pub(super) fn fail(&mut self, shared: &mut Shared, now: Tick, error: ProtocolError) {
         self.record(shared, || Trace::Violation(error));
-        self.close_and_drain(shared, now, error.close_code(), &error.to_string(), CloseReason::Protocol(error));
+        let mut text = [0; close::MAX_REASON];
+        let text = close::format_reason(&error, &mut text);
+        self.close_and_drain(shared, now, error.close_code(), text, CloseReason::Protocol(error));
     }
 
     /// Open, Closing -> Draining: sends a Close frame, unless one has been sent, and does not wait
@@ -317,7 +327,7 @@ impl<X: Default> Connection<X> {
             shared.give_inbox(inbox);
         }
         self.release_contexts(shared);
-        self.rare().reason = Some(reason);
+        self.set_reason(reason);
         self.since = now;
         self.enter(shared, State::Draining);
     }
@@ -365,7 +375,7 @@ impl<X: Default> Connection<X> {
             State::Draining | State::Flushing => self.note_cut_off(reason),
             State::Responding => self.note_broken_off(reason),
             State::Closed => {}
-            State::Handshaking | State::Deciding | State::Open | State::Closing => self.rare().reason = Some(reason),
+            State::Handshaking | State::Deciding | State::Open | State::Closing => self.set_reason(reason),
         }
         self.enter(shared, State::Closed);
         self.release_contexts(shared);

@@ -6,6 +6,7 @@
 //! | `state` | which states are there? |
 //! | `modes` | which flags change how messages are received and sent? |
 //! | `rare` | which state do only few connections need? |
+//! | `reserved` | what is reserved for a fixed number of connections? |
 //! | `status` | what can a driver ask about a connection? |
 //! | `event` | what has been received, for the application? |
 //! | `receive` | how do bytes from the peer become events? |
@@ -69,6 +70,7 @@ mod prepared;
 mod random;
 mod rare;
 mod receive;
+mod reserved;
 mod send;
 mod shared;
 mod shared_bytes;
@@ -92,6 +94,7 @@ use modes::Modes;
 pub use outbox::JOINED;
 use outbox::SHARE_FROM;
 pub use prepared::Prepared;
+pub(crate) use reserved::{Reserved, reserved_memory};
 pub use shared::Shared;
 pub use shared_bytes::SharedBytes;
 pub use state::{ReadyState, State};

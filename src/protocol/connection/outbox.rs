@@ -16,6 +16,7 @@
 use super::byte_queue::{Appender, ByteQueue};
 use super::shared_bytes::SharedBytes;
 use super::trace::{Side, Trace};
+use crate::parts::RESERVE;
 use crate::protocol::time::Tick;
 use crate::protocol::wire::Header;
 use std::collections::VecDeque;
@@ -48,6 +49,8 @@ pub struct Outbox {
     pub(super) stalled: Option<Tick>,
     /// Some bytes have been sent, but not all: a frame may be under way.
     is_begun: bool,
+    /// Its buffer is as large as it will ever have to be, and stays with it.
+    pub(super) is_reserved: bool,
 }
 
 /// Frames between the own bytes.
@@ -132,7 +135,7 @@ impl Outbox {
     /// Returns a vector to whose end own bytes can be appended.
     #[inline]
     pub(super) fn own(&mut self) -> Appender<'_> {
-        let moved = self.own.compact();
+        let moved = if self.is_reserved() { self.own.compact_all() } else { self.own.compact() };
         if moved > 0 {
             self.own_has_moved(moved);
         }
@@ -162,9 +165,14 @@ impl Outbox {
         shared.unsent += frame.len();
     }
 
+    #[inline]
+    fn is_reserved(&self) -> bool {
+        RESERVE.is_used() && self.is_reserved
+    }
+
     /// Frees most of the memory that is not used, if that is much: a buffer doubles as it grows.
     pub(super) fn shrink(&mut self) {
-        if self.own.capacity() > SHRINK_FROM {
+        if self.own.capacity() > SHRINK_FROM && !self.is_reserved() {
             self.own.shrink();
         }
     }
@@ -295,7 +303,7 @@ impl Outbox {
     /// Whether it has more than a buffer that may stay with it in the pool.
     #[inline]
     pub(super) fn has_more_than_is_kept(&self) -> bool {
-        self.own.capacity() > LARGE || self.has_shared_frames()
+        (self.own.capacity() > LARGE && !self.is_reserved()) || self.has_shared_frames()
     }
 
     /// Takes out the frames that it shares with others.
@@ -305,7 +313,7 @@ impl Outbox {
 
     /// Takes out its own buffer, if that may not stay with it in the pool.
     pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
-        (self.own.capacity() > LARGE).then(|| self.own.replace_buffer(Vec::new()))
+        (self.own.capacity() > LARGE && !self.is_reserved()).then(|| self.own.replace_buffer(Vec::new()))
     }
 
     /// Drops all bytes but keeps the buffers.

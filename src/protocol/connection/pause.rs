@@ -62,9 +62,10 @@ impl<X: Default> Connection<X> {
     /// it would read next. They take no more memory if they come in several calls.
     pub fn hold(&mut self, shared: &mut Shared, now: Tick, bytes: &[u8]) {
         self.modes.set(Modes::HOLDS, true);
-        let held = &mut shared.inbox(&mut self.inbox, now).held;
-        held.reserve_exact(bytes.len());
-        held.extend_from_slice(bytes);
+        let mut inbox = shared.inbox(&mut self.inbox, now);
+        inbox.begin_held();
+        inbox.held.reserve_exact(bytes.len());
+        inbox.held.extend_from_slice(bytes);
     }
 
     /// Takes out the bytes that are held, to be received now. There are none while they must be

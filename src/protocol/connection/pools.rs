@@ -23,11 +23,22 @@ pub(super) struct Pools {
     /// For compressed payloads: they are smaller, so a shared pool would make them grow again and
     /// again.
     pub(super) compressed: Pool<Vec<u8>>,
+    /// For payloads of control frames, if memory is reserved.
+    pub(super) controls: Pool<Vec<u8>>,
+    /// For bytes that are held, if memory is reserved.
+    pub(super) held: Pool<Vec<u8>>,
 }
 
 impl Pools {
     pub(super) const fn new() -> Pools {
-        Pools { inboxes: Pool::new(), outboxes: Pool::new(), buffers: Pool::new(), compressed: Pool::new() }
+        Pools {
+            inboxes: Pool::new(),
+            outboxes: Pool::new(),
+            buffers: Pool::new(),
+            compressed: Pool::new(),
+            controls: Pool::new(),
+            held: Pool::new(),
+        }
     }
 
     /// Sets how much each pool may keep, for this memory budget.
@@ -58,7 +69,7 @@ impl Pools {
 
     /// Bytes of all other buffers.
     pub(super) const fn buffer_bytes(&self) -> usize {
-        self.buffers.bytes + self.compressed.bytes
+        self.buffers.bytes + self.compressed.bytes + self.controls.bytes + self.held.bytes
     }
 }
 
@@ -121,6 +132,17 @@ impl<T: Pooled> Pool<T> {
     fn set_budget(&mut self, budget: usize) {
         self.at_rest = AT_REST.min(budget / REST_SHARE);
         self.most = budget / BUSY_SHARE;
+    }
+
+    /// Fills the pool, which then keeps all.
+    pub(super) fn fill(&mut self, count: usize, mut make: impl FnMut() -> T) {
+        (self.at_rest, self.most) = (usize::MAX, usize::MAX);
+        self.spare.reserve_exact(2 * count);
+        for _ in 0..count {
+            let spare = make();
+            self.bytes += spare.bytes();
+            self.spare.push(spare);
+        }
     }
 
     /// Takes a spare one, if there is one.

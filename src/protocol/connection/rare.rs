@@ -3,6 +3,7 @@
 use super::Connection;
 use super::error::CloseReason;
 use super::http::Responding;
+use crate::parts::RESERVE;
 use crate::protocol::deflate::{Agreed, Contexts};
 use crate::protocol::opening::{Expected, Rejection, Ticket};
 use crate::protocol::time::Tick;
@@ -35,11 +36,23 @@ pub(super) struct Rare<X> {
     pub(super) agreed: Option<Agreed>,
     /// The compression contexts, if messages refer to earlier ones.
     pub(super) contexts: Option<Box<Contexts>>,
+    /// If it is [reserved](super::Reserved): a buffer for the reason of a Close frame. It stays with
+    /// its connection then.
+    pub(super) reserved: Option<Box<ReasonBuffer>>,
     /// Data of the driver.
     pub(super) extra: X,
 }
 
+/// Behind a pointer, because few servers reserve memory.
+#[derive(Debug)]
+pub(super) struct ReasonBuffer(pub(super) String);
+
 impl<X> Rare<X> {
+    /// Whether it stays with its connection.
+    pub(super) fn is_reserved(&self) -> bool {
+        RESERVE.is_used() && self.reserved.is_some()
+    }
+
     /// Whether there is anything but the label and the data of the driver.
     pub(super) const fn is_needed(&self) -> bool {
         self.reason.is_some()
@@ -49,9 +62,6 @@ impl<X> Rare<X> {
             || self.answered.is_some()
             || self.requests > 0
             || self.opened.is_some()
-            || self.responding.is_some()
-            || self.answered.is_some()
-            || self.requests > 0
             || self.agreed.is_some()
             || self.contexts.is_some()
     }
@@ -61,6 +71,13 @@ impl<X: Default> Connection<X> {
     /// The rare state. It is allocated if there is none.
     pub(super) fn rare(&mut self) -> &mut Rare<X> {
         self.rare.get_or_insert_default()
+    }
+
+    /// Notes why the connection ends.
+    pub(super) fn set_reason(&mut self, reason: CloseReason) {
+        if let Some(replaced) = self.rare().reason.replace(reason) {
+            self.recycle_reason(replaced);
+        }
     }
 
     /// The data of the driver, if there is any.
@@ -81,6 +98,6 @@ impl<X: Default> Connection<X> {
     /// Frees what [`extra_mut`](Self::extra_mut) has allocated, unless it is needed.
     pub fn release_extra(&mut self, is_needed: impl FnOnce(&X) -> bool) {
         let is_traced = self.modes.is_traced();
-        self.rare.take_if(|rare| !is_traced && !rare.is_needed() && !is_needed(&rare.extra));
+        self.rare.take_if(|rare| !rare.is_reserved() && !is_traced && !rare.is_needed() && !is_needed(&rare.extra));
     }
 }

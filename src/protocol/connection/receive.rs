@@ -189,6 +189,7 @@ impl<X: Default> Connection<X> {
         let wants_pieces = self.modes.takes_pieces();
         let mut inbox = shared.inbox(&mut self.inbox, now);
         if header.opcode.is_control() {
+            inbox.begin_control();
             inbox.control.extend_from_slice(piece);
         } else {
             let message = inbox.message(&header, wants_pieces);
@@ -286,6 +287,9 @@ impl<X: Default> Connection<X> {
             Opcode::Close => {
                 let frame = close::decode_body(&payload)?;
                 self.receive_close(shared, now, frame, &payload);
+                if let Cow::Owned(payload) = payload {
+                    shared.recycle_bytes(payload);
+                }
                 Ok(None)
             }
             Opcode::Ping => {

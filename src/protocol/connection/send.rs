@@ -69,8 +69,8 @@ impl<X: Default> Connection<X> {
     ///
     /// As [`send`](Self::send).
     pub fn send_prepared(&mut self, shared: &mut Shared, prepared: &Prepared<'_>) -> Result<(), SendError> {
-        // Neither masks nor contexts can be shared.
-        if self.role() == Role::Client || self.agreed().keeps_sent() {
+        // Neither masks nor contexts can be shared. Reserved outboxes have room for a copy.
+        if self.role() == Role::Client || self.agreed().keeps_sent() || shared.is_reserved() {
             return self.send(shared, prepared.message);
         }
         self.check_room(shared, prepared.message.as_bytes().len())?;

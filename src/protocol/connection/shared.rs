@@ -16,6 +16,7 @@ use crate::protocol::deflate::{Compression, Deflate};
 use crate::protocol::limits::Limits;
 use crate::protocol::opening::Bytes;
 use crate::protocol::time::Tick;
+use crate::protocol::wire::MAX_CONTROL_PAYLOAD;
 
 /// Limits, pools, the memory budget, counters and randomness of one loop. An argument of every call
 /// that needs them.
@@ -34,31 +35,34 @@ pub struct Shared {
     lent: Option<SharedBytes>,
     /// Where runs of output are joined for one write.
     pub(super) joined: Vec<u8>,
+    /// The memory of all connections is [reserved](Self::reserve).
+    pub(super) is_reserved: bool,
 }
 
 impl Shared {
     /// With randomness from the operating system.
     pub fn new(limits: Limits) -> Shared {
-        Shared::with_random(limits, Random::new(None))
+        Shared::seeded(limits, None)
     }
 
     /// With randomness from a seed, so that a run can be repeated. Masking keys can then be
     /// foreseen (RFC 6455 §10.3), so this is for tests and simulations only.
     pub fn with_seed(limits: Limits, seed: u64) -> Shared {
-        Shared::with_random(limits, Random::new(Some(seed)))
+        Shared::seeded(limits, Some(seed))
     }
 
-    fn with_random(limits: Limits, random: Random) -> Shared {
+    pub(crate) fn seeded(limits: Limits, seed: Option<u64>) -> Shared {
         Shared {
             limits,
             counters: Counters::default(),
             pools: Pools::new(),
             budget: Budget::new(usize::MAX, 0),
-            random,
+            random: Random::new(seed),
             compression: Compression::default(),
             traces: Traces::default(),
             lent: None,
             joined: Vec::new(),
+            is_reserved: false,
         }
     }
 
@@ -236,6 +240,9 @@ impl Shared {
         if let Some(buffer) = inbox.reset() {
             self.pools.buffers.give_or_free(buffer);
         }
+        if self.is_reserved() {
+            self.pools.buffers.give_or_free(std::mem::take(&mut inbox.head));
+        }
         drop(Growing::new(self, &mut *inbox));
         if let Err(inbox) = self.pools.inboxes.give(inbox) {
             self.budget.recount(inbox.counted, 0);
@@ -269,7 +276,7 @@ impl Shared {
     ///
     /// The message is not large enough.
     pub(crate) fn lend(&mut self, message: OwnedMessage) -> Result<SharedBytes, OwnedMessage> {
-        if message.as_message().as_bytes().len() < LARGE {
+        if message.as_message().as_bytes().len() < LARGE || self.is_reserved() {
             return Err(message);
         }
         let lent = self.share_gathered(message);
@@ -292,6 +299,22 @@ impl Shared {
     fn give_shared(&mut self, bytes: SharedBytes) {
         if let Some(buffer) = bytes.into_buffer() {
             self.pools.buffers.give_or_free(buffer);
+        }
+    }
+
+    /// Keeps the buffer of bytes that were held.
+    pub(crate) fn recycle_held(&mut self, held: Vec<u8>) {
+        if self.is_reserved() {
+            self.pools.held.give_or_free(held);
+        }
+    }
+
+    /// Keeps the buffer of a head or of a control frame's payload that was handled.
+    pub(crate) fn recycle_bytes(&mut self, bytes: Vec<u8>) {
+        if self.is_reserved() {
+            let is_control = bytes.capacity() <= MAX_CONTROL_PAYLOAD;
+            let pool = if is_control { &mut self.pools.controls } else { &mut self.pools.buffers };
+            pool.give_or_free(bytes);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | question |
 //! |---|---|
+//! | `accept_key` | which key shows that the server has understood the request? |
 //! | `body` | where does a request's body end? |
 //! | `lists` | how many elements may a list in a head have? |
 //! | `request` | what does a client request, and is the request valid? |
@@ -14,6 +15,7 @@
 //! | `http_response` | what is an HTTP response, and where are the bytes of its body? |
 //! | `rejection` | why is a request refused, and with which status? |
 
+mod accept_key;
 mod body;
 mod client;
 #[cfg(feature = "urlencoded")]

@@ -44,10 +44,11 @@ pub struct OwnedRequest {
 impl OwnedRequest {
     /// Returns the request. It parses the head again, so call it once and not for each header.
     pub fn get(&self) -> Request<'_> {
-        let request = Request::parse(&self.head).expect("it was parsed before");
+        let mut request = Request::unread(&self.head, &self.body);
         #[cfg(feature = "tls")]
-        let request = request.with_tls(self.tls.clone());
-        request.with_body(&self.body)
+        request.set_tls(self.tls.clone());
+        request.read().expect("it was parsed before");
+        request
     }
 }
 

@@ -4,6 +4,7 @@
 //! head is complete, `httparse` parses it and [`Request::parse`] checks it. The application sees
 //! only valid requests: plain HTTP of any method, or an upgrade to version 13 with a valid key.
 
+use super::accept_key::AcceptKey;
 use super::body::Framing;
 use super::lists::check_lists;
 use super::rejection::Rejection;
@@ -67,44 +68,59 @@ impl<'b> Request<'b> {
     /// # Errors
     ///
     /// The [`Rejection`] that RFC 6455 §4.2 or RFC 9112 requires.
+    // Not inline, so that a request is not on the stack of a caller that has none.
+    #[inline(never)]
     pub fn parse(head: &'b [u8]) -> Result<Request<'b>, Rejection> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Request::new(&mut headers);
-        match parsed.parse(head) {
-            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-            Ok(_) => return Err(Rejection::BadRequest("the request line or a header is incomplete")),
-            Err(error) => return Err(syntax_error(error)),
-        }
-        let header_count = parsed.headers.len();
-        let (method, target, version) = (parsed.method, parsed.path, parsed.version);
-        let method = Method::from_bytes(method.unwrap_or_default().as_bytes())
-            .map_err(|_| Rejection::BadRequest("malformed request line"))?;
-        let (path, query) = match target.unwrap_or_default() {
-            // RFC 9112 §3.2.4: a question about the server itself.
-            "*" if method == Method::OPTIONS => ("*", None),
-            target => split_target(target)?,
-        };
-        check_lists(&headers[..header_count]).map_err(Rejection::BadRequest)?;
-        let mut request = Request {
+        let mut request = Request::unread(head, &[]);
+        request.read()?;
+        Ok(request)
+    }
+
+    /// Returns a request of which nothing but the body is known. [`read`](Self::read) must follow.
+    pub(crate) fn unread(head: &'b [u8], body: &'b [u8]) -> Request<'b> {
+        Request {
             head,
-            method,
-            is_http_1_1: version == Some(1),
-            path,
-            query,
-            body: &[],
+            method: Method::GET,
+            is_http_1_1: false,
+            path: "",
+            query: None,
+            body,
             framing: Framing::None,
-            headers,
-            header_count,
+            headers: no_headers(),
+            header_count: 0,
             key: None,
             subprotocols: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
-        };
-        request.judge_message()?;
-        if request.wants_upgrade() {
-            request.judge_upgrade()?;
         }
-        Ok(request)
+    }
+
+    /// [`parse`](Self::parse) in place. A request has two kilobytes, and what is returned by value
+    /// is copied from stack frame to stack frame.
+    #[inline(never)]
+    pub(crate) fn read(&mut self) -> Result<(), Rejection> {
+        let mut parsed = httparse::Request::new(&mut self.headers);
+        match parsed.parse(self.head) {
+            Ok(httparse::Status::Complete(length)) if length == self.head.len() => {}
+            Ok(_) => return Err(Rejection::BadRequest("the request line or a header is incomplete")),
+            Err(error) => return Err(syntax_error(error)),
+        }
+        self.header_count = parsed.headers.len();
+        let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+        self.is_http_1_1 = parsed.version == Some(1);
+        self.method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| Rejection::BadRequest("malformed request line"))?;
+        (self.path, self.query) = match target {
+            // RFC 9112 §3.2.4: a question about the server itself.
+            "*" if self.method == Method::OPTIONS => ("*", None),
+            target => split_target(target)?,
+        };
+        check_lists(&self.headers[..self.header_count]).map_err(Rejection::BadRequest)?;
+        self.judge_message()?;
+        if self.wants_upgrade() {
+            self.judge_upgrade()?;
+        }
+        Ok(())
     }
 
     /// Returns what was agreed in the TLS handshake, with the certificates that the client has
@@ -115,9 +131,8 @@ impl<'b> Request<'b> {
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn with_tls(mut self, tls: Option<Arc<TlsInfo>>) -> Request<'b> {
+    pub(crate) fn set_tls(&mut self, tls: Option<Arc<TlsInfo>>) {
         self.tls = tls;
-        self
     }
 
     #[cfg(feature = "tls")]
@@ -344,6 +359,12 @@ impl<'b> Request<'b> {
     }
 }
 
+/// Not inline, so that the compiler writes the headers where they stay, and not first beside it.
+#[inline(never)]
+const fn no_headers<'b>() -> [httparse::Header<'b>; MAX_HEADERS] {
+    [httparse::EMPTY_HEADER; MAX_HEADERS]
+}
+
 fn syntax_error(error: httparse::Error) -> Rejection {
     match error {
         httparse::Error::TooManyHeaders => Rejection::HeadTooLarge,
@@ -400,7 +421,7 @@ pub struct Ticket {
     /// HTTP/1.1, so a response may come in chunks.
     pub(crate) takes_chunks: bool,
     /// The value of `Sec-WebSocket-Accept`, if this was an opening handshake.
-    pub(crate) accept: Option<String>,
+    pub(crate) accept: Option<AcceptKey>,
     /// The offered subprotocols, separated by commas.
     pub(crate) offered: String,
     /// The first acceptable offer of permessage-deflate.
@@ -414,7 +435,7 @@ impl Ticket {
     /// Creates the ticket for the answer to `request`.
     #[inline(never)]
     pub fn new(request: &Request<'_>) -> Ticket {
-        let accept = request.key().map(|key| tungstenite::handshake::derive_accept_key(key.as_bytes()));
+        let accept = request.key().map(AcceptKey::of);
         let deflate = match accept {
             Some(_) if AVAILABLE => Parameters::acceptable_offer(request.values("sec-websocket-extensions")),
             Some(_) | None => None,

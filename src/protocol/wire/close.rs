@@ -6,6 +6,7 @@ use super::escape::Escaped;
 use super::frame::MAX_CONTROL_PAYLOAD;
 use super::utf8;
 use std::fmt;
+use std::io::Write;
 
 /// The body of a Close frame: a code and a reason (RFC 6455 §5.5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,13 +30,13 @@ impl fmt::Display for CloseFrame {
 /// The largest close reason, in bytes: a control frame's payload without the code.
 pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// Reads a Close frame's body. An empty body has neither code nor reason.
+/// Reads a Close frame's body: its code and its reason. An empty body has neither.
 ///
 /// # Errors
 ///
 /// The body is one byte long, the code must not be sent (1004, 1005, 1006, 1015 and unregistered
 /// codes), or the reason is not UTF-8.
-pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
+pub fn decode_body(body: &[u8]) -> Result<Option<(CloseCode, &str)>, ProtocolError> {
     match body {
         [] => Ok(None),
         [_] => Err(ProtocolError::CloseBodyOfOneByte),
@@ -45,10 +46,20 @@ pub fn decode_body(body: &[u8]) -> Result<Option<CloseFrame>, ProtocolError> {
             if !code.is_allowed() {
                 return Err(ProtocolError::InvalidCloseCode(number));
             }
-            let reason = utf8::whole(reason)?;
-            Ok(Some(CloseFrame { code, reason: reason.to_owned() }))
+            Ok(Some((code, utf8::whole(reason)?)))
         }
     }
+}
+
+/// Writes a reason into `buffer`. Returns what fits, cut between two characters.
+pub fn format_reason<'b>(reason: &impl fmt::Display, buffer: &'b mut [u8; MAX_REASON]) -> &'b str {
+    let mut rest = &mut buffer[..];
+    // An error means that not all fits.
+    let _ = write!(rest, "{reason}");
+    let length = MAX_REASON - rest.len();
+    let text = &buffer[..length];
+    let valid = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+    std::str::from_utf8(&text[..valid]).unwrap_or_default()
 }
 
 /// Writes a Close frame's body into `body` and returns the written part. A reason that is too long
@@ -84,7 +95,7 @@ mod tests {
         let frame = decode_body("\u{3}\u{0}bye".as_bytes());
         assert_eq!(frame, Err(ProtocolError::InvalidCloseCode(0x300)));
         let frame = decode_body(b"\x0f\xa0bye").unwrap().unwrap();
-        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (4000, "bye"));
+        assert_eq!((u16::from(frame.0), frame.1), (4000, "bye"));
     }
 
     #[test]
@@ -96,5 +107,13 @@ mod tests {
         let mut body = [0; MAX_CONTROL_PAYLOAD];
         let body = encode_body(CloseCode::Normal, &("a".to_owned() + &"€".repeat(50)), &mut body);
         assert_eq!(body.len(), 2 + 121);
+    }
+
+    #[test]
+    fn a_reason_that_is_formatted_is_cut_between_characters() {
+        let mut buffer = [0; MAX_REASON];
+        assert_eq!(format_reason(&"short", &mut buffer), "short");
+        assert_eq!(format_reason(&"€".repeat(50), &mut buffer), "€".repeat(41));
+        assert_eq!(format_reason(&format!("a{}", "€".repeat(50)), &mut buffer), format!("a{}", "€".repeat(40)));
     }
 }

@@ -105,7 +105,7 @@ impl fmt::Display for ProtocolError {
             ProtocolError::LengthTopBit => f.write_str("length with its top bit set")?,
             ProtocolError::InvalidCloseCode(code) => write!(f, "invalid close code {code}: use 1000 or 3000 to 4999")?,
             ProtocolError::CloseBodyOfOneByte => f.write_str("close body of one byte")?,
-            ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8: send other bytes as binary")?,
+            ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8: only binary messages may carry other bytes")?,
             ProtocolError::InvalidDeflate => return f.write_str("invalid compressed data (RFC 7692 section 7.2.2)"),
             ProtocolError::MessageTooLarge { limit } => {
                 write!(f, "message of more than {limit} bytes: split it, or raise max_message")?

@@ -13,8 +13,8 @@
 use super::bucket::Bucket;
 use super::clients::Clients;
 use super::queue::lock;
-use crate::protocol::Rejection;
 use crate::protocol::time::Tick;
+use crate::protocol::{Rejection, State};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use std::collections::HashMap;
@@ -135,6 +135,15 @@ impl Admission {
         }
     }
 
+    /// Reserves memory for so many clients.
+    pub(super) fn reserve(&mut self, clients: usize) {
+        if self.per_address.is_some() {
+            self.groups.reserve_exact(clients);
+            // A map grows unless at least half of it is free.
+            self.counts.reserve(2 * clients);
+        }
+    }
+
     pub(crate) const fn counts_addresses(&self) -> bool {
         self.per_address.is_some()
     }
@@ -231,10 +240,21 @@ impl<D: ClientData> Clients<D> {
         refuses.then_some(Rejection::Unavailable)
     }
 
-    /// Returns whether connections that last are refused now: the server stops or is full.
+    /// Returns whether upgrades and responses that last are refused now: the server stops or is
+    /// full.
     pub(super) fn takes_no_more(&self) -> bool {
-        let is_full = self.connections_of_all_loops() > self.max_connections || self.pressure.is_full();
-        self.shutdown.is_some() || is_full
+        // In a burst, all would be too many if those counted that have not asked for anything yet.
+        let silent = self.table.shared().counters.in_state(State::Handshaking);
+        self.connections_of_all_loops().saturating_sub(silent) > self.max_connections || self.is_closed_to_new()
+    }
+
+    /// Returns whether the application can add no connection now: the server stops or is full.
+    pub(super) fn adopts_no_more(&self) -> bool {
+        self.connections_of_all_loops() >= self.max_connections || self.is_closed_to_new()
+    }
+
+    fn is_closed_to_new(&self) -> bool {
+        self.shutdown.is_some() || self.pressure.is_full()
     }
 }
 

@@ -133,7 +133,7 @@ impl<D: ClientData> Clients<D> {
     pub fn adopt(&mut self, stream: impl Into<Adopted>) -> io::Result<ClientId> {
         ADOPTING.use_it();
         let Adopted { stream, received, is_upgraded, subprotocol } = stream.into();
-        if self.takes_no_more() {
+        if self.adopts_no_more() {
             let why = "the server shuts down, is full or has used up its memory budget";
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, why));
         }

@@ -7,6 +7,7 @@ use super::pressure::Pressure;
 use super::rates::RateLimits;
 use super::remote::Remote;
 use super::shutdown::Shutdown;
+use crate::parts::RESERVE;
 #[cfg(feature = "tls")]
 use crate::protocol::tls::ClientTls;
 use crate::protocol::{CloseReason, Connection, Limits, SendError, Shared};
@@ -83,6 +84,8 @@ pub struct Clients<D: ClientData> {
     pub(crate) route: u16,
     /// The patterns of a router's routes.
     pub(crate) route_patterns: Vec<String>,
+    /// The most connections that are accepted, if memory is reserved.
+    pub(super) places: usize,
 }
 
 impl<D: ClientData> fmt::Debug for Clients<D> {
@@ -97,9 +100,10 @@ impl<D: ClientData> fmt::Debug for Clients<D> {
 impl<D: ClientData> Clients<D> {
     /// Returns the clients of a new loop, and the key for its engine.
     pub(crate) fn new(config: &Config, shared: Shared, clock: Clock, remote: Remote<D>) -> (Clients<D>, LoopKey) {
-        let (table, key) = Table::new(shared, clock);
+        let max_connections = config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX);
+        let (table, key) = Table::new(shared, clock, max_connections);
         let now = table.now();
-        let clients = Clients {
+        let mut clients = Clients {
             table,
             shutdown: None,
             pressure: Pressure::new(config.pause_timeout),
@@ -107,7 +111,7 @@ impl<D: ClientData> Clients<D> {
             rates: RateLimits::new(config.rates.clone()),
             watch: None,
             memory_budget: config.memory_budget,
-            max_connections: config.max_connections.unwrap_or(MAX_INDEX).min(MAX_INDEX),
+            max_connections,
             remote,
             resolver: None,
             #[cfg(feature = "tls")]
@@ -117,7 +121,11 @@ impl<D: ClientData> Clients<D> {
             trace_new: None,
             route: 0,
             route_patterns: Vec::new(),
+            places: usize::MAX,
         };
+        if let Some(reserve) = config.reserve.as_ref().filter(|_| RESERVE.is_used()) {
+            clients.reserve(reserve, config.read_buffer);
+        }
         (clients, key)
     }
 
@@ -147,6 +155,7 @@ impl<D: ClientData> Clients<D> {
     pub(crate) fn add_route(&mut self, pattern: &str) -> u16 {
         let number = u16::try_from(self.route_patterns.len()).expect("at most 65,536 routes");
         self.route_patterns.push(pattern.to_owned());
+        self.table.expect_route(number);
         number
     }
 

@@ -24,6 +24,7 @@
 //! | `servers` | what can be done with topics of several servers? |
 //! | `ask` | how are all loops asked? |
 //! | `pause` | how is a client held back? |
+//! | `reserved` | which memory is reserved for clients? |
 //! | `admission` | who may connect? |
 //! | `rates` | how much may a client send in a second? |
 //! | `bucket` | what is a token bucket? |
@@ -65,6 +66,7 @@ mod pressure;
 mod queue;
 mod rates;
 mod remote;
+mod reserved;
 mod servers;
 mod shutdown;
 mod slow;

@@ -116,10 +116,15 @@ impl<D: ClientData> Queue<D> {
 
     /// Returns the queue, if it has room for one more call.
     pub(super) fn enter(&self) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
+        self.enter_beyond(0)
+    }
+
+    /// As [`enter`](Self::enter), if the queue had room for so many calls more than it has.
+    pub(super) fn enter_beyond(&self, more: usize) -> Result<MutexGuard<'_, Waiting<D>>, RemoteError> {
         let waiting = self.lock();
         if waiting.is_closed {
             Err(RemoteError::Stopped)
-        } else if waiting.calls.len() >= self.capacity || waiting.is_frozen() {
+        } else if waiting.calls.len() >= self.capacity.saturating_add(more) || waiting.is_frozen() {
             Err(RemoteError::Full)
         } else {
             Ok(waiting)

@@ -58,6 +58,13 @@ impl RateLimits {
         RateLimits { rates, own: HashMap::new(), are_used, allowances: Vec::new(), lost: 0.0 }
     }
 
+    /// Reserves memory for so many clients.
+    pub(super) fn reserve(&mut self, clients: usize) {
+        if self.are_used {
+            self.allowances.reserve_exact(clients);
+        }
+    }
+
     /// The loop was absent.
     pub(super) fn lose_time(&mut self, absent: Duration) {
         self.lost += absent.as_secs_f32();

@@ -16,6 +16,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+/// So many shutdowns can wait in a queue that is full.
+const SHUTDOWNS: usize = 16;
+
 /// A handle to a server for other threads. They can talk to the handler ([`post`](Self::post)), to
 /// clients ([`send`](Self::send), [`answer`](Self::answer), [`close`](Self::close)), or run a
 /// closure in the loop ([`run`](Self::run)).
@@ -325,13 +328,16 @@ impl<D: ClientData> Remote<D> {
         })?)
     }
 
-    /// Begins a shutdown, as [`Clients::shutdown`].
+    /// Begins a shutdown, as [`Clients::shutdown`]. It has room in a queue that is full.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run).
+    /// The server has stopped, is being handed over, or 16 shutdowns wait.
     pub fn shutdown(&self, drain: Drain) -> Result<(), RemoteError> {
-        Ok(Remote::run_on(&self.queue, Route::FIRST, move |clients| clients.shutdown(drain))?)
+        let waiting = self.queue.enter_beyond(SHUTDOWNS)?;
+        let call = move |clients: &mut Clients<D>| clients.shutdown(drain);
+        self.queue.push(waiting, Route::FIRST, Act::Run(Box::new(call)));
+        Ok(())
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Outcome {
 pub(crate) struct Shutdown {
     pub(crate) drain: Drain,
     started: Tick,
+    /// When all that are left are dropped.
+    deadline: Tick,
     /// The clients that were open when it began.
     ids: Vec<ClientId>,
     /// How many of them have been closed.
@@ -58,7 +60,13 @@ const STEP: Duration = Duration::from_millis(10);
 
 impl Shutdown {
     pub(crate) fn new(drain: Drain, now: Tick, ids: Vec<ClientId>) -> Shutdown {
-        Shutdown { drain, started: now, ids, closed: 0, is_handed_over: false }
+        let deadline = now.after(drain.over.saturating_add(drain.deadline));
+        Shutdown { drain, started: now, deadline, ids, closed: 0, is_handed_over: false }
+    }
+
+    /// Brings the deadline forward, if another shutdown that begins now would end earlier.
+    fn hurry(&mut self, drain: &Drain, now: Tick) {
+        self.deadline = self.deadline.earlier(now.after(drain.over.saturating_add(drain.deadline)));
     }
 
     /// Takes the clients that are to be closed now, at most as many as one turn closes.
@@ -81,7 +89,7 @@ impl Shutdown {
 
     /// Returns whether the deadline has passed.
     pub(crate) fn is_over(&self, now: Tick) -> bool {
-        self.deadline().is_due(now)
+        self.deadline.is_due(now)
     }
 
     /// Returns when there is something to do.
@@ -89,14 +97,10 @@ impl Shutdown {
         if self.due(now) > self.closed {
             now
         } else if self.closed < self.ids.len() {
-            now.after(STEP).earlier(self.deadline())
+            now.after(STEP).earlier(self.deadline)
         } else {
-            self.deadline()
+            self.deadline
         }
-    }
-
-    fn deadline(&self) -> Tick {
-        self.started.after(self.drain.over.saturating_add(self.drain.deadline))
     }
 }
 
@@ -109,16 +113,19 @@ impl<D: ClientData> Clients<D> {
     /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
     /// error is logged.
     ///
-    /// All loops of the server shut down.
+    /// All loops of the server shut down. A second call can only bring the deadline forward: to
+    /// [`over`](Drain#structfield.over) and [`deadline`](Drain#structfield.deadline) from now.
     pub fn shutdown(&mut self, drain: Drain) {
-        if self.shutdown.is_none() {
-            self.shut_others_down(&drain);
-            self.shut_down(drain);
-        }
+        self.shut_others_down(&drain);
+        self.shut_down(drain);
     }
 
     /// [`shutdown`](Self::shutdown) of this loop.
     pub(crate) fn shut_down(&mut self, drain: Drain) {
+        let now = self.table.now();
+        if let Some(shutdown) = &mut self.shutdown {
+            return shutdown.hurry(&drain, now);
+        }
         let streams = self.table.iter().filter(|(_, client)| client.connection.is_streaming());
         let ids = self.iter_all().chain(streams.map(|(index, client)| client.id(index))).collect();
         self.begin_shutdown(drain, ids);

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use crate::protocol::{Event, Input, Message, OwnedMessage};
 use crate::server::app::Handler;
 use crate::server::table::{At, Extra};
+use std::borrow::Cow;
 
 impl<H: Handler> Engine<H> {
     /// Passes bytes to the connection, and its events to the application. Charges the client for
@@ -31,9 +32,11 @@ impl<H: Handler> Engine<H> {
             Event::Gathered(gathered) => self.gathered(index, gathered),
             Event::Ping(payload) => {
                 self.call(index, |handler, clients, id| handler.on_ping(clients, id, &payload));
+                self.recycle(payload);
             }
             Event::Pong(payload) => {
                 self.call(index, |handler, clients, id| handler.on_pong(clients, id, &payload));
+                self.recycle(payload);
             }
             Event::Piece(gathered, position) => {
                 let piece = gathered.as_message();
@@ -41,8 +44,19 @@ impl<H: Handler> Engine<H> {
                 self.call(index, |handler, clients, id| handler.on_piece(clients, id, piece, position));
                 self.clients.table.shared_mut().recycle(gathered);
             }
-            Event::Request { head, body } => self.request(index, &head, &body),
+            Event::Request { head, body } => {
+                self.request(index, &head, &body);
+                self.recycle(head);
+            }
             Event::Opened(subprotocol) => self.server_accepted(index, subprotocol),
+        }
+    }
+
+    /// Keeps the buffer of what was handled, if it has one of its own.
+    #[inline]
+    fn recycle(&mut self, bytes: Cow<'_, [u8]>) {
+        if let Cow::Owned(bytes) = bytes {
+            self.clients.table.shared_mut().recycle_bytes(bytes);
         }
     }
 

@@ -29,9 +29,14 @@ pub(crate) struct Engine<H: Handler> {
     /// Requests that were refused.
     pub(super) refusals: Refusals,
     pub(super) read_share: usize,
+    /// Clients that get a last look, while deadlines are handled.
+    pub(super) looked_at: Vec<usize>,
     #[cfg(feature = "tls")]
     pub(super) secured: Secured,
 }
+
+/// More statuses than those with which the server refuses requests.
+const STATUSES: usize = 16;
 
 impl<H: Handler> Engine<H> {
     pub(crate) fn new(handler: H, config: &Config, shared: Shared, clock: Clock, remote: Remote<H::Data>) -> Engine<H> {
@@ -41,14 +46,20 @@ impl<H: Handler> Engine<H> {
         }
         // What is read becomes output, which stays in memory until the end of the turn.
         let read_share = READ_PER_TURN.min(config.memory_budget / 16);
+        let (mut refusals, mut looked_at) = (Refusals::default(), Vec::new());
+        if let Some(reserve) = &config.reserve {
+            refusals.reserve(STATUSES);
+            looked_at.reserve_exact(reserve.places());
+        }
         Engine {
             handler,
             clients,
             key,
             trust: Trust::new(config),
             cut_off: Reports::default(),
-            refusals: Refusals::default(),
+            refusals,
             read_share,
+            looked_at,
             #[cfg(feature = "tls")]
             secured: Secured::default(),
         }

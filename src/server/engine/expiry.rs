@@ -27,8 +27,7 @@ impl<H: Handler> Engine<H> {
     /// Handles the first thing that is due, and what follows, up to the limit of a turn.
     #[inline(never)]
     fn expire_all(&mut self, first: Expired) {
-        // Clients that get a last look.
-        let mut looked_at = Vec::new();
+        let mut looked_at = std::mem::take(&mut self.looked_at);
         let (mut expired, mut steps) = (first, 1);
         loop {
             match expired {
@@ -53,7 +52,8 @@ impl<H: Handler> Engine<H> {
                 None => break,
             };
         }
-        looked_at.into_iter().for_each(|index| self.clients.table.make_due(index));
+        looked_at.drain(..).for_each(|index| self.clients.table.make_due(index));
+        self.looked_at = looked_at;
     }
 
     fn call_timer(&mut self, timer: TimerId, token: u64, route: u16) {

@@ -183,6 +183,7 @@ impl<H: Handler> Engine<H> {
         if client.connection.has_held() {
             let mut held = client.connection.take_held(shared);
             self.deliver(index, &mut held);
+            self.clients.table.shared_mut().recycle_held(held);
             self.clients.table.settle(index);
         }
     }

@@ -49,6 +49,7 @@ impl<H: Handler> Engine<H> {
             if has_begun || client.connection.role() == Role::Client {
                 self.call(index, |handler, clients, id| handler.on_close(clients, id, &reason));
             }
+            self.clients.table[index].connection.recycle_reason(reason);
             self.clients.remove(&self.key, index);
         }
     }

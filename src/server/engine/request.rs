@@ -10,14 +10,11 @@ impl<H: Handler> Engine<H> {
     /// Answers a request, unless the application has chosen another loop for it.
     #[inline(never)]
     pub(super) fn request(&mut self, index: usize, head: &[u8], body: &[u8]) {
-        let request = Request::parse(head).map(|request| request.with_body(body));
+        let mut request = Request::unread(head, body);
         #[cfg(feature = "tls")]
-        let request = {
-            let info = self.clients.table.sessions().info(index).cloned();
-            request.map(|request| request.with_tls(info))
-        };
-        let (ticket, answer) = match request {
-            Ok(request) => {
+        request.set_tls(self.clients.table.sessions().info(index).cloned());
+        let (ticket, answer) = match request.read() {
+            Ok(()) => {
                 if LOOPS.is_used() && self.leaves_with(index, &request, head) {
                     return;
                 }
@@ -65,6 +62,9 @@ impl<H: Handler> Engine<H> {
         };
         let status = rejection.status();
         let Some(count) = self.refusals.with(status).count(now) else { return };
+        if !log::log_enabled!(log::Level::Warn) {
+            return;
+        }
         let (address, why) = (self.clients.shown_address(index), rejection.sentence(is_secured));
         log::warn!("requests refused with {status}: {count}; the last from {address}: {why}");
     }

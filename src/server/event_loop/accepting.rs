@@ -29,11 +29,13 @@ impl<H: Handler> EventLoop<H> {
     fn accept_waiting(&mut self, is_retry: bool) {
         let mut share = self.accepts_per_turn;
         for index in 0..self.listeners.len() {
-            while self.listeners[index].ready && share > 0 {
+            while self.listeners[index].ready && share > 0 && self.engine.clients.has_place() {
                 share -= 1;
                 match self.listeners[index].accept() {
                     Ok(socket) => {
                         let Some(socket) = self.hand_on(index, socket) else { continue };
+                        // Before the table takes its place, so that small blocks lie together.
+                        self.make_read_buffer();
                         let poller = &self.poller;
                         let watch = |socket: &mut _, client| poller.watch(socket, client);
                         self.engine.accept(socket, &self.listeners[index].arrival, watch);

@@ -4,7 +4,7 @@
 
 #[cfg(all(unix, feature = "handover"))]
 use super::handover::{Handing, Predecession};
-use crate::parts::{ADOPTING, BACKPLANE, CONNECTING, LOOPS, WATCH};
+use crate::parts::{ADOPTING, BACKPLANE, CONNECTING, LOOPS, RESERVE, WATCH};
 use crate::protocol::Shared;
 use crate::protocol::time::{Moment, Tick};
 use crate::server::app::Handler;
@@ -12,7 +12,7 @@ use crate::server::clients::{Clients, KeepAlive, Outcome, Queue, Remote};
 use crate::server::config::Config;
 use crate::server::data::ClientData;
 use crate::server::engine::Engine;
-use crate::server::net::{Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor};
+use crate::server::net::{Clock, Listener, LocalAddr, Poller, Ready, Resolver, SpareDescriptor};
 #[cfg(all(unix, feature = "signals"))]
 use crate::server::net::{Signalled, Signals};
 use crate::server::observe::{Phase, Stats};
@@ -70,9 +70,12 @@ pub struct EventLoop<H: Handler> {
     pub(super) listeners: Vec<Listener>,
     /// Whether any listener may have new connections.
     pub(super) has_new_connections: bool,
-    pub(super) engine: Engine<H>,
-    /// The buffer for reads from all clients.
+    /// In a box, so that a loop can be moved without leaving copies of five kilobytes on the stack.
+    pub(super) engine: Box<Engine<H>>,
+    /// The buffer for reads from all clients. It comes with the first connection.
     read_buffer: Box<[u8]>,
+    /// Its size.
+    read_size: usize,
     pub(super) queue: Arc<Queue<H::Data>>,
     /// The time of the last turn.
     pub(super) now: Moment,
@@ -123,20 +126,38 @@ pub(crate) struct Parts<D: ClientData> {
     pub(crate) taking: Option<Predecession>,
 }
 
+/// Not inline: it needs several kilobytes of the stack, and what the loop does next should not lie
+/// below them.
+#[inline(never)]
+fn make_engine<H: Handler>(
+    handler: H,
+    config: &Config,
+    seed: Option<u64>,
+    clock: Clock,
+    remote: Remote<H::Data>,
+) -> Box<Engine<H>> {
+    let shared = Shared::seeded(config.limits.clone(), seed)
+        .with_deflate(config.deflate.clone())
+        .with_budget(config.memory_budget, config.step_reserve());
+    Box::new(Engine::new(handler, config, shared, clock, remote))
+}
+
 impl<H: Handler> EventLoop<H> {
+    /// Not inline: what it has on the stack would stay there while the loop runs.
+    #[inline(never)]
     pub(crate) fn new(parts: Parts<H::Data>, handler: H) -> io::Result<EventLoop<H>> {
         let Parts { poller, mut listeners, queue, config, seed, .. } = parts;
+        if RESERVE.is_used() {
+            // A buffer that cannot be allocated later would end the process.
+            let bytes = config.reserved_memory();
+            let why = |_| io::Error::new(io::ErrorKind::OutOfMemory, format!("{bytes} bytes cannot be reserved"));
+            Vec::<u8>::new().try_reserve_exact(bytes).map_err(why)?;
+        }
         for (index, listener) in listeners.iter_mut().enumerate() {
             poller.watch_listener(listener, index)?;
         }
         let now = poller.now();
-        let limits = config.limits.clone();
-        let shared = match seed {
-            Some(seed) => Shared::with_seed(limits, seed),
-            None => Shared::new(limits),
-        };
-        let shared = shared.with_deflate(config.deflate.clone()).with_budget(config.memory_budget, config.reserve());
-        let mut engine = Engine::new(handler, &config, shared, poller.clock(), Remote::new(Arc::clone(&queue)));
+        let mut engine = make_engine(handler, &config, seed, poller.clock(), Remote::new(Arc::clone(&queue)));
         engine.clients.resolver = parts.resolver;
         if LOOPS.is_used() {
             engine.clients.join_loops(parts.number);
@@ -153,7 +174,8 @@ impl<H: Handler> EventLoop<H> {
             // Connections may already wait.
             has_new_connections: true,
             engine,
-            read_buffer: vec![0; config.read_buffer].into(),
+            read_buffer: if config.reserve.is_some() { vec![0; config.read_buffer].into() } else { Box::default() },
+            read_size: config.read_buffer,
             queue,
             now,
             ended_at: now,
@@ -217,7 +239,7 @@ impl<H: Handler> EventLoop<H> {
         self.ended(Phase::Accept);
         self.connect();
         self.ended(Phase::Connect);
-        self.engine.read(&mut self.read_buffer);
+        self.read();
         self.ended(Phase::Read);
         self.engine.expire();
         self.engine.tell_memberships();
@@ -429,6 +451,23 @@ impl<H: Handler> EventLoop<H> {
         }
     }
 
+    /// Reads the clients that have something.
+    #[inline(always)]
+    fn read(&mut self) {
+        if self.read_buffer.is_empty() && self.engine.clients.table.waiting().0 > 0 {
+            self.make_read_buffer();
+        }
+        self.engine.read(&mut self.read_buffer);
+    }
+
+    /// Makes the buffer for reads, unless it exists.
+    #[cold]
+    pub(super) fn make_read_buffer(&mut self) {
+        if self.read_buffer.is_empty() {
+            self.read_buffer = vec![0; self.read_size].into();
+        }
+    }
+
     /// The last turn ends now.
     #[cfg(all(unix, feature = "handover"))]
     pub(super) fn ended_now(&mut self) {
@@ -483,7 +522,7 @@ impl<H: Handler> EventLoop<H> {
 
     /// Returns whether something is pending that needs no event.
     fn has_work(&self) -> bool {
-        let may_accept = self.accept_again.is_none() && self.has_new_connections;
+        let may_accept = self.accept_again.is_none() && self.has_new_connections && self.engine.clients.has_place();
         let is_told = self.engine.clients.membership_changes() == 0;
         may_accept
             || self.engine.clients.table.has_work()

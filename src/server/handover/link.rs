@@ -32,6 +32,20 @@ const HEADER: usize = 6;
 /// after [`STALL`] with what it has written, and the next one would wait as long again.
 const WRITE: usize = 16 << 10;
 
+/// A write to a socket that the other process has closed raises no SIGPIPE.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+/// macOS has an option of the socket instead: SO_NOSIGPIPE.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
+/// Child processes do not inherit received descriptors.
+#[cfg(not(target_vendor = "apple"))]
+const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+/// macOS has no such flag, so each descriptor gets FD_CLOEXEC after it has arrived.
+#[cfg(target_vendor = "apple")]
+const RECEIVE: RecvFlags = RecvFlags::empty();
+
 /// Memory for a message is allocated as its bytes arrive, in steps of this many.
 const STEP: usize = 1 << 20;
 
@@ -51,6 +65,8 @@ impl Link {
     /// The stream cannot be set up.
     pub(crate) fn new(stream: UnixStream, most: usize) -> io::Result<Link> {
         stream.set_nonblocking(false)?;
+        #[cfg(target_vendor = "apple")]
+        socket2::SockRef::from(&stream).set_nosigpipe(true)?;
         let link = Link { stream, most };
         link.wait_for(STALL)?;
         Ok(link)
@@ -95,7 +111,7 @@ impl Link {
                 return Err(HandoverError::Unable("too many descriptors at once".to_owned()));
             }
             let first = &bytes[..bytes.len().min(WRITE)];
-            sent = retry(|| sendmsg(&self.stream, &[IoSlice::new(first)], &mut control, SendFlags::NOSIGNAL))?;
+            sent = retry(|| sendmsg(&self.stream, &[IoSlice::new(first)], &mut control, SEND))?;
         }
         for piece in bytes[sent..].chunks(WRITE) {
             self.stream.write_all(piece)?;
@@ -113,12 +129,15 @@ impl Link {
         let (mut header, mut descriptors) = ([0; HEADER], Vec::new());
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(BATCH))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC;
-        let received = retry(|| recvmsg(&self.stream, &mut [IoSliceMut::new(&mut header)], &mut control, flags))?;
+        let received = retry(|| recvmsg(&self.stream, &mut [IoSliceMut::new(&mut header)], &mut control, RECEIVE))?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(owned) = message {
                 descriptors.extend(owned);
             }
+        }
+        #[cfg(target_vendor = "apple")]
+        for descriptor in &descriptors {
+            rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC).map_err(io::Error::from)?;
         }
         if received.bytes == 0 {
             return Err(HandoverError::Gone(io::ErrorKind::UnexpectedEof.into()));

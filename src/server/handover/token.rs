@@ -2,7 +2,6 @@
 //!
 //! A byte in a pipe that both processes can read. The kernel gives it to one of them.
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,7 +14,7 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn new() -> io::Result<Token> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let (reader, writer) = pipe()?;
         rustix::io::write(&writer, &[1])?;
         Ok(Token { reader, _writer: Some(writer) })
     }
@@ -37,6 +36,24 @@ impl Token {
             }
         }
     }
+}
+
+/// Makes a non-blocking pipe that child processes do not inherit.
+#[cfg(not(target_vendor = "apple"))]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+}
+
+/// The same in several steps, because macOS has no pipe2(2).
+#[cfg(target_vendor = "apple")]
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe()?;
+    for end in [&reader, &writer] {
+        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(end, true)?;
+    }
+    Ok((reader, writer))
 }
 
 impl AsFd for Token {

@@ -3,6 +3,7 @@
 use super::socket::Socket;
 #[cfg(unix)]
 use crate::parts::UNIX_SOCKETS;
+#[cfg(unix)]
 use crate::protocol::Escaped;
 #[cfg(feature = "tls")]
 use crate::protocol::tls::ServerTls;

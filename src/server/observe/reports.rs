@@ -37,6 +37,11 @@ impl Reports {
 pub(crate) struct Refusals(Vec<(StatusCode, Reports)>);
 
 impl Refusals {
+    /// Reserves memory for so many statuses.
+    pub(crate) fn reserve(&mut self, statuses: usize) {
+        self.0.reserve_exact(statuses);
+    }
+
     /// Returns the reports of a status.
     pub(crate) fn with(&mut self, status: StatusCode) -> &mut Reports {
         let known = self.0.iter().position(|(known, _)| *known == status);

@@ -202,6 +202,9 @@ fn io_error(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+/// More than there are kinds of ends or of statuses.
+const KINDS: usize = 128;
+
 /// One more of a kind. There are few kinds.
 fn count<K: PartialEq>(counts: &mut Vec<(K, u64)>, kind: K) {
     match counts.iter_mut().find(|(known, _)| *known == kind) {
@@ -304,6 +307,12 @@ impl LoopCounters {
     /// All turns, and the waits between them.
     pub(crate) const fn uptime(&self) -> Duration {
         Duration::from_nanos(self.waited).saturating_add(Duration::from_micros(self.turn_micros.sum()))
+    }
+
+    /// Reserves memory for all kinds of ends.
+    pub(crate) fn reserve(&mut self) {
+        self.closed.reserve_exact(KINDS);
+        self.refused.reserve_exact(KINDS);
     }
 
     /// Counts a TLS handshake.

@@ -28,19 +28,19 @@ const TIMED: u64 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Until something is ready, or due.
+    /// The loop waits until something is ready or due.
     Wait,
-    /// Newcomers get a slot.
+    /// New connections are accepted.
     Accept,
-    /// Connections of our own begin.
+    /// Connections to other servers begin.
     Connect,
-    /// Once for each who is ready; handlers get messages.
+    /// One read for each client that is ready. Handlers get messages.
     Read,
-    /// Deadlines and timers that are due.
+    /// Deadlines and timers expire.
     Expire,
-    /// One write for each for whom something waits.
+    /// One write for each client that has unsent bytes.
     Flush,
-    /// Slots of ended clients are freed.
+    /// Clients that have ended are removed.
     Reap,
 }
 
@@ -52,19 +52,19 @@ pub struct Turn {
     pub phases: [Duration; 7],
     /// Readiness events, including those of turns that served only exempt clients.
     pub events: u64,
-    /// Connections that came in.
+    /// Connections that were accepted.
     pub accepted: u64,
-    /// Calls that read.
+    /// Read calls.
     pub reads: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
-    /// Calls that wrote.
+    /// Write calls.
     pub writes: u64,
     /// Bytes that were written.
     pub bytes_written: u64,
-    /// Calls that read or wrote, in vain: `WouldBlock`.
+    /// Read and write calls that returned `WouldBlock`.
     pub would_block: u64,
-    /// Timers of applications that came.
+    /// Timers of applications that expired.
     pub timers: u64,
     /// Deadlines of connections that were looked at.
     pub deadlines: u64,
@@ -77,7 +77,7 @@ impl Turn {
     pub const PHASES: [Phase; 7] =
         [Phase::Wait, Phase::Accept, Phase::Connect, Phase::Read, Phase::Expire, Phase::Flush, Phase::Reap];
 
-    /// The turn without its wait.
+    /// How long the turn took, without its wait.
     pub fn busy(&self) -> Duration {
         self.phases[1..].iter().sum()
     }
@@ -102,7 +102,9 @@ impl Turn {
     /// What has been counted since `before`.
     pub(crate) fn since(mut self, before: &Turn) -> Turn {
         for ((_, count), (_, before)) in self.counts_mut().into_iter().zip(before.counts()) {
-            *count -= before;
+            // A connection that came from another loop was not accepted here, so the number of
+            // removed ones may fall.
+            *count = count.saturating_sub(before);
         }
         self
     }
@@ -294,5 +296,18 @@ impl Watch {
     pub(crate) fn take_turns(&mut self) -> Turns {
         self.every = self.turns.count / TIMED + 1;
         std::mem::take(&mut self.turns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_falls_when_another_loop_hands_a_connection_on_is_zero() {
+        let before = Turn { reads: 7, removed: 5, ..Turn::default() };
+        let after = Turn { reads: 9, removed: 4, ..Turn::default() };
+        let since = after.since(&before);
+        assert_eq!((since.reads, since.removed), (2, 0));
     }
 }

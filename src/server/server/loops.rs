@@ -123,6 +123,10 @@ impl<D: ClientData> Loops<D> {
             let problem = format!("a server has 1 to {MOST_LOOPS} loops, not {count}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
+        if first.config.reserve.is_some() {
+            let problem = "Config::reserve is for a server with one loop and without a backplane: set it to None";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         let most_waiting = first.config.divide_memory_budget(count)?;
         let others = (1..count).map(|_| first.beside()).collect::<io::Result<Vec<_>>>()?;
         #[cfg(all(unix, feature = "handover"))]

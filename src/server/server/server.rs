@@ -116,8 +116,13 @@ impl<D: ClientData> Server<D> {
     /// Sets the options of the listening sockets that are added from now on.
     #[must_use]
     pub fn options(mut self, options: ListenOptions) -> Server<D> {
-        self.options = options;
+        self.set_options(options);
         self
+    }
+
+    /// As [`options`](Self::options), for a server that is kept.
+    pub fn set_options(&mut self, options: ListenOptions) {
+        self.options = options;
     }
 
     /// Listens on one more address.
@@ -175,9 +180,20 @@ impl<D: ClientData> Server<D> {
     /// path.
     #[cfg(unix)]
     pub fn listen_unix(mut self, path: impl AsRef<std::path::Path>) -> io::Result<Server<D>> {
+        self.listen_unix_also(path)?;
+        Ok(self)
+    }
+
+    /// As [`listen_unix`](Self::listen_unix), and keeps the server if that fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_unix`](Self::listen_unix). The server is then unchanged.
+    #[cfg(unix)]
+    pub fn listen_unix_also(&mut self, path: impl AsRef<std::path::Path>) -> io::Result<()> {
         let listener = self.listen_at(path.as_ref())?;
         self.listeners.push(listener);
-        Ok(self)
+        Ok(())
     }
 
     /// Also accepts from a socket that is already listening, for example one from systemd.
@@ -186,8 +202,18 @@ impl<D: ClientData> Server<D> {
     ///
     /// The socket cannot be made non-blocking.
     pub fn listen_on(mut self, listener: TcpListener) -> io::Result<Server<D>> {
-        self.listeners.push(Listener::from_tcp(listener, &self.options)?);
+        self.listen_on_also(listener)?;
         Ok(self)
+    }
+
+    /// As [`listen_on`](Self::listen_on), and keeps the server if that fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_on`](Self::listen_on). The server is then unchanged.
+    pub fn listen_on_also(&mut self, listener: TcpListener) -> io::Result<()> {
+        self.listeners.push(Listener::from_tcp(listener, &self.options)?);
+        Ok(())
     }
 
     /// Also accepts from a Unix socket that is already listening. Does not remove its file.
@@ -197,8 +223,19 @@ impl<D: ClientData> Server<D> {
     /// The socket cannot be made non-blocking.
     #[cfg(unix)]
     pub fn listen_on_unix(mut self, listener: std::os::unix::net::UnixListener) -> io::Result<Server<D>> {
-        self.listeners.push(Listener::from_unix(listener, None, &self.options)?);
+        self.listen_on_unix_also(listener)?;
         Ok(self)
+    }
+
+    /// As [`listen_on_unix`](Self::listen_on_unix), and keeps the server if that fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_on_unix`](Self::listen_on_unix). The server is then unchanged.
+    #[cfg(unix)]
+    pub fn listen_on_unix_also(&mut self, listener: std::os::unix::net::UnixListener) -> io::Result<()> {
+        self.listeners.push(Listener::from_unix(listener, None, &self.options)?);
+        Ok(())
     }
 
     /// Shuts the server down as `drain` says at the first SIGINT, SIGTERM, SIGQUIT or SIGHUP. A

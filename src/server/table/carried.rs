@@ -58,7 +58,7 @@ impl<D: ClientData> Table<D> {
             return Err(Malformed("the number of places"));
         }
         self.generation = last;
-        self.slab = Slab::with_capacity(places.max(self.slab.capacity()));
+        self.slab = Slab::with_capacity(places.max(self.first_capacity));
         for _ in 0..places {
             self.slab.insert(Client::filler(self.now));
         }

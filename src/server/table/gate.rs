@@ -58,6 +58,11 @@ pub(super) struct Timed {
 }
 
 impl Timed {
+    pub(super) fn reserve(&mut self, clients: usize) {
+        self.memory.reserve(clients);
+        self.rate.reserve(clients);
+    }
+
     const fn of(&mut self, reason: Reason) -> Option<&mut Times> {
         match reason {
             Reason::Watermark => None,

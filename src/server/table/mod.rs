@@ -15,6 +15,7 @@
 //! | `last_look` | has a client done what it was waited for, before a deadline ends it? |
 //! | `timers` | which deadlines and timers are armed? |
 //! | `wheel` | what is due, and when is the next deadline? |
+//! | `reserved` | what is reserved for connections that come? |
 //! | `sessions` | which clients have TLS? |
 //! | `sessions_off` | what replaces `sessions` without the feature `tls`? |
 //! | `topics` | who gets what is published? |
@@ -35,6 +36,7 @@ mod key;
 mod last_look;
 mod queues;
 mod ready_queue;
+mod reserved;
 #[cfg_attr(not(feature = "tls"), path = "sessions_off.rs")]
 mod sessions;
 mod spread;

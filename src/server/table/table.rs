@@ -9,11 +9,12 @@ use super::flags::Flags;
 use super::gate::{Reason, Timed};
 use super::key::{Locked, LoopKey};
 use super::ready_queue::ReadyQueue;
+use super::reserved::ReservedExtras;
 use super::sessions::Sessions;
 use super::timers::{AppTimer, TimerExtra};
 use super::topics::{Subscribers, Subscription, Topics};
 use super::wheel::{Node, Wheel};
-use crate::parts::{CLIENT_TIMERS, LOOPS, TOPICS};
+use crate::parts::{CLIENT_TIMERS, LOOPS, RESERVE, TOPICS};
 use crate::protocol::time::{Moment, Tick};
 #[cfg(feature = "tls")]
 use crate::protocol::tls::Session;
@@ -28,13 +29,20 @@ use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-/// The initial capacity, in clients. Pages that were never touched take no memory. A smaller table
-/// would leave its old blocks behind in the allocator as it grows.
+/// The capacity of a table with its first client, if there may be so many. Pages that were never
+/// touched take no memory. A smaller table would leave its old blocks behind in the allocator as it
+/// grows.
 const PLACES: usize = 4_096;
+
+/// Places beyond [`max_connections`](crate::Config::max_connections), for connections that are
+/// refused or have not asked yet.
+const UNCOUNTED: usize = 64;
 
 /// All clients of a loop, by index.
 pub(crate) struct Table<D: ClientData> {
     pub(super) slab: Slab<Client<D>>,
+    /// The capacity that the slab gets with its first client.
+    pub(super) first_capacity: usize,
     /// All clients that ever were have had an index below this one.
     pub(super) places: usize,
     pub(super) shared: Shared,
@@ -56,10 +64,12 @@ pub(crate) struct Table<D: ClientData> {
     pub(super) wheel: Wheel,
     pub(super) timers: Slab<AppTimer>,
     pub(super) timer_extras: HashMap<u32, TimerExtra>,
-    topics: Topics,
+    pub(super) topics: Topics,
     /// The chosen subprotocols, by the clients' indexes. Those beyond its end have none.
     subprotocols: Vec<Option<Box<str>>>,
     sessions: Sessions,
+    /// What is reserved for connections that come.
+    pub(super) reserved: ReservedExtras,
     /// How many clients are [listed](Flags::LISTED).
     listed: usize,
     /// `listed` by route. Routes beyond its end have no clients.
@@ -116,11 +126,12 @@ impl<D: ClientData> Subscribers for Slab<Client<D>> {
 }
 
 impl<D: ClientData> Table<D> {
-    /// Returns an empty table and its only key.
-    pub(crate) fn new(shared: Shared, clock: Clock) -> (Table<D>, LoopKey) {
+    /// Returns an empty table for at most so many counted connections, and its only key.
+    pub(crate) fn new(shared: Shared, clock: Clock, most: usize) -> (Table<D>, LoopKey) {
         let clock = LoopClock::new(clock);
         let table = Table {
-            slab: Slab::with_capacity(PLACES),
+            slab: Slab::new(),
+            first_capacity: most.saturating_add(UNCOUNTED).min(PLACES),
             places: 0,
             shared,
             now: clock.client_now(),
@@ -138,6 +149,7 @@ impl<D: ClientData> Table<D> {
             topics: Topics::default(),
             subprotocols: Vec::new(),
             sessions: Sessions::default(),
+            reserved: ReservedExtras::default(),
             listed: 0,
             listed_by_route: Vec::new(),
             generation: 0,
@@ -265,9 +277,15 @@ impl<D: ClientData> Table<D> {
     }
 
     /// Adds a connection and returns its index.
-    pub(crate) fn insert(&mut self, socket: Socket, connection: Connection<Extra>) -> usize {
+    pub(crate) fn insert(&mut self, socket: Socket, mut connection: Connection<Extra>) -> usize {
+        if RESERVE.is_used() {
+            self.reserved.give(&mut connection);
+        }
         let generation = self.next_generation();
         self.shared.counters.begins();
+        if self.slab.capacity() == 0 {
+            self.slab.reserve_exact(self.first_capacity);
+        }
         let index = self.slab.insert(Client {
             connection,
             socket: Locked::new(socket),
@@ -298,14 +316,20 @@ impl<D: ClientData> Table<D> {
         opened
     }
 
+    /// Makes room for the count of a route's clients.
+    pub(crate) fn expect_route(&mut self, route: u16) {
+        let routes = usize::from(route) + 1;
+        if self.listed_by_route.len() < routes {
+            self.listed_by_route.resize(routes, 0);
+        }
+    }
+
     /// Lists a client: `len` counts it, and `iter` returns it.
     pub(super) fn list(&mut self, index: usize) {
         self[index].flags.set(Flags::LISTED);
-        let route = usize::from(self[index].route);
-        if self.listed_by_route.len() <= route {
-            self.listed_by_route.resize(route + 1, 0);
-        }
-        self.listed_by_route[route] += 1;
+        let route = self[index].route;
+        self.expect_route(route);
+        self.listed_by_route[usize::from(route)] += 1;
         self.listed += 1;
     }
 
@@ -334,8 +358,11 @@ impl<D: ClientData> Table<D> {
         }
         self.unlist(index);
         self.remove_session(index);
-        let client = self.slab.remove(index);
+        let mut client = self.slab.remove(index);
         self.shared.counters.ends(client.connection.state());
+        if RESERVE.is_used() {
+            self.reserved.take_back(&mut client.connection);
+        }
     }
 
     // ---- subprotocols --------------------------------------------------------------------------

@@ -152,8 +152,7 @@ impl<D: ClientData> Table<D> {
 
     /// Ends the timers of a client.
     pub(super) fn end_timers(&mut self, index: usize) {
-        let extra = self[index].connection.extra_if_any();
-        for timer in extra.map(|extra| std::mem::take(&mut extra.timers)).unwrap_or_default() {
+        while let Some(timer) = self[index].connection.extra_if_any().and_then(|extra| extra.timers.pop()) {
             self.disarm_timer(timer);
             self.timers.remove(timer as usize);
             self.timer_extras.remove(&timer);

@@ -13,6 +13,11 @@ pub(super) struct Times {
 }
 
 impl Times {
+    pub(super) fn reserve(&mut self, clients: usize) {
+        self.times.reserve_exact(clients);
+        self.numbers.reserve_exact(clients);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.times.is_empty()
     }

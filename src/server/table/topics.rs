@@ -36,9 +36,11 @@ struct Topic {
     route: u16,
     name: Box<str>,
     members: Vec<Member>,
+    /// It stays when its last member leaves.
+    is_kept: bool,
 }
 
-/// All topics that have members.
+/// All topics that have members or are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
     /// By route, then by name.
@@ -62,13 +64,13 @@ impl Topics {
         &self.topics[subscription.topic as usize].name
     }
 
-    /// Iterates over all topics that have members: numbers, routes and names.
+    /// Iterates over all topics: numbers, routes and names.
     #[cfg(feature = "handover")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, u16, &str)> {
         self.topics.iter().map(|(number, topic)| (number as u32, topic.route, &*topic.name))
     }
 
-    /// Finds a topic that has members. The result is valid until a member joins or leaves.
+    /// Finds a topic. The result is valid until a member joins or leaves.
     pub(crate) fn find(&self, route: u16, name: &str) -> Option<u32> {
         self.names.get(&route)?.get(name).copied()
     }
@@ -82,11 +84,7 @@ impl Topics {
 
     /// Adds a member. Returns `false` if the client is one already.
     pub(crate) fn subscribe(&mut self, clients: &mut impl Subscribers, client: u32, route: u16, name: &str) -> bool {
-        let topic = self.find(route, name).unwrap_or_else(|| {
-            let topic = self.topics.insert(Topic { route, name: name.into(), members: Vec::new() }) as u32;
-            self.names.entry(route).or_default().insert(name.into(), topic);
-            topic
-        });
+        let topic = self.find_or_insert(route, name);
         let subscriptions = clients.subscriptions(client);
         if subscriptions.iter().any(|subscription| subscription.topic == topic) {
             return false;
@@ -95,6 +93,23 @@ impl Topics {
         subscriptions.push(Subscription { topic, place: members.len() as u32 });
         members.push(Member { client, place: subscriptions.len() as u32 - 1 });
         true
+    }
+
+    fn find_or_insert(&mut self, route: u16, name: &str) -> u32 {
+        self.find(route, name).unwrap_or_else(|| {
+            let topic = Topic { route, name: name.into(), members: Vec::new(), is_kept: false };
+            let topic = self.topics.insert(topic) as u32;
+            self.names.entry(route).or_default().insert(name.into(), topic);
+            topic
+        })
+    }
+
+    /// Keeps a topic, with room for so many members.
+    pub(super) fn keep(&mut self, route: u16, name: &str, members: usize) {
+        let topic = self.find_or_insert(route, name) as usize;
+        let topic = &mut self.topics[topic];
+        topic.is_kept = true;
+        topic.members.reserve_exact(members.saturating_sub(topic.members.len()));
     }
 
     /// Removes a member. Returns `false` if the client is none.
@@ -125,7 +140,7 @@ impl Topics {
         if let Some(moved) = members.get(left.place as usize) {
             clients.subscriptions(moved.client)[moved.place as usize].place = left.place;
         }
-        if members.is_empty() {
+        if members.is_empty() && !self.topics[left.topic as usize].is_kept {
             let topic = self.topics.remove(left.topic as usize);
             if let Some(names) = self.names.get_mut(&topic.route) {
                 names.remove(&topic.name);
