@@ -34,9 +34,9 @@ static int on_request(lariat_server *server, void *user, uint64_t client, lariat
         return 403;
     if (lariat_request_part(request, LARIAT_PATH, &path, &length) != LARIAT_OK || length > MOST_ROOM)
         return 404;
-    if (lariat_request_subprotocol(request, "chat", 4) != LARIAT_OK) {
+    if (lariat_answer_subprotocol(request, "chat", 4) != LARIAT_OK) {
         static const char text[] = "Offer the subprotocol \"chat\".\n";
-        lariat_request_body(request, "text/plain", 10, text, sizeof text - 1);
+        lariat_answer_body(request, "text/plain", 10, text, sizeof text - 1);
         return 400;
     }
     if ((client >> 32) >= MOST)

@@ -3,9 +3,10 @@
  *
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/echo.c \
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o echo
- *     ./echo [ADDRESS]
+ *     ./echo [ADDRESS [CERTIFICATE KEY]]
  *
- * SIGINT and SIGTERM stop it.
+ * With the PEM files of a certificate and its key, it speaks TLS (wss://). SIGINT and SIGTERM
+ * stop it.
  */
 #include "lariat.h"
 
@@ -45,7 +46,12 @@ int main(int argc, char **argv)
     if (lariat_new(&server) != LARIAT_OK)
         return failed("cannot make a server");
     lariat_on_message(server, on_message, NULL);
-    if (lariat_listen(server, address, strlen(address)) != LARIAT_OK)
+    if (argc > 3)
+        status = lariat_listen_tls(server, address, strlen(address), argv[2], strlen(argv[2]), argv[3],
+                                   strlen(argv[3]));
+    else
+        status = lariat_listen(server, address, strlen(address));
+    if (status != LARIAT_OK)
         return failed("cannot listen");
     if (lariat_address(server, 0, where, sizeof where) != LARIAT_OK)
         return failed("no address");

@@ -75,7 +75,7 @@ static int on_request(lariat_server *server, void *user, uint64_t client, lariat
         return 101;
     if (length != 1)
         return 404;
-    lariat_request_body(request, "text/html; charset=utf-8", 24, PAGE, sizeof PAGE - 1);
+    lariat_answer_body(request, "text/html; charset=utf-8", 24, PAGE, sizeof PAGE - 1);
     return 200;
 }
 
@@ -117,9 +117,11 @@ int main(int argc, char **argv)
 
     if (lariat_new(&server) != LARIAT_OK)
         return failed("cannot make a server");
-    /* Little memory: nobody has to send anything here. */
+    /* For hosts with 8 to 64 MB. What else is set comes after it. */
+    if (lariat_configure(server, LARIAT_SMALL, 1) != LARIAT_OK)
+        return failed("no options");
+    /* Nobody has to send anything here. */
     lariat_configure(server, LARIAT_MAX_CONNECTIONS, 100);
-    lariat_configure(server, LARIAT_READ_BUFFER, 4096);
     lariat_configure(server, LARIAT_MAX_MESSAGE, 1024);
     lariat_on_request(server, on_request, NULL);
     lariat_on_open(server, on_open, NULL);

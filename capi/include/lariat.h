@@ -14,41 +14,52 @@
  *     lariat_run(server);
  *     lariat_free(server);
  *
- * A server has three phases, in this order: it is configured (lariat_configure), it listens
- * (lariat_listen and its kin, any number of times, or never), and its loop runs. Each function that
- * needs the loop starts it: lariat_run, lariat_turn, lariat_fd, lariat_timeout, and all that concern
- * clients and timers. Callbacks can be set at any time.
+ * PHASES. A server is configured (lariat_configure), then it listens (lariat_listen and its kin,
+ * any number of times, or never), then its loop runs. Each function that needs the loop starts it:
+ * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_get_stats, and all that concern
+ * clients, topics and timers. Callbacks can be set at any time.
  *
  * RESULTS. Functions return a lariat_status: 0 is success, negative numbers are errors, and
- * lariat_last_error says in English what is wrong. Where a function returns another number, it says
- * so. NULL is refused with LARIAT_INVALID, where nothing else is said. An error in Lariat itself (a
- * panic) ends as LARIAT_PANIC and never unwinds into C.
+ * lariat_last_error says in English what is wrong. Where a function returns something else, it says
+ * so. NULL is refused with LARIAT_INVALID, where nothing else is said. User pointers may be NULL.
+ * An error in Lariat itself (a panic) ends as LARIAT_PANIC and never unwinds into C. It is also
+ * written to standard error.
  *
  * TEXTS are a pointer and a length in bytes, in UTF-8, and need no NUL at the end. With length 0,
- * the pointer may be NULL.
+ * the pointer may be NULL. Results that are written into a buffer of the caller have a NUL at the
+ * end.
  *
  * IDS of clients and timers are numbers that never mean anything else later, so a stale one does no
  * harm: the function returns LARIAT_GONE. 0 is never an id. The upper 32 bits of a client's id are
  * its place in a table, from 0 on without large gaps: an index into an array of the host's own. A
- * later client may have the same place, and never the same id.
+ * later client may have the same place, and never the same id. Connections that are not open yet
+ * have places too, so let the array grow. With LARIAT_RESERVE n, and without lariat_connect, the
+ * places are less than n + n / 16 + 4.
  *
- * OWNERSHIP. Data that is given to a function is copied before it returns. Data that a callback gets
- * belongs to Lariat and is valid until the callback returns. A lariat_server belongs to who has
- * called lariat_new. Lariat never follows a user pointer and never frees it.
+ * OWNERSHIP. Data that is given to a function is copied before it returns. Data that a callback
+ * gets belongs to Lariat and is valid until the callback returns. A lariat_server belongs to who
+ * has called lariat_new. Lariat never follows a user pointer or a pointer of lariat_set_data, and
+ * never frees one.
  *
  * THREADS. The thread that calls lariat_new is the loop's thread. All functions that take a server
  * must be called on it (otherwise: LARIAT_WRONG_THREAD), but for lariat_post and lariat_stop, which
- * any thread can call until lariat_free. Functions without a server can be called on any thread. No
- * function can be called in a signal handler. Several servers can exist, also on several threads.
+ * any thread can call until lariat_free. Functions without a server can be called on any thread,
+ * but those that take a request only on the thread of its callback. No function can be called in a
+ * signal handler. Several servers can exist, also on several threads. Lariat itself starts a thread
+ * only where lariat_connect has to look up a name. That thread ends after lariat_free, so the
+ * library must not be unloaded (dlclose).
  *
  * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. They can call
- * all functions of their server but lariat_run, lariat_turn, lariat_fd, lariat_timeout,
- * lariat_get_stats, lariat_address, lariat_configure, lariat_listen and its kin, and lariat_free:
- * those return LARIAT_BUSY (lariat_timeout: 0). Calls only queue, so no callback is called inside
- * another one. A callback that blocks stops all clients. It must return: no longjmp. A C++ exception
- * that leaves a callback ends the program.
+ * all functions of their server but these, which return LARIAT_BUSY (lariat_timeout: 0):
+ * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_configure, lariat_listen,
+ * lariat_listen_unix, lariat_listen_fd, lariat_listen_tls, lariat_free. Calls only queue, so no
+ * callback is called inside another one. A callback that blocks stops all clients. It must return:
+ * no longjmp. A C++ exception that leaves a callback ends the program. In on_request, a client can
+ * get a pointer, be subscribed and be paused, but lariat_send, lariat_ping and lariat_close return
+ * LARIAT_NOT_OPEN. In on_close, only the pointer of the client is left.
  *
- * SIGNALS. Lariat installs no signal handler, and its writes raise no SIGPIPE.
+ * PROCESSES. Lariat installs no signal handler, and its writes raise no SIGPIPE. Its descriptors
+ * are closed by exec. After fork without exec, the child must not use the server.
  *
  * VERSIONS. Values and functions are added, and none changes its meaning, from version 1.0 on.
  */
@@ -110,9 +121,9 @@ typedef enum lariat_kind {
 // Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0
 // turns the limit off.
 typedef enum lariat_option {
-    // The most connections. 0: no limit. Default 0.
+    // The most connections. Further requests for a WebSocket get 503. 0: no limit. Default 0.
     LARIAT_MAX_CONNECTIONS = 1,
-    // The most connections of one address. 0: no limit. Default 0.
+    // The most connections of one address. Further ones get 429. 0: no limit. Default 0.
     LARIAT_MAX_PER_ADDRESS = 2,
     // The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
@@ -139,6 +150,26 @@ typedef enum lariat_option {
     LARIAT_DEFLATE = 13,
     // The most calls of lariat_post that may wait. Default 65,536.
     LARIAT_MAX_POSTED = 14,
+    // The largest head of a request. Default 8 KiB.
+    LARIAT_MAX_HEAD = 15,
+    // The most connections that one turn accepts. Default 256.
+    LARIAT_ACCEPTS_PER_TURN = 16,
+    // The most events that one wait returns. Default 1,024.
+    LARIAT_EVENTS_PER_TURN = 17,
+    // 1 gives all other options values for hosts with 8 to 64 MB of memory, 0 gives them their
+    // defaults. It replaces what was set before, so set it first. Default 0.
+    LARIAT_SMALL = 18,
+    // For how many connections the memory is reserved when the loop starts. Further connections
+    // get 503, and nothing is allocated for connections later. Compression must be off.
+    // LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER say how much a
+    // connection needs. LARIAT_MEMORY_BUDGET has no effect then, and a lower
+    // LARIAT_MAX_CONNECTIONS still holds. 0: nothing is reserved. Default 0.
+    LARIAT_RESERVE = 19,
+    // With LARIAT_RESERVE: how many timers can be set without an allocation. Default 16.
+    LARIAT_RESERVED_TIMERS = 20,
+    // With LARIAT_RESERVE: of how many topics a client can be a member without an allocation, if
+    // they are kept (lariat_keep_topic). Default 1.
+    LARIAT_RESERVED_TOPICS = 21,
 } lariat_option;
 
 // Parts of a request, for lariat_request_part.
@@ -175,7 +206,8 @@ typedef struct lariat_server lariat_server;
 
 // Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
 // WebSocket, any other final status (200 to 599) is sent as a response, with the body of
-// lariat_request_body if that was called. `request` is valid until the callback returns.
+// lariat_answer_body if that was called. Plain requests come as well; 101 then becomes 426, and an
+// invalid status 500. `request` is valid until the callback returns.
 typedef int (*lariat_request_fn)(struct lariat_server *server,
                                  void *user,
                                  uint64_t client,
@@ -192,6 +224,14 @@ typedef void (*lariat_message_fn)(struct lariat_server *server,
                                   int kind,
                                   const char *data,
                                   size_t length);
+
+// Called for each pong of a client, with what the ping had, at most 125 bytes. `data` has no NUL
+// at its end, and is valid until the callback returns.
+typedef void (*lariat_pong_fn)(struct lariat_server *server,
+                               void *user,
+                               uint64_t client,
+                               const char *data,
+                               size_t length);
 
 // Called when a connection has ended: the last callback of its client. `code` is what a browser
 // would show: 1000 to 4999, 1005 for a Close frame without a code, 1006 for an end without a Close
@@ -211,9 +251,8 @@ typedef void (*lariat_timer_fn)(struct lariat_server *server,
                                 uint64_t timer,
                                 uint64_t token);
 
-// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
-// callback returns. It must call no function of Lariat: all return LARIAT_BUSY.
-typedef void (*lariat_log_fn)(void *user, int level, const char *text, size_t length);
+// A call that lariat_post has taken to the loop's thread.
+typedef void (*lariat_post_fn)(struct lariat_server *server, void *user);
 
 // What a server has done and holds, for lariat_get_stats. All numbers count from the start of the
 // server, but for `open`, `connections` and `buffered`.
@@ -249,22 +288,56 @@ typedef struct lariat_stats {
     uint64_t evictions;
 } lariat_stats;
 
-// A call that lariat_post has taken to the loop's thread.
-typedef void (*lariat_post_fn)(struct lariat_server *server, void *user);
+// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
+// callback returns. It must call no function of Lariat: all that return a lariat_status return
+// LARIAT_BUSY.
+typedef void (*lariat_log_fn)(void *user, int level, const char *text, size_t length);
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-// Returns what went wrong last on this thread, in English, for people. It is valid until the next
-// call on this thread that fails. Never NULL; empty if nothing has failed.
-const char *lariat_last_error(void);
+// Makes a server. The calling thread is the loop's thread from now on. Free it with lariat_free.
+int lariat_new(struct lariat_server **server);
 
-// Returns the name of a status, such as "LARIAT_GONE". Never NULL; valid for ever.
-const char *lariat_strerror(int status);
+// Frees a server. All its sockets are closed at once, without Close frames and without on_close;
+// lariat_stop closes them properly before. No thread may use the server any more, lariat_post and
+// lariat_stop included. LARIAT_BUSY in a callback: then nothing has happened.
+int lariat_free(struct lariat_server *server);
 
-// Returns the version of the library, such as "0.2.0". Never NULL; valid for ever.
-const char *lariat_version(void);
+// Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
+// that contradict one another are refused by the first lariat_listen, with LARIAT_INVALID.
+int lariat_configure(struct lariat_server *server, int option, uint64_t value);
+
+// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
+// "localhost:9998". A name is looked up, which can take long; one of its addresses is used. Port 0
+// means any free port: lariat_address returns it. If it fails, the server is as before.
+int lariat_listen(struct lariat_server *server, const char *address, size_t length);
+
+// Also listens on a Unix socket. Its file is created now and removed at the end. The file of a
+// server that does not run any more is replaced. If it fails, the server is as before.
+int lariat_listen_unix(struct lariat_server *server, const char *path, size_t length);
+
+// Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
+// descriptor is duplicated: the caller keeps its own, and may close it. The socket becomes
+// non-blocking. If it fails, the server is as before.
+int lariat_listen_fd(struct lariat_server *server, int descriptor);
+
+// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
+// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
+// files or the address are wrong, the server is as before.
+int lariat_listen_tls(struct lariat_server *server,
+                      const char *address,
+                      size_t length,
+                      const char *certificate,
+                      size_t certificate_length,
+                      const char *key,
+                      size_t key_length);
+
+// Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
+// first address has the index 0. LARIAT_NOT_FOUND if there is no such address. 64 bytes are enough
+// for all that are not Unix sockets.
+int lariat_address(struct lariat_server *server, size_t index, char *buffer, size_t size);
 
 // Sets what is called with each request. Without it, every upgrade is accepted without a
 // subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in
@@ -277,6 +350,9 @@ int lariat_on_open(struct lariat_server *server, lariat_client_fn callback, void
 // Sets what is called for each message.
 int lariat_on_message(struct lariat_server *server, lariat_message_fn callback, void *user);
 
+// Sets what is called for each pong, which answers a lariat_ping.
+int lariat_on_pong(struct lariat_server *server, lariat_pong_fn callback, void *user);
+
 // Sets what is called when a connection has ended: once for each that was open, and for each of
 // lariat_connect. It is not called for those that lariat_free closes.
 int lariat_on_close(struct lariat_server *server, lariat_close_fn callback, void *user);
@@ -288,9 +364,45 @@ int lariat_on_drain(struct lariat_server *server, lariat_client_fn callback, voi
 // Sets what is called when a timer has expired.
 int lariat_on_timer(struct lariat_server *server, lariat_timer_fn callback, void *user);
 
+// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
+// calls lariat_turn instead, with a timeout. Starts the loop if need be.
+int lariat_run(struct lariat_server *server);
+
+// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
+// all, negative: without a limit), then does it. All callbacks but those of the log come from here
+// and from lariat_run. A signal ends the wait, but not if it comes right before: a host that looks
+// at a flag needs a timeout as well. Returns LARIAT_STOPPED once the server has stopped. Starts
+// the loop if need be.
+int lariat_turn(struct lariat_server *server, int timeout_ms);
+
+// Returns the descriptor of the whole loop, for poll, epoll or kqueue of the host: when it is
+// readable, call lariat_turn with 0. Level-triggered. It belongs to the server: do not close it.
+// Negative: a lariat_status. Starts the loop if need be.
+int lariat_fd(struct lariat_server *server);
+
+// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
+// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
+// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+int lariat_timeout(struct lariat_server *server);
+
+// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
+// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
+// has gone, at the latest after `deadline_ms`. A second call can only bring that forward. Can be
+// called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the
+// server does not listen yet, or has stopped.
+int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
+
+// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
+// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
+// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
+// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
+// or has stopped.
+int lariat_post(struct lariat_server *server, lariat_post_fn callback, void *user);
+
 // Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn
-// are sent in one write, in order. The data is copied. LARIAT_GONE, LARIAT_NOT_OPEN; LARIAT_FULL
-// closes the client.
+// are sent in one write, in order, when the turn ends. The data is copied. LARIAT_GONE,
+// LARIAT_NOT_OPEN. LARIAT_FULL: more than LARIAT_MAX_UNSENT bytes would be unsent, also within one
+// callback. The connection is then cut, and on_close gets 1006.
 int lariat_send(struct lariat_server *server,
                 uint64_t id,
                 int kind,
@@ -299,7 +411,8 @@ int lariat_send(struct lariat_server *server,
 
 // Begins to close a client: what is queued is sent first, then a Close frame with a code (1000 to
 // 1003, 1007 to 1014, 3000 to 4999) and a reason of at most 123 bytes, or none. on_close comes
-// when the client has answered, or after LARIAT_CLOSE_TIMEOUT.
+// when the client has answered, or after LARIAT_CLOSE_TIMEOUT. No message of the client is
+// delivered any more.
 int lariat_close(struct lariat_server *server,
                  uint64_t id,
                  uint16_t code,
@@ -320,49 +433,75 @@ int lariat_resume(struct lariat_server *server, uint64_t id);
 // Writes how many bytes for a client are unsent.
 int lariat_unsent(struct lariat_server *server, uint64_t id, size_t *bytes);
 
-// Connects to a server: "ws://host:port/path", or wss:// in a build with TLS. The connection is a
-// client like any other: on_open, on_message, on_close. on_close comes also if it never opened.
-// `subprotocol` is offered, unless its length is 0. Writes the id, unless its place is NULL.
-int lariat_connect(struct lariat_server *server,
-                   const char *url,
+// Queues a ping with at most 125 bytes. on_pong comes with the same bytes. Lariat pings silent
+// clients by itself (LARIAT_PING_INTERVAL): this is for measurements. Fails as lariat_send does.
+int lariat_ping(struct lariat_server *server, uint64_t id, const char *data, size_t length);
+
+// Attaches a pointer of the host to a client. Lariat never follows it and never frees it: free
+// what it points to in on_close. It can be set in every callback of the client. But if it is set
+// in on_request and the handshake then fails, no on_close comes: allocate in on_open.
+int lariat_set_data(struct lariat_server *server, uint64_t id, void *data);
+
+// Returns the pointer that lariat_set_data has attached. NULL if there is none, if the client has
+// gone, and after any other failure: lariat_last_error then says which.
+void *lariat_data(struct lariat_server *server, uint64_t id);
+
+// Writes the address of a client, with a NUL at its end: "192.0.2.1:50123". LARIAT_NOT_FOUND if it
+// has come over a Unix socket, or if its connection is broken already. 64 bytes are enough.
+int lariat_peer(struct lariat_server *server, uint64_t id, char *buffer, size_t size);
+
+// Writes the subprotocol that was chosen for a client, with a NUL at its end. LARIAT_NOT_FOUND if
+// there is none.
+int lariat_subprotocol(struct lariat_server *server, uint64_t id, char *buffer, size_t size);
+
+// Makes a client a member of a topic, which is any text. It is no error if it is one already. A
+// client leaves all its topics when it disconnects.
+int lariat_subscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
+
+// Keeps a topic when its last member leaves. With LARIAT_RESERVE, it then has room for all
+// connections, so that joining and leaving allocate nothing. Call it before the first client
+// comes.
+int lariat_keep_topic(struct lariat_server *server, const char *topic, size_t length);
+
+// Takes a client out of a topic. It is no error if it is no member.
+int lariat_unsubscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
+
+// Writes how many members a topic has.
+int lariat_subscribers(struct lariat_server *server,
+                       const char *topic,
+                       size_t length,
+                       size_t *count);
+
+// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
+// how many it was queued, unless `count` is NULL.
+int lariat_publish(struct lariat_server *server,
+                   const char *topic,
+                   size_t topic_length,
+                   uint64_t except,
+                   int kind,
+                   const char *data,
                    size_t length,
-                   const char *subprotocol,
-                   size_t subprotocol_length,
-                   uint64_t *id);
+                   size_t *count);
 
-// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
-// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
-// lariat_address returns it. If it fails, the server is as before.
-int lariat_listen(struct lariat_server *server, const char *address, size_t length);
+// Queues a message for all open clients. The data is copied. Writes for how many it was queued,
+// unless `count` is NULL.
+int lariat_broadcast(struct lariat_server *server,
+                     int kind,
+                     const char *data,
+                     size_t length,
+                     size_t *count);
 
-// Also listens on a Unix socket. Its file is created now and removed at the end. If it fails, the
-// server can only be freed.
-int lariat_listen_unix(struct lariat_server *server, const char *path, size_t length);
+// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
+// `repeat` is not 0, again and again. What a host that blocked has missed is left out. Writes the
+// id of the timer, unless its place is NULL.
+int lariat_set_timer(struct lariat_server *server,
+                     uint64_t after_ms,
+                     int repeat,
+                     uint64_t token,
+                     uint64_t *timer);
 
-// Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
-// descriptor is duplicated: the caller keeps its own, and may close it. The socket becomes
-// non-blocking.
-int lariat_listen_fd(struct lariat_server *server, int descriptor);
-
-// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
-// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
-// files or the address are wrong, the server is as before.
-int lariat_listen_tls(struct lariat_server *server,
-                      const char *address,
-                      size_t length,
-                      const char *certificate,
-                      size_t certificate_length,
-                      const char *key,
-                      size_t key_length);
-
-// Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
-// first address has the index 0. LARIAT_NOT_FOUND if there is no such address.
-int lariat_address(struct lariat_server *server, size_t index, char *buffer, size_t size);
-
-// Sends the log of the whole process to a function, up to a level of lariat_level. NULL turns the
-// log off. The function is called on any thread, also on several at once. Once lariat_set_log has
-// returned, the function before it is no longer called. Can be called on any thread.
-int lariat_set_log(int level, lariat_log_fn callback, void *user);
+// Cancels a timer. LARIAT_GONE if it has expired or was cancelled before.
+int lariat_cancel_timer(struct lariat_server *server, uint64_t timer);
 
 // Returns a part of a request, one of lariat_part. The text has no NUL at its end and is valid as
 // long as the request.
@@ -385,103 +524,66 @@ int lariat_request_header(const struct lariat_request *request,
 // network that it is in, must answer those with 403.
 int lariat_request_is_same_origin(const struct lariat_request *request);
 
+// Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
+// and 0 if it names another one. A server that listens on a loopback address must answer those
+// with 421: the page of an attacker has then resolved its own name to this host (DNS rebinding).
+int lariat_request_names_local_host(const struct lariat_request *request);
+
 // Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then
 // try another one.
-int lariat_request_subprotocol(struct lariat_request *request, const char *name, size_t length);
+int lariat_answer_subprotocol(struct lariat_request *request, const char *name, size_t length);
+
+// Adds a header to the answer, such as "Set-Cookie", "Location" or "WWW-Authenticate". Both texts
+// are copied. LARIAT_INVALID for those that the answer has anyway: Connection, Upgrade,
+// Content-Length, Transfer-Encoding, Sec-WebSocket-*.
+int lariat_answer_header(struct lariat_request *request,
+                         const char *name,
+                         size_t name_length,
+                         const char *value,
+                         size_t length);
 
 // Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8".
 // Both are copied.
-int lariat_request_body(struct lariat_request *request,
-                        const char *content_type,
-                        size_t content_type_length,
-                        const char *body,
-                        size_t length);
+int lariat_answer_body(struct lariat_request *request,
+                       const char *content_type,
+                       size_t content_type_length,
+                       const char *body,
+                       size_t length);
 
-// Makes a server. The calling thread is the loop's thread from now on. Free it with lariat_free.
-int lariat_new(struct lariat_server **server);
+// Connects to a server: "ws://host:port/path", or wss:// in a build with TLS (otherwise:
+// LARIAT_UNSUPPORTED). The connection is a client like any other: on_open, on_message, on_close.
+// on_close comes also if it never opened. `headers` are further lines of the request, such as
+// "Authorization: Bearer abc\nSec-WebSocket-Protocol: chat, other"; with length 0, there are none.
+// Writes the id, unless its place is NULL. LARIAT_WRONG_STATE after lariat_stop.
+int lariat_connect(struct lariat_server *server,
+                   const char *url,
+                   size_t url_length,
+                   const char *headers,
+                   size_t headers_length,
+                   uint64_t *id);
 
-// Frees a server. All its sockets are closed at once, without Close frames and without on_close;
-// lariat_stop closes them properly before. No thread may use the server any more, lariat_post and
-// lariat_stop included. LARIAT_BUSY in a callback: then nothing has happened.
-int lariat_free(struct lariat_server *server);
-
-// Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
-// that contradict one another are refused by the first lariat_listen, with LARIAT_INVALID.
-int lariat_configure(struct lariat_server *server, int option, uint64_t value);
+// Says whom the next calls of lariat_connect trust for wss://: the authorities in a PEM file,
+// instead of those that the platform trusts. With length 0, those of the platform again.
+// LARIAT_UNSUPPORTED if this build has no TLS.
+int lariat_trust(struct lariat_server *server, const char *file, size_t length);
 
 // Writes what the server has done and holds. Set the member `size` to sizeof(lariat_stats) before.
-// LARIAT_BUSY in a callback: call it between two turns.
 int lariat_get_stats(struct lariat_server *server, struct lariat_stats *stats);
 
-// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
-// `repeat` is not 0, again and again. Writes the id of the timer, unless its place is NULL.
-int lariat_set_timer(struct lariat_server *server,
-                     uint64_t after_ms,
-                     int repeat,
-                     uint64_t token,
-                     uint64_t *timer);
+// Returns what went wrong last on this thread, in English, for people. It is valid until the next
+// call on this thread that fails. Never NULL; empty if nothing has failed.
+const char *lariat_last_error(void);
 
-// Cancels a timer. LARIAT_GONE if it has expired or was cancelled before.
-int lariat_cancel_timer(struct lariat_server *server, uint64_t timer);
+// Returns the name of a status, such as "LARIAT_GONE". Never NULL; valid for ever.
+const char *lariat_strerror(int status);
 
-// Makes a client a member of a topic, which is any text. It is no error if it is one already. A
-// client leaves all its topics when it disconnects.
-int lariat_subscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
+// Returns the version of the library, such as "0.2.0". Never NULL; valid for ever.
+const char *lariat_version(void);
 
-// Takes a client out of a topic. It is no error if it is no member.
-int lariat_unsubscribe(struct lariat_server *server, uint64_t id, const char *topic, size_t length);
-
-// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
-// how many it was queued, unless `count` is NULL.
-int lariat_publish(struct lariat_server *server,
-                   const char *topic,
-                   size_t topic_length,
-                   uint64_t except,
-                   int kind,
-                   const char *data,
-                   size_t length,
-                   size_t *count);
-
-// Queues a message for all open clients. The data is copied. Writes for how many it was queued,
-// unless `count` is NULL.
-int lariat_broadcast(struct lariat_server *server,
-                     int kind,
-                     const char *data,
-                     size_t length,
-                     size_t *count);
-
-// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
-// calls lariat_turn instead. Starts the loop if need be.
-int lariat_run(struct lariat_server *server);
-
-// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
-// all, negative: without a limit), then does it. All callbacks but those of the log come from here
-// and from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
-// Starts the loop if need be.
-int lariat_turn(struct lariat_server *server, int timeout_ms);
-
-// Returns the descriptor of the whole loop, for poll, epoll or kqueue of the host: when it is
-// readable, call lariat_turn with 0. Level-triggered. It belongs to the server: do not close it.
-// Negative: a lariat_status. Starts the loop if need be.
-int lariat_fd(struct lariat_server *server);
-
-// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
-// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
-// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
-int lariat_timeout(struct lariat_server *server);
-
-// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
-// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
-// has gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but
-// not in a signal handler.
-int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
-
-// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
-// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
-// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
-// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
-// or has stopped.
-int lariat_post(struct lariat_server *server, lariat_post_fn callback, void *user);
+// Sends the log of the whole process to a function, up to a level of lariat_level. NULL turns the
+// log off. The function is called on any thread, also on several at once. Once lariat_set_log has
+// returned, the function before it is no longer called. Can be called on any thread.
+int lariat_set_log(int level, lariat_log_fn callback, void *user);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -64,9 +64,9 @@ pub enum lariat_kind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lariat_option {
-    /// The most connections. 0: no limit. Default 0.
+    /// The most connections. Further requests for a WebSocket get 503. 0: no limit. Default 0.
     LARIAT_MAX_CONNECTIONS = 1,
-    /// The most connections of one address. 0: no limit. Default 0.
+    /// The most connections of one address. Further ones get 429. 0: no limit. Default 0.
     LARIAT_MAX_PER_ADDRESS = 2,
     /// The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
@@ -93,6 +93,26 @@ pub enum lariat_option {
     LARIAT_DEFLATE = 13,
     /// The most calls of lariat_post that may wait. Default 65,536.
     LARIAT_MAX_POSTED = 14,
+    /// The largest head of a request. Default 8 KiB.
+    LARIAT_MAX_HEAD = 15,
+    /// The most connections that one turn accepts. Default 256.
+    LARIAT_ACCEPTS_PER_TURN = 16,
+    /// The most events that one wait returns. Default 1,024.
+    LARIAT_EVENTS_PER_TURN = 17,
+    /// 1 gives all other options values for hosts with 8 to 64 MB of memory, 0 gives them their
+    /// defaults. It replaces what was set before, so set it first. Default 0.
+    LARIAT_SMALL = 18,
+    /// For how many connections the memory is reserved when the loop starts. Further connections
+    /// get 503, and nothing is allocated for connections later. Compression must be off.
+    /// LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER say how much a
+    /// connection needs. LARIAT_MEMORY_BUDGET has no effect then, and a lower
+    /// LARIAT_MAX_CONNECTIONS still holds. 0: nothing is reserved. Default 0.
+    LARIAT_RESERVE = 19,
+    /// With LARIAT_RESERVE: how many timers can be set without an allocation. Default 16.
+    LARIAT_RESERVED_TIMERS = 20,
+    /// With LARIAT_RESERVE: of how many topics a client can be a member without an allocation, if
+    /// they are kept (lariat_keep_topic). Default 1.
+    LARIAT_RESERVED_TOPICS = 21,
 }
 
 /// Parts of a request, for lariat_request_part.
@@ -163,7 +183,8 @@ pub struct lariat_stats {
 
 /// Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
 /// WebSocket, any other final status (200 to 599) is sent as a response, with the body of
-/// lariat_request_body if that was called. `request` is valid until the callback returns.
+/// lariat_answer_body if that was called. Plain requests come as well; 101 then becomes 426, and an
+/// invalid status 500. `request` is valid until the callback returns.
 pub type lariat_request_fn = Option<
     unsafe extern "C-unwind" fn(
         server: *mut lariat_server,
@@ -185,6 +206,18 @@ pub type lariat_message_fn = Option<
         user: *mut c_void,
         client: u64,
         kind: c_int,
+        data: *const c_char,
+        length: usize,
+    ),
+>;
+
+/// Called for each pong of a client, with what the ping had, at most 125 bytes. `data` has no NUL
+/// at its end, and is valid until the callback returns.
+pub type lariat_pong_fn = Option<
+    unsafe extern "C-unwind" fn(
+        server: *mut lariat_server,
+        user: *mut c_void,
+        client: u64,
         data: *const c_char,
         length: usize,
     ),
@@ -214,6 +247,7 @@ pub type lariat_timer_fn =
 pub type lariat_post_fn = Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void)>;
 
 /// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
-/// callback returns. It must call no function of Lariat: all return LARIAT_BUSY.
+/// callback returns. It must call no function of Lariat: all that return a lariat_status return
+/// LARIAT_BUSY.
 pub type lariat_log_fn =
     Option<unsafe extern "C-unwind" fn(user: *mut c_void, level: c_int, text: *const c_char, length: usize)>;

@@ -36,27 +36,41 @@ impl Failure {
 
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Failure {
-        let status = match error {
-            SendError::Gone => LARIAT_GONE,
-            SendError::Full | SendError::Dropped => LARIAT_FULL,
-            SendError::TooLong | SendError::InvalidCloseCode => LARIAT_INVALID,
-            _ => LARIAT_NOT_OPEN,
-        };
-        Failure::new(status, error.to_string())
+        match error {
+            SendError::Gone => Failure::new(LARIAT_GONE, "the client has disconnected, or never was"),
+            SendError::Full => {
+                let text =
+                    "too many bytes would be unsent, so the client is closed: send less, or raise LARIAT_MAX_UNSENT";
+                Failure::new(LARIAT_FULL, text)
+            }
+            SendError::Dropped => Failure::new(LARIAT_FULL, error.to_string()),
+            SendError::TooLong | SendError::InvalidCloseCode => Failure::invalid(error.to_string()),
+            _ => Failure::new(LARIAT_NOT_OPEN, "the connection is not open yet, or is closing"),
+        }
     }
 }
 
 impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Failure {
-        let status = if error == RemoteError::Full { LARIAT_FULL } else { LARIAT_GONE };
-        Failure::new(status, error.to_string())
+        match error {
+            RemoteError::Full => {
+                Failure::new(LARIAT_FULL, "too many calls wait: try again later, or raise LARIAT_MAX_POSTED")
+            }
+            _ => Failure::new(LARIAT_WRONG_STATE, "the server has stopped: no call reaches it any more"),
+        }
     }
 }
 
 impl From<OpeningError> for Failure {
     fn from(error: OpeningError) -> Failure {
-        let is_missing = error == OpeningError::BadScheme && !cfg!(feature = "tls");
-        Failure::new(if is_missing { LARIAT_UNSUPPORTED } else { LARIAT_INVALID }, error.to_string())
+        match error {
+            OpeningError::NoTrust => {
+                let text = "the certificates that this host trusts cannot be read: install them, or call lariat_trust";
+                Failure::new(LARIAT_IO, text)
+            }
+            OpeningError::BadHeader => Failure::invalid("a header of the handshake itself cannot be set: leave it out"),
+            _ => Failure::invalid(error.to_string()),
+        }
     }
 }
 
@@ -69,12 +83,15 @@ impl From<io::Error> for Failure {
 
 /// Runs the inside of a call. Returns what it returns, or the code of its failure.
 pub fn number(call: impl FnOnce() -> Outcome<c_int>) -> c_int {
-    number_or(call, |status| status as c_int)
+    value_or(call, |status| status as c_int)
 }
 
-/// As [`number`], with a number of the caller for a failure.
-pub fn number_or(call: impl FnOnce() -> Outcome<c_int>, failed: impl FnOnce(lariat_status) -> c_int) -> c_int {
-    let call = || if is_logging() { Err(Failure::new(LARIAT_BUSY, FROM_LOG)) } else { call() };
+/// As [`number`], with any value, and one of the caller for a failure.
+pub fn value_or<T>(call: impl FnOnce() -> Outcome<T>, failed: impl FnOnce(lariat_status) -> T) -> T {
+    let call = || {
+        may_panic(Place::Entry);
+        if is_logging() { Err(Failure::new(LARIAT_BUSY, FROM_LOG)) } else { call() }
+    };
     let outcome = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(|text| &**text));
         let text = format!("Lariat has panicked, which is a bug: {}", what.unwrap_or("without a text"));
@@ -85,6 +102,29 @@ pub fn number_or(call: impl FnOnce() -> Outcome<c_int>, failed: impl FnOnce(lari
         remember(failure.text);
         failed(failure.status)
     })
+}
+
+/// A place at which a bug could panic. The tests let it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A call has begun.
+    Entry,
+    /// The server is borrowed.
+    Inside,
+}
+
+/// Panics here if a test has asked for it.
+#[inline]
+pub fn may_panic(place: Place) {
+    #[cfg(test)]
+    assert!(INJECTED.get() != Some(place), "injected at {place:?}");
+    let _ = place;
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Where the calls of this thread panic.
+    pub static INJECTED: std::cell::Cell<Option<Place>> = const { std::cell::Cell::new(None) };
 }
 
 /// Drops what was thrown, which may throw again. What still does after a while is leaked.

@@ -1,6 +1,8 @@
 //! Which functions of the host a server calls.
 
-use crate::abi::{lariat_client_fn, lariat_close_fn, lariat_message_fn, lariat_request_fn, lariat_timer_fn};
+use crate::abi::{
+    lariat_client_fn, lariat_close_fn, lariat_message_fn, lariat_pong_fn, lariat_request_fn, lariat_timer_fn,
+};
 use crate::boundary::status;
 use crate::host::lariat_server;
 use crate::pointers::User;
@@ -11,28 +13,15 @@ use std::ffi::{c_int, c_void};
 pub(crate) type Callback<F> = Cell<(F, User)>;
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Callbacks {
     pub(crate) request: Callback<lariat_request_fn>,
     pub(crate) open: Callback<lariat_client_fn>,
     pub(crate) message: Callback<lariat_message_fn>,
+    pub(crate) pong: Callback<lariat_pong_fn>,
     pub(crate) close: Callback<lariat_close_fn>,
     pub(crate) drain: Callback<lariat_client_fn>,
     pub(crate) timer: Callback<lariat_timer_fn>,
-}
-
-impl Default for Callbacks {
-    fn default() -> Callbacks {
-        const NONE: User = User(std::ptr::null_mut());
-        Callbacks {
-            request: Cell::new((None, NONE)),
-            open: Cell::new((None, NONE)),
-            message: Cell::new((None, NONE)),
-            close: Cell::new((None, NONE)),
-            drain: Cell::new((None, NONE)),
-            timer: Cell::new((None, NONE)),
-        }
-    }
 }
 
 /// Sets what is called with each request. Without it, every upgrade is accepted without a
@@ -68,6 +57,17 @@ pub unsafe extern "C" fn lariat_on_message(
 ) -> c_int {
     // SAFETY: the header demands a server that is not freed.
     status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.message.set((callback, User(user)))))
+}
+
+/// Sets what is called for each pong, which answers a lariat_ping.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_on_pong(
+    server: *mut lariat_server,
+    callback: lariat_pong_fn,
+    user: *mut c_void,
+) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.pong.set((callback, User(user)))))
 }
 
 /// Sets what is called when a connection has ended: once for each that was open, and for each of

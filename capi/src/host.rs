@@ -1,16 +1,26 @@
 //! What is behind a `lariat_server`, and who may use it when.
 
 use crate::abi::lariat_status::{LARIAT_BUSY, LARIAT_WRONG_STATE, LARIAT_WRONG_THREAD};
-use crate::boundary::{Failure, Outcome};
+use crate::boundary::{Failure, Outcome, Place, may_panic};
 use crate::bridge::Bridge;
 use crate::callbacks::Callbacks;
+use crate::options;
+use crate::pointers::User;
 use crate::thread::ThreadNumber;
-use lariat::{Clients, Config, EventLoop, Remote, Server};
+#[cfg(feature = "tls")]
+use lariat::tls::ClientTls;
+use lariat::{Config, EventLoop, Remote};
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
+
+/// The clients, each with a pointer of the host.
+pub(crate) type HostClients = lariat::Clients<User>;
+
+/// A server for them.
+pub(crate) type HostServer = lariat::Server<User>;
 
 /// A server, made by lariat_new and freed by lariat_free.
 #[expect(non_camel_case_types, reason = "the name of C")]
@@ -21,9 +31,14 @@ pub struct lariat_server {
     this: Cell<*mut lariat_server>,
     state: RefCell<State>,
     /// The clients, while a callback lends them.
-    lent: Cell<Option<NonNull<Clients<()>>>>,
+    lent: Cell<Option<NonNull<HostClients>>>,
     /// For other threads.
-    remote: OnceLock<Remote<()>>,
+    remote: OnceLock<Remote<User>>,
+    /// Where it listens, for lariat_address.
+    pub(crate) addresses: RefCell<Vec<String>>,
+    /// Whom lariat_connect trusts, if lariat_trust has said so.
+    #[cfg(feature = "tls")]
+    pub(crate) trusted: RefCell<Option<ClientTls>>,
     pub(crate) callbacks: Callbacks,
 }
 
@@ -31,17 +46,17 @@ pub(crate) enum State {
     /// It can be configured.
     New(Box<Config>),
     /// It listens.
-    Listening(Box<Server>),
+    Listening(Box<HostServer>),
     /// It turns, or has stopped.
     Running(Box<EventLoop<Bridge>>),
-    /// It could not be made, and can only be freed.
+    /// It could not be started, and can only be freed.
     Failed,
 }
 
 /// Puts back what a callback lends.
 struct Lent<'h> {
-    place: &'h Cell<Option<NonNull<Clients<()>>>>,
-    before: Option<NonNull<Clients<()>>>,
+    place: &'h Cell<Option<NonNull<HostClients>>>,
+    before: Option<NonNull<HostClients>>,
 }
 
 impl Drop for Lent<'_> {
@@ -59,6 +74,9 @@ impl lariat_server {
             state: RefCell::new(State::New(Box::default())),
             lent: Cell::new(None),
             remote: OnceLock::new(),
+            addresses: RefCell::default(),
+            #[cfg(feature = "tls")]
+            trusted: RefCell::default(),
             callbacks: Callbacks::default(),
         }));
         // SAFETY: it was made a line ago.
@@ -115,7 +133,7 @@ impl lariat_server {
         self.this.get()
     }
 
-    pub(crate) fn remote(&self) -> Outcome<&Remote<()>> {
+    pub(crate) fn remote(&self) -> Outcome<&Remote<User>> {
         let text = "the server does not listen or run yet: call lariat_listen or lariat_fd before";
         self.remote.get().ok_or_else(|| Failure::new(LARIAT_WRONG_STATE, text))
     }
@@ -123,57 +141,53 @@ impl lariat_server {
     /// Borrows the state, unless the loop turns.
     fn borrow(&self) -> Outcome<RefMut<'_, State>> {
         let text = "a callback cannot turn, configure or free its own server: return from it first";
-        self.state.try_borrow_mut().map_err(|_| Failure::new(LARIAT_BUSY, text))
+        let state = self.state.try_borrow_mut().map_err(|_| Failure::new(LARIAT_BUSY, text))?;
+        may_panic(Place::Inside);
+        Ok(state)
     }
 
     /// Changes the configuration.
     pub(crate) fn configure(&self, change: impl FnOnce(&mut Config) -> Outcome) -> Outcome {
         match &mut *self.borrow()? {
             State::New(config) => change(config),
-            _ => Err(too_late("lariat_configure after the first lariat_listen")),
+            _ => Err(too_late("lariat_configure after the first lariat_listen, or after the loop has started,")),
         }
     }
 
-    /// Changes the server before it runs. It is lost if the change does not return it.
-    pub(crate) fn listen(&self, change: impl FnOnce(Server) -> (Option<Server>, Outcome)) -> Outcome {
+    /// Adds places where it listens, before it runs. If that fails, nothing has changed.
+    pub(crate) fn listen(&self, add: impl FnOnce(&mut HostServer) -> Outcome) -> Outcome {
         let mut state = self.borrow()?;
-        self.make(&mut state)?;
-        match mem::replace(&mut *state, State::Failed) {
+        match &mut *state {
+            State::New(config) => {
+                let mut server = Box::new(options::server(config)?);
+                add(&mut server)?;
+                self.note(&server);
+                *state = State::Listening(server);
+            }
             State::Listening(server) => {
-                let (server, outcome) = change(*server);
-                *state = server.map_or(State::Failed, |server| State::Listening(Box::new(server)));
-                outcome
+                add(server)?;
+                self.note(server);
             }
-            other => {
-                *state = other;
-                Err(too_late("lariat_listen after the loop has started"))
-            }
-        }
-    }
-
-    /// Makes the server of a configuration.
-    fn make(&self, state: &mut State) -> Outcome {
-        if let State::New(config) = state {
-            let server = Server::new((**config).clone())?;
-            let _ = self.remote.set(server.remote());
-            *state = State::Listening(Box::new(server));
+            State::Running(_) => return Err(too_late("lariat_listen after the loop has started")),
+            State::Failed => return Err(failed_before()),
         }
         Ok(())
     }
 
-    /// Runs something with the addresses.
-    pub(crate) fn addresses(&self) -> Outcome<Vec<lariat::LocalAddr>> {
-        Ok(match &*self.borrow()? {
-            State::Listening(server) => server.local_addrs(),
-            State::Running(event_loop) => event_loop.local_addrs(),
-            State::New(_) | State::Failed => Vec::new(),
-        })
+    /// Notes what other calls need to know of a server.
+    fn note(&self, server: &HostServer) {
+        let _ = self.remote.set(server.remote());
+        *self.addresses.borrow_mut() = server.local_addrs().iter().map(ToString::to_string).collect();
     }
 
     /// Runs something with the loop, between two turns. Starts it.
     pub(crate) fn with_loop<T>(&self, call: impl FnOnce(&mut EventLoop<Bridge>) -> Outcome<T>) -> Outcome<T> {
         let mut state = self.borrow()?;
-        self.make(&mut state)?;
+        if let State::New(config) = &mut *state {
+            let server = Box::new(options::server(config)?);
+            self.note(&server);
+            *state = State::Listening(server);
+        }
         if matches!(*state, State::Listening(_)) {
             if let State::Listening(server) = mem::replace(&mut *state, State::Failed) {
                 *state = State::Running(Box::new(server.start(Bridge::new(self))?));
@@ -181,32 +195,37 @@ impl lariat_server {
         }
         match &mut *state {
             State::Running(event_loop) => call(event_loop),
-            _ => Err(Failure::new(LARIAT_WRONG_STATE, "the server could not be set up before: free it")),
+            _ => Err(failed_before()),
         }
     }
 
     /// Runs something with the clients: those that a callback lends, or those of the loop between
     /// two turns.
-    pub(crate) fn with_clients<T>(&self, call: impl FnOnce(&mut Clients<()>) -> Outcome<T>) -> Outcome<T> {
+    pub(crate) fn with_clients<T>(&self, call: impl FnOnce(&mut HostClients) -> Outcome<T>) -> Outcome<T> {
         let Some(mut clients) = self.lent.take() else {
             return self.with_loop(|event_loop| call(event_loop.clients_mut()));
         };
         let _back = Lent { place: &self.lent, before: Some(clients) };
+        may_panic(Place::Inside);
         // SAFETY: `lend` has made it of a `&mut` that it keeps, does not use and does not return
         // from meanwhile. `take` above leaves nothing for a second call inside this one.
         call(unsafe { clients.as_mut() })
     }
 
     /// Lends the clients to what C calls inside a callback.
-    pub(crate) fn lend<T>(&self, clients: &mut Clients<()>, callback: impl FnOnce() -> T) -> T {
+    pub(crate) fn lend<T>(&self, clients: &mut HostClients, callback: impl FnOnce() -> T) -> T {
         let before = self.lent.replace(Some(NonNull::from(clients)));
         let _back = Lent { place: &self.lent, before };
         callback()
     }
 }
 
+fn failed_before() -> Failure {
+    Failure::new(LARIAT_WRONG_STATE, "the server could not be started before: free it")
+}
+
 fn too_late(what: &str) -> Failure {
-    Failure::new(LARIAT_WRONG_STATE, format!("{what} is too late"))
+    Failure::new(LARIAT_WRONG_STATE, format!("{what} is too late: free the server, and make another one"))
 }
 
 impl fmt::Debug for lariat_server {

@@ -14,13 +14,16 @@
 //! | `bridge.rs` | How do the loop's callbacks reach C? |
 //! | `requests.rs` | What can C learn of a request, and answer? |
 //! | `server.rs` | How is a server made, configured and freed? |
+//! | `options.rs` | Which options are there, and what is wrong with them? |
 //! | `listening.rs` | Where does it listen? |
 //! | `callbacks.rs` | Which functions does it call? |
 //! | `turning.rs` | How does its loop run, and stop? |
 //! | `clients.rs` | What can be done with one client? |
+//! | `connecting.rs` | How does the server connect to others? |
 //! | `topics.rs` | What can be done with many? |
 //! | `timers.rs` | How are timers set? |
 //! | `stats.rs` | What has it done? |
+//! | `panics.rs` | (tests) Does each function end a panic as a code? |
 //!
 //! # Why it is sound
 //!
@@ -35,27 +38,46 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_debug_implementations)]
 
+// First what the header has, in its order. Groups keep rustfmt from sorting it.
 mod abi;
-mod boundary;
-mod bridge;
-mod callbacks;
-mod clients;
-mod host;
-mod listening;
-mod log;
-mod pointers;
-mod requests;
+
 mod server;
-mod stats;
-mod thread;
-mod timers;
-mod topics;
+
+mod listening;
+
+mod callbacks;
+
 mod turning;
+
+mod clients;
+
+mod topics;
+
+mod timers;
+
+mod requests;
+
+mod connecting;
+
+mod stats;
+
+mod boundary;
+
+mod log;
+
+mod bridge;
+mod host;
+mod options;
+#[cfg(test)]
+mod panics;
+mod pointers;
+mod thread;
 
 pub use abi::*;
 pub use boundary::{lariat_last_error, lariat_strerror, lariat_version};
 pub use callbacks::*;
 pub use clients::*;
+pub use connecting::*;
 pub use host::lariat_server;
 pub use listening::*;
 pub use log::lariat_set_log;

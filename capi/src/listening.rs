@@ -1,10 +1,9 @@
 //! Where a server listens.
 
-use crate::abi::lariat_status::LARIAT_NOT_FOUND;
+use crate::abi::lariat_status::{LARIAT_IO, LARIAT_NOT_FOUND};
 use crate::boundary::{Failure, Outcome, status};
-use crate::host::lariat_server;
-use crate::pointers::{bytes, copy_text, text};
-use lariat::Server;
+use crate::host::{HostServer, lariat_server};
+use crate::pointers::{bytes, check_out, copy_text, text};
 use socket2::{SockRef, Socket};
 use std::ffi::{OsStr, c_char, c_int};
 use std::io;
@@ -12,8 +11,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
-/// "localhost:9998". A name is looked up, which can take long. Port 0 means any free port:
-/// lariat_address returns it. If it fails, the server is as before.
+/// "localhost:9998". A name is looked up, which can take long; one of its addresses is used. Port 0
+/// means any free port: lariat_address returns it. If it fails, the server is as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen(server: *mut lariat_server, address: *const c_char, length: usize) -> c_int {
     status(|| {
@@ -21,15 +20,22 @@ pub unsafe extern "C" fn lariat_listen(server: *mut lariat_server, address: *con
         let host = unsafe { lariat_server::of(server)? };
         // SAFETY: the header demands a readable text.
         let address = unsafe { text(address, length, "the address")? };
-        host.listen(|mut server| {
-            let outcome = server.listen_also(address);
-            (Some(server), outcome.map_err(Failure::from))
-        })
+        host.listen(|server| server.listen_also(address).map(drop).map_err(|error| not_there(address, &error)))
     })
 }
 
-/// Also listens on a Unix socket. Its file is created now and removed at the end. If it fails, the
-/// server can only be freed.
+/// Why a server does not listen on an address.
+fn not_there(address: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => {
+            Failure::invalid(format!("{address:?}: {error}: it must look like \"127.0.0.1:9998\" or \"[::1]:9998\""))
+        }
+        _ => Failure::new(LARIAT_IO, format!("cannot listen on {address:?}: {error}")),
+    }
+}
+
+/// Also listens on a Unix socket. Its file is created now and removed at the end. The file of a
+/// server that does not run any more is replaced. If it fails, the server is as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen_unix(server: *mut lariat_server, path: *const c_char, length: usize) -> c_int {
     status(|| {
@@ -37,17 +43,16 @@ pub unsafe extern "C" fn lariat_listen_unix(server: *mut lariat_server, path: *c
         let host = unsafe { lariat_server::of(server)? };
         // SAFETY: the header demands a readable text.
         let path = unsafe { bytes(path, length, "the path")? };
-        // Before the server is given away, which a failure does not give back.
         if path.is_empty() || path.contains(&0) {
             return Err(Failure::invalid("the path is empty, or has a NUL"));
         }
-        host.listen(|server| kept(server.listen_unix(OsStr::from_bytes(path))))
+        host.listen(|server| Ok(server.listen_unix_also(OsStr::from_bytes(path))?))
     })
 }
 
 /// Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
 /// descriptor is duplicated: the caller keeps its own, and may close it. The socket becomes
-/// non-blocking.
+/// non-blocking. If it fails, the server is as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen_fd(server: *mut lariat_server, descriptor: c_int) -> c_int {
     status(|| {
@@ -56,15 +61,14 @@ pub unsafe extern "C" fn lariat_listen_fd(server: *mut lariat_server, descriptor
         if descriptor < 0 {
             return Err(Failure::invalid(format!("{descriptor} is no descriptor")));
         }
-        // SAFETY: it is not -1, and the header demands that it is open during this call. If it is
-        // not, the kernel says so.
-        let given = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let socket = Socket::from(given.try_clone_to_owned()?);
-        check_listens(&socket)?;
-        let is_unix = socket.local_addr()?.is_unix();
-        let socket = OwnedFd::from(socket);
         host.listen(|server| {
-            kept(if is_unix { server.listen_on_unix(socket.into()) } else { server.listen_on(socket.into()) })
+            // SAFETY: it is not -1, and the header demands that it is open during this call. If it
+            // is not, the kernel says so.
+            let given = unsafe { BorrowedFd::borrow_raw(descriptor) };
+            let socket = Socket::from(given.try_clone_to_owned()?);
+            check_listens(&socket)?;
+            let (is_unix, socket) = (socket.local_addr()?.is_unix(), OwnedFd::from(socket));
+            Ok(if is_unix { server.listen_on_unix_also(socket.into()) } else { server.listen_on_also(socket.into()) }?)
         })
     })
 }
@@ -101,12 +105,12 @@ pub unsafe extern "C" fn lariat_listen_tls(
         let certificate = unsafe { bytes(certificate, certificate_length, "the path of the certificate")? };
         // SAFETY: as above.
         let key = unsafe { bytes(key, key_length, "the path of the key")? };
-        listen_with_tls(host, address, certificate, key)
+        host.listen(|server| listen_with_tls(server, address, certificate, key))
     })
 }
 
 #[cfg(feature = "tls")]
-fn listen_with_tls(host: &lariat_server, address: &str, certificate: &[u8], key: &[u8]) -> Outcome {
+fn listen_with_tls(server: &mut HostServer, address: &str, certificate: &[u8], key: &[u8]) -> Outcome {
     use lariat::ListenOptions;
     use lariat::tls::{ServerTls, TlsFiles};
 
@@ -114,21 +118,20 @@ fn listen_with_tls(host: &lariat_server, address: &str, certificate: &[u8], key:
     let tls = ServerTls::from_files(&files).map_err(|error| Failure::invalid(error.to_string()))?;
     let mut options = ListenOptions::default();
     options.tls = Some(tls);
-    host.listen(|server| {
-        let mut server = server.options(options);
-        let outcome = server.listen_also(address);
-        (Some(server.options(ListenOptions::default())), outcome.map_err(Failure::from))
-    })
+    server.set_options(options);
+    let outcome = server.listen_also(address);
+    server.set_options(ListenOptions::default());
+    outcome.map(drop).map_err(|error| not_there(address, &error))
 }
 
 #[cfg(not(feature = "tls"))]
-fn listen_with_tls(_: &lariat_server, _: &str, _: &[u8], _: &[u8]) -> Outcome {
-    use crate::abi::lariat_status::LARIAT_UNSUPPORTED;
-    Err(Failure::new(LARIAT_UNSUPPORTED, "this build has no TLS: build it with the feature tls"))
+fn listen_with_tls(_: &mut HostServer, _: &str, _: &[u8], _: &[u8]) -> Outcome {
+    Err(crate::connecting::without_tls())
 }
 
 /// Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
-/// first address has the index 0. LARIAT_NOT_FOUND if there is no such address.
+/// first address has the index 0. LARIAT_NOT_FOUND if there is no such address. 64 bytes are enough
+/// for all that are not Unix sockets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_address(
     server: *mut lariat_server,
@@ -138,18 +141,11 @@ pub unsafe extern "C" fn lariat_address(
 ) -> c_int {
     status(|| {
         // SAFETY: the header demands a server that is not freed.
-        let addresses = unsafe { lariat_server::of(server)? }.addresses()?;
+        let addresses = unsafe { lariat_server::of(server)? }.addresses.borrow();
+        check_out(buffer, "the buffer")?;
         let text = format!("the server listens on {} addresses", addresses.len());
         let address = addresses.get(index).ok_or_else(|| Failure::new(LARIAT_NOT_FOUND, text))?;
         // SAFETY: the header demands a buffer of this size.
-        unsafe { copy_text(&address.to_string(), buffer, size) }
+        unsafe { copy_text(address, buffer, size) }
     })
-}
-
-/// The server, unless it was lost.
-fn kept(outcome: io::Result<Server>) -> (Option<Server>, Outcome) {
-    match outcome {
-        Ok(server) => (Some(server), Ok(())),
-        Err(error) => (None, Err(error.into())),
-    }
 }

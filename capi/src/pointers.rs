@@ -10,6 +10,12 @@ use std::ffi::{c_char, c_int, c_void};
 #[derive(Clone, Copy, Debug)]
 pub struct User(pub *mut c_void);
 
+impl Default for User {
+    fn default() -> User {
+        User(std::ptr::null_mut())
+    }
+}
+
 // SAFETY: Lariat never follows it. Whether the host's function may follow it on the thread on which
 // it is called is the host's concern, and the header says which thread that is.
 unsafe impl Send for User {}

@@ -5,8 +5,8 @@ use crate::abi::lariat_status::{LARIAT_NOT_FOUND, LARIAT_WRONG_THREAD};
 use crate::boundary::{Failure, Outcome, number, status};
 use crate::pointers::{bytes, check_out, text, write};
 use crate::thread::ThreadNumber;
-use lariat::http::header::CONTENT_TYPE;
-use lariat::http::{HeaderValue, Response, StatusCode};
+use lariat::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE};
+use lariat::http::{HeaderName, HeaderValue, Response, StatusCode};
 use lariat::{Answer, Request, Upgrade};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
@@ -20,6 +20,8 @@ pub struct lariat_request {
     /// be kept in Rust.
     request: *const Request<'static>,
     subprotocol: RefCell<Option<String>>,
+    /// Further headers of the answer.
+    headers: RefCell<Vec<(HeaderName, HeaderValue)>>,
     /// The type and the bytes of the response.
     body: RefCell<Option<(HeaderValue, Vec<u8>)>>,
 }
@@ -30,6 +32,7 @@ impl lariat_request {
             owner: ThreadNumber::own(),
             request: std::ptr::from_ref(request).cast::<Request<'static>>(),
             subprotocol: RefCell::default(),
+            headers: RefCell::default(),
             body: RefCell::default(),
         }
     }
@@ -56,20 +59,30 @@ impl lariat_request {
 
     /// Returns the answer, as the callback has decided.
     pub(crate) fn answer(self, status: c_int) -> Answer {
+        let headers = self.headers.into_inner();
         if status == 101 {
             let mut upgrade = Upgrade::new();
             upgrade.subprotocol = self.subprotocol.into_inner();
-            return upgrade.into();
+            return headers.into_iter().fold(upgrade, |upgrade, (name, value)| upgrade.header(name, value)).into();
         }
         let final_status = u16::try_from(status).ok().filter(|status| (200..600).contains(status));
         let Some(status) = final_status.and_then(|status| StatusCode::from_u16(status).ok()) else {
             log::error!("on_request returned {status}, which is neither 101 nor from 200 to 599: answering with 500");
             return StatusCode::INTERNAL_SERVER_ERROR.into();
         };
-        let Some((content_type, body)) = self.body.into_inner() else { return status.into() };
-        let mut response = Response::new(body);
+        let body = self.body.into_inner();
+        if body.is_none() && headers.is_empty() {
+            return status.into();
+        }
+        let (content_type, body) = body.unzip();
+        let mut response = Response::new(body.unwrap_or_default());
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        for (name, value) in headers {
+            response.headers_mut().append(name, value);
+        }
+        if let Some(content_type) = content_type {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
         response.into()
     }
 }
@@ -150,10 +163,22 @@ pub unsafe extern "C" fn lariat_request_is_same_origin(request: *const lariat_re
     number(|| Ok(c_int::from(unsafe { lariat_request::of(request)? }.request().is_same_origin())))
 }
 
+/// Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
+/// and 0 if it names another one. A server that listens on a loopback address must answer those
+/// with 421: the page of an attacker has then resolved its own name to this host (DNS rebinding).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_request_names_local_host(request: *const lariat_request) -> c_int {
+    number(|| {
+        // SAFETY: the header demands a request of a callback that has not returned.
+        let given = unsafe { lariat_request::of(request)? }.request();
+        Ok(c_int::from(given.names_local_host::<&str>(&[])))
+    })
+}
+
 /// Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then
 /// try another one.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lariat_request_subprotocol(
+pub unsafe extern "C" fn lariat_answer_subprotocol(
     request: *mut lariat_request,
     name: *const c_char,
     length: usize,
@@ -171,10 +196,41 @@ pub unsafe extern "C" fn lariat_request_subprotocol(
     })
 }
 
+/// Adds a header to the answer, such as "Set-Cookie", "Location" or "WWW-Authenticate". Both texts
+/// are copied. LARIAT_INVALID for those that the answer has anyway: Connection, Upgrade,
+/// Content-Length, Transfer-Encoding, Sec-WebSocket-*.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_answer_header(
+    request: *mut lariat_request,
+    name: *const c_char,
+    name_length: usize,
+    value: *const c_char,
+    length: usize,
+) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a request of a callback that has not returned.
+        let given = unsafe { lariat_request::of(request)? };
+        // SAFETY: the header demands readable bytes.
+        let name = unsafe { bytes(name, name_length, "the name")? };
+        // SAFETY: as above.
+        let value = unsafe { bytes(value, length, "the value")? };
+        let name = HeaderName::from_bytes(name).map_err(|_| Failure::invalid("the name is that of no header"))?;
+        let value = HeaderValue::from_bytes(value)
+            .map_err(|_| Failure::invalid("the value has characters that no header may have"))?;
+        let is_own = [CONNECTION, UPGRADE, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name)
+            || name.as_str().starts_with("sec-websocket-");
+        if is_own {
+            return Err(Failure::invalid(format!("Lariat sets the header {name} itself")));
+        }
+        given.headers.borrow_mut().push((name, value));
+        Ok(())
+    })
+}
+
 /// Sets the body of an answer other than 101, and its type, such as "text/html; charset=utf-8".
 /// Both are copied.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lariat_request_body(
+pub unsafe extern "C" fn lariat_answer_body(
     request: *mut lariat_request,
     content_type: *const c_char,
     content_type_length: usize,

@@ -9,7 +9,6 @@ use std::ffi::c_int;
 use std::mem::size_of;
 
 /// Writes what the server has done and holds. Set the member `size` to sizeof(lariat_stats) before.
-/// LARIAT_BUSY in a callback: call it between two turns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_get_stats(server: *mut lariat_server, stats: *mut lariat_stats) -> c_int {
     status(|| {
@@ -21,7 +20,7 @@ pub unsafe extern "C" fn lariat_get_stats(server: *mut lariat_server, stats: *mu
         if size < size_of::<usize>() || size > 1 << 16 {
             return Err(Failure::invalid(format!("lariat_stats.size is {size}: set it to sizeof(lariat_stats)")));
         }
-        let known = host.with_loop(|event_loop| Ok(of(&event_loop.stats(), size)))?;
+        let known = host.with_clients(|clients| Ok(of(&clients.stats(), size)))?;
         // SAFETY: the header demands that `size` bytes can be written.
         unsafe { stats.cast::<u8>().write_bytes(0, size) };
         let length = size.min(size_of::<lariat_stats>());

@@ -9,7 +9,8 @@ use std::ffi::c_int;
 use std::time::Duration;
 
 /// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
-/// `repeat` is not 0, again and again. Writes the id of the timer, unless its place is NULL.
+/// `repeat` is not 0, again and again. What a host that blocked has missed is left out. Writes the
+/// id of the timer, unless its place is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_set_timer(
     server: *mut lariat_server,

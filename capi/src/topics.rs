@@ -2,9 +2,9 @@
 
 use crate::boundary::{Outcome, status};
 use crate::clients::{check_there, client};
-use crate::host::lariat_server;
-use crate::pointers::{message, text, write};
-use lariat::{ClientId, Clients};
+use crate::host::{HostClients, lariat_server};
+use crate::pointers::{check_out, message, text, write};
+use lariat::ClientId;
 use std::ffi::{c_char, c_int};
 
 /// Makes a client a member of a topic, which is any text. It is no error if it is one already. A
@@ -16,9 +16,26 @@ pub unsafe extern "C" fn lariat_subscribe(
     topic: *const c_char,
     length: usize,
 ) -> c_int {
-    let call = |clients: &mut Clients<()>, id, topic: &str| clients.subscribe(id, topic);
+    let call = |clients: &mut HostClients, id, topic: &str| clients.subscribe(id, topic);
     // SAFETY: the header demands a server that is not freed and a readable text.
     unsafe { with_topic(server, id, topic, length, call) }
+}
+
+/// Keeps a topic when its last member leaves. With LARIAT_RESERVE, it then has room for all
+/// connections, so that joining and leaving allocate nothing. Call it before the first client
+/// comes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_keep_topic(server: *mut lariat_server, topic: *const c_char, length: usize) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        // SAFETY: the header demands a readable text.
+        let topic = unsafe { text(topic, length, "the topic")? };
+        host.with_clients(|clients| {
+            clients.keep_topic(topic);
+            Ok(())
+        })
+    })
 }
 
 /// Takes a client out of a topic. It is no error if it is no member.
@@ -29,9 +46,30 @@ pub unsafe extern "C" fn lariat_unsubscribe(
     topic: *const c_char,
     length: usize,
 ) -> c_int {
-    let call = |clients: &mut Clients<()>, id, topic: &str| clients.unsubscribe(id, topic);
+    let call = |clients: &mut HostClients, id, topic: &str| clients.unsubscribe(id, topic);
     // SAFETY: the header demands a server that is not freed and a readable text.
     unsafe { with_topic(server, id, topic, length, call) }
+}
+
+/// Writes how many members a topic has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_subscribers(
+    server: *mut lariat_server,
+    topic: *const c_char,
+    length: usize,
+    count: *mut usize,
+) -> c_int {
+    status(|| {
+        // SAFETY: the header demands a server that is not freed.
+        let host = unsafe { lariat_server::of(server)? };
+        // SAFETY: the header demands a readable text.
+        let topic = unsafe { text(topic, length, "the topic")? };
+        check_out(count, "the place for the number")?;
+        let members = host.with_clients(|clients| Ok(clients.subscribers(topic)))?;
+        // SAFETY: the header demands a place that can be written.
+        unsafe { write(count, members) };
+        Ok(())
+    })
 }
 
 /// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
@@ -98,7 +136,7 @@ unsafe fn with_topic(
     id: u64,
     topic: *const c_char,
     length: usize,
-    call: impl FnOnce(&mut Clients<()>, ClientId, &str) -> bool,
+    call: impl FnOnce(&mut HostClients, ClientId, &str) -> bool,
 ) -> c_int {
     status(|| {
         // SAFETY: promised by the caller.

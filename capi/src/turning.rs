@@ -1,17 +1,17 @@
 //! How the loop runs, and stops.
 
 use crate::abi::lariat_post_fn;
-use crate::abi::lariat_status::{LARIAT_OK, LARIAT_STOPPED, LARIAT_WRONG_STATE};
-use crate::boundary::{Failure, number, number_or, status};
+use crate::abi::lariat_status::{LARIAT_OK, LARIAT_STOPPED};
+use crate::boundary::{Failure, number, status, value_or};
 use crate::host::lariat_server;
 use crate::pointers::User;
-use lariat::{Drain, RemoteError};
+use lariat::Drain;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
-/// calls lariat_turn instead. Starts the loop if need be.
+/// calls lariat_turn instead, with a timeout. Starts the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
     status(|| {
@@ -23,8 +23,9 @@ pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
 
 /// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
 /// all, negative: without a limit), then does it. All callbacks but those of the log come from here
-/// and from lariat_run. A signal ends the wait. Returns LARIAT_STOPPED once the server has stopped.
-/// Starts the loop if need be.
+/// and from lariat_run. A signal ends the wait, but not if it comes right before: a host that looks
+/// at a flag needs a timeout as well. Returns LARIAT_STOPPED once the server has stopped. Starts
+/// the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_turn(server: *mut lariat_server, timeout_ms: c_int) -> c_int {
     number(|| {
@@ -59,7 +60,7 @@ pub unsafe extern "C" fn lariat_timeout(server: *mut lariat_server) -> c_int {
         let host = unsafe { lariat_server::of(server)? };
         host.with_loop(|event_loop| Ok(event_loop.timeout().map_or(-1, milliseconds)))
     };
-    number_or(call, |_| 0)
+    value_or(call, |_| 0)
 }
 
 /// Rounds up, so that a host does not turn a moment too early, again and again.
@@ -69,15 +70,16 @@ fn milliseconds(wait: Duration) -> c_int {
 
 /// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
 /// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
-/// has gone, at the latest after `deadline_ms`. Can be called on any thread, and in callbacks, but
-/// not in a signal handler.
+/// has gone, at the latest after `deadline_ms`. A second call can only bring that forward. Can be
+/// called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the
+/// server does not listen yet, or has stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u32) -> c_int {
     status(|| {
         // SAFETY: the header demands a server that is not freed.
         let host = unsafe { lariat_server::of_any_thread(server)? };
         let drain = Drain::default().deadline(Duration::from_millis(deadline_ms.into()));
-        host.remote()?.shutdown(drain).map_err(not_taken)
+        Ok(host.remote()?.shutdown(drain)?)
     })
 }
 
@@ -103,15 +105,8 @@ pub unsafe extern "C" fn lariat_post(server: *mut lariat_server, callback: laria
             // SAFETY: the host has given the function and its user pointer together.
             host.lend(clients, || unsafe { callback(server, user) });
         });
-        posted.map_err(|refused| not_taken(refused.error))
+        Ok(posted.map_err(|refused| refused.error)?)
     })
-}
-
-fn not_taken(error: RemoteError) -> Failure {
-    match error {
-        RemoteError::Full => error.into(),
-        _ => Failure::new(LARIAT_WRONG_STATE, error.to_string()),
-    }
 }
 
 /// Without sockets, so that Miri can run it: `cargo +nightly miri test -p lariat-capi --lib`.

@@ -10,7 +10,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::ptr;
 
-const NULL: *mut lariat_server = ptr::null_mut();
 const TEXT: *const c_char = c"text".as_ptr();
 const NOTHING: *const c_char = ptr::null();
 const USER: *mut c_void = ptr::null_mut();
@@ -21,53 +20,6 @@ macro_rules! is {
         // SAFETY: NULL is refused; all else is there.
         assert_eq!(unsafe { $call }, $status as c_int, "{}: {}", stringify!($call), last());
     )+};
-}
-
-#[test]
-fn null_instead_of_a_server_is_refused_by_all_functions() {
-    is!(
-        LARIAT_INVALID,
-        lariat_new(ptr::null_mut()),
-        lariat_free(NULL),
-        lariat_configure(NULL, 1, 1),
-        lariat_listen(NULL, TEXT, 4),
-        lariat_listen_unix(NULL, TEXT, 4),
-        lariat_listen_fd(NULL, 0),
-        lariat_listen_tls(NULL, TEXT, 4, TEXT, 4, TEXT, 4),
-        lariat_address(NULL, 0, ptr::null_mut(), 0),
-        lariat_on_request(NULL, None, USER),
-        lariat_on_open(NULL, None, USER),
-        lariat_on_message(NULL, None, USER),
-        lariat_on_close(NULL, None, USER),
-        lariat_on_drain(NULL, None, USER),
-        lariat_on_timer(NULL, None, USER),
-        lariat_run(NULL),
-        lariat_turn(NULL, 0),
-        lariat_fd(NULL),
-        lariat_stop(NULL, 0),
-        lariat_post(NULL, None, USER),
-        lariat_send(NULL, 1, 1, TEXT, 4),
-        lariat_close(NULL, 1, 1000, TEXT, 4),
-        lariat_terminate(NULL, 1),
-        lariat_pause(NULL, 1),
-        lariat_resume(NULL, 1),
-        lariat_unsent(NULL, 1, ptr::null_mut()),
-        lariat_connect(NULL, TEXT, 4, NOTHING, 0, ptr::null_mut()),
-        lariat_subscribe(NULL, 1, TEXT, 4),
-        lariat_unsubscribe(NULL, 1, TEXT, 4),
-        lariat_publish(NULL, TEXT, 4, 0, 1, TEXT, 4, ptr::null_mut()),
-        lariat_broadcast(NULL, 1, TEXT, 4, ptr::null_mut()),
-        lariat_set_timer(NULL, 1, 0, 1, ptr::null_mut()),
-        lariat_cancel_timer(NULL, 1),
-        lariat_get_stats(NULL, ptr::null_mut()),
-        lariat_request_part(ptr::null(), 1, ptr::null_mut(), ptr::null_mut()),
-        lariat_request_header(ptr::null(), TEXT, 4, ptr::null_mut(), ptr::null_mut()),
-        lariat_request_is_same_origin(ptr::null()),
-        lariat_request_subprotocol(ptr::null_mut(), TEXT, 4),
-        lariat_request_body(ptr::null_mut(), TEXT, 4, TEXT, 4),
-    );
-    // It says how long to wait: the next turn then says what is wrong.
-    is!(LARIAT_OK, lariat_timeout(NULL));
 }
 
 #[test]
@@ -103,7 +55,14 @@ fn ids_that_never_were_are_gone() {
             lariat_subscribe(host.0, id, TEXT, 4),
             lariat_unsubscribe(host.0, id, TEXT, 4),
             lariat_cancel_timer(host.0, id),
+            lariat_ping(host.0, id, TEXT, 4),
+            lariat_set_data(host.0, id, USER),
         );
+        // SAFETY: the server is there.
+        assert!(unsafe { lariat_data(host.0, id) }.is_null());
+        let mut text: [c_char; 4] = [0; 4];
+        is!(LARIAT_GONE, lariat_peer(host.0, id, text.as_mut_ptr(), 4));
+        is!(LARIAT_GONE, lariat_subprotocol(host.0, id, text.as_mut_ptr(), 4));
         let mut bytes = 7;
         is!(LARIAT_GONE, lariat_unsent(host.0, id, &raw mut bytes));
         is!(LARIAT_OK, lariat_publish(host.0, TEXT, 4, id, 1, TEXT, 4, ptr::null_mut()));
@@ -122,7 +81,7 @@ fn options_are_checked_when_they_are_set_and_together_when_it_listens() {
     is!(LARIAT_INVALID, lariat_configure(host.0, LARIAT_MAX_PER_ADDRESS as c_int, 1 << 32));
     is!(LARIAT_OK, lariat_configure(host.0, LARIAT_MAX_UNSENT as c_int, 1000));
     is!(LARIAT_INVALID, lariat_listen(host.0, c"127.0.0.1:0".as_ptr(), 11));
-    assert!(last().contains("high_water"), "{}", last());
+    assert!(last().starts_with("LARIAT_HIGH_WATER must not be above LARIAT_MAX_UNSENT"), "{}", last());
     // It can be put right.
     is!(LARIAT_OK, lariat_configure(host.0, LARIAT_HIGH_WATER as c_int, 1000));
     is!(LARIAT_OK, lariat_listen(host.0, c"127.0.0.1:0".as_ptr(), 11));
@@ -130,6 +89,58 @@ fn options_are_checked_when_they_are_set_and_together_when_it_listens() {
     is!(LARIAT_OK, lariat_turn(host.0, 0));
     is!(LARIAT_WRONG_STATE, lariat_listen(host.0, c"127.0.0.1:0".as_ptr(), 11));
     is!(LARIAT_OK, lariat_turn(host.0, 0));
+}
+
+#[test]
+fn options_that_contradict_one_another_are_named_as_in_the_header() {
+    for (options, expected) in [
+        (&[(LARIAT_MEMORY_BUDGET, 1)][..], "LARIAT_MEMORY_BUDGET is smaller than what the other options need"),
+        (&[(LARIAT_RESERVE, 20)], "LARIAT_DEFLATE must be 0 with LARIAT_RESERVE"),
+        (&[(LARIAT_SMALL, 1), (LARIAT_RESERVED_TIMERS, 20)], "LARIAT_RESERVE must lie between 1 and 1,048,576"),
+        (
+            &[(LARIAT_SMALL, 1), (LARIAT_RESERVE, 1), (LARIAT_RESERVED_TIMERS, u64::MAX)],
+            "LARIAT_RESERVED_TIMERS must be",
+        ),
+        (
+            &[(LARIAT_SMALL, 1), (LARIAT_RESERVE, 1), (LARIAT_RESERVED_TOPICS, u64::MAX)],
+            "LARIAT_RESERVED_TOPICS must be",
+        ),
+        (&[(LARIAT_SMALL, 1), (LARIAT_RESERVE, 20), (LARIAT_MAX_HEAD, u64::MAX)], "LARIAT_RESERVE needs more memory"),
+        (
+            &[(LARIAT_SMALL, 1), (LARIAT_RESERVE, 20), (LARIAT_MAX_MESSAGE, u64::MAX)],
+            "LARIAT_RESERVE needs more memory",
+        ),
+        (&[(LARIAT_EVENTS_PER_TURN, u64::MAX)], "LARIAT_EVENTS_PER_TURN must lie between 1 and 1,048,576"),
+        (&[(LARIAT_MEMORY_BUDGET, u64::MAX), (LARIAT_READ_BUFFER, u64::MAX)], "LARIAT_READ_BUFFER must lie between"),
+        (&[(LARIAT_HANDSHAKE_TIMEOUT, 0)], "LARIAT_HANDSHAKE_TIMEOUT must lie between a millisecond and 12 days"),
+    ] {
+        let host = Host::new();
+        for (option, value) in options {
+            is!(LARIAT_OK, lariat_configure(host.0, *option as c_int, *value));
+        }
+        is!(LARIAT_INVALID, lariat_listen(host.0, c"127.0.0.1:0".as_ptr(), 11));
+        assert!(last().starts_with(expected), "{}", last());
+    }
+    let host = Host::new();
+    is!(LARIAT_INVALID, lariat_configure(host.0, LARIAT_SMALL as c_int, 2));
+    is!(LARIAT_INVALID, lariat_configure(host.0, LARIAT_DEFLATE as c_int, 2));
+    for address in [c"9998", c"127.0.0.1", c":"] {
+        is!(LARIAT_INVALID, lariat_listen(host.0, address.as_ptr(), address.count_bytes()));
+        assert!(last().contains("it must look like \"127.0.0.1:9998\""), "{}", last());
+    }
+}
+
+/// What a reserve of this size cannot get, it must not die of.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_the_host_does_not_have_is_not_reserved() {
+    let host = Host::new();
+    for (option, value) in [(LARIAT_SMALL, 1), (LARIAT_RESERVE, 20), (LARIAT_MAX_MESSAGE, 1 << 46)] {
+        is!(LARIAT_OK, lariat_configure(host.0, option as c_int, value));
+    }
+    is!(LARIAT_OK, lariat_listen(host.0, c"127.0.0.1:0".as_ptr(), 11));
+    is!(LARIAT_IO, lariat_turn(host.0, 0));
+    assert!(last().ends_with("bytes cannot be reserved"), "{}", last());
 }
 
 #[test]
@@ -144,10 +155,37 @@ fn an_address_that_cannot_be_listened_on_leaves_the_server_as_it_was() {
     let mut small: [c_char; 4] = [1; 4];
     is!(LARIAT_TOO_SMALL, lariat_address(other.0, 0, small.as_mut_ptr(), small.len()));
     is!(LARIAT_NOT_FOUND, lariat_address(other.0, 1, small.as_mut_ptr(), small.len()));
-    #[cfg(not(feature = "tls"))]
-    is!(LARIAT_UNSUPPORTED, lariat_listen_tls(Host::new().0, TEXT, 4, TEXT, 4, TEXT, 4));
-    #[cfg(feature = "tls")]
-    is!(LARIAT_INVALID, lariat_listen_tls(Host::new().0, TEXT, 4, TEXT, 4, TEXT, 4));
+}
+
+/// With TLS, the gate connects foreign clients: `.ci/clients/capi.py`.
+#[test]
+fn a_build_without_tls_says_so() {
+    let host = Host::listening();
+    let status = if cfg!(feature = "tls") { LARIAT_INVALID } else { LARIAT_UNSUPPORTED };
+    is!(status, lariat_listen_tls(host.0, TEXT, 4, TEXT, 4, TEXT, 4));
+    is!(status, lariat_trust(host.0, TEXT, 4));
+    let connect = |url: &str| {
+        // SAFETY: all is there.
+        unsafe { lariat_connect(host.0, url.as_ptr().cast(), url.len(), NOTHING, 0, ptr::null_mut()) }
+    };
+    assert_eq!(connect("ws://127.0.0.1:1/"), 0);
+    for url in ["wss://127.0.0.1:1/", "WSS://127.0.0.1:1/"] {
+        assert_eq!(connect(url) == LARIAT_UNSUPPORTED as c_int, !cfg!(feature = "tls"), "{url}: {}", last());
+    }
+    assert_eq!(connect("http://127.0.0.1:1/"), LARIAT_INVALID as c_int);
+}
+
+#[test]
+fn headers_of_a_request_are_checked_before_it_is_sent() {
+    let host = Host::listening();
+    let url = format!("ws://{}/", host.address());
+    for headers in ["no colon", ": no name", "a b: c", "Host: elsewhere", "Upgrade: h2c", "X: \u{1}"] {
+        let (url, headers) = ((url.as_ptr().cast(), url.len()), (headers.as_ptr().cast(), headers.len()));
+        is!(LARIAT_INVALID, lariat_connect(host.0, url.0, url.1, headers.0, headers.1, ptr::null_mut()));
+    }
+    let twice = "Sec-WebSocket-Protocol: a, a";
+    let (url, headers) = ((url.as_ptr().cast(), url.len()), (twice.as_ptr().cast(), twice.len()));
+    is!(LARIAT_INVALID, lariat_connect(host.0, url.0, url.1, headers.0, headers.1, ptr::null_mut()));
 }
 
 #[test]
@@ -170,7 +208,15 @@ fn listening_descriptors_are_taken_and_others_refused() {
     let text = path.to_str().unwrap();
     let other = Host::new();
     is!(LARIAT_IO, lariat_listen_unix(other.0, text.as_ptr().cast(), text.len()));
-    is!(LARIAT_WRONG_STATE, lariat_turn(other.0, 0));
+    assert!(last().contains(text), "{}", last());
+    // All is as before, and it can be configured.
+    is!(LARIAT_WRONG_STATE, lariat_stop(other.0, 0));
+    is!(LARIAT_OK, lariat_configure(other.0, LARIAT_MAX_MESSAGE as c_int, 1000));
+    is!(LARIAT_OK, lariat_listen(other.0, c"127.0.0.1:0".as_ptr(), 11));
+    let address = other.address();
+    is!(LARIAT_IO, lariat_listen_unix(other.0, text.as_ptr().cast(), text.len()));
+    assert_eq!(other.address(), address);
+    is!(LARIAT_OK, lariat_turn(other.0, 0));
     drop(unix);
     drop(host);
     std::fs::remove_file(&path).unwrap();
