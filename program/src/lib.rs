@@ -5,9 +5,11 @@
 //!
 //! | room | question |
 //! |---|---|
-//! | [`site`] | what does `lariat serve` show? |
+//! | `clock` | what time is it, to the microsecond? |
+//! | `lab` | what happens if a client sends these bytes? |
 //! | `terminal` | how does the program read and write numbers and sentences? |
 //! | `doctor` | how many connections does this host hold? |
+//! | [`site`] | what does `lariat serve` show? |
 //! | `client` | how does the program ask a server for a connection? |
 //! | `load` | how does a server behave under load? |
 //! | `connect` | how does somebody talk to a server at the terminal? |
@@ -19,8 +21,10 @@
 mod cert;
 pub mod cli;
 mod client;
+mod clock;
 mod connect;
 mod doctor;
+mod lab;
 mod load;
 pub mod site;
 mod terminal;

@@ -60,7 +60,7 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 /// Options of other programs that the documents name alone.
-const FOREIGN: [&str; 3] = ["--cfg", "--renew", "--scenarios"];
+const FOREIGN: [&str; 5] = ["--build-id", "--cfg", "--renew", "--scenarios", "--target"];
 
 fn unknown(text: &str, known: &BTreeSet<String>) -> Vec<String> {
     named(text).into_iter().filter(|name| !known.contains(name) && !FOREIGN.contains(&&**name)).collect()

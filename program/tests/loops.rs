@@ -143,6 +143,22 @@ fn the_console_sees_the_connections_that_it_watches() {
     }
 }
 
+/// An experiment of a lesson ends for its page, whichever loop serves its connection.
+#[test]
+fn an_experiment_of_a_lesson_may_go_to_any_loop() {
+    let (_program, addr) = serve(&["--loops", "3"]);
+    for (on, path) in
+        ["/learn/echo", "/echo", "/loop?loop=1", "/loop?loop=2", "/chat"].iter().cycle().take(10).enumerate()
+    {
+        let mut page = open(addr, "/learn");
+        let digits = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let steps = json!([{"send": digits(request_with(path, "").as_bytes())}, {"await": digits(b"\r\n\r\n")}, "fin"]);
+        page.send(&text(&json!({"run": {"on": on, "steps": steps, "within": 5_000}}).to_string()));
+        let ended = next(&mut page, "ended");
+        assert_eq!((ended["on"].as_u64(), ended["how"].as_str()), (Some(on as u64), Some("closed")), "{path}");
+    }
+}
+
 #[test]
 fn health_is_that_of_all_loops() {
     let (_program, addr) = serve(&["--loops", "2"]);

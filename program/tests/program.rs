@@ -5,9 +5,9 @@
 mod common;
 
 use common::program::{Program, assert_fails, get, lariat};
-use common::{Folder, Wire, close};
+use common::{Folder, Wire, close, text, until};
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -273,6 +273,38 @@ fn under_nohup_a_hangup_is_ignored() {
     wire.send(&close(1001, ""));
     drop(wire);
     assert_eq!(program.wait().code(), Some(0));
+}
+
+/// An experiment of a lesson takes two descriptors. Without them, its page is told so, and nothing
+/// else happens.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_descriptors_no_experiment_runs_and_with_them_it_does_again() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_lariat")]);
+    let mut program = Program::spawn(command);
+    let addr = program.ready();
+    let mut page = Wire::open_at(addr, "/learn");
+    let mut run = |on: u32| {
+        page.send(&text(&format!("{{\"run\":{{\"on\":{on},\"steps\":[],\"within\":10}}}}")));
+        loop {
+            let told = String::from_utf8(page.frame().payload).expect("text");
+            if told.starts_with("{\"refused\"") || told.starts_with("{\"ended\"") {
+                return told;
+            }
+        }
+    };
+    // As many as it accepts. The kernel keeps some more for it.
+    let others: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(addr).expect("the kernel accepts")).collect();
+    until(|| program.descriptors() >= 39);
+    for on in [1, 2] {
+        assert_eq!(run(on), format!("{{\"refused\":{{\"on\":{on},\"why\":\"failed\"}}}}"));
+    }
+    drop(others);
+    until(|| program.descriptors() < 30);
+    for on in [1, 2] {
+        assert!(run(on).contains("\"how\":\"time\""));
+    }
 }
 
 #[test]

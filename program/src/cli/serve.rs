@@ -12,7 +12,7 @@ use lariat::backplane::RedisBackplane;
 use lariat::tls::TlsFiles;
 use lariat::{Block, Config, Drain, Excess, Http, ListenOptions, LocalAddr, Loops, Outcome, Server, Takeover};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -127,6 +127,10 @@ pub(crate) struct Options {
     /// read the messages of other clients
     #[arg(long)]
     teach: bool,
+    /// For a class, with --teach: learners enter a name at /learn. The page /learn/class, opened on
+    /// this host, shows what each of them answers, and holds the loop for all
+    #[arg(long, requires = "teach")]
+    classroom: bool,
 }
 
 /// Reads a host of `--allow-host`.
@@ -287,6 +291,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     site_options.allowed_origins.clone_from(&options.allow_origin);
     site_options.allowed_hosts.clone_from(&options.allow_host);
     site_options.teach = options.teach;
+    site_options.classroom = options.classroom;
     site_options.more_metrics = certificates.as_ref().map(|certificates| MoreMetrics::new(certificates.metrics()));
     let status = StatusLine::on_terminal(log, server.remote())?;
     let redis = options.backplane();
@@ -294,7 +299,10 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<ExitCode, Failure> {
     if redis.is_some() && options.is_handed_over() {
         log::warn!("no other process will be able to take over: a server with --redis cannot hand over");
     }
-    let lines = announcement(&addresses, &are_secured, redis);
+    let mut lines = announcement(&addresses, &are_secured, redis);
+    if options.classroom {
+        lines += &class_lines(&addresses, are_secured.first() == Some(&true));
+    }
     let is_main = options.is_handed_over();
     let outcome = serve(server, options, &site_options, move || announce(&lines, is_main))?;
     drop(status);
@@ -384,6 +392,42 @@ fn announcement(addresses: &[LocalAddr], are_secured: &[bool], redis: Option<(&R
         line += &format!("\nWith other servers: through Redis at {}, prefix {prefix}", redis.addresses().join(" or "));
     }
     line
+}
+
+/// Returns the URLs for a class and for its teacher.
+fn class_lines(addresses: &[LocalAddr], is_secured: bool) -> String {
+    let scheme = if is_secured { "https" } else { "http" };
+    let tcp = |address: &LocalAddr| match address {
+        LocalAddr::Tcp(address) => Some(*address),
+        _ => None,
+    };
+    let all: Vec<SocketAddr> = addresses.iter().filter_map(tcp).collect();
+    let class = match all.iter().find(|address| !address.ip().is_loopback()) {
+        Some(address) => {
+            let ip = if address.ip().is_unspecified() { own_address(address.is_ipv6()) } else { Some(address.ip()) };
+            let host = ip.map_or_else(
+                || format!("HOST:{}", address.port()),
+                |ip| SocketAddr::new(ip, address.port()).to_string(),
+            );
+            format!("For the class: {scheme}://{host}/learn")
+        }
+        None => "For the class: other hosts cannot connect; add --listen 0.0.0.0:9998".to_owned(),
+    };
+    // The teacher's page must come from a loopback address.
+    let teacher = match all.iter().find(|address| address.ip().is_loopback() || address.ip().is_unspecified()) {
+        Some(address) => format!("For the teacher, on this host: {scheme}://localhost:{}/learn/class", address.port()),
+        None => "For the teacher: no page can be on this host; add --listen 127.0.0.1:9998".to_owned(),
+    };
+    format!("\n{class}\n{teacher}")
+}
+
+/// Returns the address that this host uses towards others. Nothing is sent for it.
+fn own_address(is_ipv6: bool) -> Option<IpAddr> {
+    // These are addresses for documentation.
+    let (any, other) = if is_ipv6 { ("[::]:0", "[2001:db8::1]:9") } else { ("0.0.0.0:0", "192.0.2.1:9") };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(other).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// Returns `localhost` if both of its addresses are served, or else the first address.

@@ -13,10 +13,10 @@ use serde::Serialize;
 const OTHER_FILES: u64 = 16;
 
 /// The bytes that the kernel needs for an idle TCP socket.
-const SOCKET_BYTES: u64 = 4_096;
+pub(crate) const SOCKET_BYTES: u64 = 4_096;
 
 /// The bytes that `lariat serve` and `lariat load` need for a connection.
-const SERVER_BYTES: u64 = 64;
+pub(crate) const SERVER_BYTES: u64 = 64;
 const CLIENT_BYTES: u64 = 128;
 
 /// The ends of the connections that are on this host.

@@ -16,5 +16,5 @@ mod table;
 
 pub(crate) use command::{Options, run};
 pub(crate) use descriptors::raise_descriptor_limit;
-pub(crate) use findings::{Ask, Finding, Side, Verdict, findings};
+pub(crate) use findings::{Ask, Finding, SERVER_BYTES, SOCKET_BYTES, Side, Verdict, findings};
 pub(crate) use host::{Host, read};

@@ -1,24 +1,35 @@
 //! The apps of the site.
 //!
-//! A new app needs a line in [`APPS`], a handler beside this file, and a page in `pages/`.
+//! A new app needs a line in [`APPS`], a handler beside this file, a page in `pages/`, and its
+//! texts in `texts/`.
 
 use super::Options;
 use super::arena::Arena;
 use super::assets::{File, Reach, file};
 use super::chat::{self, Chat};
+use super::class::{self, Class};
 use super::console::Console;
 use super::editor::{self, Editor};
+use super::guide;
 use super::index::Index;
+use super::learn::{self, Learn};
+use super::lessons;
+use super::measure::{self, Measure};
+use super::page::{Content, Page};
+use super::slot::{self, Slot};
+use super::slow::{self, Slow};
+use super::texts::{Language, fill, text};
 use super::ticker::Ticker;
 use super::watch::Loop;
 use lariat::Router;
+use std::collections::BTreeSet;
 
 /// A page, and the handler of its sockets at the same path.
 pub(super) struct App {
     pub(super) path: &'static str,
-    pub(super) title: &'static str,
-    /// The sentence for the index.
-    pub(super) sentence: &'static str,
+    /// The first level of its texts. The text `title` is the name that people see, and `sentence`
+    /// says on the index what the app is.
+    pub(super) name: &'static str,
     /// The content of the page's `<main>`. The rest comes from `shell.html`.
     pub(super) page: &'static str,
     /// The files of this page. The first script is loaded as a module, and the styles after those
@@ -36,8 +47,7 @@ pub(super) const STATEFUL: usize = 0;
 /// The page at `/`, which lists the apps.
 pub(super) const INDEX: App = App {
     path: "/",
-    title: "Lariat",
-    sentence: "A WebSocket server, and what you can do with it.",
+    name: "index",
     page: include_str!("pages/index.html"),
     files: &[file!("index.js"), file!("index.css")],
     reach: Reach::Here,
@@ -50,18 +60,29 @@ pub(super) const ENDPOINTS: [&str; 2] = ["/echo", "/broadcast"];
 /// The apps, in the order of the index.
 pub(super) const APPS: &[App] = &[
     App {
+        path: learn::PATH,
+        name: "learn.list",
+        page: include_str!("pages/learn.html"),
+        files: &[file!("learn.js"), file!("progress.js"), file!("learner.js"), file!("learn.css")],
+        reach: Reach::Here,
+        route: |router, path, options| {
+            let router = router.route(path, Learn::default()).also(learn::ECHO).on_loop(STATEFUL);
+            let router = router.route(slot::PATH, Slot).route(slow::PATH, Slow::default()).on_loop(STATEFUL);
+            let router = router.route(measure::PATH, Measure::default()).on_loop(STATEFUL);
+            router.route(class::PATH, Class::new(options.classroom)).on_loop(STATEFUL)
+        },
+    },
+    App {
         path: "/console",
-        title: "Console",
-        sentence: "Open a WebSocket by hand, and see every byte of it as the server saw it.",
+        name: "console",
         page: include_str!("pages/console.html"),
-        files: &[file!("console.js"), file!("wire.js"), file!("console.css")],
+        files: &[file!("console.js"), file!("pcapng.js"), file!("wire.js"), file!("console.css")],
         reach: Reach::Everywhere,
         route: |router, path, _| router.route(path, Console::default()).on_loop(STATEFUL),
     },
     App {
         path: chat::PATH,
-        title: "Chat",
-        sentence: "Rooms to talk in. No message is lost and none appears twice, even if the connection breaks.",
+        name: "chat",
         page: include_str!("pages/chat.html"),
         files: &[file!("chat.js"), file!("conversation.js"), file!("chat.css")],
         reach: Reach::Here,
@@ -69,8 +90,7 @@ pub(super) const APPS: &[App] = &[
     },
     App {
         path: editor::PATH,
-        title: "Editor",
-        sentence: "Write one text with others at the same time, even while you are offline.",
+        name: "editor",
         page: include_str!("pages/editor.html"),
         files: &[file!("editor.js"), file!("replica.js"), file!("operation.js"), file!("editor.css")],
         reach: Reach::Here,
@@ -78,8 +98,7 @@ pub(super) const APPS: &[App] = &[
     },
     App {
         path: "/arena",
-        title: "Arena",
-        sentence: "Ride around strays and close the loop: a game for everybody here, and a few bots.",
+        name: "arena",
         page: include_str!("pages/arena.html"),
         files: &[file!("arena.js"), file!("game.js"), file!("arena.css")],
         reach: Reach::Here,
@@ -87,8 +106,7 @@ pub(super) const APPS: &[App] = &[
     },
     App {
         path: "/ticker",
-        title: "Ticker",
-        sentence: "Live prices, for fast and slow readers, and the cost of polling compared with pushing.",
+        name: "ticker",
         page: include_str!("pages/ticker.html"),
         files: &[file!("ticker.js"), file!("chart.js"), file!("slow-reader.js"), file!("ticker.css")],
         reach: Reach::Here,
@@ -96,25 +114,102 @@ pub(super) const APPS: &[App] = &[
     },
     App {
         path: "/loop",
-        title: "Loop",
-        sentence: "Watch the event loop that serves you: every connection and every phase of a turn. Slow it down, or step through it.",
+        name: "loop",
         page: include_str!("pages/loop.html"),
-        files: &[file!("loop.js"), file!("grid.js"), file!("loop.css")],
+        files: &[
+            file!("loop.js"),
+            file!("cells.js"),
+            file!("grid.js"),
+            file!("recording.js"),
+            file!("sequence.js"),
+            file!("turn.js"),
+            file!("loop.css"),
+        ],
         reach: Reach::Here,
         route: |router, path, options| router.route(path, Loop::new(options.teach)),
     },
 ];
 
 /// The files of all pages.
-pub(super) const SHARED: [File; 4] = [file!("style.css"), file!("page.js"), file!("socket.js"), file!("icon.svg")];
+pub(super) const SHARED: [File; 5] =
+    [file!("style.css"), file!("texts.js"), file!("page.js"), file!("socket.js"), file!("icon.svg")];
+
+/// The files of the guide's pages.
+const GUIDE: [File; 2] = [file!("guide.js"), file!("guide.css")];
+
+/// Returns all pages: one for each app, the index first, and those of the guide.
+///
+/// An app with more pages adds them here.
+pub(super) fn pages() -> Vec<Page> {
+    [&INDEX].into_iter().chain(APPS).map(App::page).chain(guide::pages(&GUIDE)).chain(lessons::pages()).collect()
+}
+
+/// Returns what the navigation lists: the paths of the apps and of the guide, and the first levels
+/// of their texts.
+pub(super) fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    APPS.iter().map(|app| (app.path, app.name)).chain([(guide::PATH, "guide")])
+}
 
 /// Returns the paths of all pages, the index first.
-pub fn page_paths() -> impl Iterator<Item = &'static str> {
+pub fn page_paths() -> impl Iterator<Item = String> {
+    pages().into_iter().map(|page| page.path)
+}
+
+/// Returns the paths of the apps, which have a page and a handler. The first one is the index.
+pub fn app_paths() -> impl Iterator<Item = &'static str> {
     [&INDEX].into_iter().chain(APPS).map(|app| app.path)
 }
 
 /// Returns the names of all files below `/assets`.
 pub fn file_names() -> impl Iterator<Item = &'static str> {
-    let files = [&INDEX].into_iter().chain(APPS).flat_map(|app| app.files);
-    SHARED.iter().chain(files).map(|file| file.name)
+    let files = pages().into_iter().flat_map(|page| page.files);
+    let names: BTreeSet<&str> = SHARED.into_iter().chain(files).map(|file| file.name).collect();
+    names.into_iter()
+}
+
+impl App {
+    /// Returns the name that people see.
+    pub(super) fn title(&self, language: Language) -> String {
+        text(language, &format!("{}.title", self.name))
+    }
+
+    fn sentence(&self, language: Language) -> String {
+        text(language, &format!("{}.sentence", self.name))
+    }
+
+    fn page(&'static self) -> Page {
+        Page {
+            path: self.path.to_owned(),
+            app: self.path,
+            files: self.files.to_vec(),
+            // A class may begin at the list of lessons.
+            texts: [self.name].into_iter().chain((self.path == learn::PATH).then_some("learn.learner")).collect(),
+            reach: self.reach,
+            content: Box::new(|language| {
+                let cards: String = listed().map(|(path, name)| card(path, name, language)).collect();
+                Content {
+                    title: self.title(language),
+                    description: self.sentence(language),
+                    main: fill(language, self.page)
+                        .replace("{{apps}}", &cards)
+                        .replace("{{lessons}}", &lessons::items(language)),
+                }
+            }),
+        }
+    }
+}
+
+/// Returns an item of the index. The guide has no clients to count.
+fn card(path: &str, name: &str, language: Language) -> String {
+    let count = if path == guide::PATH {
+        String::new()
+    } else {
+        format!("<span class=\"count\" data-count=\"{path}\"></span>")
+    };
+    format!(
+        "<li><a class=\"card app\" href=\"{path}\"><span class=\"app-title\">{}</span>{count}\
+         <span class=\"app-sentence\">{}</span></a></li>\n",
+        text(language, &format!("{name}.title")),
+        text(language, &format!("{name}.sentence"))
+    )
 }

@@ -1,10 +1,11 @@
 //! Pages, scripts and styles for the browser. They are part of the program: nothing is
 //! read from a disk or requested from another host.
 
+use super::texts::{Choice, Language, choose};
 use flate2::{Compression, GzBuilder};
 use lariat::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, REFERRER_POLICY, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use lariat::http::{HeaderValue, Response, StatusCode};
 use lariat::{Answer, HttpBody, Request};
@@ -65,14 +66,42 @@ struct Asset {
     hash: u64,
 }
 
+/// A page, in each language in which it was requested.
+struct Rendered {
+    reach: Reach,
+    render: Render,
+    languages: HashMap<Language, Asset>,
+}
+
+/// Returns the page in a language, as HTML.
+type Render = Box<dyn Fn(Language) -> String + Send>;
+
+/// Data for a script, once it was requested.
+struct Made {
+    make: Make,
+    asset: Option<Asset>,
+}
+
+/// Returns data, as JSON.
+type Make = Box<dyn Fn() -> String + Send>;
+
 /// All resources by path.
 #[derive(Default)]
-pub(super) struct Assets(HashMap<String, Asset>);
+pub(super) struct Assets {
+    files: HashMap<String, Asset>,
+    pages: HashMap<String, Rendered>,
+    made: HashMap<String, Made>,
+}
 
 impl Assets {
-    /// Adds a rendered page.
-    pub(super) fn add_page(&mut self, path: &str, html: String, reach: Reach) {
-        self.add(path.to_owned(), "text/html; charset=utf-8", html.into_bytes(), reach);
+    /// Adds a page. It is rendered when it is first requested in a language.
+    pub(super) fn add_page(&mut self, path: String, reach: Reach, render: Render) {
+        self.pages.insert(path, Rendered { reach, render, languages: HashMap::new() });
+    }
+
+    /// Adds data for a script. It is made when it is first requested.
+    pub(super) fn add_json(&mut self, path: String, make: Make) {
+        self.made.insert(path, Made { make, asset: None });
     }
 
     /// Adds a script, style or image as `/assets/NAME`.
@@ -83,29 +112,62 @@ impl Assets {
             Some("svg") => "image/svg+xml",
             _ => "text/plain; charset=utf-8",
         };
-        self.add(format!("/assets/{}", file.name), content_type, file.text.as_bytes().to_vec(), Reach::Here);
-    }
-
-    fn add(&mut self, path: String, content_type: &'static str, identity: Vec<u8>, reach: Reach) {
-        let mut hasher = DefaultHasher::new();
-        identity.hash(&mut hasher);
-        let hash = hasher.finish();
-        let asset = Asset { content_type, policy: reach.policy(), identity: identity.into(), gzip: None, hash };
-        self.0.insert(path, asset);
+        let asset = Asset::new(content_type, Reach::Here, file.text.as_bytes().to_vec());
+        self.files.insert(format!("/assets/{}", file.name), asset);
     }
 
     /// Returns whether there is a resource at a path.
     pub(super) fn has(&self, path: &str) -> bool {
-        self.0.contains_key(path)
+        self.pages.contains_key(path) || self.files.contains_key(path) || self.made.contains_key(path)
     }
 
     /// Returns the answer to a request, or `None` if there is no such resource.
     pub(super) fn answer(&mut self, request: &Request<'_>) -> Option<Answer> {
-        self.0.get_mut(request.path()).map(|asset| asset.respond(request).into())
+        if let Some(page) = self.pages.get_mut(request.path()) {
+            return Some(page.respond(request).into());
+        }
+        if let Some(made) = self.made.get_mut(request.path()) {
+            let make = &made.make;
+            let new = || Asset::new("application/json", Reach::Here, make().into_bytes());
+            return Some(made.asset.get_or_insert_with(new).respond(request).into());
+        }
+        self.files.get_mut(request.path()).map(|file| file.respond(request).into())
+    }
+}
+
+impl Rendered {
+    fn respond(&mut self, request: &Request<'_>) -> Response<HttpBody> {
+        let Choice { language, is_new } = choose(request);
+        let asset = self.languages.entry(language).or_insert_with(|| {
+            Asset::new("text/html; charset=utf-8", self.reach, (self.render)(language).into_bytes())
+        });
+        let mut response = asset.respond(request);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept-Language, Cookie"));
+        if is_new {
+            headers.insert(SET_COOKIE, HeaderValue::from_static(remember(language)));
+        }
+        response
+    }
+}
+
+/// Returns the cookie that makes the browser remember a language for a year.
+const fn remember(language: Language) -> &'static str {
+    match language {
+        Language::English => "lang=en; Path=/; Max-Age=31536000; SameSite=Lax",
+        Language::Chinese => "lang=zh; Path=/; Max-Age=31536000; SameSite=Lax",
     }
 }
 
 impl Asset {
+    fn new(content_type: &'static str, reach: Reach, identity: Vec<u8>) -> Asset {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        let hash = hasher.finish();
+        Asset { content_type, policy: reach.policy(), identity: identity.into(), gzip: None, hash }
+    }
+
     fn respond(&mut self, request: &Request<'_>) -> Response<HttpBody> {
         let is_compressed = accepts_gzip(list(request, ACCEPT_ENCODING.as_str()));
         // A strong tag: the codings have different bytes, so they need different tags (RFC 9110
@@ -251,6 +313,41 @@ mod tests {
             assert_eq!(response.body().as_bytes().is_empty(), status == 304, "{headers}");
             assert!(!header(&response, "etag").is_empty(), "{headers}");
         }
+    }
+
+    #[test]
+    fn a_page_comes_in_the_language_of_its_reader_and_is_rendered_once_for_each() {
+        let mut assets = Assets::default();
+        let (rendered, renders) = std::sync::mpsc::channel();
+        let render = move |language: Language| {
+            rendered.send(language).expect("it is received");
+            format!("<html lang={}>", language.tag())
+        };
+        assets.add_page("/a".to_owned(), Reach::Here, Box::new(render));
+        let mut get = |target: &str, headers: &str| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+            let answer = assets.answer(&Request::parse(head.as_bytes()).expect("a request"));
+            let Some(Answer::Respond(response)) = answer else { panic!("{answer:?}") };
+            Response::<HttpBody>::from(response)
+        };
+        let (english, chinese) = (get("/a", ""), get("/a?lang=zh", ""));
+        let remembered = get("/a", "Cookie: lang=zh\r\n");
+        for (response, tag, cookie) in [
+            (&english, "en", ""),
+            (&chinese, "zh-Hans", "lang=zh; Path=/; Max-Age=31536000; SameSite=Lax"),
+            (&remembered, "zh-Hans", ""),
+        ] {
+            assert_eq!(response.body().as_bytes(), format!("<html lang={tag}>").as_bytes());
+            assert_eq!(header(response, "content-language"), tag);
+            assert_eq!(header(response, "vary"), "Accept-Encoding, Accept-Language, Cookie");
+            assert_eq!(header(response, "set-cookie"), cookie);
+        }
+        assert_ne!(header(&english, "etag"), header(&chinese, "etag"));
+        // Another language is another page, also for a browser that has the first one.
+        let known = format!("If-None-Match: {}\r\n", header(&english, "etag"));
+        assert_eq!(get("/a", &known).status(), 304);
+        assert_eq!(get("/a?lang=zh", &known).status(), 200);
+        assert_eq!(renders.try_iter().collect::<Vec<_>>(), [Language::English, Language::Chinese]);
     }
 
     #[test]

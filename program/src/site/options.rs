@@ -17,6 +17,9 @@ pub struct Options {
     /// Lets pages on this host slow the loop down, hold it and read what others send, for teaching.
     /// Messages are not compressed then.
     pub teach: bool,
+    /// Lets a class learn together at `/learn`. With `teach`, a page on this host sees what each
+    /// learner answers, and holds the loop for all.
+    pub classroom: bool,
     /// Writes more metrics, in the format of Prometheus.
     pub more_metrics: Option<MoreMetrics>,
 }

@@ -1,10 +1,12 @@
 //! What all apps have in common: the frame of their pages, the checks of `Host` and `Origin`, and
 //! the trace for the console.
 
-use super::apps::{APPS, App, ENDPOINTS, INDEX, SHARED, STATEFUL};
+use super::apps::{APPS, ENDPOINTS, INDEX, SHARED, STATEFUL, listed, pages};
 use super::assets::Assets;
 use super::hosts::Hosts;
-use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console, editor};
+use super::page::Page;
+use super::texts::{Language, fill, for_scripts, text};
+use super::{Broadcast, Echo, Health, Metrics, Options, Origins, Readiness, chat, console, editor, guide};
 #[cfg(unix)]
 use lariat::RestoreError;
 use lariat::backplane::{Kept, Member, PublishError, StreamPosition};
@@ -30,10 +32,20 @@ impl Site {
     pub fn new(options: &Options) -> Site {
         let mut assets = Assets::default();
         SHARED.iter().for_each(|file| assets.add_file(file));
+        for page in pages() {
+            page.files.iter().for_each(|file| assets.add_file(file));
+            let classroom = options.classroom;
+            assets.add_page(
+                page.path.clone(),
+                page.reach,
+                Box::new(move |language| render(&page, language, classroom)),
+            );
+        }
+        for language in Language::ALL {
+            assets.add_json(guide::index_path(language), Box::new(move || guide::index(language)));
+        }
         let mut router = Router::new();
         for app in [&INDEX].into_iter().chain(APPS) {
-            assets.add_page(app.path, render(app), app.reach);
-            app.files.iter().for_each(|file| assets.add_file(file));
             router = (app.route)(router, app.path, options);
         }
         router = router
@@ -57,32 +69,40 @@ impl Site {
     }
 }
 
-/// Returns a page: the content of the app within the shell.
-fn render(app: &App) -> String {
-    let is_index = app.path == INDEX.path;
-    let title = if is_index { "Lariat: a WebSocket server".to_owned() } else { format!("{} · Lariat", app.title) };
-    let scripts = app.files.iter().filter(|file| file.name.ends_with(".js")).take(1);
+/// Returns a page: its content within the shell. The scripts of some pages ask whether there is a
+/// class.
+fn render(page: &Page, language: Language, classroom: bool) -> String {
+    let mut content = (page.content)(language);
+    content.main = content.main.replace("{{classroom}}", if classroom { "on" } else { "off" });
+    let title = if page.path == INDEX.path { content.title } else { format!("{} · Lariat", content.title) };
+    let scripts = page.files.iter().filter(|file| file.name.ends_with(".js")).take(1);
     let scripts = scripts.map(|file| format!("<script type=\"module\" src=\"/assets/{}\"></script>\n", file.name));
-    let styles = app.files.iter().filter(|file| file.name.ends_with(".css"));
+    let styles = page.files.iter().filter(|file| file.name.ends_with(".css"));
     let styles = styles.map(|file| format!("<link rel=\"stylesheet\" href=\"/assets/{}\">\n", file.name));
-    let nav = APPS.iter().map(|other| {
-        let current = if other.path == app.path { " aria-current=\"page\"" } else { "" };
-        format!("<a href=\"{}\"{current}>{}</a>\n", other.path, other.title)
+    let nav = listed().map(|(path, name)| {
+        let current = if path == page.app { " aria-current=\"page\"" } else { "" };
+        format!("<a href=\"{path}\"{current}>{}</a>\n", text(language, &format!("{name}.title")))
     });
-    let cards = APPS.iter().map(|app| {
-        format!(
-            "<li><a class=\"card app\" href=\"{0}\"><span class=\"app-title\">{1}</span>\
-             <span class=\"count\" data-count=\"{0}\"></span><span class=\"app-sentence\">{2}</span></a></li>\n",
-            app.path, app.title, app.sentence
-        )
+    let languages = Language::ALL.map(|other| {
+        let current = if other == language { " aria-current=\"true\"" } else { "" };
+        let (name, tag) = (other.name(), other.tag());
+        format!("<a href=\"?lang={name}\" lang=\"{tag}\" hreflang=\"{tag}\"{current}>{}</a>\n", other.endonym())
     });
-    let main = app.page.replace("{{apps}}", &cards.collect::<String>());
-    include_str!("pages/shell.html")
-        .replace("{{title}}", &title)
-        .replace("{{description}}", app.sentence)
+    let texts: Vec<&str> = ["shell"].into_iter().chain(page.texts.iter().copied()).collect();
+    fill(language, include_str!("pages/shell.html"))
+        .replace("{{lang}}", language.tag())
         .replace("{{head}}", &styles.chain(scripts).collect::<String>())
         .replace("{{nav}}", &nav.collect::<String>())
-        .replace("{{main}}", &main)
+        .replace("{{languages}}", &languages.concat())
+        .replace("{{title}}", &escaped(&title))
+        .replace("{{description}}", &escaped(&content.description))
+        .replace("{{texts}}", &for_scripts(language, &texts))
+        .replace("{{main}}", &content.main)
+}
+
+/// Returns a text as HTML, which may stand in an attribute.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 /// Returns 403, with advice.

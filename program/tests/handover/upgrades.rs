@@ -49,6 +49,28 @@ fn follower(site: &Site) -> Wire {
     page
 }
 
+/// An experiment ends with the process in which it runs. Its page learns that, and can go on.
+#[test]
+fn an_experiment_of_a_lesson_ends_and_its_page_goes_on() {
+    let mut site = Site::new(&[]);
+    let (mut busy, mut idle) = (site.open("/learn"), site.open("/learn"));
+    let run = |on: u32, within: u32| json!({"run": {"on": on, "steps": [{"send": "47"}], "within": within}});
+    for on in [3, 4] {
+        say(&mut busy, &run(on, 5_000));
+        assert_eq!(next(&mut busy, "did")["on"], on);
+    }
+    site.upgrade(|| {});
+    for on in [3, 4] {
+        let ended = next(&mut busy, "ended");
+        assert_eq!((&ended["on"], &ended["how"]), (&json!(on), &json!("moved")));
+    }
+    for page in [&mut busy, &mut idle] {
+        say(page, &run(3, 10));
+        let ended = next(page, "ended");
+        assert_eq!((&ended["on"], &ended["how"]), (&json!(3), &json!("time")));
+    }
+}
+
 #[test]
 fn every_app_goes_on_through_three_upgrades() {
     let mut site = Site::new(&[]);
@@ -87,7 +109,7 @@ fn every_app_goes_on_through_three_upgrades() {
         // The page of the loop gets reports, and each line of the client that it follows.
         next(&mut page, "turns");
         followed.echo("once more");
-        while next(&mut page, "line").as_str() != Some("< TEXT [9 bytes, masked]") {}
+        while next(&mut page, "line")["text"].as_str() != Some("< TEXT [9 bytes, masked]") {}
     }
     // The index counts on: a client more is told.
     let counts = |index: &mut Wire| told(index)["/broadcast"].as_u64().expect("a count");

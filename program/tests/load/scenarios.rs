@@ -200,3 +200,17 @@ fn storms_that_cannot_come_are_refused() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{output:?}");
     }
 }
+
+/// The report counts what a walk takes, although it is allocated before the first connection.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_memory_of_a_connection_includes_its_walk() {
+    let per_connection = |scenario: &str| {
+        let (run, _) = walk(echo, scenario, "-c 3000 --hold 1ms --timeout 30s");
+        assert_eq!(run.errors(), vec![], "{}", run.stderr);
+        run.number("client memory_bytes_per_connection")
+    };
+    let (short, looping) = (per_connection("ping\n"), per_connection("repeat 2\n  ping\nend\n"));
+    assert!(short >= 56.0 + 112.0, "{short} bytes, less than the connection and its walk take");
+    assert!(looping >= short, "{looping} bytes with a loop, {short} without");
+}

@@ -6,11 +6,17 @@ mod common;
 
 mod arena;
 mod chat;
+mod class;
 mod console;
 mod editor;
+mod guide;
+mod host;
+mod learn;
 mod metrics;
 mod pages;
 mod scripts;
 mod servers;
+mod slow;
+mod texts;
 mod ticker;
 mod watch;

@@ -1,7 +1,7 @@
 //! The pages over plain HTTP, and who may open a socket. Over real sockets.
 
 use crate::common::{Wire, serve_made};
-use lariat_cli::site::{Options, Site, file_names, page_paths};
+use lariat_cli::site::{Options, Site, app_paths, file_names, page_paths};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -25,7 +25,7 @@ fn media_type(name: &str) -> &'static str {
 #[test]
 fn every_page_and_file_is_served_under_a_strict_policy() {
     let server = serve_made(|| Site::new(&Options::default()));
-    let pages = page_paths().map(|path| (path.to_owned(), "text/html"));
+    let pages = page_paths().map(|path| (path, "text/html"));
     let files = file_names().map(|name| (format!("/assets/{name}"), media_type(name)));
     let with_query = [("/chat?anything".to_owned(), "text/html")];
     for (path, media_type) in pages.chain(files).chain(with_query) {
@@ -51,17 +51,53 @@ fn every_page_and_file_is_served_under_a_strict_policy() {
 #[test]
 fn pages_have_no_inline_script_or_style_and_no_placeholder() {
     let server = serve_made(|| Site::new(&Options::default()));
-    for path in page_paths() {
+    for (path, language) in page_paths().flat_map(|path| [(path.clone(), "en"), (path, "zh")]) {
         let mut wire = Wire::connect(server.addr);
-        wire.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        let headers = format!("Host: localhost\r\nAccept-Language: {language}");
+        wire.send(format!("GET {path} HTTP/1.1\r\n{headers}\r\n\r\n").as_bytes());
         let page = String::from_utf8(wire.response().body).expect("text");
+        // The namespace of a picture is a name, and nothing is loaded from there.
+        let page = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
         assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"), "{path}");
+        let is_guide = path.starts_with("/guide");
         for forbidden in ["{{", "}}", "style=\"", "<style", " onclick", "http://www", "https://"] {
-            assert!(!page.contains(forbidden), "{path} has {forbidden}");
+            // The code and the links of the guide name other hosts.
+            let is_allowed = is_guide && matches!(forbidden, "}}" | "https://");
+            assert!(is_allowed || !page.contains(forbidden), "{path} has {forbidden}");
         }
-        let scripts = page.matches("<script").count();
-        assert_eq!(scripts, page.matches("<script type=\"module\" src=\"/assets/").count(), "{path}");
+        for loaded in ["src=\"http", "<link rel=\"stylesheet\" href=\"http", "srcset", "<iframe", "<img"] {
+            assert!(!page.contains(loaded), "{path} has {loaded}");
+        }
+        // The texts for the scripts are data, which no browser runs.
+        let (scripts, data) =
+            (page.matches("<script").count(), page.matches("<script type=\"application/json\"").count());
+        assert_eq!(scripts - data, page.matches("<script type=\"module\" src=\"/assets/").count(), "{path}");
+        assert_eq!(data, 1, "{path}");
         assert_eq!(page.matches("aria-current=\"page\"").count(), usize::from(path != "/"), "{path}");
+    }
+}
+
+#[test]
+fn pages_come_in_the_language_of_their_reader_and_remember_a_choice() {
+    let server = serve_made(|| Site::new(&Options::default()));
+    let get = |target: &str, headers: &str| {
+        let mut wire = Wire::connect(server.addr);
+        wire.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes());
+        let response = wire.response();
+        let cookie = response.header("Set-Cookie").unwrap_or_default().to_owned();
+        assert_eq!(response.header("Vary"), Some("Accept-Encoding, Accept-Language, Cookie"), "{target}");
+        (String::from_utf8(response.body).expect("text"), cookie)
+    };
+    for path in page_paths() {
+        let (english, cookie) = get(&path, "");
+        assert!(english.contains("<html lang=\"en\">") && cookie.is_empty(), "{path}");
+        assert!(!english.contains("审校"), "{path}");
+        let (chinese, cookie) = get(&format!("{path}?lang=zh"), "");
+        assert!(chinese.contains("<html lang=\"zh-Hans\">") && chinese.contains("审校"), "{path}");
+        assert_eq!(cookie, "lang=zh; Path=/; Max-Age=31536000; SameSite=Lax");
+        assert_eq!(get(&path, "Cookie: lang=zh\r\n"), (chinese.clone(), String::new()), "{path}");
+        assert_eq!(get(&path, "Accept-Language: zh-CN,zh;q=0.9,en;q=0.8\r\n").0, chinese, "{path}");
+        assert_eq!(get(&path, "Cookie: lang=en\r\nAccept-Language: zh\r\n").0, english, "{path}");
     }
 }
 
@@ -81,7 +117,7 @@ fn sockets_are_for_the_sites_own_pages_and_for_allowed_ones() {
         );
         get(&mut Wire::connect(server.addr), &head).0
     };
-    for path in page_paths().chain(["/echo", "/broadcast"]) {
+    for path in app_paths().chain(["/echo", "/broadcast"]) {
         let for_all = matches!(path, "/echo" | "/broadcast");
         assert_eq!(status(path, "http://here.test:9998"), 101, "{path} from here");
         assert_eq!(status(path, "https://friend.test"), 101, "{path} from a friend");

@@ -63,7 +63,7 @@ impl Page {
     }
 
     fn lines(&self) -> Vec<&str> {
-        self.told.iter().filter_map(|told| told["line"].as_str()).collect()
+        self.told.iter().filter_map(|told| told["line"]["text"].as_str()).collect()
     }
 
     fn refused(&self) -> usize {
@@ -223,7 +223,7 @@ fn a_connection_is_followed_and_only_a_teacher_reads_its_messages() {
         ask(&mut sim, &watcher, &json!({"follow": 0}));
         page.listen(&watcher);
         let follows: Vec<&Value> = page.told.iter().filter_map(|told| told.get("follows")).collect();
-        assert_eq!(follows.last(), Some(&&json!({"slot": 0, "id": "0.1", "route": "/echo"})));
+        assert_eq!(follows.last(), Some(&&json!({"slot": 0, "id": "0.1", "route": "/echo", "state": "Open"})));
         peer.send("hi \" [ho");
         peer.send(&[1_u8, 2, 3][..]);
         sim.run_until_idle();
@@ -244,6 +244,18 @@ fn a_connection_is_followed_and_only_a_teacher_reads_its_messages() {
                 "= DRAINING -> CLOSED",
             ]
         );
+        let steps: Vec<&Value> = page.told.iter().filter_map(|told| told["line"].get("step")).collect();
+        let frame = |side: &str, opcode: u8, length: u64| {
+            let masked = side == "peer";
+            json!({"frame": {"side": side, "opcode": opcode, "fin": true, "masked": masked, "compressed": false, "length": length}})
+        };
+        let (mut text, mut close) = (frame("peer", 1, 8), frame("us", 8, 2));
+        if teach {
+            text["frame"]["text"] = json!("hi \" [ho");
+            close["frame"]["code"] = json!(1000);
+        }
+        assert_eq!((steps[0], steps[3], steps[5]), (&text, &frame("us", 2, 3), &close));
+        assert_eq!(steps[6], &json!({"state": {"from": "Open", "to": "Draining"}}));
         assert_eq!(page.told.iter().filter(|told| told["gone"] == "0.1").count(), 1);
     }
 }

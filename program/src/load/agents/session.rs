@@ -4,7 +4,7 @@ use super::folder::Folder;
 use super::protocol::{BEAT, FromAgent, Request, SHORT_LINE, ToAgent, VERSION, part_line};
 use super::travel::{allowed, allowed_file};
 use super::wire::{Lines, Wire};
-use crate::load::measure::Clock;
+use crate::clock::Clock;
 use crate::load::run::{ChildWorker, Link, thread};
 use crate::terminal::Failure;
 use data_encoding::BASE64;

@@ -2,7 +2,7 @@
 //! noticed.
 
 use super::protocol::SILENCE;
-use crate::load::measure::Clock;
+use crate::clock::Clock;
 use crate::terminal::quoted_bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

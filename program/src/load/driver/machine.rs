@@ -9,7 +9,8 @@ use super::search::Search;
 use super::states::{Ended, RunState, Sending};
 use super::storms::Storms;
 use super::walks::Walks;
-use crate::load::measure::{Clock, Compression, Measurements, ScenarioStep, Storm, Walked};
+use crate::clock::Clock;
+use crate::load::measure::{Compression, Measurements, ScenarioStep, Storm, Walked};
 use crate::load::plan::{Mode, Opening, Pace, Plan};
 use lariat::{ClientId, Clients, OpeningError};
 use rand::SeedableRng;
@@ -103,8 +104,6 @@ impl Driver {
         };
         // Processes of one run differ.
         let seed = plan.seed ^ u64::from(plan.first_number) << 32;
-        let followers = if plan.mode == Mode::Follow { plan.connections as usize } else { 0 };
-        let followers = std::iter::repeat_with(Follower::default).take(followers).collect();
         Driver {
             measured: Measurements::new(plan.mode == Mode::Subscribe),
             state: RunState::Opening,
@@ -123,7 +122,7 @@ impl Driver {
             churn_pacer: None,
             search: None,
             publications: Publications::default(),
-            followers,
+            followers: Vec::new(),
             walks: Walks::new(&plan, StdRng::seed_from_u64(!seed)),
             unfinished: 0,
             publisher: None,
@@ -141,6 +140,13 @@ impl Driver {
             plan,
             clock,
         }
+    }
+
+    /// Allocates what all connections will need. Call it once, before the first step.
+    pub(crate) fn prepare(&mut self) {
+        let followers = if self.plan.mode == Mode::Follow { self.plan.connections as usize } else { 0 };
+        self.followers = std::iter::repeat_with(Follower::default).take(followers).collect();
+        self.walks.prepare(&self.plan);
     }
 
     pub(crate) const fn state(&self) -> RunState {

@@ -68,11 +68,9 @@ impl<D: lariat::ClientData> Scene<'_, D> {
 
 impl Walks {
     pub(super) fn new(plan: &Plan, random: StdRng) -> Walks {
-        let scenario = &plan.scenario;
-        let count = if scenario.steps.is_empty() { 0 } else { plan.connections as usize };
         Walks {
-            walkers: std::iter::repeat_with(Walker::default).take(count).collect(),
-            tallies: Tallies::new(scenario),
+            walkers: Vec::new(),
+            tallies: Tallies::new(&plan.scenario),
             alarms: BinaryHeap::new(),
             next_sweep: SWEEP,
             walking: 0,
@@ -80,6 +78,12 @@ impl Walks {
             failed: 0,
             random,
         }
+    }
+
+    /// Makes the walkers of all connections.
+    pub(super) fn prepare(&mut self, plan: &Plan) {
+        let count = if plan.scenario.steps.is_empty() { 0 } else { plan.connections as usize };
+        self.walkers = std::iter::repeat_with(Walker::default).take(count).collect();
     }
 
     pub(super) const fn walking(&self) -> u32 {

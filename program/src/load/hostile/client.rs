@@ -3,7 +3,7 @@
 use super::bytes::{CLOSE, FIN, KEY, PING, PONG, PROBE, frame, request};
 use super::list::{Kind, Outcome, Sends, Then};
 use super::stream::{Heard, Stream, Until};
-use crate::load::measure::Clock;
+use crate::clock::Clock;
 use crate::load::plan::Target;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A stream to a server whose reads and writes end at a deadline, or when the run does.
 
-use crate::load::measure::Clock;
+use crate::clock::Clock;
 use crate::load::plan::Target;
 use lariat::tls::rustls::{ClientConnection, StreamOwned};
 use std::io::{self, ErrorKind, Read, Write};

@@ -7,7 +7,8 @@
 
 use super::client::{Attempt, Client};
 use super::list::{KINDS, Kind};
-use crate::load::measure::{Clock, ErrorCount, Malformed};
+use crate::clock::Clock;
+use crate::load::measure::{ErrorCount, Malformed};
 use crate::load::plan::{Hostiles, Target};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

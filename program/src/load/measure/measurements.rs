@@ -1,10 +1,10 @@
 //! What one process has measured so far.
 
 use super::buckets::Buckets;
-use super::clock::cpu_time;
 use super::latency::Latency;
 use super::problems::{Problem, Problems};
 use super::report::{Connections, ErrorCount, Messages, Second};
+use crate::clock::cpu_time;
 use lariat::CloseReason;
 use std::collections::BTreeMap;
 use std::time::Duration;

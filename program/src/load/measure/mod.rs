@@ -2,7 +2,6 @@
 //!
 //! | file | question |
 //! |---|---|
-//! | `clock` | what time is it, to the microsecond? |
 //! | `latency` | how long did things take? |
 //! | `buckets` | how many times lie between fixed bounds? |
 //! | `problems` | what went wrong, how often, and what does it mean? |
@@ -14,7 +13,6 @@
 //! `schema_tests` compares `report` with docs/load-report.schema.json.
 
 mod buckets;
-mod clock;
 mod latency;
 mod measurements;
 mod problems;
@@ -23,7 +21,6 @@ mod record;
 mod report;
 
 pub(crate) use buckets::{BOUNDS_US, Buckets};
-pub(crate) use clock::{Clock, cpu_time};
 pub(crate) use latency::{Latency, Summary};
 pub(crate) use measurements::Measurements;
 pub(crate) use problems::Problem;

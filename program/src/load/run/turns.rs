@@ -1,9 +1,10 @@
 //! One process does its part of a run: it turns the loop, and does what is due between two turns.
 
 use super::progress::Progress;
+use crate::clock::{Clock, cpu_time};
 use crate::load::driver::{Conn, Driver, Ended, RunState};
 use crate::load::hostile::Hostile;
-use crate::load::measure::{Client, Clock, Histograms, Record, Search, Second, cpu_time, own_memory};
+use crate::load::measure::{Client, Histograms, Record, Search, Second, own_memory};
 use crate::load::plan::Plan;
 use lariat::{CloseCode, Config, Deflate, Drain, EventLoop, Server};
 use std::io;
@@ -68,7 +69,9 @@ pub(crate) fn run_part(plan: Plan, watcher: &mut impl Watcher) -> io::Result<Rec
     let hostiles = plan.hostiles.clone();
     let mut hostile = None;
     let mut event_loop = server.start(Driver::new(plan, clock))?;
+    // Before what is allocated for all connections at once.
     let began = Used::now(clock);
+    event_loop.parts_mut().0.prepare();
     let (mut opened, mut held) = (None, None);
     let (mut next_progress, mut next_look, mut told) = (PROGRESS, u64::MAX, 0);
     while event_loop.outcome().is_none() {

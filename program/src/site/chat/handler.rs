@@ -107,7 +107,7 @@ impl Chat {
         let (name, room_name) = (tidy(&asked.name, "Guest"), tidy(&asked.room, "lobby"));
         if !self.rooms.contains_key(&room_name) && !self.has_place(id) {
             // The page stays where it is.
-            ToPage::Refused { id: None, why: "There are too many rooms already." }.send(clients, id);
+            ToPage::Refused { id: None, why: "rooms" }.send(clients, id);
             return;
         }
         self.leave(clients, id);
@@ -228,13 +228,13 @@ impl Chat {
 
     fn say(&mut self, clients: &mut Clients<()>, from: ClientId, id: &str, text: &str, age: Duration) {
         let refused = |clients: &mut Clients<()>, why| ToPage::Refused { id: Some(id), why }.send(clients, from);
-        let Some(place) = self.places.get(&from) else { return refused(clients, "Enter a room first.") };
+        let Some(place) = self.places.get(&from) else { return refused(clients, "outside") };
         let Some(room) = self.rooms.get_mut(&place.room) else { return };
         let Ok(number) = u128::from_str_radix(id, 16) else {
-            return refused(clients, "The id of a message must be a hexadecimal number.");
+            return refused(clients, "id");
         };
         if text.trim().is_empty() || text.len() > MAX_TEXT {
-            return refused(clients, "A message must have a text of at most 8 KiB.");
+            return refused(clients, "length");
         }
         if let Some(others) = &mut self.others {
             let Some(name) = room.name(place.person) else { return };

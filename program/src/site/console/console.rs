@@ -7,6 +7,7 @@
 //! `{"tls":{"on":7,...}}`, with the fields that `secured` lists.
 
 use crate::site::secured::Secured;
+use crate::site::traced::{LastFrame, Step, hex};
 #[cfg(unix)]
 use lariat::RestoreError;
 use lariat::{ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, Side, Trace};
@@ -15,9 +16,6 @@ use std::collections::HashMap;
 
 /// The path of the console.
 pub(in crate::site) const PATH: &str = "/console";
-
-/// The bytes of a frame's payload that are shown.
-const SHOWN: usize = 256;
 
 /// While more bytes than this wait for a page, it gets no traces, only their number afterwards.
 const TOO_MUCH: usize = 1 << 20;
@@ -35,44 +33,14 @@ pub(in crate::site) fn wants_no_compression(request: &Request<'_>) -> bool {
     is_watched(request) && request.query_value("plain").is_some()
 }
 
-/// A message to a page. Bytes are in hexadecimal digits.
+/// A message to a page.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum ToPage<'a> {
     Token(&'a str),
-    Tls {
-        on: u32,
-        #[serde(flatten)]
-        secured: Secured<'a>,
-    },
-    Handshake {
-        on: u32,
-        side: &'static str,
-        text: &'a str,
-    },
-    Frame {
-        on: u32,
-        side: &'static str,
-        header: String,
-        wire: String,
-        plain: String,
-        length: u64,
-    },
-    Payload {
-        on: u32,
-        wire: String,
-        plain: String,
-    },
-    Violation {
-        on: u32,
-        text: String,
-    },
-    State {
-        on: u32,
-        from: String,
-        to: String,
-    },
     Missed(u32),
+    #[serde(untagged)]
+    Step(Step<'a>),
 }
 
 /// A message from a page.
@@ -96,10 +64,7 @@ pub(super) struct Watcher {
 pub(super) struct Watched {
     pub(super) by: ClientId,
     pub(super) on: u32,
-    /// The key of the peer's last frame.
-    pub(super) key: Option<[u8; 4]>,
-    /// The bytes of its payload so far.
-    pub(super) received: usize,
+    pub(super) last: LastFrame,
 }
 
 /// The handler of `/console`: sends pages the traces of their other connections.
@@ -151,29 +116,6 @@ impl Console {
     }
 }
 
-impl Watched {
-    /// Returns the shown bytes of a payload, masked and unmasked, in hexadecimal digits.
-    pub(super) fn shown(&mut self, wire: &[u8]) -> (String, String) {
-        let start = self.received;
-        self.received += wire.len();
-        let wire = &wire[..wire.len().min(SHOWN.saturating_sub(start))];
-        let key = self.key.unwrap_or_default();
-        let plain: Vec<u8> = wire.iter().enumerate().map(|(at, byte)| byte ^ key[(start + at) % 4]).collect();
-        (hex(wire), hex(&plain))
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
-const fn name(side: Side) -> &'static str {
-    match side {
-        Side::Peer => "peer",
-        Side::Us => "us",
-    }
-}
-
 impl Handler for Console {
     type Data = ();
 
@@ -198,54 +140,23 @@ impl Handler for Console {
                 clients.untrace(id);
                 return;
             };
-            self.watched.insert(id, Watched { by, on, key: None, received: 0 });
+            self.watched.insert(id, Watched { by, on, last: LastFrame::default() });
             if let Some(watcher) = self.watchers.get_mut(&by) {
                 watcher.watched.insert(on, id);
             }
             // `Trace::Secured` came before the request, so before it was known who watches.
             let info = clients.tls(id).cloned();
             if let Some(info) = &info {
-                self.send(clients, by, &ToPage::Tls { on, secured: Secured::from(info) });
+                self.send(clients, by, &ToPage::Step(Step::Tls { on, secured: Secured::from(info) }));
             }
         }
         let Some(watched) = self.watched.get_mut(&id) else { return };
         let (by, on) = (watched.by, watched.on);
-        match trace {
-            Trace::Handshake { side, text } => {
-                self.send(
-                    clients,
-                    by,
-                    &ToPage::Handshake { on, side: name(*side), text: &String::from_utf8_lossy(text) },
-                );
-            }
-            Trace::Frame { side, header, payload } => {
-                let mut whole = Watched { by, on, key: header.mask, received: 0 };
-                let (wire, plain) = whole.shown(payload);
-                if *side == Side::Peer {
-                    *watched = whole;
-                }
-                let (side, length) = (name(*side), header.length);
-                self.send(
-                    clients,
-                    by,
-                    &ToPage::Frame { on, side, header: hex(&header.to_bytes()), wire, plain, length },
-                );
-            }
-            Trace::Payload { payload } => {
-                let (wire, plain) = watched.shown(payload);
-                if !wire.is_empty() {
-                    self.send(clients, by, &ToPage::Payload { on, wire, plain });
-                }
-            }
-            Trace::Violation(error) => self.send(clients, by, &ToPage::Violation { on, text: error.to_string() }),
-            Trace::State { from, to } => {
-                let (from, to_name) = (format!("{from:?}"), format!("{to:?}"));
-                self.send(clients, by, &ToPage::State { on, from, to: to_name });
-                if to.ready_state() == ReadyState::Closed {
-                    self.forget(id);
-                }
-            }
-            _ => {}
+        if let Some(step) = watched.last.step(on, trace) {
+            self.send(clients, by, &ToPage::Step(step));
+        }
+        if matches!(trace, Trace::State { to, .. } if to.ready_state() == ReadyState::Closed) {
+            self.forget(id);
         }
     }
 

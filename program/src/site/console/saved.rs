@@ -2,6 +2,7 @@
 
 use super::console::{Console, Watched, Watcher};
 use crate::site::carried::{MOST, check};
+use crate::site::traced::LastFrame;
 use lariat::{ClientId, RestoreError, saved};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -32,8 +33,8 @@ impl Console {
     pub(super) fn saved(&self) -> Option<Vec<u8>> {
         let watcher = |(id, watcher): (&ClientId, &Watcher)| (*id, watcher.token.clone().into(), watcher.missed);
         let watchers = self.watchers.iter().map(watcher);
-        let watched = self.watched.iter().map(|(id, Watched { by, on, key, received })| {
-            (*id, SavedWatched { by: *by, on: *on, key: *key, received: *received as u64 })
+        let watched = self.watched.iter().map(|(id, Watched { by, on, last })| {
+            (*id, SavedWatched { by: *by, on: *on, key: last.key, received: last.received as u64 })
         });
         saved::to_bytes(&SavedConsole {
             watchers: watchers.map(|(id, token, missed)| (id, SavedWatcher { token, missed })).collect(),
@@ -52,8 +53,8 @@ impl Console {
             check(received < MOST, "the length of a payload")?;
             let watcher = console.watchers.get_mut(&by).ok_or("nobody watches a connection")?;
             check(watcher.watched.insert(on, id).is_none(), "the number of a connection")?;
-            let received = usize::try_from(received)?;
-            console.watched.insert(id, Watched { by, on, key, received });
+            let last = LastFrame { key, received: usize::try_from(received)? };
+            console.watched.insert(id, Watched { by, on, last });
         }
         Ok(console)
     }

@@ -2,6 +2,7 @@
 
 use super::console::{Console, Watched, Watcher};
 use crate::site::carried_tests;
+use crate::site::traced::LastFrame;
 use lariat::{ClientId, RestoreError};
 use std::collections::HashMap;
 
@@ -22,7 +23,7 @@ fn console() -> Console {
         console.watchers.insert(id(number), Watcher { token, watched: HashMap::new(), missed });
     }
     for (number, on, key) in [(3, 7, None), (4, 8, Some([1, 2, 3, 4]))] {
-        console.watched.insert(id(number), Watched { by: id(1), on, key, received: 300 });
+        console.watched.insert(id(number), Watched { by: id(1), on, last: LastFrame { key, received: 300 } });
         console.watchers.get_mut(&id(1)).expect("a page").watched.insert(on, id(number));
     }
     console
@@ -34,7 +35,7 @@ fn what_is_saved_is_restored_and_nothing_else() {
     let restored = carried_tests::check(&bytes, Console::default, restore, Console::saved);
     assert_eq!(restored.watchers[&id(1)].watched, [(7, id(3)), (8, id(4))].into());
     assert_eq!((restored.watchers[&id(2)].token.as_str(), restored.watchers[&id(2)].missed), ("token 2", 9));
-    assert_eq!((restored.watched[&id(4)].key, restored.watched[&id(4)].received), (Some([1, 2, 3, 4]), 300));
+    assert_eq!(restored.watched[&id(4)].last, LastFrame { key: Some([1, 2, 3, 4]), received: 300 });
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn damage_causes_no_panic() {
     let bytes = console().saved().expect("it can be saved");
     carried_tests::damage(&bytes, Console::default, restore, |mut console| {
         for watched in console.watched.values_mut() {
-            watched.shown(&[1, 2, 3]);
+            watched.last.shown(&[1, 2, 3]);
         }
     });
 }

@@ -153,7 +153,7 @@ impl Document {
         let text: Vec<u16> = kept.text.encode_utf16().collect();
         let revision = lineage.last().map_or(0, |(_, revision)| *revision);
         if text.len() > MAX_TEXT || kept.text.contains('\r') || !(1..MAX_REVISION).contains(&revision) {
-            return Err("The copy of this page is not valid for this server.");
+            return Err("copy");
         }
         // The pages that are here already know only the present life.
         self.ancestors = lineage;
@@ -183,10 +183,10 @@ impl Document {
         let Edit { by, n, mut operation } = edit;
         let mut selection = selection.filter(|(anchor, head)| *anchor.max(head) <= operation.len_after());
         if self.authors.get(&by).is_some_and(|(known, _)| n <= *known) {
-            return Err(Refusal::Unfit("This edit is known already."));
+            return Err(Refusal::Unfit("known"));
         }
         if operation.parts() > MAX_PARTS {
-            return Err(Refusal::Unfit("This edit changes too many places at once."));
+            return Err(Refusal::Unfit("places"));
         }
         let mut work = 0;
         for earlier in self.since(revision).ok_or(Refusal::Late)? {
@@ -200,7 +200,7 @@ impl Document {
             operation = ours;
         }
         if operation.len_after() > MAX_TEXT.max(operation.len_before()) {
-            return Err(Refusal::Unfit("The text would become too long."));
+            return Err(Refusal::Unfit("length"));
         }
         self.text = operation.apply(&self.text).ok_or(Refusal::Foreign)?;
         for person in self.people.values_mut() {

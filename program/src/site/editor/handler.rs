@@ -96,7 +96,7 @@ impl Editor {
         self.leave(clients, id);
         (join.name, join.document) = (tidy(&join.name, "Guest"), tidy(&join.document, "notes"));
         if !self.documents.contains_key(&join.document) && !self.make_place() {
-            return ToPage::Full("There are too many documents already.").send(clients, id);
+            return ToPage::Full("documents").send(clients, id);
         }
         join.lineage.drain(..join.lineage.len().saturating_sub(MAX_LIVES));
         if self.shared.is_some() {
@@ -128,7 +128,7 @@ impl Editor {
         }
         let Some(join) = self.asked.remove(&id) else { return not_understood(clients, id) };
         if self.documents.len() >= MAX_DOCUMENTS && !self.documents.contains_key(&join.document) {
-            return ToPage::Full("There are too many documents already.").send(clients, id);
+            return ToPage::Full("documents").send(clients, id);
         }
         let document = self.documents.entry(join.document.clone()).or_insert_with(|| Document::new(self.life));
         // Another page may have been faster.
@@ -233,7 +233,7 @@ impl Editor {
             }
             Err(Refusal::Late) => self.enter_again(clients, id),
             Err(Refusal::Foreign) => {
-                let why = "This edit belongs to another text.";
+                let why = "foreign";
                 ToPage::Refused { by, n, why }.send(clients, id);
             }
             Err(Refusal::Unfit(why)) => ToPage::Refused { by, n, why }.send(clients, id),

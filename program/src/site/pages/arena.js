@@ -1,7 +1,7 @@
 // The page of the arena: shows what game.js knows on a canvas and in words, and reads keys, mouse
 // and fingers.
 
-import { $, askForName, count, element, setText } from "./page.js";
+import { $, LANGUAGE, askForName, bytes, count, element, nodes, setText, t } from "./page.js";
 import { Game, RADIUS, TICK_MS } from "./game.js";
 import { Socket } from "./socket.js";
 
@@ -13,7 +13,6 @@ const STICK = 56;
 const LOOP_SHOWN_MS = 600;
 const SAID_SHOWN_MS = 3500;
 const HUES = ["--blue", "--green", "--violet", "--teal", "--amber", "--accent"];
-const DIRECTIONS = ["east", "south-east", "south", "south-west", "west", "north-west", "north", "north-east"];
 const KEYS = {
   ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1],
   KeyA: [-1, 0], KeyD: [1, 0], KeyW: [0, -1], KeyS: [0, 1],
@@ -23,7 +22,11 @@ const canvas = $("canvas");
 const paint = canvas.getContext("2d");
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 const socket = new Socket();
-export const game = new Game((bytes) => socket.send(bytes));
+export const game = new Game((data) => socket.send(data));
+const listed = new Intl.ListFormat(LANGUAGE);
+
+/** The server names bots in English. */
+const nameOf = (name) => (name.endsWith(" (bot)") ? t("arena.bot", { name: name.slice(0, -6) }) : name);
 
 /** By id. null means that the name was requested. */
 const names = new Map();
@@ -62,17 +65,17 @@ const handlers = {
   scores: renderScores,
   caught({ strays, riders, points }) {
     const parts = [];
-    if (strays) parts.push(`${strays} ${strays === 1 ? "stray" : "strays"}`);
-    if (riders.length) parts.push(new Intl.ListFormat("en").format(riders));
-    say(parts.length ? `You caught ${parts.join(" and ")}: ${count(points)} ${points === 1 ? "point" : "points"}` : "Nothing was in your loop");
+    if (strays) parts.push(t("arena.strays", { count: strays }));
+    parts.push(...riders.map(nameOf));
+    say(parts.length ? t("arena.caught", { what: listed.format(parts), points: t("arena.points", { count: points }) }) : t("arena.caught_none"));
   },
-  held: (name) => say(`${name} caught you`),
+  held: (name) => say(t("arena.held", { name: nameOf(name) })),
   round: (winner) => {
-    const text = winner ? `${winner[0]} won the round with ${count(winner[1])}` : "The round is over, and nobody has a point";
+    const text = winner ? t("arena.won", { name: nameOf(winner[0]), points: t("arena.points", { count: winner[1] }) }) : t("arena.over");
     say(text);
-    setText($("round"), `${text}.`);
+    setText($("round"), t("arena.sentence_end", { text }));
   },
-  full: () => say("The arena is full."),
+  full: () => say(t("arena.full")),
 };
 
 game.onLoop = (id, line) => {
@@ -303,27 +306,30 @@ function say(text) {
 
 function renderScores(scores) {
   const items = scores.map(([id, name, score]) => {
-    const item = element("li", { "aria-current": id === game.me ? "true" : undefined }, element("span", { dir: "auto" }, name), element("span", {}, count(score)));
+    const item = element("li", { "aria-current": id === game.me ? "true" : undefined }, element("span", { dir: "auto" }, nameOf(name)), element("span", {}, count(score)));
     item.style.setProperty("--hue", `var(${hueOf(id)})`);
     return item;
   });
   $("scores").replaceChildren(...items);
 }
 
+const ordinals = new Intl.PluralRules(LANGUAGE, { type: "ordinal" });
+
 /** Formats a rank: 1st, 2nd, 3rd, 4th. */
 function ordinal(number) {
-  const suffix = { one: "st", two: "nd", few: "rd", other: "th" }[new Intl.PluralRules("en", { type: "ordinal" }).select(number)];
-  return `${count(number)}${suffix}`;
+  const form = { one: "one", two: "two", few: "few" }[ordinals.select(number)] ?? "rest";
+  return t(`arena.rank.${form}`, { number });
 }
 
 function renderFigures() {
   if (!game.snapshot) return;
   const { score, rank, count: all, seconds } = game.snapshot;
-  const figure = (value, what) => element("span", {}, element("b", {}, value), ` ${what}`);
-  $("figures").replaceChildren(
-    figure(count(score), score === 1 ? "point" : "points"),
-    figure(rank ? ordinal(rank) : "–", `of ${count(all)}`),
-    figure(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`, "left"));
+  const strong = (value) => element("b", {}, value);
+  $("figures").replaceChildren(...[
+    nodes("arena.figure_points", { count: score, number: strong(count(score)) }),
+    nodes("arena.figure_rank", { number: strong(rank ? ordinal(rank) : "–"), all }),
+    nodes("arena.figure_left", { time: strong(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`) }),
+  ].map((figure) => element("span", {}, ...figure)));
 }
 
 function renderWhere() {
@@ -332,17 +338,18 @@ function renderWhere() {
   if (!game.snapshot) return;
   const now = performance.now();
   const own = game.own(now);
-  const to = ({ x, y }) => ({ far: Math.hypot(x - own.x, y - own.y), direction: DIRECTIONS[Math.round((Math.atan2(y - own.y, x - own.x) / Math.PI) * 4 + 8) % 8] });
+  const to = ({ x, y }) => ({ far: Math.hypot(x - own.x, y - own.y), direction: Math.round((Math.atan2(y - own.y, x - own.x) / Math.PI) * 4 + 8) % 8 });
   const nearest = (list) => list.map((one) => ({ ...one, ...to(one) })).sort((one, other) => one.far - other.far)[0];
   const stray = nearest(game.strays(now));
   const others = game.riders(now).filter(({ id }) => id !== game.me);
   const rider = nearest(others);
-  const steps = (far) => `${count(Math.round(far / 10) * 10)} units`;
-  const parts = [stray ? `The nearest stray is ${steps(stray.far)} to the ${stray.direction}.` : "No stray is in sight."];
-  if (rider) parts.push(`${names.get(rider.id) ?? "A rider"} is ${steps(rider.far)} to the ${rider.direction}.`);
-  parts.push(`${count(game.strays(now).length)} strays and ${count(others.length)} riders are in sight.`);
+  const where = ({ far, direction }) => ({ far: Math.round(far / 10) * 10, direction: t(`arena.direction.${direction}`) });
+  const parts = [stray ? t("arena.nearest", where(stray)) : t("arena.no_stray")];
+  if (rider) parts.push(t("arena.near", { name: nameOf(names.get(rider.id) ?? t("arena.some_rider")), ...where(rider) }));
+  const [strays, riders] = [game.strays(now).length, others.length];
+  parts.push(t("arena.in_sight", { strays: t("arena.strays", { count: strays }), riders: t("arena.riders", { count: riders }) }));
   setText($("where"), parts.join(" "));
-  setText($("wire"), `${count(1000 / TICK_MS)} snapshots per second, ${count(bytesPerSecond)} bytes`);
+  setText($("wire"), t("arena.rate", { snapshots: 1000 / TICK_MS, bytes: bytes(bytesPerSecond) }));
 }
 
 // ---- Names

@@ -1,5 +1,7 @@
 // A line chart of prices, as a percentage of each price at the left edge.
 
+import { t } from "./page.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 8;
 const RIGHT = 52;
@@ -34,7 +36,7 @@ export function draw(svg, lines, last, ticks, period) {
   }
   const seconds = (ticks * period) / 1000;
   for (let ago = seconds; ago >= 0; ago -= seconds / 3) {
-    const label = text(x(last - (ago * 1000) / period), height - 4, ago ? `−${ago} s` : "now");
+    const label = text(x(last - (ago * 1000) / period), height - 4, ago ? `−${ago} s` : t("ticker.now"));
     label.setAttribute("text-anchor", ago === seconds ? "start" : ago ? "middle" : "end");
     nodes.push(label);
   }

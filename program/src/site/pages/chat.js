@@ -1,6 +1,6 @@
 // The page of the chat: shows what conversation.js knows.
 
-import { $, askForName, askWhereTo, count, element, hourAndMinute, setAttribute, setText } from "./page.js";
+import { $, LANGUAGE, askForName, askWhereTo, count, element, hourAndMinute, setAttribute, setText, t } from "./page.js";
 import { Conversation } from "./conversation.js";
 import { Socket } from "./socket.js";
 
@@ -40,7 +40,7 @@ function enter(room) {
   $("messages").replaceChildren();
   setText($("room-title"), `#${room}`);
   setText($("script-url"), `${location.origin}/chat/${encodeURIComponent(room)}`);
-  document.title = `#${room} · Chat · Lariat`;
+  document.title = `#${room} · ${t("chat.title")} · Lariat`;
   renderPeople();
   renderTyping();
   if (socket.isOpen) conversation.join($("name").value);
@@ -68,7 +68,7 @@ const handlers = {
   again: () => conversation.again(),
   refused(content) {
     if (content.id) conversation.refused(content);
-    else note(content.why);
+    else note(t(`chat.refused.${content.why}`));
   },
   people({ came, left }) {
     for (const number of left) people.delete(number);
@@ -112,7 +112,7 @@ function said({ id, name, text, at, isOwn }) {
 }
 
 function noteMissed({ missed }) {
-  note(missed === null ? "Earlier messages may be missing" : `${count(missed)} earlier messages are no longer available`);
+  note(missed === null ? t("chat.missing") : t("chat.missed", { count: missed }));
 }
 
 function note(text) {
@@ -136,7 +136,7 @@ function settled(id, why) {
     return;
   }
   node?.classList.replace("pending", "refused");
-  setText($("say-problem"), why);
+  setText($("say-problem"), t(`chat.refused.${why}`));
 }
 
 /** Returns the colour of a name, always the same one. */
@@ -165,7 +165,7 @@ function renderRooms(rooms) {
   });
 }
 
-const byName = new Intl.Collator();
+const byName = new Intl.Collator(LANGUAGE);
 let renderingPeople = 0;
 
 // A thousand people may enter at once.
@@ -175,11 +175,11 @@ function renderPeople() {
       renderingPeople = 0;
       const sorted = [...people].sort(([, one], [, other]) => byName.compare(one, other));
       const shown = sorted.slice(0, SHOWN_PEOPLE).map(([number, name]) => {
-        const item = element("li", {}, element("span", { dir: "auto" }, name), number === me ? element("span", { class: "soft tiny" }, "you") : "");
+        const item = element("li", {}, element("span", { dir: "auto" }, name), number === me ? element("span", { class: "soft tiny" }, t("shell.you")) : "");
         item.style.setProperty("--hue", `var(${hueOf(name)})`);
         return item;
       });
-      if (people.size > SHOWN_PEOPLE) shown.push(element("li", { class: "soft" }, `and ${count(people.size - SHOWN_PEOPLE)} more`));
+      if (people.size > SHOWN_PEOPLE) shown.push(element("li", { class: "soft" }, t("chat.more", { count: people.size - SHOWN_PEOPLE })));
       $("people").replaceChildren(...shown);
       setText($("people-count"), people.size ? count(people.size) : "");
     });
@@ -190,9 +190,9 @@ function renderTyping() {
   const who = [...typing.values()].flatMap((of) => of.who);
   const more = [...typing.values()].reduce((sum, of) => sum + of.more, 0);
   const names = who.filter((number) => number !== me).map((number) => people.get(number)).filter(Boolean);
-  if (more) names.push(`${count(more)} more`);
-  const list = new Intl.ListFormat("en").format(names);
-  setText($("typing"), names.length ? `${list} ${names.length > 1 || more > 1 ? "are" : "is"} typing…` : "");
+  if (more) names.push(t("chat.more_typing", { count: more }));
+  const list = new Intl.ListFormat(LANGUAGE).format(names);
+  setText($("typing"), names.length ? t("chat.typing", { names: list, count: names.length + Math.max(0, more - 1) }) : "");
 }
 
 // ---- Sending
@@ -241,7 +241,7 @@ addEventListener("hashchange", () => {
     return;
   }
   history.replaceState(null, "", `#${encodeURIComponent(conversation.room)}`);
-  setText($("say-problem"), "You can go to another room once your messages have arrived.");
+  setText($("say-problem"), t("chat.wait"));
 });
 
 // On a phone, the messages come first.

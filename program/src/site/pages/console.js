@@ -1,8 +1,9 @@
 // A WebSocket by hand: everything that the API of the browser shows. wire.js shows what went over
 // the wire; the server sends it over a second socket.
 
-import { $, bytes, clock, count, duration, element, setAttribute, setText, socketUrl } from "./page.js";
+import { $, bytes, clock, count, duration, element, has, setAttribute, setText, socketUrl, t } from "./page.js";
 import { Socket } from "./socket.js";
+import { Capture } from "./pcapng.js";
 import { WireView } from "./wire.js";
 
 const LOG_LINES = 500;
@@ -13,23 +14,6 @@ const UNANSWERED_MESSAGES = 1000;
 const UNANSWERED_BYTES = 64 * 1024 * 1024;
 
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
-const CLOSE_CODES = {
-  1000: "normal closure",
-  1001: "going away: the server stops, or the page was left",
-  1002: "protocol error",
-  1003: "unsupported data",
-  1005: "the Close frame carried no code",
-  1006: "abnormal: the connection ended without a Close frame",
-  1007: "the data does not fit its type, such as text that is not UTF-8",
-  1008: "policy violation",
-  1009: "the message is too big for the peer",
-  1010: "an extension that the client needs is missing",
-  1011: "the server met an unexpected condition",
-  1012: "the server restarts",
-  1013: "the server is overloaded: try again later",
-  1014: "bad gateway",
-  1015: "the TLS handshake failed",
-};
 
 // The current connection: the socket and what this page knows about it.
 let current = null;
@@ -40,6 +24,7 @@ let receivedMessages = 0;
 // ---- What the server saw
 
 const wire = new WireView($("wire"));
+const capture = new Capture(Number(location.port) || (location.protocol === "https:" ? 443 : 80), t);
 const server = new Socket();
 let token = null;
 
@@ -48,7 +33,11 @@ wire.isInflatable = (on) => current?.number === on && /server_no_context_takeove
 
 server.onMessage = (data) => {
   const step = JSON.parse(data);
-  if (!step.token) return wire.show(step);
+  if (!step.token) {
+    capture.add(performance.timeOrigin + performance.now(), step);
+    wire.show(step);
+    return;
+  }
   token = step.token;
   if (!current) connect();
 };
@@ -85,14 +74,14 @@ function connect() {
   }
   problem("connect-problem", "");
   if (current && current.socket.readyState < WebSocket.CLOSING) {
-    current.socket.close(1000, "replaced by a new connection");
+    current.socket.close(1000, t("console.replaced"));
   }
   connections = number;
   current = {
     socket, number, url: watchedUrl ? url : socket.url, protocols, isWatched: watchedUrl !== null,
     startedAt: performance.now(), openedAt: null, peak: 0, unanswered: [], unansweredBytes: 0, closed: null,
   };
-  setText($("wire-note"), current.isWatched ? "as this server saw it" : "not shown: the connection goes to another server");
+  setText($("wire-note"), t(current.isWatched ? "console.as_seen" : "console.elsewhere"));
   listen(current);
   render();
 }
@@ -111,7 +100,7 @@ function listen(connection) {
     connection.openedAt = performance.now();
     log("open", connection.number, {
       data: connection.url,
-      meta: `handshake took ${duration(connection.openedAt - connection.startedAt)}`,
+      meta: t("console.handshake_took", { time: duration(connection.openedAt - connection.startedAt) }),
     });
     render();
   });
@@ -121,22 +110,23 @@ function listen(connection) {
     const roundTrip = answered(connection, data);
     log("message", connection.number, {
       ...preview(data),
-      strong: roundTrip === null ? "" : `round trip ${duration(roundTrip)}`,
+      strong: roundTrip === null ? "" : t("console.round_trip", { time: duration(roundTrip) }),
     });
   });
 
   // The event has no details on purpose: a page must not be able to probe networks.
   socket.addEventListener("error", () => {
-    log("error", connection.number, { data: "The connection failed. Browsers hide the reason from the page; the developer console may show it." });
+    log("error", connection.number, { data: t("console.failed") });
     render();
   });
 
   socket.addEventListener("close", ({ code, reason, wasClean }) => {
     connection.closed = { code, reason, wasClean };
-    const lifetime = connection.openedAt === null ? "never opened" : `was open for ${duration(performance.now() - connection.openedAt)}`;
+    const lifetime = connection.openedAt === null ? t("console.never_opened")
+      : t("console.was_open", { time: duration(performance.now() - connection.openedAt) });
     log("close", connection.number, {
       data: `code ${code}, reason ${JSON.stringify(reason)}, wasClean ${wasClean}`,
-      meta: [meaning(code), lifetime].filter(Boolean).join("; "),
+      meta: [meaning(code), lifetime].filter(Boolean).join(t("shell.semicolon")),
     });
     connection.unanswered = [];
     render();
@@ -160,14 +150,15 @@ function close() {
 
 // The browser would take `close("10x0")` as the number 0.
 function closeCode(text) {
-  if (!/^\d{1,5}$/.test(text)) throw new Error("The code must be a number: 1000, or 3000 to 4999.");
+  if (!/^\d{1,5}$/.test(text)) throw new Error(t("console.bad_code"));
   return Number(text);
 }
 
 function meaning(code) {
-  if (code >= 3000 && code <= 3999) return "a code of a library or framework";
-  if (code >= 4000 && code <= 4999) return "a code of the application";
-  return CLOSE_CODES[code] || "";
+  if (code >= 3000 && code <= 3999) return t("console.meaning.library");
+  if (code >= 4000 && code <= 4999) return t("console.meaning.application");
+  const key = `console.meaning.${code}`;
+  return has(key) ? t(key) : "";
 }
 
 // ---- Sending
@@ -215,9 +206,9 @@ function sendText() {
 function sendHex() {
   const digits = $("hex").value.replace(/0x|[\s,:-]/gi, "");
   if (/[^0-9a-f]/i.test(digits)) {
-    problem("hex-problem", "Use only the digits 0 to 9 and a to f.", ["hex"]);
+    problem("hex-problem", t("console.bad_digits"), ["hex"]);
   } else if (digits.length % 2) {
-    problem("hex-problem", `Two digits make a byte, but there are ${digits.length}.`, ["hex"]);
+    problem("hex-problem", t("console.odd_digits", { count: digits.length }), ["hex"]);
   } else {
     problem("hex-problem", "");
     send(Uint8Array.from(digits.match(/../g) || [], (pair) => parseInt(pair, 16)).buffer);
@@ -227,25 +218,34 @@ function sendHex() {
 async function sendFile() {
   const file = $("file").files[0];
   if (!file) {
-    problem("file-problem", "Choose a file first.", ["file"]);
+    problem("file-problem", t("console.no_file"), ["file"]);
     return;
   }
   try {
     const content = await file.arrayBuffer();
-    problem("file-problem", send(content) ? "" : "The connection closed before the file was read.");
+    problem("file-problem", send(content) ? "" : t("console.file_late"));
   } catch (error) {
-    problem("file-problem", `The file could not be read: ${error.message}`, ["file"]);
+    problem("file-problem", t("console.file_unread", { error: error.message }), ["file"]);
   }
 }
 
 function ping() {
   const payload = $("ping-text").value;
   if (utf8.encode(payload).length > 125) {
-    problem("ping-problem", "A ping has at most 125 bytes.", ["ping-text"]);
+    problem("ping-problem", t("console.ping_long"), ["ping-text"]);
     return;
   }
   const isSent = server.send(JSON.stringify({ ping: { on: current.number, payload } }));
-  problem("ping-problem", isSent ? "" : "The page is not connected to the server.");
+  problem("ping-problem", isSent ? "" : t("console.not_linked"));
+}
+
+/** Saves the conversations so far as a file for Wireshark. */
+function exportCapture() {
+  if (capture.isEmpty) return;
+  const url = URL.createObjectURL(new Blob([capture.file()], { type: "application/x-pcapng" }));
+  const time = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+  element("a", { href: url, download: `lariat-console-${time}.pcapng` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
 // ---- Showing
@@ -262,13 +262,15 @@ function preview(data) {
     const cut = data.length > SHOWN_CHARACTERS;
     // A cut between two surrogates would split a character.
     const shown = cut ? data.slice(0, SHOWN_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "") : data;
-    return { data: shown + (cut ? "…" : ""), meta: `text, ${size}${cut ? `, the first ${count(shown.length)} characters shown` : ""}` };
+    return { data: shown + (cut ? "…" : ""), meta: cutMeta(t("console.text_message", { size }), cut && t("console.characters", { count: shown.length })) };
   }
   const cut = data.byteLength > SHOWN_BYTES;
   const shown = new Uint8Array(data, 0, Math.min(data.byteLength, SHOWN_BYTES));
   const hex = Array.from(shown, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-  return { data: hex + (cut ? " …" : ""), meta: `binary, ${size}${cut ? `, the first ${SHOWN_BYTES} shown` : ""}`, isHex: true };
+  return { data: hex + (cut ? " …" : ""), meta: cutMeta(t("console.binary_message", { size }), cut && bytes(SHOWN_BYTES)), isHex: true };
 }
+
+const cutMeta = (message, shown) => (shown ? t("console.cut", { message, shown }) : message);
 
 let waiting = [];
 let flushing = 0;
@@ -296,12 +298,12 @@ function lineOf({ at, kind, number, data, meta, strong, isHex }) {
   const arrow = { sent: "↑ ", message: "↓ " }[kind] ?? "";
   const line = element("div", { class: "line", "data-kind": kind, "data-connection": number },
     element("div", { class: "line-top" },
-      element("span", { class: "kind" }, arrow + kind),
+      element("span", { class: "kind" }, arrow + (kind === "sent" ? t("console.sent") : kind)),
       element("time", { datetime: at.toISOString() }, clock(at)),
       element("span", { class: "of" }, `#${number}`)),
-    element("div", { class: isHex ? "data bytes" : "data", dir: "auto" }, data));
+    element("div", { class: isHex ? "data bytes" : "data", dir: "auto", "data-empty": t("console.empty") }, data));
   if (meta || strong) {
-    line.append(element("div", { class: "meta" }, meta, strong && meta ? ", " : "", element("b", {}, strong)));
+    line.append(element("div", { class: "meta" }, meta, strong && meta ? t("shell.comma") : "", element("b", {}, strong)));
   }
   return line;
 }
@@ -319,7 +321,9 @@ function render() {
   for (const button of document.querySelectorAll("[data-path]")) {
     setAttribute(button, "aria-pressed", url === socketUrl(button.dataset.path));
   }
-  setText($("totals"), `${count(sentMessages)} sent, ${count(receivedMessages)} received`);
+  setText($("totals"), t("console.totals", { sent: sentMessages, received: receivedMessages }));
+  setAttribute($("export"), "aria-disabled", capture.isEmpty ? "true" : null);
+  setText($("export-hint"), t(capture.isFull ? "console.export_full" : "console.export_hint"));
   if (!current) return;
 
   const { socket, closed } = current;
@@ -327,11 +331,11 @@ function render() {
   current.peak = Math.max(current.peak, socket.bufferedAmount);
   setText($("ready-state"), `${state} ${STATES[state]}`);
   setText($("buffered"), count(socket.bufferedAmount));
-  setText($("buffered-peak"), count(current.peak));
+  setText($("buffered-peak"), t("console.peak", { bytes: current.peak }));
   setText($("protocol"), socket.protocol);
   setText($("extensions"), socket.extensions);
   setText($("status"), statusOf(current));
-  setText($("connect"), current.number > 1 || state !== WebSocket.CONNECTING ? "Reconnect" : "Connect");
+  setText($("connect"), current.number > 1 || state !== WebSocket.CONNECTING ? t("console.reconnect") : t("console.connect"));
   setAttribute($("console"), "data-state", state);
   setAttribute($("console"), "data-clean", Boolean(closed && closed.wasClean));
 
@@ -341,21 +345,16 @@ function render() {
   setAttribute($("close"), "aria-disabled", state > WebSocket.OPEN);
 }
 
-function statusOf({ socket, number, url, protocols, openedAt, closed }) {
-  switch (socket.readyState) {
-    case WebSocket.CONNECTING: return `Connection #${number}: connecting to ${url}`;
-    case WebSocket.OPEN: return `Connection #${number} is open: ${url}`;
-    case WebSocket.CLOSING: return `Connection #${number} is closing: the Close frame was sent, and the one of the peer has not come yet.`;
-  }
-  if (!closed) return `Connection #${number} is closed.`;
+function statusOf({ socket, number: connection, url, protocols, openedAt, closed }) {
+  const number = String(connection);
+  if (socket.readyState < WebSocket.CLOSED || !closed) return t(`console.status.${socket.readyState}`, { number, url });
+  const code = String(closed.code);
   if (openedAt === null) {
-    const hint = protocols.length
-      ? "Is the server running, and does it support one of these subprotocols? A browser fails a connection if all subprotocols are declined."
-      : "Is the server running, and is the path right?";
-    return `Connection #${number} did not open (${closed.code}). ${hint}`;
+    return t("console.did_not_open", { number, code, hint: t(protocols.length ? "console.declined" : "console.wrong_path") });
   }
-  const reason = closed.reason ? `, “${closed.reason}”` : "";
-  return `Connection #${number} closed ${closed.wasClean ? "cleanly" : "uncleanly"}: ${closed.code}, ${meaning(closed.code) || "unknown code"}${reason}.`;
+  const known = meaning(closed.code) || t("console.meaning.unknown");
+  const shown = closed.reason ? t("console.with_reason", { meaning: known, reason: closed.reason }) : known;
+  return t(closed.wasClean ? "console.closed_cleanly" : "console.closed_uncleanly", { number, code, meaning: shown });
 }
 
 // ---- Events
@@ -382,6 +381,7 @@ $("text").addEventListener("keydown", (event) => {
 $("url").addEventListener("input", render);
 $("file").addEventListener("change", () => problem("file-problem", ""));
 $("clear").addEventListener("click", () => $("log").replaceChildren());
+$("export").addEventListener("click", exportCapture);
 $("wire-clear").addEventListener("click", () => wire.clear());
 for (const button of document.querySelectorAll("[data-path]")) {
   button.addEventListener("click", () => {

@@ -1,6 +1,6 @@
 // The page of the editor: shows what replica.js knows in a text field, and where the others are.
 
-import { $, askForName, askWhereTo, count, element, setAttribute, setText } from "./page.js";
+import { $, askForName, askWhereTo, count, element, setAttribute, setText, t } from "./page.js";
 import { difference, transformPlace } from "./operation.js";
 import { Replica, Undo } from "./replica.js";
 import { Socket } from "./socket.js";
@@ -53,7 +53,7 @@ function enter(name) {
   field.value = "";
   field.readOnly = true;
   setText($("document-title"), name);
-  document.title = `${name} · Editor · Lariat`;
+  document.title = `${name} · ${t("editor.title")} · Lariat`;
   if (socket.isOpen) replica.join($("name").value);
   render();
 }
@@ -101,7 +101,7 @@ const handlers = {
   },
   documents: renderDocuments,
   refused: (content) => replica.refused(content),
-  full: (why) => setText($("problem"), why),
+  full: (why) => setText($("problem"), t(`editor.full.${why}`)),
 };
 
 function meet([number, name, selection]) {
@@ -241,12 +241,13 @@ function renderState() {
   const waiting = replica.waiting;
   const state = isAway ? "away" : waiting ? "sending" : "there";
   $("state").dataset.state = state;
-  setText($("state"), state === "there" ? "up to date" : state === "sending" ? "sending" : field.readOnly ? "not connected yet" : waiting ? "offline, with unsent changes" : "offline");
+  setText($("state"), t(state === "there" ? "editor.up_to_date" : state === "sending" ? "editor.sending" : field.readOnly ? "editor.not_connected"
+    : waiting ? "editor.offline_unsent" : "editor.offline"));
   setAttribute($("undo"), "aria-disabled", undo.canUndo ? null : "true");
   setAttribute($("redo"), "aria-disabled", undo.canRedo ? null : "true");
   const text = field.value;
   const lines = text === "" ? 0 : text.split("\n").length;
-  setText($("counts"), `${count(lines)} ${lines === 1 ? "line" : "lines"}, ${count([...text].length)} characters`);
+  setText($("counts"), t("editor.size", { lines: t("editor.lines", { count: lines }), characters: t("editor.characters", { count: [...text].length }) }));
 }
 
 function renderPeople() {
@@ -258,7 +259,7 @@ function renderPeople() {
     known.delete(String(number));
     const [who, where] = item.firstChild.children;
     setText(who, name);
-    setText(where, number === me ? "you" : at ? `line ${field.value.slice(0, at[1]).split("\n").length}` : "");
+    setText(where, number === me ? t("shell.you") : at ? t("editor.line", { number: field.value.slice(0, at[1]).split("\n").length }) : "");
     return item;
   });
   for (const gone of known.values()) gone.remove();
@@ -339,9 +340,9 @@ new ResizeObserver(render).observe(field);
 /** Shows a text that could not be merged exactly, so that nothing is lost unnoticed. */
 function showAside(text, why) {
   const area = element("pre", { class: "scroll", tabindex: "0" }, text);
-  const copy = element("button", { type: "button" }, "Select it");
-  const dismiss = element("button", { type: "button" }, "Discard it");
-  const aside = element("div", {}, element("p", { class: "small" }, `${why} This was your text:`), area, element("div", { class: "row" }, copy, dismiss));
+  const copy = element("button", { type: "button" }, t("editor.select"));
+  const dismiss = element("button", { type: "button" }, t("editor.discard"));
+  const aside = element("div", {}, element("p", { class: "small" }, t("editor.aside", { why: t(`editor.why.${why}`) })), area, element("div", { class: "row" }, copy, dismiss));
   copy.addEventListener("click", () => {
     area.focus();
     getSelection().selectAllChildren(area);
@@ -386,7 +387,7 @@ addEventListener("hashchange", () => {
     return;
   }
   history.replaceState(null, "", `#${encodeURIComponent(replica.document)}`);
-  setText($("problem"), "You can go to another document once your changes have arrived.");
+  setText($("problem"), t("editor.wait"));
 });
 addEventListener("beforeunload", (event) => { if (replica.waiting) event.preventDefault(); });
 

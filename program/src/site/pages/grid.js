@@ -1,8 +1,7 @@
 // The slab as a grid, one cell for each slot. Only changed cells are drawn again.
 
-/** The states: the lower three bits of a cell. */
-export const STATES = ["free", "handshaking", "deciding", "open", "closing", "draining", "flushing", "closed"];
-export const [HEARD, TO_READ, TO_WRITE, BLOCKED] = [8, 16, 32, 64];
+import { BLOCKED, HEARD, STATES, TO_READ, TO_WRITE } from "./cells.js";
+
 export const HUES = ["--line", "--amber", "--violet", "--green", "--blue", "--red", "--teal", "--soft"];
 
 const [LARGEST, SMALLEST, TALLEST] = [26, 4, 470];
@@ -28,42 +27,17 @@ export class Grid {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /**
-   * Applies the changes from the server: the number of slots, then `skip, run, cell`, repeated.
-   */
-  apply(buffer) {
-    const bytes = new Uint8Array(buffer);
-    let at = 0;
-    const number = () => {
-      for (let [value, factor] = [0, 1]; ; factor *= 128) {
-        const byte = bytes[at++];
-        value += (byte & 127) * factor;
-        if (byte < 128) return value;
-      }
-    };
-    const length = number();
-    const isResized = length !== this.cells.length;
-    if (isResized) {
-      const cells = new Uint8Array(length);
-      cells.set(this.cells.subarray(0, length));
-      this.cells = cells;
+  /** Shows these cells. Draws those that differ from the ones before. */
+  show(cells) {
+    const before = this.cells;
+    this.cells = cells;
+    if (cells.length !== before.length && this.#layout()) {
+      this.draw();
+      return;
     }
-    const changed = [];
-    for (let slot = 0; at < bytes.length;) {
-      slot += number();
-      for (let run = number(), cell = bytes[at++]; run > 0; run--) {
-        if (this.cells[slot] !== cell) changed.push(slot);
-        this.cells[slot++] = cell;
-      }
+    for (let slot = 0; slot < Math.max(cells.length, before.length); slot++) {
+      if (cells[slot] !== before[slot]) this.#drawCell(slot);
     }
-    if (isResized && this.#layout()) this.draw();
-    else for (const slot of changed) this.#drawCell(slot);
-  }
-
-  /** Starts again with no slots. */
-  reset() {
-    [this.cells, this.own, this.chosen] = [new Uint8Array(0), -1, -1];
-    this.draw();
   }
 
   /** Returns the slot at a point of the canvas, or -1. */
@@ -124,6 +98,7 @@ export class Grid {
       context.fillRect(left + x, top + y, width, height);
     };
     context.clearRect(left, top, size, size);
+    if (cell === undefined) return;
     const state = cell & 7;
     const isQuiet = STATES[state] === "open" && !(cell & (HEARD | TO_READ));
     fill(HUES[state], state ? (isQuiet ? QUIET : 1) : 0.5, 0, 0, inner, inner);

@@ -1,6 +1,6 @@
 // Shows how many clients each app has, as the server counts them.
 
-import { count, setAttribute, setText } from "./page.js";
+import { setAttribute, setText, t } from "./page.js";
 import { Socket } from "./socket.js";
 
 for (const node of document.querySelectorAll(".host")) node.textContent = location.host;
@@ -11,7 +11,7 @@ socket.onMessage = (data) => {
   const counts = JSON.parse(data);
   for (const node of document.querySelectorAll("[data-count]")) {
     const here = counts[node.dataset.count] ?? 0;
-    setText(node, here ? `${count(here)} here now` : "nobody yet");
+    setText(node, here ? t("index.here_now", { count: here }) : t("index.nobody"));
     setAttribute(node, "data-some", here ? "" : null);
   }
 };

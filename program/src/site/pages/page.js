@@ -1,5 +1,9 @@
 // Helpers for all pages.
 
+import { count, t } from "./texts.js";
+
+export { LANGUAGE, count, has, nodes, t } from "./texts.js";
+
 export const $ = (id) => document.getElementById(id);
 
 /**
@@ -26,22 +30,33 @@ export function setAttribute(node, name, value) {
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-/** Formats a number: 12,345. */
-export const count = (number) => number.toLocaleString("en");
-
 /** Formats a size: 1 byte, 2 bytes. */
-export const bytes = (number) => `${count(number)} ${number === 1 ? "byte" : "bytes"}`;
+export const bytes = (number) => t("shell.bytes", { count: number });
 
 /** Formats a time: 0.4 ms, 1.2 s. */
 export function duration(ms) {
-  if (ms < 0.1) return "under 0.1 ms";
+  if (ms < 0.1) return t("shell.under", { time: "0.1 ms" });
   if (ms < 1000) return `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
 /** Formats what was agreed in a TLS handshake. */
-export const secured = ({ version, cipher, name, resumed }) =>
-  `${version}, ${cipher}, ${resumed ? "resumed session" : "full handshake"}, ${name === null ? "no server name" : `server name ${name}`}`;
+export const secured = ({ version, cipher, name, resumed }) => t("shell.tls", {
+  version, cipher,
+  session: resumed ? t("shell.tls_resumed") : t("shell.tls_full"),
+  name: name === null ? t("shell.tls_no_name") : t("shell.tls_name", { name }),
+});
+
+/** Names a state of a connection, as the server has it in `Open`. */
+export const stateName = (state) => t(`shell.state.${state.toLowerCase()}`);
+
+/** Says which rule a peer broke, as `told` of the server describes it. */
+export const violation = ({ code, number, section }) => t("shell.violation_of", {
+  // A close code is a name, not a quantity: 1006, not 1,006.
+  rule: t(`shell.violation.${code}`, { number: code === "invalid_close_code" ? String(number) : number ?? "" }),
+  rfc: code === "invalid_deflate" ? "RFC 7692" : "RFC 6455",
+  section,
+});
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -64,11 +79,11 @@ export const socketUrl = (path) => `${location.protocol === "https:" ? "wss" : "
 
 /** Shows the user's name, which all pages remember. Calls `take` with each new one. */
 export function askForName(take) {
-  $("name").value = localStorage.getItem("lariat-name") ?? "Guest";
+  $("name").value = localStorage.getItem("lariat-name") ?? t("shell.guest");
   $("name").addEventListener("input", () => { $("rename").hidden = false; });
   $("name-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    $("name").value = $("name").value.trim() || "Guest";
+    $("name").value = $("name").value.trim() || t("shell.guest");
     localStorage.setItem("lariat-name", $("name").value);
     $("rename").hidden = true;
     take($("name").value);

@@ -251,7 +251,7 @@ export class Replica {
     this.#authors = authors;
     this.#history = [];
     this.#historyUnits = 0;
-    if (!isSafe && before !== this.#text && before !== "") this.onAside(before, "The text has changed a lot while you were offline.");
+    if (!isSafe && before !== this.#text && before !== "") this.onAside(before, "changed");
   }
 
   /** Takes over a text of a different origin. */
@@ -263,7 +263,7 @@ export class Replica {
     this.#authors = authors;
     this.#history = [];
     this.#historyUnits = 0;
-    if (before !== "" && before !== text) this.onAside(before, "This document was started again while you were offline.");
+    if (before !== "" && before !== text) this.onAside(before, "restarted");
   }
 
   #remember(edit) {

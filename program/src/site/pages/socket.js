@@ -2,7 +2,7 @@
 // delay, which doubles each time. A random part makes the delay shorter, so that a thousand pages
 // do not come back at the same moment.
 
-import { element, setText, socketUrl } from "./page.js";
+import { element, setText, socketUrl, t } from "./page.js";
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
@@ -92,12 +92,12 @@ export class Socket {
     let openedAt = 0;
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#show("connecting", this.#failures ? "Reconnecting" : "Connecting");
+    this.#show("connecting", this.#failures ? t("shell.reconnecting") : t("shell.connecting"));
     this.#timer = setTimeout(() => socket.close(), HANDSHAKE_MS);
     socket.onopen = () => {
       clearTimeout(this.#timer);
       openedAt = performance.now();
-      this.#show("open", "Connected");
+      this.#show("open", t("shell.connected"));
       this.onOpen();
     };
     socket.onmessage = ({ data }) => this.onMessage(data);
@@ -105,7 +105,7 @@ export class Socket {
       clearTimeout(this.#timer);
       if (openedAt && performance.now() - openedAt > GOOD_AFTER_MS) this.#failures = 0;
       this.onClose({ code, reason });
-      if (this.#ended) this.#show("waiting", "Closed");
+      if (this.#ended) this.#show("waiting", t("shell.closed"));
       else this.#wait();
     };
   }
@@ -117,12 +117,12 @@ export class Socket {
     this.#retryAt = performance.now() + delay;
     this.#timer = setTimeout(() => this.#connect(), delay);
     const countdown = element("span", { "aria-hidden": "true", class: "number" });
-    const now = element("button", { type: "button", class: "plain" }, "Try now");
+    const now = element("button", { type: "button", class: "plain" }, t("shell.retry_now"));
     now.addEventListener("click", () => this.retry());
-    const show = () => setText(countdown, ` in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`);
+    const show = () => setText(countdown, t("shell.retry_in", { seconds: Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000)) }));
     show();
     this.#ticking = setInterval(show, 500);
-    this.#show("waiting", "Connection lost, trying again", countdown, now);
+    this.#show("waiting", t("shell.lost"), countdown, now);
   }
 
   #show(state, text, ...more) {

@@ -1,7 +1,7 @@
 // The page of the ticker: prices that are pushed or polled, the cost of both, and a slow reader.
 
 import { draw } from "./chart.js";
-import { $, count, element, setAttribute, setText, socketUrl } from "./page.js";
+import { $, count, element, setAttribute, setText, socketUrl, t } from "./page.js";
 import { Socket } from "./socket.js";
 
 const TICKS_SHOWN = 300;
@@ -11,7 +11,7 @@ const BARS = 120;
 const HUES = ["--accent", "--blue", "--green", "--violet", "--teal", "--amber"];
 const WATCHED_AT_FIRST = ["ROPE", "KNOT", "HERD"];
 
-/** By name: { title, hue, points: [[number, price]], isWatched, nodes }. */
+/** By name: { hue, points: [[number, price]], isWatched, nodes }. */
 const symbols = new Map();
 let period = 100;
 let token = "";
@@ -46,7 +46,7 @@ const handlers = {
     // On a new connection, the server starts to count again.
     seen = { pushed: { count: 1, bytes: JSON.stringify({ symbols: content }).length, prices: 0 }, polled: nothing() };
     saw = null;
-    for (const [name, title] of content.names) if (!symbols.has(name)) symbols.set(name, newSymbol(name, title));
+    for (const name of content.names) if (!symbols.has(name)) symbols.set(name, newSymbol(name));
     for (const symbol of symbols.values()) symbol.points = [];
     watch();
   },
@@ -65,11 +65,11 @@ const handlers = {
   },
 };
 
-function newSymbol(name, title) {
+function newSymbol(name) {
   const hue = HUES[symbols.size % HUES.length];
   const nodes = { price: element("span", { class: "price" }, "–"), change: element("span", { class: "change" }) };
   const button = element("button", { type: "button", id: `symbol-${name}` },
-    element("span", { class: "name" }, name), nodes.price, element("span", { class: "title" }, title), nodes.change);
+    element("span", { class: "name" }, name), nodes.price, element("span", { class: "title" }, t(`ticker.company.${name.toLowerCase()}`)), nodes.change);
   const symbol = { name, hue, points: [], isWatched: WATCHED_AT_FIRST.includes(name), nodes: { ...nodes, button } };
   button.style.setProperty("--hue", `var(${hue})`);
   button.setAttribute("aria-pressed", symbol.isWatched);
@@ -114,7 +114,7 @@ function show({ points, nodes }) {
     const lines = [...symbols.values()].filter((symbol) => symbol.isWatched);
     const newest = Math.max(0, ...lines.map((line) => line.points.at(-1)?.[0] ?? 0));
     draw($("chart"), lines, newest, TICKS_SHOWN, period);
-    setText($("note"), replaced ? `${count(replaced)} replaced by newer prices before they could be sent` : "");
+    setText($("note"), replaced ? t("ticker.newer", { count: replaced }) : "");
   });
 }
 addEventListener("resize", () => { for (const symbol of symbols.values()) show(symbol); });
@@ -172,7 +172,7 @@ function showCost() {
   if (saw && polled.prices > 20 && pushed.prices > 20) {
     const each = (kind) => (saw[kind].read + saw[kind].written) / seen[kind].prices;
     const watchedNow = Math.max(1, watched().length);
-    setText($("verdict"), `A polled price costs ${(each("polled") / each("pushed")).toFixed(0)} times as many bytes as a pushed one, with ${watchedNow} in each answer. And it comes late: when the page asks, not when the price changes.`);
+    setText($("verdict"), t("ticker.verdict", { times: Math.round(each("polled") / each("pushed")), watched: watchedNow }));
   }
 }
 setInterval(showCost, 500);
@@ -208,7 +208,7 @@ function startReading() {
     total.replaced += data.replaced;
     setText($("slow-read"), count(total.read));
     setText($("slow-replaced"), count(total.replaced));
-    if (data.last) setText($("slow-last"), `${data.last.symbol} ${(data.last.bid / 100).toFixed(2)}, number ${count(data.last.number)}`);
+    if (data.last) setText($("slow-last"), t("ticker.book", { symbol: data.last.symbol, price: (data.last.bid / 100).toFixed(2), number: data.last.number }));
     showBar(data.read, data.replaced);
     showState();
   };
@@ -237,8 +237,8 @@ function showBar(read, lost) {
 
 function showState() {
   const left = busyUntil - performance.now();
-  setText($("slow-state"), isCutOff ? "connection lost" : !worker ? "off" : left > 0 ? "not reading" : "reading");
-  setText($("books"), worker || isCutOff ? "Stop" : "Start");
+  setText($("slow-state"), t(isCutOff ? "ticker.cut_off" : !worker ? "ticker.off" : left > 0 ? "ticker.not_reading" : "ticker.reading"));
+  setText($("books"), t(worker || isCutOff ? "ticker.stop" : "ticker.start"));
   setAttribute($("stall"), "aria-disabled", worker && left <= 0 ? null : "true");
 }
 

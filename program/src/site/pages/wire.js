@@ -1,16 +1,12 @@
 // What went over the wire, as the server sends it: handshakes as text, and each frame bit by bit.
 
-import { bytes, count, element, secured } from "./page.js";
+import { bytes, element, secured, stateName, t, violation } from "./page.js";
 
 const STEPS = 300;
 const SHOW_AFTER_MS = 40;
 const SHOWN_BYTES = 64;
 const BYTES_IN_A_ROW = 8;
 const OPCODES = { 0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong" };
-const MEANINGS = {
-  0: "continuation of the message of an earlier frame", 1: "text, in UTF-8", 2: "binary", 8: "close: no data follows",
-  9: "ping: asks for a pong", 10: "pong: answers a ping",
-};
 
 const fromHex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 const hex = (byte) => byte.toString(16).padStart(2, "0");
@@ -81,9 +77,9 @@ export class WireView {
       case "tls": return moved(kind, `#${step.on} `, element("b", {}, secured(step)));
       case "handshake": return this.#details(step, firstLine(step.text), bytes(step.text.length), () => [handshake(step.text)]);
       case "frame": return this.#frame(step);
-      case "state": return moved(kind, `#${step.on} `, element("b", {}, `${step.from.toUpperCase()} → ${step.to.toUpperCase()}`));
-      case "violation": return moved(kind, `#${step.on} `, element("b", {}, step.text));
-      default: return moved(kind, element("b", {}, `${count(step)} steps were left out`), ": the page reads too slowly");
+      case "state": return moved(kind, `#${step.on} `, element("b", {}, `${stateName(step.from).toUpperCase()} → ${stateName(step.to).toUpperCase()}`));
+      case "violation": return moved(kind, `#${step.on} `, element("b", {}, violation(step)));
+      default: return moved(kind, element("b", {}, t("console.left_out", { count: step })));
     }
   }
 
@@ -104,7 +100,7 @@ export class WireView {
     const body = element("div", { class: "step-inside" });
     const node = element("details", { class: "step", "data-side": side, "data-connection": on },
       element("summary", {},
-        element("span", { class: "who" }, side === "peer" ? "↑ browser" : "↓ server"),
+        element("span", { class: "who" }, t(side === "peer" ? "console.browser" : "console.server")),
         element("span", { class: "what mono" }, what),
         element("span", { class: "size number" }, size)),
       body);
@@ -145,7 +141,7 @@ function parse({ header, wire, plain, length }) {
 function summary(step) {
   const frame = parse(step);
   const name = OPCODES[frame.opcode].toUpperCase();
-  if (frame.rsv1) return `${name}, compressed`;
+  if (frame.rsv1) return t("console.compressed", { name });
   if (frame.opcode === 8) return frame.length < 2 ? name : `${name} ${closeOf(frame)}`;
   if (frame.opcode === 2 || frame.opcode === 0) return name;
   return frame.length === 0 ? name : `${name} ${JSON.stringify(textOf(frame.plain.slice(0, SHOWN_BYTES)))}`;
@@ -162,11 +158,11 @@ function closeOf({ plain }) {
 function inside(step, isInflatable) {
   const frame = parse(step);
   const parts = [bits(frame), reading(frame), ...payload(frame)];
-  if (frame.opcode === 8 && frame.length >= 2) parts.push(note(`The first two bytes are the code: ${closeOf(frame)}.`));
+  if (frame.opcode === 8 && frame.length >= 2) parts.push(note(t("console.close_bytes", { close: closeOf(frame) })));
   if (frame.rsv1) {
-    const line = note("The payload is compressed (RFC 7692).");
+    const line = note(t("console.deflated"));
     if (frame.fin && isInflatable && frame.plain.length === frame.length) {
-      inflate(frame.plain).then((text) => { line.textContent = `The payload is compressed (RFC 7692). Its content is ${JSON.stringify(text)}.`; }, () => {});
+      inflate(frame.plain).then((text) => { line.textContent = t("console.inflated", { text: JSON.stringify(text) }); }, () => {});
     }
     parts.push(line);
   }
@@ -184,27 +180,27 @@ function bits(frame) {
   const fields = [
     field("fin", "one", "FIN", [one[0]]),
     field("rsv", "three", "RSV1–3", [...one.slice(1, 4)]),
-    field("opcode", "four", "opcode", [...one.slice(4)]),
+    field("opcode", "four", t("console.field.opcode"), [...one.slice(4)]),
     field("mask", "one", "MASK", [two[0]]),
-    field("length", "seven", "payload length", [...two.slice(1)]),
+    field("length", "seven", t("console.field.length"), [...two.slice(1)]),
   ];
   const hexes = (some) => Array.from(some, hex);
-  if (frame.extended.length) fields.push(field("length", "all", `extended payload length, ${frame.extended.length * 8} bits`, hexes(frame.extended)));
-  if (frame.masked) fields.push(field("key", "all", "masking key, 32 bits", hexes(frame.key)));
-  return element("div", { class: "bits", role: "img", "aria-label": `The first two bytes: ${one} ${two}` }, ...fields);
+  if (frame.extended.length) fields.push(field("length", "all", t("console.field.extended", { bits: frame.extended.length * 8 }), hexes(frame.extended)));
+  if (frame.masked) fields.push(field("key", "all", t("console.field.key"), hexes(frame.key)));
+  return element("div", { class: "bits", role: "img", "aria-label": t("console.first_bytes", { one, two }) }, ...fields);
 }
 
 function reading(frame) {
   const rows = [
-    [`FIN ${frame.fin}`, frame.fin ? "the last frame of its message" : "more frames of this message follow"],
-    [`opcode 0x${frame.opcode.toString(16)}`, MEANINGS[frame.opcode]],
-    [`MASK ${frame.masked}`, frame.masked ? "masked, as all frames of a browser" : "not masked, as all frames of a server"],
-    [`length ${frame.short}`, {
-      126: `the length is in the next 16 bits: ${bytes(frame.length)}`,
-      127: `the length is in the next 64 bits: ${bytes(frame.length)}`,
-    }[frame.short] ?? `${bytes(frame.length)} of payload`],
+    [`FIN ${frame.fin}`, t(`console.fin.${frame.fin}`)],
+    [t("console.reading.opcode", { value: `0x${frame.opcode.toString(16)}` }), t(`console.opcode.${frame.opcode}`)],
+    [`MASK ${frame.masked}`, t(`console.mask.${frame.masked}`)],
+    [t("console.reading.length", { value: frame.short }), {
+      126: t("console.length_16", { bytes: bytes(frame.length) }),
+      127: t("console.length_64", { bytes: bytes(frame.length) }),
+    }[frame.short] ?? t("console.length_7", { bytes: bytes(frame.length) })],
   ];
-  if (frame.rsv1) rows.splice(1, 0, ["RSV1 1", "compressed"]);
+  if (frame.rsv1) rows.splice(1, 0, ["RSV1 1", t("console.rsv1")]);
   return element("dl", { class: "reading" }, ...rows.flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
 }
 
@@ -229,18 +225,18 @@ function payload(frame) {
   for (let start = 0; start < shown; start += BYTES_IN_A_ROW) {
     const places = Array.from({ length: Math.min(BYTES_IN_A_ROW, shown - start) }, (_, at) => start + at);
     const row = (name, label, cell) => element("tr", { class: name }, element("th", { scope: "row" }, label), ...places.map(cell));
-    const rows = [row("plain", frame.masked ? "unmasked" : "payload", (at) => element("td", {}, hex(frame.plain[at])))];
+    const rows = [row("plain", t(frame.masked ? "console.row.unmasked" : "console.row.payload"), (at) => element("td", {}, hex(frame.plain[at])))];
     if (frame.masked) {
       rows.unshift(
-        row("wire", "on the wire", (at) => element("td", {}, hex(frame.wire[at]))),
-        row("key", "⊕ key", (at) => element("td", {}, hex(frame.key[at % 4]))),
+        row("wire", t("console.row.wire"), (at) => element("td", {}, hex(frame.wire[at]))),
+        row("key", t("console.row.key"), (at) => element("td", {}, hex(frame.key[at % 4]))),
       );
     }
-    if (text) rows.push(row("text", "text", (at) => (text[at] === null ? element("td", { class: "none" }, "·") : element("td", {}, text[at]))));
+    if (text) rows.push(row("text", t("console.row.text"), (at) => (text[at] === null ? element("td", { class: "none" }, "·") : element("td", {}, text[at]))));
     tables.push(element("table", {}, ...rows));
   }
   const rest = frame.length - shown;
-  return [element("div", { class: "payload", translate: "no" }, ...tables), ...(rest ? [note(`and ${bytes(rest)} more`)] : [])];
+  return [element("div", { class: "payload", translate: "no" }, ...tables), ...(rest ? [note(t("console.and_more", { bytes: bytes(rest) }))] : [])];
 }
 
 /** Decompresses a message. An empty last block ends it for the decompressor. */

@@ -11,7 +11,7 @@
 //!
 //! | to the page | meaning |
 //! |---|---|
-//! | `{"symbols":{"names":[["ROPE","Rope and Twine"]],"period":100,"token":"..."}}` | all symbols |
+//! | `{"symbols":{"names":["ROPE"],"period":100,"token":"..."}}` | all symbols |
 //! | `{"past":["ROPE",17,[10412,10409]]}` | the number of the last tick, and prices up to it |
 //! | `{"tick":["ROPE",18,10411]}` | the next price |
 //! | `{"book":["ROPE",7,[[10410,300]],[[10412,150]]]}` | prices and sizes of bids and asks |
@@ -37,15 +37,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The symbols, their names, and the price at which each begins, in cents.
-const SYMBOLS: [(&str, &str, u32); 6] = [
-    ("ROPE", "Rope and Twine", 10_400),
-    ("KNOT", "Knot Holdings", 5_230),
-    ("HERD", "Herd Logistics", 23_810),
-    ("SPUR", "Spur Motors", 8_170),
-    ("CORN", "Corn Exchange", 3_990),
-    ("DUST", "Dust Bowl Energy", 14_620),
-];
+/// The symbols, and the price at which each begins, in cents.
+const SYMBOLS: [(&str, u32); 6] =
+    [("ROPE", 10_400), ("KNOT", 5_230), ("HERD", 23_810), ("SPUR", 8_170), ("CORN", 3_990), ("DUST", 14_620)];
 
 /// The time between two ticks.
 const TICK_PERIOD: Duration = Duration::from_millis(100);
@@ -94,7 +88,7 @@ enum FromPage {
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum ToPage<'a> {
-    Symbols { names: Vec<(&'a str, &'a str)>, period: u128, token: &'a str },
+    Symbols { names: Vec<&'a str>, period: u128, token: &'a str },
     Past(&'a str, u64, Vec<u32>),
     Tick(&'a str, u64, u32),
     Book(&'a str, u64, Vec<(u32, u32)>, Vec<(u32, u32)>),
@@ -160,7 +154,7 @@ impl Ticker {
     /// Returns a ticker whose random prices depend on this seed.
     pub fn new(seed: u64) -> Ticker {
         let mut random = StdRng::seed_from_u64(seed);
-        let walks = SYMBOLS.map(|(name, _, start)| {
+        let walks = SYMBOLS.map(|(name, start)| {
             let mut walk = Walk { name, price: start, past: VecDeque::with_capacity(PAST) };
             (0..PAST).for_each(|_| walk.step(start, &mut random));
             walk
@@ -223,7 +217,7 @@ impl Ticker {
     fn tick(&mut self, clients: &mut Clients<()>, timer: TimerId) {
         self.ticks += 1;
         self.idle += 1;
-        for (key, (walk, (_, _, start))) in self.walks.iter_mut().zip(SYMBOLS).enumerate() {
+        for (key, (walk, (_, start))) in self.walks.iter_mut().zip(SYMBOLS).enumerate() {
             walk.step(start, &mut self.random);
             if clients.subscribers(walk.name) > 0 {
                 self.idle = 0;
@@ -324,7 +318,7 @@ impl Handler for Ticker {
         if meter.is_some() && self.report_timer.is_none() {
             self.report_timer = Some(clients.set_interval(REPORT_PERIOD, REPORT));
         }
-        let names = SYMBOLS.map(|(name, title, _)| (name, title)).into();
+        let names = SYMBOLS.map(|(name, _)| name).into();
         let token = meter.map_or("", |meter| &meter.token);
         let _ = clients.send(id, &ToPage::Symbols { names, period: TICK_PERIOD.as_millis(), token }.to_json());
     }

@@ -19,19 +19,20 @@
 //! | `{"hello":{"slot":3,"teaches":true,"number":0,"loops":2}}` | slot, rights, loop |
 //! | `{"turns":{}}` | what the loop did |
 //! | binary | the number of slots, then the changes: `skip, run, cell`, repeated |
-//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo"}}` | the connection that the page follows |
+//! | `{"follows":{"slot":12,"id":"12.7","route":"/echo","state":"Open"}}` | whom it follows |
 //! | `{"tls":{}}` | its TLS, once the handshake is over; `secured` lists the fields |
-//! | `{"line":"< TEXT \"hi\" [2 bytes, masked]"}` | a line of its trace |
+//! | `{"line":{"text":"< TEXT [2 bytes, masked]","step":{}}}` | a step of its trace, see `told` |
 //! | `{"missed":12}` | the number of lines that were skipped, because the page reads too slowly |
 //! | `{"gone":"12.7"}` | the connection has ended |
-//! | `{"refused":"why"}` | the request was refused |
+//! | `{"refused":"free"}` | why it was refused: `free`, `watcher`, `rights` or `running` |
 //!
 //! All numbers of a binary message except the cells are LEB128.
 
+use crate::site::local::is_local;
 use crate::site::secured::Secured;
+use crate::site::told::Step;
 #[cfg(unix)]
 use lariat::RestoreError;
-use lariat::http::uri::{Authority, Uri};
 use lariat::observe::{Pace, Turn, Turns};
 use lariat::{
     Answer, ClientId, Clients, CloseCode, CloseReason, Handler, Message, ReadyState, Request, State, Trace, Upgrade,
@@ -82,9 +83,9 @@ enum FromPage {
 enum ToPage<'a> {
     Hello { slot: usize, teaches: bool, number: usize, loops: usize },
     Turns(Box<Report>),
-    Follows { slot: usize, id: String, route: Option<&'a str> },
+    Follows { slot: usize, id: String, route: Option<&'a str>, state: String },
     Tls(Secured<'a>),
-    Line(&'a str),
+    Line { text: &'a str, step: Option<Step> },
     Missed(u32),
     Gone(String),
     Refused(&'a str),
@@ -147,20 +148,22 @@ impl Loop {
     fn follow(&mut self, clients: &mut Clients<()>, by: ClientId, slot: usize) {
         self.unfollow(clients, by);
         let glance = clients.glances().find(|glance| glance.id.slot() == slot);
-        let Some(id) = glance.map(|glance| glance.id).filter(|id| clients.trace(*id)) else {
-            return ToPage::Refused("This slot is free.").send(clients, by);
+        let Some((id, state)) = glance.map(|glance| (glance.id, glance.state)).filter(|(id, _)| clients.trace(*id))
+        else {
+            return ToPage::Refused("free").send(clients, by);
         };
         if self.watchers.contains_key(&id) {
             clients.untrace(id);
-            let why = "This is another page of this kind. Its trace would include the trace that you get.";
-            return ToPage::Refused(why).send(clients, by);
+            // Its trace would include the trace that this page gets.
+            return ToPage::Refused("watcher").send(clients, by);
         }
         if let Some(watcher) = self.watchers.get_mut(&by) {
             watcher.follows = Some(id);
             self.followers.entry(id).or_default().push(by);
         }
         let route = clients.route_of(id).map(str::to_owned);
-        ToPage::Follows { slot, id: id.to_string(), route: route.as_deref() }.send(clients, by);
+        ToPage::Follows { slot, id: id.to_string(), route: route.as_deref(), state: format!("{state:?}") }
+            .send(clients, by);
         if let Some(info) = clients.tls(id).cloned() {
             ToPage::Tls(Secured::from(&info)).send(clients, by);
         }
@@ -201,9 +204,7 @@ impl Loop {
 
     fn set_pace(&self, clients: &mut Clients<()>, by: ClientId, pace: Pace) {
         if !self.watchers.get(&by).is_some_and(|watcher| watcher.may_teach) {
-            let why =
-                "Only a page on the server's own host may do this, and only if the server was started with --teach.";
-            return ToPage::Refused(why).send(clients, by);
+            return ToPage::Refused("rights").send(clients, by);
         }
         clients.set_pace(pace);
     }
@@ -289,22 +290,6 @@ fn without_content(trace: &Trace) -> String {
     }
 }
 
-/// Returns whether a request comes from this host: the connection does, no proxy has forwarded it,
-/// and the page has a loopback name as its origin. The last check refuses pages of other sites
-/// whose name points to this host.
-fn is_local(clients: &Clients<()>, id: ClientId, request: &Request<'_>) -> bool {
-    let is_loopback = |text: &str| {
-        let host = text.parse::<Authority>().ok().map(|authority| authority.host().to_ascii_lowercase());
-        host.is_some_and(|host| matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]"))
-    };
-    let addresses = [clients.direct_addr(id), clients.peer_addr(id)];
-    let comes_from_here = addresses.iter().all(|addr| addr.is_some_and(|addr| addr.ip().to_canonical().is_loopback()));
-    let is_forwarded = ["forwarded", "x-forwarded-for", "via"].iter().any(|name| request.values(name).next().is_some());
-    let origin = request.origin().and_then(|origin| origin.parse::<Uri>().ok()?.into_parts().authority);
-    let origin_is_here = origin.is_some_and(|origin| is_loopback(origin.as_str()));
-    comes_from_here && !is_forwarded && origin_is_here && request.host().is_some_and(is_loopback)
-}
-
 impl Handler for Loop {
     type Data = ();
 
@@ -348,7 +333,7 @@ impl Handler for Loop {
             {
                 clients.step();
             }
-            Some(FromPage::Step) => ToPage::Refused("The loop is not on hold.").send(clients, id),
+            Some(FromPage::Step) => ToPage::Refused("running").send(clients, id),
             None => {
                 let _ = clients.close(id, CloseCode::Policy, "not understood");
             }
@@ -386,7 +371,9 @@ impl Handler for Loop {
                 continue;
             }
             let line = if watcher.may_teach { trace.to_string() } else { without_content(trace) };
-            ToPage::Line(&line.chars().take(LONGEST_LINE).collect::<String>()).send(clients, follower);
+            let text: String = line.chars().take(LONGEST_LINE).collect();
+            let step = Step::of(trace, watcher.may_teach);
+            ToPage::Line { text: &text, step }.send(clients, follower);
             if is_gone {
                 watcher.follows = None;
                 ToPage::Gone(id.to_string()).send(clients, follower);

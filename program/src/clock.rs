@@ -1,11 +1,11 @@
 //! Time to the microsecond, and CPU time.
 //!
-//! The clock of the loop counts milliseconds and is read once per turn. Latencies need a finer
-//! clock. Only this file of the program reads one that fine.
+//! The clock of the loop counts milliseconds and is read once per turn. Latencies, and the steps of
+//! experiments, need a finer clock. Only this file of the program reads one that fine.
 
 use std::time::{Duration, Instant};
 
-/// Counts the nanoseconds since the run began.
+/// Counts the nanoseconds since it was started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(Instant);
 
