@@ -123,7 +123,7 @@ await suite(async () => {
   });
 
   await check("the state is there in words", async () => {
-    await ada.waitForFunction(() => /(nearest stray is [\d,]+ units to the|No stray) .*in sight/.test(document.getElementById("where").textContent));
+    await ada.waitForFunction(() => /(nearest stray is [\d,]+ units to the|No stray) .*In sight/i.test(document.getElementById("where").textContent));
     match(await ada.textContent("#figures"), /\d+ points?\d+(st|nd|rd|th) of 8\d:\d\d left/, "figures");
     equal(await ada.getAttribute("#said", "aria-live"), "polite", "what is said");
   });

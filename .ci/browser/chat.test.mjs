@@ -144,7 +144,7 @@ await suite(async () => {
   server = await serve();
   const shown = new URL("/chat", server.url).href;
   const talk = [await enter(shown, "Ada"), await enter(shown, "Ben"), await enter(`${shown}#attic`, "Cleo"), await enter(shown, "a very long name, of 32 letters.")];
-  for (const [who, text] of [[0, "Hello! Is somebody here?"], [1, "Γειά, 世界 👋"], [1, "I am. It is quiet today."], [0, `${"one-long-word-".repeat(8)} fits`], [3, "Well,\nthat has two lines."]]) {
+  for (const [who, text] of [[0, "Hello! Is somebody here?"], [1, "Grüße, 5 €"], [1, "I am. It is quiet today."], [0, `${"one-long-word-".repeat(8)} fits`], [3, "Well,\nthat has two lines."]]) {
     await say(talk[who], text);
     await talk[0].waitForFunction((text) => [...document.querySelectorAll("#log .said:not(.pending) .text")].some((node) => node.textContent === text), text);
   }

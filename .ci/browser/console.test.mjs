@@ -1,5 +1,7 @@
-// The console: a WebSocket by hand, and what went over the wire, bit by bit.
+// The console: a WebSocket by hand, what went over the wire, bit by bit, and its export, as tshark
+// reads it.
 
+import { execFileSync } from "node:child_process";
 import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
 
 let server;
@@ -53,7 +55,7 @@ await suite(async () => {
     equal(asked.rows.unmasked, "48 65 6c 6c 6f", "unmasked");
     equal(asked.rows.text, "H e l l o", "text");
     equal(unmask(asked.rows["on the wire"], asked.key), "48 65 6c 6c 6f", "on the wire, with the key");
-    equal(asked.rows["⊕ key"].slice(0, 11), asked.key, "key beside the payload");
+    equal(asked.rows["XOR key"].slice(0, 11), asked.key, "key beside the payload");
     equal(echoed.rows.payload, "48 65 6c 6c 6f", "payload of the echo");
     equal(`${asked.size}, ${echoed.size}`, "11 bytes, 7 bytes", "sizes with the header");
   });
@@ -221,6 +223,28 @@ await suite(async () => {
     equal(await page.getAttribute("#url", "aria-invalid"), "true", "aria-invalid");
   });
 
+  await check("the export dissects as WebSocket, all of it", async () => {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#export")]);
+    match(download.suggestedFilename(), /^lariat-console-[\d-]+T[\d-]+\.pcapng$/, "name of the file");
+    const path = await download.path();
+    const tshark = (filter, ...fields) => execFileSync("tshark",
+      ["-n", "-r", path, "-o", "tcp.check_checksum:TRUE", "-Y", filter, "-T", "fields", ...fields.flatMap((name) => ["-e", name])],
+      { encoding: "utf8", maxBuffer: 1 << 26, stdio: ["ignore", "pipe", "ignore"] }).trimEnd().split("\n");
+    equal(tshark("_ws.malformed or tcp.analysis.flags or _ws.expert.severity >= 6291456 or tcp.checksum.status == 0", "frame.number", "_ws.expert.message").join(), "", "what is wrong");
+    const frames = tshark("websocket and tcp.stream == 0", "ip.src", "websocket.opcode", "websocket.mask", "websocket.payload_length_ext_64", "text", "websocket.payload.close.status_code", "websocket.payload.close.reason")
+      .map((row) => row.split("\t"));
+    equal(frames.length > 600, true, `three hundred messages and their echoes: ${frames.length} frames`);
+    equal(frames.every(([source, , mask]) => (source === "192.0.2.1") === (mask === "1")), true, "frames of the browser are masked, and no others");
+    // Longer than an IPv4 packet. The browser may send the file in several frames, but the server
+    // does not.
+    const large = frames.filter((frame) => frame[3]).map(([source, , , length]) => `${source} ${length}`);
+    equal(large.some((frame) => frame.startsWith("192.0.2.1 ")) && large.includes("192.0.2.2 200000"), true, `large frames: ${large}`);
+    equal(frames.filter(([, opcode, , , text]) => opcode === "1" && text.endsWith("Hello")).length, 2, "frames with Hello");
+    equal(frames.slice(-2).map(([source, opcode, , , , code, reason]) => `${source} ${opcode} ${code} ${reason}`).join(),
+      "192.0.2.1 8 1000 genug für heute,192.0.2.2 8 1000 genug für heute", "the closing handshake");
+    equal(tshark("http", "http.request.method", "http.response.code").slice(0, 2).join(), "GET\t,\t101", "the opening handshake");
+  });
+
   await check("a broadcast reaches two browser contexts", async () => {
     const other = await openConsole();
     for (const one of [page, other]) {
@@ -264,7 +288,7 @@ await suite(async () => {
   await check("every control has a name, and the keyboard reaches it with a visible focus", async () => {
     const one = await openConsole();
     await keyboard(one, ["endpoint-echo", "endpoint-broadcast", "url", "subprotocols", "compress", "connect", "text", "send", "hex",
-      "send-binary", "file", "send-file", "ping-text", "ping", "code", "reason", "close", "clear", "log", "wire-clear", "wire"]);
+      "send-binary", "file", "send-file", "ping-text", "ping", "code", "reason", "close", "clear", "log", "export", "wire-clear", "wire"]);
     silent(one);
     await one.context().close();
   });
@@ -331,7 +355,7 @@ await suite(async () => {
 
   await look(new URL("/console", server.url).href, async (shown) => {
     await waitForState(shown, "1 OPEN");
-    for (const text of ["Hello! Γειά, 世界 👋", `${"one-long-word-".repeat(8)} <b>no markup</b>`]) {
+    for (const text of ["Hello! Grüße, 5 €", `${"one-long-word-".repeat(8)} <b>no markup</b>`]) {
       await shown.fill("#text", text);
       await shown.click("#send");
       await line(shown, "message", text);
@@ -339,9 +363,9 @@ await suite(async () => {
     await shown.fill("#hex", "4c 61 72 00 ff");
     await shown.click("#send-binary");
     await line(shown, "message", "4c 61 72 00 ff");
-    await shown.fill("#text", "Hello! Γειά 👋");
+    await shown.fill("#text", "Hello! Grüße!");
     await shown.click("#send");
-    await line(shown, "message", "Hello! Γειά 👋");
+    await line(shown, "message", "Hello! Grüße!");
     await frames(shown, 2);
   });
   await server.stop();

@@ -12,7 +12,7 @@ until now: one loop is enough, if it turns quickly.
 
 \t- it catches whatever comes
 \t- it never waits for one of them alone
-\t- and it is never thrown twice at the same time 👋
+\t- and it is never thrown twice at the same time, 5 €
 
 Until then,
 somebody`;
@@ -148,8 +148,12 @@ await suite(async () => {
   if (!process.env.REDIS) await check("a text that is not the server's any more is put aside, and shown", async () => {
     const far = await proxy(server.port);
     const page = await enter(`${url.replace(String(server.port), String(far.port))}#forgotten`, "Dora");
+    // The server has it, and she knows that: a text that it never had would be merged.
+    const reader = await enter(`${url}#forgotten`, "Ida");
     await put(page, "what I had");
+    await shows([page, reader], "what I had");
     await page.waitForFunction(() => document.getElementById("state").dataset.state === "there");
+    await reader.context().close();
     // She does not come back before the server has been restarted and somebody else has begun the
     // document anew.
     far.cut();

@@ -31,6 +31,7 @@ const name = basename(process.argv[1], ".test.mjs");
 let passed = 0;
 let step = "starting the browser";
 let browser;
+let axe;
 let temporary;
 let finished = false;
 const servers = new Set();
@@ -56,9 +57,9 @@ export async function suite(body, moreArguments = []) {
 }
 
 async function start(moreArguments) {
-  const { chromium } = await import("playwright-core").catch(() => {
-    throw new Error("playwright-core is not installed; run `npm install` beside the tests first");
-  });
+  const missing = () => { throw new Error("playwright-core or axe-core is not installed; run `npm install` beside the tests first"); };
+  const { chromium } = await import("playwright-core").catch(missing);
+  axe = (await import("axe-core").catch(missing)).default;
   if (outDir) mkdirSync(outDir, { recursive: true });
   // A profile of its own, gone afterwards.
   temporary = await mkdtemp(join(tmpdir(), "lariat-browser-"));
@@ -157,23 +158,33 @@ export function silent(page, ...expected) {
 export const SERVER_IS_AWAY = /WebSocket connection to .* failed|net::ERR_CONNECTION_(RESET|REFUSED)/;
 
 /**
- * Two widths in two colour schemes: nothing overflows, and there is a picture. `prepare` brings the
- * page to what is to be seen.
+ * Two languages in two widths and two colour schemes: nothing overflows, axe finds nothing, and
+ * there is a picture. `prepare` brings the page to what is to be seen. `part` is for suites that
+ * look several times.
  */
-export async function look(url, prepare) {
-  for (const colorScheme of ["light", "dark"]) {
+export async function look(url, prepare, part = "") {
+  for (const locale of ["en-US", "zh-CN"]) {
     for (const width of [390, 1280]) {
-      await check(`nothing overflows at ${width} px, ${colorScheme}`, async () => {
+      await check(`nothing overflows and axe finds nothing at ${width} px, ${locale}`, async () => {
         const isPhone = width < 600;
         const page = await open(url, {
-          colorScheme,
+          locale,
+          colorScheme: "light",
           viewport: { width, height: isPhone ? 844 : 860 },
           deviceScaleFactor: isPhone ? 2 : 1,
           hasTouch: isPhone,
         });
         await prepare(page);
-        equal((await tooWide(page)).join(", "), "", "what is wider than the window");
-        await picture(page, `${name}-${width}-${colorScheme}`);
+        await page.evaluate(axe.source);
+        for (const colorScheme of ["light", "dark"]) {
+          await page.emulateMedia({ colorScheme });
+          await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); }));
+          equal((await tooWide(page)).join(", "), "", `what is wider than the window, ${colorScheme}`);
+          // Only contrast depends on the colours.
+          const rules = colorScheme === "light" ? {} : { runOnly: ["color-contrast"] };
+          equal((await inaccessible(page, rules)).join("; "), "", `what axe finds, ${colorScheme}`);
+          await picture(page, `${name}${part}-${locale.slice(0, 2)}-${width}-${colorScheme}`);
+        }
         silent(page);
         await page.context().close();
       });
@@ -181,8 +192,27 @@ export async function look(url, prepare) {
   }
 }
 
+/** axe-core finds nothing in the page as it is now. */
+export async function accessible(page, what) {
+  await page.evaluate(axe.source);
+  // While something fades in, its contrast is low.
+  await page.evaluate(() => {
+    const passing = document.getAnimations().filter(({ effect }) => effect.getComputedTiming().endTime !== Infinity);
+    return Promise.allSettled(passing.map(({ finished }) => finished));
+  });
+  equal((await inaccessible(page)).join("; "), "", `what axe finds in ${what}`);
+}
+
+/** What axe-core finds in a page that has loaded it: the rule, and the first element. */
+function inaccessible(page, rules) {
+  return page.evaluate(async (rules) => {
+    const { violations } = await window.axe.run({ ...rules, resultTypes: ["violations"] });
+    return violations.map(({ id, help, nodes }) => `${id} (${help}): ${nodes.length} as ${nodes[0].html.slice(0, 200)}, ${nodes[0].failureSummary}`);
+  }, rules);
+}
+
 /** What reaches over the window's edges, but for what scrolls in a box of its own. */
-function tooWide(page) {
+export function tooWide(page) {
   return page.evaluate(() => {
     const wide = document.documentElement.scrollWidth > innerWidth ? ["the page itself"] : [];
     const scrolls = (node) => node && (/auto|scroll|hidden|clip/.test(getComputedStyle(node).overflowX) || scrolls(node.parentElement));
@@ -193,6 +223,30 @@ function tooWide(page) {
     }
     return wide;
   });
+}
+
+/** What reaches over the edges of the card that it is in, but for what scrolls there. */
+function outOfCards(page) {
+  return page.evaluate(() => {
+    const scrolls = (node) => /auto|scroll|hidden|clip/.test(getComputedStyle(node).overflowX) || (!node.matches(".card") && scrolls(node.parentElement));
+    return [...document.querySelectorAll(".card *")].filter((node) => {
+      const [box, card] = [node, node.parentElement.closest(".card")].map((one) => one.getBoundingClientRect());
+      return box.width && (box.right > card.right + 0.5 || box.left < card.left - 0.5) && !scrolls(node.parentElement);
+    }).map((node) => `${node.tagName} ${node.id || node.getAttribute("class")} in its card`);
+  });
+}
+
+/**
+ * What is wider than its place in a page as it is now, with all that was drawn, also in the window
+ * of a phone.
+ */
+export async function tooWideAnywhere(page) {
+  const found = [...await tooWide(page), ...await outOfCards(page)];
+  const before = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  found.push(...[...await tooWide(page), ...await outOfCards(page)].map((one) => `${one} at 390 px`));
+  await page.setViewportSize(before);
+  return found.join(", ");
 }
 
 export async function picture(page, called) {

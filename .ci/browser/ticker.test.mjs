@@ -54,7 +54,7 @@ await suite(async () => {
     const [pushed, polled] = [await cell("pushed", "server", "each"), await cell("polled", "server", "each")];
     equal(polled > 2 * pushed, true, `bytes a price: ${polled} polled, ${pushed} pushed`);
     equal(await cell("polled", "server", "bytes") > 2 * (await cell("polled", "page", "bytes")), true, "heads weigh more than what they carry");
-    await page.waitForFunction(() => /times as many bytes/.test(document.getElementById("verdict").textContent));
+    await page.waitForFunction(() => /times as many bytes|倍/.test(document.getElementById("verdict").textContent));
   });
 
   await check("for a reader that stops, books are replaced by newer ones, and it is up to date when it reads again", async () => {
@@ -111,7 +111,7 @@ await suite(async () => {
     await page.waitForFunction(() => Number(document.querySelector('#polled [data-server="count"]').textContent) > 12);
     await page.click("#push");
     await page.click("#books");
-    await page.waitForFunction(() => /times as many bytes/.test(document.getElementById("verdict").textContent)
+    await page.waitForFunction(() => /times as many bytes|倍/.test(document.getElementById("verdict").textContent)
       && Number(document.getElementById("slow-read").textContent.replaceAll(",", "")) > 2000);
   });
   await server.stop();

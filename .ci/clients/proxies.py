@@ -437,7 +437,10 @@ def container(folder):
     if os.geteuid() != 0:
         print("process 1 of a container: not run, it needs root", flush=True)
         return
-    [image] = blocks("dockerfile")
+    with open(os.path.join(ROOT, "Containerfile")) as file:
+        image = file.read()
+    # In the first stage, cargo gets the command of the README. It takes nothing that is not there.
+    assert "RUN cargo build --release --locked\n" in image
     [entry] = re.findall(r"^ENTRYPOINT \[(.*)\]$", image, re.MULTILINE)
     program, *arguments = [part.strip().strip('"') for part in entry.split(",")]
     root = os.path.join(folder, "image")
