@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 
-const TOTAL_TIMEOUT_MS = 150_000;
+const TOTAL_TIMEOUT_MS = 280_000;
 export const STEP_TIMEOUT_MS = 10_000;
 const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
 const ARGUMENTS = [
@@ -271,6 +271,35 @@ export async function keyboard(page, wanted) {
     equal(focus.outline, "solid", `outline of #${focus.id}, after ${reached.join(" ")}`);
   }
   equal(reached.join(" "), wanted.join(" "), "what Tab reaches");
+}
+
+/**
+ * Tab reaches every control that can be seen, in the order of the page, and each has a visible
+ * focus.
+ */
+export async function tabOrder(page) {
+  const wanted = await page.evaluate(() => {
+    const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
+    // Of the radio buttons of a group, Tab reaches the checked one, or the first.
+    const isSkipped = (node) => node.type === "radio" && all.some((other) => other !== node && other.type === "radio" && other.name === node.name
+      && (other.checked || (!node.checked && other.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_FOLLOWING)));
+    window.tabbed = all.filter((node) => !node.matches(":disabled, [tabindex='-1']") && node.checkVisibility({ visibilityProperty: true }) && !isSkipped(node));
+    document.activeElement.blur();
+    window.getSelection().removeAllRanges();
+    return window.tabbed.map((node) => node.id || node.outerHTML.slice(0, 80));
+  });
+  await page.evaluate(() => { window.tabbed[0].focus(); });
+  for (const [at, what] of wanted.entries()) {
+    if (at > 0) await page.keyboard.press("Tab");
+    const { number, now, isOutlined } = await page.evaluate(() => {
+      const node = document.activeElement;
+      const outlines = [node, node.closest("label")].filter(Boolean).map((one) => getComputedStyle(one).outlineStyle);
+      return { number: window.tabbed.indexOf(node), now: node.outerHTML.slice(0, 80), isOutlined: outlines.some((style) => style !== "none") };
+    });
+    equal(number, at, `Tab ${at} should reach ${what}, and reached ${now}`);
+    // A script has focused the first.
+    if (at > 0) equal(isOutlined, true, `the focus on ${what} is visible`);
+  }
 }
 
 export function firstLine(error) {

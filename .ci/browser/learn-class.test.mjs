@@ -1,7 +1,7 @@
 // A class: learners join, the teacher sees what they expect and what happens, and holds the loop
 // for all.
 
-import { accessible, check, equal, match, open, picture, serve, silent, suite, tooWide, waitForLink } from "./kit.mjs";
+import { accessible, check, equal, match, open, picture, serve, silent, suite, tabOrder, tooWide, waitForLink } from "./kit.mjs";
 
 // The loop that is held is the only one, as in loop.test.mjs.
 process.env.LOOPS = "1";
@@ -97,6 +97,7 @@ await suite(async () => {
     for (const [page, what] of [[teacher, "the teacher's page"], [bo, "a learner's page"]]) {
       equal((await tooWide(page)).join(", "), "", what);
       await accessible(page, what);
+      await tabOrder(page);
       silent(page);
     }
     await picture(teacher, "learn-class-1280");

@@ -1,6 +1,8 @@
 // Lessons on the loop and its host: readiness, a turn step by step, backpressure, polling, limits.
 
-import { accessible, check, equal, match, open, picture, serve, silent, suite, tooWide, tooWideAnywhere, waitForLink } from "./kit.mjs";
+import {
+  accessible, check, equal, match, open, picture, serve, silent, suite, tabOrder, tooWide, tooWideAnywhere, waitForLink,
+} from "./kit.mjs";
 
 /** Which lesson has which number: links of the list. */
 const numbers = async (url) => {
@@ -10,7 +12,7 @@ const numbers = async (url) => {
 
 /**
  * What one does in each question, besides the choice. `happens` is what must happen, if that does
- * not depend on the host.
+ * not depend on the host. By keyboard, one presses Enter in the field `field`, or on the button.
  */
 const LESSONS = {
   readiness: [
@@ -20,7 +22,7 @@ const LESSONS = {
   ],
   turn: [
     { key: "held", chosen: "kernel", act: "#held-send", happens: "kernel", shows: /bufferedAmount[^.。]*0/ },
-    { key: "turns", chosen: "two", act: "#turns-send", happens: "one", shows: /TEXT "Hello" \[5 bytes, masked\]/ },
+    { key: "turns", chosen: "two", act: "#turns-send", field: "#turns-text", happens: "one", shows: /TEXT "Hello" \[5 bytes, masked\]/ },
     { key: "reads", chosen: "one", act: "#reads-send", happens: "one", shows: /29/ },
   ],
   pressure: [
@@ -40,14 +42,14 @@ const LESSONS = {
 };
 
 /** Answers a question: the choice, by mouse or keyboard, then what one does, then the verdict. */
-async function answer(page, { key, chosen, act, happens, shows }, byKeyboard) {
+async function answer(page, { key, chosen, act, field = act, happens, shows }, byKeyboard) {
   const section = `#question-${key}`;
   equal(await page.isVisible(act), false, `${act} is locked`);
   if (byKeyboard) {
     await page.focus(`${section}-${chosen}`);
     await page.keyboard.press("Space");
     await page.waitForSelector(act);
-    await page.focus(act);
+    await page.focus(field);
     await page.keyboard.press("Enter");
   } else {
     await page.check(`${section}-${chosen}`);
@@ -84,6 +86,7 @@ await suite(async () => {
     for (const [name, page] of pages) {
       equal(await tooWideAnywhere(page), "", `${name}: what is wider than its place`);
       await accessible(page, name);
+      await tabOrder(page);
       await picture(page, `learn-host-${name}`);
       silent(page);
       await page.context().close();

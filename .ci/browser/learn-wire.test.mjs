@@ -1,7 +1,9 @@
 // Lessons 1 to 5, about bytes on the wire: right and wrong predictions, by keyboard and by touch,
 // in both languages.
 
-import { accessible, check, equal, match, open, picture, serve, silent, suite, tooWide, tooWideAnywhere, waitForLink } from "./kit.mjs";
+import {
+  accessible, check, equal, match, open, picture, serve, silent, suite, tabOrder, tooWide, tooWideAnywhere, waitForLink,
+} from "./kit.mjs";
 
 /**
  * The questions of each lesson: their choices, what really happens, and what the reader does. That
@@ -141,6 +143,7 @@ await suite(async () => {
       await page.focus("main");
       for (const question of questions) await answer(keys(page), question, true);
       await accessible(page, `${lesson} on a wide window`);
+      await tabOrder(page);
       // English words are longer than Chinese ones.
       equal(await tooWideAnywhere(page), "", "what is wider than its place");
       await picture(page, `learn-${lesson}-1280-light`);
@@ -211,6 +214,7 @@ await suite(async () => {
     const page = await open(at("/learn?lang=en"));
     equal(await page.textContent('[data-lesson="mask"] .lesson-progress'), "Not begun yet", "before");
     await accessible(page, "the list");
+    await tabOrder(page);
     await page.goto(at("/learn/3"));
     await waitForLink(page);
     await accessible(page, "a lesson at the beginning");

@@ -93,7 +93,7 @@ export function describeFrame(frame) {
   const name = opcodeName(opcode) + (fin || opcode > 7 ? "" : " …");
   if (opcode === OPCODES.CLOSE) {
     const { code, reason } = closeOf(frame);
-    return code === null ? name : short(`${name} ${code}${reason ? ` ${JSON.stringify(reason)}` : ""}`);
+    return code === null ? name : `${name} ${code}${reason ? ` ${JSON.stringify(reason)}` : ""}`;
   }
   const text = opcode === OPCODES.BINARY ? null : textOf(payload);
   if (payload.length === 0) return name;

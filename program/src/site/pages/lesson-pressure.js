@@ -2,7 +2,7 @@
 
 import { OPCODES, textOf } from "./bytes.js";
 import { serverFrames } from "./drawing.js";
-import { DEAF, HEAR, open, pause } from "./lab.js";
+import { CLOSE, DEAF, HEAR, open, pause, wait } from "./lab.js";
 import { Wire, lines, rest, size, table } from "./measured.js";
 import { count, element, randomId, t } from "./page.js";
 
@@ -11,6 +11,8 @@ const MOST_CHUNKS = 120;
 const CHUNK_MS = 20;
 /** The kernel's buffers are full when the browser has passed on nothing for so many chunks. */
 const MOST_WAITING = 20;
+/** How the last message of a feed begins. */
+const NEWEST = "120 ";
 
 /** Watches what happens under a token. */
 async function watch(stage, token) {
@@ -77,7 +79,9 @@ const latest = {
   build(stage) {
     const tried = [];
     const act = (policy) => async () => {
-      const done = await feed(stage, policy, [DEAF, pause(1_500), HEAR, pause(500)], 2_200, (fed) => { if (fed.length) stage.draw(chart(fed)); });
+      // The newest message arrives under one policy, and is lost under the other.
+      const ending = policy === "latest" ? [wait(NEWEST), pause(200), CLOSE] : [pause(500), CLOSE];
+      const done = await feed(stage, policy, [DEAF, pause(1_500), HEAR, ...ending], 5_000, (fed) => { if (fed.length) stage.draw(chart(fed)); });
       if (!done || !done.fed.length) return;
       const { run, fed } = done;
       const numbers = serverFrames(run).filter(({ frame: { opcode } }) => opcode === OPCODES.TEXT).map(({ frame: { payload } }) => Number.parseInt(textOf(payload), 10));

@@ -96,16 +96,17 @@ function stations(details) {
   };
 }
 
-/** What each station has to say of a turn. */
-function details(text, sent, rig, counts) {
+/** What each station has to say of a turn. `texts` were sent, each in a frame. */
+function details(texts, rig, counts) {
+  const { sent, parts, echoed } = onTheWire(texts);
   const line = (side) => rig.lines.find((found) => found.startsWith(`${side} `)) ?? "–";
   return {
-    kernel_in: t("learn.turn.detail.kernel_in", { count: sent }),
+    kernel_in: t("learn.turn.detail.kernel_in", { count: sent, parts }),
     buffer: t("learn.turn.detail.buffer", { reads: counts.reads ?? 0, count: counts.bytes_read ?? 0 }),
     frame: line("<"),
-    handler: t("learn.turn.detail.handler", { text }),
+    handler: t("learn.turn.detail.handler", { text: texts.join(t("shell.comma")) }),
     outbox: line(">"),
-    write: t("learn.turn.detail.write", { writes: counts.writes ?? 0, count: counts.bytes_written ?? 0 }),
+    write: t("learn.turn.detail.write", { writes: counts.writes ?? 0, count: counts.bytes_written ?? 0, echoed }),
     kernel_out: t("learn.turn.detail.kernel_out"),
   };
 }
@@ -131,11 +132,17 @@ async function animate(stage, told) {
   }
 }
 
-/** The bytes of a text from a browser on the wire: header, key and payload. */
-const onTheWire = (text) => {
-  const { length } = new TextEncoder().encode(text);
-  return length + (length < 126 ? 6 : 8);
-};
+/** The bytes of texts on the wire: how many the browser sent, which, and how many come back. */
+function onTheWire(texts) {
+  const KEY = 4;
+  const frames = texts.map((text) => {
+    const { length } = new TextEncoder().encode(text);
+    return { header: length < 126 ? 2 : 4, key: KEY, text: length };
+  });
+  const parts = frames.map((frame) => t("learn.turn.detail.parts", frame));
+  const sent = frames.reduce((sum, { header, key, text }) => sum + header + key + text, 0);
+  return { sent, parts: parts.join(t("shell.semicolon")), echoed: sent - KEY * frames.length };
+}
 
 const textBox = (id) => element("input", { id, type: "text", autocomplete: "off", maxlength: "60", value: "Hello" });
 
@@ -149,7 +156,7 @@ function recorded(stage, id) {
       rig.forget();
       rig.own.send("Hello");
       await rig.report(({ counts }) => counts.some(([name, number]) => name === "bytes_read" && number > 0));
-      await animate(stage, details("Hello", onTheWire("Hello"), rig, sum(rig.reports)));
+      await animate(stage, details(["Hello"], rig, sum(rig.reports)));
     }), { id: `${id}-record` }));
 }
 
@@ -185,7 +192,7 @@ const held = {
           rig.own.send(text);
           const waits = await rig.report(({ reads }) => reads > 0);
           const counts = sum(rig.reports);
-          const told = details(text, onTheWire(text), rig, counts);
+          const told = details([text], rig, counts);
           const { list, show } = stations(told);
           const where = rig.own.bufferedAmount > 0 ? "browser" : counts.bytes_read > 0 ? "program" : waits ? "kernel" : null;
           if (where === "kernel") show(0);
@@ -232,7 +239,7 @@ const turns = {
           const text = input.value || "Hello";
           const done = await stepped(stage, [text]);
           if (!done) return stage.conclude(null);
-          animate(stage, details(text, onTheWire(text), done.rig, done.counts));
+          animate(stage, details([text], done.rig, done.counts));
           return stage.conclude(turns.choices[done.steps - 1] ?? null);
         }, { id: "turns-send" }));
     });
@@ -245,9 +252,10 @@ const reads = {
   build(stage) {
     asks(stage, "reads", () => {
       stage.box.append(stage.button(t("learn.turn.send_three"), async () => {
-        const done = await stepped(stage, ["one", "two", "three"]);
+        const texts = ["one", "two", "three"];
+        const done = await stepped(stage, texts);
         if (!done) return stage.conclude(null);
-        const told = details("one, two, three", 3 * 6 + 11, done.rig, done.counts);
+        const told = details(texts, done.rig, done.counts);
         const lines = (side) => done.rig.lines.filter((line) => line.startsWith(side)).join(", ");
         animate(stage, { ...told, frame: lines("<"), outbox: lines(">") });
         return stage.conclude({ 1: "one", 3: "three", 6: "six" }[done.counts.reads] ?? null);

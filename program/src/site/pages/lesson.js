@@ -58,6 +58,11 @@ class Stage {
   constructor(onConclude, onLeave) {
     this.#onConclude = onConclude;
     this.#onLeave = onLeave;
+    // Enter in a field does what the button below it does, as in a form.
+    this.box.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.isComposing || !event.target.matches("input[type=text], input[type=number]")) return;
+      this.box.querySelector("button.primary")?.click();
+    });
   }
 
   get node() {
