@@ -68,6 +68,30 @@ await suite(async () => {
 
   const texts = async (page) => page.$$eval("#log .said:not(.pending) .text", (nodes) => nodes.map((node) => node.textContent));
 
+  await check("what comes between two own messages is between them for all", async () => {
+    const before = await texts(ben);
+    const eve = await enter(url, "Eve", `
+      window.held = null;
+      window.WebSocket = class extends WebSocket {
+        send(data) { window.held && String(data).includes('"say"') ? window.held.push(() => super.send(data)) : super.send(data); }
+      };`);
+    await eve.evaluate(() => { window.held = []; });
+    await say(eve, "first");
+    await say(eve, "third");
+    await eve.evaluate(() => window.held.shift()());
+    await arrived(eve, "first");
+    await say(ben, "second");
+    await arrived(eve, "second");
+    await eve.evaluate(() => window.held.shift()());
+    for (const page of [eve, ben]) {
+      await arrived(page, "third");
+      equal((await texts(page)).slice(-3).join("|"), "first|second|third", "the order");
+    }
+    silent(eve);
+    await eve.context().close();
+    await said(ada, [...before, "first", "second", "third"]);
+  });
+
   await check("the server restarts in between: no message is lost or doubled, and the order is one", async () => {
     const before = await texts(ada);
     await server.kill();
@@ -165,4 +189,10 @@ await suite(async () => {
 
 async function said(page, wanted) {
   await page.waitForFunction((wanted) => [...document.querySelectorAll("#log .said:not(.pending) .text")].map((node) => node.textContent).join("|") === wanted, wanted.join("|"));
+}
+
+/** Waits until a message has come, or has come back. */
+async function arrived(page, wanted) {
+  await page.waitForFunction((wanted) => [...document.querySelectorAll("#log .said:not(.pending) .text")]
+    .some((node) => node.textContent === wanted), wanted);
 }

@@ -2,9 +2,9 @@
 
 import { open } from "./kit.mjs";
 
-/** Somebody comes in under a name. */
-export async function enter(url, name) {
-  const page = await open(url, {}, `localStorage.setItem("lariat-name", ${JSON.stringify(name)})`);
+/** Somebody comes in under a name. `init` runs in the page first. */
+export async function enter(url, name, init = "") {
+  const page = await open(url, {}, `localStorage.setItem("lariat-name", ${JSON.stringify(name)});${init}`);
   await page.waitForFunction((name) => document.getElementById("people").textContent.includes(name), name);
   return page;
 }

@@ -89,10 +89,10 @@ let last = null;
 function show({ id, name, text, at, isOwn }) {
   const pending = isOwn && $(`m-${id}`);
   const node = said({ id, name, text, at, isOwn });
-  // When an own message comes back, it takes its place among the others.
+  // When an own message comes back, it takes its place among the others: before those that have not
+  // come back.
   if (pending) pending.remove();
-  const isPendingNext = isOwn ? null : $("log").querySelector(".pending");
-  insert(node, isPendingNext);
+  insert(node, $("log").querySelector(".pending"));
   node.classList.toggle("follows", last !== null && last.name === name && last.isOwn === isOwn && at - last.at < FOLLOWS_MS);
   last = { name, isOwn, at };
 }
