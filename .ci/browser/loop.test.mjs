@@ -59,8 +59,9 @@ await suite(async () => {
     await page.waitForFunction(() => /per second, busy/.test(document.getElementById("rate").textContent));
     await page.waitForFunction(() => /µs|ms/.test(document.querySelector("#phases tr:nth-child(4) td:nth-child(2)").textContent));
     equal(await page.locator("#phases tr").count(), 7, "phases");
-    const shares = await page.$$eval(".phase .fill", (bars) => bars.map((bar) => Number(bar.getAttribute("width"))));
-    equal(shares.length === 7 && shares[0] > 0, true, `shares of the picture: ${shares}`);
+    equal(await page.locator(".phase .fill").count(), 7, "phases of the picture");
+    // On a busy host, a report may come without a turn that has waited.
+    await page.waitForFunction(() => document.querySelector('.phase[data-phase="wait"] .fill').getAttribute("width") > 0);
   });
 
   await check("the longest turn was never shorter than the last one", async () => {

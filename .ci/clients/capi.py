@@ -331,6 +331,40 @@ async def tls_echo(command, folder):
         await client.wait()
 
 
+async def tls_renewed(command, folder):
+    """A certificate that is replaced: those who come after SIGHUP get it, unless it is broken."""
+    files = ["cert.pem", "key.pem"]
+    with tempfile.TemporaryDirectory() as own:
+        for name in ["ca.pem", "ca.key", *files]:
+            shutil.copy(f"{folder}/{name}", own)
+
+        async def shown():
+            """Return the certificate of the server, without a check."""
+            reader, writer = await asyncio.open_connection(*address.rsplit(":", 1), ssl=ssl._create_unverified_context())
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.close()
+            return shown
+
+        async with running(command, "127.0.0.1:0", *[f"{own}/{name}" for name in files]) as (address, process):
+            trust = ssl.create_default_context(cafile=f"{own}/ca.pem")
+            async with connect(f"wss://{address}/", ssl=trust) as client:
+                first = await shown()
+                certificates(own)
+                equal(await shown(), first, "the certificate before SIGHUP")
+                process.send_signal(signal.SIGHUP)
+                end = time.monotonic() + PATIENCE
+                while (second := await shown()) == first:
+                    assert time.monotonic() < end, "there is no new certificate"
+                    await asyncio.sleep(0.05)
+                with open(f"{own}/cert.pem", "w") as file:
+                    file.write("broken")
+                process.send_signal(signal.SIGHUP)
+                # Between the two, a turn ends and the files are read.
+                await check_echo(client)
+                await check_echo(client)
+                equal(await shown(), second, "the certificate after a broken file")
+
+
 async def tls_device(command, folder):
     """lariat_connect to wss:// of another project's server, which it trusts by a file."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -478,7 +512,7 @@ async def main(folder, names):
         certificates(work)
 
         async def example(test, compiler, before, flags, *more):
-            name = test.__name__.removeprefix("tls_").replace("strangers", "device")
+            name = test.__name__.removeprefix("tls_").replace("strangers", "device").replace("renewed", "echo")
             program = os.path.join(work, f"{test.__name__}-{compiler}-{'sanitized' if flags else 'plain'}")
             libraries = [f"-I{folder}/include", f"{folder}/lib/liblariat.a", "-lpthread", "-ldl", "-lm"]
             source = os.path.join(CAPI, "examples", f"{name}.c")
@@ -497,7 +531,7 @@ async def main(folder, names):
         chosen = [test for test in [
             *[(test, *way) for test in [echo, chat, status, uv, glib, device] for way in [
                 ("gcc", VALGRIND_GLIB if test is glib else VALGRIND, []), ("clang", [], []), ("gcc", [], SANITIZERS)]],
-            *[(test, "gcc", [], SANITIZERS, work) for test in [tls_echo, tls_device, tls_strangers]],
+            *[(test, "gcc", [], SANITIZERS, work) for test in [tls_echo, tls_renewed, tls_device, tls_strangers]],
             (header,),
             (every_function, f"{folder}/lib/liblariat.so"),
             (throws, folder, os.path.join(work, "throws")),

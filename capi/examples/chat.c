@@ -30,7 +30,9 @@ static int on_request(lariat_server *server, void *user, uint64_t client, lariat
     size_t length;
     (void)server, (void)user;
 
-    if (lariat_request_is_same_origin(request) != 1)
+    if (!lariat_request_names_local_host(request))
+        return 421;
+    if (!lariat_request_is_same_origin(request))
         return 403;
     if (lariat_request_part(request, LARIAT_PATH, &path, &length) != LARIAT_OK || length > MOST_ROOM)
         return 404;

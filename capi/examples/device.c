@@ -77,7 +77,7 @@ static void *read_sensor(void *server)
         pthread_mutex_lock(&shared.lock);
         shared.load = load;
         /* If too many calls wait, the next one has a newer value anyway. */
-        lariat_post(server, report, NULL);
+        lariat_post(server, report, NULL, NULL);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += PERIOD * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;

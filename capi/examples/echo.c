@@ -5,8 +5,8 @@
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o echo
  *     ./echo [ADDRESS [CERTIFICATE KEY]]
  *
- * With the PEM files of a certificate and its key, it speaks TLS (wss://). SIGINT and SIGTERM
- * stop it.
+ * With the PEM files of a certificate and its key, it speaks TLS (wss://), and SIGHUP makes it
+ * read them again. SIGINT and SIGTERM stop it.
  */
 #include "lariat.h"
 
@@ -14,12 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static volatile sig_atomic_t is_signalled;
+static volatile sig_atomic_t must_stop, must_reload;
 
 static void on_signal(int number)
 {
-    (void)number;
-    is_signalled = 1;
+    if (number == SIGHUP)
+        must_reload = 1;
+    else
+        must_stop = 1;
 }
 
 static void on_message(lariat_server *server, void *user, uint64_t client, int kind, const char *data, size_t length)
@@ -62,12 +64,18 @@ int main(int argc, char **argv)
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
 
     /* A signal ends the wait of a turn. One that comes right before it is seen a second later. */
     while ((status = lariat_turn(server, 1000)) == LARIAT_OK) {
-        if (is_signalled && !is_stopping) {
+        if (must_stop && !is_stopping) {
             is_stopping = 1;
             lariat_stop(server, 2000);
+        }
+        if (must_reload) {
+            must_reload = 0;
+            if (lariat_reload_tls(server) != LARIAT_OK)
+                failed("the certificate stays as it is");
         }
     }
     if (status != LARIAT_STOPPED)

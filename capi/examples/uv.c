@@ -38,9 +38,9 @@ struct guest {
 static int on_request(lariat_server *server, void *user, uint64_t client, lariat_request *request)
 {
     (void)server, (void)user, (void)client;
-    if (lariat_request_names_local_host(request) != 1)
+    if (!lariat_request_names_local_host(request))
         return 421;
-    return lariat_request_is_same_origin(request) == 1 ? 101 : 403;
+    return lariat_request_is_same_origin(request) ? 101 : 403;
 }
 
 static void on_open(lariat_server *server, void *user, uint64_t client)

@@ -19,49 +19,52 @@
  * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_get_stats, and all that concern
  * clients, topics and timers. Callbacks can be set at any time.
  *
- * RESULTS. Functions return a lariat_status: 0 is success, negative numbers are errors, and
- * lariat_last_error says in English what is wrong. Where a function returns something else, it says
- * so. NULL is refused with LARIAT_INVALID, where nothing else is said. User pointers may be NULL.
- * An error in Lariat itself (a panic) ends as LARIAT_PANIC and never unwinds into C. It is also
- * written to standard error.
+ * RESULTS. Functions return a lariat_status as an int: 0 is success, negative numbers are errors,
+ * and lariat_last_error says in English what is wrong. Functions that return something else say so.
+ * Unless stated otherwise, NULL is refused with LARIAT_INVALID. User pointers may be NULL. An error
+ * in Lariat itself (a panic) is returned as LARIAT_PANIC and never unwinds into C. It is also
+ * written to standard error. In a build with panic=abort, it ends the process.
  *
- * TEXTS are a pointer and a length in bytes, in UTF-8, and need no NUL at the end. With length 0,
- * the pointer may be NULL. Results that are written into a buffer of the caller have a NUL at the
- * end.
+ * TEXTS are passed as a pointer and a length in bytes. They must be UTF-8, except paths, headers
+ * and bodies of answers, and binary data. They need no NUL at the end. With length 0, the pointer
+ * may be NULL. Results that are written into a buffer of the caller do have a NUL at the end.
  *
- * IDS of clients and timers are numbers that never mean anything else later, so a stale one does no
- * harm: the function returns LARIAT_GONE. 0 is never an id. The upper 32 bits of a client's id are
- * its place in a table, from 0 on without large gaps: an index into an array of the host's own. A
- * later client may have the same place, and never the same id. Connections that are not open yet
- * have places too, so let the array grow. With LARIAT_RESERVE n, and without lariat_connect, the
- * places are less than n + n / 16 + 4.
+ * IDS of clients and timers are never used again, so a stale one does no harm: the function returns
+ * LARIAT_GONE. 0 is never an id. The upper 32 bits of a client's id are its place in a table, from
+ * 0 on without large gaps: an index into an array of the host's own. A later client may have the
+ * same place, but never the same id. Connections that are not open yet have places too, so let the
+ * array grow. With LARIAT_RESERVE n, and without lariat_connect, the places are less than
+ * n + n / 16 + 4.
  *
  * OWNERSHIP. Data that is given to a function is copied before it returns. Data that a callback
- * gets belongs to Lariat and is valid until the callback returns. A lariat_server belongs to who
- * has called lariat_new. Lariat never follows a user pointer or a pointer of lariat_set_data, and
- * never frees one.
+ * gets belongs to Lariat and is valid until the callback returns. The caller of lariat_new owns the
+ * server and must free it with lariat_free. Lariat never follows or frees a user pointer or a
+ * pointer of lariat_set_data. What a user pointer points to must live until its callback is
+ * replaced, or the server is freed.
  *
- * THREADS. The thread that calls lariat_new is the loop's thread. All functions that take a server
- * must be called on it (otherwise: LARIAT_WRONG_THREAD), but for lariat_post and lariat_stop, which
- * any thread can call until lariat_free. Functions without a server can be called on any thread,
- * but those that take a request only on the thread of its callback. No function can be called in a
- * signal handler. Several servers can exist, also on several threads. Lariat itself starts a thread
- * only where lariat_connect has to look up a name. That thread ends after lariat_free, so the
- * library must not be unloaded (dlclose).
+ * THREADS. The thread that calls lariat_new is the loop's thread. All functions that take a server,
+ * lariat_free included, must be called on it (otherwise: LARIAT_WRONG_THREAD). The exceptions are
+ * lariat_post and lariat_stop, which any thread can call until lariat_free. A request may be used
+ * only on the thread of its callback. All other functions can be called on any thread. No function
+ * may be called in a signal handler. Several servers can exist, also on several threads. Lariat
+ * itself starts a thread only when lariat_connect has to look up a name. That thread may outlive
+ * lariat_free, so the library must not be unloaded (dlclose).
  *
  * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. They can call
- * all functions of their server but these, which return LARIAT_BUSY (lariat_timeout: 0):
+ * all functions of their server except these, which return LARIAT_BUSY (lariat_timeout: 0):
  * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_configure, lariat_listen,
- * lariat_listen_unix, lariat_listen_fd, lariat_listen_tls, lariat_free. Calls only queue, so no
- * callback is called inside another one. A callback that blocks stops all clients. It must return:
- * no longjmp. A C++ exception that leaves a callback ends the program. In on_request, a client can
- * get a pointer, be subscribed and be paused, but lariat_send, lariat_ping and lariat_close return
- * LARIAT_NOT_OPEN. In on_close, only the pointer of the client is left.
+ * lariat_listen_unix, lariat_listen_fd, lariat_listen_tls, lariat_free. Calls only queue work, so
+ * callbacks never nest. A callback that blocks stops all clients. It must return: no longjmp. A C++
+ * exception that leaves a callback ends the program. In on_request, lariat_set_data,
+ * lariat_subscribe and lariat_pause work, but lariat_send, lariat_ping and lariat_close return
+ * LARIAT_NOT_OPEN. In on_close, nothing of the client can be read any more but its pointer
+ * (lariat_data).
  *
  * PROCESSES. Lariat installs no signal handler, and its writes raise no SIGPIPE. Its descriptors
- * are closed by exec. After fork without exec, the child must not use the server.
+ * are closed by exec. After fork without exec, the child must not use the server, and not free it
+ * either.
  *
- * VERSIONS. Values and functions are added, and none changes its meaning, from version 1.0 on.
+ * VERSIONS. From version 1.0 on, values and functions may be added, but none changes its meaning.
  */
 
 
@@ -92,8 +95,8 @@ typedef enum lariat_status {
     // The function cannot be called inside this callback: see CALLBACKS above. A log callback can
     // call none.
     LARIAT_BUSY = -6,
-    // The function comes too late or too early: lariat_configure after lariat_listen, or
-    // lariat_listen after the loop has started.
+    // The function is called too late or too early, such as lariat_listen after the loop has
+    // started. Or the loop could not be started: the server can then only be freed.
     LARIAT_WRONG_STATE = -7,
     // The function was called on another thread than lariat_new.
     LARIAT_WRONG_THREAD = -8,
@@ -121,9 +124,9 @@ typedef enum lariat_kind {
 // Options of lariat_configure. Sizes are in bytes, times in milliseconds. Where it says so, 0
 // turns the limit off.
 typedef enum lariat_option {
-    // The most connections. Further requests for a WebSocket get 503. 0: no limit. Default 0.
+    // How many connections there may be. Further upgrades get 503. 0: no limit. Default 0.
     LARIAT_MAX_CONNECTIONS = 1,
-    // The most connections of one address. Further ones get 429. 0: no limit. Default 0.
+    // How many connections one address may have. Further ones get 429. 0: no limit. Default 0.
     LARIAT_MAX_PER_ADDRESS = 2,
     // The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
@@ -133,7 +136,7 @@ typedef enum lariat_option {
     LARIAT_MAX_UNSENT = 5,
     // The unsent bytes above which a client is not read, until on_drain. Default 64 KiB.
     LARIAT_HIGH_WATER = 6,
-    // The buffer of reads, once for all clients. Default 64 KiB.
+    // The size of the read buffer, which all clients share. Default 64 KiB.
     LARIAT_READ_BUFFER = 7,
     // The silence after which a ping is sent. 0: never. Default 50,000.
     LARIAT_PING_INTERVAL = 8,
@@ -143,7 +146,7 @@ typedef enum lariat_option {
     LARIAT_HANDSHAKE_TIMEOUT = 10,
     // The time for a closing handshake. Default 5,000.
     LARIAT_CLOSE_TIMEOUT = 11,
-    // The time after which a client is closed that reads nothing. 0: never. Default 30,000.
+    // The time after which a client that reads nothing is closed. 0: never. Default 30,000.
     LARIAT_WRITE_TIMEOUT = 12,
     // 0 turns compression off, 1 turns it on (with the build's feature deflate). Default 1 with
     // that feature.
@@ -156,19 +159,19 @@ typedef enum lariat_option {
     LARIAT_ACCEPTS_PER_TURN = 16,
     // The most events that one wait returns. Default 1,024.
     LARIAT_EVENTS_PER_TURN = 17,
-    // 1 gives all other options values for hosts with 8 to 64 MB of memory, 0 gives them their
-    // defaults. It replaces what was set before, so set it first. Default 0.
+    // 1 sets all other options to values for hosts with 8 to 64 MB of memory, 0 sets them to their
+    // defaults. Both replace what was set before, so set this option first. Default 0.
     LARIAT_SMALL = 18,
-    // For how many connections the memory is reserved when the loop starts. Further connections
-    // get 503, and nothing is allocated for connections later. Compression must be off.
-    // LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER say how much a
-    // connection needs. LARIAT_MEMORY_BUDGET has no effect then, and a lower
-    // LARIAT_MAX_CONNECTIONS still holds. 0: nothing is reserved. Default 0.
+    // The number of connections for which memory is reserved when the loop starts. Further
+    // connections get 503, and nothing is allocated for connections later. Compression must be
+    // off. LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER determine
+    // how much each connection needs. LARIAT_MEMORY_BUDGET then has no effect, but a lower
+    // LARIAT_MAX_CONNECTIONS still applies. 0: nothing is reserved. Default 0.
     LARIAT_RESERVE = 19,
     // With LARIAT_RESERVE: how many timers can be set without an allocation. Default 16.
     LARIAT_RESERVED_TIMERS = 20,
-    // With LARIAT_RESERVE: of how many topics a client can be a member without an allocation, if
-    // they are kept (lariat_keep_topic). Default 1.
+    // With LARIAT_RESERVE: how many kept topics (lariat_keep_topic) a client can be a member of
+    // without an allocation. Default 1.
     LARIAT_RESERVED_TOPICS = 21,
 } lariat_option;
 
@@ -206,14 +209,15 @@ typedef struct lariat_server lariat_server;
 
 // Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
 // WebSocket, any other final status (200 to 599) is sent as a response, with the body of
-// lariat_answer_body if that was called. Plain requests come as well; 101 then becomes 426, and an
-// invalid status 500. `request` is valid until the callback returns.
+// lariat_answer_body if that was called. An invalid status is sent as 500. It is also called for
+// requests that are not upgrades: for them, 101 is sent as 426. `request` is valid until the
+// callback returns.
 typedef int (*lariat_request_fn)(struct lariat_server *server,
                                  void *user,
                                  uint64_t client,
                                  struct lariat_request *request);
 
-// Called when a WebSocket has opened, and when the client has read enough after it was behind.
+// Called when a WebSocket has opened (on_open), and when a slow client has caught up (on_drain).
 typedef void (*lariat_client_fn)(struct lariat_server *server, void *user, uint64_t client);
 
 // Called for each message: kind is LARIAT_TEXT (then it is UTF-8) or LARIAT_BINARY. `data` has no
@@ -225,8 +229,9 @@ typedef void (*lariat_message_fn)(struct lariat_server *server,
                                   const char *data,
                                   size_t length);
 
-// Called for each pong of a client, with what the ping had, at most 125 bytes. `data` has no NUL
-// at its end, and is valid until the callback returns.
+// Called for each pong of a client, with its data, at most 125 bytes. That is the data of a
+// lariat_ping, nothing for Lariat's own pings, or anything in a pong that answers no ping. `data`
+// has no NUL at its end, and is valid until the callback returns.
 typedef void (*lariat_pong_fn)(struct lariat_server *server,
                                void *user,
                                uint64_t client,
@@ -234,9 +239,10 @@ typedef void (*lariat_pong_fn)(struct lariat_server *server,
                                size_t length);
 
 // Called when a connection has ended: the last callback of its client. `code` is what a browser
-// would show: 1000 to 4999, 1005 for a Close frame without a code, 1006 for an end without a Close
-// frame. If `clean` is 1, both sides have sent a Close frame, and `reason` is its text. Otherwise
-// `reason` says in English what happened. It has no NUL, and is valid until the callback returns.
+// would show: 1000 to 4999, among them 1005 for a Close frame without a code, and 1006 if there
+// was no closing handshake. If `clean` is 1, both sides have sent a Close frame, and `reason` is
+// the text of the first one. If it is 0, `reason` says in English what happened. `reason` has no
+// NUL at its end, and is valid until the callback returns.
 typedef void (*lariat_close_fn)(struct lariat_server *server,
                                 void *user,
                                 uint64_t client,
@@ -254,11 +260,14 @@ typedef void (*lariat_timer_fn)(struct lariat_server *server,
 // A call that lariat_post has taken to the loop's thread.
 typedef void (*lariat_post_fn)(struct lariat_server *server, void *user);
 
+// Called for a call of lariat_post that will never be made, to free what `user` points to.
+typedef void (*lariat_dropped_fn)(void *user);
+
 // What a server has done and holds, for lariat_get_stats. All numbers count from the start of the
 // server, but for `open`, `connections` and `buffered`.
 typedef struct lariat_stats {
-    // sizeof(lariat_stats), set by the caller. Later versions have more members: those that the
-    // caller does not know are not written, and those that the library does not know are 0.
+    // sizeof(lariat_stats), set by the caller. Later versions may add members: the library writes
+    // only `size` bytes, and sets members that it does not know to 0.
     size_t size;
     // WebSockets that are open now.
     uint64_t open;
@@ -300,9 +309,10 @@ extern "C" {
 // Makes a server. The calling thread is the loop's thread from now on. Free it with lariat_free.
 int lariat_new(struct lariat_server **server);
 
-// Frees a server. All its sockets are closed at once, without Close frames and without on_close;
-// lariat_stop closes them properly before. No thread may use the server any more, lariat_post and
-// lariat_stop included. LARIAT_BUSY in a callback: then nothing has happened.
+// Frees a server. Call it on the loop's thread. It closes all sockets at once, without Close
+// frames and without on_close, so nothing frees what lariat_set_data has attached. To close
+// properly, first call lariat_stop and run the loop. From now on, no thread may use the server,
+// not even for lariat_post or lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
 int lariat_free(struct lariat_server *server);
 
 // Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
@@ -314,8 +324,9 @@ int lariat_configure(struct lariat_server *server, int option, uint64_t value);
 // means any free port: lariat_address returns it. If it fails, the server is as before.
 int lariat_listen(struct lariat_server *server, const char *address, size_t length);
 
-// Also listens on a Unix socket. Its file is created now and removed at the end. The file of a
-// server that does not run any more is replaced. If it fails, the server is as before.
+// Also listens on a Unix socket. Its file is created now, and removed when the server stops or is
+// freed. A stale file, on which no server listens any more, is replaced. If it fails, the server
+// is unchanged.
 int lariat_listen_unix(struct lariat_server *server, const char *path, size_t length);
 
 // Also accepts from a socket that is listening already, TCP or Unix, such as one from systemd. The
@@ -323,9 +334,10 @@ int lariat_listen_unix(struct lariat_server *server, const char *path, size_t le
 // non-blocking. If it fails, the server is as before.
 int lariat_listen_fd(struct lariat_server *server, int descriptor);
 
-// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
-// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
-// files or the address are wrong, the server is as before.
+// Also listens on a TCP address with TLS (wss://). `certificate` and `key` are paths of PEM files,
+// which are read now and by lariat_reload_tls: the server's certificate followed by those that
+// signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the
+// server is unchanged.
 int lariat_listen_tls(struct lariat_server *server,
                       const char *address,
                       size_t length,
@@ -334,14 +346,20 @@ int lariat_listen_tls(struct lariat_server *server,
                       const char *key,
                       size_t key_length);
 
+// Reads the files of all calls of lariat_listen_tls again. New connections get what they contain,
+// and existing ones go on. Call it when a certificate was renewed. If a pair of files cannot be
+// used, its addresses keep what they have, and the call returns an error after it has read the
+// others. LARIAT_UNSUPPORTED if this build has no TLS.
+int lariat_reload_tls(struct lariat_server *server);
+
 // Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
 // first address has the index 0. LARIAT_NOT_FOUND if there is no such address. 64 bytes are enough
 // for all that are not Unix sockets.
 int lariat_address(struct lariat_server *server, size_t index, char *buffer, size_t size);
 
-// Sets what is called with each request. Without it, every upgrade is accepted without a
-// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in
-// all functions of this kind.
+// Sets what is called with each request. Without it, every upgrade is accepted, even from pages of
+// other origins, no subprotocol is chosen, and plain HTTP gets 426. A callback of NULL unsets it,
+// here and below.
 int lariat_on_request(struct lariat_server *server, lariat_request_fn callback, void *user);
 
 // Sets what is called when a WebSocket has opened: one of a client, or of lariat_connect.
@@ -350,15 +368,15 @@ int lariat_on_open(struct lariat_server *server, lariat_client_fn callback, void
 // Sets what is called for each message.
 int lariat_on_message(struct lariat_server *server, lariat_message_fn callback, void *user);
 
-// Sets what is called for each pong, which answers a lariat_ping.
+// Sets what is called for each pong, such as the answer to a lariat_ping.
 int lariat_on_pong(struct lariat_server *server, lariat_pong_fn callback, void *user);
 
 // Sets what is called when a connection has ended: once for each that was open, and for each of
 // lariat_connect. It is not called for those that lariat_free closes.
 int lariat_on_close(struct lariat_server *server, lariat_close_fn callback, void *user);
 
-// Sets what is called when a client had more than LARIAT_HIGH_WATER unsent bytes, and no longer
-// has.
+// Sets what is called when the unsent bytes of a client, which were above LARIAT_HIGH_WATER, no
+// longer are.
 int lariat_on_drain(struct lariat_server *server, lariat_client_fn callback, void *user);
 
 // Sets what is called when a timer has expired.
@@ -381,28 +399,34 @@ int lariat_turn(struct lariat_server *server, int timeout_ms);
 int lariat_fd(struct lariat_server *server);
 
 // Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
-// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
-// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+// as poll(2) takes them: -1 for ever, 0 not at all. Call it last, right before each wait: other
+// calls between two turns change it. If it fails, it returns 0, and lariat_turn then returns the
+// error.
 int lariat_timeout(struct lariat_server *server);
 
-// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
-// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
-// has gone, at the latest after `deadline_ms`. A second call can only bring that forward. Can be
-// called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the
-// server does not listen yet, or has stopped.
+// Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
+// lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
+// client has gone, after `deadline_ms` at the latest. A second call can only shorten the deadline.
+// Can be called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE:
+// the server does not listen yet, or has stopped.
 int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
 
-// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
-// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
-// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
-// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
-// or has stopped.
-int lariat_post(struct lariat_server *server, lariat_post_fn callback, void *user);
+// Queues a call of `callback`, and wakes the loop, whose thread makes the call at the start of a
+// turn. Calls are made in the order in which they were queued. Can be called on any thread, and in
+// callbacks, but not in a signal handler. LARIAT_OK: either `callback` is called, or, if the
+// server stops or is freed first, `dropped`, once. `dropped` runs on the loop's thread and must
+// not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls wait.
+// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an error,
+// neither is called.
+int lariat_post(struct lariat_server *server,
+                lariat_post_fn callback,
+                lariat_dropped_fn dropped,
+                void *user);
 
 // Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn
-// are sent in one write, in order, when the turn ends. The data is copied. LARIAT_GONE,
-// LARIAT_NOT_OPEN. LARIAT_FULL: more than LARIAT_MAX_UNSENT bytes would be unsent, also within one
-// callback. The connection is then cut, and on_close gets 1006.
+// are sent in one write, in order, when the turn ends. The data is copied. Fails with LARIAT_GONE
+// or LARIAT_NOT_OPEN, or with LARIAT_FULL if more than LARIAT_MAX_UNSENT bytes would be unsent,
+// even if one callback sends them all. The connection is then cut, and on_close gets 1006.
 int lariat_send(struct lariat_server *server,
                 uint64_t id,
                 int kind,
@@ -423,8 +447,9 @@ int lariat_close(struct lariat_server *server,
 // the end of the turn.
 int lariat_terminate(struct lariat_server *server, uint64_t id);
 
-// Stops reading from a client, so that TCP holds it back. No message is delivered until
-// lariat_resume. LARIAT_NOT_OPEN if the client is closing.
+// Stops reading from a client, so that TCP flow control slows it down. Until lariat_resume, no
+// message is delivered, no ping is answered, and an end of the connection may go unnoticed.
+// LARIAT_NOT_OPEN if the client is closing.
 int lariat_pause(struct lariat_server *server, uint64_t id);
 
 // Reads from a client again. It is no error if the client was not paused.
@@ -437,9 +462,9 @@ int lariat_unsent(struct lariat_server *server, uint64_t id, size_t *bytes);
 // clients by itself (LARIAT_PING_INTERVAL): this is for measurements. Fails as lariat_send does.
 int lariat_ping(struct lariat_server *server, uint64_t id, const char *data, size_t length);
 
-// Attaches a pointer of the host to a client. Lariat never follows it and never frees it: free
-// what it points to in on_close. It can be set in every callback of the client. But if it is set
-// in on_request and the handshake then fails, no on_close comes: allocate in on_open.
+// Attaches a pointer of the host to a client. Lariat never follows or frees it: in on_close, free
+// what it points to. It can be set at any time. But if it is set in on_request and the handshake
+// then fails, on_close is not called: allocate in on_open.
 int lariat_set_data(struct lariat_server *server, uint64_t id, void *data);
 
 // Returns the pointer that lariat_set_data has attached. NULL if there is none, if the client has
@@ -472,8 +497,8 @@ int lariat_subscribers(struct lariat_server *server,
                        size_t length,
                        size_t *count);
 
-// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
-// how many it was queued, unless `count` is NULL.
+// Queues a message for all members of a topic except one client (0: for all members). The data is
+// copied. Writes the number of clients for which it was queued, unless `count` is NULL.
 int lariat_publish(struct lariat_server *server,
                    const char *topic,
                    size_t topic_length,
@@ -483,17 +508,17 @@ int lariat_publish(struct lariat_server *server,
                    size_t length,
                    size_t *count);
 
-// Queues a message for all open clients. The data is copied. Writes for how many it was queued,
-// unless `count` is NULL.
+// Queues a message for all open clients, those of lariat_connect included. The data is copied.
+// Writes the number of clients for which it was queued, unless `count` is NULL.
 int lariat_broadcast(struct lariat_server *server,
                      int kind,
                      const char *data,
                      size_t length,
                      size_t *count);
 
-// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
-// `repeat` is not 0, again and again. What a host that blocked has missed is left out. Writes the
-// id of the timer, unless its place is NULL.
+// Sets a timer: on_timer is called with `token` after `after_ms` milliseconds, never earlier, and
+// if `repeat` is not 0, again and again. If the loop was blocked, one call may stand for several
+// missed ones. Writes the id of the timer, unless `timer` is NULL.
 int lariat_set_timer(struct lariat_server *server,
                      uint64_t after_ms,
                      int repeat,
@@ -519,14 +544,15 @@ int lariat_request_header(const struct lariat_request *request,
                           const char **data,
                           size_t *length);
 
-// Returns 1 if the page that asks comes from this server, or if it is no page of a browser (there
-// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the
-// network that it is in, must answer those with 403.
+// Returns 1 if the request comes from a page of this server, or not from a browser (it has no
+// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. A server
+// that trusts cookies, or the network that it is in, must answer 0 with 403.
 int lariat_request_is_same_origin(const struct lariat_request *request);
 
 // Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
-// and 0 if it names another one. A server that listens on a loopback address must answer those
-// with 421: the page of an attacker has then resolved its own name to this host (DNS rebinding).
+// and 0 if it names another host, and if the call fails. A server that listens on a loopback
+// address must answer 0 with 421: an attacker's page may have made its own name resolve to this
+// host (DNS rebinding).
 int lariat_request_names_local_host(const struct lariat_request *request);
 
 // Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then
@@ -550,11 +576,12 @@ int lariat_answer_body(struct lariat_request *request,
                        const char *body,
                        size_t length);
 
-// Connects to a server: "ws://host:port/path", or wss:// in a build with TLS (otherwise:
+// Begins to connect to a server: "ws://host:port/path", or wss:// in a build with TLS (otherwise:
 // LARIAT_UNSUPPORTED). The connection is a client like any other: on_open, on_message, on_close.
-// on_close comes also if it never opened. `headers` are further lines of the request, such as
+// If it cannot be opened, only on_close is called, later, with the reason. `headers` are further
+// lines of the request, one header each, such as
 // "Authorization: Bearer abc\nSec-WebSocket-Protocol: chat, other"; with length 0, there are none.
-// Writes the id, unless its place is NULL. LARIAT_WRONG_STATE after lariat_stop.
+// Writes the id, unless `id` is NULL. LARIAT_WRONG_STATE after lariat_stop.
 int lariat_connect(struct lariat_server *server,
                    const char *url,
                    size_t url_length,
@@ -562,16 +589,17 @@ int lariat_connect(struct lariat_server *server,
                    size_t headers_length,
                    uint64_t *id);
 
-// Says whom the next calls of lariat_connect trust for wss://: the authorities in a PEM file,
-// instead of those that the platform trusts. With length 0, those of the platform again.
-// LARIAT_UNSUPPORTED if this build has no TLS.
+// Sets which authorities later calls of lariat_connect trust for wss://: those in the PEM file
+// with this path, which is read now, instead of those of the platform. With length 0, those of the
+// platform again. LARIAT_UNSUPPORTED if this build has no TLS.
 int lariat_trust(struct lariat_server *server, const char *file, size_t length);
 
 // Writes what the server has done and holds. Set the member `size` to sizeof(lariat_stats) before.
 int lariat_get_stats(struct lariat_server *server, struct lariat_stats *stats);
 
-// Returns what went wrong last on this thread, in English, for people. It is valid until the next
-// call on this thread that fails. Never NULL; empty if nothing has failed.
+// Returns what went wrong last on this thread, in English, for people. A call that succeeds does
+// not clear it. The text is valid until the next call on this thread that fails, or the thread
+// ends. Never NULL; empty if nothing has failed.
 const char *lariat_last_error(void);
 
 // Returns the name of a status, such as "LARIAT_GONE". Never NULL; valid for ever.
@@ -580,9 +608,11 @@ const char *lariat_strerror(int status);
 // Returns the version of the library, such as "0.2.0". Never NULL; valid for ever.
 const char *lariat_version(void);
 
-// Sends the log of the whole process to a function, up to a level of lariat_level. NULL turns the
-// log off. The function is called on any thread, also on several at once. Once lariat_set_log has
-// returned, the function before it is no longer called. Can be called on any thread.
+// Sets what is called for each line of the log of the whole process, up to a level of
+// lariat_level. NULL turns the log off. The callback can run on any thread, and on several at
+// once. lariat_set_log waits for calls of the previous callback that are in progress, so hold no
+// lock that it takes. It is not called again after that. LARIAT_WRONG_STATE: a Rust program has a
+// logger already. Can be called on any thread.
 int lariat_set_log(int level, lariat_log_fn callback, void *user);
 
 #ifdef __cplusplus

@@ -31,8 +31,8 @@ pub enum lariat_status {
     /// The function cannot be called inside this callback: see CALLBACKS above. A log callback can
     /// call none.
     LARIAT_BUSY = -6,
-    /// The function comes too late or too early: lariat_configure after lariat_listen, or
-    /// lariat_listen after the loop has started.
+    /// The function is called too late or too early, such as lariat_listen after the loop has
+    /// started. Or the loop could not be started: the server can then only be freed.
     LARIAT_WRONG_STATE = -7,
     /// The function was called on another thread than lariat_new.
     LARIAT_WRONG_THREAD = -8,
@@ -64,9 +64,9 @@ pub enum lariat_kind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lariat_option {
-    /// The most connections. Further requests for a WebSocket get 503. 0: no limit. Default 0.
+    /// How many connections there may be. Further upgrades get 503. 0: no limit. Default 0.
     LARIAT_MAX_CONNECTIONS = 1,
-    /// The most connections of one address. Further ones get 429. 0: no limit. Default 0.
+    /// How many connections one address may have. Further ones get 429. 0: no limit. Default 0.
     LARIAT_MAX_PER_ADDRESS = 2,
     /// The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
@@ -76,7 +76,7 @@ pub enum lariat_option {
     LARIAT_MAX_UNSENT = 5,
     /// The unsent bytes above which a client is not read, until on_drain. Default 64 KiB.
     LARIAT_HIGH_WATER = 6,
-    /// The buffer of reads, once for all clients. Default 64 KiB.
+    /// The size of the read buffer, which all clients share. Default 64 KiB.
     LARIAT_READ_BUFFER = 7,
     /// The silence after which a ping is sent. 0: never. Default 50,000.
     LARIAT_PING_INTERVAL = 8,
@@ -86,7 +86,7 @@ pub enum lariat_option {
     LARIAT_HANDSHAKE_TIMEOUT = 10,
     /// The time for a closing handshake. Default 5,000.
     LARIAT_CLOSE_TIMEOUT = 11,
-    /// The time after which a client is closed that reads nothing. 0: never. Default 30,000.
+    /// The time after which a client that reads nothing is closed. 0: never. Default 30,000.
     LARIAT_WRITE_TIMEOUT = 12,
     /// 0 turns compression off, 1 turns it on (with the build's feature deflate). Default 1 with
     /// that feature.
@@ -99,19 +99,19 @@ pub enum lariat_option {
     LARIAT_ACCEPTS_PER_TURN = 16,
     /// The most events that one wait returns. Default 1,024.
     LARIAT_EVENTS_PER_TURN = 17,
-    /// 1 gives all other options values for hosts with 8 to 64 MB of memory, 0 gives them their
-    /// defaults. It replaces what was set before, so set it first. Default 0.
+    /// 1 sets all other options to values for hosts with 8 to 64 MB of memory, 0 sets them to their
+    /// defaults. Both replace what was set before, so set this option first. Default 0.
     LARIAT_SMALL = 18,
-    /// For how many connections the memory is reserved when the loop starts. Further connections
-    /// get 503, and nothing is allocated for connections later. Compression must be off.
-    /// LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER say how much a
-    /// connection needs. LARIAT_MEMORY_BUDGET has no effect then, and a lower
-    /// LARIAT_MAX_CONNECTIONS still holds. 0: nothing is reserved. Default 0.
+    /// The number of connections for which memory is reserved when the loop starts. Further
+    /// connections get 503, and nothing is allocated for connections later. Compression must be
+    /// off. LARIAT_MAX_MESSAGE, LARIAT_MAX_HEAD, LARIAT_MAX_UNSENT and LARIAT_READ_BUFFER determine
+    /// how much each connection needs. LARIAT_MEMORY_BUDGET then has no effect, but a lower
+    /// LARIAT_MAX_CONNECTIONS still applies. 0: nothing is reserved. Default 0.
     LARIAT_RESERVE = 19,
     /// With LARIAT_RESERVE: how many timers can be set without an allocation. Default 16.
     LARIAT_RESERVED_TIMERS = 20,
-    /// With LARIAT_RESERVE: of how many topics a client can be a member without an allocation, if
-    /// they are kept (lariat_keep_topic). Default 1.
+    /// With LARIAT_RESERVE: how many kept topics (lariat_keep_topic) a client can be a member of
+    /// without an allocation. Default 1.
     LARIAT_RESERVED_TOPICS = 21,
 }
 
@@ -150,8 +150,8 @@ pub enum lariat_level {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct lariat_stats {
-    /// sizeof(lariat_stats), set by the caller. Later versions have more members: those that the
-    /// caller does not know are not written, and those that the library does not know are 0.
+    /// sizeof(lariat_stats), set by the caller. Later versions may add members: the library writes
+    /// only `size` bytes, and sets members that it does not know to 0.
     pub size: usize,
     /// WebSockets that are open now.
     pub open: u64,
@@ -183,8 +183,9 @@ pub struct lariat_stats {
 
 /// Called with each request. Returns the HTTP status of the answer: 101 makes the connection a
 /// WebSocket, any other final status (200 to 599) is sent as a response, with the body of
-/// lariat_answer_body if that was called. Plain requests come as well; 101 then becomes 426, and an
-/// invalid status 500. `request` is valid until the callback returns.
+/// lariat_answer_body if that was called. An invalid status is sent as 500. It is also called for
+/// requests that are not upgrades: for them, 101 is sent as 426. `request` is valid until the
+/// callback returns.
 pub type lariat_request_fn = Option<
     unsafe extern "C-unwind" fn(
         server: *mut lariat_server,
@@ -194,7 +195,7 @@ pub type lariat_request_fn = Option<
     ) -> c_int,
 >;
 
-/// Called when a WebSocket has opened, and when the client has read enough after it was behind.
+/// Called when a WebSocket has opened (on_open), and when a slow client has caught up (on_drain).
 pub type lariat_client_fn =
     Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void, client: u64)>;
 
@@ -211,8 +212,9 @@ pub type lariat_message_fn = Option<
     ),
 >;
 
-/// Called for each pong of a client, with what the ping had, at most 125 bytes. `data` has no NUL
-/// at its end, and is valid until the callback returns.
+/// Called for each pong of a client, with its data, at most 125 bytes. That is the data of a
+/// lariat_ping, nothing for Lariat's own pings, or anything in a pong that answers no ping. `data`
+/// has no NUL at its end, and is valid until the callback returns.
 pub type lariat_pong_fn = Option<
     unsafe extern "C-unwind" fn(
         server: *mut lariat_server,
@@ -224,9 +226,10 @@ pub type lariat_pong_fn = Option<
 >;
 
 /// Called when a connection has ended: the last callback of its client. `code` is what a browser
-/// would show: 1000 to 4999, 1005 for a Close frame without a code, 1006 for an end without a Close
-/// frame. If `clean` is 1, both sides have sent a Close frame, and `reason` is its text. Otherwise
-/// `reason` says in English what happened. It has no NUL, and is valid until the callback returns.
+/// would show: 1000 to 4999, among them 1005 for a Close frame without a code, and 1006 if there
+/// was no closing handshake. If `clean` is 1, both sides have sent a Close frame, and `reason` is
+/// the text of the first one. If it is 0, `reason` says in English what happened. `reason` has no
+/// NUL at its end, and is valid until the callback returns.
 pub type lariat_close_fn = Option<
     unsafe extern "C-unwind" fn(
         server: *mut lariat_server,
@@ -245,6 +248,9 @@ pub type lariat_timer_fn =
 
 /// A call that lariat_post has taken to the loop's thread.
 pub type lariat_post_fn = Option<unsafe extern "C-unwind" fn(server: *mut lariat_server, user: *mut c_void)>;
+
+/// Called for a call of lariat_post that will never be made, to free what `user` points to.
+pub type lariat_dropped_fn = Option<unsafe extern "C-unwind" fn(user: *mut c_void)>;
 
 /// Called for each line of the log, on any thread. `text` has no NUL, and is valid until the
 /// callback returns. It must call no function of Lariat: all that return a lariat_status return

@@ -151,8 +151,9 @@ fn remember(text: String) {
     let _ = LAST.try_with(|last| last.try_borrow_mut().map(|mut last| *last = text));
 }
 
-/// Returns what went wrong last on this thread, in English, for people. It is valid until the next
-/// call on this thread that fails. Never NULL; empty if nothing has failed.
+/// Returns what went wrong last on this thread, in English, for people. A call that succeeds does
+/// not clear it. The text is valid until the next call on this thread that fails, or the thread
+/// ends. Never NULL; empty if nothing has failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn lariat_last_error() -> *const c_char {
     let text = LAST.try_with(|last| last.try_borrow().map_or(c"".as_ptr(), |last| last.as_ptr()));

@@ -24,9 +24,9 @@ pub(crate) struct Callbacks {
     pub(crate) timer: Callback<lariat_timer_fn>,
 }
 
-/// Sets what is called with each request. Without it, every upgrade is accepted without a
-/// subprotocol, also from pages of other origins, and plain HTTP gets 426. NULL unsets it, as in
-/// all functions of this kind.
+/// Sets what is called with each request. Without it, every upgrade is accepted, even from pages of
+/// other origins, no subprotocol is chosen, and plain HTTP gets 426. A callback of NULL unsets it,
+/// here and below.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_on_request(
     server: *mut lariat_server,
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn lariat_on_message(
     status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.message.set((callback, User(user)))))
 }
 
-/// Sets what is called for each pong, which answers a lariat_ping.
+/// Sets what is called for each pong, such as the answer to a lariat_ping.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_on_pong(
     server: *mut lariat_server,
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn lariat_on_close(
     status(|| unsafe { lariat_server::of(server) }.map(|host| host.callbacks.close.set((callback, User(user)))))
 }
 
-/// Sets what is called when a client had more than LARIAT_HIGH_WATER unsent bytes, and no longer
-/// has.
+/// Sets what is called when the unsent bytes of a client, which were above LARIAT_HIGH_WATER, no
+/// longer are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_on_drain(
     server: *mut lariat_server,

@@ -24,9 +24,9 @@ pub(crate) fn check_there(clients: &HostClients, id: ClientId) -> Outcome {
 }
 
 /// Queues a message for a client: kind is LARIAT_TEXT or LARIAT_BINARY. All messages of one turn
-/// are sent in one write, in order, when the turn ends. The data is copied. LARIAT_GONE,
-/// LARIAT_NOT_OPEN. LARIAT_FULL: more than LARIAT_MAX_UNSENT bytes would be unsent, also within one
-/// callback. The connection is then cut, and on_close gets 1006.
+/// are sent in one write, in order, when the turn ends. The data is copied. Fails with LARIAT_GONE
+/// or LARIAT_NOT_OPEN, or with LARIAT_FULL if more than LARIAT_MAX_UNSENT bytes would be unsent,
+/// even if one callback sends them all. The connection is then cut, and on_close gets 1006.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_send(
     server: *mut lariat_server,
@@ -74,8 +74,9 @@ pub unsafe extern "C" fn lariat_terminate(server: *mut lariat_server, id: u64) -
     unsafe { with_client(server, id, call) }
 }
 
-/// Stops reading from a client, so that TCP holds it back. No message is delivered until
-/// lariat_resume. LARIAT_NOT_OPEN if the client is closing.
+/// Stops reading from a client, so that TCP flow control slows it down. Until lariat_resume, no
+/// message is delivered, no ping is answered, and an end of the connection may go unnoticed.
+/// LARIAT_NOT_OPEN if the client is closing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_pause(server: *mut lariat_server, id: u64) -> c_int {
     let call = |clients: &mut HostClients, id| {
@@ -125,9 +126,9 @@ pub unsafe extern "C" fn lariat_ping(server: *mut lariat_server, id: u64, data: 
     })
 }
 
-/// Attaches a pointer of the host to a client. Lariat never follows it and never frees it: free
-/// what it points to in on_close. It can be set in every callback of the client. But if it is set
-/// in on_request and the handshake then fails, no on_close comes: allocate in on_open.
+/// Attaches a pointer of the host to a client. Lariat never follows or frees it: in on_close, free
+/// what it points to. It can be set at any time. But if it is set in on_request and the handshake
+/// then fails, on_close is not called: allocate in on_open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_set_data(server: *mut lariat_server, id: u64, data: *mut c_void) -> c_int {
     let call = |clients: &mut HostClients, id| clients.set_data(id, User(data)).map_err(|_| gone());

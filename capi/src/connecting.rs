@@ -7,12 +7,14 @@ use crate::pointers::{bytes, text, write};
 use lariat::ConnectOptions;
 use lariat::http::{HeaderName, HeaderValue};
 use std::ffi::{c_char, c_int};
+use std::mem::MaybeUninit;
 
-/// Connects to a server: "ws://host:port/path", or wss:// in a build with TLS (otherwise:
+/// Begins to connect to a server: "ws://host:port/path", or wss:// in a build with TLS (otherwise:
 /// LARIAT_UNSUPPORTED). The connection is a client like any other: on_open, on_message, on_close.
-/// on_close comes also if it never opened. `headers` are further lines of the request, such as
+/// If it cannot be opened, only on_close is called, later, with the reason. `headers` are further
+/// lines of the request, one header each, such as
 /// "Authorization: Bearer abc\nSec-WebSocket-Protocol: chat, other"; with length 0, there are none.
-/// Writes the id, unless its place is NULL. LARIAT_WRONG_STATE after lariat_stop.
+/// Writes the id, unless `id` is NULL. LARIAT_WRONG_STATE after lariat_stop.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_connect(
     server: *mut lariat_server,
@@ -40,12 +42,29 @@ pub unsafe extern "C" fn lariat_connect(
         options.tls.clone_from(&*host.trusted.borrow());
         let connected = host.with_clients(|clients| match clients.is_shutting_down() {
             true => Err(Failure::new(LARIAT_WRONG_STATE, "the server stops: it begins no connections any more")),
-            false => Ok(clients.connect(url, &options)?),
+            false => Ok(without_signals(|| clients.connect(url, &options))?),
         })?;
         // SAFETY: the header demands NULL or a place that can be written.
         unsafe { write(id, connected.to_u64()) };
         Ok(())
     })
+}
+
+/// Blocks all signals meanwhile. The thread that looks up names inherits that, so signals of the
+/// process go to a thread of the host, and end its wait.
+fn without_signals<T>(call: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: there is room for a set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the set is full, and there is room for the one before.
+    let is_blocked = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) } == 0;
+    let result = call();
+    if is_blocked {
+        // SAFETY: the set before was written by the call that succeeded.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    }
+    result
 }
 
 fn is_secure(url: &str) -> bool {
@@ -66,9 +85,9 @@ fn add_line(options: &mut ConnectOptions, line: &str) -> Outcome {
     Ok(())
 }
 
-/// Says whom the next calls of lariat_connect trust for wss://: the authorities in a PEM file,
-/// instead of those that the platform trusts. With length 0, those of the platform again.
-/// LARIAT_UNSUPPORTED if this build has no TLS.
+/// Sets which authorities later calls of lariat_connect trust for wss://: those in the PEM file
+/// with this path, which is read now, instead of those of the platform. With length 0, those of the
+/// platform again. LARIAT_UNSUPPORTED if this build has no TLS.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_trust(server: *mut lariat_server, file: *const c_char, length: usize) -> c_int {
     status(|| {

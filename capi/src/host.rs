@@ -8,7 +8,7 @@ use crate::options;
 use crate::pointers::User;
 use crate::thread::ThreadNumber;
 #[cfg(feature = "tls")]
-use lariat::tls::ClientTls;
+use lariat::tls::{ClientTls, ServerTls, TlsFiles};
 use lariat::{Config, EventLoop, Remote};
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
@@ -39,6 +39,9 @@ pub struct lariat_server {
     /// Whom lariat_connect trusts, if lariat_trust has said so.
     #[cfg(feature = "tls")]
     pub(crate) trusted: RefCell<Option<ClientTls>>,
+    /// What lariat_listen_tls has read, and from which files.
+    #[cfg(feature = "tls")]
+    pub(crate) identities: RefCell<Vec<(ServerTls, TlsFiles)>>,
     pub(crate) callbacks: Callbacks,
 }
 
@@ -77,6 +80,8 @@ impl lariat_server {
             addresses: RefCell::default(),
             #[cfg(feature = "tls")]
             trusted: RefCell::default(),
+            #[cfg(feature = "tls")]
+            identities: RefCell::default(),
             callbacks: Callbacks::default(),
         }));
         // SAFETY: it was made a line ago.

@@ -34,8 +34,9 @@ fn not_there(address: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// Also listens on a Unix socket. Its file is created now and removed at the end. The file of a
-/// server that does not run any more is replaced. If it fails, the server is as before.
+/// Also listens on a Unix socket. Its file is created now, and removed when the server stops or is
+/// freed. A stale file, on which no server listens any more, is replaced. If it fails, the server
+/// is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen_unix(server: *mut lariat_server, path: *const c_char, length: usize) -> c_int {
     status(|| {
@@ -83,9 +84,10 @@ fn check_listens(socket: &Socket) -> Outcome {
     SockRef::from(socket).r#type().map(drop).map_err(failed)
 }
 
-/// Also listens on a TCP address with TLS (wss://). Both files are PEM: the certificate with those
-/// that have signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If the
-/// files or the address are wrong, the server is as before.
+/// Also listens on a TCP address with TLS (wss://). `certificate` and `key` are paths of PEM files,
+/// which are read now and by lariat_reload_tls: the server's certificate followed by those that
+/// signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the
+/// server is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen_tls(
     server: *mut lariat_server,
@@ -105,27 +107,58 @@ pub unsafe extern "C" fn lariat_listen_tls(
         let certificate = unsafe { bytes(certificate, certificate_length, "the path of the certificate")? };
         // SAFETY: as above.
         let key = unsafe { bytes(key, key_length, "the path of the key")? };
-        host.listen(|server| listen_with_tls(server, address, certificate, key))
+        host.listen(|server| listen_with_tls(host, server, address, certificate, key))
     })
 }
 
+/// Reads the files of all calls of lariat_listen_tls again. New connections get what they contain,
+/// and existing ones go on. Call it when a certificate was renewed. If a pair of files cannot be
+/// used, its addresses keep what they have, and the call returns an error after it has read the
+/// others. LARIAT_UNSUPPORTED if this build has no TLS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lariat_reload_tls(server: *mut lariat_server) -> c_int {
+    // SAFETY: the header demands a server that is not freed.
+    status(|| reload_tls(unsafe { lariat_server::of(server)? }))
+}
+
 #[cfg(feature = "tls")]
-fn listen_with_tls(server: &mut HostServer, address: &str, certificate: &[u8], key: &[u8]) -> Outcome {
+fn reload_tls(host: &lariat_server) -> Outcome {
+    let read = |(tls, files): &(lariat::tls::ServerTls, _)| tls.reload(files);
+    // All are read, whether one fails or not.
+    let outcomes: Vec<_> = host.identities.borrow().iter().map(read).collect();
+    outcomes.into_iter().collect::<Result<(), _>>().map_err(|error| Failure::invalid(error.to_string()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn reload_tls(_: &lariat_server) -> Outcome {
+    Err(crate::connecting::without_tls())
+}
+
+#[cfg(feature = "tls")]
+fn listen_with_tls(
+    host: &lariat_server,
+    server: &mut HostServer,
+    address: &str,
+    certificate: &[u8],
+    key: &[u8],
+) -> Outcome {
     use lariat::ListenOptions;
     use lariat::tls::{ServerTls, TlsFiles};
 
     let files = TlsFiles::new(OsStr::from_bytes(certificate), OsStr::from_bytes(key));
     let tls = ServerTls::from_files(&files).map_err(|error| Failure::invalid(error.to_string()))?;
     let mut options = ListenOptions::default();
-    options.tls = Some(tls);
+    options.tls = Some(tls.clone());
     server.set_options(options);
     let outcome = server.listen_also(address);
     server.set_options(ListenOptions::default());
-    outcome.map(drop).map_err(|error| not_there(address, &error))
+    outcome.map_err(|error| not_there(address, &error))?;
+    host.identities.borrow_mut().push((tls, files));
+    Ok(())
 }
 
 #[cfg(not(feature = "tls"))]
-fn listen_with_tls(_: &mut HostServer, _: &str, _: &[u8], _: &[u8]) -> Outcome {
+fn listen_with_tls(_: &lariat_server, _: &mut HostServer, _: &str, _: &[u8], _: &[u8]) -> Outcome {
     Err(crate::connecting::without_tls())
 }
 

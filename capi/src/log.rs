@@ -58,9 +58,11 @@ impl Log for ToHost {
     fn flush(&self) {}
 }
 
-/// Sends the log of the whole process to a function, up to a level of lariat_level. NULL turns the
-/// log off. The function is called on any thread, also on several at once. Once lariat_set_log has
-/// returned, the function before it is no longer called. Can be called on any thread.
+/// Sets what is called for each line of the log of the whole process, up to a level of
+/// lariat_level. NULL turns the log off. The callback can run on any thread, and on several at
+/// once. lariat_set_log waits for calls of the previous callback that are in progress, so hold no
+/// lock that it takes. It is not called again after that. LARIAT_WRONG_STATE: a Rust program has a
+/// logger already. Can be called on any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_set_log(level: c_int, callback: lariat_log_fn, user: *mut c_void) -> c_int {
     status(|| {

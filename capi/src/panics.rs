@@ -17,7 +17,8 @@ const NOBODY: u64 = 7 << 32 | 7;
 /// Those that cannot fail: they return a text.
 const TEXTS: [&str; 3] = ["lariat_last_error", "lariat_strerror", "lariat_version"];
 /// Those that say their failures only with `lariat_last_error`.
-const WITHOUT_STATUS: [&str; 2] = ["lariat_timeout", "lariat_data"];
+const WITHOUT_STATUS: [&str; 4] =
+    ["lariat_timeout", "lariat_data", "lariat_request_is_same_origin", "lariat_request_names_local_host"];
 
 /// The names of the functions that the header declares.
 fn declared() -> BTreeSet<&'static str> {
@@ -46,6 +47,7 @@ fn call_all(server: *mut lariat_server) -> Vec<(&'static str, c_int)> {
         lariat_listen_unix(server, TEXT, 4);
         lariat_listen_fd(server, -1);
         lariat_listen_tls(server, TEXT, 4, TEXT, 4, TEXT, 4);
+        lariat_reload_tls(server);
         lariat_address(server, 9, buffer.as_mut_ptr(), 64);
         lariat_set_log(9, Some(log), USER);
         lariat_on_request(server, None, USER);
@@ -59,7 +61,7 @@ fn call_all(server: *mut lariat_server) -> Vec<(&'static str, c_int)> {
         lariat_turn(server, 0);
         lariat_fd(server);
         lariat_stop(server, 0);
-        lariat_post(server, None, USER);
+        lariat_post(server, None, None, USER);
         lariat_send(server, NOBODY, 1, TEXT, 4);
         lariat_ping(server, NOBODY, TEXT, 4);
         lariat_close(server, NOBODY, 1000, TEXT, 4);
@@ -83,8 +85,6 @@ fn call_all(server: *mut lariat_server) -> Vec<(&'static str, c_int)> {
         lariat_get_stats(server, &raw mut stats);
         lariat_request_part(ptr::null(), 1, &raw mut text, &raw mut count);
         lariat_request_header(ptr::null(), TEXT, 4, &raw mut text, &raw mut count);
-        lariat_request_is_same_origin(ptr::null());
-        lariat_request_names_local_host(ptr::null());
         lariat_answer_subprotocol(ptr::null_mut(), TEXT, 4);
         lariat_answer_header(ptr::null_mut(), TEXT, 4, TEXT, 4);
         lariat_answer_body(ptr::null_mut(), TEXT, 4, TEXT, 4);
@@ -94,7 +94,7 @@ fn call_all(server: *mut lariat_server) -> Vec<(&'static str, c_int)> {
 unsafe extern "C-unwind" fn log(_: *mut c_void, _: c_int, _: *const c_char, _: usize) {}
 
 /// Calls those that return no status. Returns what `lariat_last_error` says after each.
-fn call_without_status(server: *mut lariat_server) -> [String; 2] {
+fn call_without_status(server: *mut lariat_server) -> [String; 4] {
     // SAFETY: the text is valid until the next failure on this thread.
     let last = || unsafe { CStr::from_ptr(lariat_last_error()) }.to_str().unwrap().to_owned();
     // SAFETY: NULL is refused, and otherwise the server is there.
@@ -102,7 +102,13 @@ fn call_without_status(server: *mut lariat_server) -> [String; 2] {
     let timeout = last();
     // SAFETY: as above.
     assert!(unsafe { lariat_data(server, NOBODY) }.is_null());
-    [timeout, last()]
+    let data = last();
+    // SAFETY: NULL is refused.
+    assert_eq!(unsafe { lariat_request_is_same_origin(ptr::null()) }, 0);
+    let same_origin = last();
+    // SAFETY: as above.
+    assert_eq!(unsafe { lariat_request_names_local_host(ptr::null()) }, 0);
+    [timeout, data, same_origin, last()]
 }
 
 fn create() -> *mut lariat_server {
@@ -130,7 +136,10 @@ fn without_a_panic_all_refuse_null() {
     for (name, status) in call_all(ptr::null_mut()) {
         assert_eq!(status, LARIAT_INVALID as c_int, "{name}");
     }
-    assert_eq!(call_without_status(ptr::null_mut()), ["the server is NULL", "the server is NULL"]);
+    assert_eq!(
+        call_without_status(ptr::null_mut()),
+        ["the server is NULL", "the server is NULL", "the request is NULL", "the request is NULL"]
+    );
 }
 
 /// Those that borrow the server when they are called as above, so that a panic has something to
@@ -178,7 +187,7 @@ fn a_panic_inside_gives_the_server_back() {
         for (name, status) in called {
             assert_eq!(status == LARIAT_PANIC as c_int, BORROWS.contains(&name), "{round}: {name} returned {status}");
         }
-        assert!(texts.iter().all(|text| text.contains("injected")), "{texts:?}");
+        assert!(texts[..2].iter().all(|text| text.contains("injected")), "{texts:?}");
         // With the loop, `lariat_stop` has stopped it.
         // SAFETY: the server is there.
         let status = unsafe { lariat_turn(server, 0) };
@@ -204,7 +213,7 @@ fn a_panic_inside_a_callback_gives_the_clients_back() {
     // SAFETY: the server is there, here and below.
     assert!(unsafe { lariat_fd(server) } >= 0);
     // SAFETY: the numbers outlive the server.
-    assert_eq!(unsafe { lariat_post(server, Some(call), (&raw mut codes).cast()) }, 0);
+    assert_eq!(unsafe { lariat_post(server, Some(call), None, (&raw mut codes).cast()) }, 0);
     // SAFETY: as above.
     assert_eq!(unsafe { lariat_turn(server, 0) }, 0);
     assert_eq!(codes, [LARIAT_PANIC as c_int, LARIAT_GONE as c_int]);

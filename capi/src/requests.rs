@@ -2,7 +2,7 @@
 
 use crate::abi::lariat_part::{LARIAT_METHOD, LARIAT_PATH, LARIAT_QUERY};
 use crate::abi::lariat_status::{LARIAT_NOT_FOUND, LARIAT_WRONG_THREAD};
-use crate::boundary::{Failure, Outcome, number, status};
+use crate::boundary::{Failure, Outcome, status, value_or};
 use crate::pointers::{bytes, check_out, text, write};
 use crate::thread::ThreadNumber;
 use lariat::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE};
@@ -154,25 +154,27 @@ pub unsafe extern "C" fn lariat_request_header(
     })
 }
 
-/// Returns 1 if the page that asks comes from this server, or if it is no page of a browser (there
-/// is no Origin). Returns 0 if it comes from elsewhere. A server that trusts cookies, or the
-/// network that it is in, must answer those with 403.
+/// Returns 1 if the request comes from a page of this server, or not from a browser (it has no
+/// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. A server
+/// that trusts cookies, or the network that it is in, must answer 0 with 403.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_is_same_origin(request: *const lariat_request) -> c_int {
     // SAFETY: the header demands a request of a callback that has not returned.
-    number(|| Ok(c_int::from(unsafe { lariat_request::of(request)? }.request().is_same_origin())))
+    value_or(|| Ok(c_int::from(unsafe { lariat_request::of(request)? }.request().is_same_origin())), |_| 0)
 }
 
 /// Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
-/// and 0 if it names another one. A server that listens on a loopback address must answer those
-/// with 421: the page of an attacker has then resolved its own name to this host (DNS rebinding).
+/// and 0 if it names another host, and if the call fails. A server that listens on a loopback
+/// address must answer 0 with 421: an attacker's page may have made its own name resolve to this
+/// host (DNS rebinding).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_names_local_host(request: *const lariat_request) -> c_int {
-    number(|| {
+    let call = || {
         // SAFETY: the header demands a request of a callback that has not returned.
         let given = unsafe { lariat_request::of(request)? }.request();
         Ok(c_int::from(given.names_local_host::<&str>(&[])))
-    })
+    };
+    value_or(call, |_| 0)
 }
 
 /// Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then

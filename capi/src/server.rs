@@ -17,9 +17,10 @@ pub unsafe extern "C" fn lariat_new(server: *mut *mut lariat_server) -> c_int {
     })
 }
 
-/// Frees a server. All its sockets are closed at once, without Close frames and without on_close;
-/// lariat_stop closes them properly before. No thread may use the server any more, lariat_post and
-/// lariat_stop included. LARIAT_BUSY in a callback: then nothing has happened.
+/// Frees a server. Call it on the loop's thread. It closes all sockets at once, without Close
+/// frames and without on_close, so nothing frees what lariat_set_data has attached. To close
+/// properly, first call lariat_stop and run the loop. From now on, no thread may use the server,
+/// not even for lariat_post or lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_free(server: *mut lariat_server) -> c_int {
     // SAFETY: the header demands a server that nobody uses after this.

@@ -8,9 +8,9 @@ use lariat::TimerId;
 use std::ffi::c_int;
 use std::time::Duration;
 
-/// Sets a timer: on_timer comes with `token` after so many milliseconds, never earlier, and if
-/// `repeat` is not 0, again and again. What a host that blocked has missed is left out. Writes the
-/// id of the timer, unless its place is NULL.
+/// Sets a timer: on_timer is called with `token` after `after_ms` milliseconds, never earlier, and
+/// if `repeat` is not 0, again and again. If the loop was blocked, one call may stand for several
+/// missed ones. Writes the id of the timer, unless `timer` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_set_timer(
     server: *mut lariat_server,

@@ -72,8 +72,8 @@ pub unsafe extern "C" fn lariat_subscribers(
     })
 }
 
-/// Queues a message for all members of a topic but one (0: for all). The data is copied. Writes for
-/// how many it was queued, unless `count` is NULL.
+/// Queues a message for all members of a topic except one client (0: for all members). The data is
+/// copied. Writes the number of clients for which it was queued, unless `count` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_publish(
     server: *mut lariat_server,
@@ -104,8 +104,8 @@ pub unsafe extern "C" fn lariat_publish(
     })
 }
 
-/// Queues a message for all open clients. The data is copied. Writes for how many it was queued,
-/// unless `count` is NULL.
+/// Queues a message for all open clients, those of lariat_connect included. The data is copied.
+/// Writes the number of clients for which it was queued, unless `count` is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_broadcast(
     server: *mut lariat_server,

@@ -1,13 +1,14 @@
 //! How the loop runs, and stops.
 
-use crate::abi::lariat_post_fn;
 use crate::abi::lariat_status::{LARIAT_OK, LARIAT_STOPPED};
-use crate::boundary::{Failure, number, status, value_or};
-use crate::host::lariat_server;
+use crate::abi::{lariat_dropped_fn, lariat_post_fn};
+use crate::boundary::{Failure, discard, number, status, value_or};
+use crate::host::{HostClients, lariat_server};
 use crate::pointers::User;
 use lariat::Drain;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// Runs the loop until the server has stopped. Signals do not end it: a host that waits for one
@@ -51,8 +52,9 @@ pub unsafe extern "C" fn lariat_fd(server: *mut lariat_server) -> c_int {
 }
 
 /// Returns for how many milliseconds the host may wait for lariat_fd before it calls lariat_turn,
-/// as poll(2) takes them: -1 for ever, 0 not at all. Ask after everything else that is called
-/// between two turns. After a failure it is 0 as well, and lariat_turn then says what it is.
+/// as poll(2) takes them: -1 for ever, 0 not at all. Call it last, right before each wait: other
+/// calls between two turns change it. If it fails, it returns 0, and lariat_turn then returns the
+/// error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_timeout(server: *mut lariat_server) -> c_int {
     let call = || {
@@ -68,11 +70,11 @@ fn milliseconds(wait: Duration) -> c_int {
     c_int::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
-/// Stops the server: accepts nobody any more, and closes each client with 1001. The loop has to
-/// turn on until lariat_turn returns LARIAT_STOPPED, or lariat_run returns: when the last client
-/// has gone, at the latest after `deadline_ms`. A second call can only bring that forward. Can be
-/// called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the
-/// server does not listen yet, or has stopped.
+/// Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
+/// lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
+/// client has gone, after `deadline_ms` at the latest. A second call can only shorten the deadline.
+/// Can be called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE:
+/// the server does not listen yet, or has stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u32) -> c_int {
     status(|| {
@@ -83,30 +85,65 @@ pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u3
     })
 }
 
-/// Takes a call to the loop's thread, where it is made at the start of a turn. Wakes the loop. The
-/// calls are made in the order of lariat_post. Can be called on any thread, and in callbacks, but
-/// not in a signal handler. LARIAT_OK: it is made, unless the server stops or is freed first.
-/// LARIAT_FULL: LARIAT_MAX_POSTED calls wait. LARIAT_WRONG_STATE: the server does not listen yet,
-/// or has stopped.
+/// Queues a call of `callback`, and wakes the loop, whose thread makes the call at the start of a
+/// turn. Calls are made in the order in which they were queued. Can be called on any thread, and in
+/// callbacks, but not in a signal handler. LARIAT_OK: either `callback` is called, or, if the
+/// server stops or is freed first, `dropped`, once. `dropped` runs on the loop's thread and must
+/// not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls wait.
+/// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an error,
+/// neither is called.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lariat_post(server: *mut lariat_server, callback: lariat_post_fn, user: *mut c_void) -> c_int {
+pub unsafe extern "C" fn lariat_post(
+    server: *mut lariat_server,
+    callback: lariat_post_fn,
+    dropped: lariat_dropped_fn,
+    user: *mut c_void,
+) -> c_int {
     status(|| {
         // SAFETY: the header demands a server that is not freed.
         let host = unsafe { lariat_server::of_any_thread(server)? };
         let callback = callback.ok_or_else(|| Failure::invalid("the callback is NULL"))?;
-        let (user, server) = (User(user), User(server.cast()));
-        let posted = host.remote()?.run(move |clients| {
-            // The wrappers as a whole, for they can be sent, and what is in them cannot.
-            let (User(user), User(server)) = ({ user }, { server });
-            let server = server.cast::<lariat_server>();
-            // SAFETY: a call runs in a turn, which `lariat_turn` or `lariat_run` runs with the
-            // server borrowed, so that it is not freed meanwhile.
-            let host = unsafe { &*server };
-            // SAFETY: the host has given the function and its user pointer together.
-            host.lend(clients, || unsafe { callback(server, user) });
-        });
-        Ok(posted.map_err(|refused| refused.error)?)
+        let remote = host.remote()?;
+        // From here on, whatever drops it calls `dropped`.
+        let posted = Posted { callback, dropped, server: User(server.cast()), user: User(user) };
+        let refused = remote.run(move |clients| posted.call(clients));
+        refused.map_err(|refused| {
+            // The host keeps what it has not handed over.
+            std::mem::forget(refused.call);
+            Failure::from(refused.error)
+        })
     })
+}
+
+/// A call that waits for the loop. If it is dropped before, the host is told.
+struct Posted {
+    callback: unsafe extern "C-unwind" fn(*mut lariat_server, *mut c_void),
+    dropped: lariat_dropped_fn,
+    server: User,
+    user: User,
+}
+
+impl Posted {
+    fn call(mut self, clients: &mut HostClients) {
+        self.dropped = None;
+        let (callback, User(user), server) = (self.callback, self.user, self.server.0.cast::<lariat_server>());
+        // SAFETY: a call runs in a turn, which `lariat_turn` or `lariat_run` runs with the server
+        // borrowed, so that it is not freed meanwhile.
+        let host = unsafe { &*server };
+        // SAFETY: the host has given the function and its user pointer together.
+        host.lend(clients, || unsafe { callback(server, user) });
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        let Some(dropped) = self.dropped else { return };
+        // SAFETY: the host has given the function and its user pointer together.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { dropped(self.user.0) })) {
+            log::error!("a callback of lariat_post has panicked");
+            discard(panic);
+        }
+    }
 }
 
 /// Without sockets, so that Miri can run it: `cargo +nightly miri test -p lariat-capi --lib`.
@@ -148,7 +185,7 @@ mod tests {
         for number in 1..4 {
             let user = ptr::without_provenance_mut(number);
             // SAFETY: as above.
-            assert_eq!(unsafe { lariat_post(server, Some(set_timer), user) }, 0);
+            assert_eq!(unsafe { lariat_post(server, Some(set_timer), None, user) }, 0);
         }
         // SAFETY: the number is read between two turns.
         while unsafe { (&raw const sum).read() } < 6 {

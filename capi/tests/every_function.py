@@ -24,6 +24,7 @@ MAY_BE_NULL = {
     *((name, "callback") for name in ["request", "open", "message", "pong", "close", "drain", "timer"]),
     ("lariat_set_log", "callback"),
     ("lariat_set_data", "data"),
+    ("lariat_post", "dropped"),
     ("lariat_connect", "id"),
     ("lariat_set_timer", "timer"),
     ("lariat_publish", "count"),
@@ -33,9 +34,10 @@ MAY_BE_NULL = {(f"lariat_on_{name}" if "_" not in name else name, parameter) for
 # The functions that any thread can call.
 ANY_THREAD = {"lariat_post", "lariat_stop"}
 # The functions whose failure is not a status, and what they return then.
-FAILURE = {"lariat_timeout": 0, "lariat_data": None}
+FAILURE = {"lariat_timeout": 0, "lariat_data": None, "lariat_request_is_same_origin": 0, "lariat_request_names_local_host": 0}
 # What a client that is open and has no subprotocol gets in a callback, where that is not LARIAT_OK.
-IN_CALLBACK = {"lariat_subprotocol": NOT_FOUND, "lariat_trust": (INVALID, UNSUPPORTED), "lariat_cancel_timer": GONE}
+IN_CALLBACK = {"lariat_subprotocol": NOT_FOUND, "lariat_trust": (INVALID, UNSUPPORTED), "lariat_cancel_timer": GONE,
+               "lariat_reload_tls": (OK, UNSUPPORTED)}
 # These end what the other calls need.
 LAST = ["lariat_close", "lariat_terminate", "lariat_stop"]
 
@@ -97,7 +99,7 @@ GOOD = {
     "id": lambda: client, "code": lambda: 1000, "kind": lambda: 1, "size": lambda: 64, "buffer": lambda: BUFFER,
     "stats": lambda: STATS, "user": lambda: None, "option": lambda: 1, "part": lambda: 2, "level": lambda: 1,
     "server": lambda: server.value, "request": lambda: request.value, "after_ms": lambda: 10_000, "index": lambda: 0, "descriptor": lambda: 0,
-    "deadline_ms": lambda: 100, "callback": lambda: NOTHING, "timer": lambda: 1 << 32,
+    "deadline_ms": lambda: 100, "callback": lambda: NOTHING, "dropped": lambda: None, "timer": lambda: 1 << 32,
     "url": lambda: c.addressof(URL), "url_length": lambda: 17, "headers": lambda: c.addressof(HEADERS), "headers_length": lambda: 4, "address": lambda: c.addressof(FREE),
 }
 
@@ -319,7 +321,7 @@ long = c.create_string_buffer(3 << 20)
 check(lib.lariat_send(server, client, 2, c.addressof(long), 3 << 20) == OK)
 turn_until(lambda: "drain" in probed, stream)
 check(lib.lariat_set_timer(server, 1, 0, 0, None) == OK)
-check(lib.lariat_post(server, c.cast(on_post, c.c_void_p), None) == OK)
+check(lib.lariat_post(server, c.cast(on_post, c.c_void_p), None, None) == OK)
 turn_until(lambda: {"timer", "post"} <= probed, stream)
 stream.sendall(b"\x81\x81mask\x0c")
 turn_until(lambda: {"message", "close"} <= probed, stream)

@@ -13,7 +13,7 @@ int main()
 {
     lariat_server *server = nullptr;
 
-    if (lariat_new(&server) != LARIAT_OK || lariat_fd(server) < 0 || lariat_post(server, call, nullptr) != LARIAT_OK)
+    if (lariat_new(&server) != LARIAT_OK || lariat_fd(server) < 0 || lariat_post(server, call, nullptr, nullptr) != LARIAT_OK)
         return 2;
     try {
         lariat_turn(server, 0);

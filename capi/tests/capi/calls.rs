@@ -34,7 +34,7 @@ fn null_instead_of_data_is_refused_and_allowed_for_none() {
         lariat_broadcast(host.0, 1, TEXT, usize::MAX, ptr::null_mut()),
         lariat_publish(host.0, NOTHING, 1, 0, 1, TEXT, 4, ptr::null_mut()),
         lariat_connect(host.0, NOTHING, 0, NOTHING, 0, ptr::null_mut()),
-        lariat_post(host.0, None, USER),
+        lariat_post(host.0, None, None, USER),
         lariat_broadcast(host.0, 3, TEXT, 4, ptr::null_mut()),
     );
     is!(LARIAT_OK, lariat_broadcast(host.0, 2, NOTHING, 0, ptr::null_mut()));

@@ -77,9 +77,9 @@ fn a_stop_has_room_in_a_full_queue_and_a_second_one_brings_the_deadline_forward(
     });
     host.turn_until(|| !opened.opened.is_empty());
     // SAFETY: as above.
-    assert_eq!(unsafe { lariat_post(host.0, Some(do_nothing), ptr::null_mut()) }, 0);
+    assert_eq!(unsafe { lariat_post(host.0, Some(do_nothing), None, ptr::null_mut()) }, 0);
     // SAFETY: as above.
-    assert_eq!(unsafe { lariat_post(host.0, Some(do_nothing), ptr::null_mut()) }, LARIAT_FULL as c_int);
+    assert_eq!(unsafe { lariat_post(host.0, Some(do_nothing), None, ptr::null_mut()) }, LARIAT_FULL as c_int);
     assert!(last().contains("LARIAT_MAX_POSTED"), "{}", last());
     let begun = std::time::Instant::now();
     // SAFETY: as above.
@@ -192,7 +192,7 @@ unsafe extern "C-unwind" fn call_what_is_busy(server: *mut lariat_server, user: 
             lariat_broadcast(server, 1, c"x".as_ptr(), 1, ptr::null_mut()),
             lariat_set_timer(server, 1, 0, 1, ptr::null_mut()),
             lariat_on_open(server, None, ptr::null_mut()),
-            lariat_post(server, Some(note_post), user),
+            lariat_post(server, Some(note_post), None, user),
         ]
     };
     // SAFETY: as above.
@@ -212,9 +212,9 @@ unsafe extern "C-unwind" fn panic_now(_: *mut lariat_server, _: *mut c_void) {
 fn callbacks_can_call_all_but_what_the_header_excludes() {
     let (host, mut all) = (Host::listening(), Notes::default());
     // SAFETY: the notes outlive the server's turns.
-    assert_eq!(unsafe { lariat_post(host.0, Some(panic_now), ptr::null_mut()) }, 0);
+    assert_eq!(unsafe { lariat_post(host.0, Some(panic_now), None, ptr::null_mut()) }, 0);
     // SAFETY: as above.
-    assert_eq!(unsafe { lariat_post(host.0, Some(call_what_is_busy), all.pointer()) }, 0);
+    assert_eq!(unsafe { lariat_post(host.0, Some(call_what_is_busy), None, all.pointer()) }, 0);
     host.turn_until(|| !all.texts.is_empty());
     let busy = LARIAT_BUSY as c_int;
     assert_eq!(all.codes, [busy, busy, busy, busy, busy, busy, 0, 0, 0, 0, 0]);
@@ -235,7 +235,7 @@ fn posts_of_other_threads_come_in_order_and_wake_the_loop() {
     let thread = std::thread::spawn(move || {
         for number in 0..1_000 {
             // SAFETY: the server is freed after this thread has ended.
-            let status = unsafe { lariat_post(server as *mut lariat_server, Some(note), number as *mut c_void) };
+            let status = unsafe { lariat_post(server as *mut lariat_server, Some(note), None, number as *mut c_void) };
             assert_eq!(status, 0);
         }
     });
@@ -611,7 +611,7 @@ fn a_panic_in_a_callback_of_any_kind_never_reaches_lariat_turn() {
             lariat_set_timer(server, 1, 0, 1, ptr::null_mut())
         };
         check("timer", &set_timer, close);
-        check("post", &|user| lariat_post(server, Some(panicking::post), user), close);
+        check("post", &|user| lariat_post(server, Some(panicking::post), None, user), close);
     }
 }
 
