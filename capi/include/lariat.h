@@ -47,8 +47,8 @@
  * lariat_post and lariat_stop, which any thread can call until lariat_free. A request may be used
  * only on the thread of its callback. All other functions can be called on any thread. No function
  * may be called in a signal handler. Several servers can exist, also on several threads. Lariat
- * itself starts a thread only when lariat_connect has to look up a name. That thread may outlive
- * lariat_free, so the library must not be unloaded (dlclose).
+ * itself starts a thread only when lariat_connect has to look up a name. That thread blocks all
+ * signals. It may outlive lariat_free, so the library must not be unloaded (dlclose).
  *
  * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. They can call
  * all functions of their server except these, which return LARIAT_BUSY (lariat_timeout: 0):

@@ -5,6 +5,7 @@
 //! | `calls.rs` | What do functions return when they are called wrongly? |
 //! | `turns.rs` | What happens in a server that turns: callbacks, panics, other threads? |
 //! | `posts.rs` | What becomes of calls of other threads that are never made? |
+//! | `signals.rs` | Which threads take the signals of the process? |
 //! | `examples.rs` | Do the hosts in C and Python work, with the static and the shared library? |
 //! | `header.rs` | Is the header that of the sources? |
 //! | `host.rs` | A server of the tests |
@@ -16,4 +17,6 @@ mod examples;
 mod header;
 mod host;
 mod posts;
+#[cfg(target_os = "linux")]
+mod signals;
 mod turns;
