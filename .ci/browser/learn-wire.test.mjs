@@ -205,7 +205,7 @@ await suite(async () => {
     await page.evaluate(() => { TextDecoder.prototype.decode = () => { throw new Error("a mistake"); }; });
     await page.click("#version-send");
     await page.waitForSelector("#question-version .problem:not(:empty)");
-    match(await page.textContent("#question-version .problem"), /This page has made a mistake/, "the problem");
+    match(await page.textContent("#question-version .problem"), /An error in this page/, "the problem");
     silent(page, /a mistake/);
     await page.context().close();
   });
