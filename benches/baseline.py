@@ -74,9 +74,12 @@ def measure(programs, prefix):
 def tools():
     commands = (["rustc", "--version"], ["ldd", "--version"])
     first = [subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.splitlines()[:1] for command in commands]
+    # In virtual machines, different processors have the same name.
+    wanted = ("model name", "cpu family", "model", "stepping", "cache size")
     with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")][:1]
-    return "; ".join([line for lines in first for line in lines] + names)
+        processor = dict([part.strip() for part in line.split(":", 1)] for line in file if ":" in line)
+    processor = ", ".join([processor[name] for name in wanted if name in processor])
+    return "; ".join([line for lines in first for line in lines] + [processor])
 
 
 def kept():
