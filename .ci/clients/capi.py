@@ -363,6 +363,7 @@ async def tls_renewed(command, folder):
                 await check_echo(client)
                 await check_echo(client)
                 equal(await shown(), second, "the certificate after a broken file")
+            process.send_signal(signal.SIGTERM)
 
 
 async def tls_device(command, folder):
