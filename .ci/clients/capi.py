@@ -341,9 +341,9 @@ async def tls_renewed(command, folder):
         async def shown():
             """Return the certificate of the server, without a check."""
             reader, writer = await asyncio.open_connection(*address.rsplit(":", 1), ssl=ssl._create_unverified_context())
-            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.close()
-            return shown
+            return certificate
 
         async with running(command, "127.0.0.1:0", *[f"{own}/{name}" for name in files]) as (address, process):
             trust = ssl.create_default_context(cafile=f"{own}/ca.pem")

@@ -1,6 +1,7 @@
 /*
  * An echo server on libwebsockets. What differs from its defaults makes it smaller: no extensions,
- * no TLS, no IPv6, and a table of 1,100 descriptors instead of one for all that the process may have.
+ * no TLS, no IPv6, and a table of 1,100 descriptors instead of one for as many as the process may
+ * have.
  *
  *     libwebsockets PORT
  */

@@ -1,6 +1,6 @@
 /*
- * An echo server on wslay, which has neither a socket nor an opening handshake: those are here, with
- * epoll, and with SHA-1 and base64 of nettle, which wslay's own example uses as well.
+ * An echo server on wslay, which has neither a socket nor an opening handshake: those are here,
+ * with epoll, and with SHA-1 and base64 of nettle, which wslay's own example uses as well.
  *
  *     wslay PORT
  */

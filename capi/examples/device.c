@@ -6,9 +6,9 @@
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o device
  *     ./device URL [TOKEN [AUTHORITIES]]
  *
- * The URL is ws://... or, in a build with TLS, wss://.... AUTHORITIES is a PEM file: whom the device
- * trusts, instead of whom the platform trusts. The server may send "now" for a reading at once. The
- * sensor is the load average of this host. SIGINT and SIGTERM stop it.
+ * The URL is ws://... or, in a build with TLS, wss://.... AUTHORITIES is a PEM file: the device
+ * trusts these authorities instead of the platform's. The server may send "now" for a reading at
+ * once. The sensor is the load average of this host. SIGINT and SIGTERM stop it.
  */
 #include "lariat.h"
 

@@ -2,7 +2,8 @@
  * Counters of a service, in a GLib main loop: a GTK or GStreamer program has one already.
  *
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/glib.c \
- *         target/release/liblariat_c.a $(pkg-config --cflags --libs glib-2.0) -lpthread -ldl -lm -o glib
+ *         target/release/liblariat_c.a $(pkg-config --cflags --libs glib-2.0) \
+ *         -lpthread -ldl -lm -o glib
  *     ./glib [ADDRESS]
  *
  * A GLib timeout pushes the counters to all clients, as JSON. A client that sends "reset" sets the

@@ -82,7 +82,7 @@ static void on_close(lariat_server *server, void *user, uint64_t client, uint16_
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* Lets the server do what is to be done. When it has stopped, closes all handles: uv_run returns. */
+/* Turns the loop once. When the server has stopped, closes all handles, so that uv_run returns. */
 static void turn(void)
 {
     host.status = lariat_turn(host.server, 0);

@@ -14,7 +14,7 @@
  *     lariat_run(server);
  *     lariat_free(server);
  *
- * PHASES. A server is configured (lariat_configure), then it listens (lariat_listen and its kin,
+ * PHASES. A server is configured (lariat_configure), then it listens (lariat_listen and the like,
  * any number of times, or never), then its loop runs. Each function that needs the loop starts it:
  * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_get_stats, and all that concern
  * clients, topics and timers. Callbacks can be set at any time.

@@ -305,7 +305,7 @@ impl Config {
     ///
     /// | field | value | reason |
     /// |---|--:|---|
-    /// | [`limits.max_message`](Limits::max_message) | 16 KiB | commands and sensor values, a page of JSON |
+    /// | [`limits.max_message`](Limits::max_message) | 16 KiB | commands, sensor values, some JSON |
     /// | [`limits.max_head`](Limits::max_head) | 4 KiB | a browser's request with a few cookies |
     /// | [`limits.max_unsent`](Limits::max_unsent) | 64 KiB | four of the largest messages |
     /// | [`limits.high_water`](Limits::high_water) | 16 KiB | one of them |
@@ -351,8 +351,8 @@ impl Config {
     /// assert!(config.memory_budget >= config.least_memory_budget());
     /// ```
     ///
-    /// With several [loops](crate::Server::loops), each has a share of the budget, and a read buffer
-    /// and a thread of its own.
+    /// With several [loops](crate::Server::loops), each has a share of the budget, and a read
+    /// buffer and a thread of its own.
     #[must_use]
     pub fn small() -> Config {
         let limits = Limits {

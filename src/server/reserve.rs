@@ -6,11 +6,12 @@ use crate::protocol::{Limits, reserved_memory};
 /// A fixed number of connections. Their memory is reserved when the server starts, and the server
 /// allocates nothing for them later. Further connections get 503.
 ///
-/// The limits say how much a connection can need: [`max_message`](Limits::max_message) or
+/// The limits determine how much a connection can need: [`max_message`](Limits::max_message) or
 /// [`max_head`](Limits::max_head), [`max_unsent`](Limits::max_unsent) and
-/// [`read_buffer`](crate::Config::read_buffer). All of it is reserved for each connection, so set them
-/// first, or begin with `Config::small`. [`Config::reserved_memory`](crate::Config::reserved_memory) returns the sum. The pages
-/// are touched: they are in memory from the start.
+/// [`read_buffer`](crate::Config::read_buffer). All of it is reserved for each connection, so set
+/// them first, or begin with [`Config::small`](crate::Config::small).
+/// [`Config::reserved_memory`](crate::Config::reserved_memory) returns the sum. The pages are
+/// touched: they are in memory from the start.
 ///
 /// These need no further memory: opening handshakes and their refusals, messages in one or several
 /// frames, pings, [`send`](crate::Clients::send), [`broadcast`](crate::Clients::broadcast), closing
@@ -49,10 +50,10 @@ pub struct Reserve {
     /// Of how many topics one client can be a member without an allocation. Default 1.
     pub topics_per_client: usize,
     /// How many timers the handler can have without an allocation
-    /// ([`set_timer`](crate::Clients::set_timer) and its kin). Default 16.
+    /// ([`set_timer`](crate::Clients::set_timer) and `set_interval`). Default 16.
     pub timers: usize,
     /// How many timers a client can have without an allocation
-    /// ([`set_client_timer`](crate::Clients::set_client_timer) and its kin). Default 1.
+    /// ([`set_client_timer`](crate::Clients::set_client_timer) and `set_client_interval`). Default 1.
     pub timers_per_client: usize,
 }
 

@@ -36,8 +36,8 @@ pub(super) struct Rare<X> {
     pub(super) agreed: Option<Agreed>,
     /// The compression contexts, if messages refer to earlier ones.
     pub(super) contexts: Option<Box<Contexts>>,
-    /// If it is [reserved](super::Reserved): a buffer for the reason of a Close frame. It stays with
-    /// its connection then.
+    /// If it is [reserved](super::Reserved): a buffer for the reason of a Close frame. It then
+    /// stays with its connection.
     pub(super) reserved: Option<Box<ReasonBuffer>>,
     /// Data of the driver.
     pub(super) extra: X,

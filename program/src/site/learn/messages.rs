@@ -32,8 +32,8 @@
 //! | `{"refused":{"on":1,"why":"busy"}}` | it was not run |
 //! | `{"missed":12}` | so many reports were left out, because the page reads too slowly |
 //!
-//! `closed` comes only if the path was [`ECHO`](super::ECHO). Its `reason` and `detail` are those of
-//! the metrics, `code` is what an application gets, and `text` says the same in words.
+//! `closed` comes only if the path was [`ECHO`](super::ECHO). Its `reason` and `detail` are those
+//! of the metrics, `code` is what an application gets, and `text` says the same in words.
 //!
 //! | how it ended | meaning |
 //! |---|---|

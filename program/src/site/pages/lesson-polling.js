@@ -42,26 +42,38 @@ async function settled({ saw }) {
   return saw();
 }
 
+/**
+ * Does something on a page of the ticker, for about so many seconds. Returns what the server
+ * counted meanwhile, pushed and polled, or null. Then the stage says why.
+ */
+async function counted(stage, seconds, act) {
+  const page = await ticker(stage);
+  if (!page) return null;
+  stage.busy(t("learn.polling.measuring", { seconds }));
+  const before = await settled(page);
+  await act(page);
+  const after = await settled(page);
+  page.wire.close();
+  if (stage.wasHeld()) stage.problem(t("learn.lesson.refused.meanwhile"));
+  else if (!before || !after) stage.conclude(null);
+  else return { pushed: less(after.pushed, before.pushed), polled: less(after.polled, before.polled) };
+  return null;
+}
+
 const bytes = {
   key: "bytes",
   choices: ["same", "twice", "ten"],
   build(stage) {
     stage.box.append(stage.button(t("learn.polling.compare"), async () => {
-      const page = await ticker(stage);
-      if (!page) return;
-      const { wire, token } = page;
-      stage.busy(t("learn.polling.measuring", { seconds: 8 }));
-      const before = await settled(page);
-      wire.send({ watch: [SYMBOL] });
-      await rest(ROUND_MS);
-      wire.send({ watch: [] });
       let prices = 0;
-      await polls(token, SYMBOL, 100, ROUND_MS, () => { prices += 1; });
-      const after = await settled(page);
-      wire.close();
-      if (stage.wasHeld()) return stage.problem(t("learn.lesson.refused.meanwhile"));
-      if (!before || !after) return stage.conclude(null);
-      const [pushed, polled] = [less(after.pushed, before.pushed), less(after.polled, before.polled)];
+      const found = await counted(stage, 8, async ({ wire, token }) => {
+        wire.send({ watch: [SYMBOL] });
+        await rest(ROUND_MS);
+        wire.send({ watch: [] });
+        await polls(token, SYMBOL, 100, ROUND_MS, () => { prices += 1; });
+      });
+      if (!found) return;
+      const { pushed, polled } = found;
       const each = { pushed: pushed.bytes / Math.max(1, pushed.count), polled: polled.bytes / Math.max(1, prices) };
       stage.draw(
         bars([
@@ -125,17 +137,9 @@ const quiet = {
   choices: ["both", "poll", "push"],
   build(stage) {
     stage.box.append(stage.button(t("learn.polling.be_quiet"), async () => {
-      const page = await ticker(stage);
-      if (!page) return;
-      const { wire, token } = page;
-      stage.busy(t("learn.polling.measuring", { seconds: 6 }));
-      const before = await settled(page);
-      await polls(token, "", 200, ROUND_MS);
-      const after = await settled(page);
-      wire.close();
-      if (stage.wasHeld()) return stage.problem(t("learn.lesson.refused.meanwhile"));
-      if (!before || !after) return stage.conclude(null);
-      const [pushed, polled] = [less(after.pushed, before.pushed), less(after.polled, before.polled)];
+      const found = await counted(stage, 6, ({ token }) => polls(token, "", 200, ROUND_MS));
+      if (!found) return;
+      const { pushed, polled } = found;
       stage.draw(bars([
         { label: t("learn.polling.pushed"), value: pushed.bytes, text: size(pushed.bytes), kind: "good" },
         { label: t("learn.polling.polled"), value: polled.bytes, text: size(polled.bytes), kind: "alarm" },
