@@ -3,7 +3,9 @@
 //! | file | question |
 //! |---|---|
 //! | `calls.rs` | What do functions return when they are called wrongly? |
-//! | `turns.rs` | What happens in a server that turns: callbacks, panics, other threads? |
+//! | `turns.rs` | What happens in a server that turns: callbacks, timers, other threads? |
+//! | `requests.rs` | What answers does a request get? |
+//! | `panics.rs` | What becomes of a panic in a callback? |
 //! | `posts.rs` | What becomes of calls of other threads that are never made? |
 //! | `signals.rs` | Which threads take the signals of the process? |
 //! | `examples.rs` | Do the hosts in C and Python work, with the static and the shared library? |
@@ -16,7 +18,9 @@ mod calls;
 mod examples;
 mod header;
 mod host;
+mod panics;
 mod posts;
+mod requests;
 #[cfg(target_os = "linux")]
 mod signals;
 mod turns;

@@ -4,8 +4,6 @@ use crate::host::{Host, Notes, connect, last, next, notes, string, text};
 use lariat_c::lariat_status::*;
 use lariat_c::*;
 use std::ffi::{c_char, c_int, c_void};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +14,7 @@ unsafe extern "C-unwind" fn note_open(_: *mut lariat_server, user: *mut c_void, 
     unsafe { notes(user) }.opened.push(client);
 }
 
-unsafe extern "C-unwind" fn note_close(
+pub unsafe extern "C-unwind" fn note_close(
     _: *mut lariat_server,
     user: *mut c_void,
     client: u64,
@@ -245,94 +243,6 @@ fn posts_of_other_threads_come_in_order_and_wake_the_loop() {
     assert_eq!(*SEEN.lock().unwrap(), (0..1_000).collect::<Vec<_>>());
 }
 
-unsafe extern "C-unwind" fn decide(
-    _: *mut lariat_server,
-    user: *mut c_void,
-    _: u64,
-    request: *mut lariat_request,
-) -> c_int {
-    let (mut data, mut length) = (ptr::null(), 0);
-    // SAFETY: the library gives a request.
-    assert_eq!(unsafe { lariat_request_part(request, 2, &raw mut data, &raw mut length) }, 0);
-    // SAFETY: it has given a text.
-    let path = unsafe { string(data, length) };
-    // SAFETY: as above.
-    let query = unsafe { lariat_request_part(request, 3, &raw mut data, &raw mut length) };
-    // SAFETY: as above.
-    let host = unsafe { lariat_request_header(request, c"HOST".as_ptr(), 4, &raw mut data, &raw mut length) };
-    // SAFETY: as above.
-    let none = unsafe { lariat_request_header(request, c"X-None".as_ptr(), 6, &raw mut data, &raw mut length) };
-    // SAFETY: as above.
-    let wrong = unsafe { lariat_request_part(request, 9, &raw mut data, &raw mut length) };
-    // SAFETY: as above.
-    let unknown = unsafe { lariat_answer_subprotocol(request, c"unknown".as_ptr(), 7) };
-    // SAFETY: as above.
-    let chosen = unsafe { lariat_answer_subprotocol(request, c"second".as_ptr(), 6) };
-    // SAFETY: as above.
-    let bad = unsafe { lariat_answer_body(request, c"a\nb".as_ptr(), 3, c"hi".as_ptr(), 2) };
-    // SAFETY: as above.
-    let body = unsafe { lariat_answer_body(request, c"text/plain".as_ptr(), 10, c"hi".as_ptr(), 2) };
-    // SAFETY: as above.
-    let header = unsafe { lariat_answer_header(request, c"X-Answer".as_ptr(), 8, c"yes".as_ptr(), 3) };
-    // SAFETY: as above.
-    let split = unsafe { lariat_answer_header(request, c"X-Answer".as_ptr(), 8, c"a\r\nb".as_ptr(), 4) };
-    // SAFETY: as above.
-    let own = unsafe { lariat_answer_header(request, c"Sec-WebSocket-Accept".as_ptr(), 20, c"x".as_ptr(), 1) };
-    // SAFETY: the tests give `Notes`.
-    unsafe { notes(user) }.codes = vec![query, host, none, wrong, unknown, chosen, bad, body, header, split, own];
-    assert!(path != "/panic", "injected");
-    path[1..].parse().unwrap()
-}
-
-/// The first lines of a response.
-fn respond(host: &Host, request: &str) -> String {
-    let mut stream = TcpStream::connect(host.address()).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut response = String::new();
-    stream.set_nonblocking(true).unwrap();
-    host.turn_until(|| {
-        let mut buffer = [0; 1_024];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => return true,
-                Ok(length) => response.push_str(std::str::from_utf8(&buffer[..length]).unwrap()),
-                Err(_) => return response.starts_with("HTTP/1.1 101") && response.ends_with("\r\n\r\n"),
-            }
-        }
-    });
-    response
-}
-
-#[test]
-fn the_status_of_on_request_is_the_answer() {
-    let (host, mut all) = (Host::listening(), Notes::default());
-    // SAFETY: the notes outlive the server's turns.
-    unsafe { lariat_on_request(host.0, Some(decide), all.pointer()) };
-    let ask = |path: &str, more: &str| format!("GET /{path} HTTP/1.1\r\nHost: here\r\n{more}\r\n");
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: first, second\r\n";
-
-    let page = respond(&host, &ask("200?query", ""));
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("text/plain") && page.ends_with("\r\n\r\nhi"), "{page}");
-    let (missing, invalid) = (LARIAT_NOT_FOUND as c_int, LARIAT_INVALID as c_int);
-    assert_eq!(all.codes, [0, 0, missing, invalid, missing, missing, invalid, 0, 0, invalid, invalid]);
-    assert_eq!(page.to_lowercase().matches("x-answer: yes\r\n").count(), 1, "{page}");
-
-    let opened = respond(&host, &ask("101", upgrade));
-    assert!(opened.starts_with("HTTP/1.1 101") && opened.to_lowercase().contains("protocol: second"), "{opened}");
-    assert_eq!(all.codes, [missing, 0, missing, invalid, missing, 0, invalid, 0, 0, invalid, invalid]);
-    assert!(opened.to_lowercase().contains("x-answer: yes\r\n"), "{opened}");
-
-    for (path, status) in [("403", "403"), ("100", "500"), ("-1", "500"), ("600", "500"), ("70000", "500")] {
-        let refused = respond(&host, &ask(path, upgrade));
-        assert!(refused.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {refused}");
-    }
-    assert!(respond(&host, &ask("101", "")).starts_with("HTTP/1.1 426"));
-    // The client of a panic gets nothing, and the server goes on.
-    respond(&host, &ask("panic", upgrade));
-    assert!(respond(&host, &ask("204", "")).starts_with("HTTP/1.1 204"));
-}
-
 #[test]
 fn topics_timers_and_pauses_work_between_turns() {
     unsafe extern "C-unwind" fn note_timer(_: *mut lariat_server, user: *mut c_void, _: u64, token: u64) {
@@ -487,158 +397,6 @@ fn a_client_without_an_address_or_a_subprotocol_has_none() {
     }
     drop(socket);
     host.turn_until(|| all.closed.len() == 1);
-}
-
-/// A callback of each kind that panics.
-mod panicking {
-    use super::*;
-
-    pub unsafe extern "C-unwind" fn request(
-        _: *mut lariat_server,
-        user: *mut c_void,
-        _: u64,
-        _: *mut lariat_request,
-    ) -> c_int {
-        // SAFETY: the tests give `Notes`.
-        unsafe { notes(user) }.texts.push("request".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn client(_: *mut lariat_server, user: *mut c_void, _: u64) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("client".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn message(
-        _: *mut lariat_server,
-        user: *mut c_void,
-        _: u64,
-        _: c_int,
-        _: *const c_char,
-        _: usize,
-    ) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("message".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn pong(_: *mut lariat_server, user: *mut c_void, _: u64, _: *const c_char, _: usize) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("pong".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn close(
-        _: *mut lariat_server,
-        user: *mut c_void,
-        _: u64,
-        _: u16,
-        _: c_int,
-        _: *const c_char,
-        _: usize,
-    ) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("close".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn timer(_: *mut lariat_server, user: *mut c_void, _: u64, _: u64) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("timer".to_owned());
-        panic!("injected");
-    }
-
-    pub unsafe extern "C-unwind" fn post(_: *mut lariat_server, user: *mut c_void) {
-        // SAFETY: as above.
-        unsafe { notes(user) }.texts.push("post".to_owned());
-        panic!("injected");
-    }
-}
-
-/// The log callback is in `the_log_goes_to_the_host_which_cannot_call_back`.
-#[test]
-fn a_panic_in_a_callback_of_any_kind_never_reaches_lariat_turn() {
-    let (host, mut witness) = (Host::listening(), Notes::default());
-    let witness = witness.pointer();
-    // Each turn must return LARIAT_OK, which `turn_until` checks.
-    let check = |kind: &str,
-                 set: &dyn Fn(*mut c_void) -> c_int,
-                 provoke: fn(&mut tungstenite::WebSocket<TcpStream>)| {
-        let mut all = Notes::default();
-        // SAFETY: the notes outlive the turns of this call, here and below.
-        unsafe {
-            lariat_on_request(host.0, None, ptr::null_mut());
-            lariat_on_open(host.0, None, ptr::null_mut());
-            lariat_on_message(host.0, None, ptr::null_mut());
-            lariat_on_pong(host.0, None, ptr::null_mut());
-            lariat_on_close(host.0, None, ptr::null_mut());
-            lariat_on_drain(host.0, None, ptr::null_mut());
-            lariat_on_timer(host.0, None, ptr::null_mut());
-        }
-        assert_eq!(set(all.pointer()), 0, "{kind}");
-        let address = host.address();
-        let client = std::thread::spawn(move || {
-            if let Ok(mut socket) = connect(&address, "/", None) {
-                provoke(&mut socket);
-                while socket.read().is_ok() {}
-            }
-        });
-        host.turn_until(|| !all.texts.is_empty());
-        // SAFETY: as above.
-        unsafe { lariat_on_close(host.0, Some(note_close), witness) };
-        host.turn_until(|| client.is_finished());
-        client.join().unwrap();
-        assert_eq!(all.texts, [kind], "{kind}");
-        // SAFETY: as above.
-        assert_eq!(unsafe { lariat_broadcast(host.0, 1, c"x".as_ptr(), 1, ptr::null_mut()) }, 0, "{kind}: {}", last());
-    };
-    let server = host.0;
-    let close = |socket: &mut tungstenite::WebSocket<TcpStream>| drop(socket.close(None));
-    // SAFETY: the server is there, here and below.
-    unsafe {
-        check("request", &|user| lariat_on_request(server, Some(panicking::request), user), |_| {});
-        check("client", &|user| lariat_on_open(server, Some(panicking::client), user), |_| {});
-        check("message", &|user| lariat_on_message(server, Some(panicking::message), user), |socket| {
-            socket.send(Message::text("hello")).unwrap();
-        });
-        check("pong", &|user| lariat_on_pong(server, Some(panicking::pong), user), |socket| {
-            socket.send(Message::Pong(vec![1].into())).unwrap();
-        });
-        check("close", &|user| lariat_on_close(server, Some(panicking::close), user), close);
-        let set_timer = |user| {
-            lariat_on_timer(server, Some(panicking::timer), user);
-            lariat_set_timer(server, 1, 0, 1, ptr::null_mut())
-        };
-        check("timer", &set_timer, close);
-        check("post", &|user| lariat_post(server, Some(panicking::post), None, user), close);
-    }
-}
-
-unsafe extern "C-unwind" fn send_much(server: *mut lariat_server, _: *mut c_void, client: u64) {
-    let long = vec![b'x'; 3 << 20];
-    // SAFETY: all is there.
-    assert_eq!(unsafe { lariat_send(server, client, 2, long.as_ptr().cast(), long.len()) }, 0);
-}
-
-#[test]
-fn a_panic_in_on_drain_closes_its_client() {
-    let (host, mut all, mut drained) = (Host::listening(), Notes::default(), Notes::default());
-    // SAFETY: the notes outlive the server's turns.
-    unsafe {
-        lariat_on_open(host.0, Some(send_much), ptr::null_mut());
-        lariat_on_drain(host.0, Some(panicking::client), drained.pointer());
-        lariat_on_close(host.0, Some(note_close), all.pointer());
-    }
-    let client = host.client("/", |socket| {
-        assert_eq!(next(socket).len(), 3 << 20);
-        match next(socket) {
-            Message::Close(frame) => u16::from(frame.unwrap().code),
-            other => panic!("{other}"),
-        }
-    });
-    host.turn_until(|| all.closed.len() == 1);
-    assert_eq!((client.join().unwrap(), drained.texts), (1011, vec!["client".to_owned()]));
 }
 
 #[test]
