@@ -100,7 +100,7 @@ impl<H: Handler> EventLoop<H> {
         if self.engine.clients.loops() > 1 {
             return Err(HandoverError::Unable("several loops hand over through Server::take_over".to_owned()));
         }
-        let link = meet(to, &self.offered()?)?;
+        let link = meet(to, self.offered()?)?;
         self.engine.clients.begin_handover(link);
         match self.hand_over_if_asked() {
             Some(Verdict::Committed) => Ok(()),
@@ -163,7 +163,7 @@ impl<H: Handler> EventLoop<H> {
         let meeting = Meeting(is_meeting);
         let (offered, queue) = (self.offered()?, Arc::clone(&self.queue));
         let thread = std::thread::Builder::new().name("lariat handover".to_owned());
-        thread.spawn(move || meet_in_thread(stream, &offered, &queue, meeting)).map(drop)
+        thread.spawn(move || meet_in_thread(stream, offered, &queue, meeting)).map(drop)
     }
 
     /// Hands over at the end of a turn, if a process is ready to take over.
@@ -431,7 +431,7 @@ impl Drop for Meeting {
 }
 
 /// Speaks with a process, and lets the loops hand over when it is ready.
-fn meet_in_thread<D: ClientData>(stream: UnixStream, offered: &Offered, queue: &Queue<D>, meeting: Meeting) {
+fn meet_in_thread<D: ClientData>(stream: UnixStream, offered: Offered, queue: &Queue<D>, meeting: Meeting) {
     match meet(stream, offered) {
         Ok(link) => queue.push_internal(move |clients: &mut Clients<D>| {
             clients.begin_handover(link);

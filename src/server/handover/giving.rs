@@ -32,12 +32,12 @@ pub(crate) struct Offered {
 }
 
 /// Prepares: speaks with a process that has connected, until it is ready. Nothing freezes
-/// meanwhile.
+/// meanwhile. It closes its own copies of the listening sockets before it returns.
 ///
 /// # Errors
 ///
 /// The process has no right to take over, speaks another version, or never becomes ready.
-pub(crate) fn meet(stream: UnixStream, offered: &Offered) -> Result<Link, HandoverError> {
+pub(crate) fn meet(stream: UnixStream, offered: Offered) -> Result<Link, HandoverError> {
     // It only says a few words.
     let mut link = Link::new(stream, 1 << 20)?;
     let (user, process) = link.peer()?;
