@@ -1,9 +1,11 @@
 //! Do the hosts in C and Python work?
 
 use crate::host::{connect, next, text};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use tungstenite::{Error, Message};
 
 const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
@@ -20,18 +22,29 @@ fn library(extension: &str) -> PathBuf {
     newest.unwrap_or_else(|| panic!("no library in {}", folder.display()))
 }
 
-/// Compiles an example. The gate does so with other compilers as well, and with the examples that
-/// need libuv and GLib: `.ci/clients/capi.py`.
+/// Compiles an example, once for all tests. The gate does so with other compilers as well, and with
+/// the examples that need libuv and GLib: `.ci/clients/capi.py`.
 fn compile(name: &str) -> PathBuf {
+    static COMPILED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let program = std::env::current_exe().unwrap().with_file_name(format!("capi-{name}"));
+    let mut compiled = COMPILED.lock().unwrap();
+    if compiled.insert(program.clone()) {
+        // Another run of these tests may execute the old file.
+        let new = program.with_extension(std::process::id().to_string());
+        compile_to(&new, name);
+        std::fs::rename(new, &program).unwrap();
+    }
+    program
+}
+
+fn compile_to(program: &Path, name: &str) {
     let folder = Path::new(FOLDER);
     let mut command = Command::new("cc");
-    command.args(["-std=gnu99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o"]).arg(&program);
+    command.args(["-std=gnu99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o"]).arg(program);
     command.arg("-I").arg(folder.join("include")).arg(folder.join("examples").join(name).with_extension("c"));
     command.arg(library("a")).args(["-lpthread", "-ldl", "-lm"]);
     let outcome = command.output().expect("a C compiler");
     assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stderr));
-    program
 }
 
 /// A host that runs, killed at the end.
