@@ -3,8 +3,8 @@
 use crate::common::{Running, WAIT, Wire, echo_script, request, script, serve, serve_with, text};
 use lariat::sim::Simulation;
 use lariat::{
-    ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Handler, OpeningError, ReadyState, SendError,
-    Timeout, Unaccepted, Upgrade,
+    ClientId, Clients, CloseCode, CloseReason, Config, ConnectOptions, Drain, Handler, OpeningError, ReadyState,
+    SendError, Timeout, Unaccepted, Upgrade,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -400,6 +400,43 @@ fn a_connection_over_a_stream_of_the_applications_own_is_like_any_other() {
     let options = ConnectOptions::new();
     let id = here.ask(move |clients| clients.connect_over(gone, "ws://host/", &options)).expect("a URL");
     assert_eq!(calls.close().0, id, "its server has gone");
+}
+
+#[test]
+fn a_connection_that_opens_while_its_loop_shuts_down_is_closed_too() {
+    let (shut_down, is_shut_down) = std::sync::mpsc::channel::<()>();
+    let (addr, server) = literal_server(move |head, mut stream| {
+        is_shut_down.recv().expect("the test goes on");
+        write!(
+            stream,
+            "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+            accept_of(&head)
+        )
+        .expect("the client reads");
+        let mut frame = [0; 8];
+        stream.read_exact(&mut frame).expect("a Close frame");
+        assert_eq!(frame[..2], [0x88, 0x82]);
+        assert_eq!([frame[6] ^ frame[2], frame[7] ^ frame[3]], 1001_u16.to_be_bytes());
+        stream.write_all(b"\x88\x02\x03\xe9").expect("the client reads");
+    });
+    let (script, calls) = script();
+    let here = serve(script);
+    // A client that has not answered its Close yet keeps the loop from stopping.
+    let mut wire = Wire::open(here.addr);
+    calls.open();
+    let id = connect(&here, &url(addr), ConnectOptions::new()).expect("the URL is valid");
+    here.remote.shutdown(Drain::default()).expect("it runs");
+    wire.expect_close(1001);
+    shut_down.send(()).expect("the server waits");
+    assert_eq!(calls.open(), id);
+    let (closed, reason) = calls.close();
+    assert_eq!(closed, id);
+    assert!(matches!(reason, CloseReason::Local(_)), "{reason:?}");
+    server.join().expect("the server has ended without a panic");
+    wire.send(&crate::common::close(1001, ""));
+    wire.expect_end();
+    drop(wire);
+    assert_eq!(here.outcome().dropped, 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How a server stops.
 
 use crate::common::{Call, Wire, close, echo_script, request, run, script, serve, text};
-use lariat::{CloseCode, CloseReason, Drain, Outcome, Server};
+use lariat::{Answer, CloseCode, CloseReason, Drain, Outcome, Server, Upgrade};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -129,6 +129,41 @@ fn during_the_drain_new_clients_get_503_and_existing_ones_are_served() {
     wire.expect_end();
     drop(wire);
     assert_eq!(parts(server.outcome()), (0, false));
+}
+
+/// The application answers a request in the middle of a shutdown, and right before one. Such a
+/// client opens when the server reads from it again.
+#[test]
+fn a_client_that_opens_during_the_drain_is_closed_too() {
+    for answers_first in [false, true] {
+        let (script, calls) = script();
+        let (sender, asked) = std::sync::mpsc::channel();
+        let server = serve(script.on_request(move |_, id, request| {
+            if request.path() == "/" {
+                return Upgrade::new().into();
+            }
+            sender.send(id).expect("the test waits");
+            Answer::Later
+        }));
+        let first = Wire::open(server.addr);
+        calls.open();
+        let mut second = Wire::connect(server.addr);
+        second.send(request("/later").as_bytes());
+        let (id, start) = (asked.recv().expect("an id"), Instant::now());
+        server.ask(move |clients| {
+            if !answers_first {
+                clients.shutdown(Drain::default());
+            }
+            clients.answer(id, Upgrade::new()).expect("it waits");
+            clients.shutdown(Drain::default());
+        });
+        assert_eq!(second.response().status(), 101);
+        assert_eq!(calls.open(), id);
+        answer_close(second, 1001, "");
+        answer_close(first, 1001, "");
+        assert_eq!(parts(server.outcome()), (0, false));
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    }
 }
 
 #[test]

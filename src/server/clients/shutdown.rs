@@ -32,7 +32,7 @@ pub(crate) struct Shutdown {
     started: Tick,
     /// When all that are left are dropped.
     deadline: Tick,
-    /// The clients that were open when it began.
+    /// The clients that were open when it began, then those that have opened since.
     ids: Vec<ClientId>,
     /// How many of them have been closed.
     closed: usize,
@@ -106,8 +106,9 @@ impl Shutdown {
 
 impl<D: ClientData> Clients<D> {
     /// Begins a shutdown: refuses upgrades with 503 and closes all clients according to `drain`.
-    /// Streamed responses end in the same way, without the last chunk, so that no client takes the
-    /// beginning of a body for the whole. New ones get 503.
+    /// A client whose handshake is under way is closed when it has opened. Streamed responses end
+    /// in the same way, without the last chunk, so that no client takes the beginning of a body for
+    /// the whole. New ones get 503.
     /// [`EventLoop::run`](crate::EventLoop::run) returns when the last client has disconnected.
     ///
     /// If the code or the reason cannot be sent, clients are closed with 1001 and no reason, and an
@@ -155,6 +156,16 @@ impl<D: ClientData> Clients<D> {
         self.begin_shutdown(drain, ids);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.is_handed_over = true;
+        }
+    }
+
+    /// Notes that a client is open. A shutdown that has begun before closes it as well: its
+    /// handshake was under way, or the application has answered its request meanwhile.
+    pub(crate) fn has_opened(&mut self, id: ClientId) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        shutdown.ids.push(id);
+        if shutdown.is_handed_over {
+            self.pause(id);
         }
     }
 

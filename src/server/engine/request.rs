@@ -106,8 +106,10 @@ impl<H: Handler> Engine<H> {
         if self.clients.table.opened(index) {
             let client = &mut self.clients.table[index];
             client.connection.release_extra(Extra::is_needed);
-            log::debug!("{} opened", client.id(index));
+            let id = client.id(index);
+            log::debug!("{id} opened");
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
+            self.clients.has_opened(id);
         }
     }
 }
