@@ -285,6 +285,45 @@ async def device_reports(command, scheme, tls, authorities):
             await process.wait()
 
 
+async def jobs(command):
+    """Answers of threads reach the client that has asked, or nobody, even in a shutdown."""
+    async with running(command, "127.0.0.1:0") as (address, process):
+        misbehave(address)
+        equal(await refused(connect(f"ws://{address}/", origin="http://elsewhere")), 403, "another origin")
+        async with asyncio.TaskGroup() as group:
+            for number, primes in [("10", 4), ("100000", 9_592), ("0", 0), ("3", 1)] * 3:
+                group.create_task(ask(address, number, f"{number}: {primes}"))
+            for nonsense in ["", "x", "-1", "1" * 60, "10000001", b"10"]:
+                group.create_task(ask(address, nonsense, "send a number, at most 10000000"))
+        async with connect(f"ws://{address}/") as client:
+            await client.send("1" * 65)
+            await client.wait_closed()
+            equal(client.close_code, 1009, "the code for a large message")
+        # They leave while a thread works for them.
+        for leave in [lambda client: client.close(), lambda client: asyncio.sleep(0, client.transport.abort())]:
+            async with connect(f"ws://{address}/") as client:
+                await client.send("300000")
+                await leave(client)
+        # The rest waits unread while a thread works for a client, so answers come in order.
+        async with connect(f"ws://{address}/") as client:
+            for number in ["50000", "10", "20"]:
+                await client.send(number)
+            equal([await client.recv() for _ in range(3)], ["50000: 5133", "10: 4", "20: 8"], "the order")
+        # At the end, two threads work, and jobs wait.
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(6):
+                client = await stack.enter_async_context(connect(f"ws://{address}/"))
+                await client.send("500000")
+            process.send_signal(signal.SIGINT)
+            await client.wait_closed()
+
+
+async def ask(address, question, answer):
+    async with connect(f"ws://{address}/") as client:
+        await client.send(question)
+        equal(await client.recv(), answer, "the answer")
+
+
 # ---- TLS ----------------------------------------------------------------------------------------
 
 def certificates(folder):
@@ -530,7 +569,7 @@ async def main(folder, names):
                     await outcome
 
         chosen = [test for test in [
-            *[(test, *way) for test in [echo, chat, status, uv, glib, device] for way in [
+            *[(test, *way) for test in [echo, chat, status, uv, glib, device, jobs] for way in [
                 ("gcc", VALGRIND_GLIB if test is glib else VALGRIND, []), ("clang", [], []), ("gcc", [], SANITIZERS)]],
             *[(test, "gcc", [], SANITIZERS, work) for test in [tls_echo, tls_renewed, tls_device, tls_strangers]],
             (header,),

@@ -1,6 +1,7 @@
 /*
  * A chat inside a loop of its own: poll(2), which also waits for standard input.
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/chat.c \
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o chat
  *     ./chat [ADDRESS]

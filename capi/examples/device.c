@@ -2,6 +2,7 @@
  * A device that reports to a server, and is told what to do: it connects, a thread of its own reads
  * the sensor, and after a failure it connects again.
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/device.c \
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o device
  *     ./device URL [TOKEN [AUTHORITIES]]

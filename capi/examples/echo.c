@@ -1,6 +1,7 @@
 /*
  * A server that sends back what it gets.
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/echo.c \
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o echo
  *     ./echo [ADDRESS [CERTIFICATE KEY]]

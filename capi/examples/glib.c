@@ -1,6 +1,7 @@
 /*
  * Counters of a service, in a GLib main loop: a GTK or GStreamer program has one already.
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/glib.c \
  *         target/release/liblariat_c.a $(pkg-config --cflags --libs glib-2.0) \
  *         -lpthread -ldl -lm -o glib

@@ -2,6 +2,7 @@
  * A router's status page: the counters of its network interfaces, once a second, in a browser.
  * One process, no thread, a loop of its own. Linux only (/proc/net/dev).
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/status.c \
  *         target/release/liblariat_c.a -lpthread -ldl -lm -o status
  *     ./status [ADDRESS]

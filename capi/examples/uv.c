@@ -1,6 +1,7 @@
 /*
  * A chat in a libuv loop, with a timer and signals of libuv's own.
  *
+ *     make -C capi static
  *     gcc -Wall -Wextra -Werror -Icapi/include capi/examples/uv.c \
  *         target/release/liblariat_c.a $(pkg-config --cflags --libs libuv) -lpthread -ldl -lm -o uv
  *     ./uv [ADDRESS]

@@ -20,10 +20,11 @@
  * clients, topics and timers. Callbacks can be set at any time.
  *
  * RESULTS. Functions return a lariat_status as an int: 0 is success, negative numbers are errors,
- * and lariat_last_error says in English what is wrong. Functions that return something else say so.
- * Unless stated otherwise, NULL is refused with LARIAT_INVALID. User pointers may be NULL. An error
- * in Lariat itself (a panic) is returned as LARIAT_PANIC and never unwinds into C. It is also
- * written to standard error. In a build with panic=abort, it ends the process.
+ * and lariat_last_error says in English what is wrong. Call it in a statement after the one that
+ * has failed: arguments of one call are evaluated in any order. Functions that return something
+ * else say so. Unless stated otherwise, NULL is refused with LARIAT_INVALID. User pointers may be
+ * NULL. An error in Lariat itself (a panic) is returned as LARIAT_PANIC and never unwinds into C.
+ * It is also written to standard error. In a build with panic=abort, it ends the process.
  *
  * TEXTS are passed as a pointer and a length in bytes. They must be UTF-8, except paths, headers
  * and bodies of answers, and binary data. They need no NUL at the end. With length 0, the pointer
@@ -33,8 +34,8 @@
  * LARIAT_GONE. 0 is never an id. The upper 32 bits of a client's id are its place in a table, from
  * 0 on without large gaps: an index into an array of the host's own. A later client may have the
  * same place, but never the same id. Connections that are not open yet have places too, so let the
- * array grow. With LARIAT_RESERVE n, and without lariat_connect, the places are less than
- * n + n / 16 + 4.
+ * array grow. With LARIAT_RESERVE n, and without lariat_connect, n + n / 16 + 4 elements are always
+ * enough.
  *
  * OWNERSHIP. Data that is given to a function is copied before it returns. Data that a callback
  * gets belongs to Lariat and is valid until the callback returns. The caller of lariat_new owns the
@@ -46,12 +47,14 @@
  * lariat_free included, must be called on it (otherwise: LARIAT_WRONG_THREAD). The exceptions are
  * lariat_post and lariat_stop, which any thread can call until lariat_free. A request may be used
  * only on the thread of its callback. All other functions can be called on any thread. No function
- * may be called in a signal handler. Several servers can exist, also on several threads. Lariat
- * itself starts a thread only when lariat_connect has to look up a name. That thread blocks all
- * signals. It may outlive lariat_free, so the library must not be unloaded (dlclose).
+ * may be called in a signal handler. If the loop is to see signals, block them in all other threads
+ * (pthread_sigmask). Several servers can exist, also on several threads. Lariat itself starts a
+ * thread only when lariat_connect has to look up a name. That thread blocks all signals. It may
+ * outlive lariat_free, so the library must not be unloaded (dlclose).
  *
- * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. They can call
- * all functions of their server except these, which return LARIAT_BUSY (lariat_timeout: 0):
+ * CALLBACKS run one at a time on the loop's thread, inside lariat_run or lariat_turn. (A callback
+ * of the log runs on any thread, and `dropped` of lariat_post also inside lariat_free.) They can
+ * call all functions of their server except these, which return LARIAT_BUSY (lariat_timeout: 0):
  * lariat_run, lariat_turn, lariat_fd, lariat_timeout, lariat_configure, lariat_listen,
  * lariat_listen_unix, lariat_listen_fd, lariat_listen_tls, lariat_free. Calls only queue work, so
  * callbacks never nest. A callback that blocks stops all clients. It must return: no longjmp. A C++
@@ -130,7 +133,8 @@ typedef enum lariat_option {
     LARIAT_MAX_PER_ADDRESS = 2,
     // The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
-    // The largest message that is accepted. Default 1 MiB.
+    // The largest message that is accepted. A larger one closes its connection with 1009.
+    // Default 1 MiB.
     LARIAT_MAX_MESSAGE = 4,
     // The most unsent bytes of one client. Default 4 MiB.
     LARIAT_MAX_UNSENT = 5,
@@ -310,13 +314,15 @@ extern "C" {
 int lariat_new(struct lariat_server **server);
 
 // Frees a server. Call it on the loop's thread. It closes all sockets at once, without Close
-// frames and without on_close, so nothing frees what lariat_set_data has attached. To close
-// properly, first call lariat_stop and run the loop. From now on, no thread may use the server,
-// not even for lariat_post or lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
+// frames and without on_close, so nothing frees what lariat_set_data has attached. It calls
+// `dropped` of calls of lariat_post that still wait. To close properly, first call lariat_stop and
+// run the loop. From now on, no thread may use the server, not even for lariat_post or
+// lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
 int lariat_free(struct lariat_server *server);
 
 // Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
-// that contradict one another are refused by the first lariat_listen, with LARIAT_INVALID.
+// that contradict one another, such as LARIAT_RESERVE and LARIAT_DEFLATE, are refused by the first
+// lariat_listen, with LARIAT_INVALID: lariat_last_error names them.
 int lariat_configure(struct lariat_server *server, int option, uint64_t value);
 
 // Also listens on a TCP address: "127.0.0.1:9998", an IPv6 address in brackets, or
@@ -336,8 +342,9 @@ int lariat_listen_fd(struct lariat_server *server, int descriptor);
 
 // Also listens on a TCP address with TLS (wss://). `certificate` and `key` are paths of PEM files,
 // which are read now and by lariat_reload_tls: the server's certificate followed by those that
-// signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the
-// server is unchanged.
+// signed it, and its private key, which is not encrypted: RSA with 2048 to 4096 bits, ECDSA with
+// P-256 or P-384, or Ed25519. Clients get TLS 1.2 or 1.3. LARIAT_INVALID if a file cannot be read
+// or used. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the server is unchanged.
 int lariat_listen_tls(struct lariat_server *server,
                       const char *address,
                       size_t length,
@@ -348,8 +355,9 @@ int lariat_listen_tls(struct lariat_server *server,
 
 // Reads the files of all calls of lariat_listen_tls again. New connections get what they contain,
 // and existing ones go on. Call it when a certificate was renewed. If a pair of files cannot be
-// used, its addresses keep what they have, and the call returns an error after it has read the
-// others. LARIAT_UNSUPPORTED if this build has no TLS.
+// used, its addresses keep what they have, and the call returns LARIAT_INVALID after it has read
+// the others. A relative path is resolved again, in the directory that is current now. Without
+// addresses of lariat_listen_tls, nothing happens. LARIAT_UNSUPPORTED if this build has no TLS.
 int lariat_reload_tls(struct lariat_server *server);
 
 // Writes where the server listens, with a NUL at its end: "127.0.0.1:9998" or "unix:/run/x". The
@@ -372,7 +380,8 @@ int lariat_on_message(struct lariat_server *server, lariat_message_fn callback, 
 int lariat_on_pong(struct lariat_server *server, lariat_pong_fn callback, void *user);
 
 // Sets what is called when a connection has ended: once for each that was open, and for each of
-// lariat_connect. It is not called for those that lariat_free closes.
+// lariat_connect. It is also called for those that lariat_stop cuts at its deadline, but not for
+// those that lariat_free closes.
 int lariat_on_close(struct lariat_server *server, lariat_close_fn callback, void *user);
 
 // Sets what is called when the unsent bytes of a client, which were above LARIAT_HIGH_WATER, no
@@ -387,10 +396,9 @@ int lariat_on_timer(struct lariat_server *server, lariat_timer_fn callback, void
 int lariat_run(struct lariat_server *server);
 
 // Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
-// all, negative: without a limit), then does it. All callbacks but those of the log come from here
-// and from lariat_run. A signal ends the wait, but not if it comes right before: a host that looks
-// at a flag needs a timeout as well. Returns LARIAT_STOPPED once the server has stopped. Starts
-// the loop if need be.
+// all, negative: without a limit), then does it. A signal that the calling thread receives ends
+// the wait, but not if it comes right before: a host that looks at a flag needs a timeout as well.
+// Returns LARIAT_STOPPED once the server has stopped. Starts the loop if need be.
 int lariat_turn(struct lariat_server *server, int timeout_ms);
 
 // Returns the descriptor of the whole loop, for poll, epoll or kqueue of the host: when it is
@@ -406,18 +414,23 @@ int lariat_timeout(struct lariat_server *server);
 
 // Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
 // lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
-// client has gone, after `deadline_ms` at the latest. A second call can only shorten the deadline.
-// Can be called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE:
-// the server does not listen yet, or has stopped.
+// client has gone, after `deadline_ms` at the latest. Connections that are cut then get on_close
+// too, with 1006. A second call can only shorten the deadline. To let clients finish their work
+// first, answer new requests with 503 in on_request, and stop the server when nothing is left to
+// do. Can be called on any thread, and in callbacks, but not in a signal handler.
+// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped.
 int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
 
 // Queues a call of `callback`, and wakes the loop, whose thread makes the call at the start of a
 // turn. Calls are made in the order in which they were queued. Can be called on any thread, and in
-// callbacks, but not in a signal handler. LARIAT_OK: either `callback` is called, or, if the
-// server stops or is freed first, `dropped`, once. `dropped` runs on the loop's thread and must
-// not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls wait.
-// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an error,
-// neither is called.
+// callbacks, but not in a signal handler. It never waits for a callback, so it can be called while
+// a lock is held. `callback` sees all that the calling thread has written before. LARIAT_OK:
+// either `callback` is called, once, or, if the server has stopped or is freed before, `dropped`.
+// A server that is being stopped still makes calls, until lariat_turn returns LARIAT_STOPPED or
+// lariat_run returns. `dropped` runs on the loop's thread, inside lariat_turn, lariat_run or
+// lariat_free, and must not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls
+// wait. LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an
+// error, neither is called.
 int lariat_post(struct lariat_server *server,
                 lariat_post_fn callback,
                 lariat_dropped_fn dropped,
@@ -545,14 +558,17 @@ int lariat_request_header(const struct lariat_request *request,
                           size_t *length);
 
 // Returns 1 if the request comes from a page of this server, or not from a browser (it has no
-// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. A server
-// that trusts cookies, or the network that it is in, must answer 0 with 403.
+// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. Compares
+// the host and the port in Origin with those in Host, but not http with https: a proxy may have
+// ended TLS. A proxy must forward Host as the browser has sent it. A server that trusts cookies,
+// or the network that it is in, must answer 0 with 403.
 int lariat_request_is_same_origin(const struct lariat_request *request);
 
-// Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
-// and 0 if it names another host, and if the call fails. A server that listens on a loopback
-// address must answer 0 with 421: an attacker's page may have made its own name resolve to this
-// host (DNS rebinding).
+// Returns 1 if the request names this host by any IP address, by "localhost" or a name that ends
+// in ".localhost", or by no name at all, and 0 if it names another host, and if the call fails. A
+// server that listens on a loopback address must answer 0 with 421: an attacker's page may have
+// made its own name resolve to this host (DNS rebinding). Behind a proxy that forwards a public
+// name, compare the header Host with that name instead.
 int lariat_request_names_local_host(const struct lariat_request *request);
 
 // Chooses a subprotocol for the answer 101. LARIAT_NOT_FOUND if the client does not offer it: then

@@ -70,7 +70,8 @@ pub enum lariat_option {
     LARIAT_MAX_PER_ADDRESS = 2,
     /// The most bytes that all clients together may hold. Default 64 MiB.
     LARIAT_MEMORY_BUDGET = 3,
-    /// The largest message that is accepted. Default 1 MiB.
+    /// The largest message that is accepted. A larger one closes its connection with 1009.
+    /// Default 1 MiB.
     LARIAT_MAX_MESSAGE = 4,
     /// The most unsent bytes of one client. Default 4 MiB.
     LARIAT_MAX_UNSENT = 5,

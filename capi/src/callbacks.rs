@@ -71,7 +71,8 @@ pub unsafe extern "C" fn lariat_on_pong(
 }
 
 /// Sets what is called when a connection has ended: once for each that was open, and for each of
-/// lariat_connect. It is not called for those that lariat_free closes.
+/// lariat_connect. It is also called for those that lariat_stop cuts at its deadline, but not for
+/// those that lariat_free closes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_on_close(
     server: *mut lariat_server,

@@ -30,7 +30,11 @@ fn not_there(address: &str, error: &io::Error) -> Failure {
         io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => {
             Failure::invalid(format!("{address:?}: {error}: it must look like \"127.0.0.1:9998\" or \"[::1]:9998\""))
         }
-        _ => Failure::new(LARIAT_IO, format!("cannot listen on {address:?}: {error}")),
+        _ => {
+            let (text, start) = (error.to_string(), "cannot listen on ");
+            let text = if text.starts_with(start) { text } else { format!("{start}{address:?}: {text}") };
+            Failure::new(LARIAT_IO, text)
+        }
     }
 }
 
@@ -86,8 +90,9 @@ fn check_listens(socket: &Socket) -> Outcome {
 
 /// Also listens on a TCP address with TLS (wss://). `certificate` and `key` are paths of PEM files,
 /// which are read now and by lariat_reload_tls: the server's certificate followed by those that
-/// signed it, and its private key. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the
-/// server is unchanged.
+/// signed it, and its private key, which is not encrypted: RSA with 2048 to 4096 bits, ECDSA with
+/// P-256 or P-384, or Ed25519. Clients get TLS 1.2 or 1.3. LARIAT_INVALID if a file cannot be read
+/// or used. LARIAT_UNSUPPORTED if this build has no TLS. If it fails, the server is unchanged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_listen_tls(
     server: *mut lariat_server,
@@ -113,8 +118,9 @@ pub unsafe extern "C" fn lariat_listen_tls(
 
 /// Reads the files of all calls of lariat_listen_tls again. New connections get what they contain,
 /// and existing ones go on. Call it when a certificate was renewed. If a pair of files cannot be
-/// used, its addresses keep what they have, and the call returns an error after it has read the
-/// others. LARIAT_UNSUPPORTED if this build has no TLS.
+/// used, its addresses keep what they have, and the call returns LARIAT_INVALID after it has read
+/// the others. A relative path is resolved again, in the directory that is current now. Without
+/// addresses of lariat_listen_tls, nothing happens. LARIAT_UNSUPPORTED if this build has no TLS.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_reload_tls(server: *mut lariat_server) -> c_int {
     // SAFETY: the header demands a server that is not freed.

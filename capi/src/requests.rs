@@ -155,18 +155,21 @@ pub unsafe extern "C" fn lariat_request_header(
 }
 
 /// Returns 1 if the request comes from a page of this server, or not from a browser (it has no
-/// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. A server
-/// that trusts cookies, or the network that it is in, must answer 0 with 403.
+/// Origin). Returns 0 if it comes from a page of another origin, and if the call fails. Compares
+/// the host and the port in Origin with those in Host, but not http with https: a proxy may have
+/// ended TLS. A proxy must forward Host as the browser has sent it. A server that trusts cookies,
+/// or the network that it is in, must answer 0 with 403.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_is_same_origin(request: *const lariat_request) -> c_int {
     // SAFETY: the header demands a request of a callback that has not returned.
     value_or(|| Ok(c_int::from(unsafe { lariat_request::of(request)? }.request().is_same_origin())), |_| 0)
 }
 
-/// Returns 1 if the request names this host by an address, by "localhost", or by no name at all,
-/// and 0 if it names another host, and if the call fails. A server that listens on a loopback
-/// address must answer 0 with 421: an attacker's page may have made its own name resolve to this
-/// host (DNS rebinding).
+/// Returns 1 if the request names this host by any IP address, by "localhost" or a name that ends
+/// in ".localhost", or by no name at all, and 0 if it names another host, and if the call fails. A
+/// server that listens on a loopback address must answer 0 with 421: an attacker's page may have
+/// made its own name resolve to this host (DNS rebinding). Behind a proxy that forwards a public
+/// name, compare the header Host with that name instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_request_names_local_host(request: *const lariat_request) -> c_int {
     let call = || {

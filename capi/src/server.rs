@@ -18,9 +18,10 @@ pub unsafe extern "C" fn lariat_new(server: *mut *mut lariat_server) -> c_int {
 }
 
 /// Frees a server. Call it on the loop's thread. It closes all sockets at once, without Close
-/// frames and without on_close, so nothing frees what lariat_set_data has attached. To close
-/// properly, first call lariat_stop and run the loop. From now on, no thread may use the server,
-/// not even for lariat_post or lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
+/// frames and without on_close, so nothing frees what lariat_set_data has attached. It calls
+/// `dropped` of calls of lariat_post that still wait. To close properly, first call lariat_stop and
+/// run the loop. From now on, no thread may use the server, not even for lariat_post or
+/// lariat_stop. LARIAT_BUSY in a callback: nothing has happened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_free(server: *mut lariat_server) -> c_int {
     // SAFETY: the header demands a server that nobody uses after this.
@@ -28,7 +29,8 @@ pub unsafe extern "C" fn lariat_free(server: *mut lariat_server) -> c_int {
 }
 
 /// Sets an option, one of lariat_option. LARIAT_WRONG_STATE after the first lariat_listen. Options
-/// that contradict one another are refused by the first lariat_listen, with LARIAT_INVALID.
+/// that contradict one another, such as LARIAT_RESERVE and LARIAT_DEFLATE, are refused by the first
+/// lariat_listen, with LARIAT_INVALID: lariat_last_error names them.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_configure(server: *mut lariat_server, option: c_int, value: u64) -> c_int {
     status(|| {

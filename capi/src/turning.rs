@@ -23,10 +23,9 @@ pub unsafe extern "C" fn lariat_run(server: *mut lariat_server) -> c_int {
 }
 
 /// Runs one turn of the loop: waits at most so many milliseconds for something to do (0: not at
-/// all, negative: without a limit), then does it. All callbacks but those of the log come from here
-/// and from lariat_run. A signal ends the wait, but not if it comes right before: a host that looks
-/// at a flag needs a timeout as well. Returns LARIAT_STOPPED once the server has stopped. Starts
-/// the loop if need be.
+/// all, negative: without a limit), then does it. A signal that the calling thread receives ends
+/// the wait, but not if it comes right before: a host that looks at a flag needs a timeout as well.
+/// Returns LARIAT_STOPPED once the server has stopped. Starts the loop if need be.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_turn(server: *mut lariat_server, timeout_ms: c_int) -> c_int {
     number(|| {
@@ -72,9 +71,11 @@ fn milliseconds(wait: Duration) -> c_int {
 
 /// Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
 /// lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
-/// client has gone, after `deadline_ms` at the latest. A second call can only shorten the deadline.
-/// Can be called on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE:
-/// the server does not listen yet, or has stopped.
+/// client has gone, after `deadline_ms` at the latest. Connections that are cut then get on_close
+/// too, with 1006. A second call can only shorten the deadline. To let clients finish their work
+/// first, answer new requests with 503 in on_request, and stop the server when nothing is left to
+/// do. Can be called on any thread, and in callbacks, but not in a signal handler.
+/// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u32) -> c_int {
     status(|| {
@@ -87,11 +88,14 @@ pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u3
 
 /// Queues a call of `callback`, and wakes the loop, whose thread makes the call at the start of a
 /// turn. Calls are made in the order in which they were queued. Can be called on any thread, and in
-/// callbacks, but not in a signal handler. LARIAT_OK: either `callback` is called, or, if the
-/// server stops or is freed first, `dropped`, once. `dropped` runs on the loop's thread and must
-/// not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls wait.
-/// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an error,
-/// neither is called.
+/// callbacks, but not in a signal handler. It never waits for a callback, so it can be called while
+/// a lock is held. `callback` sees all that the calling thread has written before. LARIAT_OK:
+/// either `callback` is called, once, or, if the server has stopped or is freed before, `dropped`.
+/// A server that is being stopped still makes calls, until lariat_turn returns LARIAT_STOPPED or
+/// lariat_run returns. `dropped` runs on the loop's thread, inside lariat_turn, lariat_run or
+/// lariat_free, and must not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls
+/// wait. LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an
+/// error, neither is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_post(
     server: *mut lariat_server,

@@ -91,6 +91,11 @@ fn files_give_certificates_and_errors_name_them() {
     let cut = std::fs::read_to_string(path("one.pem")).expect("a file").replace("-----END", "");
     std::fs::write(path("cut.pem"), cut).expect("a file");
     std::fs::write(path("one-line.pem"), "-----BEGIN PRIVATE KEY-----c2VjcmV0\n").expect("a file");
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nc2VjcmV0\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    std::fs::write(path("encrypted.pem"), encrypted).expect("a file");
+    let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nc2VjcmV0\n-----END RSA PRIVATE KEY-----\n";
+    std::fs::write(path("old.pem"), old).expect("a file");
+    std::fs::write(path("strange.pem"), encrypted.replace("ENCRYPTED ", "")).expect("a file");
     let both = TlsFiles::new(path("one.pem"), path("one-key.pem"))
         .also(path("two.pem"), path("two-key.pem"))
         .client_ca(path("ca.pem"));
@@ -103,6 +108,13 @@ fn files_give_certificates_and_errors_name_them() {
         (TlsFiles::new(path("cut.pem"), path("one-key.pem")), "cut.pem", "no -----END CERTIFICATE----- line"),
         (TlsFiles::new(path("one.pem"), path("empty.pem")), "empty.pem", "no private key in it"),
         (TlsFiles::new(path("one.pem"), path("one-line.pem")), "one-line.pem", "a -----BEGIN line"),
+        (TlsFiles::new(path("one.pem"), path("encrypted.pem")), "encrypted.pem", "the private key is encrypted"),
+        (TlsFiles::new(path("one.pem"), path("old.pem")), "old.pem", "the private key is encrypted"),
+        (
+            TlsFiles::new(path("one.pem"), path("strange.pem")),
+            "strange.pem",
+            "failed to parse private key as RSA, ECDSA",
+        ),
         (TlsFiles::new(path("one.pem"), path("two-key.pem")), "two-key.pem", &other_key),
         (both.clone().client_ca(path("none.pem")), "none.pem", "there is no such file"),
     ] {

@@ -234,7 +234,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Timeout(Timeout::Message) => f.write_str("a message was not completed within message_timeout"),
             CloseReason::Timeout(Timeout::Write) => f.write_str("the peer did not read within write_timeout"),
             CloseReason::Timeout(Timeout::Close) => {
-                f.write_str("the peer did not answer our Close within close_timeout")
+                f.write_str("the peer did not answer our Close within close_timeout, or before a shutdown's deadline")
             }
             CloseReason::Timeout(Timeout::Pause) => {
                 f.write_str("paused for longer than pause_timeout: raise memory_budget")

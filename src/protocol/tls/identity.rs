@@ -230,6 +230,12 @@ fn provider() -> Result<Arc<CryptoProvider>, TlsSetupError> {
     Err(TlsSetupError::new("no cryptography: enable the feature tls-ring, or install a provider of rustls"))
 }
 
+/// Which private keys the cryptography can use.
+#[cfg(feature = "tls-ring")]
+const USABLE: &str = ": usable are RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, and Ed25519";
+#[cfg(not(feature = "tls-ring"))]
+const USABLE: &str = "";
+
 // ---- files --------------------------------------------------------------------------------------
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
@@ -243,9 +249,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupErr
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        _ if is_encrypted(path) => {
+            TlsSetupError::of_file(path, "the private key is encrypted: decrypt it (openssl pkey)")
+        }
         pem::Error::NoItemsFound => TlsSetupError::of_file(path, "no private key in it (-----BEGIN PRIVATE KEY-----)"),
         error => TlsSetupError::of_pem(path, &error),
     })
+}
+
+/// Returns whether the private key in a file is encrypted: in PKCS #8, or as RFC 1421 has it.
+fn is_encrypted(path: &Path) -> bool {
+    std::fs::read_to_string(path)
+        .is_ok_and(|text| text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED"))
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsSetupError> {
@@ -266,6 +281,7 @@ fn config_of(files: &TlsFiles) -> Result<ServerConfig, TlsSetupError> {
                     let why = format!("it is not the private key of the certificate in {}", chain.display());
                     TlsSetupError::of_file(key, why)
                 }
+                Error::General(why) => TlsSetupError::of_file(key, format!("{why}{USABLE}")),
                 error => TlsSetupError::of_file(chain, format!("with the key in {}: {error}", key.display())),
             },
         )?;

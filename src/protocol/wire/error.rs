@@ -108,10 +108,10 @@ impl fmt::Display for ProtocolError {
             ProtocolError::InvalidUtf8 => f.write_str("invalid UTF-8: only binary messages may carry other bytes")?,
             ProtocolError::InvalidDeflate => return f.write_str("invalid compressed data (RFC 7692 section 7.2.2)"),
             ProtocolError::MessageTooLarge { limit } => {
-                write!(f, "message of more than {limit} bytes: split it, or raise max_message")?
+                write!(f, "message of more than {limit} bytes: split it, or raise the receiver's max_message")?
             }
             ProtocolError::TooManyFragments { limit } => {
-                write!(f, "message in more than {limit} frames: use fewer, or raise max_fragments")?
+                write!(f, "message in more than {limit} frames: use fewer, or raise the receiver's max_fragments")?
             }
         }
         write!(f, " (RFC 6455 section {})", self.section())

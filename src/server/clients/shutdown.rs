@@ -138,7 +138,7 @@ impl<D: ClientData> Clients<D> {
                 log::error!("closing with 1001 instead of {} {:?}: {error}", drain.code, drain.reason);
                 (drain.code, drain.reason) = (CloseCode::Away, String::new());
             }
-            log::info!("shutting down: {} clients to close over {:?}", self.len_all(), drain.over);
+            log::info!("shutting down over {:?}; clients to close: {}", drain.over, self.len_all());
             self.shutdown = Some(Shutdown::new(drain, self.table.now(), ids));
         }
     }
