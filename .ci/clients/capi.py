@@ -537,10 +537,16 @@ async def echo_with(program, environment):
 
 async def python_host(folder):
     command = [sys.executable, f"{CAPI}/examples/echo.py", f"{folder}/lib/liblariat.so", "127.0.0.1:0"]
-    async with running(command, code=-signal.SIGTERM) as (address, process):
+    async with running(command) as (address, process):
         async with connect(f"ws://{address}/") as client:
             await check_echo(client)
-        process.send_signal(signal.SIGTERM)
+            # A signal may come inside a callback.
+            for _ in range(500):
+                await client.send("hello")
+            process.send_signal(signal.SIGINT)
+            async for message in client:
+                equal(message, "hello", "the echo")
+            equal(client.close_code, 1001, "the code")
     ok("echo.py")
 
 

@@ -61,7 +61,7 @@
  * exception that leaves a callback ends the program. In on_request, lariat_set_data,
  * lariat_subscribe and lariat_pause work, but lariat_send, lariat_ping and lariat_close return
  * LARIAT_NOT_OPEN. In on_close, nothing of the client can be read any more but its pointer
- * (lariat_data).
+ * (lariat_data), and nothing can be sent to it (LARIAT_NOT_OPEN).
  *
  * PROCESSES. Lariat installs no signal handler, and its writes raise no SIGPIPE. Its descriptors
  * are closed by exec. After fork without exec, the child must not use the server, and not free it
@@ -412,13 +412,15 @@ int lariat_fd(struct lariat_server *server);
 // error.
 int lariat_timeout(struct lariat_server *server);
 
-// Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
+// Stops the server: accepts no new clients, and closes each client with 1001. A client still gets
+// what was queued before its Close frame, which comes in one of the next turns. Keep calling
 // lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
-// client has gone, after `deadline_ms` at the latest. Connections that are cut then get on_close
-// too, with 1006. A second call can only shorten the deadline. To let clients finish their work
-// first, answer new requests with 503 in on_request, and stop the server when nothing is left to
-// do. Can be called on any thread, and in callbacks, but not in a signal handler.
-// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped.
+// client has gone, after `deadline_ms` at the latest. A client that does not answer is cut after
+// LARIAT_CLOSE_TIMEOUT, if that is earlier. Connections that are cut get on_close too, with 1006.
+// A second call can only shorten the deadline. To let clients finish their work first, answer new
+// requests with 503 in on_request, and stop the server when nothing is left to do. Can be called
+// on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the server
+// neither listens nor runs yet, or has stopped.
 int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
 
 // Queues a call of `callback`, and wakes the loop, whose thread makes the call at the start of a
@@ -426,11 +428,13 @@ int lariat_stop(struct lariat_server *server, uint32_t deadline_ms);
 // callbacks, but not in a signal handler. It never waits for a callback, so it can be called while
 // a lock is held. `callback` sees all that the calling thread has written before. LARIAT_OK:
 // either `callback` is called, once, or, if the server has stopped or is freed before, `dropped`.
-// A server that is being stopped still makes calls, until lariat_turn returns LARIAT_STOPPED or
-// lariat_run returns. `dropped` runs on the loop's thread, inside lariat_turn, lariat_run or
-// lariat_free, and must not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls
-// wait. LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an
-// error, neither is called.
+// What `user` points to then belongs to the one that is called. A server that is being stopped
+// still makes calls, until lariat_turn returns LARIAT_STOPPED or lariat_run returns. `dropped`
+// runs on the loop's thread, inside lariat_turn, lariat_run or lariat_free, and must not use the
+// server. It may be NULL. What it uses must exist until lariat_free has returned. LARIAT_FULL:
+// LARIAT_MAX_POSTED calls wait; try again later, or have less work under way. LARIAT_WRONG_STATE:
+// the server neither listens nor runs yet, or has stopped. After an error, neither is called, and
+// `user` still belongs to the caller.
 int lariat_post(struct lariat_server *server,
                 lariat_post_fn callback,
                 lariat_dropped_fn dropped,
@@ -456,8 +460,8 @@ int lariat_close(struct lariat_server *server,
                  const char *reason,
                  size_t length);
 
-// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at
-// the end of the turn.
+// Ends a connection at once, without a Close frame. Unsent bytes are dropped, and no message of
+// the client is delivered any more. on_close comes at the end of the turn.
 int lariat_terminate(struct lariat_server *server, uint64_t id);
 
 // Stops reading from a client, so that TCP flow control slows it down. Until lariat_resume, no

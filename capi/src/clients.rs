@@ -65,8 +65,8 @@ pub unsafe extern "C" fn lariat_close(
     })
 }
 
-/// Ends a connection at once, without a Close frame. Unsent bytes are dropped. on_close comes at
-/// the end of the turn.
+/// Ends a connection at once, without a Close frame. Unsent bytes are dropped, and no message of
+/// the client is delivered any more. on_close comes at the end of the turn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_terminate(server: *mut lariat_server, id: u64) -> c_int {
     let call = |clients: &mut HostClients, id| if clients.terminate(id) { Ok(()) } else { Err(gone()) };

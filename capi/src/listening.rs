@@ -27,9 +27,9 @@ pub unsafe extern "C" fn lariat_listen(server: *mut lariat_server, address: *con
 /// Why a server does not listen on an address.
 fn not_there(address: &str, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => {
-            Failure::invalid(format!("{address:?}: {error}: it must look like \"127.0.0.1:9998\" or \"[::1]:9998\""))
-        }
+        io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => Failure::invalid(format!(
+            "{address:?}: {error}: it must look like \"127.0.0.1:9998\", \"[::1]:9998\" or \"localhost:9998\""
+        )),
         _ => {
             let (text, start) = (error.to_string(), "cannot listen on ");
             let text = if text.starts_with(start) { text } else { format!("{start}{address:?}: {text}") };

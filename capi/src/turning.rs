@@ -69,13 +69,15 @@ fn milliseconds(wait: Duration) -> c_int {
     c_int::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
 }
 
-/// Stops the server: accepts no new clients, and closes each client with 1001. Keep calling
+/// Stops the server: accepts no new clients, and closes each client with 1001. A client still gets
+/// what was queued before its Close frame, which comes in one of the next turns. Keep calling
 /// lariat_turn until it returns LARIAT_STOPPED; lariat_run returns by itself. That is when the last
-/// client has gone, after `deadline_ms` at the latest. Connections that are cut then get on_close
-/// too, with 1006. A second call can only shorten the deadline. To let clients finish their work
-/// first, answer new requests with 503 in on_request, and stop the server when nothing is left to
-/// do. Can be called on any thread, and in callbacks, but not in a signal handler.
-/// LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped.
+/// client has gone, after `deadline_ms` at the latest. A client that does not answer is cut after
+/// LARIAT_CLOSE_TIMEOUT, if that is earlier. Connections that are cut get on_close too, with 1006.
+/// A second call can only shorten the deadline. To let clients finish their work first, answer new
+/// requests with 503 in on_request, and stop the server when nothing is left to do. Can be called
+/// on any thread, and in callbacks, but not in a signal handler. LARIAT_WRONG_STATE: the server
+/// neither listens nor runs yet, or has stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u32) -> c_int {
     status(|| {
@@ -91,11 +93,13 @@ pub unsafe extern "C" fn lariat_stop(server: *mut lariat_server, deadline_ms: u3
 /// callbacks, but not in a signal handler. It never waits for a callback, so it can be called while
 /// a lock is held. `callback` sees all that the calling thread has written before. LARIAT_OK:
 /// either `callback` is called, once, or, if the server has stopped or is freed before, `dropped`.
-/// A server that is being stopped still makes calls, until lariat_turn returns LARIAT_STOPPED or
-/// lariat_run returns. `dropped` runs on the loop's thread, inside lariat_turn, lariat_run or
-/// lariat_free, and must not use the server. It may be NULL. LARIAT_FULL: LARIAT_MAX_POSTED calls
-/// wait. LARIAT_WRONG_STATE: the server neither listens nor runs yet, or has stopped. After an
-/// error, neither is called.
+/// What `user` points to then belongs to the one that is called. A server that is being stopped
+/// still makes calls, until lariat_turn returns LARIAT_STOPPED or lariat_run returns. `dropped`
+/// runs on the loop's thread, inside lariat_turn, lariat_run or lariat_free, and must not use the
+/// server. It may be NULL. What it uses must exist until lariat_free has returned. LARIAT_FULL:
+/// LARIAT_MAX_POSTED calls wait; try again later, or have less work under way. LARIAT_WRONG_STATE:
+/// the server neither listens nor runs yet, or has stopped. After an error, neither is called, and
+/// `user` still belongs to the caller.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lariat_post(
     server: *mut lariat_server,
