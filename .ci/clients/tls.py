@@ -9,6 +9,7 @@ clients are bytes on a socket, and OpenSSL in memory, whose ciphertext the scrip
 back. A client beside them measures how long its echoes take. Needs requirements.txt.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import functools
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 
-from websockets.sync.client import connect as ws_connect
+from websockets.asyncio.client import connect as ws_connect
 
 KIB, MIB = 1 << 10, 1 << 20
 PATIENCE = 10  # seconds for an answer
@@ -424,33 +425,47 @@ def command(*arguments, given="", within=PATIENCE, **options):
 SIZES = [0, 1, 125, 126, 16383, 16384, 16385, 65535, 65536, MIB, 10 * MIB]
 
 
-def websocket(server, tls, path="/echo"):
-    url = f"wss://localhost:{server.port}{path}"
-    options = {"compression": None, "proxy": None, "max_size": None, "ping_interval": None}
-    return ws_connect(url, ssl=tls, sock=socket.create_connection(("127.0.0.1", server.port)), **options)
+def websocket(server, version):
+    """Return a client of the package `websockets`. It uses one thread. With two, Python 3.11 reads
+    and writes the same OpenSSL object at once, and then a request is sometimes never sent.
+    """
+    options = {"compression": None, "proxy": None, "max_size": None, "max_queue": None, "ping_interval": None}
+    options |= {"host": "127.0.0.1", "port": server.port, "open_timeout": PATIENCE}
+    return ws_connect(f"wss://localhost:{server.port}/echo", ssl=context(version=version), **options)
 
 
 def foreign(version):
     with Server() as server:
-        with websocket(server, context(version=version)) as ws:
-            name, (cipher, _, _) = ws.socket.version(), ws.socket.cipher()
-            equal(name, {TLS12: "TLSv1.2", TLS13: "TLSv1.3"}[version], "version")
-            for size in SIZES:
-                payload = random.randbytes(size)
-                ws.send(payload)
-                true(ws.recv(timeout=PATIENCE) == payload, f"a wrong echo of {size} bytes")
-            for text in ["", "κόσμε→𝄞€ñ", "x" * 70_000]:
-                ws.send(text)
-                equal(ws.recv(timeout=PATIENCE), text, "echo")
-            messages = [f"message {i}" for i in range(2_000)]
-            for message in messages:
-                ws.send(message)
-            equal([ws.recv(timeout=PATIENCE) for _ in messages], messages, "2,000 echoes")
-        for code, reason in [(1000, ""), (1001, "gone"), (4321, "ñ")]:
-            with websocket(server, context(version=version)) as ws:
-                ws.close(code, reason)
-                equal((ws.protocol.close_rcvd.code, ws.protocol.close_rcvd.reason), (code, reason), "close")
-        return f"{name}, {cipher}"
+        return asyncio.run(foreign_clients(server, version))
+
+
+async def foreign_clients(server, version):
+    async with websocket(server, version) as ws:
+        tls = ws.transport.get_extra_info("ssl_object")
+        name, (cipher, _, _) = tls.version(), tls.cipher()
+        equal(name, {TLS12: "TLSv1.2", TLS13: "TLSv1.3"}[version], "version")
+        messages = [random.randbytes(size) for size in SIZES] + ["", "κόσμε→𝄞€ñ", "x" * 70_000]
+        for message in messages:
+            await ws.send(message)
+            true(await received(ws) == message, f"a wrong echo of {len(message)} bytes or characters")
+        messages = [f"message {i}" for i in range(2_000)]
+        for message in messages:
+            await ws.send(message)
+        equal([await received(ws) for _ in messages], messages, "2,000 echoes")
+    for code, reason in [(1000, ""), (1001, "gone"), (4321, "ñ")]:
+        async with websocket(server, version) as ws:
+            await ws.close(code, reason)
+            equal((ws.protocol.close_rcvd.code, ws.protocol.close_rcvd.reason), (code, reason), "close")
+    return f"{name}, {cipher}"
+
+
+async def received(ws):
+    return await asyncio.wait_for(ws.recv(), PATIENCE)
+
+
+async def shut_down_by_openssl(server, version):
+    async with websocket(server, version):
+        pass
 
 
 @check("websockets, TLS 1.2 alone: all sizes, text, 2,000 at once, close codes")
@@ -770,8 +785,7 @@ def _():
                         client.expect(struct.pack("!H", 1000), 0x88)
                         client.closes()
             # A shutdown by OpenSSL itself.
-            with websocket(server, context(version=version)) as ws:
-                pass
+            asyncio.run(shut_down_by_openssl(server, version))
         time.sleep(0.1)
         equal(server.log().count(CUT_OFF), 0, "streams that were cut off, after clean ends")
         number = 0
