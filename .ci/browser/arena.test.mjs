@@ -1,7 +1,7 @@
 // The arena between two contexts: the controls work, both see the same, loops catch, and it goes on
 // after a restart.
 
-import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, waitForLink } from "./kit.mjs";
+import { SERVER_IS_AWAY, check, equal, keyboard, look, match, open, serve, silent, suite, until, waitForLink } from "./kit.mjs";
 
 /**
  * The others are shown so late, by game.js, and a snapshot is under way for less than two ticks,
@@ -18,7 +18,7 @@ await suite(async () => {
 
   await check("both ride, with bots to make up for the others", async () => {
     for (const page of [ada, ben]) {
-      await page.waitForFunction(async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
+      await until(page, async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
       // The scores of before the other one came may still stand there.
       await page.waitForFunction(() => /Ada.*Ben|Ben.*Ada/.test(document.getElementById("scores").textContent));
       equal(await page.locator("#scores li").count(), 8, "scores");
@@ -41,16 +41,11 @@ await suite(async () => {
       equal(way > 50 && way < 400 * seconds, true, `${way} units with ${key} in ${seconds} s`);
     }
     // At rest, what is shown comes to where the server has it.
-    let off = Infinity;
-    for (const since = performance.now(); off >= 3 && performance.now() - since < 10_000; ) {
-      await ada.waitForTimeout(50);
-      off = await ada.evaluate(async () => {
-        const { game } = await import("/assets/arena.js");
-        const [shown, known] = [game.own(performance.now()), game.snapshot.own];
-        return Math.hypot(shown.x - known.x, shown.y - known.y);
-      });
-    }
-    equal(off < 3, true, `${off} units between the shown and the server's place`);
+    await until(ada, async () => {
+      const { game } = await import("/assets/arena.js");
+      const [shown, known] = [game.own(performance.now()), game.snapshot.own];
+      return Math.hypot(shown.x - known.x, shown.y - known.y) < 3;
+    });
   });
 
   await check("in the same tick both are told the same of everybody, and show it within the delay", async () => {
@@ -173,7 +168,7 @@ await suite(async () => {
     for (const page of [ada, ben]) {
       await page.evaluate(() => document.querySelector("#link button")?.click());
       await waitForLink(page);
-      await page.waitForFunction(async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
+      await until(page, async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
     }
     for (const page of [ada, ben]) {
       silent(page, SERVER_IS_AWAY);
@@ -185,7 +180,7 @@ await suite(async () => {
   await check("the same over [::1], and with reduced motion", async () => {
     const six = await serve({ host: "[::1]" });
     const page = await enter(new URL("/arena", six.url).href, "Six", { reducedMotion: "reduce" });
-    await page.waitForFunction(async () => (await import("/assets/arena.js")).game.riders(performance.now()).length > 1);
+    await until(page, async () => (await import("/assets/arena.js")).game.riders(performance.now()).length > 1);
     silent(page);
     await page.context().close();
     await six.stop();
@@ -195,7 +190,7 @@ await suite(async () => {
   const shown = new URL("/arena", server.url).href;
   const others = [await enter(shown, "Ada"), await enter(shown, "Ben")];
   await look(shown, async (page) => {
-    await page.waitForFunction(async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
+    await until(page, async () => (await import("/assets/arena.js")).game.snapshot?.count === 8);
     const box = await page.locator("#canvas").boundingBox();
     const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
     await page.mouse.move(x, y);
@@ -216,7 +211,7 @@ await suite(async () => {
 /** Somebody comes in under a name. */
 async function enter(url, name, options = {}) {
   const page = await open(url, options, `localStorage.setItem("lariat-name", ${JSON.stringify(name)})`);
-  await page.waitForFunction(async () => (await import("/assets/arena.js")).game.own(performance.now()) !== null);
+  await until(page, async () => (await import("/assets/arena.js")).game.own(performance.now()) !== null);
   await page.focus("#canvas");
   return page;
 }

@@ -140,6 +140,18 @@ export async function check(what, body) {
   console.log(`ok: ${what}`);
 }
 
+/**
+ * Waits until an async function, which runs in the page, returns something true. Playwright's
+ * waitForFunction takes its promise for true.
+ */
+export async function until(page, isSo) {
+  const since = performance.now();
+  while (!(await page.evaluate(isSo))) {
+    if (performance.now() - since > STEP_TIMEOUT_MS) throw new Error(`not within ${STEP_TIMEOUT_MS} ms: ${isSo}`);
+    await page.waitForTimeout(50);
+  }
+}
+
 export function equal(actual, expected, what) {
   if (actual !== expected) throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`);
 }

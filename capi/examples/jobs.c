@@ -91,7 +91,7 @@ static void *work(void *server)
 
     while ((job = take()) != NULL) {
         job->primes = primes_below(job->number);
-        /* If the server stops before it has made the call, it calls free. */
+        /* If the server stops before it has made the call, Lariat calls free. */
         if (lariat_post(server, answer, free, job) != LARIAT_OK)
             free(job);
     }

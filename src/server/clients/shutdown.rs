@@ -159,9 +159,9 @@ impl<D: ClientData> Clients<D> {
         }
     }
 
-    /// Notes that a client is open. A shutdown that has begun before closes it as well: its
-    /// handshake was under way, or the application has answered its request meanwhile.
-    pub(crate) fn has_opened(&mut self, id: ClientId) {
+    /// Adds a client that has opened to the shutdown that is under way, if there is one. Its
+    /// handshake had begun before, or the application has answered its request meanwhile.
+    pub(crate) fn join_shutdown(&mut self, id: ClientId) {
         let Some(shutdown) = &mut self.shutdown else { return };
         shutdown.ids.push(id);
         if shutdown.is_handed_over {

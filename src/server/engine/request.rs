@@ -109,7 +109,7 @@ impl<H: Handler> Engine<H> {
             let id = client.id(index);
             log::debug!("{id} opened");
             self.call(index, |handler, clients, id| handler.on_open(clients, id));
-            self.clients.has_opened(id);
+            self.clients.join_shutdown(id);
         }
     }
 }
